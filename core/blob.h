@@ -1,0 +1,84 @@
+/* blob.h - THE FORMAT of a `.slowlens` file, version 1.
+ *
+ * A file is ONE standard zstd frame (RFC 8878) with content size and content
+ * checksum, so `zstd -d` opens and `zstd -t` checks it. Its content:
+ *
+ *   offset 0   "slowlens"           8 bytes, ASCII
+ *          8   version              u16, little-endian: 1
+ *         10   flags                u16, little-endian: 0, ignored
+ *         12   section*             until END
+ *
+ *   section =  tag varint, length varint (bytes of the payload), payload
+ *
+ *   tag  section     in a file   payload
+ *     1  META        first       metadata, so that listing reads no further
+ *     2  STRINGS     once        every string once
+ *     3  FUNCTIONS   once
+ *     4  TREE        once
+ *     0  END         last        empty
+ *
+ * An unknown tag is skipped by its length: new optional sections need no new
+ * version. Sections 2 to 4 stand in this order; others may stand between.
+ *
+ * All numbers are varints (LEB128, core/varint.h). A COLUMN is one varint for
+ * each row, row after row: equal things lie together and compress well.
+ *
+ * META       count, then per item: key (length, UTF-8 bytes), type, value
+ *            type 0: signed integer, zigzag varint;  1: string (length, bytes)
+ *            An unknown type makes the file corrupt. Keys: see core/README.md.
+ *
+ * STRINGS    count, column of lengths, all bytes one after the other. UTF-8;
+ *            string 0 is "".
+ *
+ * FUNCTIONS  count, then columns: name (string number), file (string number),
+ *            line of definition (0: none), kind (sl_kind), origin (sl_origin).
+ *            Numbered in the order in which the tree first names them.
+ *
+ * TREE       count of nodes, quantum (ns per unit of time), then columns in
+ *            preorder (a parent stands before its children, children in the
+ *            order of their first call):
+ *              pops      levels to go up from the previous node before adding
+ *                        this one below: 0 = child of the previous node,
+ *                        1 = its sibling... The root, node 0, has 0.
+ *              function  0: the next function not named yet; n: number n - 1
+ *              calls
+ *              resumes   of a generator or coroutine, after a yield
+ *              self      time in units of the quantum, children excluded
+ *              line      in the parent where the call stands; 0: not known
+ *
+ *            Self times are rounded on their running sum, so they add up to
+ *            the whole however fine they are. Node 0 is the request. Pseudo
+ *            functions named [task] and [thread] (kind 2) are strands: they
+ *            ran beside the main strand, and their time is not part of their
+ *            parent's.
+ *
+ *   META:  02 | 06 "method" 01 03 "GET" | 07 "wall_ns" 00 80 DA C4 09
+ *   TREE:  request > view > (copy, copy > deepcopy)
+ *          pops 0 0 0 1... function 0 0 0 3 ...
+ */
+#ifndef SL_CORE_BLOB_H
+#define SL_CORE_BLOB_H
+
+#define SL_BLOB_MAGIC       "slowlens"
+#define SL_BLOB_MAGIC_SIZE  8
+#define SL_BLOB_HEADER_SIZE 12
+#define SL_BLOB_VERSION     1
+
+enum {
+    SL_BLOB_END = 0,
+    SL_BLOB_META = 1,
+    SL_BLOB_STRINGS = 2,
+    SL_BLOB_FUNCTIONS = 3,
+    SL_BLOB_TREE = 4
+};
+
+enum { SL_BLOB_INTEGER = 0, SL_BLOB_TEXT = 1 };
+
+/* What a reader accepts, checked before it allocates. */
+#define SL_BLOB_MAX_CONTENT   ((size_t)256 << 20)
+#define SL_BLOB_MAX_META      4096u
+#define SL_BLOB_MAX_STRINGS   (1u << 22)
+#define SL_BLOB_MAX_FUNCTIONS (1u << 22)
+#define SL_BLOB_MAX_NODES     (1u << 24)
+
+#endif /* SL_CORE_BLOB_H */

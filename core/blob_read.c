@@ -1,0 +1,425 @@
+#include "blob.h"
+#include "buf.h"
+#include "compress.h"
+#include "profile.h"
+#include "varint.h"
+
+#include <string.h>
+
+/* META stands first; most of it fits here, so listing decompresses little. */
+#define META_WANT ((size_t)4096)
+
+/* Times are kept below this, so that sums over 2^24 nodes fit 64 bits. */
+#define MAX_SELF_NS ((uint64_t)1 << 39)
+
+static sl_status
+take(sl_profile *profile, size_t count, size_t size, void *out)
+{
+    if (count > SIZE_MAX / size)
+        return SL_ELIMIT;
+    return sl_arena_take(profile->arena, count * size, out);
+}
+
+static size_t
+left(const sl_reader *in)
+{
+    return (size_t)(in->end - in->pos);
+}
+
+/* A length and that many bytes, copied with a NUL behind them. */
+static sl_status
+read_text(sl_profile *profile, sl_reader *in, const char **text, size_t *len)
+{
+    uint64_t size;
+    void *mem;
+
+    if (sl_varint_get_max(in, left(in), &size) < 0 || size > left(in))
+        return SL_ECORRUPT;
+    sl_status status = take(profile, (size_t)size + 1, 1, &mem);
+    if (status < 0)
+        return status;
+    memcpy(mem, in->pos, (size_t)size);
+    ((char *)mem)[size] = '\0';
+    in->pos += size;
+    *text = mem;
+    *len = (size_t)size;
+    return SL_OK;
+}
+
+static sl_status
+read_meta_item(sl_profile *profile, sl_reader *in, sl_meta *item)
+{
+    uint64_t type, number;
+
+    *item = (sl_meta){ 0 };
+    sl_status status = read_text(profile, in, &item->key, &item->key_len);
+    if (status < 0)
+        return status;
+    if (sl_varint_get(in, &type) < 0)
+        return SL_ECORRUPT;
+    switch (type) {
+    case SL_BLOB_INTEGER:
+        if (sl_varint_get(in, &number) < 0)
+            return SL_ECORRUPT;
+        item->number = sl_unzigzag(number);
+        return SL_OK;
+    case SL_BLOB_TEXT:
+        return read_text(profile, in, &item->text, &item->text_len);
+    default: return SL_ECORRUPT;
+    }
+}
+
+static sl_status
+read_meta(sl_profile *profile, sl_reader *in)
+{
+    uint64_t count;
+    void *mem;
+
+    if (profile->meta != NULL)
+        return SL_ECORRUPT;
+    /* An item takes three bytes at least. */
+    if (sl_varint_get_max(in, SL_BLOB_MAX_META, &count) < 0 ||
+        count > left(in) / 3)
+        return SL_ECORRUPT;
+    sl_status status = take(profile, count + 1, sizeof(sl_meta), &mem);
+    if (status < 0)
+        return status;
+    profile->meta = mem;
+    for (size_t i = 0; i < count; i++) {
+        status = read_meta_item(profile, in, &profile->meta[i]);
+        if (status < 0)
+            return status;
+    }
+    profile->meta_count = (size_t)count;
+    return left(in) == 0 ? SL_OK : SL_ECORRUPT;
+}
+
+typedef struct {
+    const char **text;
+    size_t *len;
+    size_t count;
+} string_table;
+
+static sl_status
+read_strings(sl_profile *profile, sl_reader *in, string_table *strings)
+{
+    uint64_t count, size, sum = 0;
+    void *text, *len, *bytes;
+
+    if (strings->text != NULL)
+        return SL_ECORRUPT;
+    if (sl_varint_get_max(in, SL_BLOB_MAX_STRINGS, &count) < 0 ||
+        count > left(in))
+        return SL_ECORRUPT;
+    sl_status status = take(profile, count + 1, sizeof(char *), &text);
+    if (status == SL_OK)
+        status = take(profile, count + 1, sizeof(size_t), &len);
+    if (status < 0)
+        return status;
+    strings->text = text;
+    strings->len = len;
+
+    for (size_t i = 0; i < count; i++) {
+        if (sl_varint_get_max(in, left(in), &size) < 0)
+            return SL_ECORRUPT;
+        strings->len[i] = (size_t)size;
+        sum += size;
+    }
+    if (sum != left(in))
+        return SL_ECORRUPT;
+    status = take(profile, (size_t)sum + count, 1, &bytes);
+    if (status < 0)
+        return status;
+    char *at = bytes;
+    for (size_t i = 0; i < count; i++) {
+        strings->text[i] = at;
+        memcpy(at, in->pos, strings->len[i]);
+        at += strings->len[i];
+        *at++ = '\0';
+        in->pos += strings->len[i];
+    }
+    strings->count = (size_t)count;
+    return SL_OK;
+}
+
+static sl_status
+read_functions(sl_profile *profile, sl_reader *in, const string_table *strings)
+{
+    uint64_t count, value;
+    void *mem;
+
+    if (strings->count == 0 || profile->functions != NULL)
+        return SL_ECORRUPT;
+    if (sl_varint_get_max(in, SL_BLOB_MAX_FUNCTIONS, &count) < 0 ||
+        count == 0 || count > left(in) / 5)
+        return SL_ECORRUPT;
+    sl_status status = take(profile, count, sizeof(sl_function), &mem);
+    if (status < 0)
+        return status;
+
+    sl_function *f = mem;
+    for (size_t i = 0; i < count; i++) {
+        if (sl_varint_get_max(in, strings->count - 1, &value) < 0)
+            return SL_ECORRUPT;
+        f[i] = (sl_function){ .name = strings->text[value],
+                              .name_len = strings->len[value] };
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (sl_varint_get_max(in, strings->count - 1, &value) < 0)
+            return SL_ECORRUPT;
+        f[i].file = strings->text[value];
+        f[i].file_len = strings->len[value];
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (sl_varint_get_max(in, UINT32_MAX, &value) < 0)
+            return SL_ECORRUPT;
+        f[i].line = (uint32_t)value;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (sl_varint_get_max(in, SL_KIND_SPAN, &value) < 0)
+            return SL_ECORRUPT;
+        f[i].kind = (sl_kind)value;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (sl_varint_get_max(in, SL_ORIGIN_NONE, &value) < 0)
+            return SL_ECORRUPT;
+        f[i].origin = (sl_origin)value;
+    }
+    profile->functions = f;
+    profile->function_count = (uint32_t)count;
+    return left(in) == 0 ? SL_OK : SL_ECORRUPT;
+}
+
+static sl_status
+read_tree_shape(sl_profile_node *nodes, uint64_t count, sl_reader *in)
+{
+    uint64_t pops;
+
+    if (sl_varint_get_max(in, 0, &pops) < 0)
+        return SL_ECORRUPT;
+    for (uint32_t i = 1, at = 0; i < count; at = i++) {
+        if (sl_varint_get_max(in, count, &pops) < 0)
+            return SL_ECORRUPT;
+        for (; pops > 0; pops--) {
+            if (at == 0)
+                return SL_ECORRUPT;
+            at = nodes[at].parent;
+        }
+        nodes[i].parent = at;
+    }
+    return SL_OK;
+}
+
+static sl_status
+read_tree_functions(sl_profile *profile, uint64_t count, sl_reader *in)
+{
+    uint64_t value;
+    uint32_t seen = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (sl_varint_get_max(in, seen, &value) < 0)
+            return SL_ECORRUPT;
+        if (value == 0 && seen == profile->function_count)
+            return SL_ECORRUPT;
+        profile->nodes[i].function = value == 0 ? seen++ : (uint32_t)value - 1;
+    }
+    return SL_OK;
+}
+
+static sl_status
+read_tree_numbers(sl_profile_node *nodes, uint64_t count, uint64_t quantum,
+                  sl_reader *in)
+{
+    uint64_t value;
+
+    for (size_t i = 0; i < count; i++) {
+        if (sl_varint_get_max(in, UINT32_MAX, &nodes[i].calls) < 0)
+            return SL_ECORRUPT;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (sl_varint_get_max(in, UINT32_MAX, &nodes[i].resumes) < 0)
+            return SL_ECORRUPT;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (sl_varint_get_max(in, MAX_SELF_NS / quantum, &value) < 0)
+            return SL_ECORRUPT;
+        nodes[i].self_ns = value * quantum;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (sl_varint_get_max(in, UINT32_MAX, &value) < 0)
+            return SL_ECORRUPT;
+        nodes[i].line = (uint32_t)value;
+    }
+    return SL_OK;
+}
+
+static sl_status
+read_tree(sl_profile *profile, sl_reader *in)
+{
+    uint64_t count, quantum;
+    void *mem;
+
+    if (profile->functions == NULL || profile->nodes != NULL)
+        return SL_ECORRUPT;
+    if (sl_varint_get_max(in, SL_BLOB_MAX_NODES, &count) < 0 ||
+        sl_varint_get_max(in, 1000000000, &quantum) < 0 || quantum == 0 ||
+        count == 0 || count > left(in) / 6)
+        return SL_ECORRUPT;
+    sl_status status = take(profile, count, sizeof(sl_profile_node), &mem);
+    if (status < 0)
+        return status;
+    memset(mem, 0, count * sizeof(sl_profile_node));
+    profile->nodes = mem;
+
+    status = read_tree_shape(profile->nodes, count, in);
+    if (status == SL_OK)
+        status = read_tree_functions(profile, count, in);
+    if (status == SL_OK)
+        status = read_tree_numbers(profile->nodes, count, quantum, in);
+    if (status < 0)
+        return status;
+    profile->node_count = (uint32_t)count;
+    return left(in) == 0 ? SL_OK : SL_ECORRUPT;
+}
+
+static sl_status
+read_header(sl_reader *in)
+{
+    if (left(in) < SL_BLOB_HEADER_SIZE ||
+        memcmp(in->pos, SL_BLOB_MAGIC, SL_BLOB_MAGIC_SIZE) != 0)
+        return SL_ECORRUPT;
+    if (in->pos[8] != SL_BLOB_VERSION || in->pos[9] != 0)
+        return SL_EVERSION;
+    in->pos += SL_BLOB_HEADER_SIZE;
+    return SL_OK;
+}
+
+/* Takes one section off the input. */
+static sl_status
+read_section(sl_reader *in, uint64_t *tag, sl_reader *section)
+{
+    uint64_t size;
+
+    if (sl_varint_get(in, tag) < 0 ||
+        sl_varint_get_max(in, left(in), &size) < 0 || size > left(in))
+        return SL_ECORRUPT;
+    *section = (sl_reader){ in->pos, in->pos + size };
+    in->pos += size;
+    return SL_OK;
+}
+
+static sl_status
+read_content(sl_profile *profile, sl_reader *in)
+{
+    string_table strings = { 0 };
+    sl_status status = read_header(in);
+    uint64_t tag = SL_BLOB_META;
+
+    for (int first = 1; status == SL_OK; first = 0) {
+        sl_reader section;
+        status = read_section(in, &tag, &section);
+        if (status == SL_OK && first && tag != SL_BLOB_META)
+            return SL_ECORRUPT;
+        if (status < 0 || tag == SL_BLOB_END)
+            break;
+        switch (tag) {
+        case SL_BLOB_META: status = read_meta(profile, &section); break;
+        case SL_BLOB_STRINGS:
+            status = read_strings(profile, &section, &strings);
+            break;
+        case SL_BLOB_FUNCTIONS:
+            status = read_functions(profile, &section, &strings);
+            break;
+        case SL_BLOB_TREE: status = read_tree(profile, &section); break;
+        default: break; /* optional, and newer than this reader */
+        }
+    }
+    if (status == SL_OK && (profile->nodes == NULL || left(in) != 0))
+        status = SL_ECORRUPT;
+    return status == SL_OK ? sl_profile_derive(profile) : status;
+}
+
+sl_status
+sl_profile_decode_content(sl_profile **out, const void *content, size_t size,
+                          size_t max_bytes, const sl_alloc *alloc)
+{
+    sl_profile *profile;
+    sl_status status = sl_profile_new(&profile, max_bytes, alloc);
+    if (status < 0)
+        return status;
+
+    sl_reader in = { content, (const uint8_t *)content + size };
+    status = read_content(profile, &in);
+    if (status < 0) {
+        sl_profile_free(profile);
+        return status;
+    }
+    *out = profile;
+    return SL_OK;
+}
+
+sl_status
+sl_profile_decode(sl_profile **out, const void *blob, size_t size,
+                  size_t max_bytes, const sl_alloc *alloc)
+{
+    sl_buf content;
+
+    sl_buf_init(&content, alloc, 0);
+    sl_status status =
+        sl_decompress(&content, blob, size, SL_BLOB_MAX_CONTENT, 0);
+    if (status == SL_OK)
+        status = sl_profile_decode_content(out, content.data, content.size,
+                                           max_bytes, alloc);
+    sl_buf_free(&content);
+    return status;
+}
+
+/* Reads META from the first `want` bytes of the content (0: all of them).
+ * *more tells that a longer piece may do better. */
+static sl_status
+decode_meta(sl_profile *profile, const void *blob, size_t size, size_t want,
+            const sl_alloc *alloc, bool *more)
+{
+    sl_buf content;
+    sl_reader section;
+    uint64_t tag;
+
+    *more = false;
+    sl_buf_init(&content, alloc, 0);
+    sl_status status =
+        sl_decompress(&content, blob, size, SL_BLOB_MAX_CONTENT, want);
+    if (status == SL_OK) {
+        sl_reader in = { content.data, content.data + content.size };
+        status = read_header(&in);
+        if (status == SL_OK) {
+            status = read_section(&in, &tag, &section);
+            *more = status < 0 && want != 0;
+        }
+        if (status == SL_OK)
+            status = tag == SL_BLOB_META ? read_meta(profile, &section)
+                                         : SL_ECORRUPT;
+    }
+    sl_buf_free(&content);
+    return status;
+}
+
+sl_status
+sl_profile_decode_meta(sl_profile **out, const void *blob, size_t size,
+                       const sl_alloc *alloc)
+{
+    sl_profile *profile = NULL;
+    bool more;
+    sl_status status = sl_profile_new(&profile, SL_BLOB_MAX_CONTENT * 2, alloc);
+
+    if (status == SL_OK) {
+        status = decode_meta(profile, blob, size, META_WANT, alloc, &more);
+        if (status < 0 && more)
+            status = decode_meta(profile, blob, size, 0, alloc, &more);
+    }
+    if (status < 0) {
+        sl_profile_free(profile);
+        return status;
+    }
+    *out = profile;
+    return SL_OK;
+}

@@ -1,0 +1,81 @@
+#include "compress.h"
+
+#include <zstd.h>
+
+#define WINDOW_LOG_MAX 27 /* 128 MiB, zstd's own default limit */
+
+sl_status
+sl_compress(sl_buf *dst, const void *src, size_t size, int level)
+{
+    ZSTD_CCtx *ctx = ZSTD_createCCtx();
+    if (ctx == NULL)
+        return SL_ENOMEM;
+
+    ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(ctx, ZSTD_c_checksumFlag, 1);
+
+    size_t bound = ZSTD_compressBound(size);
+    uint8_t *room = sl_buf_room(dst, bound);
+    if (room == NULL) {
+        ZSTD_freeCCtx(ctx);
+        return dst->status;
+    }
+
+    size_t used = ZSTD_compress2(ctx, room, bound, src, size);
+    ZSTD_freeCCtx(ctx);
+    if (ZSTD_isError(used))
+        return SL_ECOMPRESS;
+    sl_buf_used(dst, used);
+    return SL_OK;
+}
+
+/* Runs the stream until it ends, `want` is reached, or something is wrong. */
+static sl_status
+decompress_stream(ZSTD_DCtx *ctx, sl_buf *dst, ZSTD_inBuffer *in, size_t limit,
+                  size_t want)
+{
+    const size_t step = ZSTD_DStreamOutSize();
+
+    for (;;) {
+        if (want != 0 && dst->size >= want)
+            return SL_OK;
+        if (dst->size > limit)
+            return SL_ELIMIT;
+
+        uint8_t *room = sl_buf_room(dst, step);
+        if (room == NULL)
+            return dst->status;
+
+        ZSTD_outBuffer out = { room, step, 0 };
+        size_t before = in->pos;
+        size_t left = ZSTD_decompressStream(ctx, &out, in);
+        if (ZSTD_isError(left))
+            return SL_ECORRUPT;
+        sl_buf_used(dst, out.pos);
+        if (left == 0)
+            return in->pos == in->size ? SL_OK : SL_ECORRUPT;
+        if (out.pos == 0 && in->pos == before)
+            return SL_ECORRUPT; /* wants more than there is: cut off */
+    }
+}
+
+sl_status
+sl_decompress(sl_buf *dst, const void *src, size_t size, size_t limit,
+              size_t want)
+{
+    /* A skippable or legacy frame would decode to nothing, silently. */
+    if (size < 4 || ((const uint8_t *)src)[0] != 0x28)
+        return SL_ECORRUPT;
+
+    ZSTD_DCtx *ctx = ZSTD_createDCtx();
+    if (ctx == NULL)
+        return SL_ENOMEM;
+    ZSTD_DCtx_setParameter(ctx, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
+
+    ZSTD_inBuffer in = { src, size, 0 };
+    sl_status status = decompress_stream(ctx, dst, &in, limit, want);
+    ZSTD_freeDCtx(ctx);
+    if (status == SL_OK && want == 0 && dst->size > limit)
+        status = SL_ELIMIT;
+    return status;
+}

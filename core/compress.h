@@ -1,0 +1,22 @@
+/* compress.h - the one door to zstd. */
+#ifndef SL_CORE_COMPRESS_H
+#define SL_CORE_COMPRESS_H
+
+#include "buf.h"
+
+/* Appends `src` to `dst` as ONE standard zstd frame with its content size
+ * and a content checksum. `level` as zstd's (3 is the default of the house).
+ * Returns SL_ENOMEM, SL_ELIMIT, or SL_ECOMPRESS; `dst` may have grown. */
+sl_status sl_compress(sl_buf *dst, const void *src, size_t size, int level);
+
+/* Appends the content of the one frame in `src` to `dst`. The content may
+ * not exceed `limit` bytes, nor need a window of more than 128 MiB; the
+ * frame's own claim about its size is not trusted.
+ * When `want` is not 0, stops as soon as that many bytes are there: enough
+ * to read what stands at the front.
+ * Returns SL_ECORRUPT (not a frame, damaged, cut, or followed by anything),
+ * SL_ELIMIT, SL_ENOMEM. */
+sl_status sl_decompress(sl_buf *dst, const void *src, size_t size, size_t limit,
+                        size_t want);
+
+#endif /* SL_CORE_COMPRESS_H */

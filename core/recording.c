@@ -1,0 +1,388 @@
+#include "recording.h"
+
+#define MAX_BYTES ((size_t)8 << 20)
+#define MAX_NODES 100000u
+/* Small requests are the rule: one block of this size holds 900 nodes. */
+#define CHUNK_BYTES ((size_t)64 << 10)
+
+static sl_status
+recording_start(sl_recording *recording, const sl_recording_options *options)
+{
+    uint32_t nodes = options->max_nodes != 0 ? options->max_nodes : MAX_NODES;
+
+    recording->strands = NULL;
+    recording->strand_count = 0;
+    recording->clock = options->clock;
+    recording->await_ticks = recording->idle_ticks = 0;
+    recording->suspended = recording->stopped = false;
+
+    sl_status status = sl_tree_init(&recording->tree, recording->arena, nodes,
+                                    options->on_function, options->ctx);
+    if (status < 0) {
+        recording->stopped = true;
+        return status;
+    }
+
+    recording->start_ns = sl_clock_monotonic_ns();
+    recording->start_ticks = sl_clock_ticks(options->clock);
+    recording->main = (sl_strand){
+        .tree = &recording->tree,
+        .cur = recording->tree.root,
+        .base = recording->tree.root,
+        .last = recording->start_ticks,
+    };
+    return SL_OK;
+}
+
+static size_t
+options_max_bytes(const sl_recording_options *options)
+{
+    return options->max_bytes != 0 ? options->max_bytes : MAX_BYTES;
+}
+
+sl_status
+sl_recording_new(sl_recording **out, const sl_recording_options *options,
+                 const sl_alloc *alloc)
+{
+    if (alloc == NULL)
+        alloc = &sl_alloc_libc;
+
+    sl_recording *recording = alloc->take(alloc->ctx, sizeof(*recording));
+    if (recording == NULL)
+        return SL_ENOMEM;
+    *recording = (sl_recording){ .alloc = *alloc, .stopped = true };
+
+    sl_status status = sl_arena_new(&recording->arena, alloc, CHUNK_BYTES,
+                                    options_max_bytes(options));
+    if (status == SL_OK)
+        status = recording_start(recording, options);
+    if (status < 0) {
+        sl_recording_free(recording);
+        return status;
+    }
+    *out = recording;
+    return SL_OK;
+}
+
+sl_status
+sl_recording_reset(sl_recording *recording, const sl_recording_options *options)
+{
+    sl_arena_reset(recording->arena, options_max_bytes(options));
+    if (sl_arena_bytes(recording->arena) > options_max_bytes(options)) {
+        recording->stopped = true;
+        return SL_ELIMIT;
+    }
+    return recording_start(recording, options);
+}
+
+void
+sl_recording_free(sl_recording *recording)
+{
+    if (recording == NULL)
+        return;
+    sl_arena_free(recording->arena);
+    recording->alloc.give(recording->alloc.ctx, recording);
+}
+
+sl_strand *
+sl_recording_main(sl_recording *recording)
+{
+    return &recording->main;
+}
+
+sl_strand *
+sl_recording_strand(sl_recording *recording, sl_pseudo pseudo, uint64_t now)
+{
+    sl_tree *tree = &recording->tree;
+    sl_node *under = tree->root;
+    void *mem;
+
+    /* The awaiting function is most often the one that started the work; a
+     * main strand that runs on says nothing about who did. */
+    if (recording->suspended && recording->main.deep != NULL)
+        under = recording->main.deep;
+    sl_node *base =
+        sl_tree_child(tree, under, sl_pseudo_key(pseudo), 0, SL_KIND_PSEUDO);
+    if (base == NULL)
+        base = tree->truncated;
+    if (sl_arena_take(recording->arena, sizeof(sl_strand), &mem) < 0) {
+        tree->dropped++;
+        return NULL;
+    }
+
+    sl_strand *strand = mem;
+    *strand = (sl_strand){
+        .tree = tree,
+        .cur = base,
+        .base = base,
+        .last = now,
+        .next = recording->strands,
+    };
+    recording->strands = strand;
+    recording->strand_count++;
+    base->calls++;
+    return strand;
+}
+
+static inline void
+strand_down(sl_strand *strand, const void *key, sl_kind kind)
+{
+    sl_node *cur = strand->cur;
+    sl_node *child = cur->last;
+    uint32_t site = 0;
+
+    strand->deep = NULL;
+    if (strand->site != 0) {
+        site = strand->site_node == cur ? strand->site : 0;
+        strand->site = 0;
+    }
+    if (child == NULL)
+        goto slow;
+    if (child->key != key || child->site != site) {
+        child = child->next;
+        if (child->key != key || child->site != site)
+            goto slow;
+        cur->last = child;
+    }
+    child->calls++;
+    strand->cur = child;
+    return;
+slow:
+    sl_tree_descend(strand, key, site, kind, false);
+}
+
+static inline void
+strand_up(sl_strand *strand, const void *key)
+{
+    strand->site = 0;
+    if (strand->cur->key == key && strand->lost_depth == 0)
+        strand->cur = strand->cur->parent;
+    else
+        sl_tree_unwind(strand, key);
+}
+
+void
+sl_strand_enter(sl_strand *strand, const void *key, sl_kind kind, uint64_t now)
+{
+    sl_strand_tick(strand, now);
+    strand_down(strand, key, kind);
+}
+
+void
+sl_strand_resume(sl_strand *strand, const void *key, uint64_t now)
+{
+    sl_node *child = strand->cur->last;
+
+    sl_strand_tick(strand, now);
+    strand->deep = NULL;
+    strand->site = 0;
+    if (child != NULL && child->key == key) {
+        child->resumes++;
+        strand->cur = child;
+    } else {
+        sl_tree_descend(strand, key, 0, SL_KIND_PYTHON, true);
+    }
+}
+
+void
+sl_strand_leave(sl_strand *strand, const void *key, uint64_t now)
+{
+    sl_strand_tick(strand, now);
+    strand->deep = NULL;
+    strand_up(strand, key);
+}
+
+void
+sl_strand_leave_top(sl_strand *strand, const void *key, uint64_t now)
+{
+    if (strand->cur->key == key && strand->lost_depth == 0) {
+        sl_strand_tick(strand, now);
+        strand->deep = NULL;
+        strand->site = 0;
+        strand->cur = strand->cur->parent;
+    } else if (strand->flat_depth > 0 || strand->lost_depth > 0) {
+        sl_strand_leave(strand, key, now);
+    } else {
+        strand->site = 0;
+    }
+}
+
+void
+sl_strand_yield(sl_strand *strand, const void *key, uint64_t now)
+{
+    sl_strand_tick(strand, now);
+    /* A flat node has no children of its own to hang an await under. */
+    if (strand->deep == NULL && strand->flat_depth == 0)
+        strand->deep = strand->cur;
+    strand_up(strand, key);
+}
+
+static inline uint16_t
+strand_flags(const sl_strand *strand)
+{
+    return strand->tree->functions.flags[strand->cur->function];
+}
+
+bool
+sl_strand_chosen(const sl_strand *strand)
+{
+    return (strand_flags(strand) & SL_FUNCTION_CHOSEN) != 0;
+}
+
+void
+sl_strand_site(sl_strand *strand, uint32_t site)
+{
+    uint16_t flags = strand_flags(strand);
+    if ((flags & SL_FUNCTION_CHOSEN) == 0 || flags >= SL_FUNCTION_NODES_MAX)
+        return;
+    strand->site = site;
+    strand->site_node = strand->cur;
+}
+
+void
+sl_strand_suspend(sl_strand *strand, uint64_t now)
+{
+    sl_strand_tick(strand, now);
+    if (strand->cur != strand->base) {
+        strand->tree->mended++;
+        strand->cur = strand->base;
+        strand->flat_depth = 0;
+        strand->lost_depth = 0;
+    }
+    strand->site = 0;
+    sl_recording *recording =
+        (sl_recording *)((char *)strand->tree - offsetof(sl_recording, tree));
+    if (strand == &recording->main)
+        recording->suspended = true;
+}
+
+void
+sl_strand_continue(sl_strand *strand, sl_pseudo pseudo, uint64_t now)
+{
+    sl_recording *recording =
+        (sl_recording *)((char *)strand->tree - offsetof(sl_recording, tree));
+    sl_node *under = strand->base;
+    uint64_t passed = now - strand->last;
+
+    if (strand == &recording->main)
+        recording->suspended = false;
+    if ((int64_t)passed <= 0)
+        return;
+    if (pseudo == SL_PSEUDO_AWAIT && strand->deep != NULL)
+        under = strand->deep;
+    sl_node *node = sl_tree_child(strand->tree, under, sl_pseudo_key(pseudo), 0,
+                                  SL_KIND_PSEUDO);
+    if (node == NULL)
+        node = strand->tree->truncated;
+    node->self += passed;
+    node->calls++;
+    strand->last = now;
+    strand->deep = NULL;
+    if (strand != &recording->main)
+        return;
+    if (pseudo == SL_PSEUDO_AWAIT)
+        recording->await_ticks += passed;
+    else if (pseudo == SL_PSEUDO_IDLE)
+        recording->idle_ticks += passed;
+}
+
+uint32_t
+sl_strand_function(const sl_strand *strand)
+{
+    return strand->cur->function;
+}
+
+bool
+sl_strand_is_empty(const sl_strand *strand)
+{
+    return strand->cur == strand->base && strand->lost_depth == 0;
+}
+
+void
+sl_recording_stop(sl_recording *recording, uint64_t now)
+{
+    if (recording->stopped)
+        return;
+    sl_strand_tick(&recording->main, now);
+    recording->stop_ticks = recording->main.last;
+    recording->stop_ns = sl_clock_monotonic_ns();
+    recording->stopped = true;
+}
+
+double
+sl_recording_scale(const sl_recording *recording)
+{
+    uint64_t ticks = recording->stop_ticks - recording->start_ticks;
+    uint64_t ns = recording->stop_ns - recording->start_ns;
+
+    if (recording->clock == SL_CLOCK_MONOTONIC || ticks == 0)
+        return 1.0;
+    return (double)ns / (double)ticks;
+}
+
+const void *
+sl_recording_key(const sl_recording *recording, uint32_t id)
+{
+    const sl_functions *functions = &recording->tree.functions;
+    return id < functions->count ? functions->keys[id] : NULL;
+}
+
+uint64_t
+sl_recording_wall_ns(const sl_recording *recording)
+{
+    if (!recording->stopped)
+        return sl_clock_monotonic_ns() - recording->start_ns;
+    double ticks = (double)(recording->stop_ticks - recording->start_ticks);
+    return (uint64_t)(ticks * sl_recording_scale(recording) + 0.5);
+}
+
+void
+sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
+{
+    const sl_tree *tree = &recording->tree;
+    double scale = sl_recording_scale(recording);
+    uint64_t gc_ticks = 0;
+    uint32_t depth = 0;
+
+    *out = (sl_recording_totals){
+        .wall_ns = sl_recording_wall_ns(recording),
+        .await_ns = (uint64_t)((double)recording->await_ticks * scale),
+        .idle_ns = (uint64_t)((double)recording->idle_ticks * scale),
+        .nodes = tree->nodes,
+        .functions = tree->functions.count,
+        .strands = recording->strand_count + 1,
+        .mended = tree->mended,
+        .dropped = tree->dropped,
+        .bytes = sizeof(*recording) + sl_arena_bytes(recording->arena),
+    };
+    if (tree->root == NULL)
+        return;
+    for (const sl_node *node = tree->root; node != NULL;
+         node = sl_tree_next(node, &depth)) {
+        uint16_t flags = tree->functions.flags[node->function];
+        if (flags & SL_FUNCTION_C)
+            out->c_events += node->calls;
+        else if (node->function >= SL_PSEUDO_COUNT)
+            out->events += (uint64_t)node->calls + node->resumes;
+        else if (node->function == SL_PSEUDO_GC)
+            gc_ticks += node->self;
+    }
+    out->gc_ns = (uint64_t)((double)gc_ticks * scale);
+    out->truncated = tree->truncated->calls > 0 || tree->dropped > 0;
+}
+
+void
+sl_recording_resolve_sites(sl_recording *recording,
+                           uint32_t (*line)(void *ctx, uint32_t id,
+                                            uint32_t site),
+                           void *ctx)
+{
+    uint32_t depth = 0;
+
+    for (const sl_node *node = recording->tree.root; node != NULL;
+         node = sl_tree_next(node, &depth)) {
+        if (node->site != 0)
+            ((sl_node *)node)->site =
+                line(ctx, node->parent->function, node->site);
+    }
+}

@@ -1,0 +1,418 @@
+#include "hotpath.h"
+#include "json.h"
+
+#include "slowlens/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ROWS_MAX     2000u
+#define HEAVIEST     5u
+#define DOCUMENT_MAX ((size_t)64 << 20)
+
+static const char *const kind_names[] = { "python", "c", "pseudo", "span" };
+static const char *const origin_names[] = { "project", "library", "stdlib",
+                                            "builtin", "none" };
+
+static void
+put_number(sl_json *json, const char *key, uint64_t value)
+{
+    sl_json_key(json, key);
+    sl_json_u64(json, value);
+}
+
+static void
+put_function(sl_json *json, const sl_profile *profile, uint32_t id)
+{
+    const sl_function *f = sl_profile_function(profile, id);
+
+    sl_json_open(json, '{');
+    put_number(json, "id", id);
+    sl_json_key(json, "name");
+    sl_json_str(json, f->name, f->name_len);
+    sl_json_key(json, "file");
+    sl_json_str(json, f->file, f->file_len);
+    put_number(json, "line", f->line);
+    sl_json_key(json, "kind");
+    sl_json_str(json, kind_names[f->kind], strlen(kind_names[f->kind]));
+    sl_json_key(json, "origin");
+    sl_json_str(json, origin_names[f->origin], strlen(origin_names[f->origin]));
+    sl_json_close(json, '}');
+}
+
+static void
+put_meta(sl_json *json, const sl_profile *profile)
+{
+    sl_json_key(json, "meta");
+    sl_json_open(json, '{');
+    for (size_t i = 0; i < sl_profile_meta_count(profile); i++) {
+        const sl_meta *item = sl_profile_meta(profile, i);
+        sl_json_key_n(json, item->key, item->key_len);
+        if (item->text != NULL)
+            sl_json_str(json, item->text, item->text_len);
+        else
+            sl_json_i64(json, item->number);
+    }
+    sl_json_close(json, '}');
+}
+
+sl_status
+sl_report_meta(const sl_profile *profile, sl_bytes *out)
+{
+    sl_buf buf;
+    sl_json json = { .out = &buf };
+
+    sl_buf_init(&buf, NULL, DOCUMENT_MAX);
+    sl_json_open(&json, '{');
+    put_meta(&json, profile);
+    sl_json_close(&json, '}');
+    return sl_buf_finish(&buf, out);
+}
+
+/* Self time of the main strand, by what it was. */
+static void
+put_split(sl_json *json, const sl_profile *profile)
+{
+    enum { AWAIT = SL_ORIGIN_NONE, IDLE, GC, OTHER, SPLITS };
+    static const char *const names[SPLITS] = { "project", "library", "stdlib",
+                                               "builtin", "await",   "idle",
+                                               "gc",      "other" };
+    static const char *const pseudo[] = { "[await]", "[between chunks]",
+                                          "[gc]" };
+    uint64_t split[SPLITS] = { 0 };
+
+    for (uint32_t i = 0; i < sl_profile_node_count(profile);) {
+        const sl_profile_node *node = sl_profile_node_at(profile, i);
+        const sl_function *f = sl_profile_function(profile, node->function);
+        if (sl_profile_is_strand(profile, i)) {
+            i += node->size;
+            continue;
+        }
+        int at = (int)f->origin;
+        if (f->origin == SL_ORIGIN_NONE) {
+            at = OTHER;
+            for (int p = 0; p < 3; p++) {
+                if (strcmp(f->name, pseudo[p]) == 0)
+                    at = AWAIT + p;
+            }
+        }
+        split[at] += node->self_ns;
+        i++;
+    }
+    sl_json_key(json, "self_ns");
+    sl_json_open(json, '{');
+    for (int i = 0; i < SPLITS; i++)
+        put_number(json, names[i], split[i]);
+    sl_json_close(json, '}');
+}
+
+static void
+put_counts(sl_json *json, const sl_profile *profile)
+{
+    uint64_t calls = 0, c_calls = 0, strands = 0;
+
+    for (uint32_t i = 0; i < sl_profile_function_count(profile); i++) {
+        const sl_profile_sum *sum = sl_profile_function_sum(profile, i);
+        switch (sl_profile_function(profile, i)->kind) {
+        case SL_KIND_PYTHON: calls += sum->calls; break;
+        case SL_KIND_C: c_calls += sum->calls; break;
+        default: break;
+        }
+    }
+    for (uint32_t i = 0; i < sl_profile_node_count(profile); i++) {
+        if (sl_profile_is_strand(profile, i))
+            strands += sl_profile_node_at(profile, i)->calls;
+    }
+    put_number(json, "nodes", sl_profile_node_count(profile));
+    put_number(json, "functions", sl_profile_function_count(profile));
+    put_number(json, "calls", calls);
+    put_number(json, "c_calls", c_calls);
+    put_number(json, "strands", strands);
+    put_number(json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+}
+
+static void
+put_hot_path(sl_json *json, const sl_profile *profile)
+{
+    sl_json_key(json, "hot_path");
+    sl_json_open(json, '[');
+    for (uint32_t i = sl_hotpath_next(profile, 0); i != 0;
+         i = sl_hotpath_next(profile, i)) {
+        const sl_profile_node *node = sl_profile_node_at(profile, i);
+        sl_json_open(json, '{');
+        put_number(json, "node", i);
+        sl_json_key(json, "function");
+        put_function(json, profile, node->function);
+        put_number(json, "call_line", node->line);
+        put_number(json, "total_ns", node->total_ns);
+        sl_json_close(json, '}');
+    }
+    sl_json_close(json, ']');
+
+    sl_buf text;
+    sl_buf_init(&text, NULL, DOCUMENT_MAX);
+    sl_hotpath_text(profile, &text);
+    if (text.status < 0)
+        json->out->status = text.status;
+    sl_json_key(json, "hot_text");
+    sl_json_str(json, (const char *)text.data, text.size);
+    sl_buf_free(&text);
+}
+
+/* A function number with what it is sorted by. */
+typedef struct {
+    uint64_t weight;
+    uint32_t id;
+} ranked;
+
+static int
+ranked_compare(const void *a, const void *b)
+{
+    const ranked *x = a, *y = b;
+    if (x->weight != y->weight)
+        return x->weight < y->weight ? 1 : -1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* All functions that took part, most self time first; free() it. */
+static ranked *
+rank_functions(const sl_profile *profile, uint32_t *count)
+{
+    uint32_t n = sl_profile_function_count(profile);
+    ranked *list = malloc(((size_t)n + 1) * sizeof(*list));
+
+    *count = 0;
+    for (uint32_t i = 0; list != NULL && i < n; i++) {
+        const sl_profile_sum *sum = sl_profile_function_sum(profile, i);
+        if (sum->nodes > 0)
+            list[(*count)++] = (ranked){ sum->self_ns, i };
+    }
+    if (list != NULL)
+        qsort(list, *count, sizeof(*list), ranked_compare);
+    return list;
+}
+
+static void
+put_function_row(sl_json *json, const sl_profile *profile, uint32_t id)
+{
+    const sl_profile_sum *sum = sl_profile_function_sum(profile, id);
+
+    sl_json_open(json, '{');
+    sl_json_key(json, "function");
+    put_function(json, profile, id);
+    put_number(json, "calls", sum->calls);
+    put_number(json, "resumes", sum->resumes);
+    put_number(json, "self_ns", sum->self_ns);
+    put_number(json, "total_ns", sum->total_ns);
+    put_number(json, "nodes", sum->nodes);
+    sl_json_close(json, '}');
+}
+
+static void
+put_functions(sl_json *json, const sl_profile *profile, const char *key,
+              uint32_t limit)
+{
+    uint32_t count;
+    ranked *list = rank_functions(profile, &count);
+
+    if (list == NULL)
+        json->out->status = SL_ENOMEM;
+    sl_json_key(json, key);
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < count && (limit == 0 || i < limit); i++)
+        put_function_row(json, profile, list[i].id);
+    sl_json_close(json, ']');
+    free(list);
+}
+
+sl_status
+sl_report_summary(const sl_profile *profile, sl_bytes *out)
+{
+    sl_buf buf;
+    sl_json json = { .out = &buf };
+
+    sl_buf_init(&buf, NULL, DOCUMENT_MAX);
+    sl_json_open(&json, '{');
+    put_meta(&json, profile);
+    put_counts(&json, profile);
+    put_split(&json, profile);
+    put_hot_path(&json, profile);
+    put_functions(&json, profile, "heaviest", HEAVIEST);
+    sl_json_close(&json, '}');
+    return sl_buf_finish(&buf, out);
+}
+
+sl_status
+sl_report_functions(const sl_profile *profile, uint32_t limit, sl_bytes *out)
+{
+    sl_buf buf;
+    sl_json json = { .out = &buf };
+
+    sl_buf_init(&buf, NULL, DOCUMENT_MAX);
+    sl_json_open(&json, '{');
+    put_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    put_functions(&json, profile, "rows", limit);
+    sl_json_close(&json, '}');
+    return sl_buf_finish(&buf, out);
+}
+
+/* A tree document at work: `rows` is the queue of what to write, and what
+ * has been written, in one. */
+typedef struct {
+    const sl_profile *profile;
+    ranked *rows;
+    uint32_t *levels; /* how many levels below each row still to open */
+    uint8_t *named;   /* by function: is among the rows */
+    uint32_t count;
+    uint32_t limit;
+    bool truncated;
+} tree_job;
+
+static uint32_t
+count_children(const sl_profile *profile, uint32_t i)
+{
+    const sl_profile_node *node = sl_profile_node_at(profile, i);
+    uint32_t count = 0;
+
+    for (uint32_t c = i + 1; c < i + node->size;
+         c += sl_profile_node_at(profile, c)->size)
+        count++;
+    return count;
+}
+
+/* Appends the children of node `i`, heaviest first, as far as they fit. */
+static void
+tree_open(tree_job *job, uint32_t i, uint32_t levels)
+{
+    uint32_t count = count_children(job->profile, i);
+    uint32_t end = i + sl_profile_node_at(job->profile, i)->size;
+    ranked *list = malloc(((size_t)count + 1) * sizeof(*list));
+
+    if (list == NULL) {
+        job->truncated = true;
+        return;
+    }
+    count = 0;
+    for (uint32_t c = i + 1; c < end;) {
+        const sl_profile_node *child = sl_profile_node_at(job->profile, c);
+        list[count++] = (ranked){ child->total_ns, c };
+        c += child->size;
+    }
+    qsort(list, count, sizeof(*list), ranked_compare);
+    for (uint32_t c = 0; c < count; c++) {
+        if (job->count == job->limit) {
+            job->truncated = true;
+            break;
+        }
+        job->levels[job->count] = levels;
+        job->rows[job->count++] = list[c];
+    }
+    free(list);
+}
+
+static void
+put_tree_row(sl_json *json, const sl_profile *profile, uint32_t i)
+{
+    const sl_profile_node *node = sl_profile_node_at(profile, i);
+
+    sl_json_open(json, '{');
+    put_number(json, "node", i);
+    put_number(json, "parent", node->parent);
+    put_number(json, "function", node->function);
+    put_number(json, "call_line", node->line);
+    put_number(json, "calls", node->calls);
+    put_number(json, "resumes", node->resumes);
+    put_number(json, "self_ns", node->self_ns);
+    put_number(json, "total_ns", node->total_ns);
+    put_number(json, "children", count_children(profile, i));
+    sl_json_key(json, "strand");
+    sl_json_bool(json, sl_profile_is_strand(profile, i));
+    sl_json_close(json, '}');
+}
+
+static void
+tree_fill(tree_job *job, const sl_report_tree_options *options)
+{
+    uint32_t hot = options->hot ? options->node : UINT32_MAX;
+
+    if (options->node == 0) {
+        job->rows[job->count] = (ranked){ 0, 0 };
+        job->levels[job->count++] = options->depth;
+    } else {
+        tree_open(job, options->node, options->depth - 1);
+        if (options->hot)
+            hot = sl_hotpath_next(job->profile, options->node);
+    }
+    for (uint32_t at = 0; at < job->count; at++) {
+        uint32_t node = job->rows[at].id, levels = job->levels[at];
+        job->named[sl_profile_node_at(job->profile, node)->function] = 1;
+        if (node == hot) {
+            hot = sl_hotpath_next(job->profile, node);
+            tree_open(job, node, levels > 0 ? levels - 1 : 0);
+        } else if (levels > 0) {
+            tree_open(job, node, levels - 1);
+        }
+    }
+}
+
+static void
+put_tree(sl_json *json, const tree_job *job,
+         const sl_report_tree_options *options)
+{
+    const sl_profile *profile = job->profile;
+
+    sl_json_open(json, '{');
+    put_number(json, "node", options->node);
+    put_number(json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    sl_json_key(json, "truncated");
+    sl_json_bool(json, job->truncated);
+    sl_json_key(json, "functions");
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < sl_profile_function_count(profile); i++) {
+        if (job->named[i])
+            put_function(json, profile, i);
+    }
+    sl_json_close(json, ']');
+    sl_json_key(json, "hot");
+    sl_json_open(json, '[');
+    for (uint32_t i = sl_hotpath_next(profile, options->node);
+         options->hot && i != 0; i = sl_hotpath_next(profile, i))
+        sl_json_u64(json, i);
+    sl_json_close(json, ']');
+    sl_json_key(json, "rows");
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < job->count; i++)
+        put_tree_row(json, profile, job->rows[i].id);
+    sl_json_close(json, ']');
+    sl_json_close(json, '}');
+}
+
+sl_status
+sl_report_tree(const sl_profile *profile, const sl_report_tree_options *options,
+               sl_bytes *out)
+{
+    if (options->node >= sl_profile_node_count(profile) || options->depth == 0)
+        return SL_ERANGE;
+
+    tree_job job = { .profile = profile,
+                     .limit = options->limit != 0 ? options->limit : ROWS_MAX };
+    if (job.limit > sl_profile_node_count(profile))
+        job.limit = sl_profile_node_count(profile);
+    job.rows = malloc(((size_t)job.limit + 1) * sizeof(*job.rows));
+    job.levels = malloc(((size_t)job.limit + 1) * sizeof(*job.levels));
+    job.named = calloc((size_t)sl_profile_function_count(profile) + 1, 1);
+
+    sl_buf buf;
+    sl_json json = { .out = &buf };
+    sl_buf_init(&buf, NULL, DOCUMENT_MAX);
+    if (job.rows != NULL && job.levels != NULL && job.named != NULL) {
+        tree_fill(&job, options);
+        put_tree(&json, &job, options);
+    } else {
+        buf.status = SL_ENOMEM;
+    }
+    free(job.rows);
+    free(job.levels);
+    free(job.named);
+    return sl_buf_finish(&buf, out);
+}

@@ -1,0 +1,90 @@
+/* The tree as text: what `slowlens show` and the embedding example print. */
+#include "buf.h"
+#include "hotpath.h"
+
+#include "slowlens/report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TEXT_MAX   ((size_t)64 << 20)
+#define INDENT_MAX 120u
+
+typedef struct {
+    uint64_t total;
+    uint32_t node;
+} branch;
+
+static int
+branch_compare(const void *a, const void *b)
+{
+    const branch *x = a, *y = b;
+    if (x->total != y->total)
+        return x->total < y->total ? 1 : -1;
+    return x->node < y->node ? -1 : x->node > y->node;
+}
+
+static void
+put_line(sl_buf *out, const sl_profile *profile, uint32_t i)
+{
+    const sl_profile_node *node = sl_profile_node_at(profile, i);
+    const sl_function *f = sl_profile_function(profile, node->function);
+    uint64_t wall = sl_profile_node_at(profile, 0)->total_ns;
+    uint32_t depth = node->depth < INDENT_MAX ? node->depth : INDENT_MAX;
+    char line[128];
+
+    snprintf(
+        line, sizeof(line), "%6.1f%% %10.3f ms %10.3f self %9" PRIu64 "x  ",
+        wall > 0 ? (double)node->total_ns * 100 / (double)wall : 0.0,
+        (double)node->total_ns / 1e6, (double)node->self_ns / 1e6, node->calls);
+    sl_buf_put_str(out, line);
+    for (uint32_t d = 0; d < depth; d++)
+        sl_buf_put_str(out, "  ");
+    /* A name is not trusted to leave the terminal alone. */
+    size_t start = out->size;
+    sl_hotpath_name(f, out);
+    for (size_t at = start; out->status == SL_OK && at < out->size; at++) {
+        if (out->data[at] < 0x20 || out->data[at] == 0x7F)
+            out->data[at] = '?';
+    }
+    if (node->line != 0) {
+        snprintf(line, sizeof(line), "  (line %u)", node->line);
+        sl_buf_put_str(out, line);
+    }
+    sl_buf_put_u8(out, '\n');
+}
+
+sl_status
+sl_report_text(const sl_profile *profile, uint32_t permille, sl_bytes *out)
+{
+    uint32_t count = sl_profile_node_count(profile), open = 0;
+    uint64_t least = sl_profile_node_at(profile, 0)->total_ns / 1000 * permille;
+    branch *stack = malloc(((size_t)count + 1) * sizeof(*stack));
+    sl_buf buf;
+
+    sl_buf_init(&buf, NULL, TEXT_MAX);
+    if (stack == NULL)
+        return SL_ENOMEM;
+    stack[open++] = (branch){ 0, 0 };
+    while (open > 0) {
+        uint32_t i = stack[--open].node, first = open;
+        const sl_profile_node *node = sl_profile_node_at(profile, i);
+        put_line(&buf, profile, i);
+        for (uint32_t c = i + 1; c < i + node->size;) {
+            const sl_profile_node *child = sl_profile_node_at(profile, c);
+            if (child->total_ns >= least)
+                stack[open++] = (branch){ child->total_ns, c };
+            c += child->size;
+        }
+        /* Popped from the end, so the heaviest goes last. */
+        qsort(stack + first, open - first, sizeof(*stack), branch_compare);
+        for (uint32_t a = first, b = open; b > a + 1; a++) {
+            branch swap = stack[--b];
+            stack[b] = stack[a];
+            stack[a] = swap;
+        }
+    }
+    free(stack);
+    return sl_buf_finish(&buf, out);
+}

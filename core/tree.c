@@ -1,0 +1,337 @@
+#include "tree.h"
+
+#include <stdalign.h>
+#include <string.h>
+
+#define SCAN_MAX 16
+#define WIDE_MIN 256u
+#define FLAT_MAX 65536u
+#define FLAT_BIT ((uintptr_t)1)
+
+/* Only the addresses matter: apart enough for FLAT_BIT and for hashing. */
+static const struct {
+    alignas(16) char unused;
+} pseudo_keys[SL_PSEUDO_COUNT];
+
+const void *
+sl_pseudo_key(sl_pseudo pseudo)
+{
+    return &pseudo_keys[pseudo];
+}
+
+static const void *
+flat_key(const void *key)
+{
+    return (const void *)((uintptr_t)key | FLAT_BIT);
+}
+
+static sl_status
+tree_function(sl_tree *tree, const void *key, sl_kind kind, uint32_t *id)
+{
+    bool added;
+    sl_status status = sl_functions_id(&tree->functions, key, id, &added);
+    if (status < 0 || !added)
+        return status;
+
+    uint16_t *flags = &tree->functions.flags[*id];
+    if (kind == SL_KIND_C)
+        *flags |= SL_FUNCTION_C;
+    if (kind != SL_KIND_PSEUDO && tree->on_function != NULL &&
+        tree->on_function(tree->ctx, key, *id))
+        *flags |= SL_FUNCTION_CHOSEN;
+    return SL_OK;
+}
+
+static sl_node *
+tree_node(sl_tree *tree, sl_node *parent, const void *key, uint32_t site,
+          uint32_t function)
+{
+    void *mem;
+    if (sl_arena_take(tree->arena, sizeof(sl_node), &mem) < 0)
+        return NULL;
+
+    sl_node *node = mem;
+    *node = (sl_node){
+        .key = key,
+        .parent = parent,
+        .function = function,
+        .site = site,
+    };
+    tree->nodes++;
+    uint16_t *flags = &tree->functions.flags[function];
+    if (*flags < SL_FUNCTION_NODES_MAX)
+        *flags = (uint16_t)(*flags + SL_FUNCTION_ONE_NODE);
+    if (parent == NULL)
+        return node;
+
+    if (parent->tail == NULL) {
+        node->next = node;
+    } else {
+        node->next = parent->tail->next;
+        parent->tail->next = node;
+    }
+    parent->tail = node;
+    return node;
+}
+
+static uint32_t
+wide_hash(const sl_node *parent, const void *key, uint32_t site)
+{
+    uint64_t mix = ((uintptr_t)parent >> 4) * 0x9E3779B97F4A7C15u;
+    mix ^= ((uintptr_t)key + site) * 0xC2B2AE3D27D4EB4Fu;
+    return (uint32_t)(mix >> 32);
+}
+
+static sl_node **
+wide_slot(const sl_tree *tree, const sl_node *parent, const void *key,
+          uint32_t site)
+{
+    uint32_t at = wide_hash(parent, key, site) & tree->wide_mask;
+    sl_node *node;
+
+    while ((node = tree->wide[at]) != NULL &&
+           (node->parent != parent || node->key != key || node->site != site))
+        at = (at + 1) & tree->wide_mask;
+    return &tree->wide[at];
+}
+
+/* Makes sure one more fits. false: no memory; the hash is as it was. */
+static bool
+wide_reserve(sl_tree *tree)
+{
+    if (tree->wide != NULL && tree->wide_count < tree->wide_mask / 2)
+        return true;
+
+    uint32_t slots = tree->wide == NULL ? WIDE_MIN : (tree->wide_mask + 1) * 2;
+    void *mem;
+    if (sl_arena_take(tree->arena, slots * sizeof(sl_node *), &mem) < 0)
+        return false;
+    memset(mem, 0, slots * sizeof(sl_node *));
+
+    sl_tree grown = *tree;
+    grown.wide = mem;
+    grown.wide_mask = slots - 1;
+    for (uint32_t i = 0; tree->wide != NULL && i <= tree->wide_mask; i++) {
+        sl_node *node = tree->wide[i];
+        if (node != NULL)
+            *wide_slot(&grown, node->parent, node->key, node->site) = node;
+    }
+    *tree = grown;
+    return true;
+}
+
+/* Finds the child; *wide tells that the answer stands in the hash. What goes
+ * on (`resume`) went in at some site before: any will do. */
+static sl_node *
+tree_find(const sl_tree *tree, const sl_node *parent, const void *key,
+          uint32_t site, bool resume, bool *wide)
+{
+    *wide = false;
+    if (parent->tail == NULL)
+        return NULL;
+
+    sl_node *node = parent->tail->next;
+    for (int i = 0; i < SCAN_MAX; i++) {
+        if (node->key == key && (resume || node->site == site))
+            return node;
+        if (node == parent->tail && i < SCAN_MAX - 1)
+            return NULL;
+        node = node->next;
+    }
+    *wide = true; /* SCAN_MAX children or more: the next ones go there */
+    return tree->wide == NULL ? NULL : *wide_slot(tree, parent, key, site);
+}
+
+/* `reserve`: past max_nodes, as for [truncated] and its children. */
+static sl_node *
+tree_child(sl_tree *tree, sl_node *parent, const void *key, uint32_t site,
+           sl_kind kind, bool resume, bool reserve)
+{
+    bool wide;
+    uint32_t function;
+    sl_node *node = tree_find(tree, parent, key, site, resume, &wide);
+
+    if (node != NULL)
+        return node;
+    if (!reserve && tree->nodes >= tree->max_nodes)
+        return NULL;
+    const void *plain = (const void *)((uintptr_t)key & ~(uintptr_t)reserve);
+    if (tree_function(tree, plain, kind, &function) < 0)
+        return NULL;
+    if (wide && !wide_reserve(tree))
+        return NULL;
+    node = tree_node(tree, parent, key, site, function);
+    if (node != NULL && wide) {
+        *wide_slot(tree, parent, key, site) = node;
+        tree->wide_count++;
+    }
+    return node;
+}
+
+sl_node *
+sl_tree_child(sl_tree *tree, sl_node *parent, const void *key, uint32_t site,
+              sl_kind kind)
+{
+    return tree_child(tree, parent, key, site, kind, false, false);
+}
+
+sl_status
+sl_tree_init(sl_tree *tree, sl_arena *arena, uint32_t max_nodes,
+             bool (*on_function)(void *, const void *, uint32_t), void *ctx)
+{
+    *tree = (sl_tree){
+        .arena = arena,
+        .max_nodes = max_nodes,
+        .on_function = on_function,
+        .ctx = ctx,
+    };
+    sl_status status = sl_functions_init(&tree->functions, arena);
+    for (int i = 0; status == SL_OK && i < SL_PSEUDO_COUNT; i++) {
+        uint32_t id;
+        status = tree_function(tree, sl_pseudo_key((sl_pseudo)i),
+                               SL_KIND_PSEUDO, &id);
+    }
+    if (status < 0)
+        return status;
+
+    tree->root =
+        tree_node(tree, NULL, sl_pseudo_key(SL_PSEUDO_ROOT), 0, SL_PSEUDO_ROOT);
+    if (tree->root == NULL)
+        return SL_ELIMIT;
+    /* Made now, so that there is always room to say that there is none. */
+    tree->truncated =
+        tree_node(tree, tree->root, sl_pseudo_key(SL_PSEUDO_TRUNCATED), 0,
+                  SL_PSEUDO_TRUNCATED);
+    if (tree->truncated == NULL)
+        return SL_ELIMIT;
+    tree->root->calls = 1;
+    return SL_OK;
+}
+
+static bool
+flat_push(sl_strand *strand)
+{
+    if (strand->flat_depth == strand->flat_capacity) {
+        uint32_t capacity = strand->flat_capacity * 2;
+        void *mem;
+        if (capacity == 0)
+            capacity = 256;
+        if (capacity > FLAT_MAX ||
+            sl_arena_take(strand->tree->arena, capacity * sizeof(sl_node *),
+                          &mem) < 0)
+            return false;
+        if (strand->flat_depth > 0)
+            memcpy(mem, strand->flat, strand->flat_depth * sizeof(sl_node *));
+        strand->flat = mem;
+        strand->flat_capacity = capacity;
+    }
+    strand->flat[strand->flat_depth++] = strand->cur;
+    return true;
+}
+
+/* There is no room for the node: fold it. Past even that, only a depth is
+ * counted, and the time stays with the function that is on top. */
+static void
+flat_enter(sl_strand *strand, const void *key, sl_kind kind, bool resume)
+{
+    sl_tree *tree = strand->tree;
+    sl_node *node = NULL;
+
+    tree->truncated->calls += !resume;
+    if (strand->lost_depth == 0) {
+        node = tree_child(tree, tree->truncated, flat_key(key), 0, kind, resume,
+                          true);
+        if (node != NULL && !flat_push(strand))
+            node = NULL;
+    }
+    if (node == NULL) {
+        tree->dropped++;
+        strand->lost_depth++;
+        return;
+    }
+    if (resume)
+        node->resumes++;
+    else
+        node->calls++;
+    strand->cur = node;
+}
+
+void
+sl_tree_descend(sl_strand *strand, const void *key, uint32_t site, sl_kind kind,
+                bool resume)
+{
+    sl_node *node = NULL;
+
+    if (strand->flat_depth == 0 && strand->lost_depth == 0)
+        node = tree_child(strand->tree, strand->cur, key, site, kind, resume,
+                          false);
+    if (node == NULL) {
+        flat_enter(strand, key, kind, resume);
+        return;
+    }
+    strand->cur->last = node;
+    if (resume)
+        node->resumes++;
+    else
+        node->calls++;
+    strand->cur = node;
+}
+
+/* The part of the stack that lies in the flat region. true: found there. */
+static bool
+flat_unwind(sl_strand *strand, const void *key)
+{
+    const void *flat = flat_key(key);
+
+    if (strand->cur->key == flat) {
+        strand->cur = strand->flat[--strand->flat_depth];
+        return true;
+    }
+    for (uint32_t i = strand->flat_depth; i-- > 1;) {
+        if (strand->flat[i]->key == flat) {
+            strand->cur = strand->flat[i - 1];
+            strand->flat_depth = i - 1;
+            strand->tree->mended++;
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+sl_tree_unwind(sl_strand *strand, const void *key)
+{
+    if (strand->lost_depth > 0) {
+        strand->lost_depth--;
+        return;
+    }
+
+    sl_node *node = strand->cur;
+    if (strand->flat_depth > 0) {
+        if (flat_unwind(strand, key))
+            return;
+        node = strand->flat[0];
+    }
+    for (; node != strand->base; node = node->parent) {
+        if (node->key == key) {
+            strand->cur = node->parent;
+            strand->flat_depth = 0;
+            strand->tree->mended++;
+            return;
+        }
+    }
+}
+
+const sl_node *
+sl_tree_next(const sl_node *node, uint32_t *depth)
+{
+    if (node->tail != NULL) {
+        ++*depth;
+        return node->tail->next;
+    }
+    while (node->parent != NULL && node == node->parent->tail) {
+        node = node->parent;
+        --*depth;
+    }
+    return node->parent == NULL ? NULL : node->next;
+}

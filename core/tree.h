@@ -1,0 +1,108 @@
+/* tree.h - the call tree of one recording, and where its strands stand.
+ *
+ *   parent --tail--> [last child] --next--> [first child] --next--> ...ring
+ *          `-last--> [child entered last]
+ *
+ * Children stand in a ring in the order of their first call, so the child
+ * after the one entered last predicts loops: `last` and `last->next` find
+ * 88 % of the repeated calls of a Django page. Behind them a scan of at most
+ * SCAN_MAX siblings, and for wider nodes one hash per tree.
+ *
+ * A strand that finds no room for a node goes FLAT: further functions become
+ * children of one [truncated] node, keyed by function alone, and a side
+ * stack remembers the way back. Flat nodes carry their key with bit 0 set,
+ * so the fast paths below never match them and need no test of their own.
+ */
+#ifndef SL_CORE_TREE_H
+#define SL_CORE_TREE_H
+
+#include "arena.h"
+#include "functions.h"
+
+#include "slowlens/recording.h"
+
+typedef struct sl_node sl_node;
+
+struct sl_node { /* one cache line */
+    const void *key;
+    sl_node *parent; /* NULL: root */
+    sl_node *last;
+    sl_node *tail;
+    sl_node *next;
+    uint64_t self; /* ticks */
+    uint32_t calls;
+    uint32_t resumes;
+    uint32_t function;
+    uint32_t site;
+};
+
+typedef struct {
+    sl_arena *arena; /* borrowed */
+    sl_functions functions;
+    sl_node *root;
+    sl_node *truncated; /* NULL until needed */
+    sl_node **wide;     /* hash of children beyond SCAN_MAX */
+    uint32_t wide_mask;
+    uint32_t wide_count;
+    uint32_t nodes;
+    uint32_t max_nodes;
+    uint64_t mended;
+    uint64_t dropped;
+    bool (*on_function)(void *ctx, const void *key, uint32_t id);
+    void *ctx;
+} sl_tree;
+
+struct sl_strand {
+    sl_tree *tree;
+    sl_node *cur;
+    uint64_t last; /* ticks of the last event */
+    sl_node *deep; /* yielded first since the last enter, or NULL */
+    sl_node *base; /* its lowest node: root, or a pseudo node */
+    uint32_t site; /* call site for the next enter, 0: none */
+    sl_node *site_node;
+    sl_node **flat; /* way back to the tree while flat */
+    uint32_t flat_depth;
+    uint32_t flat_capacity;
+    uint64_t lost_depth; /* flat frames beyond what `flat` could hold */
+    sl_strand *next;
+};
+
+/* functions.flags[id]: two bits, and above them the nodes it has so far. A
+ * function that calls itself from two places would have 2^depth nodes, so
+ * past SL_FUNCTION_NODES_MAX its call sites are not told apart any more. */
+#define SL_FUNCTION_CHOSEN    ((uint16_t)1)
+#define SL_FUNCTION_C         ((uint16_t)2)
+#define SL_FUNCTION_ONE_NODE  ((uint16_t)4)
+#define SL_FUNCTION_NODES_MAX ((uint16_t)(512 * SL_FUNCTION_ONE_NODE))
+
+/* A tree with its root and the pseudo functions. SL_ENOMEM, SL_ELIMIT. */
+sl_status sl_tree_init(sl_tree *tree, sl_arena *arena, uint32_t max_nodes,
+                       bool (*on_function)(void *, const void *, uint32_t),
+                       void *ctx);
+
+/* The child of `parent` for (key, site), made if need be; NULL: no room. */
+sl_node *sl_tree_child(sl_tree *tree, sl_node *parent, const void *key,
+                       uint32_t site, sl_kind kind);
+
+/* The slow halves of enter and leave. */
+void sl_tree_descend(sl_strand *strand, const void *key, uint32_t site,
+                     sl_kind kind, bool resume);
+void sl_tree_unwind(sl_strand *strand, const void *key);
+
+/* Next node in preorder, first children first; NULL at the end. *depth moves
+ * along. */
+const sl_node *sl_tree_next(const sl_node *node, uint32_t *depth);
+
+/* Charges the time since the last event. A clock that ran backwards (another
+ * core) charges nothing and does not move, so the sum stays right. */
+static inline void
+sl_strand_tick(sl_strand *strand, uint64_t now)
+{
+    uint64_t passed = now - strand->last;
+    if ((int64_t)passed > 0) {
+        strand->cur->self += passed;
+        strand->last = now;
+    }
+}
+
+#endif /* SL_CORE_TREE_H */

@@ -1,0 +1,38 @@
+"""Sends the demo's traffic: ``traffic.py SHOP_URL PRICES_URL ROUNDS PAUSE_SECONDS``."""
+
+import random
+import sys
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+SHOP = ["/", "/?page=2", "/?page=7", "/books/{n}/", "/books/{n}/", "/api/books/", "/authors/", "/authors/repaired/",
+        "/report/", "/report/repaired/", "/export.csv", "/error/"]
+PRICES = ["/", "/offers/{n}", "/offers/{n}", "/similar/{n}"]
+
+
+def get(url: str) -> None:
+    """Asks for a page and reads it all; what it answers does not matter."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as response:
+            response.read()
+    except urllib.error.HTTPError as error:
+        error.read()
+    except OSError:
+        pass
+
+
+def main() -> None:
+    shop, prices, rounds, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+    chance = random.Random()
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(rounds):
+            urls = [shop + path for path in SHOP] + [prices + path for path in PRICES]
+            chance.shuffle(urls)
+            list(pool.map(get, [url.replace("{n}", str(chance.randint(1, 400))) for url in urls]))
+            time.sleep(pause)
+
+
+if __name__ == "__main__":
+    main()

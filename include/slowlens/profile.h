@@ -1,0 +1,84 @@
+/* slowlens/profile.h - a finished profile, read from its blob.
+ *
+ * A profile is immutable: any number of threads may read one at once.
+ * Everything returned as a pointer is borrowed and lives as long as the
+ * profile. Bytes of any origin are safe to decode: the reader checks every
+ * number before it uses it, and allocates no more than its caps allow
+ * (core/blob.h, which also draws the format).
+ *
+ *   node   0 request   size 5    children of node i: i + 1, then from child c
+ *   node   1  |- view  size 3    the next one c + size(c), while below
+ *   node   2  |   |- a size 1    i + size(i)
+ *   node   3  |   `- b size 1
+ *   node   4  `- [await]
+ */
+#ifndef SL_PROFILE_H
+#define SL_PROFILE_H
+
+#include "slowlens/alloc.h"
+#include "slowlens/recording.h"
+#include "slowlens/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct sl_profile sl_profile;
+
+typedef struct {
+    uint32_t parent;   /* of node 0: 0 */
+    uint32_t size;     /* nodes of its subtree, itself included */
+    uint32_t function; /* number, see sl_profile_function */
+    uint32_t line;     /* of the call, in the parent's file; 0: not known */
+    uint32_t depth;
+    uint64_t calls;
+    uint64_t resumes;
+    uint64_t self_ns;
+    uint64_t total_ns; /* with its children, without strands below it */
+} sl_profile_node;
+
+/* Sums over all nodes of one function. */
+typedef struct {
+    uint64_t calls;
+    uint64_t resumes;
+    uint64_t self_ns;
+    uint64_t total_ns; /* outermost activations only: recursion counts once */
+    uint32_t nodes;
+} sl_profile_sum;
+
+/* Decodes a whole blob. `max_bytes` caps the memory, 0 means 1 GiB. The
+ * bytes are not needed afterwards.
+ * SL_ECORRUPT, SL_EVERSION, SL_ELIMIT, SL_ENOMEM; then *out is untouched. */
+sl_status sl_profile_decode(sl_profile **out, const void *blob, size_t size,
+                            size_t max_bytes, const sl_alloc *alloc);
+
+/* Same, but only the metadata: no functions, no nodes. Reads and checks no
+ * further than needed, so it does not prove the rest of the blob. */
+sl_status sl_profile_decode_meta(sl_profile **out, const void *blob,
+                                 size_t size, const sl_alloc *alloc);
+
+void sl_profile_free(sl_profile *profile);
+
+/* Metadata in the order of the file. Texts end with a NUL that their length
+ * does not count; they are valid UTF-8 or not at all checked: escape them. */
+size_t sl_profile_meta_count(const sl_profile *profile);
+const sl_meta *sl_profile_meta(const sl_profile *profile, size_t i);
+/* The item named `key`, or NULL. */
+const sl_meta *sl_profile_meta_find(const sl_profile *profile, const char *key);
+
+uint32_t sl_profile_function_count(const sl_profile *profile);
+const sl_function *sl_profile_function(const sl_profile *profile, uint32_t i);
+const sl_profile_sum *sl_profile_function_sum(const sl_profile *profile,
+                                              uint32_t i);
+
+uint32_t sl_profile_node_count(const sl_profile *profile);
+const sl_profile_node *sl_profile_node_at(const sl_profile *profile,
+                                          uint32_t i);
+
+/* Whether the node is a strand: it ran beside its parent. */
+bool sl_profile_is_strand(const sl_profile *profile, uint32_t i);
+
+/* Bytes of memory the profile holds. */
+size_t sl_profile_bytes(const sl_profile *profile);
+
+#endif /* SL_PROFILE_H */

@@ -1,0 +1,237 @@
+/* slowlens/recording.h - one request (task, test...) while it is recorded.
+ *
+ *   recording
+ *     |-- main strand ---> cur ---------------------------+
+ *     |-- other strands (a child task, a thread hop)      |
+ *     `-- tree                                            v
+ *           request (root) -> view -> serialize -> deepcopy -> ...
+ *                          `-> [await]
+ *
+ * A NODE is (parent, function, call site): calls, resumes and SELF time only.
+ * Inclusive time is computed when reading, so an event needs one clock read
+ * and no stack of timestamps, and the self times of the main strand add up
+ * to the wall time exactly.
+ *
+ * A STRAND is one logical stack. The main strand is the request itself;
+ * others run beside it in time and hang under a pseudo node of their own.
+ *
+ * FUNCTIONS are told apart by an address (`key`) that the caller keeps alive
+ * until the recording is freed or reset: a code object, a method definition,
+ * any object of yours. The first sight of a key is announced through
+ * `on_function`, once; its name is asked for only when encoding.
+ *
+ * Threads: one at a time may be inside any function of a recording (under
+ * CPython: hold the GIL), except sl_recording_encode, which only reads and
+ * may run anywhere once the recording is stopped.
+ *
+ * Out of memory or over the limit, nothing fails: further paths are folded
+ * into one node `[truncated]` whose children are keyed by function alone. No
+ * call and no time is lost, and `truncated` is set. A fold that has no room
+ * either charges the time to `[truncated]` itself and counts the calls in
+ * `dropped`.
+ */
+#ifndef SL_RECORDING_H
+#define SL_RECORDING_H
+
+#include "slowlens/alloc.h"
+#include "slowlens/bytes.h"
+#include "slowlens/clock.h"
+#include "slowlens/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct sl_recording sl_recording;
+typedef struct sl_strand sl_strand;
+
+/* What a function is. Values are part of the file format. */
+typedef enum {
+    SL_KIND_PYTHON = 0,
+    SL_KIND_C = 1,
+    SL_KIND_PSEUDO = 2, /* not code: [await], [gc], [truncated]... */
+    SL_KIND_SPAN = 3,   /* named by the application */
+} sl_kind;
+
+/* Whose it is. Values are part of the file format. */
+typedef enum {
+    SL_ORIGIN_PROJECT = 0,
+    SL_ORIGIN_LIBRARY = 1,
+    SL_ORIGIN_STDLIB = 2,
+    SL_ORIGIN_BUILTIN = 3,
+    SL_ORIGIN_NONE = 4, /* pseudo functions */
+} sl_origin;
+
+/* Pseudo functions; the first ids of every recording, in this order. */
+#define SL_PSEUDO_MAP(XX)                                                      \
+    XX(ROOT, "[request]")                                                      \
+    XX(AWAIT, "[await]")                                                       \
+    XX(IDLE, "[between chunks]")                                               \
+    XX(GC, "[gc]")                                                             \
+    XX(TASK, "[task]")                                                         \
+    XX(THREAD, "[thread]")                                                     \
+    XX(TRUNCATED, "[truncated]")
+
+typedef enum {
+#define XX(name, text) SL_PSEUDO_##name,
+    SL_PSEUDO_MAP(XX)
+#undef XX
+        SL_PSEUDO_COUNT
+} sl_pseudo;
+
+/* Key of a pseudo function, for sl_strand_enter and _leave. */
+const void *sl_pseudo_key(sl_pseudo pseudo);
+
+/* Everything about one function that goes into the file. Strings are UTF-8,
+ * borrowed for the call only, and need no NUL. */
+typedef struct {
+    const char *name; /* qualified: "Shop.view", "dict.get" */
+    size_t name_len;
+    const char *file; /* "" for C and pseudo functions */
+    size_t file_len;
+    uint32_t line; /* of the definition; 0: none */
+    sl_kind kind;
+    sl_origin origin;
+} sl_function;
+
+typedef struct {
+    sl_clock_kind clock;
+    size_t max_bytes;   /* 0: 8 MiB */
+    uint32_t max_nodes; /* 0: 100,000 */
+
+    /* First sight of `key`, which becomes function number `id` (from
+     * SL_PSEUDO_COUNT up). Returns true for a function that is looked at
+     * closely: its calls are kept apart by call site (sl_strand_site). May be
+     * NULL. Must not call back into the recording. */
+    bool (*on_function)(void *ctx, const void *key, uint32_t id);
+    void *ctx;
+} sl_recording_options;
+
+/* Totals of a recording, valid once it is stopped. */
+typedef struct {
+    uint64_t wall_ns;
+    uint64_t await_ns; /* main strand suspended */
+    uint64_t idle_ns;  /* between the chunks of a streamed response */
+    uint64_t gc_ns;    /* inside [gc] nodes */
+    uint64_t events;   /* enters of Python functions: calls and resumes */
+    uint64_t c_events; /* enters of C functions */
+    uint32_t nodes;
+    uint32_t functions; /* pseudo functions included */
+    uint32_t strands;
+    uint64_t mended;  /* leaves that had to skip frames */
+    uint64_t dropped; /* calls charged to [truncated] without a name */
+    size_t bytes;     /* memory it took */
+    bool truncated;
+} sl_recording_totals;
+
+/* Makes a recording that runs from now on. `options` and its hooks are
+ * copied; `alloc` likewise, NULL means libc.
+ * Returns SL_ENOMEM or SL_ELIMIT (max_bytes below what an empty one needs). */
+sl_status sl_recording_new(sl_recording **out,
+                           const sl_recording_options *options,
+                           const sl_alloc *alloc);
+
+/* Makes a used recording as good as new, keeping its first block of memory,
+ * and starts it. Returns what sl_recording_new does; after a failure it may
+ * only be freed or reset again. */
+sl_status sl_recording_reset(sl_recording *recording,
+                             const sl_recording_options *options);
+
+void sl_recording_free(sl_recording *recording);
+
+/* The request's own strand. Borrowed. */
+sl_strand *sl_recording_main(sl_recording *recording);
+
+/* Opens another strand under a pseudo node `pseudo` (SL_PSEUDO_TASK or
+ * SL_PSEUDO_THREAD), which hangs where the main strand awaits, or under the
+ * root when the main strand is running. Borrowed; NULL when out of memory
+ * (counted: the work of that strand is then not in the tree). */
+sl_strand *sl_recording_strand(sl_recording *recording, sl_pseudo pseudo,
+                               uint64_t now);
+
+/* Enters function `key`. `kind` is looked at on the first sight of the key.
+ * `now` is sl_clock_ticks. Hot: no failure to report, see the top. */
+void sl_strand_enter(sl_strand *strand, const void *key, sl_kind kind,
+                     uint64_t now);
+
+/* The function on top is about to call from `site` (an offset into its code,
+ * or a line; not 0). The next enter gets a node of its own for that site, if
+ * the same function is on top then. Ignored unless sl_strand_chosen;
+ * a function with very many nodes (recursion) is not split any further. */
+void sl_strand_site(sl_strand *strand, uint32_t site);
+
+/* Whether on_function answered true for the function on top. */
+bool sl_strand_chosen(const sl_strand *strand);
+
+/* Same for a generator or coroutine that goes on where it had yielded. */
+void sl_strand_resume(sl_strand *strand, const void *key, uint64_t now);
+
+/* Leaves `key`: returned or raised. A key that is not on top unwinds to it;
+ * one that is not on the stack at all (entered before the recording began)
+ * is ignored. */
+void sl_strand_leave(sl_strand *strand, const void *key, uint64_t now);
+
+/* Leaves `key` if it is on top, else does nothing: for a function whose enter
+ * may have been left out, while the same function stands further below. */
+void sl_strand_leave_top(sl_strand *strand, const void *key, uint64_t now);
+
+/* Leaves `key` because it yielded: where an await began, if the strand is
+ * suspended next. */
+void sl_strand_yield(sl_strand *strand, const void *key, uint64_t now);
+
+/* The strand stops running / goes on. The time between is charged to
+ * `pseudo` (SL_PSEUDO_AWAIT: under the function that yielded last;
+ * SL_PSEUDO_IDLE: under the root). Suspending unwinds what is left open. */
+void sl_strand_suspend(sl_strand *strand, uint64_t now);
+void sl_strand_continue(sl_strand *strand, sl_pseudo pseudo, uint64_t now);
+
+/* Number of the function the strand is in; SL_PSEUDO_ROOT when none. */
+uint32_t sl_strand_function(const sl_strand *strand);
+
+/* Whether nothing is open on the strand. */
+bool sl_strand_is_empty(const sl_strand *strand);
+
+/* Ends the recording. Idempotent. Afterwards only the functions below, reset
+ * and free may be called. */
+void sl_recording_stop(sl_recording *recording, uint64_t now);
+
+void sl_recording_totals_get(const sl_recording *recording,
+                             sl_recording_totals *out);
+
+/* Key of function `id`, as it was given; NULL: no such function. */
+const void *sl_recording_key(const sl_recording *recording, uint32_t id);
+
+/* Wall nanoseconds so far, also before it is stopped. */
+uint64_t sl_recording_wall_ns(const sl_recording *recording);
+
+/* One item of the profile's metadata. A key or string is UTF-8 without NUL. */
+typedef struct {
+    const char *key;
+    size_t key_len;
+    const char *text; /* NULL: the value is `number` */
+    size_t text_len;
+    int64_t number;
+} sl_meta;
+
+/* Replaces the call sites of the stopped recording by source lines, as `line`
+ * knows them (0: unknown) of site `site` in function `id`. Call it once where
+ * sites are not lines already, before encoding. */
+void sl_recording_resolve_sites(sl_recording *recording,
+                                uint32_t (*line)(void *ctx, uint32_t id,
+                                                 uint32_t site),
+                                void *ctx);
+
+/* How encoding learns names: fills *out for function `id` whose key is `key`.
+ * Pseudo functions are not asked for. false gives it the name "?". */
+typedef bool (*sl_describe)(void *ctx, uint32_t id, const void *key,
+                            sl_function *out);
+
+/* Writes the stopped recording as a blob (core/blob.h) with `meta` in it.
+ * `level`: zstd's, 0 means 3. Reads the recording only.
+ * SL_ESTATE (not stopped), SL_ENOMEM, SL_ELIMIT, SL_ECOMPRESS. */
+sl_status sl_recording_encode(const sl_recording *recording,
+                              const sl_meta *meta, size_t meta_count,
+                              sl_describe describe, void *ctx, int level,
+                              sl_bytes *out);
+
+#endif /* SL_RECORDING_H */

@@ -1,0 +1,83 @@
+/* slowlens/report.h - a decoded profile as JSON and text for its readers.
+ *
+ * Every function writes one document into *out (yours: sl_bytes_free), reads
+ * the profile only and may run in any thread. They return SL_OK, SL_ENOMEM,
+ * SL_ERANGE (no such node) or SL_ELIMIT. Arrays are always present. Times
+ * are whole nanoseconds.
+ */
+#ifndef SL_REPORT_H
+#define SL_REPORT_H
+
+#include "slowlens/bytes.h"
+#include "slowlens/profile.h"
+
+/* FUNCTION below is
+ *   {"id":3, "name":"Shop.view", "file":"/app/shop.py", "line":12,
+ *    "kind":"python"|"c"|"pseudo"|"span",
+ *    "origin":"project"|"library"|"stdlib"|"builtin"|"none"}
+ */
+
+/* {"meta":{key: number|string, ...}} - all there is in META. */
+sl_status sl_report_meta(const sl_profile *profile, sl_bytes *out);
+
+/* {"meta":{...}, "nodes":N, "functions":N, "calls":N (Python),
+ *  "c_calls":N, "strands":N, "wall_ns":N,
+ *  "self_ns":{"project":N,"library":N,"stdlib":N,"builtin":N,"await":N,
+ *             "idle":N,"gc":N,"other":N},    of the main strand
+ *  "hot_path":[{"node":N,"function":FUNCTION,"call_line":N,"total_ns":N}],
+ *  "hot_text":"views.detail > copy.deepcopy 76%",
+ *  "heaviest":[{"function":FUNCTION,"calls":N,"self_ns":N,"total_ns":N}]}
+ * `hot_path` are nodes from the root down, each the heaviest child of the
+ * one before, as long as one child takes most of what there is; `hot_text`
+ * keeps the project's own frames of it and what they called last; `heaviest`
+ * are the five functions with the most self time. */
+sl_status sl_report_summary(const sl_profile *profile, sl_bytes *out);
+
+typedef struct {
+    uint32_t node;  /* whose children */
+    uint32_t depth; /* levels below it; at least 1 */
+    bool hot;       /* and the hot path from it, whole */
+    uint32_t limit; /* rows at most; 0 means 2,000 */
+} sl_report_tree_options;
+
+/* {"node":N, "wall_ns":N, "truncated":bool (the limit was reached),
+ *  "functions":[FUNCTION], (those the rows name)
+ *  "hot":[node, ...],
+ *  "rows":[{"node":N,"parent":N,"function":id,"call_line":N,"calls":N,
+ *           "resumes":N,"self_ns":N,"total_ns":N,"children":N,
+ *           "strand":bool}]}
+ * A row never stands before its parent; the children of one parent stand
+ * together, heaviest first. Children a row has but that are not among the
+ * rows are to be asked for. When `node` is 0 its own row comes first. */
+sl_status sl_report_tree(const sl_profile *profile,
+                         const sl_report_tree_options *options, sl_bytes *out);
+
+/* {"wall_ns":N, "rows":[{"function":FUNCTION,"calls":N,"resumes":N,
+ *  "self_ns":N,"total_ns":N,"nodes":N}]} most self time first; `limit` 0:
+ * all. */
+sl_status sl_report_functions(const sl_profile *profile, uint32_t limit,
+                              sl_bytes *out);
+
+/* The tree as indented text for people: nodes above `permille` of the wall
+ * time (0: all), heaviest first. Not JSON. */
+sl_status sl_report_text(const sl_profile *profile, uint32_t permille,
+                         sl_bytes *out);
+
+/* "root;child;leaf MICROSECONDS" lines of self time: the collapsed stacks of
+ * flame graph tools. Cannot hold calls, lines, or which strand it was; `;`
+ * and control characters in names become `:` and a space. */
+sl_status sl_export_collapsed(const sl_profile *profile, sl_bytes *out);
+
+/* speedscope's JSON file format, one sampled profile of the main strand and
+ * one of each group of strands. Cannot hold calls. */
+sl_status sl_export_speedscope(const sl_profile *profile, sl_bytes *out);
+
+/* cProfile's file (`.prof`): opens in pstats, snakeviz, gprof2dot. Knows
+ * functions and who called whom, not the tree; nor kinds of time. */
+sl_status sl_export_pstats(const sl_profile *profile, sl_bytes *out);
+
+/* callgrind's file: opens in KCachegrind and callgrind_annotate. Knows
+ * functions and who called whom, not the tree. */
+sl_status sl_export_callgrind(const sl_profile *profile, sl_bytes *out);
+
+#endif /* SL_REPORT_H */

@@ -1,0 +1,213 @@
+/* Blob: a finished profile, for reports and exports. */
+#include "native.h"
+
+#include <string.h>
+
+typedef struct {
+    PyObject_HEAD sl_profile *profile;
+} blob;
+
+/* Takes the bytes over into a Python object, or raises for `status`. */
+static PyObject *
+to_bytes(sl_status status, sl_bytes *bytes)
+{
+    if (status < 0)
+        return sl_py_raise(status);
+    PyObject *result = PyBytes_FromStringAndSize((const char *)bytes->data,
+                                                 (Py_ssize_t)bytes->size);
+    sl_bytes_free(bytes);
+    return result;
+}
+
+static PyObject *
+blob_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = { "data", "max_bytes", NULL };
+    Py_buffer data;
+    Py_ssize_t max_bytes = 0;
+    sl_profile *profile = NULL;
+    sl_status status;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y*|n:Blob", names, &data,
+                                     &max_bytes))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS status =
+        sl_profile_decode(&profile, data.buf, (size_t)data.len,
+                          max_bytes > 0 ? (size_t)max_bytes : 0, NULL);
+    Py_END_ALLOW_THREADS PyBuffer_Release(&data);
+    if (status < 0)
+        return sl_py_raise(status);
+
+    blob *self = (blob *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        sl_profile_free(profile);
+        return NULL;
+    }
+    self->profile = profile;
+    return (PyObject *)self;
+}
+
+static void
+blob_dealloc(PyObject *object)
+{
+    sl_profile_free(((blob *)object)->profile);
+    Py_TYPE(object)->tp_free(object);
+}
+
+/* Defines a method without arguments that makes one document. */
+#define DOCUMENT(method, report)                                               \
+    static PyObject *method(PyObject *object, PyObject *ignored)               \
+    {                                                                          \
+        sl_bytes out = { 0 };                                                  \
+        sl_status status;                                                      \
+        (void)ignored;                                                         \
+        Py_BEGIN_ALLOW_THREADS status =                                        \
+            report(((blob *)object)->profile, &out);                           \
+        Py_END_ALLOW_THREADS return to_bytes(status, &out);                    \
+    }
+
+DOCUMENT(blob_meta, sl_report_meta)
+DOCUMENT(blob_summary, sl_report_summary)
+
+static PyObject *
+blob_tree(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = { "node", "depth", "hot", "limit", NULL };
+    unsigned int node = 0, depth = 1, limit = 0;
+    int hot = 0;
+    sl_bytes out = { 0 };
+    sl_status status;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|IIpI:tree", names, &node,
+                                     &depth, &hot, &limit))
+        return NULL;
+    sl_report_tree_options options = { node, depth, hot != 0, limit };
+    Py_BEGIN_ALLOW_THREADS status =
+        sl_report_tree(((blob *)object)->profile, &options, &out);
+    Py_END_ALLOW_THREADS return to_bytes(status, &out);
+}
+
+static PyObject *
+blob_functions(PyObject *object, PyObject *args)
+{
+    unsigned int limit = 0;
+    sl_bytes out = { 0 };
+    sl_status status;
+
+    if (!PyArg_ParseTuple(args, "|I:functions", &limit))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS status =
+        sl_report_functions(((blob *)object)->profile, limit, &out);
+    Py_END_ALLOW_THREADS return to_bytes(status, &out);
+}
+
+static PyObject *
+blob_text(PyObject *object, PyObject *args)
+{
+    unsigned int permille = 0;
+    sl_bytes out = { 0 };
+    sl_status status;
+
+    if (!PyArg_ParseTuple(args, "|I:text", &permille))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS status =
+        sl_report_text(((blob *)object)->profile, permille, &out);
+    Py_END_ALLOW_THREADS return to_bytes(status, &out);
+}
+
+static const struct {
+    const char *name;
+    sl_status (*write)(const sl_profile *, sl_bytes *);
+} formats[] = {
+    { "callgrind", sl_export_callgrind },
+    { "collapsed", sl_export_collapsed },
+    { "pstats", sl_export_pstats },
+    { "speedscope", sl_export_speedscope },
+};
+
+static PyObject *
+blob_export(PyObject *object, PyObject *arg)
+{
+    const char *name = PyUnicode_AsUTF8(arg);
+    sl_bytes out = { 0 };
+    sl_status status;
+
+    if (name == NULL)
+        return NULL;
+    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+        if (strcmp(formats[i].name, name) != 0)
+            continue;
+        Py_BEGIN_ALLOW_THREADS status =
+            formats[i].write(((blob *)object)->profile, &out);
+        Py_END_ALLOW_THREADS return to_bytes(status, &out);
+    }
+    PyErr_Format(PyExc_ValueError, "unknown export format %R", arg);
+    return NULL;
+}
+
+PyObject *
+sl_py_export_formats(void)
+{
+    size_t count = sizeof(formats) / sizeof(formats[0]);
+    PyObject *names = PyTuple_New((Py_ssize_t)count);
+    for (size_t i = 0; names != NULL && i < count; i++) {
+        PyObject *name = PyUnicode_FromString(formats[i].name);
+        if (name == NULL)
+            Py_CLEAR(names);
+        else
+            PyTuple_SET_ITEM(names, (Py_ssize_t)i, name);
+    }
+    return names;
+}
+
+PyObject *
+sl_py_read_meta(PyObject *module, PyObject *arg)
+{
+    Py_buffer data;
+    sl_profile *profile = NULL;
+    sl_bytes out = { 0 };
+    sl_status status;
+
+    (void)module;
+    if (PyObject_GetBuffer(arg, &data, PyBUF_SIMPLE) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS status =
+        sl_profile_decode_meta(&profile, data.buf, (size_t)data.len, NULL);
+    if (status == SL_OK)
+        status = sl_report_meta(profile, &out);
+    sl_profile_free(profile);
+    Py_END_ALLOW_THREADS PyBuffer_Release(&data);
+    return to_bytes(status, &out);
+}
+
+static PyMethodDef blob_methods[] = {
+    { "meta", blob_meta, METH_NOARGS,
+      "meta()\n--\n\nIts metadata: JSON bytes." },
+    { "summary", blob_summary, METH_NOARGS,
+      "summary()\n--\n\nMetadata, counts, time split, hot path, heaviest "
+      "functions: JSON bytes, see slowlens/report.h." },
+    { "tree", (PyCFunction)(void (*)(void))blob_tree,
+      METH_VARARGS | METH_KEYWORDS,
+      "tree(node=0, depth=1, hot=False, limit=0)\n--\n\nPart of the call "
+      "tree: JSON bytes. ValueError: no such node." },
+    { "functions", blob_functions, METH_VARARGS,
+      "functions(limit=0, /)\n--\n\nFunctions by self time: JSON bytes." },
+    { "text", blob_text, METH_VARARGS,
+      "text(permille=0, /)\n--\n\nThe tree as text: UTF-8 bytes." },
+    { "export", blob_export, METH_O,
+      "export(format, /)\n--\n\nThe profile for another tool: bytes. "
+      "ValueError: unknown format." },
+    { NULL, NULL, 0, NULL },
+};
+
+PyTypeObject sl_py_blob_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Blob",
+    .tp_doc = "Blob(data, max_bytes=0)\n--\n\nA finished profile, decoded and "
+              "checked.\nCorruptError: not one of ours, or damaged, or of a "
+              "newer format; MemoryError.",
+    .tp_basicsize = sizeof(blob),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = blob_new,
+    .tp_dealloc = blob_dealloc,
+    .tp_methods = blob_methods,
+};

@@ -1,0 +1,219 @@
+/* CPython 3.11: the C profile hook, one slot in each thread.
+ *
+ * A synchronous section hooks its own thread only, and costs no other thread
+ * anything. A profile that follows its work (asynchronous) hooks every thread
+ * that has no other hook, because nothing says where a child task or an
+ * executor will go on; threads born later are hooked at the next section. */
+#include "engine.h"
+
+#include <opcode.h>
+
+static uint64_t switches;
+static Py_ssize_t users, followers;
+static uint64_t refused;
+
+/* Where the frame stands: its op-code and argument at f_lasti. */
+static void
+frame_instruction(PyFrameObject *frame, PyCodeObject *code, int *op, int *arg)
+{
+    int at = PyFrame_GetLasti(frame);
+    const _Py_CODEUNIT *unit =
+        (const _Py_CODEUNIT *)code->co_code_adaptive + (at < 0 ? 0 : at / 2);
+    *op = _Py_OPCODE(*unit);
+    *arg = _Py_OPARG(*unit);
+}
+
+static void
+hook_site(sl_strand *strand, PyFrameObject *frame)
+{
+    int at = PyFrame_GetLasti(frame);
+    if (at > 0 && sl_strand_chosen(strand))
+        sl_strand_site(strand, (uint32_t)at);
+}
+
+static void
+hook_call(sl_strand *strand, PyFrameObject *frame, PyCodeObject *code,
+          uint64_t now)
+{
+    int op, arg;
+
+    /* RESUME 0 starts a function, 1 to 3 goes on after a yield or await; a
+     * frame something is thrown into stands at its YIELD_VALUE still. */
+    frame_instruction(frame, code, &op, &arg);
+    bool generator = (code->co_flags &
+                      (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR)) != 0;
+    if (generator && (op == YIELD_VALUE || op == SEND || (arg & 3) != 0)) {
+        sl_strand_resume(strand, code, now);
+        return;
+    }
+    if (sl_strand_chosen(strand)) {
+        PyFrameObject *back = PyFrame_GetBack(frame);
+        if (back != NULL)
+            hook_site(strand, back);
+        Py_XDECREF(back);
+    }
+    sl_strand_enter(strand, code, SL_KIND_PYTHON, now);
+}
+
+static void
+hook_return(sl_strand *strand, PyFrameObject *frame, PyCodeObject *code,
+            PyObject *value, uint64_t now)
+{
+    int op, arg;
+
+    frame_instruction(frame, code, &op, &arg);
+    if (value != NULL && op == YIELD_VALUE)
+        sl_strand_yield(strand, code, now);
+    else
+        sl_strand_leave(strand, code, now);
+}
+
+static void
+hook_c(sl_strand *strand, PyFrameObject *frame, int what, PyObject *callable,
+       uint64_t now)
+{
+    PyMethodDef *key = sl_py_c_function(callable);
+
+    if (key == NULL || sl_py_active.c_calls == SL_C_NONE)
+        return;
+    if (what != PyTrace_C_CALL) {
+        sl_strand_leave_top(strand, key, now);
+        return;
+    }
+    if (sl_py_active.c_calls == SL_C_CHOSEN && !sl_strand_chosen(strand))
+        return;
+    hook_site(strand, frame);
+    sl_py_pending_callable = callable;
+    sl_strand_enter(strand, key, SL_KIND_C, now);
+    sl_py_pending_callable = NULL; /* it may die before the next call */
+}
+
+static int
+hook(PyObject *self, PyFrameObject *frame, int what, PyObject *arg)
+{
+    (void)self;
+    sl_strand *strand = sl_py_active_strand();
+    if (strand == NULL)
+        return 0;
+
+    uint64_t now = sl_py_now();
+    if (what == PyTrace_CALL || what == PyTrace_RETURN) {
+        PyCodeObject *code = PyFrame_GetCode(frame); /* the frame keeps it */
+        if (what == PyTrace_CALL)
+            hook_call(strand, frame, code, now);
+        else
+            hook_return(strand, frame, code, arg, now);
+        Py_DECREF(code);
+    } else if (what == PyTrace_C_CALL || what == PyTrace_C_RETURN ||
+               what == PyTrace_C_EXCEPTION) {
+        hook_c(strand, frame, what, arg, now);
+    }
+    return 0;
+}
+
+/* What _PyEval_SetProfile of 3.11 does, for any thread; it is not exported.
+ * `use_tracing` also says whether a trace function is there. */
+static void
+thread_hook(PyThreadState *ts, Py_tracefunc func)
+{
+    ts->c_profilefunc = func;
+    ts->cframe->use_tracing = func != NULL || ts->c_tracefunc != NULL ? 255 : 0;
+    switches++;
+}
+
+static void
+threads_hook(Py_tracefunc from, Py_tracefunc to)
+{
+    PyThreadState *ts =
+        PyInterpreterState_ThreadHead(PyInterpreterState_Main());
+    for (; ts != NULL; ts = PyThreadState_Next(ts)) {
+        if (ts->c_profilefunc == from && ts->c_profileobj == NULL)
+            thread_hook(ts, to);
+    }
+}
+
+int
+sl_py_engine_init(void)
+{
+    return 0;
+}
+
+int
+sl_py_engine_acquire(sl_py_profile *profile)
+{
+    PyThreadState *ts = sl_py_borrow_tstate();
+
+    if (ts->c_profilefunc != NULL && ts->c_profilefunc != hook) {
+        refused++;
+        PyErr_SetString(PyExc_RuntimeError,
+                        "another profiler is active in this thread "
+                        "(sys.setprofile), and CPython 3.11 has room for one");
+        return -1;
+    }
+    users++;
+    followers += profile->follows;
+    return 0;
+}
+
+void
+sl_py_engine_release(sl_py_profile *profile)
+{
+    users--;
+    followers -= profile->follows;
+    if (followers == 0 && profile->follows)
+        threads_hook(hook, NULL);
+}
+
+int
+sl_py_engine_section_begin(sl_py_profile *profile)
+{
+    PyThreadState *ts = sl_py_borrow_tstate();
+
+    if (profile->follows)
+        threads_hook(NULL, hook);
+    else if (ts->c_profilefunc == NULL)
+        thread_hook(ts, hook);
+    if (ts->c_profilefunc != hook)
+        profile->displaced = true;
+    return 0;
+}
+
+void
+sl_py_engine_section_end(sl_py_profile *profile)
+{
+    PyThreadState *ts = sl_py_borrow_tstate();
+
+    if (ts->c_profilefunc != hook)
+        profile->displaced = true;
+    else if (followers == 0)
+        thread_hook(ts, NULL);
+}
+
+bool
+sl_py_engine_idle(uint64_t linger_ns)
+{
+    (void)linger_ns;
+    return false;
+}
+
+void
+sl_py_engine_watch(PyCodeObject *code)
+{
+    (void)code;
+}
+
+void
+sl_py_engine_after_fork(void)
+{
+    users = followers = 0;
+    threads_hook(hook, NULL);
+}
+
+PyObject *
+sl_py_engine_info(void)
+{
+    return Py_BuildValue("{s:s,s:O,s:K,s:n,s:K}", "name", "PyEval_SetProfile",
+                         "events_on", users > 0 ? Py_True : Py_False,
+                         "switches", (unsigned long long)switches, "users",
+                         users, "refused", (unsigned long long)refused);
+}

@@ -1,0 +1,188 @@
+/* slowlens._core: the module and its functions. */
+#include "engine.h"
+
+sl_clock_kind sl_py_clock = SL_CLOCK_MONOTONIC;
+PyObject *sl_py_corrupt_error;
+
+PyObject *
+sl_py_raise(sl_status status)
+{
+    PyObject *type;
+
+    switch (status) {
+    case SL_ENOMEM: return PyErr_NoMemory();
+    case SL_ECORRUPT:
+    case SL_EVERSION:
+    case SL_ELIMIT: type = sl_py_corrupt_error; break;
+    case SL_ERANGE: type = PyExc_ValueError; break;
+    default: type = PyExc_RuntimeError; break;
+    }
+    PyErr_Format(type, "%s (%s)", sl_status_text(status),
+                 sl_status_name(status));
+    return NULL;
+}
+
+static PyObject *
+configure(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = { "stdlib", "libraries", "chosen", "use_tsc", NULL };
+    PyObject *stdlib, *libraries, *chosen;
+    int use_tsc = 0;
+
+    (void)module;
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O!O!O!|p:configure", names, &PyTuple_Type, &stdlib,
+            &PyTuple_Type, &libraries, &PyTuple_Type, &chosen, &use_tsc))
+        return NULL;
+    if (sl_py_code_map_configure(stdlib, libraries, chosen) < 0)
+        return NULL;
+    /* Recordings under way keep to the clock they began with. */
+    if (sl_py_active_count() == 0)
+        sl_py_clock = use_tsc && sl_clock_has_invariant_tsc()
+                          ? SL_CLOCK_TSC
+                          : SL_CLOCK_MONOTONIC;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+engine_info(PyObject *module, PyObject *ignored)
+{
+    (void)module, (void)ignored;
+    PyObject *info = sl_py_engine_info();
+    if (info == NULL)
+        return NULL;
+    PyObject *clock =
+        PyUnicode_FromString(sl_py_clock == SL_CLOCK_TSC ? "tsc" : "monotonic");
+    if (clock == NULL || PyDict_SetItemString(info, "clock", clock) < 0)
+        Py_CLEAR(info);
+    Py_XDECREF(clock);
+    return info;
+}
+
+static PyObject *
+engine_idle(PyObject *module, PyObject *arg)
+{
+    (void)module;
+    double seconds = PyFloat_AsDouble(arg);
+    if (seconds == -1.0 && PyErr_Occurred())
+        return NULL;
+    return PyBool_FromLong(
+        sl_py_engine_idle(seconds > 0 ? (uint64_t)(seconds * 1e9) : 0));
+}
+
+static PyObject *
+after_fork(PyObject *module, PyObject *ignored)
+{
+    (void)module, (void)ignored;
+    sl_py_active_after_fork();
+    sl_py_engine_after_fork();
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+active_count(PyObject *module, PyObject *ignored)
+{
+    (void)module, (void)ignored;
+    return PyLong_FromSsize_t(sl_py_active_count());
+}
+
+/* For gc.callbacks: the collector's work is a node of its own. */
+static PyObject *
+gc_hook(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    (void)module;
+    sl_strand *strand = sl_py_active_strand();
+    if (strand == NULL || count < 1 || !PyUnicode_Check(args[0]))
+        Py_RETURN_NONE;
+    const void *key = sl_pseudo_key(SL_PSEUDO_GC);
+    if (PyUnicode_CompareWithASCIIString(args[0], "start") == 0)
+        sl_strand_enter(strand, key, SL_KIND_PSEUDO, sl_py_now());
+    else
+        sl_strand_leave_top(strand, key, sl_py_now());
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    { "configure", (PyCFunction)(void (*)(void))configure,
+      METH_VARARGS | METH_KEYWORDS,
+      "configure(stdlib, libraries, chosen, use_tsc=False)\n--\n\nWhose code "
+      "is whose, as tuples of str: `stdlib` prefixes of file names, parts of "
+      "names of `libraries`, and parts of names whose C calls are `chosen`; "
+      "and whether the kernel trusts the time stamp counter." },
+    { "engine_info", engine_info, METH_NOARGS,
+      "engine_info()\n--\n\nWhat records the events, and its state: a dict." },
+    { "engine_idle", engine_idle, METH_O,
+      "engine_idle(linger, /)\n--\n\nTurns events off when no profile wanted "
+      "them for `linger` seconds. True: still on, call again." },
+    { "after_fork", after_fork, METH_NOARGS,
+      "after_fork()\n--\n\nIn the child: all live profiles are the "
+      "parent's." },
+    { "active_count", active_count, METH_NOARGS,
+      "active_count()\n--\n\nProfiles being recorded now." },
+    { "gc_hook", (PyCFunction)(void (*)(void))gc_hook, METH_FASTCALL,
+      "gc_hook(phase, info, /)\n--\n\nGoes into gc.callbacks." },
+    { "read_meta", sl_py_read_meta, METH_O,
+      "read_meta(data, /)\n--\n\nThe metadata of a blob, reading no further: "
+      "JSON bytes. CorruptError." },
+    { NULL, NULL, 0, NULL },
+};
+
+static int
+module_exec(PyObject *module)
+{
+    PyTypeObject *const hidden[] = { &sl_py_handle_type, &sl_py_step_type };
+
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError,
+                        "slowlens does not run in sub-interpreters (under "
+                        "mod_wsgi set WSGIApplicationGroup %{GLOBAL})");
+        return -1;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (PyType_Ready(hidden[i]) < 0)
+            return -1;
+    }
+    if (sl_py_active_init() < 0 || sl_py_code_map_init() < 0 ||
+        sl_py_engine_init() < 0)
+        return -1;
+    if (sl_py_corrupt_error == NULL)
+        sl_py_corrupt_error = PyErr_NewExceptionWithDoc(
+            "slowlens._core.CorruptError",
+            "A blob that is not ours, damaged, too large, or too new.",
+            PyExc_ValueError, NULL);
+    if (sl_py_corrupt_error == NULL ||
+        PyModule_AddObjectRef(module, "CorruptError", sl_py_corrupt_error) < 0)
+        return -1;
+    PyObject *formats = sl_py_export_formats();
+    if (formats == NULL ||
+        PyModule_AddObjectRef(module, "EXPORT_FORMATS", formats) < 0) {
+        Py_XDECREF(formats);
+        return -1;
+    }
+    Py_DECREF(formats);
+    if (PyModule_AddType(module, &sl_py_profile_type) < 0)
+        return -1;
+    return PyModule_AddType(module, &sl_py_blob_type);
+}
+
+static PyModuleDef_Slot slots[] = {
+    { Py_mod_exec, module_exec },
+    SL_PY_SLOTS{ 0, NULL },
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "slowlens._core",
+    .m_doc = "The C side of slowlens: recording, encoding, reading.",
+    .m_size = 0,
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__core(void);
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&definition);
+}

@@ -1,0 +1,199 @@
+/* native.h - what the files of the extension share.
+ *
+ *   module.c            the module and its functions
+ *   profile_type.c      Profile: one request while it is recorded
+ *   step.c              the awaitable that runs an ASGI app under a Profile
+ *   active.c            which request runs here? (per event: one compare)
+ *   engine.h, engine_*  where the events come from, one file a mechanism
+ *   code_map.c          code objects to origins and names
+ *   blob_type.c         Blob: a finished profile, for reports and exports
+ *
+ * All of it runs with the GIL held, which is also what makes the static
+ * state safe: the module refuses sub-interpreters and asks for the GIL on
+ * free-threaded builds.
+ */
+#ifndef SL_PY_NATIVE_H
+#define SL_PY_NATIVE_H
+
+#include "py_compat.h"
+
+#include "slowlens/profile.h"
+#include "slowlens/recording.h"
+#include "slowlens/report.h"
+
+/* Which C calls a request records. */
+typedef enum { SL_C_NONE, SL_C_CHOSEN, SL_C_ALL } sl_c_calls;
+
+/* One logical stack beside the main one: a context of a child task or of a
+ * thread hop. */
+typedef struct {
+    PyObject *context; /* strong: its address must not be used again */
+    sl_strand *strand;
+} sl_py_side;
+
+typedef struct sl_py_profile sl_py_profile;
+
+/* What the context variable holds. Contexts of long-lived tasks keep copies
+ * for ever, so it is small and points nowhere once the request is over. */
+typedef struct {
+    PyObject_HEAD sl_py_profile *profile; /* borrowed; NULL: over */
+} sl_py_handle;
+
+struct sl_py_profile {
+    PyObject_HEAD sl_recording *recording;
+    PyObject **functions; /* strong, by function id less SL_PSEUDO_COUNT */
+    uint32_t function_count;
+    uint32_t function_capacity;
+    sl_py_handle *handle;
+    PyObject *context; /* strong: where the main strand runs */
+    uint64_t thread;   /* id of the thread it last ran in */
+    bool running;      /* the main strand is inside a section */
+    bool started;
+    bool finished;
+    bool fork_lost;
+    bool follows;   /* asynchronous: child work may run anywhere */
+    bool displaced; /* another tool took the hook away */
+    bool resolved;
+    sl_c_calls c_calls;
+    sl_py_side *sides;
+    uint32_t side_count;
+    uint32_t side_capacity;
+    uint64_t cpu_ns;
+    uint64_t cpu_since;
+    uint64_t lost_strands;
+    sl_py_profile *previous, *next; /* all live profiles */
+};
+
+extern PyTypeObject sl_py_handle_type;
+extern PyTypeObject sl_py_profile_type;
+extern PyTypeObject sl_py_blob_type;
+extern PyTypeObject sl_py_step_type;
+
+/* Sets a Python exception for `status`; returns NULL for convenience. */
+PyObject *sl_py_raise(sl_status status);
+extern PyObject *sl_py_corrupt_error;
+
+/* The clock all recordings of the process use. */
+extern sl_clock_kind sl_py_clock;
+
+static inline uint64_t
+sl_py_now(void)
+{
+    return sl_clock_ticks(sl_py_clock);
+}
+
+/* ---- active.c ---- */
+
+/* What runs in the thread that holds the GIL: valid while its id and its
+ * context's version are these. No two threads share an id, ever, and
+ * entering or leaving a context always moves the version. */
+typedef struct {
+    uint64_t thread;
+    uint64_t version;
+    sl_strand *strand; /* NULL: nothing that is recorded */
+    sl_c_calls c_calls;
+} sl_py_current;
+
+extern sl_py_current sl_py_active;
+
+sl_strand *sl_py_active_resync(PyThreadState *ts);
+
+/* The strand the calling thread records into now, or NULL. Never raises. */
+static inline sl_strand *
+sl_py_active_strand(void)
+{
+    PyThreadState *ts = sl_py_borrow_tstate();
+    if (sl_py_active.thread == ts->id &&
+        sl_py_active.version == ts->context_ver)
+        return sl_py_active.strand;
+    return sl_py_active_resync(ts);
+}
+
+static inline void
+sl_py_active_forget(void)
+{
+    sl_py_active.thread = 0; /* ids of threads count from 1 */
+}
+
+int sl_py_active_init(void);
+
+/* The request's main strand begins or goes on here, in the calling thread
+ * and its current context / stops for now. `gap` is what the time since the
+ * last stop is called. -1 with an exception. */
+int sl_py_section_begin(sl_py_profile *profile, sl_pseudo gap);
+void sl_py_section_end(sl_py_profile *profile);
+
+/* Leaves the context the main strand ran in as it was, where it is still at
+ * hand: a server's thread goes on to other things. */
+void sl_py_context_release(sl_py_profile *profile);
+
+/* Cuts the profile off from all contexts. Idempotent. */
+void sl_py_active_remove(sl_py_profile *profile);
+void sl_py_active_add(sl_py_profile *profile);
+
+/* In a forked child: every live profile is the parent's. */
+void sl_py_active_after_fork(void);
+Py_ssize_t sl_py_active_count(void);
+
+/* ---- profile_type.c ---- */
+
+/* Whether `method` is one of Profile's own: enter and leave are not calls of
+ * the program, and never return inside the request. */
+bool sl_py_profile_is_method(const PyMethodDef *method);
+
+/* ---- step.c ---- */
+
+/* A NEW awaitable that runs `awaitable` under the profile; NULL: exception. */
+PyObject *sl_py_step_new(sl_py_profile *profile, PyObject *awaitable);
+
+/* ---- code_map.c ---- */
+
+int sl_py_code_map_init(void);
+
+/* Origin of a code object's file and whether its C calls are chosen. */
+sl_origin sl_py_code_origin(PyCodeObject *code);
+bool sl_py_code_is_chosen(PyCodeObject *code);
+
+/* configure(stdlib, libraries, chosen): tuples of str; see module.c. */
+int sl_py_code_map_configure(PyObject *stdlib, PyObject *libraries,
+                             PyObject *chosen);
+
+/* The method definition of a C function or method descriptor, NULL for any
+ * other callable and for our own methods. Inline: asked for every C call. */
+static inline PyMethodDef *
+sl_py_c_function(PyObject *callable)
+{
+    PyMethodDef *method;
+
+    if (Py_IS_TYPE(callable, &PyCFunction_Type))
+        method = ((PyCFunctionObject *)callable)->m_ml;
+    else if (Py_IS_TYPE(callable, &PyMethodDescr_Type))
+        method = ((PyMethodDescrObject *)callable)->d_method;
+    else if (Py_IS_TYPE(callable, &PyFunction_Type) ||
+             !PyCFunction_Check(callable))
+        return NULL;
+    else
+        method = ((PyCFunctionObject *)callable)->m_ml;
+    return sl_py_profile_is_method(method) ? NULL : method;
+}
+
+/* A NEW reference to what keeps `callable`'s method definition alive without
+ * keeping an instance alive: itself, or the type it is bound to. */
+PyObject *sl_py_c_function_owner(PyObject *callable);
+
+/* Fills *out for a code object or owner; strings live in `keep`, a list. */
+bool sl_py_describe(PyObject *object, const void *key, PyObject *keep,
+                    sl_function *out);
+
+/* The callable being entered, BORROWED: set for the length of sl_strand_enter
+ * of a C function, read on the first sight of its key. NULL: it is a code
+ * object that is entered, and the key is it. */
+extern PyObject *sl_py_pending_callable;
+
+/* ---- blob_type.c ---- */
+
+/* read_meta(data), a module function; and the names Blob.export knows. */
+PyObject *sl_py_read_meta(PyObject *module, PyObject *arg);
+PyObject *sl_py_export_formats(void);
+
+#endif /* SL_PY_NATIVE_H */

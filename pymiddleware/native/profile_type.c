@@ -1,0 +1,504 @@
+/* Profile: one request while it is recorded, for Python. */
+#include "engine.h"
+
+#include <string.h>
+
+/* Recordings are recycled: making one costs 0.4 us, its first block more. */
+#define POOL_MAX 8
+static sl_recording *pool[POOL_MAX];
+static int pool_count;
+
+PyTypeObject sl_py_handle_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Handle",
+    .tp_doc = "What the context variable holds: which request this is.",
+    .tp_basicsize = sizeof(sl_py_handle),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+};
+
+/* First sight of a function: hold what keeps its key valid. */
+static bool
+on_function(void *ctx, const void *key, uint32_t id)
+{
+    sl_py_profile *profile = ctx;
+    PyObject *object = (PyObject *)key;
+    bool is_code = true;
+
+    if (sl_py_pending_callable != NULL) {
+        object = sl_py_c_function_owner(sl_py_pending_callable);
+        is_code = false;
+    } else {
+        Py_INCREF(object);
+    }
+
+    uint32_t at = id - SL_PSEUDO_COUNT;
+    if (at >= profile->function_capacity) {
+        uint32_t capacity = profile->function_capacity * 2;
+        if (capacity <= at)
+            capacity = at < 256 ? 256 : at * 2;
+        PyObject **grown =
+            PyMem_Realloc(profile->functions, capacity * sizeof(*grown));
+        if (grown == NULL) {
+            /* The name is lost; the reference is leaked on purpose, so that
+             * the address is not used again. */
+            return false;
+        }
+        memset(grown + profile->function_capacity, 0,
+               (capacity - profile->function_capacity) * sizeof(*grown));
+        profile->functions = grown;
+        profile->function_capacity = capacity;
+    }
+    profile->functions[at] = object;
+    if (at >= profile->function_count)
+        profile->function_count = at + 1;
+
+    if (!is_code || profile->c_calls == SL_C_NONE)
+        return false;
+    if (!sl_py_code_is_chosen((PyCodeObject *)object))
+        return false;
+    sl_py_engine_watch((PyCodeObject *)object);
+    return true;
+}
+
+static void
+release_functions(sl_py_profile *profile)
+{
+    for (uint32_t i = 0; i < profile->function_count; i++)
+        Py_XDECREF(profile->functions[i]);
+    PyMem_Free(profile->functions);
+    profile->functions = NULL;
+    profile->function_count = profile->function_capacity = 0;
+}
+
+static void
+release_recording(sl_py_profile *profile)
+{
+    if (profile->recording == NULL)
+        return;
+    if (pool_count < POOL_MAX)
+        pool[pool_count++] = profile->recording;
+    else
+        sl_recording_free(profile->recording);
+    profile->recording = NULL;
+}
+
+static int
+parse_c_calls(const char *text, sl_c_calls *out)
+{
+    static const char *const names[] = { "none", "chosen", "all" };
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *out = (sl_c_calls)i;
+            return 0;
+        }
+    }
+    PyErr_Format(PyExc_ValueError,
+                 "c_calls must be 'chosen', 'all' or 'none', not '%s'", text);
+    return -1;
+}
+
+static PyObject *
+profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = { "c_calls", "max_bytes", "max_nodes", "follows",
+                             NULL };
+    const char *c_calls = "chosen";
+    Py_ssize_t max_bytes = 0;
+    unsigned int max_nodes = 0;
+    int follows = 0;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIp:Profile", names,
+                                     &c_calls, &max_bytes, &max_nodes,
+                                     &follows))
+        return NULL;
+    if (max_bytes < 0) {
+        PyErr_SetString(PyExc_ValueError, "max_bytes must not be negative");
+        return NULL;
+    }
+    sl_c_calls calls;
+    if (parse_c_calls(c_calls, &calls) < 0)
+        return NULL;
+
+    sl_py_profile *self = (sl_py_profile *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->c_calls = calls;
+    self->follows = follows != 0;
+    self->finished = true; /* until it is whole */
+    self->handle = PyObject_New(sl_py_handle, &sl_py_handle_type);
+    if (self->handle == NULL)
+        goto fail;
+    self->handle->profile = NULL;
+    if (sl_py_engine_acquire(self) < 0)
+        goto fail;
+
+    sl_recording_options options = { .clock = sl_py_clock,
+                                     .max_bytes = (size_t)max_bytes,
+                                     .max_nodes = max_nodes,
+                                     .on_function = on_function,
+                                     .ctx = self };
+    sl_status status;
+    if (pool_count > 0) {
+        self->recording = pool[--pool_count];
+        status = sl_recording_reset(self->recording, &options);
+    } else {
+        status = sl_recording_new(&self->recording, &options, NULL);
+    }
+    if (status < 0) {
+        sl_py_engine_release(self);
+        sl_py_raise(status);
+        goto fail;
+    }
+    self->handle->profile = self;
+    self->finished = false;
+    sl_py_active_add(self);
+    return (PyObject *)self;
+fail:
+    Py_DECREF(self);
+    return NULL;
+}
+
+/* Ends it, whatever state it is in; no exception. */
+static void
+profile_finish(sl_py_profile *self)
+{
+    if (self->finished)
+        return;
+    self->finished = true;
+    sl_py_section_end(self);
+    sl_recording_stop(self->recording, sl_py_now());
+    sl_py_active_remove(self);
+    sl_py_engine_release(self);
+}
+
+static void
+profile_dealloc(PyObject *object)
+{
+    sl_py_profile *self = (sl_py_profile *)object;
+
+    profile_finish(self);
+    release_functions(self);
+    release_recording(self);
+    Py_XDECREF(self->handle);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyObject *
+need_live(sl_py_profile *self)
+{
+    if (!self->finished)
+        return Py_None;
+    PyErr_SetString(PyExc_RuntimeError, "the profile is finished");
+    return NULL;
+}
+
+static PyObject *
+profile_enter(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    sl_py_profile *self = (sl_py_profile *)object;
+
+    if (need_live(self) == NULL)
+        return NULL;
+    if (self->running) {
+        PyErr_SetString(PyExc_RuntimeError, "already entered");
+        return NULL;
+    }
+    if (sl_py_section_begin(self, SL_PSEUDO_IDLE) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+profile_leave(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    sl_py_profile *self = (sl_py_profile *)object;
+    sl_py_section_end(self);
+    if (!self->follows)
+        sl_py_context_release(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+profile_finish_method(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    profile_finish((sl_py_profile *)object);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+profile_discard(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    sl_py_profile *self = (sl_py_profile *)object;
+    profile_finish(self);
+    release_functions(self);
+    release_recording(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+profile_totals(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    sl_py_profile *self = (sl_py_profile *)object;
+    sl_recording_totals t;
+
+    if (self->recording == NULL || !self->finished) {
+        PyErr_SetString(PyExc_RuntimeError, self->recording == NULL
+                                                ? "the profile is discarded"
+                                                : "the profile is running");
+        return NULL;
+    }
+    sl_recording_totals_get(self->recording, &t);
+    return Py_BuildValue(
+        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:I,s:I,s:I,s:K,s:K,s:n,s:O,s:O,s:O}",
+        "wall_ns", (unsigned long long)t.wall_ns, "cpu_ns",
+        (unsigned long long)self->cpu_ns, "await_ns",
+        (unsigned long long)t.await_ns, "idle_ns",
+        (unsigned long long)t.idle_ns, "gc_ns", (unsigned long long)t.gc_ns,
+        "events", (unsigned long long)t.events, "c_events",
+        (unsigned long long)t.c_events, "nodes", t.nodes, "functions",
+        t.functions, "strands", t.strands, "mended",
+        (unsigned long long)t.mended, "dropped",
+        (unsigned long long)(t.dropped + self->lost_strands), "bytes",
+        (Py_ssize_t)t.bytes, "truncated", t.truncated ? Py_True : Py_False,
+        "displaced", self->displaced ? Py_True : Py_False, "fork_lost",
+        self->fork_lost ? Py_True : Py_False);
+}
+
+/* ---- encoding ---- */
+
+typedef struct {
+    sl_py_profile *profile;
+    sl_function *functions; /* by id less SL_PSEUDO_COUNT */
+    uint32_t count;
+} name_table;
+
+static uint32_t
+site_line(void *ctx, uint32_t id, uint32_t site)
+{
+    const sl_py_profile *profile = ctx;
+    uint32_t at = id - SL_PSEUDO_COUNT;
+
+    if (id < SL_PSEUDO_COUNT || at >= profile->function_count ||
+        profile->functions[at] == NULL || !PyCode_Check(profile->functions[at]))
+        return 0;
+    int line =
+        PyCode_Addr2Line((PyCodeObject *)profile->functions[at], (int)site);
+    return line > 0 ? (uint32_t)line : 0;
+}
+
+static bool
+describe(void *ctx, uint32_t id, const void *key, sl_function *out)
+{
+    const name_table *table = ctx;
+    (void)key;
+    if (id - SL_PSEUDO_COUNT >= table->count ||
+        table->functions[id - SL_PSEUDO_COUNT].name == NULL)
+        return false;
+    *out = table->functions[id - SL_PSEUDO_COUNT];
+    return true;
+}
+
+/* A dict of str to int or str, as metadata; texts are borrowed from `keep`. */
+static sl_meta *
+parse_meta(PyObject *dict, PyObject *keep, size_t *count)
+{
+    sl_meta *meta =
+        PyMem_Calloc((size_t)PyDict_GET_SIZE(dict) + 1, sizeof(*meta));
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+
+    *count = 0;
+    if (meta == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    while (PyDict_Next(dict, &at, &key, &value)) {
+        sl_meta *item = &meta[*count];
+        PyObject *texts[] = { key, value };
+        if (value == Py_None)
+            continue;
+        if (!PyUnicode_Check(key) ||
+            !(PyUnicode_Check(value) || PyLong_Check(value))) {
+            PyErr_SetString(PyExc_TypeError, "metadata maps str to int or str");
+            goto fail;
+        }
+        for (int i = 0; i < 1 + PyUnicode_Check(value); i++) {
+            PyObject *bytes = PyUnicode_AsEncodedString(texts[i], "utf-8",
+                                                        "backslashreplace");
+            if (bytes == NULL || PyList_Append(keep, bytes) < 0) {
+                Py_XDECREF(bytes);
+                goto fail;
+            }
+            *(i == 0 ? &item->key : &item->text) = PyBytes_AS_STRING(bytes);
+            *(i == 0 ? &item->key_len : &item->text_len) =
+                (size_t)PyBytes_GET_SIZE(bytes);
+            Py_DECREF(bytes);
+        }
+        if (item->text == NULL) {
+            item->number = PyLong_AsLongLong(value);
+            if (item->number == -1 && PyErr_Occurred())
+                goto fail;
+        }
+        ++*count;
+    }
+    return meta;
+fail:
+    PyMem_Free(meta);
+    return NULL;
+}
+
+static bool
+resolve_names(sl_py_profile *self, PyObject *keep, name_table *table)
+{
+    table->profile = self;
+    table->count = self->function_count;
+    table->functions =
+        PyMem_Calloc((size_t)table->count + 1, sizeof(*table->functions));
+    if (table->functions == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    if (!self->resolved)
+        sl_recording_resolve_sites(self->recording, site_line, self);
+    self->resolved = true;
+    for (uint32_t i = 0; i < table->count; i++) {
+        if (self->functions[i] == NULL)
+            continue;
+        const void *key =
+            sl_recording_key(self->recording, i + SL_PSEUDO_COUNT);
+        if (!sl_py_describe(self->functions[i], key, keep,
+                            &table->functions[i]))
+            table->functions[i].name = NULL;
+    }
+    return true;
+}
+
+static PyObject *
+profile_encode(PyObject *object, PyObject *args)
+{
+    sl_py_profile *self = (sl_py_profile *)object;
+    PyObject *dict, *result = NULL;
+    int level = 3;
+    size_t count = 0;
+    sl_bytes blob = { 0 };
+    name_table table = { 0 };
+
+    if (!PyArg_ParseTuple(args, "O!|i:encode", &PyDict_Type, &dict, &level))
+        return NULL;
+    if (self->recording == NULL || !self->finished || self->fork_lost) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "only a finished, undiscarded profile of this process "
+                        "can be encoded");
+        return NULL;
+    }
+    PyObject *keep = PyList_New(0);
+    if (keep == NULL)
+        return NULL;
+    sl_meta *meta = parse_meta(dict, keep, &count);
+    if (meta != NULL && resolve_names(self, keep, &table)) {
+        sl_status status;
+        Py_BEGIN_ALLOW_THREADS status = sl_recording_encode(
+            self->recording, meta, count, describe, &table, level, &blob);
+        Py_END_ALLOW_THREADS if (status < 0) sl_py_raise(status);
+        else result = PyBytes_FromStringAndSize((const char *)blob.data,
+                                                (Py_ssize_t)blob.size);
+        sl_bytes_free(&blob);
+    }
+    PyMem_Free(table.functions);
+    PyMem_Free(meta);
+    Py_DECREF(keep);
+    return result;
+}
+
+static PyObject *
+profile_step(PyObject *object, PyObject *awaitable)
+{
+    sl_py_profile *self = (sl_py_profile *)object;
+    if (need_live(self) == NULL)
+        return NULL;
+    return sl_py_step_new(self, awaitable);
+}
+
+static PyObject *
+profile_get_wall(PyObject *object, void *closure)
+{
+    (void)closure;
+    sl_py_profile *self = (sl_py_profile *)object;
+    if (self->recording == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the profile is discarded");
+        return NULL;
+    }
+    return PyLong_FromUnsignedLongLong(sl_recording_wall_ns(self->recording));
+}
+
+static PyObject *
+profile_get_finished(PyObject *object, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(((sl_py_profile *)object)->finished);
+}
+
+static PyObject *
+profile_get_cpu(PyObject *object, void *closure)
+{
+    (void)closure;
+    return PyLong_FromUnsignedLongLong(((sl_py_profile *)object)->cpu_ns);
+}
+
+static PyGetSetDef profile_getset[] = {
+    { "wall_ns", profile_get_wall, NULL,
+      "Wall time in nanoseconds, so far or in all.", NULL },
+    { "cpu_ns", profile_get_cpu, NULL, "CPU time of the sections, nanoseconds.",
+      NULL },
+    { "finished", profile_get_finished, NULL, "Whether it has ended.", NULL },
+    { NULL, NULL, NULL, NULL, NULL },
+};
+
+static PyMethodDef profile_methods[] = {
+    { "enter", profile_enter, METH_NOARGS,
+      "enter()\n--\n\nThis thread works for the request from here on. Time "
+      "since the last leave() is charged to [between chunks]." },
+    { "leave", profile_leave, METH_NOARGS,
+      "leave()\n--\n\nThis thread does something else from here on." },
+    { "step", profile_step, METH_O,
+      "step(awaitable, /)\n--\n\nAn awaitable that runs `awaitable` with each "
+      "of its steps inside the request, and charges the time between two "
+      "steps to [await]. May be awaited once." },
+    { "finish", profile_finish_method, METH_NOARGS,
+      "finish()\n--\n\nEnds the recording. Idempotent." },
+    { "discard", profile_discard, METH_NOARGS,
+      "discard()\n--\n\nEnds it and gives its memory back." },
+    { "totals", profile_totals, METH_NOARGS,
+      "totals()\n--\n\nCounts and times of the finished profile, a dict." },
+    { "encode", profile_encode, METH_VARARGS,
+      "encode(meta, level=3, /)\n--\n\nThe finished profile as a blob with "
+      "`meta` (str to int or str; None is left out) in it. The GIL is "
+      "released while it works." },
+    { NULL, NULL, 0, NULL },
+};
+
+bool
+sl_py_profile_is_method(const PyMethodDef *method)
+{
+    const PyMethodDef *end =
+        profile_methods + sizeof(profile_methods) / sizeof(*profile_methods);
+    return method >= profile_methods && method < end;
+}
+
+PyTypeObject sl_py_profile_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Profile",
+    .tp_doc = "Profile(c_calls='chosen', *, max_bytes=0, max_nodes=0, "
+              "follows=False)\n--\n\nOne request being recorded, from now on. "
+              "`follows`: its work may go on in any task or thread.\n"
+              "RuntimeError: no engine is free; ValueError: a wrong argument.",
+    .tp_basicsize = sizeof(sl_py_profile),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = profile_new,
+    .tp_dealloc = profile_dealloc,
+    .tp_methods = profile_methods,
+    .tp_getset = profile_getset,
+};

@@ -1,0 +1,29 @@
+"""slowlens: see why this request was slow.
+
+Request-profiling middleware on a C core. One line installs it::
+
+    MIDDLEWARE = ["slowlens.django.ProfilerMiddleware", ...]    # Django
+    Slowlens(app)                                               # slowlens.flask
+    app = ProfilerMiddleware(app)                               # slowlens.wsgi, slowlens.asgi
+
+Importing this imports no framework.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["__version__", "profile", "tag"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "profile":
+        from .task import profile
+
+        return profile
+    if name == "tag":
+        from .recorder import tag
+
+        return tag
+    raise AttributeError(f"module 'slowlens' has no attribute {name!r}")

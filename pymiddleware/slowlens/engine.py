@@ -1,0 +1,138 @@
+"""Sets the C core up once per process: whose code is whose, which clock, fork.
+
+``CHOSEN`` is the shipped part of ``c_calls="chosen"``: files (by a part of
+their name) where applications wait or repeat. C functions called from there
+and from the project's own code are recorded.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import _core
+
+__all__ = ["CHOSEN", "cost_ns", "info", "on_fork", "prepare", "why_not"]
+
+CHOSEN = (
+    # databases
+    "/django/db/backends/", "/sqlalchemy/engine/", "/sqlite3/", "/psycopg/", "/psycopg2/",
+    "/pymysql/", "/MySQLdb/", "/asyncpg/", "/pymongo/", "/redis/connection.py",
+    # sockets and HTTP
+    "/socket.py", "/ssl.py", "/http/client.py", "/urllib3/connection", "/requests/adapters.py",
+    "/httpcore/", "/asyncio/selector_events.py",
+    # caches, templates, JSON
+    "/django/core/cache/", "/jinja2/environment.py", "/json/__init__.py", "/json/encoder.py",
+    "/json/decoder.py",
+)
+
+_prepared = False
+_children: list[Callable[[], None]] = []
+
+
+def _kernel_trusts_tsc() -> bool:
+    try:
+        with open("/sys/devices/system/clocksource/clocksource0/current_clocksource") as file:
+            return file.read().strip() == "tsc"
+    except OSError:
+        return False
+
+
+def _after_fork() -> None:
+    _core.after_fork()
+    for call in _children:
+        call()
+
+
+def on_fork(call: Callable[[], None]) -> None:
+    """Calls ``call`` in each forked child, after the core has let go of the parent's profiles."""
+    _children.append(call)
+
+
+def prepare() -> None:
+    """Configures the core. Idempotent; cheap after the first time."""
+    global _prepared
+    if _prepared:
+        return
+    _prepared = True
+    paths = sysconfig.get_paths()
+    stdlib = {os.path.realpath(paths["stdlib"]), paths["stdlib"], paths["platstdlib"]}
+    own = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    _core.configure(
+        (*(path + os.sep for path in stdlib), "<frozen "),
+        (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep, own),
+        CHOSEN,
+        use_tsc=_kernel_trusts_tsc(),
+    )
+    gc.callbacks.append(_core.gc_hook)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
+    try:
+        _calibrate()
+    except RuntimeError:
+        pass  # no engine is free now; said when a request wants one
+
+
+#: ns per recorded Python call and per recorded C call, measured in this process.
+_costs = (0.0, 0.0)
+
+
+def cost_ns(events: int, c_events: int) -> int:
+    """What recording so many calls cost, estimated. 0: not measured."""
+    return int(events * _costs[0] + c_events * _costs[1])
+
+
+def _calibrate() -> None:
+    """Loops with and without a profile; under a millisecond, before there is anything to disturb."""
+    global _costs
+
+    def empty() -> None:
+        pass
+
+    def python_calls() -> int:
+        start = time.perf_counter_ns()
+        for _ in rounds:
+            empty()
+        return time.perf_counter_ns() - start
+
+    def c_calls() -> int:
+        start = time.perf_counter_ns()
+        for _ in rounds:
+            callable(None)
+        return time.perf_counter_ns() - start
+
+    rounds = range(200)
+    costs = []
+    for run, mode in ((python_calls, "none"), (c_calls, "all")):
+        without = min(run() for _ in range(5))
+        profile = _core.Profile(mode)
+        profile.enter()
+        try:
+            within = min(run() for _ in range(5))
+        finally:
+            profile.discard()
+            _core.engine_idle(0)
+        costs.append(max(0, within - without) / len(rounds))
+    _costs = (costs[0], costs[1])
+
+
+def why_not() -> str | None:
+    """Why no profile could be recorded now, in one sentence; None: all is well."""
+    prepare()
+    try:
+        profile = _core.Profile("none")
+    except RuntimeError as error:
+        return str(error)
+    profile.discard()
+    return None
+
+
+def info() -> dict[str, Any]:
+    """What records the events here, and its state."""
+    prepare()
+    return {"python": sys.version.split()[0], **_core.engine_info()}

@@ -1,0 +1,313 @@
+"""Every option, once: this table drives keywords, framework settings, the
+environment, error messages and the documentation.
+
+Precedence: keyword > framework setting > environment > default. An unknown
+name or an ill-typed value is an :class:`OptionsError` at start-up, never
+later. ``SLOWLENS_DISABLE=1`` wins over everything.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+__all__ = ["OPTIONS", "Option", "Options", "OptionsError", "default_store", "disabled", "load"]
+
+
+class OptionsError(ValueError):
+    """A wrong option, said in one sentence."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One row: how to parse a value, what it is without one, what it does."""
+
+    name: str
+    parse: Callable[[Any], Any]
+    default: Any
+    kind: str
+    doc: str
+
+    @property
+    def env(self) -> str:
+        return "SLOWLENS_" + self.name.upper()
+
+
+@dataclass(frozen=True)
+class Options:
+    """Checked options. Built by :func:`load`; immutable."""
+
+    mode: str | Callable[[Any], str]
+    interval_us: int
+    c_calls: str
+    sample_rate: float
+    slow_ms: float
+    keep: tuple[str, ...] | None
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    store: str
+    max_bytes: int
+    max_age_days: float
+    worst_per_route: int
+    viewer_path: str
+    authorize: Callable[[Any], bool] | None
+    key: str | None
+    log: bool
+    release: str | None
+    max_profile_bytes: int
+    redact: Callable[[str], str] | None
+    debug: bool | None
+
+    def keep_rules(self, debug: bool) -> tuple[str, ...]:
+        """The rules in force: what was set, or the default for ``debug``."""
+        if self.keep is not None:
+            return self.keep
+        return ("all",) if debug else ("slow", "error", "worst", "trigger")
+
+
+MODES = ("deterministic", "sampling", "off")
+
+
+def check_mode(value: Any) -> str:
+    """``value`` if it is a mode that works, else OptionsError."""
+    if value == "sampling":
+        raise OptionsError(
+            "mode 'sampling' is not available in this version of slowlens: "
+            "use 'deterministic' or 'off'"
+        )
+    if value not in MODES:
+        raise OptionsError(f"mode must be one of {', '.join(MODES)}, not {value!r}")
+    return str(value)
+
+
+def _mode(value: Any) -> Any:
+    return value if callable(value) else check_mode(value)
+
+
+def _choice(*names: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in names:
+            raise OptionsError(f"must be one of {', '.join(names)}, not {value!r}")
+        return str(value)
+
+    return parse
+
+
+def _number(least: float, most: float, whole: bool = False) -> Callable[[Any], Any]:
+    def parse(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise OptionsError(f"must be a number, not {value!r}")
+        try:
+            number = int(value) if whole else float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise OptionsError(f"must be a number, not {value!r}") from None
+        if not least <= number <= most:
+            raise OptionsError(f"must be from {least:g} to {most:g}, not {number:g}")
+        return number
+
+    return parse
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off", ""):
+        return False
+    raise OptionsError(f"must be true or false, not {value!r}")
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [word.strip() for word in value.split(",")]
+    if not isinstance(value, Iterable) or isinstance(value, (bytes, Mapping)):
+        raise OptionsError(f"must be a list of words, not {value!r}")
+    words = tuple(value)
+    if not all(isinstance(word, str) for word in words):
+        raise OptionsError(f"must be a list of words, not {value!r}")
+    return tuple(word for word in words if word)
+
+
+KEEP_RULES = ("all", "slow", "error", "worst", "trigger")
+
+
+def _keep(value: Any) -> tuple[str, ...]:
+    rules = _words(value)
+    for rule in rules:
+        if rule.startswith("random:"):
+            _number(0, 1)(rule[7:])
+        elif rule not in KEEP_RULES:
+            raise OptionsError(f"knows {', '.join(KEEP_RULES)} and random:P, not {rule!r}")
+    return rules
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    patterns = _words(value)
+    for pattern in patterns:
+        if not pattern.startswith(("/", "*")):
+            raise OptionsError(f"a path pattern starts with / or *, not {pattern!r}")
+    return patterns
+
+
+def _prefix(value: Any) -> str:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise OptionsError(f"must be a path that starts with /, not {value!r}")
+    return value.rstrip("/") + "/"
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise OptionsError(f"must be text, not {value!r}")
+    return str(os.fspath(value))
+
+
+def _key(value: Any) -> str:
+    text = _text(value)
+    if len(text) < 16:
+        raise OptionsError("must have at least 16 characters: it opens your profiles")
+    return text
+
+
+def _callable(value: Any) -> Callable[..., Any]:
+    if isinstance(value, str):
+        from importlib import import_module
+
+        module, _, name = value.rpartition(".")
+        try:
+            value = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise OptionsError(f"cannot import {value!r}: {error}") from None
+    if not callable(value):
+        raise OptionsError(f"must be a function or its dotted name, not {value!r}")
+    return value  # type: ignore[no-any-return]
+
+
+def default_store() -> str:
+    """A private folder of this user for the project in the current folder."""
+    here = os.getcwd()
+    name = os.path.basename(here) or "root"
+    name += "-" + hashlib.sha256(os.fsencode(here)).hexdigest()[:8]
+    state = os.environ.get("XDG_STATE_HOME")
+    if not state:
+        home = os.path.expanduser("~")
+        state = os.path.join(home, ".local", "state")
+        if home in ("~", "/") or not os.access(home, os.W_OK):
+            state = os.path.join(tempfile.gettempdir(), f"slowlens-{os.getuid()}")
+    return os.path.join(state, "slowlens", name)
+
+
+MB = 1 << 20
+
+OPTIONS: tuple[Option, ...] = (
+    Option("mode", _mode, "deterministic", "word or function",
+           "How requests are profiled: `deterministic`, `off`, or a function of the request that "
+           "answers with one of them (`sampling` is refused until it exists)."),
+    Option("interval_us", _number(100, 1e6, True), 1000, "microseconds",
+           "Time between two samples (for `sampling`)."),
+    Option("c_calls", _choice("chosen", "all", "none"), "chosen", "word",
+           "C functions recorded: those called from your own code and from where applications wait "
+           "(`chosen`), every one (`all`), or `none`."),
+    Option("sample_rate", _number(0, 1), 1.0, "0 to 1", "Share of the requests that is profiled."),
+    Option("slow_ms", _number(0, 1e9), 200.0, "milliseconds",
+           "A response that takes longer is slow: logged, and kept by the rule `slow`."),
+    Option("keep", _keep, None, "words",
+           "Which profiles are stored, decided after the response: `all`, `slow`, `error` (status "
+           "500 and up, or an exception), `worst` (the slowest of each route), `trigger` (asked "
+           "for), `random:P`. Default `all` while debugging, else `slow,error,worst,trigger`."),
+    Option("include", _patterns, (), "path patterns",
+           "Only these paths are profiled (`/api/*`); empty: all."),
+    Option("exclude", _patterns, (), "path patterns", "These paths are not."),
+    Option("store", _text, "", "path",
+           "Folder of the profiles. Default: a private folder under `~/.local/state/slowlens`, named "
+           "after the current folder."),
+    Option("max_bytes", _number(MB, 1e15, True), 512 * MB, "bytes",
+           "The store is kept below this size, oldest profiles going first."),
+    Option("max_age_days", _number(0, 36500), 14.0, "days", "Older profiles are deleted. 0: never."),
+    Option("worst_per_route", _number(0, 1000, True), 10, "count",
+           "How many of the slowest profiles of each route are kept longest."),
+    Option("viewer_path", _prefix, "/__slowlens__/", "path", "Where the viewer is in your app."),
+    Option("authorize", _callable, None, "function or its dotted name",
+           "Called with the request (WSGI: environ, ASGI: scope, Django: HttpRequest) of who wants the "
+           "viewer or a trigger; true lets them in."),
+    Option("key", _key, None, "secret of 16 characters or more",
+           "Signs the links of `slowlens token` that open the viewer and allow triggers."),
+    Option("log", _flag, True, "true or false", "One warning on the logger `slowlens.slow` per slow request."),
+    Option("release", _text, None, "text", "Revision of your app, stored with each profile."),
+    Option("max_profile_bytes", _number(256 << 10, 1 << 30, True), 8 * MB, "bytes",
+           "Memory one running profile may take; past it, paths are folded and totals stay exact."),
+    Option("redact", _callable, None, "function or its dotted name",
+           "Applied to the path of each request before it is stored."),
+    Option("debug", _flag, None, "true or false",
+           "Whether this is a development setup. Default: what the framework says."),
+)
+
+BY_NAME = {option.name: option for option in OPTIONS}
+assert [option.name for option in OPTIONS] == [field.name for field in fields(Options)]
+
+
+def disabled(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether ``SLOWLENS_DISABLE`` switches everything off."""
+    value = (os.environ if environ is None else environ).get("SLOWLENS_DISABLE", "")
+    return value.strip().lower() not in ("", "0", "false", "no", "off")
+
+
+def _parse(option: Option, value: Any, source: str) -> Any:
+    try:
+        return option.parse(value)
+    except OptionsError as error:
+        raise OptionsError(f"slowlens: {source}: {error}") from None
+
+
+def _reject_unknown(names: Iterable[str], where: str) -> None:
+    for name in names:
+        if name not in BY_NAME:
+            close = difflib.get_close_matches(name, BY_NAME, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise OptionsError(f"slowlens: {where}: unknown option {name!r}{hint}")
+
+
+def load(
+    keywords: Mapping[str, Any] | None = None,
+    framework: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    where: str = "settings",
+) -> Options:
+    """Options from all sources.
+
+    :param keywords: of the middleware's constructor.
+    :param framework: the framework's setting, names in lower case.
+    :param environ: default ``os.environ``; unknown ``SLOWLENS_*`` names are an error too.
+    :param where: what to call ``framework`` in an error.
+    :raises OptionsError: unknown name or ill-typed value.
+    """
+    keywords = keywords or {}
+    framework = framework or {}
+    environ = os.environ if environ is None else environ
+    _reject_unknown(keywords, "keyword")
+    _reject_unknown(framework, where)
+    env_names = {option.env for option in OPTIONS} | {"SLOWLENS_DISABLE"}
+    for name in environ:
+        if name.startswith("SLOWLENS_") and name not in env_names:
+            close = difflib.get_close_matches(name, sorted(env_names), 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise OptionsError(f"slowlens: environment: unknown variable {name}{hint}")
+
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        if option.name in keywords:
+            values[option.name] = _parse(option, keywords[option.name], option.name)
+        elif option.name in framework:
+            values[option.name] = _parse(option, framework[option.name], f"{where}: {option.name}")
+        elif option.env in environ:
+            values[option.name] = _parse(option, environ[option.env], option.env)
+        else:
+            values[option.name] = option.default
+    values["store"] = values["store"] or default_store()
+    return Options(**values)

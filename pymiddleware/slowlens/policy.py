@@ -1,0 +1,139 @@
+"""Which requests are profiled, how, and which profiles are kept.
+
+``decide`` runs before the app and must cost next to nothing; ``keep`` runs
+after the response, when it is known whether the request was worth it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import heapq
+import logging
+import random
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .auth import Access, query_value
+from .options import Options, OptionsError, check_mode
+from .request import Incoming, Seen
+
+__all__ = ["Decision", "Policy"]
+
+_log = logging.getLogger("slowlens")
+
+#: Routes whose worst K are remembered; more come from paths that are no routes.
+ROUTES_MAX = 2000
+
+
+class Decision(NamedTuple):
+    """How to profile a request."""
+
+    mode: str
+    c_calls: str
+    triggered: bool
+
+
+def _matcher(patterns: tuple[str, ...]) -> Callable[[str], object] | None:
+    if not patterns:
+        return None
+    return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns)).match
+
+
+class Policy:
+    """The rules of one middleware."""
+
+    def __init__(self, options: Options, access: Access, debug: Callable[[], bool]) -> None:
+        self.options = options
+        self._access = access
+        self._debug = debug
+        self._include = _matcher(options.include)
+        self._exclude = _matcher(options.exclude)
+        self._fixed = options.mode if isinstance(options.mode, str) else None
+        self._rate = options.sample_rate
+        self._plain = None
+        if self._fixed is not None and self._fixed != "off":
+            self._plain = Decision(self._fixed, options.c_calls, False)
+        self._worst: dict[str, list[int]] = {}
+        self._complained = False
+
+    def decide(self, incoming: Incoming) -> Decision | None:
+        """How to profile this request; None: not at all."""
+        if incoming.asks:
+            decision = self._trigger(incoming)
+            if decision is not None:
+                return decision
+        if self._include is not None and not self._include(incoming.path):
+            return None
+        if self._exclude is not None and self._exclude(incoming.path):
+            return None
+        if self._rate < 1.0 and random.random() >= self._rate:
+            return None
+        if self._fixed is not None:
+            return self._plain
+        return self._asked(incoming)
+
+    def _trigger(self, incoming: Incoming) -> Decision | None:
+        """``X-Slowlens: MODE[.TOKEN]`` or ``?slowlens=MODE[.TOKEN]``. Authorise, then parse."""
+        value = incoming.headers.get("x-slowlens", "") or query_value(incoming, "slowlens")
+        mode, _, token = value.partition(".")
+        if not self._access.allows(incoming, token):
+            return None
+        try:
+            mode = check_mode(mode)
+        except OptionsError as error:
+            _log.warning("slowlens: trigger ignored: %s", error)
+            return None
+        return None if mode == "off" else Decision(mode, self.options.c_calls, True)
+
+    def _asked(self, incoming: Incoming) -> Decision | None:
+        assert callable(self.options.mode)
+        try:
+            mode = check_mode(self.options.mode(incoming.native))
+        except Exception as error:
+            if not self._complained:
+                self._complained = True
+                _log.exception("slowlens: the option mode failed (said once): %s", error)
+            return None
+        return None if mode == "off" else Decision(mode, self.options.c_calls, False)
+
+    def is_slow(self, seen: Seen, wall_ns: int) -> bool:
+        """Whether the response (background work aside) took longer than ``slow_ms``."""
+        return (wall_ns if seen.body_ns is None else seen.body_ns) > self.options.slow_ms * 1e6
+
+    def keep(self, decision: Decision, seen: Seen, wall_ns: int, route: str) -> str:
+        """The rule that keeps this profile, or ""."""
+        rules = self.options.keep_rules(self._debug())
+        worst = "worst" in rules and self._is_worst(route, wall_ns)
+        if decision.triggered and ("trigger" in rules or "all" in rules):
+            return "trigger"
+        if "slow" in rules and self.is_slow(seen, wall_ns):
+            return "slow"
+        if "error" in rules and (seen.error or seen.status >= 500):
+            return "error"
+        if worst:
+            return "worst"
+        if "all" in rules:
+            return "all"
+        for rule in rules:
+            if rule.startswith("random:") and random.random() < float(rule[7:]):
+                return "random"
+        return ""
+
+    def _is_worst(self, route: str, wall_ns: int) -> bool:
+        """Among the slowest K of its route that this process has seen."""
+        count = self.options.worst_per_route
+        if count == 0:
+            return False
+        heap = self._worst.get(route)
+        if heap is None:
+            if len(self._worst) >= ROUTES_MAX:
+                return False
+            heap = self._worst[route] = []
+        if len(heap) < count:
+            heapq.heappush(heap, wall_ns)
+            return True
+        if wall_ns <= heap[0]:
+            return False
+        heapq.heapreplace(heap, wall_ns)
+        return True

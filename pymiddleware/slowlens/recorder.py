@@ -1,0 +1,277 @@
+"""From a request's begin to its profile: what all adapters share.
+
+An adapter asks ``begin``; with a :class:`Recording` in hand it brackets what
+the app does (``profile.enter``/``leave`` or ``profile.step``), fills in
+``seen``, and calls ``finish`` exactly once. Nothing here raises into the app.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any
+
+from . import _core, engine
+from .auth import Access
+from .options import Options, disabled, load
+from .policy import Decision, Policy
+from .request import Incoming, Seen, new_id, traceparent
+from .store import open_store
+from .writer import Job, Writer
+
+if TYPE_CHECKING:
+    from .viewer.app import Viewer
+
+__all__ = ["Recorder", "Recording", "current", "tag"]
+
+_log = logging.getLogger("slowlens")
+_current: ContextVar[Recording | None] = ContextVar("slowlens_recording", default=None)
+
+#: After this many faults of its own a recorder stays off.
+FAULTS_MAX = 20
+
+
+def current() -> Recording | None:
+    """The recording that the calling context belongs to, if it is still running."""
+    recording = _current.get()
+    return None if recording is None or recording.done else recording
+
+
+def tag(key: str, value: object) -> None:
+    """Attaches ``key``: ``value`` to the request being profiled; without one, does nothing."""
+    recording = _current.get()
+    if recording is not None and len(recording.seen.tags) < 64:
+        recording.seen.tags[str(key)[:100]] = str(value)[:1000]
+
+
+class Recording:
+    """One request being recorded."""
+
+    __slots__ = ("_recorder", "_token", "decision", "done", "incoming", "profile", "seen")
+
+    def __init__(self, recorder: Recorder, incoming: Incoming, decision: Decision, follows: bool) -> None:
+        self._recorder = recorder
+        self.incoming = incoming
+        self.decision = decision
+        self.seen = Seen()
+        self.done = False
+        self.profile = _core.Profile(
+            decision.c_calls, max_bytes=recorder.options.max_profile_bytes, follows=follows
+        )
+        self._token: Token[Recording | None] | None = _current.set(self)
+
+    def headers_sent(self, status: int) -> None:
+        """The response's status is known and its headers are on their way."""
+        self.seen.status = status
+        self.seen.headers_ns = self.profile.wall_ns
+
+    def body_sent(self) -> None:
+        """The last byte of the body was handed to the server."""
+        self.seen.body_ns = self.profile.wall_ns
+
+    def leave_context(self) -> None:
+        """The calling context goes on to other things; once, where it began."""
+        token, self._token = self._token, None
+        if token is not None:
+            try:
+                _current.reset(token)
+            except ValueError:  # another context: a copy, which dies by itself
+                pass
+
+    def finish(self) -> None:
+        """Ends the profile and decides about it. Idempotent; never raises."""
+        if self.done:
+            return
+        self.done = True
+        try:
+            self.profile.finish()
+            self.leave_context()
+            self._recorder._finished(self)
+        except Exception:
+            self._recorder._fault("finishing a profile")
+
+    def abandon(self) -> None:
+        """The response was thrown away half-way: keep nothing, lose nothing silently."""
+        if not self.done:
+            self.done = True
+            self.profile.discard()
+            self._recorder.abandoned += 1
+
+
+class Recorder:
+    """The profiling side of one middleware instance.
+
+    :param keywords: options of the middleware.
+    :param settings: options of the framework, lower case.
+    :param framework: its name and version, for the metadata.
+    :param debug: whether the framework is in development mode; asked each time.
+    :raises OptionsError: a wrong option.
+    """
+
+    def __init__(
+        self,
+        keywords: Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+        framework: str = "",
+        debug: Callable[[], bool] | None = None,
+        where: str = "settings",
+    ) -> None:
+        self.options: Options = load(keywords, settings, where=where)
+        self.enabled = not disabled()
+        self.framework = framework
+        self._framework_debug = debug
+        self.access = Access(self.options, self.debug)
+        self.policy = Policy(self.options, self.access, self.debug)
+        self.store = open_store(self.options)
+        self.writer = Writer(self.store, self.options.viewer_path)
+        self.faults = self.refused = self.abandoned = 0
+        self._complained: set[str] = set()
+        self._release = self.options.release
+        self._viewer: Viewer | None = None
+        if self.enabled:
+            engine.prepare()
+
+    def debug(self) -> bool:
+        """Development mode: the option, else what the framework says, else no."""
+        if self.options.debug is not None:
+            return self.options.debug
+        return bool(self._framework_debug()) if self._framework_debug is not None else False
+
+    @property
+    def viewer(self) -> Viewer:
+        """The viewer over this recorder's store, made when first needed."""
+        if self._viewer is None:
+            from .viewer.app import Viewer
+
+            self._viewer = Viewer(self.store, self.access, self.counters)
+        return self._viewer
+
+    def read(self, reader: Callable[[Any], Incoming], native: Any) -> Incoming | None:
+        """``reader(native)``; None: this request cannot be read, run the app as if we were not here."""
+        try:
+            return reader(native)
+        except Exception:
+            self._fault("reading a request")
+            return None
+
+    def begin(self, incoming: Incoming, follows: bool = False) -> Recording | None:
+        """A recording for this request, or None: run it as if we were not here."""
+        if not self.enabled:
+            return None
+        try:
+            decision = self.policy.decide(incoming)
+            if decision is None:
+                return None
+            self.writer.wake()
+            return Recording(self, incoming, decision, follows)
+        except RuntimeError as error:
+            self.refused += 1
+            self._once(f"slowlens: not profiling: {error}")
+        except Exception:
+            self._fault("beginning a profile")
+        return None
+
+    def counters(self) -> dict[str, Any]:
+        """What happened to profiles in this process, and what records them."""
+        writer = self.writer
+        return {
+            "stored": writer.stored, "dropped": writer.dropped, "failed": writer.failed,
+            "refused": self.refused, "abandoned": self.abandoned, "faults": self.faults,
+            "pid": os.getpid(), "engine": _core.engine_info(),
+        }
+
+    def _finished(self, recording: Recording) -> None:
+        seen, incoming = recording.seen, recording.incoming
+        wall = recording.profile.wall_ns
+        route = seen.route or incoming.path
+        kept = self.policy.keep(recording.decision, seen, wall, route)
+        slow = self.policy.is_slow(seen, wall)
+        if not kept and not (slow and self.options.log):
+            recording.profile.discard()
+            return
+        meta = self._meta(recording, kept)
+        self.writer.put(Job(recording.profile, meta, bool(kept), slow and self.options.log))
+
+    def _meta(self, recording: Recording, kept: str) -> dict[str, Any]:
+        """Metadata; None: not known. Nothing here but what core/README.md lists."""
+        seen, incoming = recording.seen, recording.incoming
+        path = incoming.path[:2000]
+        if self.options.redact is not None:
+            path = str(self.options.redact(path))[:2000]
+        trace = traceparent(incoming.headers.get("traceparent"))
+        thread = threading.current_thread()
+        meta: dict[str, Any] = {
+            "id": new_id(seen.started_ns),
+            "started": seen.started_ns,
+            "mode": recording.decision.mode,
+            "c_mode": recording.decision.c_calls,
+            "method": incoming.method[:20],
+            "path": path,
+            "route": seen.route[:500] or None,
+            "status": seen.status or (500 if seen.error else 0),
+            "response_bytes": seen.bytes or None,
+            "headers_ns": seen.headers_ns,
+            "body_ns": seen.body_ns,
+            "kept": kept,
+            "host": _hostname(),
+            "pid": os.getpid(),
+            "thread": thread.name[:100],
+            "python": _PYTHON,
+            "framework": seen.framework or self.framework or None,
+            "release": self._find_release(),
+            "trace_id": trace[0] if trace else None,
+            "span_id": trace[1] if trace else None,
+        }
+        for key, value in seen.tags.items():
+            meta["tag." + key] = value
+        return meta
+
+    def _find_release(self) -> str | None:
+        if self._release is None:
+            self._release = _git_revision() or ""
+        return self._release or None
+
+    def _fault(self, doing: str) -> None:
+        """A fault of ours: counted, said once, and enough of them switch us off."""
+        self.faults += 1
+        self._once(f"slowlens: a fault of its own while {doing}", exc=True)
+        if self.faults >= FAULTS_MAX and self.enabled:
+            self.enabled = False
+            _log.error("slowlens: %d faults: profiling is off in this process", self.faults)
+
+    def _once(self, text: str, exc: bool = False) -> None:
+        if text not in self._complained and len(self._complained) < 100:
+            self._complained.add(text)
+            _log.error("%s (said once)", text, exc_info=exc)
+
+
+_PYTHON = f"{sys.implementation.name} {sys.version.split()[0]}"
+_host: str | None = None
+
+
+def _hostname() -> str:
+    global _host
+    if _host is None:
+        _host = socket.gethostname()
+    return _host
+
+
+def _git_revision() -> str | None:
+    """The commit checked out here, read from .git without running anything."""
+    try:
+        with open(".git/HEAD") as file:
+            head = file.read(200).strip()
+        if head.startswith("ref: refs/"):
+            ref = os.path.normpath(head[5:])
+            if ref.startswith(".."):
+                return None
+            with open(os.path.join(".git", ref)) as file:
+                head = file.read(100).strip()
+        return head[:12] if len(head) == 40 and head.isalnum() else None
+    except OSError:
+        return None

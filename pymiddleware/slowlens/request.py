@@ -1,0 +1,165 @@
+"""A request as the policy and the store see it, whatever framework it is of."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["ID", "Incoming", "Seen", "asgi_incoming", "new_id", "traceparent", "wsgi_incoming"]
+
+#: What a profile id looks like: a lower-case ULID. Checked before it becomes a path.
+ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}\Z")
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id(now_ns: int) -> str:
+    """A ULID (github.com/ulid/spec): 48 bits of milliseconds, 80 of chance."""
+    number = (now_ns // 1_000_000 << 80) | int.from_bytes(os.urandom(10), "big")
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def id_time_ns(profile_id: str) -> int:
+    """The time in a profile id, Unix nanoseconds."""
+    number = 0
+    for char in profile_id[:10]:
+        number = number << 5 | _ALPHABET.index(char)
+    return number * 1_000_000
+
+
+class Incoming:
+    """What is known before the app runs. Values come from the client: not trusted."""
+
+    __slots__ = ("asks", "headers", "host", "method", "native", "path", "query", "remote", "secure")
+
+    def __init__(
+        self, method: str, path: str, query: str, host: str, remote: str, secure: bool,
+        headers: Mapping[str, str], native: Any, asks: bool,
+    ) -> None:
+        #: Whether it carries what may be a trigger; most do not, and pay no more than this.
+        self.asks = asks
+        self.method = method
+        self.path = path
+        self.query = query
+        self.host = host
+        self.remote = remote
+        self.secure = secure
+        self.headers = headers
+        self.native = native
+
+
+class _EnvironHeaders(Mapping[str, str]):
+    """Headers of a WSGI environ, looked up when asked for."""
+
+    __slots__ = ("environ",)
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self.environ = environ
+
+    def __getitem__(self, name: str) -> str:
+        key = name.upper().replace("-", "_")
+        if key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            return str(self.environ[key])
+        return str(self.environ["HTTP_" + key])
+
+    def __iter__(self) -> Any:
+        for key in self.environ:
+            if key.startswith("HTTP_"):
+                yield key[5:].lower().replace("_", "-")
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def wsgi_incoming(environ: Mapping[str, Any]) -> Incoming:
+    """From a WSGI environ (PEP 3333)."""
+    path = environ.get("PATH_INFO", "")
+    if not path.isascii():  # bytes disguised as latin-1
+        path = path.encode("latin-1", "replace").decode("utf-8", "replace")
+    return Incoming(
+        environ.get("REQUEST_METHOD", ""), path or "/", environ.get("QUERY_STRING", ""),
+        environ.get("HTTP_HOST", ""), environ.get("REMOTE_ADDR", ""),
+        environ.get("wsgi.url_scheme") == "https", _EnvironHeaders(environ), environ,
+        "HTTP_X_SLOWLENS" in environ or "slowlens=" in environ.get("QUERY_STRING", ""),
+    )
+
+
+class _ScopeHeaders(Mapping[str, str]):
+    """Headers of an ASGI scope, decoded when first asked for."""
+
+    __slots__ = ("_decoded", "scope")
+
+    def __init__(self, scope: Mapping[str, Any]) -> None:
+        self.scope = scope
+        self._decoded: dict[str, str] | None = None
+
+    def _all(self) -> dict[str, str]:
+        if self._decoded is None:
+            self._decoded = {
+                name.decode("latin-1").lower(): value.decode("latin-1")
+                for name, value in self.scope.get("headers", ())
+            }
+        return self._decoded
+
+    def __getitem__(self, name: str) -> str:
+        return self._all()[name.lower()]
+
+    def __iter__(self) -> Any:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+def asgi_incoming(scope: Mapping[str, Any]) -> Incoming:
+    """From an ASGI HTTP scope. The path is the one below ``root_path``, as Starlette sees it."""
+    headers = _ScopeHeaders(scope)
+    raw = scope.get("headers", ())
+    host = b""
+    asks = b"slowlens=" in scope.get("query_string", b"")
+    for name, value in raw:
+        if name == b"host":
+            host = value
+        elif name == b"x-slowlens":
+            asks = True
+    path = scope.get("path", "") or "/"
+    root = scope.get("root_path", "")
+    if root and path.startswith(root + "/"):
+        path = path[len(root):]
+    client = scope.get("client")
+    return Incoming(
+        scope.get("method", ""), path, scope.get("query_string", b"").decode("latin-1"),
+        host.decode("latin-1"), client[0] if client else "", scope.get("scheme") == "https",
+        headers, scope, asks,
+    )
+
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?\Z")
+
+
+def traceparent(value: str | None) -> tuple[str, str] | None:
+    """(trace id, parent span id) of a W3C traceparent header, or None."""
+    match = _TRACEPARENT.match(value or "")
+    if match is None or (value or "").startswith("ff"):
+        return None
+    trace, span = match.groups()
+    return None if trace.strip("0") == "" or span.strip("0") == "" else (trace, span)
+
+
+class Seen:
+    """What becomes known while the app runs; adapters fill it in."""
+
+    __slots__ = ("body_ns", "bytes", "error", "framework", "headers_ns", "route", "started_ns", "status", "tags")
+
+    def __init__(self) -> None:
+        self.started_ns = time.time_ns()
+        self.route = ""
+        self.status = 0
+        self.bytes = 0
+        self.error = False
+        self.framework = ""
+        self.headers_ns: int | None = None
+        self.body_ns: int | None = None
+        self.tags: dict[str, str] = {}

@@ -1,0 +1,1 @@
+"""The viewer: a neutral request handler (app), its adapters (mount), static files."""

@@ -1,0 +1,77 @@
+"""Hangs the viewer into WSGI and ASGI, under any prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from ..request import Incoming
+from .app import Response, Viewer
+
+__all__ = ["Response", "WSGIResponse", "serve", "serve_asgi", "serve_wsgi", "wsgi_app"]
+
+#: A request body larger than this is nothing the viewer asks for.
+BODY_MAX = 1 << 16
+
+
+def serve(viewer: Viewer, incoming: Incoming, body: bytes, mount: str, root: str = "") -> Response | None:
+    """The viewer's answer if the path lies under ``mount`` (``/x/``) and the client may look.
+
+    :param root: what the server cut off before ``mount`` (SCRIPT_NAME, root_path), for redirects.
+    """
+    path = incoming.path
+    if path + "/" == mount:
+        rest = ""
+    elif path.startswith(mount):
+        rest = path[len(mount):]
+    else:
+        return None
+    return viewer.handle(incoming, rest, body, root + mount)
+
+
+class WSGIResponse:
+    """A response that has yet to be sent."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    def send(self, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        status = self._response.status
+        start_response(f"{status} {HTTPStatus(status).phrase}", list(self._response.headers))
+        return [self._response.body]
+
+
+def serve_wsgi(
+    viewer: Viewer, incoming: Incoming, environ: dict[str, Any], mount: str
+) -> WSGIResponse | None:
+    """As :func:`serve`, ready for ``start_response``."""
+    response = serve(viewer, incoming, b"", mount, environ.get("SCRIPT_NAME", ""))
+    return None if response is None else WSGIResponse(response)
+
+
+async def serve_asgi(viewer: Viewer, incoming: Incoming, receive: Any, send: Any, mount: str) -> bool:
+    """As :func:`serve`, sent. False: nothing was, the app shall answer. Reads in a thread."""
+    import asyncio
+
+    root = incoming.native.get("root_path", "")
+    response = await asyncio.to_thread(serve, viewer, incoming, b"", mount, root)
+    if response is None:
+        return False
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+    return True
+
+
+def wsgi_app(viewer: Viewer) -> Callable[..., Iterable[bytes]]:
+    """The viewer alone at the root, for ``slowlens serve``."""
+    from ..request import wsgi_incoming
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        response = serve_wsgi(viewer, wsgi_incoming(environ), environ, "/")
+        if response is None:
+            response = WSGIResponse(Response(404, [("Content-Type", "text/plain")], b"not found\n"))
+        return response.send(start_response)
+
+    return app

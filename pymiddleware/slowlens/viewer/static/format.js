@@ -1,0 +1,64 @@
+// format.js - numbers and names as people read them. Pure.
+
+/** Milliseconds: three digits that matter, never exponents. */
+export function ms(value) {
+  if (value >= 100) return value.toFixed(0);
+  if (value >= 10) return value.toFixed(1);
+  if (value >= 1) return value.toFixed(2);
+  return value.toFixed(3);
+}
+
+/** Nanoseconds with the unit that fits. */
+export function duration(ns) {
+  if (ns >= 1e9) return `${(ns / 1e9).toFixed(2)} s`;
+  if (ns >= 1e6) return `${ms(ns / 1e6)} ms`;
+  if (ns >= 1e3) return `${(ns / 1e3).toFixed(1)} µs`;
+  return `${Math.round(ns)} ns`;
+}
+
+export function percent(part, whole) {
+  return whole > 0 ? `${((part / whole) * 100).toFixed(1)} %` : "0.0 %";
+}
+
+export function count(value) {
+  return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+}
+
+export function bytes(value) {
+  if (value >= 1e6) return `${(value / 1e6).toFixed(1)} MB`;
+  if (value >= 1e3) return `${(value / 1e3).toFixed(1)} kB`;
+  return `${value} B`;
+}
+
+/** Unix milliseconds as local time, with the date only when it is not today. */
+export function when(started, now = Date.now()) {
+  const date = new Date(started);
+  const pad = (number) => String(number).padStart(2, "0");
+  const time = `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+  if (date.toDateString() === new Date(now).toDateString()) return time;
+  return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${time}`;
+}
+
+/** The last `parts` parts of a path. */
+export function shortPath(path, parts = 2) {
+  return path.split("/").slice(-parts).join("/");
+}
+
+/**
+ * Text without what would reorder or hide its neighbours (bidi controls,
+ * NUL...), and no longer than `most`.
+ */
+export function tame(text, most = 300) {
+  const clean = String(text).replace(/[\u0000-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+  return clean.length > most ? `${clean.slice(0, most)}…` : clean;
+}
+
+/**
+ * A function's name with the module it is in, as tracebacks and imports name
+ * it: "copy.deepcopy", "views.book_list". The same as in the log line.
+ */
+export function label(callee) {
+  if (callee.kind !== "python" || !callee.file || callee.file.startsWith("<")) return tame(callee.name);
+  const stem = callee.file.replace(/\.py$/, "").replace(/\/__init__$/, "").split("/").pop();
+  return tame(`${stem}.${callee.name}`);
+}

@@ -1,0 +1,99 @@
+// requests.js - the list of requests: filter, sort, page by page.
+import * as api from "./api.js";
+import { el } from "./dom.js";
+import { bytes, count, ms, tame, when } from "./format.js";
+import { format, listQuery } from "./state.js";
+import { cell, header } from "./table.js";
+
+const COLUMNS = [
+  { title: "When", sort: "started" },
+  { title: "Method", sort: "method" },
+  { title: "Request", class: "path" },
+  { title: "Status", sort: "status", class: "status" },
+  { title: "Wall ms", sort: "wall_ms", number: true },
+  { title: "CPU ms", sort: "cpu_ms", number: true },
+  { title: "Waiting ms", sort: "waiting_ms", number: true },
+  { title: "Calls", sort: "calls", number: true },
+  { title: "Mode", sort: "mode" },
+  { title: "Size", sort: "bytes", number: true },
+];
+
+function row(request) {
+  const waiting = request.waiting_ms + request.await_ms;
+  const values = [
+    when(request.started),
+    tame(request.method, 20),
+    [el("a", { href: format({ r: request.id }) }, tame(request.path)),
+      request.hot ? el("span", { class: "hot" }, tame(request.hot)) : null],
+    request.status || "–",
+    ms(request.wall_ms), ms(request.cpu_ms), ms(waiting), count(request.calls + request.c_calls),
+    request.mode, bytes(request.bytes),
+  ];
+  return el("tr", { class: request.status >= 500 ? "bad" : null, "data-id": request.id },
+    COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
+}
+
+function filterForm(state, go) {
+  const field = (label, name, attributes = {}) =>
+    el("label", {}, label, el("input", { name, value: state[name] || "", ...attributes }));
+  const submit = (event) => {
+    event.preventDefault();
+    const values = Object.fromEntries(new FormData(event.target));
+    go({ ...state, ...values });
+  };
+  return el("form", { class: "filter", role: "search", submit },
+    field("Text", "q", { type: "search", placeholder: "path, route or function" }),
+    field("Route", "route"),
+    field("Method", "method", { size: 6 }),
+    field("Status", "status", { size: 6, placeholder: "5xx" }),
+    field("At least ms", "min_ms", { type: "number", min: 0, step: "any" }),
+    el("button", { type: "submit" }, "Filter"),
+    el("button", { type: "button", click: () => go({ page: "requests", sort: state.sort }) }, "Clear"));
+}
+
+function empty(state) {
+  const filtered = ["q", "route", "method", "status", "min_ms"].some((name) => state[name]);
+  if (filtered) return el("p", { class: "empty" }, "No stored request matches this filter.");
+  return el("div", { class: "empty" },
+    el("h2", {}, "No profiles yet"),
+    el("p", {}, "Open a page of your app in another tab, then come back: its request appears here. ",
+      "Outside development only slow, failing and worst requests are kept; the option “keep” decides."));
+}
+
+/** Shows the list in `main`. `go(state)` moves on; returns a function that stops it. */
+export async function show(main, state, go) {
+  const sort = state.sort || "-started";
+  const body = el("tbody");
+  const more = el("button", { type: "button", hidden: true }, "More");
+  const table = el("table", { "aria-label": "Requests" },
+    header(COLUMNS, sort, (next) => go({ ...state, page: "requests", sort: next })), body);
+  let cursor = null;
+
+  async function load() {
+    const query = listQuery(state);
+    if (cursor) query.cursor = cursor;
+    const page = await api.requests(query);
+    body.append(...page.requests.map(row));
+    cursor = page.next;
+    more.hidden = cursor === null;
+    return page.requests.length;
+  }
+  more.addEventListener("click", () => load());
+
+  const loaded = await load();
+  main.replaceChildren(filterForm(state, go), loaded ? table : empty(state), more);
+
+  // New requests come in by themselves while the newest are on top.
+  let latest = body.firstElementChild?.dataset.id || "";
+  const timer = setInterval(async () => {
+    if (document.hidden || sort !== "-started") return;
+    const page = await api.requests({ ...listQuery(state), limit: 20 }).catch(() => null);
+    if (!page) return;
+    const fresh = page.requests.filter((request) => request.id > latest);
+    if (!fresh.length) return;
+    if (!latest) return go(state);
+    body.prepend(...fresh.map(row));
+    latest = fresh[0].id;
+  }, 3000);
+  return () => clearInterval(timer);
+}

@@ -1,0 +1,38 @@
+// state.js - the whole state of the page lives in the URL's fragment. Pure.
+//
+//   #page=requests&sort=-wall_ms&q=book     the list, as filtered
+//   #page=routes
+//   #r=ID&view=tree&node=17                 one request
+
+/** An object from "#a=b&c=d"; unknown names are kept. */
+export function parse(hash) {
+  const state = {};
+  for (const [name, value] of new URLSearchParams(hash.replace(/^#/, ""))) state[name] = value;
+  if (!state.page) state.page = state.r ? "request" : "requests";
+  return state;
+}
+
+/** The fragment of a state; empty values and what `page` says anyway left out. */
+export function format(state) {
+  const values = new URLSearchParams();
+  for (const [name, value] of Object.entries(state)) {
+    if (value === "" || value === null || value === undefined) continue;
+    if (name === "page" && (value === "request" || (value === "requests" && !state.r && Object.keys(state).length > 1))) continue;
+    values.set(name, value);
+  }
+  return `#${values}`;
+}
+
+/** The list's query for the server from the page's state. */
+export function listQuery(state) {
+  const query = { sort: state.sort || "-started" };
+  for (const name of ["route", "method", "status", "min_ms", "q", "mode"]) {
+    if (state[name]) query[name] = state[name];
+  }
+  return query;
+}
+
+/** The sort after a click on `column`: falling first, then rising. */
+export function toggleSort(sort, column) {
+  return sort === `-${column}` ? column : `-${column}`;
+}

@@ -1,0 +1,104 @@
+// treemodel.js - the call tree as far as it is known here, and which of it
+// shows. Pure: no DOM, no network.
+//
+// The server sends rows as slowlens/report.h documents them (sl_report_tree);
+// a row whose children are not among them is opened by asking for them.
+
+// Frames of libraries that only pass the time on to one callee are shown as one
+// row, "12 frames folded"; what own code called itself always shows.
+const FOLD_LEAST = 3; // frames; fewer are shown as they are
+const FOLD_SHARE = 0.9; // of a frame's time that its one callee must have
+
+export class TreeModel {
+  constructor() {
+    this.fold = true;
+    this.unfolded = new Set(); // nodes that are not to be folded
+    this.rows = new Map(); // node -> row
+    this.functions = new Map(); // id -> function
+    this.children = new Map(); // node -> [node], heaviest first
+    this.open = new Set();
+    this.hot = new Set();
+    this.wall = 0;
+  }
+
+  /** Takes in an answer of the server. Returns whether the answer was cut short. */
+  add(answer) {
+    this.wall = answer.wall_ns;
+    for (const one of answer.functions) this.functions.set(one.id, one);
+    for (const node of answer.hot) this.hot.add(node);
+    const lists = new Map();
+    for (const row of answer.rows) {
+      this.rows.set(row.node, row);
+      if (row.node === 0) continue;
+      if (!lists.has(row.parent)) lists.set(row.parent, []);
+      lists.get(row.parent).push(row.node);
+    }
+    for (const [parent, nodes] of lists) this.children.set(parent, nodes);
+    return answer.truncated;
+  }
+
+  /** Whether the children of `node` have to be asked for. */
+  missing(node) {
+    return this.rows.get(node).children > 0 && !this.children.has(node);
+  }
+
+  openHotPath() {
+    this.open.add(0);
+    for (const node of this.hot) if (this.children.has(node)) this.open.add(node);
+  }
+
+  /** Opens what leads to `node`, as far as it is known; unfolds it too when asked to. */
+  reveal(node, unfold = false) {
+    for (let at = this.rows.get(node); at && at.node !== 0; at = this.rows.get(at.parent)) {
+      this.open.add(at.parent);
+      if (unfold) this.unfolded.add(at.node);
+    }
+  }
+
+  origin(node) {
+    return this.functions.get(this.rows.get(node).function).origin;
+  }
+
+  /** The one callee that `node` passes its time on to, if it is a frame that can be folded. */
+  passesOn(node) {
+    const row = this.rows.get(node);
+    if (!this.fold || node === 0 || this.unfolded.has(node) || !this.open.has(node)) return null;
+    const origin = this.origin(node);
+    if (origin === "project" || origin === "none" || this.origin(row.parent) === "project") return null;
+    const first = (this.children.get(node) || [])[0];
+    if (first === undefined || this.rows.get(first).strand) return null;
+    return this.rows.get(first).total_ns >= row.total_ns * FOLD_SHARE ? first : null;
+  }
+
+  /** The frames from `node` on that fold into one row; empty: it shows as it is. */
+  chain(node) {
+    const nodes = [];
+    for (let at = node; at !== null && this.passesOn(at) !== null; at = this.passesOn(at)) nodes.push(at);
+    return nodes.length >= FOLD_LEAST ? nodes : [];
+  }
+
+  /** The rows that show, from top to bottom: {node, depth, folded: [node]}. No recursion: trees are deep. */
+  visible() {
+    const shown = [];
+    const stack = this.rows.has(0) ? [{ node: 0, depth: 0 }] : [];
+    while (stack.length) {
+      const at = stack.pop();
+      at.folded = this.chain(at.node);
+      shown.push(at);
+      if (!this.open.has(at.node)) continue;
+      const nodes = at.folded.length
+        ? this.children.get(at.folded.at(-1)).slice(0, 1)
+        : this.children.get(at.node) || [];
+      for (let i = nodes.length - 1; i >= 0; i--) stack.push({ node: nodes[i], depth: at.depth + 1 });
+    }
+    return shown;
+  }
+
+  /** Everything about one row that is shown. */
+  describe(node) {
+    const row = this.rows.get(node);
+    const callee = this.functions.get(row.function);
+    const caller = node === 0 ? null : this.functions.get(this.rows.get(row.parent).function);
+    return { row, callee, caller, hot: this.hot.has(node) || node === 0 };
+  }
+}

@@ -1,0 +1,205 @@
+"""The thread that does what no request waits for: encoding, storing, logging,
+and turning the engine's events off when nobody wants them any more.
+
+Started by the first profile of each process (so never before a fork), never
+more than ``QUEUE_MAX`` profiles behind: what does not fit is dropped and
+counted.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import queue
+import threading
+import time
+import weakref
+from typing import Any, NamedTuple
+
+from . import _core, engine
+from .log import SlowLog
+from .store.base import Store
+
+__all__ = ["Job", "Writer"]
+
+QUEUE_MAX = 256
+LINGER = 0.25
+GC_EVERY = 30.0
+COMPLAIN_EVERY = 60.0
+
+_log = logging.getLogger("slowlens")
+
+
+class Job(NamedTuple):
+    """A finished profile and what is to be done with it."""
+
+    profile: _core.Profile
+    meta: dict[str, Any]
+    store: bool
+    slow: bool
+
+
+class Writer:
+    """One per middleware and process."""
+
+    def __init__(self, store: Store, viewer_link: str) -> None:
+        self.store = store
+        self._link = viewer_link
+        self._log = SlowLog()
+        self.stored = self.dropped = self.failed = 0
+        self._reset()
+        engine.on_fork(_weak(self._reset))
+        atexit.register(_weak(self.close))
+
+    def _reset(self) -> None:
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._pending = 0
+        self._lock = threading.Lock()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._thread: threading.Thread | None = None
+        self._ticking = False
+        self._closed = False
+        self._pid = os.getpid()
+        self._complained = 0.0
+        self._collected = time.monotonic()
+
+    # ---- called by requests ----
+
+    def wake(self) -> None:
+        """A profile begins: somebody must turn the events off later. Cheap when awake."""
+        if not self._ticking:
+            self._ticking = True
+            if self._start():
+                self._queue.put(None)
+
+    def put(self, job: Job) -> bool:
+        """Takes the job over. False: it was dropped (counted)."""
+        if self._pending >= QUEUE_MAX or not self._start():
+            self.dropped += 1
+            job.profile.discard()
+            return False
+        with self._lock:
+            self._pending += 1
+            self._idle.clear()
+        self._queue.put(job)
+        return True
+
+    def _start(self) -> bool:
+        if self._thread is not None:
+            return True
+        with self._lock:
+            if self._thread is None and not self._closed:
+                thread = threading.Thread(target=self._run, name="slowlens-writer", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # no more threads, or the interpreter is ending
+                    return False
+                self._thread = thread
+        return self._thread is not None
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Waits until all that was put is done. False: not in time."""
+        return self._idle.wait(timeout)
+
+    def close(self) -> None:
+        """Flushes at exit. Idempotent."""
+        if self._pid == os.getpid() and self._thread is not None:
+            self.flush(2.0)
+        self._closed = True
+
+    # ---- the thread ----
+
+    def _run(self) -> None:
+        while not self._closed:
+            try:
+                job = self._queue.get(timeout=LINGER if self._ticking else None)
+            except queue.Empty:
+                job = None
+            try:
+                if job is not None:
+                    self._work(job)
+                if self._ticking:
+                    # Cleared first: a profile that begins now sets it again.
+                    self._ticking = False
+                    self._ticking = _core.engine_idle(LINGER) or self._ticking
+                self._collect()
+            except Exception:
+                self._complain("slowlens: the writer failed; one profile is lost")
+            finally:
+                if job is not None:
+                    del job
+                    with self._lock:
+                        self._pending -= 1
+                        if self._pending == 0:
+                            self._idle.set()
+
+    def _work(self, job: Job) -> None:
+        try:
+            meta = job.meta
+            totals = job.profile.totals()
+            for name in ("cpu_ns", "await_ns", "gc_ns"):
+                if name == "cpu_ns" or totals[name]:
+                    meta[name] = totals[name]
+            if totals["idle_ns"]:
+                meta["idle_ns"] = totals["idle_ns"]
+            meta["wall_ns"] = totals["wall_ns"]
+            meta["calls"] = totals["events"]
+            meta["c_calls"] = totals["c_events"]
+            meta["nodes"] = totals["nodes"]
+            meta["profile_bytes"] = totals["bytes"]
+            cost = engine.cost_ns(totals["events"], totals["c_events"])
+            if cost:
+                meta["own_ns"] = cost
+            flags = [name for name in ("truncated", "displaced") if totals[name]]
+            if totals["dropped"]:
+                flags.append("partial")
+            meta["flags"] = ",".join(flags) or None
+            waiting = meta["wall_ns"] - meta["cpu_ns"] - totals["await_ns"] - totals["idle_ns"]
+            meta["waiting_ns"] = max(0, waiting)
+            blob = job.profile.encode(meta)
+        finally:
+            job.profile.discard()
+        summary = json.loads(_core.Blob(blob).summary())
+        hot = summary["hot_text"]
+        if job.store:
+            row = {key: value for key, value in meta.items() if value is not None}
+            row["hot"] = hot
+            row["bytes"] = len(blob)
+            try:
+                self.store.put(row, blob)
+                self.stored += 1
+            except Exception as error:
+                self.failed += 1
+                self._complain(f"slowlens: profile {meta['id']} could not be stored: {error}")
+        if job.slow:
+            link = f"{self._link}#r={meta['id']}" if job.store else ""
+            self._log.write(meta, hot, link)
+
+    def _collect(self) -> None:
+        now = time.monotonic()
+        if now - self._collected >= GC_EVERY:
+            self._collected = now
+            self.store.gc()
+
+    def _complain(self, text: str) -> None:
+        """Once a minute: trouble with the store must not flood the log."""
+        now = time.monotonic()
+        if now - self._complained >= COMPLAIN_EVERY:
+            self._complained = now
+            _log.error("%s (stored %d, failed %d, dropped %d)", text, self.stored, self.failed,
+                       self.dropped, exc_info=_log.isEnabledFor(logging.DEBUG))
+
+
+def _weak(method: Any) -> Any:
+    """A call of ``method`` that does not keep its object alive."""
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        found = reference()
+        if found is not None:
+            found()
+
+    return call

@@ -1,0 +1,54 @@
+#!/bin/sh
+# run.sh - the benchmark on every CPython that tests/run.sh has prepared.
+#
+#   sh tests/bench/run.sh [ROUNDS]
+#
+# Run `sh tests/run.sh` first: it makes the environments and the Debian root.
+# Prints tables and writes tests/bench/results/PYTHON.jsonl, one row a line:
+# suite, python, workload, variant, median, spread, ratio_to_none,
+# ratio_to_cprofile (the share of cProfile's added time).
+set -eu
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cache=${SLOWLENS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/slowlens}
+unset SLOWLENS_CACHE || true # no option of slowlens
+sid=$cache/debian-sid
+rounds=${1:-15}
+results=$root/tests/bench/results
+mkdir -p "$results"
+. "$root/tests/interpreters.sh"
+data=$(mktemp -d)
+trap 'rm -rf "$data"' EXIT
+
+noop() { # PYTHON DIRECTORY
+    suffix=$("$1" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
+    include=$("$1" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
+    gcc -O2 -shared -fPIC "-I$include" "$root/tests/bench/noop.c" -o "$2/noop$suffix"
+}
+
+interpreters | while read -r version python; do
+    venv=$cache/test-venv-$version
+    [ -x "$venv/bin/python" ] && [ -d "$root/build/py$version/python" ] || continue
+    "$venv/bin/python" -m pip install -q yappi pyinstrument || true
+    noop "$venv/bin/python" "$data"
+    BENCH_DATA=$data PYTHONPATH=$root/build/py$version/python:$data "$venv/bin/python" \
+        "$root/tests/bench/bench.py" --rounds "$rounds" --json "$results/$version.jsonl"
+done
+
+[ -e "$sid/complete" ] || exit 0
+trap 'rm -rf "$data"; umount -l "$sid/proc" "$sid/sys" 2>/dev/null || true' EXIT
+mountpoint -q "$sid/proc" || mount -t proc proc "$sid/proc"
+# The kernel's word on the time stamp counter stands in /sys.
+mountpoint -q "$sid/sys" || mount -t sysfs sysfs "$sid/sys" -o ro
+cp -r "$root/tests/bench" "$sid/slowlens/tests/"
+chroot "$sid" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    python3-yappi python3-pyinstrument >/dev/null 2>&1 || true
+for minor in 13 14 15; do
+    [ -d "$sid/slowlens/build/py3.$minor/python" ] || continue
+    version=$(chroot "$sid" "python3.$minor" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
+    chroot "$sid" sh -c "
+        cd /slowlens && mkdir -p /tmp/bench && suffix=\$(python3.$minor -c 'import sysconfig; print(sysconfig.get_config_var(\"EXT_SUFFIX\"))') &&
+        gcc -O2 -shared -fPIC -I/usr/include/python3.$minor tests/bench/noop.c -o /tmp/bench/noop\$suffix &&
+        BENCH_DATA=/tmp/bench PYTHONPATH=build/py3.$minor/python:/tmp/bench python3.$minor tests/bench/bench.py \
+            --rounds $rounds --json /tmp/bench/out.jsonl" && cp "$sid/tmp/bench/out.jsonl" "$results/$version.jsonl"
+done

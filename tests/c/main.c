@@ -1,0 +1,38 @@
+#include "suites.h"
+
+#include <stdlib.h>
+
+Suite *
+suite_of(const char *name, const TTest *const *tests)
+{
+    Suite *suite = suite_create(name);
+    TCase *tc = tcase_create("all");
+    tcase_set_timeout(tc, 120);
+    for (; *tests != NULL; tests++)
+        tcase_add_test(tc, *tests);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
+
+int
+main(void)
+{
+    SRunner *runner = srunner_create(NULL);
+    srunner_add_suite(runner, arena_suite());
+    srunner_add_suite(runner, blob_suite());
+    srunner_add_suite(runner, buf_suite());
+    srunner_add_suite(runner, clock_suite());
+    srunner_add_suite(runner, compress_suite());
+    srunner_add_suite(runner, functions_suite());
+    srunner_add_suite(runner, intern_suite());
+    srunner_add_suite(runner, json_suite());
+    srunner_add_suite(runner, profile_suite());
+    srunner_add_suite(runner, recording_suite());
+    srunner_add_suite(runner, report_suite());
+    srunner_add_suite(runner, status_suite());
+    srunner_add_suite(runner, varint_suite());
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,23 @@
+#ifndef SL_TEST_SUITES_H
+#define SL_TEST_SUITES_H
+
+#include <check.h>
+
+Suite *arena_suite(void);
+Suite *blob_suite(void);
+Suite *buf_suite(void);
+Suite *clock_suite(void);
+Suite *compress_suite(void);
+Suite *functions_suite(void);
+Suite *intern_suite(void);
+Suite *json_suite(void);
+Suite *profile_suite(void);
+Suite *recording_suite(void);
+Suite *report_suite(void);
+Suite *status_suite(void);
+Suite *varint_suite(void);
+
+/* Makes a suite of one case from a NULL-ended list of tests. */
+Suite *suite_of(const char *name, const TTest *const *tests);
+
+#endif

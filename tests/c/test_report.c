@@ -1,0 +1,146 @@
+#include "suites.h"
+
+#include "sample.h"
+
+#include "slowlens/report.h"
+
+#include <string.h>
+
+static sl_profile *profile;
+
+static void
+setup(void)
+{
+    sl_bytes blob = { 0 };
+    ck_assert_int_eq(sample_blob(&blob, NULL), SL_OK);
+    ck_assert_int_eq(sl_profile_decode(&profile, blob.data, blob.size, 0, NULL),
+                     SL_OK);
+    sl_bytes_free(&blob);
+}
+
+static void
+teardown(void)
+{
+    sl_profile_free(profile);
+}
+
+static bool
+holds(const sl_bytes *bytes, const char *text)
+{
+    size_t len = strlen(text);
+    for (size_t i = 0; i + len <= bytes->size; i++) {
+        if (memcmp(bytes->data + i, text, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+START_TEST(summary_names_the_hot_path)
+{
+    sl_bytes out = { 0 };
+    ck_assert_int_eq(sl_report_summary(profile, &out), SL_OK);
+    ck_assert(holds(&out, "\"method\":\"GET\""));
+    ck_assert(holds(&out, "\"hot_text\":\"views.view \\u003e copy.deepcopy"));
+    ck_assert(holds(&out, "\"calls\":5,\"c_calls\":3"));
+    ck_assert(holds(&out, "\"await\":40"));
+    sl_bytes_free(&out);
+}
+END_TEST
+
+START_TEST(tree_opens_level_by_level)
+{
+    sl_bytes out = { 0 };
+    sl_report_tree_options options = { .node = 0, .depth = 1 };
+    ck_assert_int_eq(sl_report_tree(profile, &options, &out), SL_OK);
+    ck_assert(holds(&out, "\"node\":1,\"parent\":0"));
+    ck_assert(!holds(&out, "\"parent\":1"));
+    sl_bytes_free(&out);
+
+    options = (sl_report_tree_options){ .node = 1, .depth = 1 };
+    ck_assert_int_eq(sl_report_tree(profile, &options, &out), SL_OK);
+    ck_assert(holds(&out, "\"parent\":1"));
+    ck_assert(!holds(&out, "\"node\":0,\"parent\""));
+    sl_bytes_free(&out);
+
+    options = (sl_report_tree_options){ .node = 0, .depth = 1, .hot = true };
+    ck_assert_int_eq(sl_report_tree(profile, &options, &out), SL_OK);
+    ck_assert(holds(&out, "\"parent\":1"));
+    ck_assert(holds(&out, "\"hot\":[1,"));
+    sl_bytes_free(&out);
+}
+END_TEST
+
+START_TEST(a_limit_is_said)
+{
+    sl_bytes out = { 0 };
+    sl_report_tree_options options = { .node = 0, .depth = 9, .limit = 3 };
+    ck_assert_int_eq(sl_report_tree(profile, &options, &out), SL_OK);
+    ck_assert(holds(&out, "\"truncated\":true"));
+    sl_bytes_free(&out);
+}
+END_TEST
+
+START_TEST(what_is_not_there_is_refused)
+{
+    sl_bytes out = { 0 };
+    sl_report_tree_options options = { .node = 8, .depth = 1 };
+    ck_assert_int_eq(sl_report_tree(profile, &options, &out), SL_ERANGE);
+    options = (sl_report_tree_options){ .node = 0, .depth = 0 };
+    ck_assert_int_eq(sl_report_tree(profile, &options, &out), SL_ERANGE);
+}
+END_TEST
+
+START_TEST(functions_go_by_self_time)
+{
+    sl_bytes out = { 0 };
+    ck_assert_int_eq(sl_report_functions(profile, 1, &out), SL_OK);
+    ck_assert(holds(&out, "deepcopy"));
+    ck_assert(!holds(&out, "builtins.len"));
+    sl_bytes_free(&out);
+}
+END_TEST
+
+START_TEST(text_is_indented_heaviest_first)
+{
+    sl_bytes out = { 0 };
+    ck_assert_int_eq(sl_report_text(profile, 0, &out), SL_OK);
+    ck_assert(holds(&out, "[request]\n"));
+    ck_assert(holds(&out, "      copy.deepcopy\n"));
+    sl_bytes_free(&out);
+}
+END_TEST
+
+START_TEST(exports_hold_the_tree)
+{
+    sl_bytes out = { 0 };
+    ck_assert_int_eq(sl_export_collapsed(profile, &out), SL_OK);
+    ck_assert(holds(&out, "[request];views.view;copy.deepcopy;copy.deepcopy "));
+    sl_bytes_free(&out);
+    ck_assert_int_eq(sl_export_speedscope(profile, &out), SL_OK);
+    ck_assert(holds(&out, "file-format-schema.json"));
+    sl_bytes_free(&out);
+    ck_assert_int_eq(sl_export_pstats(profile, &out), SL_OK);
+    ck_assert_uint_eq(out.data[0], '{');
+    sl_bytes_free(&out);
+    ck_assert_int_eq(sl_export_callgrind(profile, &out), SL_OK);
+    ck_assert(holds(&out, "# callgrind format\n"));
+    sl_bytes_free(&out);
+}
+END_TEST
+
+Suite *
+report_suite(void)
+{
+    Suite *suite = suite_create("report");
+    TCase *tc = tcase_create("all");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, summary_names_the_hot_path);
+    tcase_add_test(tc, tree_opens_level_by_level);
+    tcase_add_test(tc, a_limit_is_said);
+    tcase_add_test(tc, what_is_not_there_is_refused);
+    tcase_add_test(tc, functions_go_by_self_time);
+    tcase_add_test(tc, text_is_indented_heaviest_first);
+    tcase_add_test(tc, exports_hold_the_tree);
+    suite_add_tcase(suite, tc);
+    return suite;
+}

@@ -1,0 +1,66 @@
+/* Any bytes as a blob's content: the reader refuses them or makes a profile
+ * whose numbers agree, and every report and export of it ends. The frame
+ * around the content is zstd's to fuzz. */
+#include "profile.h"
+
+#include "slowlens/report.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+demand(bool truth)
+{
+    if (!truth)
+        abort();
+}
+
+static void
+check_tree(const sl_profile *profile)
+{
+    uint32_t count = sl_profile_node_count(profile);
+
+    demand(sl_profile_node_at(profile, 0)->size == count);
+    for (uint32_t i = 1; i < count; i++) {
+        const sl_profile_node *node = sl_profile_node_at(profile, i);
+        const sl_profile_node *parent =
+            sl_profile_node_at(profile, node->parent);
+        demand(node->parent < i);
+        demand(i + node->size <= node->parent + parent->size);
+        demand(node->self_ns <= node->total_ns);
+        demand(sl_profile_is_strand(profile, i) ||
+               node->total_ns <= parent->total_ns);
+        demand(node->function < sl_profile_function_count(profile));
+    }
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    sl_profile *profile;
+    sl_bytes out = { 0 };
+    sl_report_tree_options options = { .depth = 3, .hot = true, .limit = 50 };
+
+    if (sl_profile_decode_content(&profile, data, size, 16 << 20, NULL) < 0)
+        return 0;
+    check_tree(profile);
+    if (sl_report_summary(profile, &out) == SL_OK)
+        sl_bytes_free(&out);
+    if (sl_report_tree(profile, &options, &out) == SL_OK)
+        sl_bytes_free(&out);
+    if (sl_report_functions(profile, 0, &out) == SL_OK)
+        sl_bytes_free(&out);
+    if (sl_report_text(profile, 0, &out) == SL_OK)
+        sl_bytes_free(&out);
+    if (sl_export_collapsed(profile, &out) == SL_OK)
+        sl_bytes_free(&out);
+    if (sl_export_speedscope(profile, &out) == SL_OK)
+        sl_bytes_free(&out);
+    if (sl_export_pstats(profile, &out) == SL_OK)
+        sl_bytes_free(&out);
+    if (sl_export_callgrind(profile, &out) == SL_OK)
+        sl_bytes_free(&out);
+    sl_profile_free(profile);
+    return 0;
+}

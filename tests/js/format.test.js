@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { bytes, count, duration, label, ms, percent, shortPath, tame, when } from "../../pymiddleware/slowlens/viewer/static/format.js";
+
+test("milliseconds keep three digits that matter", () => {
+  assert.deepEqual([1234.5, 99.95, 12.34, 1.234, 0.1234, 0].map(ms), ["1235", "100.0", "12.3", "1.23", "0.123", "0.000"]);
+});
+
+test("durations choose their unit", () => {
+  assert.deepEqual([2.5e9, 12e6, 4500, 17, 0].map(duration), ["2.50 s", "12.0 ms", "4.5 µs", "17 ns", "0 ns"]);
+});
+
+test("shares of nothing are nothing", () => {
+  assert.equal(percent(1, 0), "0.0 %");
+  assert.equal(percent(1, 3), "33.3 %");
+});
+
+test("numbers and sizes", () => {
+  assert.equal(count(1234567), "1\u202f234\u202f567");
+  assert.deepEqual([12, 1234, 12345678].map(bytes), ["12 B", "1.2 kB", "12.3 MB"]);
+});
+
+test("times of today have no date", () => {
+  const now = new Date(2026, 10, 21, 15, 4, 5).getTime();
+  assert.equal(when(now, now), "15:04:05");
+  assert.equal(when(now - 86400000, now), "2026-11-20 15:04:05");
+});
+
+test("names carry their module", () => {
+  const python = (file, name) => ({ kind: "python", file, name });
+  assert.equal(label(python("/lib/copy.py", "deepcopy")), "copy.deepcopy");
+  assert.equal(label(python("/lib/json/__init__.py", "dumps")), "json.dumps");
+  assert.equal(label(python("<string>", "f")), "f");
+  assert.equal(label({ kind: "c", file: "", name: "dict.get" }), "dict.get");
+  assert.equal(shortPath("/a/b/c.py"), "b/c.py");
+});
+
+test("hostile text is tamed", () => {
+  assert.equal(tame("a\u0000b\u202ec\nd"), "a\ufffdb\ufffdc\ufffdd");
+  assert.equal(tame("x".repeat(1000000)).length, 301);
+  assert.equal(tame("<b>"), "<b>");
+});

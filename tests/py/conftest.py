@@ -1,0 +1,98 @@
+"""What the Python tests share. The package under test comes from PYTHONPATH or an installation."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from slowlens import _core, engine
+
+for name in [name for name in os.environ if name.startswith("SLOWLENS_")]:
+    del os.environ[name]
+
+engine.prepare()
+
+
+@pytest.fixture
+def store_path(tmp_path: Any) -> str:
+    return str(tmp_path / "store")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """Every test ends all the profiles it began."""
+    yield
+    assert _core.active_count() == 0
+
+
+def record(call: Callable[[], Any], c_calls: str = "all", **options: Any) -> _core.Profile:
+    """Runs ``call`` under a profile and finishes it."""
+    profile = _core.Profile(c_calls, **options)
+    profile.enter()
+    try:
+        call()
+    finally:
+        profile.leave()
+        profile.finish()
+    return profile
+
+
+def tree(profile: _core.Profile) -> dict[str, Any]:
+    """The whole tree: {"rows": [...], "functions": {id: {...}}, "wall_ns": N}, rows with "name"."""
+    report = json.loads(_core.Blob(profile.encode({})).tree(0, 1 << 30, False, 1 << 24))
+    report["functions"] = {one["id"]: one for one in report["functions"]}
+    for row in report["rows"]:
+        row["name"] = report["functions"][row["function"]]["name"]
+    return report
+
+
+def functions(profile: _core.Profile) -> list[dict[str, Any]]:
+    """Rows of the functions report."""
+    return json.loads(_core.Blob(profile.encode({})).functions())["rows"]
+
+
+def wsgi_call(
+    app: Callable[..., Any], path: str = "/", query: str = "", method: str = "GET", **environ: Any
+) -> tuple[str, list[tuple[str, str]], bytes]:
+    """One request from this machine to localhost: (status, headers, body)."""
+    values = {
+        "REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, "SCRIPT_NAME": "",
+        "SERVER_NAME": "localhost", "SERVER_PORT": "80", "HTTP_HOST": "localhost", "REMOTE_ADDR": "127.0.0.1",
+        "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.version": (1, 0), "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr, "wsgi.multithread": True,
+        "wsgi.multiprocess": True, "wsgi.run_once": False, **environ,
+    }
+    got: list[Any] = []
+    body = app(values, lambda status, headers, exc_info=None: got.append((status, headers)))
+    try:
+        content = b"".join(body)
+    finally:
+        if hasattr(body, "close"):
+            body.close()
+    return got[-1][0], got[-1][1], content
+
+
+class Stored:
+    """Reads what a recorder stored."""
+
+    def __init__(self, recorder: Any) -> None:
+        self.recorder = recorder
+
+    def rows(self, **query: Any) -> list[dict[str, Any]]:
+        from slowlens.store import Query
+
+        assert self.recorder.writer.flush(10)
+        return self.recorder.store.list(Query(**query)).rows
+
+    def blob(self, profile_id: str) -> _core.Blob:
+        return _core.Blob(self.recorder.store.get(profile_id))
+
+    def names(self, profile_id: str) -> set[str]:
+        rows = json.loads(self.blob(profile_id).functions())["rows"]
+        return {row["function"]["name"] for row in rows}

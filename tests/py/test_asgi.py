@@ -1,0 +1,231 @@
+"""The ASGI middleware: messages untouched, in time, and each request its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from slowlens.asgi import ProfilerMiddleware
+
+from conftest import Stored
+from programs import fib
+
+
+def make(app: Any, store_path: str, **options: Any) -> tuple[ProfilerMiddleware, Stored]:
+    middleware = ProfilerMiddleware(app, store=store_path, **{"debug": True, **options})
+    return middleware, Stored(middleware.recorder)
+
+
+def scope(path: str = "/", **values: Any) -> dict[str, Any]:
+    return {"type": "http", "method": "GET", "path": path, "query_string": b"", "scheme": "http", "root_path": "",
+            "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1234), **values}
+
+
+async def call(app: Any, path: str = "/", **values: Any) -> list[Any]:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(scope(path, **values), receive, send)
+    return sent
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    fib(6)
+    await asyncio.sleep(0.01)
+    await send({"type": "http.response.start", "status": 201, "headers": [(b"x", b"y")]})
+    await send({"type": "http.response.body", "body": b"hel", "more_body": True})
+    await asyncio.sleep(0)
+    await send({"type": "http.response.body", "body": b"lo"})
+
+
+def test_a_request_becomes_a_profile(store_path: str) -> None:
+    app, stored = make(hello, store_path)
+    sent = asyncio.run(call(app, "/x"))
+    assert sent == [
+        {"type": "http.response.start", "status": 201, "headers": [(b"x", b"y")]},
+        {"type": "http.response.body", "body": b"hel", "more_body": True},
+        {"type": "http.response.body", "body": b"lo"},
+    ]
+    (row,) = stored.rows()
+    assert (row["path"], row["status"]) == ("/x", 201)
+    assert row["await_ns"] > 8e6
+    meta = json.loads(stored.blob(row["id"]).meta())["meta"]
+    assert meta["response_bytes"] == 5
+    assert meta["headers_ns"] < meta["body_ns"] <= meta["wall_ns"]
+    assert {"hello", "fib", "sleep"} <= stored.names(row["id"])
+
+
+def test_lifespan_and_websocket_pass_through(store_path: str) -> None:
+    got: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        got.append((scope, receive, send))
+
+    wrapped, stored = make(app, store_path)
+    for kind in ("lifespan", "websocket", "something.new"):
+        items = ({"type": kind}, object(), object())
+        asyncio.run(wrapped(*items))
+        assert all(a is b for a, b in zip(got[-1], items, strict=True))
+    assert stored.rows() == []
+
+
+def test_exceptions_and_cancellation_pass_through(store_path: str) -> None:
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0)
+        raise KeyError("mine")
+
+    async def waiting(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(30)
+
+    app, stored = make(failing, store_path, keep="error")
+    with pytest.raises(KeyError, match="mine"):
+        asyncio.run(call(app))
+    app, stored2 = make(waiting, store_path, keep="error")
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(call(app))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    stored2.rows()
+    rows = stored.rows()
+    assert [row["status"] for row in rows] == [500, 500], "no status was sent"
+
+
+def test_background_work_is_after_the_body(store_path: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+        await asyncio.sleep(0.06)
+
+    wrapped, stored = make(app, store_path, slow_ms=40, keep="slow")
+    asyncio.run(call(wrapped))
+    assert stored.rows() == [], "the response was not slow"
+
+
+def test_fifty_requests_on_one_loop(store_path: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        space: dict[str, Any] = {"fib": fib, "asyncio": asyncio}
+        name = "mine_" + scope["path"][1:]
+        exec(f"async def {name}(n):\n    fib(n)\n    await asyncio.sleep(0.001 * n)\n    fib(n)", space)
+        await asyncio.gather(*(space[name](n) for n in range(5)))
+        await space[name](2)
+        await asyncio.to_thread(fib, 3)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    wrapped, stored = make(app, store_path, c_calls="all")
+
+    async def main() -> None:
+        await asyncio.gather(*(call(wrapped, f"/{i}") for i in range(50)))
+
+    asyncio.run(main())
+    rows = stored.rows(limit=100)
+    assert len(rows) == 50
+    for row in rows:
+        report = json.loads(stored.blob(row["id"]).functions())["rows"]
+        mine = {one["function"]["name"]: one["calls"] for one in report if one["function"]["name"].startswith("mine_")}
+        assert mine == {"mine_" + row["path"][1:]: 6}
+        fibs = next(one["calls"] for one in report if one["function"]["name"] == "fib")
+        inside = 2 * (1 + 1 + 3 + 5 + 9) + 2 * 3
+        assert fibs == inside + 5 or (sys.version_info < (3, 12) and fibs == inside)
+
+
+def test_two_middlewares_make_one_profile(store_path: str) -> None:
+    inner, _ = make(hello, store_path)
+    outer, stored = make(inner, store_path)
+    asyncio.run(call(outer))
+    assert len(stored.rows()) == 1
+    assert inner.recorder.writer.stored == 0
+
+
+def test_starlette(store_path: str) -> None:
+    pytest.importorskip("starlette")
+    pytest.importorskip("httpx")
+    import httpx
+    from starlette.applications import Starlette
+    from starlette.background import BackgroundTask
+    from starlette.middleware.base import BaseHTTPMiddleware
+    from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
+    from starlette.routing import Mount, Route
+
+    async def item(request: Any) -> Any:
+        fib(5)
+        await asyncio.sleep(0.002)
+        return JSONResponse({"n": request.path_params["n"]}, background=BackgroundTask(fib, 4))
+
+    def threaded(request: Any) -> Any:
+        in_the_threadpool()
+        return PlainTextResponse("threaded")
+
+    def in_the_threadpool() -> None:
+        fib(6)
+
+    async def stream(request: Any) -> Any:
+        async def chunks() -> Any:
+            for i in range(3):
+                await asyncio.sleep(0)
+                yield b"%d" % i
+        return StreamingResponse(chunks())
+
+    async def passing(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    inner = Starlette(routes=[
+        Route("/items/{n:int}", item), Route("/threaded", threaded), Mount("/sub", routes=[Route("/stream", stream)]),
+    ])
+    inner.add_middleware(BaseHTTPMiddleware, dispatch=passing)
+    app, stored = make(inner, store_path, c_calls="all")
+
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as client:
+            answers = await asyncio.gather(*(client.get(f"/items/{n}") for n in range(10)))
+            assert [answer.json()["n"] for answer in answers] == list(range(10))
+            assert (await client.get("/threaded")).text == "threaded"
+            assert (await client.get("/sub/stream")).text == "012"
+            assert (await client.get("/none")).status_code == 404
+
+    asyncio.run(main())
+    rows = {row["path"]: row for row in stored.rows(limit=50)}
+    assert len(rows) == 13
+    assert rows["/none"]["status"] == 404
+    assert len({row["route"] for path, row in rows.items() if path.startswith("/items/")}) == 1, "grouped by route"
+    if sys.version_info >= (3, 12):
+        assert any("in_the_threadpool" in name for name in stored.names(rows["/threaded"]["id"])), "def routes too"
+    counts = {tuple(sorted((one["function"]["name"], one["calls"])
+                           for one in json.loads(stored.blob(rows[f"/items/{n}"]["id"]).functions())["rows"]
+                           if one["function"]["name"] in ("fib", "test_starlette.<locals>.item")))
+              for n in range(10)}
+    if sys.version_info >= (3, 12):  # 3.11: a thread of the pool may be younger than the last hook
+        assert len(counts) == 1, "ten identical requests, ten identical counts"
+
+
+def test_the_viewer_is_served(store_path: str) -> None:
+    app, stored = make(hello, store_path)
+
+    async def main() -> Any:
+        await call(app, "/x")
+        stored.rows()
+        page = await call(app, "/__slowlens__/")
+        listed = await call(app, "/__slowlens__/api/requests")
+        stranger = await call(app, "/__slowlens__/", headers=[(b"host", b"evil.example")])
+        mounted = await call(app, "/prefix/__slowlens__", root_path="/prefix")
+        return page, listed, stranger, mounted
+
+    page, listed, stranger, mounted = asyncio.run(main())
+    assert page[0]["status"] == 200 and b"<title>slowlens" in page[1]["body"]
+    assert json.loads(listed[1]["body"])["requests"][0]["path"] == "/x"
+    assert stranger[0]["status"] == 201, "the app's own answer"
+    assert (b"location", b"/prefix/__slowlens__/") in mounted[0]["headers"]

@@ -1,0 +1,274 @@
+#!/bin/sh
+# run.sh - every test, on a fresh Debian machine: installs what is missing.
+#
+#   sh tests/run.sh            C tests (plain, sanitizers, fuzz corpus), lint,
+#                              Python tests on every CPython to be had, wheel,
+#                              viewer (node, Chromium)
+#   sh tests/run.sh --quick    C tests and one interpreter
+#
+#   SLOWLENS_TEST_ANY=1        do not fail when one of the three newest
+#                              CPythons (3.13, 3.14, 3.15) could not be had
+#   SLOWLENS_CACHE             where environments and the Debian root are kept
+#
+# What Debian stable lacks comes from Debian sid in a root of its own, made by
+# debootstrap and used by chroot; that part needs root.
+set -u
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cache=${SLOWLENS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/slowlens}
+build=$root/build
+sid=$cache/debian-sid
+quick=
+[ "${1:-}" != --quick ] || quick=1
+any=${SLOWLENS_TEST_ANY:-}
+for name in $(env | sed -n 's/^\(SLOWLENS_[A-Z_]*\)=.*/\1/p'); do unset "$name"; done
+. "$root/tests/interpreters.sh"
+mkdir -p "$cache" "$build"
+export PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+
+passed=0
+failed=0
+ran=
+started=$(date +%s)
+
+say() { printf '\n== %s (%ss)\n' "$*" $(($(date +%s) - started)); }
+
+# check NAME COMMAND...: runs it, counts it, goes on.
+check() {
+    name=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+        echo "-- ok: $name"
+    else
+        failed=$((failed + 1))
+        echo "-- FAILED: $name"
+    fi
+}
+
+install() {
+    missing=
+    for package in "$@"; do
+        dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    sudo=
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    echo "installing:$missing"
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+    # shellcheck disable=SC2086
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+
+# ---- C ----
+
+c_tests() { # DIRECTORY CMAKE_OPTIONS...
+    directory=$1
+    shift
+    cmake -S "$root" -B "$directory" -G Ninja -DSL_PYTHON=OFF -DSL_TESTS=ON -DSL_EXAMPLES=ON -DSL_WERROR=ON \
+        "$@" >"$directory.log" 2>&1 && cmake --build "$directory" >>"$directory.log" 2>&1 || {
+        tail -n 40 "$directory.log"
+        return 1
+    }
+    ctest --test-dir "$directory" --output-on-failure
+}
+
+missing_package_is_named() {
+    # A machine without zstd, uthash or check: configuring says what to install.
+    for pair in "libzstd-dev -DCMAKE_DISABLE_FIND_PACKAGE_zstd=ON -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON" \
+        "uthash-dev -DUTHASH_INCLUDE_DIR=UTHASH_INCLUDE_DIR-NOTFOUND -DCMAKE_FIND_ROOT_PATH=/nonexistent -DCMAKE_FIND_ROOT_PATH_MODE_INCLUDE=ONLY" \
+        "check -DSL_TESTS=ON -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON"; do
+        package=${pair%% *}
+        # shellcheck disable=SC2086
+        rm -rf "$build/missing" && ! cmake -S "$root" -B "$build/missing" -DSL_PYTHON=OFF ${pair#* } \
+            >"$build/missing.log" 2>&1 && tr -s ' \n' ' ' <"$build/missing.log" | grep -q "apt install $package" || {
+            echo "no clear word about $package:"
+            cat "$build/missing.log"
+            return 1
+        }
+    done
+}
+
+# ---- Python ----
+
+PACKAGES="pytest django flask starlette uvicorn gunicorn httpx"
+
+environment() { # VERSION PYTHON -> prints the environment's python
+    venv=$cache/test-venv-$1
+    if [ ! -x "$venv/bin/python" ] || [ ! -e "$venv/complete" ]; then
+        rm -rf "$venv"
+        "$2" -m venv "$venv" || return 1
+        # shellcheck disable=SC2086
+        "$venv/bin/python" -m pip install -q $PACKAGES >&2 || return 1
+        touch "$venv/complete"
+    fi
+    echo "$venv/bin/python"
+}
+
+build_extension() { # DIRECTORY PYTHON
+    cmake -S "$root" -B "$1" -G Ninja -DPython3_EXECUTABLE="$2" -DSL_WERROR=ON >"$1.log" 2>&1 &&
+        cmake --build "$1" >>"$1.log" 2>&1 || {
+        tail -n 40 "$1.log"
+        return 1
+    }
+}
+
+python_tests() { # VERSION PYTHON
+    python=$(environment "$1" "$2") || return 1
+    build_extension "$build/py$1" "$python" || return 1
+    PYTHONPATH=$build/py$1/python "$python" -m pytest -q -p no:cacheprovider "$root/tests/py"
+}
+
+# ---- CPythons that only Debian sid has ----
+
+SID_PACKAGES="ca-certificates gcc libc6-dev cmake ninja-build pkg-config libzstd-dev uthash-dev zstd
+python3-pytest python3-django python3-flask python3-starlette python3-uvicorn python3-gunicorn gunicorn
+python3-httpx python3-asgiref"
+
+# The root's /proc and /sys are there only while tests run.
+sid_unmount() { umount -l "$sid/proc" "$sid/sys" 2>/dev/null || true; }
+trap sid_unmount EXIT
+
+sid_root() {
+    [ "$(id -u)" = 0 ] || { echo "not root: no chroot for newer CPythons"; return 1; }
+    install debootstrap || return 1
+    if [ ! -e "$sid/complete" ]; then
+        sid_unmount
+        rm -rf --one-file-system "$sid"
+        mirror=$(sed -n 's/^URIs: *//p; s/^deb  *\(\[[^]]*\] *\)*\(http[^ ]*\).*/\2/p' /etc/apt/sources.list \
+            /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)
+        debootstrap --variant=minbase sid "$sid" "${mirror:-http://deb.debian.org/debian}" >"$cache/debootstrap.log" 2>&1 ||
+            { tail -n 5 "$cache/debootstrap.log"; return 1; }
+        cp /etc/resolv.conf "$sid/etc/resolv.conf" 2>/dev/null
+        cp -r /etc/apt/apt.conf.d/. "$sid/etc/apt/apt.conf.d/" 2>/dev/null
+        pythons=
+        for minor in 13 14 15; do
+            chroot "$sid" apt-cache show "python3.$minor-dev" >/dev/null 2>&1 &&
+                pythons="$pythons python3.$minor python3.$minor-dev libpython3.$minor-testsuite"
+        done
+        # shellcheck disable=SC2086
+        chroot "$sid" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+            $(echo $SID_PACKAGES) $pythons >"$cache/sid-install.log" 2>&1 || { tail -n 5 "$cache/sid-install.log"; return 1; }
+        touch "$sid/complete"
+    fi
+    mkdir -p "$sid/proc" "$sid/sys" "$sid/slowlens"
+    mountpoint -q "$sid/proc" || mount -t proc proc "$sid/proc" || return 1
+    mountpoint -q "$sid/sys" || mount -t sysfs sysfs "$sid/sys" -o ro || true
+    # The root has a copy of the tree, never the tree itself.
+    find "$sid/slowlens" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
+    (cd "$root" && tar --exclude=./build --exclude=./.git -cf - .) | tar -xf - -C "$sid/slowlens"
+}
+
+sid_tests() { # VERSION
+    chroot "$sid" env PYTHONDONTWRITEBYTECODE=1 sh -c "
+        cd /slowlens && mkdir -p build &&
+        { cmake -B build/py$1 -G Ninja -DPython3_EXECUTABLE=/usr/bin/python$1 >build/py$1.log 2>&1 &&
+          cmake --build build/py$1 >>build/py$1.log 2>&1; } || { tail -n 40 build/py$1.log; exit 1; }
+        PYTHONPATH=build/py$1/python python$1 -m pytest -q -p no:cacheprovider tests/py"
+}
+
+# ---- package, lint, viewer ----
+
+wheel() { # PYTHON
+    venv=$cache/wheel-venv
+    rm -rf "$venv" && "$1" -m venv "$venv" && "$venv/bin/python" -m pip install -q "$root" || return 1
+    (cd / && "$venv/bin/slowlens" doctor --store "$cache/doctor-store" && "$venv/bin/python" - <<'PYTHON'
+import importlib.resources, slowlens, slowlens._core
+root = importlib.resources.files("slowlens")
+for name in ("py.typed", "_core.pyi", "viewer/static/index.html", "viewer/static/main.js", "store/directory.py"):
+    assert root.joinpath(name).is_file(), name
+assert [entry.name for entry in root.iterdir()].count("_core.pyi") == 1
+assert sum(entry.name.endswith(".so") for entry in root.iterdir()) == 1
+PYTHON
+    )
+}
+
+editable() { # PYTHON
+    venv=$cache/editable-venv
+    rm -rf "$venv" && "$1" -m venv "$venv" && "$venv/bin/python" -m pip install -q -e "$root" || return 1
+    (cd / && "$venv/bin/python" -c "
+import slowlens.wsgi, sys
+assert slowlens.wsgi.__file__.startswith('$root'), slowlens.wsgi.__file__")
+}
+
+lint() { # PYTHON
+    venv=$cache/lint-venv
+    [ -x "$venv/bin/ruff" ] || { "$1" -m venv "$venv" && "$venv/bin/python" -m pip install -q ruff mypy; } || return 1
+    (cd "$root" && "$venv/bin/ruff" check -q pymiddleware tests examples &&
+        "$venv/bin/mypy" --no-error-summary --cache-dir="$cache/mypy" --python-version 3.11 pymiddleware/slowlens)
+}
+
+browser_tests() { # VERSION PYTHON
+    python=$(environment "$1" "$2") || return 1
+    "$python" -m pip install -q selenium || return 1
+    PYTHONPATH=$build/py$1/python "$python" -m pytest -q -p no:cacheprovider "$root/tests/browser"
+}
+
+# ---- all of it ----
+
+install gcc libc6-dev cmake ninja-build pkg-config check libzstd-dev uthash-dev zstd valgrind ca-certificates python3
+say "C tests"
+check "C" c_tests "$build/c"
+list=$(interpreters)
+if [ -z "$list" ]; then
+    install python3 python3-dev python3-venv
+    list=$(interpreters)
+fi
+newest=$(echo "$list" | head -n 1)
+if [ -n "$quick" ]; then
+    say "Python ${newest% *}"
+    # shellcheck disable=SC2086
+    check "Python ${newest% *}" python_tests $newest
+    ran=${newest% *}
+else
+    check "a missing package is named" missing_package_is_named
+    say "C tests with sanitizers"
+    check "C, sanitizers" c_tests "$build/c-sanitized" -DSL_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug
+    install clang
+    check "C, clang" c_tests "$build/c-clang" -DCMAKE_C_COMPILER=clang
+
+    while read -r version python; do
+        [ -n "$version" ] || continue
+        say "Python $version"
+        check "Python $version" python_tests "$version" "$python"
+        ran="$ran $version"
+    done <<LIST
+$list
+LIST
+    for minor in 13 14 15; do
+        case " $ran" in *" 3.$minor."*) continue ;; esac
+        needed=1
+    done
+    if [ -n "${needed:-}" ]; then
+        say "a Debian sid root for newer CPythons"
+        if sid_root; then
+            for minor in 13 14 15; do
+                case " $ran" in *" 3.$minor."*) continue ;; esac
+                [ -x "$sid/usr/bin/python3.$minor" ] || continue
+                version=$(chroot "$sid" "python3.$minor" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
+                say "Python $version (Debian sid)"
+                check "Python $version" sid_tests "3.$minor"
+                ran="$ran $version"
+            done
+        fi
+    fi
+    for minor in 13 14 15; do
+        case " $ran" in *" 3.$minor."*) continue ;; esac
+        echo "CPython 3.$minor could not be had"
+        [ -n "$any" ] || failed=$((failed + 1))
+    done
+
+    say "package, lint"
+    check "wheel" wheel "${newest#* }"
+    check "editable installation" editable "${newest#* }"
+    check "ruff and mypy" lint "${newest#* }"
+    say "viewer"
+    install nodejs chromium chromium-driver fonts-dejavu-core
+    check "JavaScript" node --test "$root"/tests/js/*.test.js
+    # shellcheck disable=SC2086
+    check "browser" browser_tests $newest
+fi
+
+say "interpreters: $(echo $ran)"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
