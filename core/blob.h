@@ -15,6 +15,8 @@
  *     2  STRINGS     once        every string once
  *     3  FUNCTIONS   once
  *     4  TREE        once
+ *     5  LINES       optional, behind TREE
+ *     6  TIMELINE    optional, behind TREE
  *     0  END         last        empty
  *
  * An unknown tag is skipped by its length: new optional sections need no new
@@ -52,6 +54,28 @@
  *            ran beside the main strand, and their time is not part of their
  *            parent's.
  *
+ *            In a sampled profile (META "mode" is "sampling") `calls` are the
+ *            samples of the node's whole subtree, and every time is the sum of
+ *            what the samples stood for.
+ *
+ * LINES      count of rows, then columns; rows in the order of their nodes:
+ *              node      less that of the row before (0 before the first)
+ *              line      in the node's own function; 0: not known
+ *              wall      self time of the node on that line, in quanta
+ *              cpu       of these, on the CPU
+ *              gil       of these, waiting for the GIL; cpu + gil <= wall
+ *            Where a node's time was spent on none of them it was blocked.
+ *            In a sampled profile the rows of a node make up its self time; in
+ *            another they are what samples beside it saw, line 0.
+ *
+ * TIMELINE   count of rows, then columns; rows in the order of lane and time:
+ *              lane      strand, less that of the row before; 0: the main one
+ *              gap       quanta since the end of the lane's row before, or
+ *                        since the beginning of the request
+ *              node      whose function was innermost; zigzag of the
+ *                        difference to the row before
+ *              length    quanta
+ *
  *   META:  02 | 06 "method" 01 03 "GET" | 07 "wall_ns" 00 80 DA C4 09
  *   TREE:  request > view > (copy, copy > deepcopy)
  *          pops 0 0 0 1... function 0 0 0 3 ...
@@ -69,7 +93,9 @@ enum {
     SL_BLOB_META = 1,
     SL_BLOB_STRINGS = 2,
     SL_BLOB_FUNCTIONS = 3,
-    SL_BLOB_TREE = 4
+    SL_BLOB_TREE = 4,
+    SL_BLOB_LINES = 5,
+    SL_BLOB_TIMELINE = 6
 };
 
 enum { SL_BLOB_INTEGER = 0, SL_BLOB_TEXT = 1 };
@@ -80,5 +106,7 @@ enum { SL_BLOB_INTEGER = 0, SL_BLOB_TEXT = 1 };
 #define SL_BLOB_MAX_STRINGS   (1u << 22)
 #define SL_BLOB_MAX_FUNCTIONS (1u << 22)
 #define SL_BLOB_MAX_NODES     (1u << 24)
+#define SL_BLOB_MAX_LINES     (1u << 24)
+#define SL_BLOB_MAX_STRETCHES (1u << 24)
 
 #endif /* SL_CORE_BLOB_H */

@@ -279,6 +279,89 @@ read_tree(sl_profile *profile, sl_reader *in)
     if (status < 0)
         return status;
     profile->node_count = (uint32_t)count;
+    profile->quantum = quantum;
+    return left(in) == 0 ? SL_OK : SL_ECORRUPT;
+}
+
+/* One number of each row, into a field of it. */
+#define READ_COLUMN(in, count, max, ...)                                       \
+    for (size_t i = 0; i < (count); i++) {                                     \
+        uint64_t value;                                                        \
+        if (sl_varint_get_max((in), (max), &value) < 0)                        \
+            return SL_ECORRUPT;                                                \
+        __VA_ARGS__;                                                           \
+    }
+
+static sl_status
+read_lines(sl_profile *profile, sl_reader *in)
+{
+    uint64_t count, sum = 0;
+    void *mem;
+
+    if (profile->nodes == NULL || profile->lines != NULL ||
+        sl_varint_get_max(in, SL_BLOB_MAX_LINES, &count) < 0 || count == 0 ||
+        count > left(in) / 5)
+        return SL_ECORRUPT;
+    sl_status status = take(profile, count, sizeof(sl_profile_line), &mem);
+    if (status < 0)
+        return status;
+    sl_profile_line *rows = mem;
+    uint64_t quantum = profile->quantum, most = MAX_SELF_NS / quantum;
+
+    READ_COLUMN(in, count, profile->node_count - 1 - sum, sum += value;
+                rows[i].node = (uint32_t)sum)
+    READ_COLUMN(in, count, UINT32_MAX, rows[i].line = (uint32_t)value)
+    READ_COLUMN(in, count, most, rows[i].wall_ns = value * quantum)
+    READ_COLUMN(in, count, rows[i].wall_ns / quantum,
+                rows[i].cpu_ns = value * quantum)
+    READ_COLUMN(in, count, (rows[i].wall_ns - rows[i].cpu_ns) / quantum,
+                rows[i].gil_ns = value * quantum)
+    profile->lines = rows;
+    profile->line_count = (uint32_t)count;
+    return left(in) == 0 ? SL_OK : SL_ECORRUPT;
+}
+
+static sl_status
+read_timeline(sl_profile *profile, sl_reader *in)
+{
+    uint64_t count, sum = 0, at = 0;
+    int64_t node = 0;
+    void *mem;
+
+    if (profile->nodes == NULL || profile->stretches != NULL ||
+        sl_varint_get_max(in, SL_BLOB_MAX_STRETCHES, &count) < 0 ||
+        count == 0 || count > left(in) / 4)
+        return SL_ECORRUPT;
+    sl_status status = take(profile, count, sizeof(sl_profile_stretch), &mem);
+    if (status < 0)
+        return status;
+    sl_profile_stretch *rows = mem;
+    uint64_t quantum = profile->quantum, most = MAX_SELF_NS / quantum;
+
+    READ_COLUMN(in, count, UINT32_MAX - sum, sum += value;
+                rows[i].lane = (uint32_t)sum)
+    READ_COLUMN(in, count, most, rows[i].from_ns = value * quantum)
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value;
+        if (sl_varint_get_max(in, (uint64_t)profile->node_count * 2, &value) <
+            0)
+            return SL_ECORRUPT;
+        node += sl_unzigzag(value);
+        if (node < 0 || node >= (int64_t)profile->node_count)
+            return SL_ECORRUPT;
+        rows[i].node = (uint32_t)node;
+    }
+    READ_COLUMN(in, count, most, rows[i].to_ns = value * quantum)
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && rows[i].lane != rows[i - 1].lane)
+            at = 0;
+        rows[i].from_ns += at;
+        at = rows[i].to_ns += rows[i].from_ns;
+        if (at > MAX_SELF_NS)
+            return SL_ECORRUPT;
+    }
+    profile->stretches = rows;
+    profile->stretch_count = (uint32_t)count;
     return left(in) == 0 ? SL_OK : SL_ECORRUPT;
 }
 
@@ -331,6 +414,8 @@ read_content(sl_profile *profile, sl_reader *in)
             status = read_functions(profile, &section, &strings);
             break;
         case SL_BLOB_TREE: status = read_tree(profile, &section); break;
+        case SL_BLOB_LINES: status = read_lines(profile, &section); break;
+        case SL_BLOB_TIMELINE: status = read_timeline(profile, &section); break;
         default: break; /* optional, and newer than this reader */
         }
     }

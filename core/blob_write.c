@@ -5,6 +5,7 @@
 #include "recording.h"
 #include "varint.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { POPS, FUNCTION, CALLS, RESUMES, SELF, LINE, COLUMNS };
@@ -181,6 +182,134 @@ put_section(sl_buf *out, unsigned tag, sl_buf *body)
     body->size = 0;
 }
 
+/* ---- what samples saw ---- */
+
+static uint64_t
+node_number(const void *node)
+{
+    return ((const sl_node *)node)->number;
+}
+
+static int
+mark_compare(const void *a, const void *b)
+{
+    const sl_mark *x = a, *y = b;
+    uint64_t m = node_number(x->node), n = node_number(y->node);
+    if (m != n)
+        return m < n ? -1 : 1;
+    return x->line < y->line ? -1 : x->line > y->line;
+}
+
+static int
+stretch_compare(const void *a, const void *b)
+{
+    const sl_stretch *x = a, *y = b;
+    if (x->lane != y->lane)
+        return x->lane < y->lane ? -1 : 1;
+    return x->from < y->from ? -1 : x->from > y->from;
+}
+
+enum { LINE_COLUMNS = 5, STRETCH_COLUMNS = 4, SEEN_COLUMNS = 5 };
+
+static void
+put_seen(sl_buf *out, unsigned tag, uint32_t rows, sl_buf *columns, int count,
+         sl_buf *body)
+{
+    sl_buf_put_varint(body, rows);
+    for (int i = 0; i < count; i++) {
+        put_column(body, &columns[i]);
+        columns[i].size = 0;
+    }
+    put_section(out, tag, body);
+}
+
+static void
+writer_lines(const writer *w, double scale, sl_buf *columns)
+{
+    const sl_marks *marks = &w->recording->marks;
+    uint64_t before = 0, ticks = 0, written = 0;
+
+    for (uint32_t i = 0; i < marks->mark_count; i++) {
+        const sl_mark *mark = &marks->marks[i];
+        uint64_t number = node_number(mark->node);
+        ticks += mark->wall;
+        uint64_t sum = (uint64_t)((double)ticks * scale + 0.5);
+        uint64_t wall = sum - written;
+        uint64_t cpu = (uint64_t)((double)mark->cpu * scale);
+        uint64_t gil = (uint64_t)((double)mark->gil * scale);
+        cpu = cpu < wall ? cpu : wall;
+        gil = gil < wall - cpu ? gil : wall - cpu;
+        sl_buf_put_varint(&columns[0], number - before);
+        sl_buf_put_varint(&columns[1], mark->line);
+        sl_buf_put_varint(&columns[2], wall);
+        sl_buf_put_varint(&columns[3], cpu);
+        sl_buf_put_varint(&columns[4], gil);
+        before = number;
+        written = sum;
+    }
+}
+
+static void
+writer_timeline(const writer *w, double scale, sl_buf *columns)
+{
+    const sl_marks *marks = &w->recording->marks;
+    uint64_t lane = 0, node = 0, end = 0;
+
+    for (uint32_t i = 0; i < marks->stretch_count; i++) {
+        const sl_stretch *stretch = &marks->stretches[i];
+        uint64_t start = w->recording->start_ticks;
+        uint64_t number = node_number(stretch->node);
+        uint64_t from =
+            stretch->from > start
+                ? (uint64_t)((double)(stretch->from - start) * scale + 0.5)
+                : 0;
+        uint64_t to =
+            stretch->to > start
+                ? (uint64_t)((double)(stretch->to - start) * scale + 0.5)
+                : 0;
+        if (stretch->lane != lane)
+            end = 0;
+        from = from > end ? from : end;
+        to = to > from ? to : from;
+        sl_buf_put_varint(&columns[0], stretch->lane - lane);
+        sl_buf_put_varint(&columns[1], from - end);
+        sl_buf_put_varint(&columns[2],
+                          sl_zigzag((int64_t)number - (int64_t)node));
+        sl_buf_put_varint(&columns[3], to - from);
+        lane = stretch->lane;
+        node = number;
+        end = to;
+    }
+}
+
+/* The two optional sections. The recording is stopped, so sorting what its
+ * sampler collected changes nothing that anybody reads. */
+static void
+writer_seen(const writer *w, uint64_t quantum, sl_buf *out, sl_buf *body)
+{
+    const sl_marks *marks = &w->recording->marks;
+    double scale = sl_recording_scale(w->recording) / (double)quantum;
+    sl_buf columns[SEEN_COLUMNS];
+
+    if (marks->mark_count == 0)
+        return;
+    for (int i = 0; i < SEEN_COLUMNS; i++)
+        sl_buf_init(&columns[i], w->alloc, 0);
+    qsort(marks->marks, marks->mark_count, sizeof(sl_mark), mark_compare);
+    writer_lines(w, scale, columns);
+    put_seen(out, SL_BLOB_LINES, marks->mark_count, columns, LINE_COLUMNS,
+             body);
+    if (marks->stretch_count > 0) {
+        qsort(marks->stretches, marks->stretch_count, sizeof(sl_stretch),
+              stretch_compare);
+        writer_timeline(w, scale, columns);
+        put_seen(out, SL_BLOB_TIMELINE, marks->stretch_count, columns,
+                 STRETCH_COLUMNS, body);
+    }
+    for (int i = 0; i < SEEN_COLUMNS; i++)
+        sl_buf_free(&columns[i]);
+}
+
 static void
 writer_content(writer *w, const sl_meta *meta, size_t meta_count,
                uint64_t quantum, sl_buf *out, sl_buf *body)
@@ -211,6 +340,7 @@ writer_content(writer *w, const sl_meta *meta, size_t meta_count,
     for (int i = 0; i < COLUMNS; i++)
         put_column(body, &w->columns[i]);
     put_section(out, SL_BLOB_TREE, body);
+    writer_seen(w, quantum, out, body);
     put_section(out, SL_BLOB_END, body);
 }
 
@@ -256,7 +386,7 @@ writer_free(writer *w)
 }
 
 sl_status
-sl_recording_encode(const sl_recording *recording, const sl_meta *meta,
+sl_recording_encode(sl_recording *recording, const sl_meta *meta,
                     size_t meta_count, sl_describe describe, void *ctx,
                     int level, sl_bytes *out)
 {
@@ -276,6 +406,9 @@ sl_recording_encode(const sl_recording *recording, const sl_meta *meta,
     sl_buf_init(&frame, w.alloc, 0);
 
     sl_status status = writer_init(&w);
+    if (status == SL_OK &&
+        (recording->sampled || recording->marks.mark_count > 0))
+        status = sl_recording_number(recording);
     if (status == SL_OK)
         status = writer_tree(&w, quantum);
     if (status == SL_OK) {

@@ -154,6 +154,38 @@ sl_profile_node_at(const sl_profile *profile, uint32_t i)
     return &profile->nodes[i];
 }
 
+uint32_t
+sl_profile_line_count(const sl_profile *profile)
+{
+    return profile->line_count;
+}
+
+const sl_profile_line *
+sl_profile_line_at(const sl_profile *profile, uint32_t i)
+{
+    return &profile->lines[i];
+}
+
+uint32_t
+sl_profile_stretch_count(const sl_profile *profile)
+{
+    return profile->stretch_count;
+}
+
+const sl_profile_stretch *
+sl_profile_stretch_at(const sl_profile *profile, uint32_t i)
+{
+    return &profile->stretches[i];
+}
+
+bool
+sl_profile_is_sampled(const sl_profile *profile)
+{
+    const sl_meta *mode = sl_profile_meta_find(profile, "mode");
+    return mode != NULL && mode->text != NULL &&
+           strcmp(mode->text, "sampling") == 0;
+}
+
 size_t
 sl_profile_bytes(const sl_profile *profile)
 {

@@ -15,6 +15,11 @@ struct sl_profile {
     uint32_t function_count;
     sl_profile_node *nodes;
     uint32_t node_count;
+    sl_profile_line *lines;
+    uint32_t line_count;
+    sl_profile_stretch *stretches;
+    uint32_t stretch_count;
+    uint64_t quantum; /* of TREE, for the sections behind it */
 };
 
 /* An empty profile in an arena of its own. SL_ENOMEM, SL_ELIMIT. */

@@ -15,6 +15,9 @@ recording_start(sl_recording *recording, const sl_recording_options *options)
     recording->clock = options->clock;
     recording->await_ticks = recording->idle_ticks = 0;
     recording->suspended = recording->stopped = false;
+    recording->sampled = recording->summed = false;
+    recording->samples = 0;
+    sl_marks_clear(&recording->marks);
 
     sl_status status = sl_tree_init(&recording->tree, recording->arena, nodes,
                                     options->on_function, options->ctx);
@@ -50,7 +53,9 @@ sl_recording_new(sl_recording **out, const sl_recording_options *options,
     sl_recording *recording = alloc->take(alloc->ctx, sizeof(*recording));
     if (recording == NULL)
         return SL_ENOMEM;
-    *recording = (sl_recording){ .alloc = *alloc, .stopped = true };
+    *recording = (sl_recording){ .alloc = *alloc,
+                                 .marks.alloc = *alloc,
+                                 .stopped = true };
 
     sl_status status = sl_arena_new(&recording->arena, alloc, CHUNK_BYTES,
                                     options_max_bytes(options));
@@ -81,6 +86,7 @@ sl_recording_free(sl_recording *recording)
     if (recording == NULL)
         return;
     sl_arena_free(recording->arena);
+    sl_marks_free(&recording->marks);
     recording->alloc.give(recording->alloc.ctx, recording);
 }
 
@@ -116,10 +122,10 @@ sl_recording_strand(sl_recording *recording, sl_pseudo pseudo, uint64_t now)
         .cur = base,
         .base = base,
         .last = now,
+        .lane = ++recording->strand_count,
         .next = recording->strands,
     };
     recording->strands = strand;
-    recording->strand_count++;
     base->calls++;
     return strand;
 }
@@ -250,8 +256,7 @@ sl_strand_suspend(sl_strand *strand, uint64_t now)
         strand->lost_depth = 0;
     }
     strand->site = 0;
-    sl_recording *recording =
-        (sl_recording *)((char *)strand->tree - offsetof(sl_recording, tree));
+    sl_recording *recording = sl_recording_of(strand->tree);
     if (strand == &recording->main)
         recording->suspended = true;
 }
@@ -259,8 +264,7 @@ sl_strand_suspend(sl_strand *strand, uint64_t now)
 void
 sl_strand_continue(sl_strand *strand, sl_pseudo pseudo, uint64_t now)
 {
-    sl_recording *recording =
-        (sl_recording *)((char *)strand->tree - offsetof(sl_recording, tree));
+    sl_recording *recording = sl_recording_of(strand->tree);
     sl_node *under = strand->base;
     uint64_t passed = now - strand->last;
 
@@ -276,6 +280,12 @@ sl_strand_continue(sl_strand *strand, sl_pseudo pseudo, uint64_t now)
         node = strand->tree->truncated;
     node->self += passed;
     node->calls++;
+    if (recording->marks.stretch_count > 0 || recording->sampled)
+        sl_marks_stretch(&recording->marks,
+                         &(sl_stretch){ .node = node,
+                                        .from = strand->last,
+                                        .to = now,
+                                        .lane = strand->lane });
     strand->last = now;
     strand->deep = NULL;
     if (strand != &recording->main)
@@ -303,6 +313,8 @@ sl_recording_stop(sl_recording *recording, uint64_t now)
 {
     if (recording->stopped)
         return;
+    if (recording->sampled)
+        sl_recording_settle(recording);
     sl_strand_tick(&recording->main, now);
     recording->stop_ticks = recording->main.last;
     recording->stop_ns = sl_clock_monotonic_ns();
@@ -353,13 +365,20 @@ sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
         .strands = recording->strand_count + 1,
         .mended = tree->mended,
         .dropped = tree->dropped,
+        .samples = recording->samples,
+        .seen_cpu_ns = (uint64_t)((double)recording->marks.cpu * scale),
+        .gil_ns = (uint64_t)((double)recording->marks.gil * scale),
         .bytes = sizeof(*recording) + sl_arena_bytes(recording->arena),
     };
+    if (recording->marks.arena != NULL)
+        out->bytes += sl_arena_bytes(recording->marks.arena);
     if (tree->root == NULL)
         return;
     for (const sl_node *node = tree->root; node != NULL;
          node = sl_tree_next(node, &depth)) {
         uint16_t flags = tree->functions.flags[node->function];
+        if (recording->sampled && node->function != SL_PSEUDO_GC)
+            continue;
         if (flags & SL_FUNCTION_C)
             out->c_events += node->calls;
         else if (node->function >= SL_PSEUDO_COUNT)

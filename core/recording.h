@@ -3,6 +3,7 @@
 #ifndef SL_CORE_RECORDING_H
 #define SL_CORE_RECORDING_H
 
+#include "marks.h"
 #include "tree.h"
 
 struct sl_recording {
@@ -21,7 +22,27 @@ struct sl_recording {
     uint64_t idle_ticks;
     bool suspended;
     bool stopped;
+    bool sampled; /* fed by sl_strand_sample: calls are samples */
+    bool summed;  /* sl_recording_number has been here */
+    uint64_t samples;
+    sl_marks marks;
 };
+
+/* The recording that `tree` is in. */
+static inline sl_recording *
+sl_recording_of(const sl_tree *tree)
+{
+    return (sl_recording *)((char *)(uintptr_t)tree -
+                            offsetof(sl_recording, tree));
+}
+
+/* Charges what no sample came for to where each strand was seen last. */
+void sl_recording_settle(sl_recording *recording);
+
+/* Gives each node its number in preorder (sl_node.number) and makes the
+ * samples of a node those of its whole subtree. The recording is stopped.
+ * SL_ENOMEM: nothing has changed. */
+sl_status sl_recording_number(sl_recording *recording);
 
 /* Nanoseconds per tick, from the recording's own two ends. */
 double sl_recording_scale(const sl_recording *recording);

@@ -175,6 +175,18 @@ sl_tree_child(sl_tree *tree, sl_node *parent, const void *key, uint32_t site,
     return tree_child(tree, parent, key, site, kind, false, false);
 }
 
+sl_node *
+sl_tree_flat(sl_tree *tree, const void *key, sl_kind kind)
+{
+    sl_node *node = tree_child(tree, tree->truncated, flat_key(key), 0, kind,
+                               false, true);
+    tree->truncated->calls++;
+    if (node != NULL)
+        return node;
+    tree->dropped++;
+    return tree->truncated;
+}
+
 sl_status
 sl_tree_init(sl_tree *tree, sl_arena *arena, uint32_t max_nodes,
              bool (*on_function)(void *, const void *, uint32_t), void *ctx)

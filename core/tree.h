@@ -26,7 +26,10 @@ typedef struct sl_node sl_node;
 struct sl_node { /* one cache line */
     const void *key;
     sl_node *parent; /* NULL: root */
-    sl_node *last;
+    union {
+        sl_node *last;   /* while it is recorded */
+        uint64_t number; /* in preorder, once that is known: see marks.h */
+    };
     sl_node *tail;
     sl_node *next;
     uint64_t self; /* ticks */
@@ -52,6 +55,13 @@ typedef struct {
     void *ctx;
 } sl_tree;
 
+/* The stack of a strand's last sample, outermost first. */
+typedef struct {
+    uint32_t depth;
+    uint32_t line; /* of the innermost */
+    sl_node *nodes[SL_FRAMES_MAX];
+} sl_path;
+
 struct sl_strand {
     sl_tree *tree;
     sl_node *cur;
@@ -64,6 +74,9 @@ struct sl_strand {
     uint32_t flat_depth;
     uint32_t flat_capacity;
     uint64_t lost_depth; /* flat frames beyond what `flat` could hold */
+    sl_path *path;       /* of the last sample, or NULL */
+    sl_times owed;       /* passed, but no sample has told where */
+    uint32_t lane;       /* 0: the main strand */
     sl_strand *next;
 };
 
@@ -79,6 +92,10 @@ struct sl_strand {
 sl_status sl_tree_init(sl_tree *tree, sl_arena *arena, uint32_t max_nodes,
                        bool (*on_function)(void *, const void *, uint32_t),
                        void *ctx);
+
+/* Where the time of function `key` goes when there is no room for a node:
+ * its flat node, or [truncated] itself. */
+sl_node *sl_tree_flat(sl_tree *tree, const void *key, sl_kind kind);
 
 /* The child of `parent` for (key, site), made if need be; NULL: no room. */
 sl_node *sl_tree_child(sl_tree *tree, sl_node *parent, const void *key,

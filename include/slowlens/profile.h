@@ -37,6 +37,24 @@ typedef struct {
     uint64_t total_ns; /* with its children, without strands below it */
 } sl_profile_node;
 
+/* How the self time of a node passed on one line, as samples saw it. What is
+ * neither on the CPU nor waiting for the GIL was blocked. */
+typedef struct {
+    uint32_t node;
+    uint32_t line; /* in the node's function; 0: not known */
+    uint64_t wall_ns;
+    uint64_t cpu_ns;
+    uint64_t gil_ns;
+} sl_profile_line;
+
+/* When a node's function was innermost. */
+typedef struct {
+    uint32_t node;
+    uint32_t lane;    /* 0: the request itself; else a strand beside it */
+    uint64_t from_ns; /* since the request began */
+    uint64_t to_ns;
+} sl_profile_stretch;
+
 /* Sums over all nodes of one function. */
 typedef struct {
     uint64_t calls;
@@ -74,6 +92,19 @@ const sl_profile_sum *sl_profile_function_sum(const sl_profile *profile,
 uint32_t sl_profile_node_count(const sl_profile *profile);
 const sl_profile_node *sl_profile_node_at(const sl_profile *profile,
                                           uint32_t i);
+
+/* Rows in the order of their nodes; none: nobody sampled it. */
+uint32_t sl_profile_line_count(const sl_profile *profile);
+const sl_profile_line *sl_profile_line_at(const sl_profile *profile,
+                                          uint32_t i);
+
+/* Rows in the order of lane and time. */
+uint32_t sl_profile_stretch_count(const sl_profile *profile);
+const sl_profile_stretch *sl_profile_stretch_at(const sl_profile *profile,
+                                                uint32_t i);
+
+/* Whether it was sampled: its calls are samples then. */
+bool sl_profile_is_sampled(const sl_profile *profile);
 
 /* Whether the node is a strand: it ran beside its parent. */
 bool sl_profile_is_strand(const sl_profile *profile, uint32_t i);

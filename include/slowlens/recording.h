@@ -115,6 +115,9 @@ typedef struct {
     uint64_t gc_ns;    /* inside [gc] nodes */
     uint64_t events;   /* enters of Python functions: calls and resumes */
     uint64_t c_events; /* enters of C functions */
+    uint64_t samples;  /* that told where, of all strands */
+    uint64_t seen_cpu_ns; /* main strand, as the samples saw it */
+    uint64_t gil_ns;      /* main strand waiting for the GIL, likewise */
     uint32_t nodes;
     uint32_t functions; /* pseudo functions included */
     uint32_t strands;
@@ -191,6 +194,47 @@ uint32_t sl_strand_function(const sl_strand *strand);
 /* Whether nothing is open on the strand. */
 bool sl_strand_is_empty(const sl_strand *strand);
 
+/* ---- sampling ----
+ *
+ * A strand may be fed by samples instead of enter and leave. Its nodes count
+ * samples, and each of them stands for the time since the one before. The
+ * same samples may look at a strand that is fed by enter and leave, and say
+ * where in time and how (on CPU, waiting for the GIL) it spent itself. */
+
+/* Frames of a stack that are kept; more are folded at the outer end. */
+#define SL_FRAMES_MAX 512u
+
+/* One frame of a stack. */
+typedef struct {
+    const void *key;
+    uint32_t line; /* where it is; 0: not known */
+} sl_frame;
+
+/* Ticks that passed; `cpu` and `gil` (waiting for the GIL) are parts of
+ * `wall`, and what remains the strand was blocked. */
+typedef struct {
+    uint64_t wall, cpu, gil;
+} sl_times;
+
+/* The strand runs `frames` (outermost first, none: nothing of the request) at
+ * `now`; `gc`: the garbage collector runs on top of them. `passed` is the time
+ * since the last sample, pause or continue. The recording becomes a sampled
+ * one: do not feed any of its strands by enter. */
+void sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
+                      bool gc, const sl_times *passed, uint64_t now);
+
+/* The sampled strand stops running; sl_strand_continue as always. What passed
+ * since the last sample is kept for the next one. `frames` is the stack that
+ * waits (may be empty): the time until _continue(SL_PSEUDO_AWAIT) is its. */
+void sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
+                     const sl_times *passed, uint64_t now);
+
+/* What a sampler may ask while another thread is inside sl_strand_enter and
+ * its like: notes that the main strand is where it happens to be. The result
+ * is as exact as such a look can be; nothing else is touched. */
+void sl_recording_observe(sl_recording *recording, const sl_times *passed,
+                          uint64_t now);
+
 /* Ends the recording. Idempotent. Afterwards only the functions below, reset
  * and free may be called. */
 void sl_recording_stop(sl_recording *recording, uint64_t now);
@@ -227,9 +271,9 @@ typedef bool (*sl_describe)(void *ctx, uint32_t id, const void *key,
                             sl_function *out);
 
 /* Writes the stopped recording as a blob (core/blob.h) with `meta` in it.
- * `level`: zstd's, 0 means 3. Reads the recording only.
+ * `level`: zstd's, 0 means 3. May be called again.
  * SL_ESTATE (not stopped), SL_ENOMEM, SL_ELIMIT, SL_ECOMPRESS. */
-sl_status sl_recording_encode(const sl_recording *recording,
+sl_status sl_recording_encode(sl_recording *recording,
                               const sl_meta *meta, size_t meta_count,
                               sl_describe describe, void *ctx, int level,
                               sl_bytes *out);

@@ -18,7 +18,9 @@ MAY = {
     # recording side
     "functions": "arena",
     "tree": "arena functions",
-    "recording": "tree",
+    "marks": "arena",
+    "recording": "marks tree",
+    "sampled": "recording",
     "blob_write": "blob buf compress intern recording varint",
     # reading side
     "profile": "arena",
@@ -32,7 +34,7 @@ MAY = {
     "export_pstats": "buf calls",
     "export_speedscope": "hotpath json",
 }
-RECORDING = {"recording", "tree", "functions", "blob_write"}
+RECORDING = {"recording", "marks", "sampled", "tree", "functions", "blob_write"}
 READING = {"profile", "blob_read", "hotpath", "report", "text"}
 
 # outside headers that have exactly one door

@@ -1,0 +1,386 @@
+#include "codes.h"
+#include "memory.h"
+#include "native.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_MAX_BYTES  4096u
+#define TABLE_MAX_BYTES (128u << 10)
+#define UNITS_MAX       (1u << 20)
+#define CODES_MAX       (1u << 16)
+
+/* The part of a code object in front of its instructions. */
+#define HEAD_BYTES offsetof(PyCodeObject, co_code_adaptive)
+
+typedef struct entry entry;
+struct entry {
+    uintptr_t address;
+    /* What tells this code object from the next one at that address. */
+    uintptr_t qualname, filename, linetable;
+    int first_line;
+    uint32_t units;
+    uint32_t *lines; /* by code unit; NULL: not known */
+    const sl_py_code *code;
+    entry *next; /* in its slot */
+};
+
+#define SLOTS 8192u
+static entry *entries[SLOTS];
+static uint32_t entry_count;
+static sl_py_code **codes; /* distinct ones, by content */
+static uint32_t code_slots, code_count;
+static char *own_prefix;
+static const sl_py_code unknown = { "[unknown]", "", 9, 0, 0, false };
+
+bool
+sl_py_codes_init(const char *own)
+{
+    char *copy = strdup(own);
+    if (copy == NULL)
+        return false;
+    free(own_prefix);
+    own_prefix = copy;
+    return true;
+}
+
+/* Bytes of an object, copied; NULL: not readable. */
+static const char *
+object_bytes(uintptr_t address, size_t size)
+{
+    sl_py_piece piece = { (const void *)address, size };
+    return (address & 7) != 0 ? NULL : sl_py_memory_read(&piece, 1);
+}
+
+static size_t
+put_utf8(char *out, uint32_t c)
+{
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        out[0] = (char)(0xC0 | c >> 6);
+        out[1] = (char)(0x80 | (c & 0x3F));
+        return 2;
+    }
+    if (c < 0x10000) {
+        out[0] = (char)(0xE0 | c >> 12);
+        out[1] = (char)(0x80 | (c >> 6 & 0x3F));
+        out[2] = (char)(0x80 | (c & 0x3F));
+        return 3;
+    }
+    out[0] = (char)(0xF0 | (c >> 18 & 7));
+    out[1] = (char)(0x80 | (c >> 12 & 0x3F));
+    out[2] = (char)(0x80 | (c >> 6 & 0x3F));
+    out[3] = (char)(0x80 | (c & 0x3F));
+    return 4;
+}
+
+/* The str at `address` as UTF-8, malloc'ed; NULL: it is none, or too long. */
+static char *
+read_str(uintptr_t address, uint32_t *len)
+{
+    const char *bytes = object_bytes(address, sizeof(PyASCIIObject));
+    PyASCIIObject head;
+
+    if (bytes == NULL)
+        return NULL;
+    memcpy(&head, bytes, sizeof(head));
+    unsigned kind = head.state.kind;
+    if (head.ob_base.ob_type != &PyUnicode_Type || !head.state.compact ||
+        (kind != 1 && kind != 2 && kind != 4) || head.length < 0 ||
+        head.length > NAME_MAX_BYTES)
+        return NULL;
+    size_t count = (size_t)head.length, used = 0;
+    size_t offset = head.state.ascii ? sizeof(PyASCIIObject)
+                                     : sizeof(PyCompactUnicodeObject);
+    char *text = malloc(count * 4 + 1);
+    sl_py_piece piece = { (const char *)address + offset, count * kind };
+    const char *data = count == 0 ? "" : sl_py_memory_read(&piece, 1);
+    if (text == NULL || data == NULL) {
+        free(text);
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint32_t c = 0;
+        if (kind == 1)
+            c = (unsigned char)data[i];
+        else
+            memcpy(&c, data + i * kind, kind);
+        used += put_utf8(text + used, c);
+    }
+    text[used] = '\0';
+    *len = (uint32_t)used;
+    return text;
+}
+
+/* ---- line tables ---- */
+
+static bool
+table_varint(const uint8_t **at, const uint8_t *end, uint32_t *out)
+{
+    uint32_t value = 0;
+    for (int shift = 0; *at < end && shift < 32; shift += 6) {
+        uint8_t byte = *(*at)++;
+        value |= (uint32_t)(byte & 63) << shift;
+        if ((byte & 64) == 0) {
+            *out = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Lines by code unit, from a location table: InternalDocs/code_objects.md of
+ * CPython ("Location table"), the same since 3.11. */
+static void
+table_decode(const uint8_t *at, const uint8_t *end, uint32_t first,
+             uint32_t *lines, uint32_t units)
+{
+    int64_t line = first;
+    uint32_t unit = 0, number;
+
+    while (at < end && unit < units) {
+        uint8_t head = *at++;
+        uint32_t length = (head & 7u) + 1, kind = head >> 3 & 15u;
+        int skip = 0;
+        bool none = false;
+
+        if ((head & 128) == 0)
+            return; /* not the beginning of an entry */
+        if (kind <= 9) {
+            skip = 1;
+        } else if (kind <= 12) {
+            line += kind - 10;
+            skip = 2;
+        } else if (kind <= 14) {
+            if (!table_varint(&at, end, &number))
+                return;
+            line += number & 1 ? -(int64_t)(number >> 1)
+                               : (int64_t)(number >> 1);
+            for (int i = 0; kind == 14 && i < 3; i++) {
+                if (!table_varint(&at, end, &number))
+                    return;
+            }
+        } else {
+            none = true;
+        }
+        at += skip;
+        for (; length > 0 && unit < units; length--)
+            lines[unit++] =
+                none || line < 0 || line > INT32_MAX ? 0 : (uint32_t)line;
+    }
+}
+
+static uint32_t *
+read_lines(uintptr_t table, uint32_t first, uint32_t units)
+{
+    PyBytesObject head;
+    const char *bytes = object_bytes(table, sizeof(head));
+
+    if (bytes == NULL)
+        return NULL;
+    memcpy(&head, bytes, sizeof(head));
+    Py_ssize_t size = head.ob_base.ob_size;
+    if (head.ob_base.ob_base.ob_type != &PyBytes_Type || size <= 0 ||
+        size > TABLE_MAX_BYTES)
+        return NULL;
+    sl_py_piece piece = { (const char *)table +
+                              offsetof(PyBytesObject, ob_sval),
+                          (size_t)size };
+    const uint8_t *data = sl_py_memory_read(&piece, 1);
+    uint32_t *lines = data == NULL ? NULL : calloc(units, sizeof(*lines));
+    if (lines != NULL)
+        table_decode(data, data + size, first, lines, units);
+    return lines;
+}
+
+/* ---- distinct functions ---- */
+
+static uint32_t
+code_hash(const sl_py_code *code)
+{
+    uint64_t hash = 1469598103934665603u ^ code->line;
+    for (uint32_t i = 0; i < code->name_len; i++)
+        hash = (hash ^ (uint8_t)code->name[i]) * 1099511628211u;
+    for (uint32_t i = 0; i < code->file_len; i++)
+        hash = (hash ^ (uint8_t)code->file[i]) * 1099511628211u;
+    return (uint32_t)(hash ^ hash >> 32);
+}
+
+static bool
+code_equal(const sl_py_code *a, const sl_py_code *b)
+{
+    return a->line == b->line && a->name_len == b->name_len &&
+           a->file_len == b->file_len &&
+           memcmp(a->name, b->name, a->name_len) == 0 &&
+           memcmp(a->file, b->file, a->file_len) == 0;
+}
+
+static sl_py_code **
+code_slot(sl_py_code **table, uint32_t slots, const sl_py_code *code)
+{
+    uint32_t at = code_hash(code) & (slots - 1);
+    while (table[at] != NULL && !code_equal(table[at], code))
+        at = (at + 1) & (slots - 1);
+    return &table[at];
+}
+
+static bool
+codes_reserve(void)
+{
+    if (code_count * 2 < code_slots)
+        return true;
+    uint32_t slots = code_slots == 0 ? 1024 : code_slots * 2;
+    sl_py_code **grown = calloc(slots, sizeof(*grown));
+    if (grown == NULL)
+        return false;
+    for (uint32_t i = 0; i < code_slots; i++) {
+        if (codes[i] != NULL)
+            *code_slot(grown, slots, codes[i]) = codes[i];
+    }
+    free(codes);
+    codes = grown;
+    code_slots = slots;
+    return true;
+}
+
+/* The one function that is like `code`, whose texts it takes over. */
+static const sl_py_code *
+code_intern(sl_py_code *code)
+{
+    if (code_count < CODES_MAX && codes_reserve()) {
+        sl_py_code **slot = code_slot(codes, code_slots, code);
+        if (*slot == NULL) {
+            sl_py_code *made = malloc(sizeof(*made));
+            if (made != NULL) {
+                *made = *code;
+                code_count++;
+                return *slot = made;
+            }
+        } else {
+            free((char *)code->name);
+            free((char *)code->file);
+            return *slot;
+        }
+    }
+    free((char *)code->name);
+    free((char *)code->file);
+    return &unknown;
+}
+
+/* Shown by no traceback: what the interpreter runs between C and Python, and
+ * ourselves. */
+static bool
+file_is_hidden(const char *file)
+{
+    return strcmp(file, "<interpreter trampoline>") == 0 ||
+           strcmp(file, "<shim>") == 0 ||
+           (own_prefix != NULL &&
+            strncmp(file, own_prefix, strlen(own_prefix)) == 0);
+}
+
+/* ---- code objects ---- */
+
+static uint32_t
+entry_slot(uintptr_t address)
+{
+    return (uint32_t)((address >> 4) * 0x9E3779B97F4A7C15u >> 40) & (SLOTS - 1);
+}
+
+static bool
+entry_fill(entry *e)
+{
+    sl_py_code code = { .line = e->first_line > 0 ? (uint32_t)e->first_line
+                                                  : 0 };
+
+    code.name = read_str(e->qualname, &code.name_len);
+    code.file = read_str(e->filename, &code.file_len);
+    if (code.name == NULL || code.file == NULL) {
+        free((char *)code.name);
+        free((char *)code.file);
+        return false;
+    }
+    code.own = file_is_hidden(code.file);
+    free(e->lines);
+    e->lines = read_lines(e->linetable, code.line, e->units);
+    e->code = code_intern(&code);
+    return true;
+}
+
+/* The entry of the code object whose head was copied; NULL: it is none. */
+static entry *
+entry_find(uintptr_t address, const PyCodeObject *head)
+{
+    entry **slot = &entries[entry_slot(address)];
+    entry *e = *slot;
+    Py_ssize_t units = ((const PyVarObject *)head)->ob_size;
+
+    if (((const PyObject *)head)->ob_type != &PyCode_Type || units <= 0 ||
+        units > UNITS_MAX)
+        return NULL;
+    while (e != NULL && e->address != address)
+        e = e->next;
+    if (e != NULL && e->qualname == (uintptr_t)head->co_qualname &&
+        e->filename == (uintptr_t)head->co_filename &&
+        e->linetable == (uintptr_t)head->co_linetable &&
+        e->first_line == head->co_firstlineno && e->units == (uint32_t)units)
+        return e;
+    if (e == NULL) {
+        if (entry_count >= CODES_MAX || (e = calloc(1, sizeof(*e))) == NULL)
+            return NULL;
+        e->address = address;
+        e->next = *slot;
+        *slot = e;
+        entry_count++;
+    }
+    e->qualname = (uintptr_t)head->co_qualname;
+    e->filename = (uintptr_t)head->co_filename;
+    e->linetable = (uintptr_t)head->co_linetable;
+    e->first_line = head->co_firstlineno;
+    e->units = (uint32_t)units;
+    if (entry_fill(e))
+        return e;
+    e->qualname = 0; /* as if never seen */
+    return NULL;
+}
+
+bool
+sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
+                    int count, sl_py_place *places)
+{
+    static sl_py_piece pieces[SL_PY_WALK_MAX];
+    static char heads[SL_PY_WALK_MAX * HEAD_BYTES];
+
+    if (count == 0)
+        return true;
+    for (int i = 0; i < count; i++)
+        pieces[i] = (sl_py_piece){ (const void *)frames[i].code, HEAD_BYTES };
+    const void *copy = sl_py_memory_read(pieces, (size_t)count);
+    if (copy == NULL)
+        return false;
+    memcpy(heads, copy, (size_t)count * HEAD_BYTES);
+
+    for (int i = 0; i < count; i++) {
+        union {
+            char bytes[HEAD_BYTES];
+            PyCodeObject head;
+        } code;
+        memcpy(code.bytes, heads + (size_t)i * HEAD_BYTES, HEAD_BYTES);
+        const entry *e = entry_find(frames[i].code, &code.head);
+        if (e == NULL)
+            return false;
+        int64_t offset = (int64_t)(frames[i].instruction -
+                                   (frames[i].code + layout->code_bytes));
+        /* One unit before the first: not begun yet (up to 3.12). */
+        if (offset < -(int64_t)sizeof(uint16_t) || (offset & 1) != 0 ||
+            offset / 2 >= (int64_t)e->units)
+            return false;
+        places[i].code = e->code;
+        places[i].line = e->lines != NULL && offset >= 0
+                             ? e->lines[offset / 2]
+                             : e->code->line;
+    }
+    return true;
+}

@@ -1,0 +1,40 @@
+/* codes.h - code objects to names and lines, without the GIL.
+ *
+ * A code object may die, and its address be used again, between two samples.
+ * So each look compares what tells one from another (its name, file, first
+ * line and line table) and takes a new entry where they differ; what was
+ * copied stays for good. Code that is made again and again (exec, reload)
+ * is one function as long as name, file and line are the same.
+ *
+ * The sampler's lock is held by the caller, always.
+ */
+#ifndef SL_PY_CODES_H
+#define SL_PY_CODES_H
+
+#include "frames.h"
+
+/* A function as a sample names it; never freed, so its address is a key. */
+typedef struct {
+    const char *name; /* UTF-8, qualified */
+    const char *file;
+    uint32_t name_len, file_len;
+    uint32_t line;
+    bool own; /* one of slowlens's own frames: not shown */
+} sl_py_code;
+
+/* Where a sample is. */
+typedef struct {
+    const sl_py_code *code;
+    uint32_t line; /* 0: not known */
+} sl_py_place;
+
+/* Files that begin with `own` are ours; copied. false: no memory. */
+bool sl_py_codes_init(const char *own);
+
+/* Turns frames into places, one for one. false: one of them was no code
+ * object, or its instruction is not its own: the walk was torn. */
+bool sl_py_codes_resolve(const sl_py_layout *layout,
+                         const sl_py_raw_frame *frames, int count,
+                         sl_py_place *places);
+
+#endif /* SL_PY_CODES_H */

@@ -1,0 +1,106 @@
+#include "frames.h"
+#include "memory.h"
+
+#include <string.h>
+
+/* Owners, the same on all versions: 0 thread, 1 generator, 2 frame object,
+ * from 3 on an entry frame of the interpreter, which is no function. */
+#define OWNER_ENTRY 3
+#define OWNER_LAST  4
+#define CHUNK_MAX   ((uintptr_t)128 << 10)
+
+/* A copy of the part of the thread's own stack where the frames between the
+ * anchor and the innermost one lie: one read instead of one for each. */
+typedef struct {
+    uintptr_t from, to;
+    char bytes[CHUNK_MAX];
+} stack_copy;
+
+static stack_copy stack;
+
+static uintptr_t
+word_at(const char *bytes, size_t offset)
+{
+    uintptr_t word;
+    memcpy(&word, bytes + offset, sizeof(word));
+    return word;
+}
+
+static bool
+read_word(uintptr_t address, uintptr_t *out)
+{
+    sl_py_piece piece = { (const void *)address, sizeof(*out) };
+    const void *copy = sl_py_memory_read(&piece, 1);
+    if (copy != NULL)
+        memcpy(out, copy, sizeof(*out));
+    return copy != NULL;
+}
+
+static void
+stack_load(uintptr_t chunk, uintptr_t top, uintptr_t anchor)
+{
+    stack.from = stack.to = 0;
+    /* The anchor mostly lies on the same chunk, below what is wanted. */
+    uintptr_t from = anchor > chunk && anchor < top ? anchor : chunk;
+    if (from == 0 || top <= from || top - from > CHUNK_MAX)
+        return;
+    sl_py_piece piece = { (const void *)from, top - from };
+    const void *copy = sl_py_memory_read(&piece, 1);
+    if (copy == NULL)
+        return;
+    memcpy(stack.bytes, copy, top - from);
+    stack.from = from;
+    stack.to = top;
+}
+
+/* The bytes of the frame at `address`, or NULL. */
+static const char *
+frame_bytes(const sl_py_layout *layout, uintptr_t address)
+{
+    if (address >= stack.from && address + layout->frame_size <= stack.to)
+        return stack.bytes + (address - stack.from);
+    sl_py_piece piece = { (const void *)address, layout->frame_size };
+    return sl_py_memory_read(&piece, 1);
+}
+
+int
+sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
+                  sl_py_raw_frame frames[SL_PY_WALK_MAX])
+{
+    sl_py_piece piece = { ts, layout->ts_size };
+    const char *state = sl_py_memory_read(&piece, 1);
+    uintptr_t at;
+    int count = 0;
+
+    if (state == NULL)
+        return -1;
+    at = word_at(state,
+                 layout->via_cframe ? layout->ts_cframe : layout->ts_frame);
+    uintptr_t chunk = word_at(state, layout->ts_chunk);
+    uintptr_t top = word_at(state, layout->ts_top);
+    if (layout->via_cframe && !read_word(at + layout->cframe_frame, &at))
+        return -1;
+    stack_load(chunk, top, anchor);
+
+    for (int seen = 0; at != anchor; seen++) {
+        const char *frame;
+        if (at == 0 || (at & 7) != 0 || seen >= SL_PY_WALK_MAX * 2 ||
+            count == SL_PY_WALK_MAX ||
+            (frame = frame_bytes(layout, at)) == NULL)
+            return -1;
+        unsigned char owner = (unsigned char)frame[layout->frame_owner];
+        if (owner > OWNER_LAST)
+            return -1;
+        if (owner < OWNER_ENTRY) {
+            uintptr_t code =
+                word_at(frame, layout->frame_code) & layout->code_mask;
+            if (code == 0 || (code & 7) != 0)
+                return -1;
+            frames[count++] = (sl_py_raw_frame){
+                code, word_at(frame, layout->frame_instruction)
+            };
+        }
+        at = word_at(frame, layout->frame_previous);
+    }
+    return count;
+}
