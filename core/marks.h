@@ -37,7 +37,7 @@ typedef struct {
     uint32_t mark_count, mark_capacity;
     sl_stretch *stretches;
     uint32_t stretch_count, stretch_capacity;
-    uint64_t cpu, gil; /* sums over the marks of lane 0 */
+    uint64_t wall, cpu, gil; /* sums over the marks of lane 0 */
     uint64_t lost;     /* marks and stretches that found no room */
 } sl_marks;
 

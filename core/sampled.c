@@ -79,6 +79,7 @@ sampled_mark(sl_marks *marks, const sl_node *node, uint32_t line,
     mark.gil = times->gil < off ? times->gil : off;
     sl_marks_add(marks, &mark);
     if (main) {
+        marks->wall += mark.wall;
         marks->cpu += mark.cpu;
         marks->gil += mark.gil;
     }

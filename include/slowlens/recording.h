@@ -116,6 +116,7 @@ typedef struct {
     uint64_t events;   /* enters of Python functions: calls and resumes */
     uint64_t c_events; /* enters of C functions */
     uint64_t samples;  /* that told where, of all strands */
+    uint64_t seen_ns;  /* of the main strand's wall time, that they stand for */
     uint64_t seen_cpu_ns; /* main strand, as the samples saw it */
     uint64_t gil_ns;      /* main strand waiting for the GIL, likewise */
     uint32_t nodes;

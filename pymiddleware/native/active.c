@@ -5,6 +5,7 @@
  * is looked up only when the thread or the version of its context differs
  * from the last event's. */
 #include "engine.h"
+#include "sampler.h"
 
 #define SIDES_MAX 4096u
 
@@ -113,7 +114,7 @@ sl_py_active_resync(PyThreadState *ts)
     sl_strand *strand = NULL;
     sl_py_profile *profile = ts->context != NULL ? active_profile() : NULL;
 
-    if (profile != NULL) {
+    if (profile != NULL && !profile->sampled) {
         if (profile->running && profile->thread == ts->id)
             /* Its own context, or one run nested on its stack (an eager
              * task, a copied context): one stack, one strand. */
@@ -144,11 +145,9 @@ sl_py_section_begin(sl_py_profile *profile, sl_pseudo gap)
         Py_DECREF(token);
         Py_XSETREF(profile->context, Py_XNewRef(ts->context));
     }
-    if (sl_py_engine_section_begin(profile) < 0)
+    if (!profile->sampled && sl_py_engine_section_begin(profile) < 0)
         return -1;
-    if (profile->started)
-        sl_strand_continue(sl_recording_main(profile->recording), gap,
-                           sl_py_now());
+    sl_py_sampler_begin(profile, gap);
     profile->started = true;
     profile->thread = ts->id;
     profile->running = true;
@@ -158,11 +157,11 @@ sl_py_section_begin(sl_py_profile *profile, sl_pseudo gap)
 }
 
 void
-sl_py_section_end(sl_py_profile *profile)
+sl_py_section_end(sl_py_profile *profile, PyObject *waiting)
 {
     if (!profile->running)
         return;
-    sl_strand_suspend(sl_recording_main(profile->recording), sl_py_now());
+    sl_py_sampler_end(profile, waiting);
     uint64_t cpu = sl_clock_thread_cpu_ns();
     /* Begun in one thread and ended in another: the clocks differ. */
     if (profile->thread == sl_py_borrow_tstate()->id &&
@@ -170,7 +169,8 @@ sl_py_section_end(sl_py_profile *profile)
         profile->cpu_ns += cpu - profile->cpu_since;
     profile->running = false;
     sl_py_active_forget();
-    sl_py_engine_section_end(profile);
+    if (!profile->sampled)
+        sl_py_engine_section_end(profile);
 }
 
 void
@@ -227,6 +227,7 @@ sl_py_active_after_fork(void)
         sl_py_profile *profile = live;
         profile->fork_lost = true;
         profile->running = false;
+        profile->slot = -1;
         profile->finished = true;
         sl_recording_stop(profile->recording, sl_py_now());
         sl_py_active_remove(profile);

@@ -5,13 +5,14 @@
 
 #define FILES_MAX  50000
 #define CHOSEN_BIT 8
+#define OWN_BIT    16
 
 PyObject *sl_py_pending_callable;
 
-/* File name -> int: origin, and CHOSEN_BIT. Code objects of one file share
+/* File name -> int: origin, CHOSEN_BIT and OWN_BIT. Code objects of one file share
  * the string, whose hash is kept in it, so a look-up is cheap. */
 static PyObject *files;
-static PyObject *stdlib_prefixes, *library_parts, *chosen_parts;
+static PyObject *stdlib_prefixes, *library_parts, *chosen_parts, *own_prefix;
 
 int
 sl_py_code_map_init(void)
@@ -23,7 +24,7 @@ sl_py_code_map_init(void)
 
 int
 sl_py_code_map_configure(PyObject *stdlib, PyObject *libraries,
-                         PyObject *chosen)
+                         PyObject *chosen, PyObject *own)
 {
     PyObject *const lists[] = { stdlib, libraries, chosen };
 
@@ -38,6 +39,7 @@ sl_py_code_map_configure(PyObject *stdlib, PyObject *libraries,
     Py_XSETREF(stdlib_prefixes, Py_NewRef(stdlib));
     Py_XSETREF(library_parts, Py_NewRef(libraries));
     Py_XSETREF(chosen_parts, Py_NewRef(chosen));
+    Py_XSETREF(own_prefix, Py_NewRef(own));
     PyDict_Clear(files);
     return 0;
 }
@@ -73,14 +75,17 @@ file_classify(PyObject *name)
              PyUnicode_READ_CHAR(name, 0) == '<')
         origin = SL_ORIGIN_LIBRARY; /* made by exec: dataclasses, attrs... */
     if (origin == SL_ORIGIN_PROJECT || name_matches(name, chosen_parts, false))
-        return origin | CHOSEN_BIT;
+        origin |= CHOSEN_BIT;
+    if (own_prefix != NULL &&
+        PyUnicode_Tailmatch(name, own_prefix, 0, PyUnicode_GET_LENGTH(name),
+                            -1) > 0)
+        origin |= SL_ORIGIN_LIBRARY | OWN_BIT;
     return origin;
 }
 
 static long
-file_class(PyCodeObject *code)
+file_class(PyObject *name)
 {
-    PyObject *name = code->co_filename;
     PyObject *known = PyDict_GetItemWithError(files, name);
 
     if (known != NULL)
@@ -99,13 +104,33 @@ file_class(PyCodeObject *code)
 sl_origin
 sl_py_code_origin(PyCodeObject *code)
 {
-    return (sl_origin)(file_class(code) & (CHOSEN_BIT - 1));
+    return (sl_origin)(file_class(code->co_filename) & (CHOSEN_BIT - 1));
 }
 
 bool
 sl_py_code_is_chosen(PyCodeObject *code)
 {
-    return (file_class(code) & CHOSEN_BIT) != 0;
+    return (file_class(code->co_filename) & CHOSEN_BIT) != 0;
+}
+
+bool
+sl_py_code_is_own(PyCodeObject *code)
+{
+    return (file_class(code->co_filename) & OWN_BIT) != 0;
+}
+
+sl_origin
+sl_py_file_origin(const char *name, size_t len)
+{
+    PyObject *text = PyUnicode_DecodeUTF8(name, (Py_ssize_t)len, "replace");
+    long origin = SL_ORIGIN_LIBRARY;
+
+    if (text != NULL)
+        origin = file_class(text) & (CHOSEN_BIT - 1);
+    else
+        PyErr_Clear();
+    Py_XDECREF(text);
+    return (sl_origin)origin;
 }
 
 PyObject *

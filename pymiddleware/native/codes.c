@@ -353,8 +353,8 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
     static sl_py_piece pieces[SL_PY_WALK_MAX];
     static char heads[SL_PY_WALK_MAX * HEAD_BYTES];
 
-    if (count == 0)
-        return true;
+    if (count <= 0 || count > SL_PY_WALK_MAX)
+        return count == 0;
     for (int i = 0; i < count; i++)
         pieces[i] = (sl_py_piece){ (const void *)frames[i].code, HEAD_BYTES };
     const void *copy = sl_py_memory_read(pieces, (size_t)count);

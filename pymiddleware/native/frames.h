@@ -27,7 +27,8 @@ typedef struct {
     size_t ts_size;          /* bytes that hold all of these */
     size_t frame_code, frame_previous, frame_instruction, frame_owner;
     size_t frame_size;
-    uintptr_t code_mask; /* bits of the code's address */
+    size_t generator_frame; /* of a generator or coroutine: its frame */
+    uintptr_t code_mask;    /* bits of the code's address */
     size_t code_bytes;   /* its instructions */
     const char *gil; /* NULL: not to be seen; never freed */
     size_t gil_size, gil_locked, gil_holder;

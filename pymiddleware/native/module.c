@@ -1,5 +1,6 @@
 /* slowlens._core: the module and its functions. */
 #include "engine.h"
+#include "sampler.h"
 
 sl_clock_kind sl_py_clock = SL_CLOCK_MONOTONIC;
 PyObject *sl_py_corrupt_error;
@@ -25,16 +26,17 @@ sl_py_raise(sl_status status)
 static PyObject *
 configure(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = { "stdlib", "libraries", "chosen", "use_tsc", NULL };
-    PyObject *stdlib, *libraries, *chosen;
+    static char *names[] = { "stdlib", "libraries", "chosen",
+                             "own",    "use_tsc",   NULL };
+    PyObject *stdlib, *libraries, *chosen, *own;
     int use_tsc = 0;
 
     (void)module;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!O!|p:configure", names, &PyTuple_Type, &stdlib,
-            &PyTuple_Type, &libraries, &PyTuple_Type, &chosen, &use_tsc))
+            args, kwargs, "O!O!O!U|p:configure", names, &PyTuple_Type, &stdlib,
+            &PyTuple_Type, &libraries, &PyTuple_Type, &chosen, &own, &use_tsc))
         return NULL;
-    if (sl_py_code_map_configure(stdlib, libraries, chosen) < 0)
+    if (sl_py_code_map_configure(stdlib, libraries, chosen, own) < 0)
         return NULL;
     /* Recordings under way keep to the clock they began with. */
     if (sl_py_active_count() == 0)
@@ -56,6 +58,8 @@ engine_info(PyObject *module, PyObject *ignored)
     if (clock == NULL || PyDict_SetItemString(info, "clock", clock) < 0)
         Py_CLEAR(info);
     Py_XDECREF(clock);
+    if (info != NULL && sl_py_sampler_info(info) < 0)
+        Py_CLEAR(info);
     return info;
 }
 
@@ -74,8 +78,48 @@ static PyObject *
 after_fork(PyObject *module, PyObject *ignored)
 {
     (void)module, (void)ignored;
+    sl_py_sampler_after_fork();
     sl_py_active_after_fork();
     sl_py_engine_after_fork();
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+sampler_test(PyObject *module, PyObject *own)
+{
+    (void)module;
+    const char *prefix = PyUnicode_AsUTF8(own);
+    if (prefix == NULL)
+        return NULL;
+    const char *why_not = sl_py_sampler_test(prefix);
+    if (why_not == NULL)
+        Py_RETURN_NONE;
+    return PyUnicode_FromString(why_not);
+}
+
+static PyObject *
+sampler_configure(PyObject *module, PyObject *args)
+{
+    double interval, limit;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "dd:sampler_configure", &interval, &limit))
+        return NULL;
+    if (!(interval >= 50e-6 && interval <= 10 && limit >= 0 && limit <= 100)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "interval: 50e-6 to 10 seconds; limit: 0 to 100 %");
+        return NULL;
+    }
+    sl_py_sampler_configure((uint64_t)(interval * 1e9),
+                            (uint32_t)(limit * 1e4));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+sampler_stop(PyObject *module, PyObject *ignored)
+{
+    (void)module, (void)ignored;
+    sl_py_sampler_stop();
     Py_RETURN_NONE;
 }
 
@@ -105,10 +149,10 @@ gc_hook(PyObject *module, PyObject *const *args, Py_ssize_t count)
 static PyMethodDef methods[] = {
     { "configure", (PyCFunction)(void (*)(void))configure,
       METH_VARARGS | METH_KEYWORDS,
-      "configure(stdlib, libraries, chosen, use_tsc=False)\n--\n\nWhose code "
-      "is whose, as tuples of str: `stdlib` prefixes of file names, parts of "
-      "names of `libraries`, and parts of names whose C calls are `chosen`; "
-      "and whether the kernel trusts the time stamp counter." },
+      "configure(stdlib, libraries, chosen, own, use_tsc=False)\n--\n\nWhose "
+      "code is whose, as tuples of str: `stdlib` prefixes of file names, "
+      "parts of names of `libraries`, and parts of names whose C calls are "
+      "`chosen`; the prefix of slowlens's `own` files; and whether the kernel trusts the time stamp counter." },
     { "engine_info", engine_info, METH_NOARGS,
       "engine_info()\n--\n\nWhat records the events, and its state: a dict." },
     { "engine_idle", engine_idle, METH_O,
@@ -117,6 +161,16 @@ static PyMethodDef methods[] = {
     { "after_fork", after_fork, METH_NOARGS,
       "after_fork()\n--\n\nIn the child: all live profiles are the "
       "parent's." },
+    { "sampler_test", sampler_test, METH_O,
+      "sampler_test(own, /)\n--\n\nTries all that sampling needs on the "
+      "calling thread's stack. None: it works; else why not. `own`: prefix of "
+      "slowlens's files, whose frames are not shown." },
+    { "sampler_configure", sampler_configure, METH_VARARGS,
+      "sampler_configure(interval, limit, /)\n--\n\nSeconds between samples, "
+      "and percent of a core past which there are fewer (0: no limit)." },
+    { "sampler_stop", sampler_stop, METH_NOARGS,
+      "sampler_stop()\n--\n\nEnds the sampler's thread; the next sampled "
+      "request starts it again." },
     { "active_count", active_count, METH_NOARGS,
       "active_count()\n--\n\nProfiles being recorded now." },
     { "gc_hook", (PyCFunction)(void (*)(void))gc_hook, METH_FASTCALL,

@@ -5,6 +5,11 @@
  *   step.c              the awaitable that runs an ASGI app under a Profile
  *   active.c            which request runs here? (per event: one compare)
  *   engine.h, engine_*  where the events come from, one file a mechanism
+ *   sampler.c           the thread that looks at running requests, on top of
+ *   frames.c            ...the walk over another thread's frames,
+ *   codes.c             ...code objects to names and lines without the GIL,
+ *   memory.c            ...reads that cannot crash,
+ *   layout.c            ...and where things are inside the interpreter
  *   code_map.c          code objects to origins and names
  *   blob_type.c         Blob: a finished profile, for reports and exports
  *
@@ -53,6 +58,11 @@ struct sl_py_profile {
     bool fork_lost;
     bool follows;   /* asynchronous: child work may run anywhere */
     bool displaced; /* another tool took the hook away */
+    bool sampled;   /* by the sampler, no events */
+    sl_clock_kind clock;
+    int slot;              /* of the sampler, or -1 */
+    uint64_t unseen_since; /* ticks when the section began */
+    uint64_t rejected;     /* samples that were torn */
     bool resolved;
     sl_c_calls c_calls;
     sl_py_side *sides;
@@ -119,9 +129,10 @@ int sl_py_active_init(void);
 
 /* The request's main strand begins or goes on here, in the calling thread
  * and its current context / stops for now. `gap` is what the time since the
- * last stop is called. -1 with an exception. */
+ * last stop is called. `waiting`: the awaitable it is suspended in, or NULL.
+ * -1 with an exception. */
 int sl_py_section_begin(sl_py_profile *profile, sl_pseudo gap);
-void sl_py_section_end(sl_py_profile *profile);
+void sl_py_section_end(sl_py_profile *profile, PyObject *waiting);
 
 /* Leaves the context the main strand ran in as it was, where it is still at
  * hand: a server's thread goes on to other things. */
@@ -154,9 +165,16 @@ int sl_py_code_map_init(void);
 sl_origin sl_py_code_origin(PyCodeObject *code);
 bool sl_py_code_is_chosen(PyCodeObject *code);
 
-/* configure(stdlib, libraries, chosen): tuples of str; see module.c. */
+/* Whether the code is slowlens's own. Never raises. */
+bool sl_py_code_is_own(PyCodeObject *code);
+
+/* Origin of a file by its name, UTF-8. */
+sl_origin sl_py_file_origin(const char *name, size_t len);
+
+/* configure(stdlib, libraries, chosen): tuples of str; `own` a str; see
+ * module.c. */
 int sl_py_code_map_configure(PyObject *stdlib, PyObject *libraries,
-                             PyObject *chosen);
+                             PyObject *chosen, PyObject *own);
 
 /* The method definition of a C function or method descriptor, NULL for any
  * other callable and for our own methods. Inline: asked for every C call. */

@@ -1,5 +1,6 @@
 /* Profile: one request while it is recorded, for Python. */
 #include "engine.h"
+#include "sampler.h"
 
 #include <string.h>
 
@@ -96,19 +97,39 @@ parse_c_calls(const char *text, sl_c_calls *out)
     return -1;
 }
 
+/* What feeds the recording: events, or the sampler. */
+static int
+profile_acquire(sl_py_profile *self)
+{
+    if (!self->sampled)
+        return sl_py_engine_acquire(self);
+    if (sl_py_sampler_why_not() == NULL)
+        return 0;
+    PyErr_Format(PyExc_RuntimeError, "sampling cannot be had here: %s",
+                 sl_py_sampler_why_not());
+    return -1;
+}
+
+static void
+profile_release(sl_py_profile *self)
+{
+    if (!self->sampled)
+        sl_py_engine_release(self);
+}
+
 static PyObject *
 profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = { "c_calls", "max_bytes", "max_nodes", "follows",
-                             NULL };
+    static char *names[] = { "c_calls", "max_bytes", "max_nodes",
+                             "follows", "sampled",   NULL };
     const char *c_calls = "chosen";
     Py_ssize_t max_bytes = 0;
     unsigned int max_nodes = 0;
-    int follows = 0;
+    int follows = 0, sampled = 0;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIp:Profile", names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpp:Profile", names,
                                      &c_calls, &max_bytes, &max_nodes,
-                                     &follows))
+                                     &follows, &sampled))
         return NULL;
     if (max_bytes < 0) {
         PyErr_SetString(PyExc_ValueError, "max_bytes must not be negative");
@@ -123,18 +144,23 @@ profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     self->c_calls = calls;
     self->follows = follows != 0;
+    self->sampled = sampled != 0;
+    /* The sampler reads the kernel's clocks anyway. */
+    self->clock = sampled ? SL_CLOCK_MONOTONIC : sl_py_clock;
+    self->slot = -1;
     self->finished = true; /* until it is whole */
     self->handle = PyObject_New(sl_py_handle, &sl_py_handle_type);
     if (self->handle == NULL)
         goto fail;
     self->handle->profile = NULL;
-    if (sl_py_engine_acquire(self) < 0)
+    if (profile_acquire(self) < 0)
         goto fail;
 
-    sl_recording_options options = { .clock = sl_py_clock,
+    sl_recording_options options = { .clock = self->clock,
                                      .max_bytes = (size_t)max_bytes,
                                      .max_nodes = max_nodes,
-                                     .on_function = on_function,
+                                     .on_function =
+                                         sampled ? NULL : on_function,
                                      .ctx = self };
     sl_status status;
     if (pool_count > 0) {
@@ -144,7 +170,7 @@ profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         status = sl_recording_new(&self->recording, &options, NULL);
     }
     if (status < 0) {
-        sl_py_engine_release(self);
+        profile_release(self);
         sl_py_raise(status);
         goto fail;
     }
@@ -164,10 +190,10 @@ profile_finish(sl_py_profile *self)
     if (self->finished)
         return;
     self->finished = true;
-    sl_py_section_end(self);
-    sl_recording_stop(self->recording, sl_py_now());
+    sl_py_section_end(self, NULL);
+    sl_recording_stop(self->recording, sl_clock_ticks(self->clock));
     sl_py_active_remove(self);
-    sl_py_engine_release(self);
+    profile_release(self);
 }
 
 static void
@@ -213,7 +239,7 @@ profile_leave(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
     sl_py_profile *self = (sl_py_profile *)object;
-    sl_py_section_end(self);
+    sl_py_section_end(self, NULL);
     if (!self->follows)
         sl_py_context_release(self);
     Py_RETURN_NONE;
@@ -253,11 +279,17 @@ profile_totals(PyObject *object, PyObject *ignored)
     }
     sl_recording_totals_get(self->recording, &t);
     return Py_BuildValue(
-        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:I,s:I,s:I,s:K,s:K,s:n,s:O,s:O,s:O}",
+        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:I,s:I,s:I,s:K,s:K,"
+        "s:n,s:O,s:O,s:O}",
         "wall_ns", (unsigned long long)t.wall_ns, "cpu_ns",
         (unsigned long long)self->cpu_ns, "await_ns",
         (unsigned long long)t.await_ns, "idle_ns",
         (unsigned long long)t.idle_ns, "gc_ns", (unsigned long long)t.gc_ns,
+        "samples", (unsigned long long)t.samples, "rejected",
+        (unsigned long long)self->rejected, "seen_ns",
+        (unsigned long long)t.seen_ns, "seen_cpu_ns",
+        (unsigned long long)t.seen_cpu_ns, "gil_ns",
+        (unsigned long long)t.gil_ns,
         "events", (unsigned long long)t.events, "c_events",
         (unsigned long long)t.c_events, "nodes", t.nodes, "functions",
         t.functions, "strands", t.strands, "mended",
@@ -275,6 +307,20 @@ typedef struct {
     sl_function *functions; /* by id less SL_PSEUDO_COUNT */
     uint32_t count;
 } name_table;
+
+/* A sampled function's key is its name already. */
+static void
+describe_sampled(const sl_py_code *code, sl_function *out)
+{
+    *out = (sl_function){ .name = code->name,
+                          .name_len = code->name_len,
+                          .file = code->file,
+                          .file_len = code->file_len,
+                          .line = code->line,
+                          .kind = SL_KIND_PYTHON,
+                          .origin =
+                              sl_py_file_origin(code->file, code->file_len) };
+}
 
 static uint32_t
 site_line(void *ctx, uint32_t id, uint32_t site)
@@ -354,22 +400,30 @@ fail:
 static bool
 resolve_names(sl_py_profile *self, PyObject *keep, name_table *table)
 {
+    sl_recording_totals totals;
+
+    sl_recording_totals_get(self->recording, &totals);
     table->profile = self;
-    table->count = self->function_count;
+    table->count = self->sampled ? totals.functions - SL_PSEUDO_COUNT
+                                 : self->function_count;
     table->functions =
         PyMem_Calloc((size_t)table->count + 1, sizeof(*table->functions));
     if (table->functions == NULL) {
         PyErr_NoMemory();
         return false;
     }
-    if (!self->resolved)
+    if (!self->resolved && !self->sampled)
         sl_recording_resolve_sites(self->recording, site_line, self);
     self->resolved = true;
     for (uint32_t i = 0; i < table->count; i++) {
-        if (self->functions[i] == NULL)
-            continue;
         const void *key =
             sl_recording_key(self->recording, i + SL_PSEUDO_COUNT);
+        if (self->sampled) {
+            describe_sampled(key, &table->functions[i]);
+            continue;
+        }
+        if (self->functions[i] == NULL)
+            continue;
         if (!sl_py_describe(self->functions[i], key, keep,
                             &table->functions[i]))
             table->functions[i].name = NULL;
@@ -492,8 +546,10 @@ sl_py_profile_is_method(const PyMethodDef *method)
 PyTypeObject sl_py_profile_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Profile",
     .tp_doc = "Profile(c_calls='chosen', *, max_bytes=0, max_nodes=0, "
-              "follows=False)\n--\n\nOne request being recorded, from now on. "
-              "`follows`: its work may go on in any task or thread.\n"
+              "follows=False, sampled=False)\n--\n\nOne request being "
+              "recorded, from now on. `follows`: its work may go on in any "
+              "task or thread; `sampled`: by looking at it now and then, not "
+              "by events.\n"
               "RuntimeError: no engine is free; ValueError: a wrong argument.",
     .tp_basicsize = sizeof(sl_py_profile),
     .tp_flags = Py_TPFLAGS_DEFAULT,

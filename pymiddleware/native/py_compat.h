@@ -7,6 +7,11 @@
 #ifndef SL_PY_COMPAT_H
 #define SL_PY_COMPAT_H
 
+/* One file, layout.c, looks inside the interpreter. */
+#ifdef SL_PY_INTERNALS
+#    define Py_BUILD_CORE 1
+#endif
+
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -57,5 +62,75 @@ sl_py_small_int(PyObject *number)
 #else
 #    define SL_PY_SLOTS
 #endif
+
+#ifdef SL_PY_INTERNALS
+#    include "frames.h"
+
+#    if PY_VERSION_HEX >= 0x030E0000
+#        include "internal/pycore_interpframe_structs.h"
+#        include "internal/pycore_tstate.h"
+#    else
+#        include "internal/pycore_frame.h"
+#    endif
+#    include "internal/pycore_interp.h"
+#    include "internal/pycore_runtime.h"
+
+/* Fills *out with where frames, the GIL and the collector's flag are in this
+ * interpreter. Compiled against its headers; sl_py_sampler_test finds out
+ * whether the running one is like them. */
+static inline void
+sl_py_layout_fill(sl_py_layout *out)
+{
+    typedef struct _PyInterpreterFrame frame;
+    PyInterpreterState *interp = PyInterpreterState_Main();
+
+    *out = (sl_py_layout){
+        .ts_chunk = offsetof(PyThreadState, datastack_chunk),
+        .ts_top = offsetof(PyThreadState, datastack_top),
+        .ts_size = sizeof(PyThreadState),
+        .frame_previous = offsetof(frame, previous),
+        .frame_owner = offsetof(frame, owner),
+        .frame_size = offsetof(frame, localsplus),
+        .generator_frame = offsetof(PyGenObject, gi_iframe),
+        .code_mask = ~(uintptr_t)0,
+        .code_bytes = offsetof(PyCodeObject, co_code_adaptive),
+        .collecting = &interp->gc.collecting,
+    };
+#    if PY_VERSION_HEX >= 0x030D0000
+    out->ts_frame = offsetof(PyThreadState, current_frame);
+    out->frame_instruction = offsetof(frame, instr_ptr);
+    out->frame_code = offsetof(frame, f_executable);
+#    else
+    out->via_cframe = true;
+    out->ts_cframe = offsetof(PyThreadState, cframe);
+    out->cframe_frame = offsetof(_PyCFrame, current_frame);
+    out->frame_instruction = offsetof(frame, prev_instr);
+    out->frame_code = offsetof(frame, f_code);
+#    endif
+#    if PY_VERSION_HEX >= 0x030E0000
+    out->code_mask = ~(uintptr_t)7; /* tagged references */
+#    endif
+#    if PY_VERSION_HEX >= 0x030C0000
+    struct _gil_runtime_state *gil = interp->ceval.gil;
+#    else
+    struct _gil_runtime_state *gil = &_PyRuntime.ceval.gil;
+#    endif
+    out->gil = (const char *)gil;
+    out->gil_size = sizeof(*gil);
+    out->gil_locked = offsetof(struct _gil_runtime_state, locked);
+    out->gil_holder = offsetof(struct _gil_runtime_state, last_holder);
+}
+
+/* Address of the frame the calling thread is in. */
+static inline uintptr_t
+sl_py_layout_current_frame(void)
+{
+#    if PY_VERSION_HEX >= 0x030D0000
+    return (uintptr_t)PyThreadState_GetUnchecked()->current_frame;
+#    else
+    return (uintptr_t)_PyThreadState_UncheckedGet()->cframe->current_frame;
+#    endif
+}
+#endif /* SL_PY_INTERNALS */
 
 #endif /* SL_PY_COMPAT_H */

@@ -43,14 +43,14 @@ step_begin(step *self)
 
 /* Ends the section without touching a pending exception. */
 static void
-step_end(step *self, bool begun)
+step_end(step *self, bool begun, bool waits)
 {
     PyObject *type, *value, *traceback;
 
     if (!begun)
         return;
     PyErr_Fetch(&type, &value, &traceback);
-    sl_py_section_end(self->profile);
+    sl_py_section_end(self->profile, waits ? self->inner : NULL);
     PyErr_Restore(type, value, traceback);
 }
 
@@ -88,7 +88,7 @@ step_am_send(PyObject *object, PyObject *value, PyObject **result)
     step *self = (step *)object;
     bool begun = step_begin(self);
     PySendResult sent = PyIter_Send(self->inner, value, result);
-    step_end(self, begun);
+    step_end(self, begun, sent == PYGEN_NEXT);
     return sent;
 }
 
@@ -129,7 +129,7 @@ step_call(step *self, const char *name, PyObject *args)
         return NULL;
     bool begun = step_begin(self);
     PyObject *result = PyObject_CallObject(method, args);
-    step_end(self, begun);
+    step_end(self, begun, result != NULL);
     Py_DECREF(method);
     return result;
 }

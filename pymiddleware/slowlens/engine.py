@@ -7,12 +7,13 @@ and from the project's own code are recorded.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import _core
@@ -67,9 +68,12 @@ def prepare() -> None:
         (*(path + os.sep for path in stdlib), "<frozen "),
         (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep, own),
         CHOSEN,
+        own,
         use_tsc=_kernel_trusts_tsc(),
     )
     gc.callbacks.append(_core.gc_hook)
+    _test_sampler(own)
+    atexit.register(_core.sampler_stop)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_after_fork)
     try:
@@ -85,6 +89,21 @@ _costs = (0.0, 0.0)
 def cost_ns(events: int, c_events: int) -> int:
     """What recording so many calls cost, estimated. 0: not measured."""
     return int(events * _costs[0] + c_events * _costs[1])
+
+
+def _test_sampler(own: str) -> None:
+    """Lets the sampler look at a stack with every kind of frame in it; what it finds is in ``info``."""
+
+    def recursive(depth: int) -> object:
+        return recursive(depth - 1) if depth else list(map(lambda generator: next(generator), [through()]))
+
+    def through() -> Iterator[str | None]:
+        yield from inner()
+
+    def inner() -> Iterator[str | None]:
+        yield _core.sampler_test(own)
+
+    recursive(20)
 
 
 def _calibrate() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -47,7 +48,10 @@ MENDED_MAX = 5
 
 
 def run(script: str, module: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", script, module], capture_output=True, text=True, timeout=300)
+    # A shell starts what it puts in the background with SIGINT ignored, and a test of
+    # interrupt_main then loops for ever.
+    return subprocess.run([sys.executable, "-c", script, module], capture_output=True, text=True, timeout=300,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 @pytest.mark.slow
