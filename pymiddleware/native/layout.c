@@ -1,0 +1,97 @@
+/* The one file that is compiled against the interpreter's insides. */
+#define SL_PY_INTERNALS
+#include "sampler.h"
+
+#include <string.h>
+
+#define OWNER_ENTRY 3
+
+void
+sl_py_layout_get(sl_py_layout *out)
+{
+    sl_py_layout_fill(out);
+}
+
+/* The calling thread holds the GIL and stands still: plain loads do. */
+uintptr_t
+sl_py_layout_anchor(const sl_py_layout *layout)
+{
+    uintptr_t at = sl_py_layout_current_frame();
+
+    while (at != 0) {
+        const char *frame = (const char *)at;
+        uintptr_t code;
+        memcpy(&code, frame + layout->frame_code, sizeof(code));
+        if (frame[layout->frame_owner] < OWNER_ENTRY &&
+            !sl_py_code_is_own(
+                (PyCodeObject *)(code & layout->code_mask)))
+            return at;
+        memcpy(&at, frame + layout->frame_previous, sizeof(at));
+    }
+    return 0;
+}
+
+static int
+keep_referent(PyObject *object, void *out)
+{
+    if (PyCoro_CheckExact(object) || PyGen_CheckExact(object) ||
+        PyAsyncGen_CheckExact(object))
+        *(PyObject **)out = object;
+    return 0;
+}
+
+/* What `object`, not a coroutine itself, stands before; BORROWED from it. */
+static PyObject *
+unwrap(PyObject *object)
+{
+    static const char *const wrappers[] = { "coroutine_wrapper",
+                                            "async_generator_asend",
+                                            "async_generator_athrow",
+                                            "anext_awaitable",
+                                            "slowlens._core.Step" };
+    PyObject *inner = NULL;
+
+    for (size_t i = 0; i < sizeof(wrappers) / sizeof(wrappers[0]); i++) {
+        if (strcmp(Py_TYPE(object)->tp_name, wrappers[i]) == 0)
+            Py_TYPE(object)->tp_traverse(object, keep_referent, &inner);
+    }
+    return inner;
+}
+
+int
+sl_py_layout_await_chain(const sl_py_layout *layout, PyObject *awaitable,
+                         sl_py_raw_frame frames[SL_PY_WALK_MAX])
+{
+    PyObject *at = Py_NewRef(awaitable);
+    int count = 0;
+
+    while (at != NULL && count < SL_PY_WALK_MAX) {
+        const char *next = PyCoro_CheckExact(at)       ? "cr_await"
+                           : PyGen_CheckExact(at)      ? "gi_yieldfrom"
+                           : PyAsyncGen_CheckExact(at) ? "ag_await"
+                                                       : NULL;
+        if (next == NULL) {
+            Py_SETREF(at, Py_XNewRef(unwrap(at)));
+            continue;
+        }
+        const char *frame = (const char *)at + layout->generator_frame;
+        sl_py_raw_frame *raw = &frames[count++];
+        memcpy(&raw->code, frame + layout->frame_code, sizeof(raw->code));
+        memcpy(&raw->instruction, frame + layout->frame_instruction,
+               sizeof(raw->instruction));
+        raw->code &= layout->code_mask;
+        PyObject *inner = PyObject_GetAttrString(at, next);
+        if (inner == NULL)
+            PyErr_Clear();
+        Py_SETREF(at, inner);
+        if (at == Py_None)
+            Py_CLEAR(at);
+    }
+    Py_XDECREF(at);
+    for (int i = 0; i < count / 2; i++) {
+        sl_py_raw_frame swap = frames[i];
+        frames[i] = frames[count - 1 - i];
+        frames[count - 1 - i] = swap;
+    }
+    return count;
+}

@@ -1,0 +1,60 @@
+/* sampler.h - a thread of the process that looks at running requests.
+ *
+ *   request's thread (holds the GIL)          sampler (never holds it)
+ *     begin: fill a slot                        tick:  for each slot, its lock
+ *     ...runs...                                         walk the frames
+ *     end:   empty the slot                              fold them into the
+ *                                                        request's tree
+ *
+ * One lock guards the slots and the recordings they point to. It is held for
+ * one request at a time, a few microseconds; the sampler takes no other, and
+ * never the GIL. It sends no signals. Without a slot in use it sleeps.
+ */
+#ifndef SL_PY_SAMPLER_H
+#define SL_PY_SAMPLER_H
+
+#include "codes.h"
+#include "native.h"
+
+/* ---- layout.c ---- */
+
+void sl_py_layout_get(sl_py_layout *out);
+
+/* The innermost frame of the calling thread that is not one of slowlens's
+ * own: what lies above it belongs to the request. 0: there is none. */
+uintptr_t sl_py_layout_anchor(const sl_py_layout *layout);
+
+/* The chain of coroutines and generators that `awaitable` is suspended in,
+ * innermost first, as frames. With the GIL held. Returns how many. */
+int sl_py_layout_await_chain(const sl_py_layout *layout, PyObject *awaitable,
+                             sl_py_raw_frame frames[SL_PY_WALK_MAX]);
+
+/* ---- sampler.c ---- */
+
+/* Tries everything the sampler needs on the calling thread's own stack. NULL:
+ * it works here, and may be used; else why not, in one sentence. */
+const char *sl_py_sampler_test(const char *own_files);
+
+/* Why sampling cannot be had, as the test found; NULL: it can. */
+const char *sl_py_sampler_why_not(void);
+
+/* Nanoseconds between samples, and the share of a core (in millionths) past
+ * which it takes fewer; 0: no limit. */
+void sl_py_sampler_configure(uint64_t interval_ns, uint32_t limit_ppm);
+
+/* The profile's main strand begins / ends to run in the calling thread, as
+ * sl_py_section_begin and _end say it. `frames`: the stack that waits, see
+ * sl_strand_pause. Never raise. */
+void sl_py_sampler_begin(sl_py_profile *profile, sl_pseudo gap);
+void sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting);
+
+/* Ends the thread and waits for it; a later _begin starts it again. */
+void sl_py_sampler_stop(void);
+
+/* In a forked child: nobody samples, nothing is locked. */
+void sl_py_sampler_after_fork(void);
+
+/* Puts what it did into a dict, for engine_info. 0 or -1. */
+int sl_py_sampler_info(PyObject *dict);
+
+#endif /* SL_PY_SAMPLER_H */
