@@ -23,6 +23,12 @@ sl_py_active_init(void)
     return variable == NULL ? -1 : 0;
 }
 
+PyObject *
+sl_py_active_variable(void)
+{
+    return variable;
+}
+
 /* The live profile of the current context, BORROWED, or NULL. */
 static sl_py_profile *
 active_profile(void)

@@ -31,7 +31,7 @@ static uint32_t entry_count;
 static sl_py_code **codes; /* distinct ones, by content */
 static uint32_t code_slots, code_count;
 static char *own_prefix;
-static const sl_py_code unknown = { "[unknown]", "", 9, 0, 0, false };
+static const sl_py_code unknown = { "[unknown]", "", 9, 0, 0, false, false };
 
 bool
 sl_py_codes_init(const char *own)
@@ -281,6 +281,39 @@ file_is_hidden(const char *file)
             strncmp(file, own_prefix, strlen(own_prefix)) == 0);
 }
 
+static bool
+ends_with(const char *text, size_t len, const char *end)
+{
+    size_t size = strlen(end);
+    return len >= size && memcmp(text + len - size, end, size) == 0;
+}
+
+/* Functions of event loops and thread pools that run somebody's work in a
+ * context of its own: the stack of a child task or a thread hop begins above
+ * the innermost of them. */
+static bool
+code_begins(const sl_py_code *code)
+{
+    static const struct {
+        const char *file, *name;
+    } known[] = {
+        { "/asyncio/events.py", "Handle._run" },
+        { "/asyncio/base_events.py", "BaseEventLoop.run_forever" },
+        { "/asyncio/runners.py", "Runner.run" },
+        { "/concurrent/futures/thread.py", "_WorkItem.run" },
+        { "/concurrent/futures/thread.py", "WorkerContext.run" },
+        { "/threading.py", "Thread._bootstrap_inner" },
+        { "/threading.py", "Thread.run" },
+        { "/anyio/_backends/_asyncio.py", "WorkerThread.run" },
+    };
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (ends_with(code->file, code->file_len, known[i].file) &&
+            strcmp(code->name, known[i].name) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* ---- code objects ---- */
 
 static uint32_t
@@ -303,6 +336,7 @@ entry_fill(entry *e)
         return false;
     }
     code.own = file_is_hidden(code.file);
+    code.begins = code_begins(&code);
     free(e->lines);
     e->lines = read_lines(e->linetable, code.line, e->units);
     e->code = code_intern(&code);

@@ -19,7 +19,8 @@ typedef struct {
     const char *file;
     uint32_t name_len, file_len;
     uint32_t line;
-    bool own; /* one of slowlens's own frames: not shown */
+    bool own;    /* one of slowlens's own frames: not shown */
+    bool begins; /* runs other contexts: what is below it is the server's */
 } sl_py_code;
 
 /* Where a sample is. */

@@ -17,6 +17,9 @@
 
 #define SL_PY_WALK_MAX 512
 
+/* An anchor that is no frame: walk to the outermost one. */
+#define SL_PY_NO_ANCHOR ((uintptr_t)0)
+
 /* Offsets in bytes from the beginning of each structure. */
 typedef struct {
     size_t ts_frame;  /* the innermost frame's address... */
@@ -24,7 +27,10 @@ typedef struct {
     size_t cframe_frame;
     bool via_cframe;
     size_t ts_chunk, ts_top; /* of the stack that frames lie on */
-    size_t ts_size;          /* bytes that hold all of these */
+    size_t ts_context, ts_next, ts_native_id;
+    size_t ts_size;      /* bytes that hold all of these */
+    const char *threads; /* holds the address of the first thread state */
+    size_t context_vars; /* of a context: its variables */
     size_t frame_code, frame_previous, frame_instruction, frame_owner;
     size_t frame_size;
     size_t generator_frame; /* of a generator or coroutine: its frame */

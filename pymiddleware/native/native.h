@@ -38,6 +38,13 @@ typedef struct {
 
 typedef struct sl_py_profile sl_py_profile;
 
+/* The same where the sampler finds it. The address of the context only tells
+ * one from another; one that is used again is still this request's. */
+typedef struct {
+    uintptr_t context;
+    sl_strand *strand;
+} sl_py_child;
+
 /* What the context variable holds. Contexts of long-lived tasks keep copies
  * for ever, so it is small and points nowhere once the request is over. */
 typedef struct {
@@ -63,6 +70,9 @@ struct sl_py_profile {
     int slot;              /* of the sampler, or -1 */
     uint64_t unseen_since; /* ticks when the section began */
     uint64_t rejected;     /* samples that were torn */
+    const void *thread_ts; /* state of the thread it last ran in */
+    sl_py_child *children; /* the sampler's */
+    uint32_t child_count, child_capacity;
     bool resolved;
     sl_c_calls c_calls;
     sl_py_side *sides;
@@ -126,6 +136,9 @@ sl_py_active_forget(void)
 }
 
 int sl_py_active_init(void);
+
+/* The context variable that holds the handle. BORROWED. */
+PyObject *sl_py_active_variable(void);
 
 /* The request's main strand begins or goes on here, in the calling thread
  * and its current context / stops for now. `gap` is what the time since the

@@ -104,7 +104,7 @@ profile_acquire(sl_py_profile *self)
     if (!self->sampled)
         return sl_py_engine_acquire(self);
     if (sl_py_sampler_why_not() == NULL)
-        return 0;
+        return 0; /* added when it is whole */
     PyErr_Format(PyExc_RuntimeError, "sampling cannot be had here: %s",
                  sl_py_sampler_why_not());
     return -1;
@@ -113,7 +113,9 @@ profile_acquire(sl_py_profile *self)
 static void
 profile_release(sl_py_profile *self)
 {
-    if (!self->sampled)
+    if (self->sampled)
+        sl_py_sampler_remove(self);
+    else
         sl_py_engine_release(self);
 }
 
@@ -177,6 +179,8 @@ profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->handle->profile = self;
     self->finished = false;
     sl_py_active_add(self);
+    if (self->sampled)
+        sl_py_sampler_add(self);
     return (PyObject *)self;
 fail:
     Py_DECREF(self);
@@ -191,9 +195,9 @@ profile_finish(sl_py_profile *self)
         return;
     self->finished = true;
     sl_py_section_end(self, NULL);
+    profile_release(self);
     sl_recording_stop(self->recording, sl_clock_ticks(self->clock));
     sl_py_active_remove(self);
-    profile_release(self);
 }
 
 static void

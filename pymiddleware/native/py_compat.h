@@ -72,6 +72,7 @@ sl_py_small_int(PyObject *number)
 #    else
 #        include "internal/pycore_frame.h"
 #    endif
+#    include "internal/pycore_context.h"
 #    include "internal/pycore_interp.h"
 #    include "internal/pycore_runtime.h"
 
@@ -87,7 +88,12 @@ sl_py_layout_fill(sl_py_layout *out)
     *out = (sl_py_layout){
         .ts_chunk = offsetof(PyThreadState, datastack_chunk),
         .ts_top = offsetof(PyThreadState, datastack_top),
+        .ts_context = offsetof(PyThreadState, context),
+        .ts_next = offsetof(PyThreadState, next),
+        .ts_native_id = offsetof(PyThreadState, native_thread_id),
         .ts_size = sizeof(PyThreadState),
+        .threads = (const char *)&interp->threads.head,
+        .context_vars = offsetof(struct _pycontextobject, ctx_vars),
         .frame_previous = offsetof(frame, previous),
         .frame_owner = offsetof(frame, owner),
         .frame_size = offsetof(frame, localsplus),

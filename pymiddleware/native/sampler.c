@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "sampler.h"
+#include "contexts.h"
 #include "memory.h"
 
 #include <errno.h>
@@ -218,11 +219,259 @@ slot_look(slot *s)
     counts.samples++;
 }
 
+/* ---- child work: other threads and tasks of a request ---- */
+
+/* Threads that are not in a section of their own; what each ran last. */
+typedef struct {
+    slot seen; /* seen.profile: the request it worked for, or NULL */
+    uintptr_t ts;
+    uintptr_t context, vars; /* as last looked up... */
+    sl_py_profile *found;    /* ...with this result */
+    uint64_t serial;         /* of the round it was met in */
+} other;
+
+#define OTHERS_MAX   256
+#define OTHERS_EVERY 16 /* ticks, where no request is asynchronous */
+#define LIVE_MAX     1024
+
+static other others[OTHERS_MAX];
+static int others_count;
+static uint64_t others_serial;
+static sl_py_profile *live[LIVE_MAX]; /* sampled, not finished */
+static int live_count, live_following;
+static int32_t variable_hash;
+static bool children; /* contexts can be read here */
+
+static bool
+live_has(const sl_py_profile *profile)
+{
+    for (int i = 0; i < live_count; i++) {
+        if (live[i] == profile)
+            return true;
+    }
+    return false;
+}
+
+static bool
+copy_of(uintptr_t address, size_t size, void *out)
+{
+    sl_py_piece piece = { (const void *)address, size };
+    const void *copy = address == 0 ? NULL : sl_py_memory_read(&piece, 1);
+    if (copy != NULL)
+        memcpy(out, copy, size);
+    return copy != NULL;
+}
+
+/* The live profile whose handle the context variable holds in `vars`. */
+static sl_py_profile *
+profile_of(uintptr_t vars)
+{
+    sl_py_handle handle;
+    uintptr_t value = sl_py_context_find(
+        vars, (uintptr_t)sl_py_active_variable(), variable_hash);
+
+    if (!copy_of(value, sizeof(handle), &handle) ||
+        ((PyObject *)&handle)->ob_type != &sl_py_handle_type ||
+        !live_has(handle.profile))
+        return NULL;
+    return handle.profile;
+}
+
+/* The strand of a context of this request. */
+static sl_strand *
+child_strand(sl_py_profile *profile, uintptr_t context, bool same_thread,
+             uint64_t now)
+{
+    for (uint32_t i = 0; i < profile->child_count; i++) {
+        if (profile->children[i].context == context)
+            return profile->children[i].strand;
+    }
+    if (profile->child_count == profile->child_capacity) {
+        uint32_t capacity =
+            profile->child_capacity == 0 ? 8 : profile->child_capacity * 2;
+        sl_py_child *grown =
+            capacity > 4096
+                ? NULL
+                : realloc(profile->children, capacity * sizeof(*grown));
+        if (grown == NULL) {
+            profile->lost_strands++;
+            return NULL;
+        }
+        profile->children = grown;
+        profile->child_capacity = capacity;
+    }
+    sl_strand *strand = sl_recording_strand(
+        profile->recording, same_thread ? SL_PSEUDO_TASK : SL_PSEUDO_THREAD,
+        now);
+    if (strand != NULL)
+        profile->children[profile->child_count++] =
+            (sl_py_child){ context, strand };
+    return strand;
+}
+
+/* Frames above the innermost one that runs other contexts. */
+static int
+cut_stack(int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (places[i].code->begins)
+            return i;
+    }
+    return count;
+}
+
+static void
+other_sample(other *o, sl_py_profile *profile, uintptr_t context)
+{
+    slot *s = &o->seen;
+    sl_times passed;
+    uint64_t now;
+    bool first = s->profile != profile;
+
+    if (first) {
+        s->profile = profile;
+        s->cpu_ns = clock_ns(thread_clock(s->tid));
+        s->wall_ns = s->ticks = sl_clock_monotonic_ns();
+        s->waited = false;
+    }
+    int count =
+        sl_py_frames_walk(&layout, s->ts, SL_PY_NO_ANCHOR, raw);
+    if (count < 0 || !sl_py_codes_resolve(&layout, raw, count, places)) {
+        counts.rejected++;
+        profile->rejected++;
+        return;
+    }
+    slot_measure(s, &passed, &now, false);
+    if (first) { /* it began at some time since the tick before */
+        passed = (sl_times){ .wall = current_ns / 2, .cpu = current_ns / 2 };
+    }
+    sl_strand *strand = child_strand(
+        profile, context, profile->thread_ts == s->ts, now - passed.wall);
+    uint32_t frames = stack_fill(cut_stack(count));
+    if (strand == NULL || frames == 0)
+        return;
+    sl_strand_sample(strand, stack, frames, false, &passed, now);
+    counts.samples++;
+}
+
+static other *
+other_of(uintptr_t ts)
+{
+    other *free_one = NULL;
+
+    for (int i = 0; i < others_count; i++) {
+        if (others[i].ts == ts)
+            return &others[i];
+        if (free_one == NULL && others[i].serial + 1 < others_serial)
+            free_one = &others[i];
+    }
+    if (free_one == NULL && others_count < OTHERS_MAX)
+        free_one = &others[others_count++];
+    if (free_one != NULL) {
+        if (free_one->seen.syscall_fd > 0)
+            close(free_one->seen.syscall_fd);
+        *free_one = (other){ .ts = ts, .seen.ts = (const void *)ts };
+    }
+    return free_one;
+}
+
+/* One thread state, a copy of which is `state`. */
+static void
+other_look(uintptr_t ts, const char *state)
+{
+    uintptr_t context, vars;
+    unsigned long tid;
+
+    for (int i = 0; i < slots_used; i++) {
+        if (slots[i].profile != NULL && (uintptr_t)slots[i].ts == ts)
+            return; /* a section: its own slot sees to it */
+    }
+    memcpy(&context, state + layout.ts_context, sizeof(context));
+    memcpy(&tid, state + layout.ts_native_id, sizeof(tid));
+    other *o = context != 0 ? other_of(ts) : NULL;
+    if (o == NULL)
+        return;
+    o->serial = others_serial;
+    o->seen.tid = (pid_t)tid;
+    if (!copy_of(context + layout.context_vars, sizeof(vars), &vars))
+        return;
+    if (o->context != context || o->vars != vars) {
+        o->found = profile_of(vars);
+        o->context = context;
+        o->vars = vars;
+    }
+    sl_py_profile *profile = o->found;
+    /* In the request's own context outside its sections: who awaits it. */
+    if (profile == NULL || !live_has(profile) ||
+        (uintptr_t)profile->context == context) {
+        o->seen.profile = NULL;
+        return;
+    }
+    other_sample(o, profile, context);
+}
+
+static void
+look_at_others(uint64_t ticks)
+{
+    static char state[4096];
+    uintptr_t ts;
+
+    if (!children || live_count == 0 || layout.ts_size > sizeof(state) ||
+        (live_following == 0 && ticks % OTHERS_EVERY != 0))
+        return;
+    others_serial++;
+    memcpy(&ts, layout.threads, sizeof(ts));
+    for (int i = 0; ts != 0 && i < OTHERS_MAX; i++) {
+        if (!copy_of(ts, layout.ts_size, state))
+            return;
+        other_look(ts, state);
+        memcpy(&ts, state + layout.ts_next, sizeof(ts));
+    }
+}
+
+void
+sl_py_sampler_add(sl_py_profile *profile)
+{
+    pthread_mutex_lock(&lock);
+    if (live_count < LIVE_MAX) {
+        live[live_count++] = profile;
+        live_following += profile->follows;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void
+sl_py_sampler_remove(sl_py_profile *profile)
+{
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < live_count; i++) {
+        if (live[i] == profile) {
+            live[i] = live[--live_count];
+            live_following -= profile->follows;
+            break;
+        }
+    }
+    /* A new profile may get this one's address. */
+    for (int i = 0; i < others_count; i++) {
+        if (others[i].found == profile)
+            others[i].found = NULL, others[i].context = 0;
+        if (others[i].seen.profile == profile)
+            others[i].seen.profile = NULL;
+    }
+    free(profile->children);
+    profile->children = NULL;
+    profile->child_count = profile->child_capacity = 0;
+    pthread_mutex_unlock(&lock);
+}
+
 /* ---- the thread ---- */
 
 static void
-tick(void)
+tick(uint64_t ticks)
 {
+    pthread_mutex_lock(&lock);
+    look_at_others(ticks);
+    pthread_mutex_unlock(&lock);
     for (int i = 0; i < SLOTS_MAX; i++) {
         pthread_mutex_lock(&lock);
         bool last = i >= slots_used;
@@ -268,7 +517,8 @@ park(int idle_ticks, bool *slept)
 
     *slept = false;
     pthread_mutex_lock(&lock);
-    while (!stopping && slots_active == 0 && idle_ticks >= LINGER_TICKS) {
+    while (!stopping && slots_active == 0 && live_following == 0 &&
+           idle_ticks >= LINGER_TICKS) {
         parked = *slept = true;
         pthread_cond_wait(&wanted, &lock);
         parked = false;
@@ -304,8 +554,8 @@ sampler_run(void *unused)
         while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) ==
                EINTR)
             continue;
-        idle = slots_active > 0 ? 0 : idle + 1;
-        tick();
+        idle = slots_active + live_following > 0 ? 0 : idle + 1;
+        tick(n);
         counts.ticks++;
         if (n % BRAKE_TICKS == 0)
             brake(&cpu, &wall);
@@ -344,6 +594,7 @@ sl_py_sampler_after_fork(void)
         slots[i] = (slot){ 0 };
     }
     slots_used = slots_active = 0;
+    live_count = live_following = others_count = 0;
     memset(&counts, 0, sizeof(counts));
     current_ns = interval_ns;
     /* The parent's window on memory is shared with it: make our own. */
@@ -409,7 +660,7 @@ static void
 slot_begin(slot *s, sl_py_profile *profile, uint64_t now)
 {
     s->profile = profile;
-    s->ts = sl_py_borrow_tstate();
+    s->ts = profile->thread_ts = sl_py_borrow_tstate();
     s->anchor = profile->sampled ? sl_py_layout_anchor(&layout) : 0;
     s->tid = own_tid();
     s->waited = false;
@@ -549,6 +800,29 @@ test_stack(void)
                                         : wrong;
 }
 
+/* Whether a variable is found in the calling thread's context. */
+static bool
+test_context(void)
+{
+    PyObject *variable = sl_py_active_variable();
+    PyObject *token = PyContextVar_Set(variable, variable);
+    uintptr_t vars;
+
+    variable_hash = sl_py_context_hash((int64_t)PyObject_Hash(variable));
+    PyObject *context = sl_py_borrow_tstate()->context;
+    bool found =
+        token != NULL && context != NULL &&
+        copy_of((uintptr_t)context + layout.context_vars, sizeof(vars),
+                &vars) &&
+        sl_py_context_find(vars, (uintptr_t)variable, variable_hash) ==
+            (uintptr_t)variable;
+    if (token != NULL && PyContextVar_Reset(variable, token) < 0)
+        found = false;
+    PyErr_Clear();
+    Py_XDECREF(token);
+    return found;
+}
+
 const char *
 sl_py_sampler_test(const char *own_files)
 {
@@ -562,6 +836,7 @@ sl_py_sampler_test(const char *own_files)
         wrong = "this system lets no thread read the memory of its own process";
     else
         wrong = test_stack();
+    children = wrong == NULL && test_context();
     snprintf(why_not, sizeof(why_not), "%s", wrong != NULL ? wrong : "");
     pthread_mutex_unlock(&lock);
     return sl_py_sampler_why_not();
@@ -572,7 +847,7 @@ sl_py_sampler_info(PyObject *dict)
 {
     pthread_mutex_lock(&lock);
     PyObject *info = Py_BuildValue(
-        "{s:z,s:z,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O}", "why_not",
+        "{s:O,s:z,s:z,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O}", "children", children ? Py_True : Py_False, "why_not",
         sl_py_sampler_why_not(), "memory", method, "interval_ns",
         (unsigned long long)interval_ns, "current_ns",
         (unsigned long long)current_ns, "ticks",

@@ -48,6 +48,11 @@ void sl_py_sampler_configure(uint64_t interval_ns, uint32_t limit_ppm);
 void sl_py_sampler_begin(sl_py_profile *profile, sl_pseudo gap);
 void sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting);
 
+/* The sampled profile is new / over: its work may be found in any thread's
+ * context between the two. */
+void sl_py_sampler_add(sl_py_profile *profile);
+void sl_py_sampler_remove(sl_py_profile *profile);
+
 /* Ends the thread and waits for it; a later _begin starts it again. */
 void sl_py_sampler_stop(void);
 

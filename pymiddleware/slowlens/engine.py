@@ -14,11 +14,12 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from . import _core
 
-__all__ = ["CHOSEN", "cost_ns", "info", "on_fork", "prepare", "why_not"]
+__all__ = ["CHOSEN", "cost_ns", "info", "on_fork", "prepare", "sampling", "why_not"]
 
 CHOSEN = (
     # databases
@@ -103,7 +104,23 @@ def _test_sampler(own: str) -> None:
     def inner() -> Iterator[str | None]:
         yield _core.sampler_test(own)
 
-    recursive(20)
+    def crowded() -> None:
+        for number in range(100):  # the variables of a context are a trie: fill several levels of it
+            ContextVar(f"slowlens_test_{number}").set(number)
+        recursive(20)
+
+    copy_context().run(crowded)
+
+
+_interval_us = 0
+
+
+def sampling(interval_us: int, cpu_percent: float) -> None:
+    """How often the sampler looks, and what it may cost. Of several callers the one who looks most often wins."""
+    global _interval_us
+    if _interval_us == 0 or interval_us < _interval_us:
+        _interval_us = interval_us
+        _core.sampler_configure(interval_us / 1e6, cpu_percent)
 
 
 def _calibrate() -> None:

@@ -23,12 +23,10 @@ def clean(text: str) -> str:
 def slow_line(meta: dict[str, Any], hot: str, link: str) -> str:
     """``GET /books/<int:pk> 200 812 ms (cpu 340, await 12) views.detail > copy.deepcopy 76% LINK``"""
     parts = [f"cpu {meta['cpu_ns'] / 1e6:.0f}"] if "cpu_ns" in meta else []
-    waiting = meta.get("waiting_ns", 0)
-    if waiting >= 1_000_000:
-        parts.append(f"waiting {waiting / 1e6:.0f}")
-    for name in ("await", "gc"):
+    waits = ("blocked", "gil_wait") if "blocked_ns" in meta else ("waiting",)
+    for name in (*waits, "await", "gc"):
         if meta.get(name + "_ns", 0) >= 1_000_000:
-            parts.append(f"{name} {meta[name + '_ns'] / 1e6:.0f}")
+            parts.append(f"{name.replace('_wait', '')} {meta[name + '_ns'] / 1e6:.0f}")
     where = clean(meta.get("route") or meta["path"])
     return (
         f"{clean(meta['method'])} {where} {meta['status'] or '-'} {meta['wall_ns'] / 1e6:.0f} ms "

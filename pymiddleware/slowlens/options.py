@@ -44,6 +44,7 @@ class Options:
 
     mode: str | Callable[[Any], str]
     interval_us: int
+    sampler_cpu: float
     c_calls: str
     sample_rate: float
     slow_ms: float
@@ -74,12 +75,7 @@ MODES = ("deterministic", "sampling", "off")
 
 
 def check_mode(value: Any) -> str:
-    """``value`` if it is a mode that works, else OptionsError."""
-    if value == "sampling":
-        raise OptionsError(
-            "mode 'sampling' is not available in this version of slowlens: "
-            "use 'deterministic' or 'off'"
-        )
+    """``value`` if it is a mode, else OptionsError."""
     if value not in MODES:
         raise OptionsError(f"mode must be one of {', '.join(MODES)}, not {value!r}")
     return str(value)
@@ -207,10 +203,12 @@ MB = 1 << 20
 
 OPTIONS: tuple[Option, ...] = (
     Option("mode", _mode, "deterministic", "word or function",
-           "How requests are profiled: `deterministic`, `off`, or a function of the request that "
-           "answers with one of them (`sampling` is refused until it exists)."),
+           "How requests are profiled: `sampling` (next to no cost), `deterministic` (every call, exact "
+           "counts), `off`, or a function of the request that answers with one of them."),
     Option("interval_us", _number(100, 1e6, True), 1000, "microseconds",
-           "Time between two samples (for `sampling`)."),
+           "Time between two samples; the smallest one asked for in a process counts."),
+    Option("sampler_cpu", _number(0, 100), 1.0, "percent of a core",
+           "What the sampler may cost: past it, it takes fewer samples. 0: no limit."),
     Option("c_calls", _choice("chosen", "all", "none"), "chosen", "word",
            "C functions recorded: those called from your own code and from where applications wait "
            "(`chosen`), every one (`all`), or `none`."),

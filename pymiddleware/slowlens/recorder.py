@@ -61,7 +61,8 @@ class Recording:
         self.seen = Seen()
         self.done = False
         self.profile = _core.Profile(
-            decision.c_calls, max_bytes=recorder.options.max_profile_bytes, follows=follows
+            decision.c_calls, max_bytes=recorder.options.max_profile_bytes, follows=follows,
+            sampled=decision.mode == "sampling",
         )
         self._token: Token[Recording | None] | None = _current.set(self)
 
@@ -135,6 +136,7 @@ class Recorder:
         self._viewer: Viewer | None = None
         if self.enabled:
             engine.prepare()
+            engine.sampling(self.options.interval_us, self.options.sampler_cpu)
 
     def debug(self) -> bool:
         """Development mode: the option, else what the framework says, else no."""
@@ -209,7 +211,7 @@ class Recorder:
             "id": new_id(seen.started_ns),
             "started": seen.started_ns,
             "mode": recording.decision.mode,
-            "c_mode": recording.decision.c_calls,
+            "c_mode": recording.decision.c_calls if recording.decision.mode == "deterministic" else None,
             "method": incoming.method[:20],
             "path": path,
             "route": seen.route[:500] or None,

@@ -140,14 +140,19 @@ class Writer:
         try:
             meta = job.meta
             totals = job.profile.totals()
+            sampled = meta["mode"] == "sampling"
             for name in ("cpu_ns", "await_ns", "gc_ns"):
                 if name == "cpu_ns" or totals[name]:
                     meta[name] = totals[name]
             if totals["idle_ns"]:
                 meta["idle_ns"] = totals["idle_ns"]
             meta["wall_ns"] = totals["wall_ns"]
-            meta["calls"] = totals["events"]
-            meta["c_calls"] = totals["c_events"]
+            if sampled:
+                meta["samples"] = totals["samples"]
+                meta["rejected"] = totals["rejected"] or None
+            else:
+                meta["calls"] = totals["events"]
+                meta["c_calls"] = totals["c_events"]
             meta["nodes"] = totals["nodes"]
             meta["profile_bytes"] = totals["bytes"]
             cost = engine.cost_ns(totals["events"], totals["c_events"])
@@ -157,8 +162,7 @@ class Writer:
             if totals["dropped"]:
                 flags.append("partial")
             meta["flags"] = ",".join(flags) or None
-            waiting = meta["wall_ns"] - meta["cpu_ns"] - totals["await_ns"] - totals["idle_ns"]
-            meta["waiting_ns"] = max(0, waiting)
+            meta.update(_waiting(totals))
             blob = job.profile.encode(meta)
         finally:
             job.profile.discard()
@@ -191,6 +195,16 @@ class Writer:
             self._complained = now
             _log.error("%s (stored %d, failed %d, dropped %d)", text, self.stored, self.failed,
                        self.dropped, exc_info=_log.isEnabledFor(logging.DEBUG))
+
+
+def _waiting(totals: dict[str, Any]) -> dict[str, int]:
+    """What was neither CPU nor await; and of what kind, where samples saw most of the time."""
+    running = totals["wall_ns"] - totals["await_ns"] - totals["idle_ns"]
+    waiting = max(0, running - totals["cpu_ns"])
+    if totals["seen_ns"] * 2 < running or not totals["samples"]:
+        return {"waiting_ns": waiting}
+    gil = min(waiting, totals["gil_ns"])
+    return {"waiting_ns": waiting, "gil_wait_ns": gil, "blocked_ns": waiting - gil}
 
 
 def _weak(method: Any) -> Any:

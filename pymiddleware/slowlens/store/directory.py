@@ -67,6 +67,7 @@ def row_of(meta: dict[str, Any], size: int, hot: str | None = None) -> dict[str,
     row["route"] = meta.get("route") or meta.get("path") or ""
     row["flags"] = meta.get("flags") or ""
     row["hot"] = hot if hot is not None else meta.get("hot") or ""
+    row["calls"] = meta.get("calls") or meta.get("samples")
     for name in ("started", "wall_ns", "cpu_ns", "await_ns", "waiting_ns", "status", "calls", "c_calls"):
         if not isinstance(row[name], int):
             row[name] = 0

@@ -35,9 +35,10 @@ function facts(summary) {
   const time = (name) => (meta[name] ? duration(meta[name]) : "");
   return el("dl", { class: "facts" },
     fact("Wall", duration(summary.wall_ns)), fact("CPU", time("cpu_ns")), fact("Awaiting", time("await_ns")),
-    fact("Waiting", time("waiting_ns")), fact("GC", time("gc_ns")),
+    meta.blocked_ns === undefined ? fact("Waiting", time("waiting_ns")) : [fact("Blocked", time("blocked_ns")), fact("GIL wait", time("gil_wait_ns"))],
+    fact("GC", time("gc_ns")),
     fact("Headers sent after", time("headers_ns")), fact("Body sent after", time("body_ns")),
-    fact("Python calls", count(summary.calls)), fact("C calls", count(summary.c_calls)),
+    meta.mode === "sampling" ? fact("Samples", count(meta.samples || 0)) : [fact("Python calls", count(summary.calls)), fact("C calls", count(summary.c_calls))],
     fact("Own cost", meta.own_ns ? `about ${duration(meta.own_ns)}` : ""),
     fact("Mode", tame(meta.mode || "")), fact("Route", tame(meta.route || "")),
     fact("Framework", tame(meta.framework || "")), fact("Python", tame(meta.python || "")),

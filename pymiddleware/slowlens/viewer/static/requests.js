@@ -13,7 +13,7 @@ const COLUMNS = [
   { title: "Wall ms", sort: "wall_ms", number: true },
   { title: "CPU ms", sort: "cpu_ms", number: true },
   { title: "Waiting ms", sort: "waiting_ms", number: true },
-  { title: "Calls", sort: "calls", number: true },
+  { title: "Calls / samples", sort: "calls", number: true },
   { title: "Mode", sort: "mode" },
   { title: "Size", sort: "bytes", number: true },
 ];
