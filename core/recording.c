@@ -296,6 +296,12 @@ sl_strand_continue(sl_strand *strand, sl_pseudo pseudo, uint64_t now)
         recording->idle_ticks += passed;
 }
 
+void
+sl_strand_charge(sl_strand *strand, uint64_t now)
+{
+    sl_strand_tick(strand, now);
+}
+
 uint32_t
 sl_strand_function(const sl_strand *strand)
 {

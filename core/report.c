@@ -106,6 +106,49 @@ put_split(sl_json *json, const sl_profile *profile)
     sl_json_close(json, '}');
 }
 
+/* How the self time of node `i` passed; rows are in the order of nodes. */
+static sl_profile_line
+node_seen(const sl_profile *profile, uint32_t i)
+{
+    uint32_t low = 0, high = sl_profile_line_count(profile);
+    uint32_t count = high;
+    sl_profile_line sum = { 0 };
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (sl_profile_line_at(profile, middle)->node < i)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < count && sl_profile_line_at(profile, low)->node == i; low++) {
+        const sl_profile_line *line = sl_profile_line_at(profile, low);
+        sum.wall_ns += line->wall_ns;
+        sum.cpu_ns += line->cpu_ns;
+        sum.gil_ns += line->gil_ns;
+    }
+    return sum;
+}
+
+static void
+put_seen(sl_json *json, const sl_profile *profile)
+{
+    sl_profile_line sum = { 0 };
+
+    for (uint32_t i = 0; i < sl_profile_line_count(profile); i++) {
+        const sl_profile_line *line = sl_profile_line_at(profile, i);
+        sum.wall_ns += line->wall_ns;
+        sum.cpu_ns += line->cpu_ns;
+        sum.gil_ns += line->gil_ns;
+    }
+    sl_json_key(json, "seen");
+    sl_json_open(json, '{');
+    put_number(json, "wall_ns", sum.wall_ns);
+    put_number(json, "cpu_ns", sum.cpu_ns);
+    put_number(json, "gil_ns", sum.gil_ns);
+    sl_json_close(json, '}');
+}
+
 static void
 put_counts(sl_json *json, const sl_profile *profile)
 {
@@ -236,6 +279,7 @@ sl_report_summary(const sl_profile *profile, sl_bytes *out)
     put_meta(&json, profile);
     put_counts(&json, profile);
     put_split(&json, profile);
+    put_seen(&json, profile);
     put_hot_path(&json, profile);
     put_functions(&json, profile, "heaviest", HEAVIEST);
     sl_json_close(&json, '}');
@@ -324,6 +368,10 @@ put_tree_row(sl_json *json, const sl_profile *profile, uint32_t i)
     put_number(json, "resumes", node->resumes);
     put_number(json, "self_ns", node->self_ns);
     put_number(json, "total_ns", node->total_ns);
+    sl_profile_line seen = node_seen(profile, i);
+    put_number(json, "cpu_ns", seen.cpu_ns);
+    put_number(json, "gil_ns", seen.gil_ns);
+    put_number(json, "seen_ns", seen.wall_ns);
     put_number(json, "children", count_children(profile, i));
     sl_json_key(json, "strand");
     sl_json_bool(json, sl_profile_is_strand(profile, i));
@@ -414,5 +462,48 @@ sl_report_tree(const sl_profile *profile, const sl_report_tree_options *options,
     free(job.rows);
     free(job.levels);
     free(job.named);
+    return sl_buf_finish(&buf, out);
+}
+
+sl_status
+sl_report_timeline(const sl_profile *profile, uint32_t limit, sl_bytes *out)
+{
+    uint32_t count = sl_profile_stretch_count(profile);
+    uint8_t *named = calloc((size_t)sl_profile_function_count(profile) + 1, 1);
+    sl_buf buf;
+    sl_json json = { .out = &buf };
+
+    sl_buf_init(&buf, NULL, DOCUMENT_MAX);
+    if (named == NULL)
+        buf.status = SL_ENOMEM;
+    count = limit != 0 && limit < count ? limit : count;
+    sl_json_open(&json, '{');
+    put_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    sl_json_key(&json, "rows");
+    sl_json_open(&json, '[');
+    for (uint32_t i = 0; named != NULL && i < count; i++) {
+        const sl_profile_stretch *one = sl_profile_stretch_at(profile, i);
+        const sl_profile_node *node = sl_profile_node_at(profile, one->node);
+        named[node->function] = 1;
+        sl_json_open(&json, '{');
+        put_number(&json, "node", one->node);
+        put_number(&json, "lane", one->lane);
+        put_number(&json, "from_ns", one->from_ns);
+        put_number(&json, "to_ns", one->to_ns);
+        put_number(&json, "function", node->function);
+        put_number(&json, "depth", node->depth);
+        sl_json_close(&json, '}');
+    }
+    sl_json_close(&json, ']');
+    sl_json_key(&json, "functions");
+    sl_json_open(&json, '[');
+    for (uint32_t i = 0; named != NULL && i < sl_profile_function_count(profile);
+         i++) {
+        if (named[i])
+            put_function(&json, profile, i);
+    }
+    sl_json_close(&json, ']');
+    sl_json_close(&json, '}');
+    free(named);
     return sl_buf_finish(&buf, out);
 }

@@ -91,16 +91,16 @@ missing_package_is_named() {
 
 # ---- Python ----
 
-PACKAGES="pytest django flask starlette uvicorn gunicorn httpx"
+PACKAGES="pytest django flask starlette uvicorn gunicorn httpx greenlet uvloop"
 
 environment() { # VERSION PYTHON -> prints the environment's python
     venv=$cache/test-venv-$1
-    if [ ! -x "$venv/bin/python" ] || [ ! -e "$venv/complete" ]; then
+    if [ "$(cat "$venv/complete" 2>/dev/null)" != "$PACKAGES" ]; then
         rm -rf "$venv"
         "$2" -m venv "$venv" || return 1
         # shellcheck disable=SC2086
         "$venv/bin/python" -m pip install -q $PACKAGES >&2 || return 1
-        touch "$venv/complete"
+        echo "$PACKAGES" >"$venv/complete"
     fi
     echo "$venv/bin/python"
 }
@@ -123,7 +123,7 @@ python_tests() { # VERSION PYTHON
 
 SID_PACKAGES="ca-certificates gcc libc6-dev cmake ninja-build pkg-config libzstd-dev uthash-dev zstd
 python3-pytest python3-django python3-flask python3-starlette python3-uvicorn python3-gunicorn gunicorn
-python3-httpx python3-asgiref"
+python3-httpx python3-asgiref python3-greenlet python3-uvloop"
 
 # The root's /proc and /sys are there only while tests run.
 sid_unmount() { umount -l "$sid/proc" "$sid/sys" 2>/dev/null || true; }
@@ -132,7 +132,7 @@ trap sid_unmount EXIT
 sid_root() {
     [ "$(id -u)" = 0 ] || { echo "not root: no chroot for newer CPythons"; return 1; }
     install debootstrap || return 1
-    if [ ! -e "$sid/complete" ]; then
+    if [ "$(cat "$sid/complete" 2>/dev/null)" != "$SID_PACKAGES" ]; then
         sid_unmount
         rm -rf --one-file-system "$sid"
         mirror=$(sed -n 's/^URIs: *//p; s/^deb  *\(\[[^]]*\] *\)*\(http[^ ]*\).*/\2/p' /etc/apt/sources.list \
@@ -149,7 +149,7 @@ sid_root() {
         # shellcheck disable=SC2086
         chroot "$sid" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
             $(echo $SID_PACKAGES) $pythons >"$cache/sid-install.log" 2>&1 || { tail -n 5 "$cache/sid-install.log"; return 1; }
-        touch "$sid/complete"
+        echo "$SID_PACKAGES" >"$sid/complete"
     fi
     mkdir -p "$sid/proc" "$sid/sys" "$sid/slowlens"
     mountpoint -q "$sid/proc" || mount -t proc proc "$sid/proc" || return 1

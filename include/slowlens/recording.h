@@ -189,6 +189,9 @@ void sl_strand_yield(sl_strand *strand, const void *key, uint64_t now);
 void sl_strand_suspend(sl_strand *strand, uint64_t now);
 void sl_strand_continue(sl_strand *strand, sl_pseudo pseudo, uint64_t now);
 
+/* Charges the time since the last event to where the strand is. */
+void sl_strand_charge(sl_strand *strand, uint64_t now);
+
 /* Number of the function the strand is in; SL_PSEUDO_ROOT when none. */
 uint32_t sl_strand_function(const sl_strand *strand);
 

@@ -24,6 +24,7 @@ sl_status sl_report_meta(const sl_profile *profile, sl_bytes *out);
  *  "c_calls":N, "strands":N, "wall_ns":N,
  *  "self_ns":{"project":N,"library":N,"stdlib":N,"builtin":N,"await":N,
  *             "idle":N,"gc":N,"other":N},    of the main strand
+ *  "seen":{"wall_ns":N,"cpu_ns":N,"gil_ns":N},  as samples saw all strands
  *  "hot_path":[{"node":N,"function":FUNCTION,"call_line":N,"total_ns":N}],
  *  "hot_text":"views.detail > copy.deepcopy 76%",
  *  "heaviest":[{"function":FUNCTION,"calls":N,"self_ns":N,"total_ns":N}]}
@@ -44,10 +45,13 @@ typedef struct {
  *  "functions":[FUNCTION], (those the rows name)
  *  "hot":[node, ...],
  *  "rows":[{"node":N,"parent":N,"function":id,"call_line":N,"calls":N,
- *           "resumes":N,"self_ns":N,"total_ns":N,"children":N,
+ *           "resumes":N,"self_ns":N,"total_ns":N,"cpu_ns":N,"gil_ns":N,
+ *           "seen_ns":N,"children":N,
  *           "strand":bool}]}
  * A row never stands before its parent; the children of one parent stand
- * together, heaviest first. Children a row has but that are not among the
+ * together, heaviest first. `seen_ns` is the part of the self time that
+ * samples tell about, `cpu_ns` and `gil_ns` are parts of it, and the rest of
+ * it was blocked. Children a row has but that are not among the
  * rows are to be asked for. When `node` is 0 its own row comes first. */
 sl_status sl_report_tree(const sl_profile *profile,
                          const sl_report_tree_options *options, sl_bytes *out);
@@ -57,6 +61,21 @@ sl_status sl_report_tree(const sl_profile *profile,
  * all. */
 sl_status sl_report_functions(const sl_profile *profile, uint32_t limit,
                               sl_bytes *out);
+
+/* {"function":id, "name":str, "file":str, "line":N (of the definition),
+ *  "wall_ns":N (of the request),
+ *  "rows":[{"line":N (0: not known),"self_ns":N,"cpu_ns":N,"gil_ns":N,
+ *           "called_ns":N,"calls":N}]} in the order of the lines.
+ * `self_ns` and its parts come from samples; `called_ns` is what was called
+ * from the line, recursion counted once. SL_ERANGE: no such function. */
+sl_status sl_report_lines(const sl_profile *profile, uint32_t function,
+                          sl_bytes *out);
+
+/* {"wall_ns":N, "rows":[{"node":N,"lane":N,"from_ns":N,"to_ns":N,
+ *  "function":id,"depth":N}], "functions":[FUNCTION]} in the order of lane
+ * and time: which node was innermost when. `limit` 0: all. */
+sl_status sl_report_timeline(const sl_profile *profile, uint32_t limit,
+                             sl_bytes *out);
 
 /* The tree as indented text for people: nodes above `permille` of the wall
  * time (0: all), heaviest first. Not JSON. */

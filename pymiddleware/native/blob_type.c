@@ -87,33 +87,25 @@ blob_tree(PyObject *object, PyObject *args, PyObject *kwargs)
     Py_END_ALLOW_THREADS return to_bytes(status, &out);
 }
 
-static PyObject *
-blob_functions(PyObject *object, PyObject *args)
-{
-    unsigned int limit = 0;
-    sl_bytes out = { 0 };
-    sl_status status;
+/* A report that takes one number. */
+#define NUMBERED(function, report, format)                                     \
+    static PyObject *function(PyObject *object, PyObject *args)                \
+    {                                                                          \
+        unsigned int number = 0;                                               \
+        sl_bytes out = { 0 };                                                  \
+        sl_status status;                                                      \
+                                                                               \
+        if (!PyArg_ParseTuple(args, format, &number))                          \
+            return NULL;                                                       \
+        Py_BEGIN_ALLOW_THREADS status =                                        \
+            report(((blob *)object)->profile, number, &out);                   \
+        Py_END_ALLOW_THREADS return to_bytes(status, &out);                    \
+    }
 
-    if (!PyArg_ParseTuple(args, "|I:functions", &limit))
-        return NULL;
-    Py_BEGIN_ALLOW_THREADS status =
-        sl_report_functions(((blob *)object)->profile, limit, &out);
-    Py_END_ALLOW_THREADS return to_bytes(status, &out);
-}
-
-static PyObject *
-blob_text(PyObject *object, PyObject *args)
-{
-    unsigned int permille = 0;
-    sl_bytes out = { 0 };
-    sl_status status;
-
-    if (!PyArg_ParseTuple(args, "|I:text", &permille))
-        return NULL;
-    Py_BEGIN_ALLOW_THREADS status =
-        sl_report_text(((blob *)object)->profile, permille, &out);
-    Py_END_ALLOW_THREADS return to_bytes(status, &out);
-}
+NUMBERED(blob_functions, sl_report_functions, "|I:functions")
+NUMBERED(blob_text, sl_report_text, "|I:text")
+NUMBERED(blob_lines, sl_report_lines, "I:lines")
+NUMBERED(blob_timeline, sl_report_timeline, "|I:timeline")
 
 static const struct {
     const char *name;
@@ -192,6 +184,12 @@ static PyMethodDef blob_methods[] = {
       "tree: JSON bytes. ValueError: no such node." },
     { "functions", blob_functions, METH_VARARGS,
       "functions(limit=0, /)\n--\n\nFunctions by self time: JSON bytes." },
+    { "lines", blob_lines, METH_VARARGS,
+      "lines(function, /)\n--\n\nTime of each line of a function: JSON bytes. "
+      "ValueError: no such function." },
+    { "timeline", blob_timeline, METH_VARARGS,
+      "timeline(limit=0, /)\n--\n\nWhich node was innermost when: JSON "
+      "bytes." },
     { "text", blob_text, METH_VARARGS,
       "text(permille=0, /)\n--\n\nThe tree as text: UTF-8 bytes." },
     { "export", blob_export, METH_O,

@@ -683,6 +683,8 @@ sl_py_sampler_begin(sl_py_profile *profile, sl_pseudo gap)
     profile->unseen_since = now;
     if (profile->started)
         sl_strand_continue(strand, gap, now);
+    else
+        sl_strand_charge(strand, now);
     if (ready && sampler_start()) {
         slot *s = slot_take();
         if (s != NULL)

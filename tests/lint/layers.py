@@ -27,6 +27,7 @@ MAY = {
     "blob_read": "blob buf compress profile varint",
     "hotpath": "buf",
     "report": "hotpath json",
+    "report_lines": "json",
     "text": "buf hotpath",
     "calls": "",
     "export_callgrind": "buf calls",
@@ -35,7 +36,7 @@ MAY = {
     "export_speedscope": "hotpath json",
 }
 RECORDING = {"recording", "marks", "sampled", "tree", "functions", "blob_write"}
-READING = {"profile", "blob_read", "hotpath", "report", "text"}
+READING = {"profile", "blob_read", "hotpath", "report", "report_lines", "text"}
 
 # outside headers that have exactly one door
 DOOR = {"uthash.h": "core/intern.c", "zstd.h": "core/compress.c"}

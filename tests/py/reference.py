@@ -65,8 +65,40 @@ def read_meta(section: Reader) -> dict[str, Any]:
     return meta
 
 
+def read_lines(section: Reader | None, quantum: int) -> list[dict[str, int]]:
+    if section is None:
+        return []
+    count = section.varint()
+    steps, lines, walls, cpus, gils = (section.column(count) for _ in range(5))
+    rows, node = [], 0
+    for i in range(count):
+        node += steps[i]
+        rows.append({"node": node, "line": lines[i], "wall_ns": walls[i] * quantum, "cpu_ns": cpus[i] * quantum,
+                     "gil_ns": gils[i] * quantum})
+    return rows
+
+
+def read_timeline(section: Reader | None, quantum: int) -> list[dict[str, int]]:
+    if section is None:
+        return []
+    count = section.varint()
+    lanes, gaps, steps, lengths = (section.column(count) for _ in range(4))
+    rows, lane, node, end = [], 0, 0, 0
+    for i in range(count):
+        if lanes[i]:
+            lane, end = lane + lanes[i], 0
+        node += (steps[i] >> 1) ^ -(steps[i] & 1)
+        start = end + gaps[i]
+        end = start + lengths[i]
+        rows.append({"node": node, "lane": lane, "from_ns": start * quantum, "to_ns": end * quantum})
+    return rows
+
+
 def decode(blob: bytes) -> dict[str, Any]:
-    """{"meta": {...}, "functions": [...], "nodes": [...]}; a node holds its parent's number."""
+    """{"meta": {...}, "functions": [...], "nodes": [...], "lines": [...], "timeline": [...]}.
+
+    A node holds its parent's number; the last two are empty where the file has no such section.
+    """
     content = Reader(unpack(blob))
     if content.take(8) != b"slowlens":
         raise ValueError("not a profile")
@@ -111,4 +143,5 @@ def decode(blob: bytes) -> dict[str, Any]:
             function = names[i] - 1
         nodes.append({"node": i, "parent": max(0, parent), "function": function, "calls": calls[i],
                       "resumes": resumes[i], "self_ns": selfs[i] * quantum, "call_line": lines[i]})
-    return {"meta": read_meta(sections[1]), "functions": functions, "nodes": nodes}
+    return {"meta": read_meta(sections[1]), "functions": functions, "nodes": nodes,
+            "lines": read_lines(sections.get(5), quantum), "timeline": read_timeline(sections.get(6), quantum)}

@@ -1,4 +1,4 @@
-"""Everything at once, for as long as asked: ``python stress.py SECONDS``.
+"""Everything at once, for as long as asked: ``python stress.py SECONDS [sampling|deterministic|both]``.
 
 Threads and tasks that are profiled, cancelled, dropped half-way, encoded
 elsewhere; code objects that are made and die; garbage collection; forks.
@@ -24,6 +24,7 @@ from slowlens import _core, engine
 
 counts = {"sync": 0, "async": 0, "forks": 0}
 stop = 0.0
+MODE = (*sys.argv, "both", "both")[2]
 
 
 def fib(n: int) -> int:
@@ -70,13 +71,18 @@ WORK = [
 ]
 
 
+def sampled() -> bool:
+    return MODE == "sampling" or (MODE == "both" and random.random() < 0.5)
+
+
 def work() -> None:
     random.choice(WORK)()
 
 
 def synchronous() -> None:
     while time.monotonic() < stop:
-        profile = _core.Profile(random.choice(["none", "chosen", "all"]), max_nodes=random.choice([0, 20, 500]))
+        profile = _core.Profile(random.choice(["none", "chosen", "all"]), max_nodes=random.choice([0, 20, 500]),
+                                sampled=sampled())
         for _ in range(random.randrange(1, 4)):
             profile.enter()
             for _ in range(random.randrange(10)):
@@ -126,7 +132,7 @@ async def app() -> None:
 
 
 async def request() -> None:
-    profile = _core.Profile(random.choice(["chosen", "all"]), follows=True)
+    profile = _core.Profile(random.choice(["chosen", "all"]), follows=True, sampled=sampled())
     try:
         await asyncio.wait_for(profile.step(app()), random.choice([0.003, 1]))
     except (KeyError, TimeoutError):
@@ -146,9 +152,9 @@ def fork() -> None:
     pid = os.fork()
     if pid == 0:
         faulthandler.dump_traceback_later(20, exit=True)
-        profile = _core.Profile("all")
+        profile = _core.Profile("all", sampled=sampled())
         profile.enter()
-        fib(5)
+        fib(12)
         profile.leave()
         profile.finish()
         _core.Blob(profile.encode({}))
@@ -163,6 +169,7 @@ def main() -> None:
     global stop
     faulthandler.enable()
     engine.prepare()
+    _core.sampler_configure(random.choice([0.0001, 0.001]), 0)
     sys.setswitchinterval(1e-4)
     stop = time.monotonic() + float(sys.argv[1])
     threads = [threading.Thread(target=synchronous) for _ in range(5)]
@@ -174,7 +181,7 @@ def main() -> None:
         fork()
     for thread in threads:
         thread.join()
-    print(json.dumps({**counts, "active": _core.active_count()}))
+    print(json.dumps({**counts, "active": _core.active_count(), "sampler": _core.engine_info()["sampler"]}))
 
 
 if __name__ == "__main__":

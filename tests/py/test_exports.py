@@ -8,6 +8,7 @@ import pstats
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,15 @@ def asynchronous() -> _core.Profile:
 
 CORPUS = {program.__name__: lambda program=program: record(program) for program in
           (recursion, generators, exceptions, library, coroutines, two_lambdas, odd_names, nothing)}
+def busy_and_idle() -> None:
+    until = time.perf_counter() + 0.03
+    while time.perf_counter() < until:
+        fib(8)
+    time.sleep(0.01)
+
+
 CORPUS["asynchronous"] = asynchronous
+CORPUS["sampled"] = lambda: record(busy_and_idle, sampled=True)
 CORPUS["truncated"] = lambda: record(library, max_nodes=20)
 
 

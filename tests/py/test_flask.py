@@ -78,7 +78,7 @@ def test_wrong_options_fail_at_start(store_path: str) -> None:
     with pytest.raises(OptionsError, match=r"app\.config: unknown option 'slow'"):
         Slowlens(make(store_path, SLOWLENS_SLOW=1))
     with pytest.raises(OptionsError, match="mode"):
-        Slowlens(make(store_path, SLOWLENS_MODE="sampling"))
+        Slowlens(make(store_path, SLOWLENS_MODE="sometimes"))
 
 
 def test_viewer_follows_debug(store_path: str) -> None:

@@ -30,6 +30,16 @@ def test_the_reference_decoder_agrees(name: str) -> None:
     rows = sorted(tree["rows"], key=lambda row: row["node"])
     keys = ("node", "parent", "function", "calls", "resumes", "self_ns", "call_line")
     assert [{key: row[key] for key in keys} for row in rows] == expected["nodes"]
+    seen = [[0, 0, 0] for _ in rows]
+    for line in expected["lines"]:
+        for i, key in enumerate(("wall_ns", "cpu_ns", "gil_ns")):
+            seen[line["node"]][i] += line[key]
+    assert [[row["seen_ns"], row["cpu_ns"], row["gil_ns"]] for row in rows] == seen
+    timeline = json.loads(_core.Blob(blob).timeline())["rows"]
+    keys = ("node", "lane", "from_ns", "to_ns")
+    assert [{key: row[key] for key in keys} for row in timeline] == expected["timeline"]
+    if name.startswith("sampled"):
+        assert expected["lines"] and expected["timeline"]
 
 
 def test_any_zstd_opens_it(tmp_path: Any) -> None:

@@ -32,7 +32,7 @@ def test_keyword_before_framework_before_environment() -> None:
 @pytest.mark.parametrize(("keywords", "text"), [
     ({"slow": 1}, "unknown option 'slow'"),
     ({"slow_mss": 1}, "did you mean 'slow_ms'"),
-    ({"mode": "sampling"}, "sampling' is not available"),
+    ({"sampler_cpu": 101}, "sampler_cpu: must be from 0 to 100"),
     ({"mode": "fast"}, "mode must be one of"),
     ({"slow_ms": "often"}, "slow_ms: must be a number"),
     ({"slow_ms": True}, "must be a number"),

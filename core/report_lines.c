@@ -1,0 +1,135 @@
+/* Time of each line of one function. */
+#include "json.h"
+
+#include "slowlens/report.h"
+
+#include <stdlib.h>
+
+typedef struct {
+    uint32_t line;
+    uint64_t self_ns, cpu_ns, gil_ns, called_ns, calls;
+    uint32_t open; /* end of the outermost call from this line */
+} line_row;
+
+typedef struct {
+    line_row *rows;
+    size_t count, capacity;
+} line_table;
+
+/* The row of `line`, made if need be; NULL: no memory. Functions have few
+ * lines that take time, so a scan does. */
+static line_row *
+line_find(line_table *table, uint32_t line)
+{
+    for (size_t i = table->count; i-- > 0;) {
+        if (table->rows[i].line == line)
+            return &table->rows[i];
+    }
+    if (table->count == table->capacity) {
+        size_t capacity = table->capacity == 0 ? 32 : table->capacity * 2;
+        line_row *grown = realloc(table->rows, capacity * sizeof(*grown));
+        if (grown == NULL)
+            return NULL;
+        table->rows = grown;
+        table->capacity = capacity;
+    }
+    table->rows[table->count] = (line_row){ .line = line };
+    return &table->rows[table->count++];
+}
+
+/* What the function called from its lines; recursion through one line counts
+ * once. */
+static bool
+add_calls(const sl_profile *profile, uint32_t function, line_table *table)
+{
+    for (uint32_t i = 1; i < sl_profile_node_count(profile); i++) {
+        const sl_profile_node *node = sl_profile_node_at(profile, i);
+        if (sl_profile_node_at(profile, node->parent)->function != function ||
+            sl_profile_is_strand(profile, i))
+            continue;
+        line_row *row = line_find(table, node->line);
+        if (row == NULL)
+            return false;
+        row->calls += node->calls;
+        if (i >= row->open) {
+            row->called_ns += node->total_ns;
+            row->open = i + node->size;
+        }
+    }
+    return true;
+}
+
+static bool
+add_self(const sl_profile *profile, uint32_t function, line_table *table)
+{
+    for (uint32_t i = 0; i < sl_profile_line_count(profile); i++) {
+        const sl_profile_line *line = sl_profile_line_at(profile, i);
+        if (sl_profile_node_at(profile, line->node)->function != function)
+            continue;
+        line_row *row = line_find(table, line->line);
+        if (row == NULL)
+            return false;
+        row->self_ns += line->wall_ns;
+        row->cpu_ns += line->cpu_ns;
+        row->gil_ns += line->gil_ns;
+    }
+    return true;
+}
+
+static int
+row_compare(const void *a, const void *b)
+{
+    const line_row *x = a, *y = b;
+    return x->line < y->line ? -1 : x->line > y->line;
+}
+
+static void
+put(sl_json *json, const char *key, uint64_t value)
+{
+    sl_json_key(json, key);
+    sl_json_u64(json, value);
+}
+
+sl_status
+sl_report_lines(const sl_profile *profile, uint32_t function, sl_bytes *out)
+{
+    line_table table = { 0 };
+    sl_buf buf;
+    sl_json json = { .out = &buf };
+
+    if (function >= sl_profile_function_count(profile))
+        return SL_ERANGE;
+    const sl_function *f = sl_profile_function(profile, function);
+    sl_buf_init(&buf, NULL, (size_t)64 << 20);
+    if (!add_self(profile, function, &table) ||
+        !add_calls(profile, function, &table))
+        buf.status = SL_ENOMEM;
+    if (table.count > 1)
+        qsort(table.rows, table.count, sizeof(line_row), row_compare);
+
+    sl_json_open(&json, '{');
+    put(&json, "function", function);
+    sl_json_key(&json, "name");
+    sl_json_str(&json, f->name, f->name_len);
+    sl_json_key(&json, "file");
+    sl_json_str(&json, f->file, f->file_len);
+    put(&json, "line", f->line);
+    put(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    sl_json_key(&json, "rows");
+    sl_json_open(&json, '[');
+    for (size_t i = 0; i < table.count; i++) {
+        const line_row *row = &table.rows[i];
+        sl_json_open(&json, '{');
+        put(&json, "line", row->line);
+        put(&json, "self_ns", row->self_ns);
+        put(&json, "cpu_ns", row->cpu_ns);
+        put(&json, "gil_ns", row->gil_ns);
+        put(&json, "called_ns", row->called_ns);
+        put(&json, "calls", row->calls);
+        sl_json_close(&json, '}');
+    }
+    sl_json_close(&json, ']');
+    sl_json_close(&json, '}');
+    free(table.rows);
+    return sl_buf_finish(&buf, out);
+}

@@ -1,0 +1,595 @@
+"""The sampler: shares that are known, states that are known, nobody else's frames, and no crash."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+
+from slowlens import _core, engine
+
+from conftest import functions, record, tree
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sampling is for Linux")
+
+
+@pytest.fixture(autouse=True)
+def _no_brake() -> Iterator[None]:
+    _core.sampler_configure(0.001, 0)
+    yield
+    _core.sampler_configure(0.001, 1)
+
+
+def sampler() -> dict[str, Any]:
+    return _core.engine_info()["sampler"]
+
+
+def spin(seconds: float) -> float:
+    """Busy for so long of wall time; how long it was."""
+    start = time.perf_counter()
+    while time.perf_counter() < start + seconds:
+        pass
+    return time.perf_counter() - start
+
+
+def spin_a(seconds: float) -> float:
+    return spin(seconds)
+
+
+def spin_b(seconds: float) -> float:
+    return spin(seconds)
+
+
+def total(profile: _core.Profile, name: str) -> float:
+    """Seconds, of a function by the last part of its name."""
+    return sum(row["total_ns"] for row in functions(profile) if row["function"]["name"].split(".")[-1] == name) / 1e9
+
+
+#: Times are stored in units of up to so many nanoseconds.
+QUANTUM = 100
+
+
+def self_times(profile: _core.Profile) -> int:
+    return sum(row["self_ns"] for row in tree(profile)["rows"])
+
+
+def test_it_works_on_this_interpreter() -> None:
+    assert sampler()["why_not"] is None
+    assert sampler()["children"] is True
+    assert sampler()["memory"] == "memfd"
+
+
+def test_known_shares() -> None:
+    known: dict[str, float] = {"spin_a": 0, "spin_b": 0, "doze": 0}
+
+    def doze(seconds: float) -> float:
+        start = time.perf_counter()
+        time.sleep(seconds)
+        return time.perf_counter() - start
+
+    def program() -> None:
+        for i in range(40):
+            known["spin_a"] += spin_a(0.004 + i % 3 * 0.0013)
+            known["spin_b"] += spin_b(0.002 + i % 5 * 0.0007)
+            known["doze"] += doze(0.003)
+
+    profile = record(program, sampled=True)
+    wall = profile.totals()["wall_ns"] / 1e9
+    for name, seconds in known.items():
+        assert total(profile, name) / wall == pytest.approx(seconds / wall, abs=0.04), name
+    assert total(profile, "program") == pytest.approx(sum(known.values()), rel=0.05)
+    assert self_times(profile) == pytest.approx(profile.totals()["wall_ns"], abs=QUANTUM)
+
+
+def test_the_parts_add_up() -> None:
+    lock = threading.Lock()
+    lock.acquire()
+
+    def program() -> None:
+        spin(0.1)
+        time.sleep(0.1)
+        lock.acquire(timeout=0.1)
+
+    profile = record(program, sampled=True)
+    totals = profile.totals()
+    assert totals["seen_ns"] == pytest.approx(totals["wall_ns"], rel=0.02)
+    assert totals["seen_cpu_ns"] == pytest.approx(totals["cpu_ns"], rel=0.1, abs=5_000_000)
+    assert totals["gil_ns"] < 0.03e9, "nobody else wanted it"
+    blocked = totals["wall_ns"] - totals["cpu_ns"] - totals["gil_ns"]
+    assert blocked >= 0.19e9
+    for row in tree(profile)["rows"]:
+        assert row["cpu_ns"] + row["gil_ns"] <= row["seen_ns"] <= row["self_ns"] + 1000
+        if row["name"].endswith("program"):  # sleep and the lock are C: their time is their caller's
+            assert row["seen_ns"] - row["cpu_ns"] >= 0.18e9
+
+
+def test_waiting_for_the_gil_is_told_from_blocking() -> None:
+    stop = threading.Event()
+
+    def rival() -> None:
+        while not stop.is_set():
+            sum(range(1000))
+
+    threads = [threading.Thread(target=rival) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        profile = record(lambda: spin(0.6), sampled=True)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    totals = profile.totals()
+    assert totals["gil_ns"] > 0.35 * totals["wall_ns"], "two others share it"
+    assert totals["gil_ns"] + totals["cpu_ns"] > 0.6 * totals["wall_ns"]
+
+
+def test_c_code_that_lets_the_gil_go_is_no_wait() -> None:
+    data = bytes(1 << 20)
+
+    def digest() -> None:
+        until = time.perf_counter() + 0.3
+        while time.perf_counter() < until:
+            hashlib.sha256(data).digest()
+
+    totals = record(digest, sampled=True).totals()
+    assert totals["gil_ns"] < 0.1 * totals["wall_ns"]
+
+
+def test_lines() -> None:
+    def work() -> None:
+        spin_a(0.06)
+        spin_b(0.02)
+        for _ in range(100):
+            time.sleep(0.0004)
+
+    profile = record(work, sampled=True)
+    blob = _core.Blob(profile.encode({"mode": "sampling"}))
+    row = next(row for row in functions(profile) if row["function"]["name"].endswith("work"))
+    lines = {line["line"]: line for line in json.loads(blob.lines(row["function"]["id"]))["rows"]}
+    first = work.__code__.co_firstlineno
+    assert lines[first + 1]["called_ns"] == pytest.approx(60e6, rel=0.35)
+    assert lines[first + 2]["called_ns"] == pytest.approx(20e6, rel=0.5)
+    assert lines[first + 4]["self_ns"] > 35e6, "the sleep is C: self time of its line"
+    assert lines[first + 4]["self_ns"] - lines[first + 4]["cpu_ns"] > 30e6
+    with pytest.raises(ValueError):
+        blob.lines(1 << 20)
+
+
+def test_timeline_follows_time() -> None:
+    def program() -> None:
+        spin_a(0.03)
+        spin_b(0.03)
+        spin_a(0.03)
+
+    profile = record(program, sampled=True)
+    report = json.loads(_core.Blob(profile.encode({})).timeline())
+    rows = {row["node"]: row for row in tree(profile)["rows"]}
+
+    def top(row: dict[str, Any]) -> str:
+        while not rows[row["node"]]["name"].startswith("spin_"):
+            if row["node"] == 0:
+                return ""
+            row = rows[row["parent"]]
+        return rows[row["node"]]["name"]
+
+    order = [top(rows[row["node"]]) for row in report["rows"]]
+    order = [name for i, name in enumerate(order) if name and (i == 0 or order[i - 1] != name)]
+    assert order == ["spin_a", "spin_b", "spin_a"]
+    at = 0
+    for row in report["rows"]:
+        assert at <= row["from_ns"] <= row["to_ns"] <= report["wall_ns"] + 100_000
+        at = row["to_ns"]
+
+
+def test_the_collector_is_a_node() -> None:
+    def program() -> None:
+        for _ in range(6):
+            heap = [[] for _ in range(150_000)]
+            heap.append(heap)
+            del heap
+            gc.collect()
+
+    profile = record(program, sampled=True)
+    assert any(row["name"] == "[gc]" and row["self_ns"] > 0 for row in tree(profile)["rows"])
+    assert profile.totals()["gc_ns"] > 0
+
+
+def test_deterministic_profiles_have_the_split_too() -> None:
+    def program() -> None:
+        spin(0.08)
+        time.sleep(0.08)
+
+    profile = record(program, "none")
+    totals = profile.totals()
+    assert totals["events"] >= 2 and totals["samples"] > 30
+    assert totals["seen_ns"] > 0.1e9
+    assert totals["seen_ns"] - totals["seen_cpu_ns"] > 0.06e9
+    assert json.loads(_core.Blob(profile.encode({})).timeline())["rows"]
+
+
+def test_recursion_and_depth() -> None:
+    def down(n: int) -> float:
+        return down(n - 1) if n else spin(0.05)
+
+    profile = record(lambda: down(300), sampled=True)
+    assert total(profile, "down") == pytest.approx(0.05, rel=0.3)
+    assert max(row["calls"] for row in functions(profile)) > 20
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(3000)
+    try:  # deeper than the sampler walks: rejected, and the time is still there
+        profile = record(lambda: down(1500), sampled=True)
+    finally:
+        sys.setrecursionlimit(limit)
+    totals = profile.totals()
+    assert totals["rejected"] > 10
+    assert self_times(profile) == pytest.approx(totals["wall_ns"], abs=QUANTUM)
+
+
+def test_generators_and_frames_on_other_stacks() -> None:
+    def leaf() -> Iterator[float]:
+        for _ in range(10):
+            yield spin(0.005)
+
+    def middle() -> Iterator[float]:
+        yield from leaf()
+
+    profile = record(lambda: list(middle()), sampled=True)
+    assert total(profile, "leaf") == pytest.approx(0.05, rel=0.3)
+    assert total(profile, "middle") == pytest.approx(0.05, rel=0.3)
+
+
+def test_a_reused_address_is_not_another_function() -> None:
+    def program() -> None:
+        for i in range(150):
+            space: dict[str, Any] = {"spin": spin}
+            exec(f"def made_{i}(n):\n    return spin(n)", space)
+            space[f"made_{i}"](0.0015)
+            del space
+            gc.collect(0)
+
+    found: dict[str, float] = {}
+    for row in functions(record(program, sampled=True)):
+        name = row["function"]["name"]
+        if name.startswith("made_"):
+            assert name not in found
+            found[name] = row["total_ns"]
+    assert len(found) > 50
+    assert all(ns < 30e6 for ns in found.values()), "each ran for 1.5 ms"
+
+
+# ---- whose time it is ----
+
+REQUESTS = 200
+
+
+def markers(number: int) -> dict[str, Any]:
+    space: dict[str, Any] = {"asyncio": asyncio, "time": time, "spin": spin, "known": []}
+    exec(textwrap.dedent(f"""
+        async def own_{number}_child(n):
+            spin(0.002)
+            await asyncio.sleep(0.01)
+
+        def own_{number}_thread():
+            spin(0.003)
+
+        async def own_{number}_app():
+            spin(0.002)
+            start = time.perf_counter()
+            await asyncio.sleep(0.02)
+            known.append(time.perf_counter() - start)
+            await asyncio.gather(*(own_{number}_child(n) for n in range(2)))
+            await asyncio.to_thread(own_{number}_thread)
+    """), space)
+    return space
+
+
+async def one_request(number: int, space: dict[str, Any]) -> _core.Profile:
+    profile = _core.Profile(sampled=True, follows=True)
+    try:
+        await profile.step(space[f"own_{number}_app"]())
+    finally:
+        profile.finish()
+    return profile
+
+
+def loops() -> list[Any]:
+    try:
+        import uvloop
+    except ImportError:
+        return [asyncio.new_event_loop]
+    return [asyncio.new_event_loop, uvloop.new_event_loop]
+
+
+@pytest.mark.parametrize("loop", loops(), ids=lambda loop: loop.__module__)
+def test_200_requests_on_one_loop_keep_apart(loop: Any) -> None:
+    spaces = [markers(i) for i in range(REQUESTS)]
+
+    async def main() -> list[_core.Profile]:
+        return await asyncio.gather(*(one_request(i, spaces[i]) for i in range(REQUESTS)))
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        profiles = runner.run(main())
+    children = threads = 0
+    for i, profile in enumerate(profiles):
+        report = tree(profile)
+        names = {row["name"] for row in report["rows"] if row["name"].startswith("own_")}
+        assert all(name.startswith(f"own_{i}_") for name in names), "not one frame of another request"
+        children += f"own_{i}_child" in names
+        threads += f"own_{i}_thread" in names
+        # The chain that awaited the sleep has its time, to the millisecond.
+        sleep = next(row for row in report["rows"] if row["name"] == "sleep" and row["call_line"] == 12)
+        assert sleep["total_ns"] / 1e9 == pytest.approx(spaces[i]["known"][0], abs=0.005)
+        own = sum(row["self_ns"] for row in report["rows"] if not strand_of(report, row))
+        assert own == pytest.approx(report["wall_ns"], abs=QUANTUM)
+    assert children > REQUESTS * 0.9, "4 ms each: four samples"
+    assert threads > REQUESTS * 0.6
+
+
+def strand_of(report: dict[str, Any], row: dict[str, Any]) -> bool:
+    """Whether the row lies in a strand beside the request."""
+    rows = {one["node"]: one for one in report["rows"]}
+    while row["node"] != 0:
+        if row["strand"]:
+            return True
+        row = rows[row["parent"]]
+    return False
+
+
+def test_fifty_requests_in_eight_threads() -> None:
+    def view(number: int) -> _core.Profile:
+        space: dict[str, Any] = {"spin": spin}
+        exec(f"def own_{number}_view():\n    return spin(0.012)", space)
+        return record(space[f"own_{number}_view"], sampled=True)
+
+    with ThreadPoolExecutor(8) as pool:
+        profiles = list(pool.map(view, range(50)))
+    hits = 0
+    for i, profile in enumerate(profiles):
+        names = {row["function"]["name"] for row in functions(profile) if row["function"]["name"].startswith("own_")}
+        assert names <= {f"own_{i}_view"}
+        hits += bool(names)
+        assert self_times(profile) == pytest.approx(profile.totals()["wall_ns"], abs=QUANTUM)
+    assert hits > 40
+
+
+def test_threads_that_a_request_starts() -> None:
+    def work() -> None:
+        spin(0.08)
+
+    def program() -> None:
+        thread = threading.Thread(target=copy_context().run, args=(work,))
+        thread.start()
+        thread.join()
+
+    profile = record(program, sampled=True)
+    report = tree(profile)
+    rows = [row for row in report["rows"] if row["name"].endswith("work")]
+    assert rows and all(strand_of(report, row) for row in rows)
+    assert 0.04e9 < sum(row["total_ns"] for row in rows) < 0.15e9
+
+
+def test_other_tasks_are_never_charged() -> None:
+    async def stranger() -> None:
+        for _ in range(20):
+            spin(0.003)
+            await asyncio.sleep(0)
+
+    async def app() -> None:
+        for _ in range(10):
+            await asyncio.sleep(0.001)
+
+    async def main() -> _core.Profile:
+        other = asyncio.create_task(stranger())
+        profile = _core.Profile(sampled=True, follows=True)
+        await profile.step(app())
+        profile.finish()
+        await other
+        return profile
+
+    profile = asyncio.run(main())
+    assert not any("stranger" in row["name"] for row in tree(profile)["rows"])
+    assert profile.totals()["await_ns"] > 0.8 * profile.totals()["wall_ns"]
+
+
+# ---- the process around it ----
+
+
+def test_it_sleeps_when_nothing_is_sampled() -> None:
+    record(lambda: spin(0.005), sampled=True)
+    time.sleep(0.1)
+    assert sampler()["parked"]
+    before = sampler()["ticks"]
+    time.sleep(0.05)
+    assert sampler()["ticks"] == before
+
+
+def test_the_brake() -> None:
+    _core.sampler_configure(0.0001, 0.1)
+    record(lambda: spin(0.8), sampled=True)
+    assert sampler()["current_ns"] > 500_000
+    _core.sampler_configure(0.001, 0)
+    assert sampler()["current_ns"] == 1_000_000
+    with pytest.raises(ValueError):
+        _core.sampler_configure(0, 0)
+
+
+def run(script: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True,
+                          timeout=120, **options)
+
+
+PRELUDE = """
+    import os, sys, time, json, threading
+    from slowlens import _core, engine
+    def spin(seconds):
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until: pass
+    def sampled(seconds=0.05):
+        profile = _core.Profile(sampled=True)
+        profile.enter(); spin(seconds); profile.leave(); profile.finish()
+        return profile.totals()["samples"]
+"""
+
+
+#: Forbids system calls by their numbers, as a container may.
+SECCOMP = """
+    import ctypes, struct
+    libc = ctypes.CDLL(None, use_errno=True)
+    def forbid(*numbers):
+        code = [(0x20, 0, 0, 0)]  # load the number of the call
+        for i, number in enumerate(numbers):
+            code.append((0x15, len(numbers) - i, 0, number))
+        code += [(0x06, 0, 0, 0x7fff0000), (0x06, 0, 0, 0x00050001)]  # allow; EPERM
+        raw = b"".join(struct.pack("HBBI", *one) for one in code)
+        buffer = ctypes.create_string_buffer(raw)
+        program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(buffer))
+        assert libc.prctl(38, 1, 0, 0, 0) == 0
+        assert libc.prctl(22, 2, program) == 0, ctypes.get_errno()
+"""
+
+
+def test_fork() -> None:
+    done = run(PRELUDE + """
+    engine.prepare()
+    _core.sampler_configure(0.001, 0)
+    stop = time.monotonic() + 2
+    def busy():
+        while time.monotonic() < stop: sampled(0.01)
+    threads = [threading.Thread(target=busy) for _ in range(3)]
+    for thread in threads: thread.start()
+    for _ in range(20):
+        pid = os.fork()
+        if pid == 0:
+            assert sampled() > 0, "the sampler works in the child"
+            grandchild = os.fork()
+            if grandchild == 0: os._exit(0 if sampled() > 0 else 3)
+            os._exit(os.waitpid(grandchild, 0)[1] >> 8)
+        assert os.waitpid(pid, 0)[1] == 0
+    for thread in threads: thread.join()
+    assert sampled() > 0
+    """)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("way", ["pass", "sys.exit(0)", "os._exit(0)", "threading.Thread(target=spin, args=(.05,)).start()"])
+def test_exit_at_any_moment(way: str) -> None:
+    for delay in (0, 0.003, 0.02):
+        done = run(PRELUDE + f"""
+    engine.prepare()
+    profile = _core.Profile(sampled=True)
+    profile.enter()
+    threading.Thread(target=lambda: [sampled(0.005) for _ in range(1000)], daemon=True).start()
+    spin({delay})
+    {way}
+    """)
+        assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of system calls")
+def test_without_memfd_the_next_method_serves() -> None:
+    done = run(PRELUDE + SECCOMP + """
+    forbid(319)
+    engine.prepare()
+    info = _core.engine_info()["sampler"]
+    assert info["memory"] == "process_vm_readv", info
+    assert sampled() > 0
+    """)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of system calls")
+def test_where_it_is_forbidden_sampling_is_off_and_says_so() -> None:
+    done = run(PRELUDE + SECCOMP + """
+    import logging
+    logging.basicConfig()
+    forbid(319, 310)  # memfd_create, process_vm_readv
+    from slowlens.wsgi import ProfilerMiddleware
+    app = ProfilerMiddleware(lambda environ, start: [b"fine"], mode="sampling", store="unused")
+    for _ in range(3):
+        assert app({"REQUEST_METHOD": "GET", "PATH_INFO": "/", "REMOTE_ADDR": "127.0.0.1"}, None) == [b"fine"]
+    assert "lets no thread read" in _core.engine_info()["sampler"]["why_not"]
+    """)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr.count("sampling cannot be had here") == 1, "one clear line"
+
+
+def test_signals_and_faulthandler_go_on() -> None:
+    done = run(PRELUDE + """
+    import faulthandler, signal
+    faulthandler.enable()
+    engine.prepare()
+    hits = []
+    signal.signal(signal.SIGALRM, lambda *_: hits.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+    assert sampled(0.2) > 20
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert len(hits) > 5
+    """)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_greenlets_do_not_crash_it() -> None:
+    greenlet = pytest.importorskip("greenlet")
+
+    def other() -> None:
+        for _ in range(20):
+            spin(0.002)
+            main.switch()
+
+    main = greenlet.getcurrent()
+
+    def program() -> None:
+        one = greenlet.greenlet(other)
+        for _ in range(20):
+            spin_a(0.002)
+            one.switch()
+
+    profile = record(program, sampled=True)
+    assert self_times(profile) == pytest.approx(profile.totals()["wall_ns"], abs=QUANTUM)
+    assert total(profile, "spin_a") > 0
+
+
+def test_asgi_app_by_default_options(store_path: str) -> None:
+    from slowlens.asgi import ProfilerMiddleware
+
+    async def app(scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        spin(0.02)
+        await asyncio.sleep(0.02)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x"})
+
+    wrapped = ProfilerMiddleware(app, mode="sampling", keep="all", store=store_path, sampler_cpu=0)
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [],
+             "client": ("127.0.0.1", 1)}
+
+    async def send(message: Any) -> None:
+        pass
+
+    asyncio.run(wrapped(scope, send, send))
+    assert wrapped.recorder.writer.flush()
+    row = wrapped.recorder.store.list(_query()).rows[0]
+    meta = json.loads(_core.Blob(wrapped.recorder.store.get(row["id"])).meta())["meta"]
+    assert meta["mode"] == "sampling" and meta["samples"] > 5
+    assert meta["await_ns"] >= 19e6
+    assert meta["blocked_ns"] + meta["gil_wait_ns"] == meta["waiting_ns"]
+
+
+def _query() -> Any:
+    from slowlens.store.base import Query
+
+    return Query()
