@@ -46,12 +46,14 @@ venv=$cache/venv-$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info
 say "using $("$python" --version) in $venv"
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 say "building slowlens"
-"$venv/bin/python" -m pip install -q --disable-pip-version-check django flask gunicorn "$root"
+"$venv/bin/python" -m pip install -q --disable-pip-version-check django flask gunicorn starlette uvicorn "$root"
 
-# Both apps write into one store: all processes in one viewer.
+# All apps write into one store: all processes in one viewer. They are sampled,
+# as in production; some of the traffic asks for exact counts.
+SLOWLENS_MODE=${SLOWLENS_MODE:-sampling}
 SLOWLENS_STORE=$cache/profiles
 SHOP_DATA=$cache
-export SLOWLENS_STORE SHOP_DATA PYTHONUNBUFFERED=1
+export SLOWLENS_MODE SLOWLENS_STORE SHOP_DATA PYTHONUNBUFFERED=1
 unset SLOWLENS_DISABLE || true
 (cd "$here/shop" && "$venv/bin/python" manage.py fill_shop && "$venv/bin/python" manage.py check)
 
@@ -68,10 +70,13 @@ trap 'stop $?' EXIT
 
 shop=http://127.0.0.1:$port
 prices=http://127.0.0.1:$((port + 1))
+feed=http://127.0.0.1:$((port + 2))
 "$venv/bin/gunicorn" --chdir "$here/shop" -w 2 --threads 4 -b "127.0.0.1:$port" --log-level warning \
     shop.wsgi & pids="$pids $!"
 FLASK_DEBUG=1 "$venv/bin/gunicorn" --chdir "$here/flask_prices" -w 2 --threads 2 \
     -b "127.0.0.1:$((port + 1))" --log-level warning app:app & pids="$pids $!"
+
+"$venv/bin/uvicorn" --app-dir "$here/starlette_feed" --port $((port + 2)) --log-level warning app:app & pids="$pids $!"
 
 ready() {
     "$venv/bin/python" - "$1" <<'PYTHON'
@@ -82,7 +87,7 @@ while time.time() < deadline:
         with urllib.request.urlopen(url, timeout=5) as response:
             rows = json.load(response)["requests"]
         paths = {row["path"] for row in rows}
-        if len(rows) >= 20 and "/report/" in paths and any(path.startswith("/similar/") for path in paths):
+        if len(rows) >= 20 and "/report/" in paths and "/feed/" in paths and any(path.startswith("/similar/") for path in paths):
             sys.exit(0)
     except OSError:
         pass
@@ -92,10 +97,10 @@ PYTHON
 }
 
 sleep 1
-"$venv/bin/python" "$here/traffic.py" "$shop" "$prices" 6 0.2 & traffic=$!
+"$venv/bin/python" "$here/traffic.py" "$shop" "$prices" "$feed" 6 0.2 & traffic=$!
 ready "$shop/__slowlens__/api/requests?limit=200"
 wait "$traffic" || true
-say "shop: $shop/   prices: $prices/"
+say "shop: $shop/   prices: $prices/   feed: $feed/feed/"
 echo "viewer: $shop/__slowlens__/"
-"$venv/bin/python" "$here/traffic.py" "$shop" "$prices" 1000000 20 & pids="$pids $!"
+"$venv/bin/python" "$here/traffic.py" "$shop" "$prices" "$feed" 1000000 20 & pids="$pids $!"
 wait

@@ -1,4 +1,4 @@
-"""Sends the demo's traffic: ``traffic.py SHOP_URL PRICES_URL ROUNDS PAUSE_SECONDS``."""
+"""Sends the demo's traffic: ``traffic.py SHOP_URL PRICES_URL FEED_URL ROUNDS PAUSE_SECONDS``."""
 
 import random
 import sys
@@ -9,6 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 SHOP = ["/", "/?page=2", "/?page=7", "/books/{n}/", "/books/{n}/", "/api/books/", "/authors/", "/authors/repaired/",
         "/report/", "/report/repaired/", "/export.csv", "/error/"]
+#: One visit in a round asks for exact counts: the others are profiled as the app says.
+EXACT = ["/report/?slowlens=deterministic", "/authors/?slowlens=deterministic"]
+FEED = ["/feed/", "/feed/", "/one-by-one/", "/blocking/", "/in-a-thread/", "/stream/"]
 PRICES = ["/", "/offers/{n}", "/offers/{n}", "/similar/{n}"]
 
 
@@ -24,11 +27,12 @@ def get(url: str) -> None:
 
 
 def main() -> None:
-    shop, prices, rounds, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+    shop, prices, feed, rounds, pause = *sys.argv[1:4], int(sys.argv[4]), float(sys.argv[5])
     chance = random.Random()
     with ThreadPoolExecutor(4) as pool:
         for _ in range(rounds):
-            urls = [shop + path for path in SHOP] + [prices + path for path in PRICES]
+            urls = [shop + path for path in SHOP + EXACT] + [prices + path for path in PRICES]
+            urls += [feed + path for path in FEED]
             chance.shuffle(urls)
             list(pool.map(get, [url.replace("{n}", str(chance.randint(1, 400))) for url in urls]))
             time.sleep(pause)

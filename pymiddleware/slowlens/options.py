@@ -42,7 +42,7 @@ class Option:
 class Options:
     """Checked options. Built by :func:`load`; immutable."""
 
-    mode: str | Callable[[Any], str]
+    mode: str | Callable[[Any], str] | None
     interval_us: int
     sampler_cpu: float
     c_calls: str
@@ -63,6 +63,12 @@ class Options:
     max_profile_bytes: int
     redact: Callable[[str], str] | None
     debug: bool | None
+
+    def mode_word(self, debug: bool) -> str:
+        """The mode in force where no function decides: what was set, or the default for ``debug``."""
+        if isinstance(self.mode, str):
+            return self.mode
+        return "deterministic" if debug else "sampling"
 
     def keep_rules(self, debug: bool) -> tuple[str, ...]:
         """The rules in force: what was set, or the default for ``debug``."""
@@ -202,9 +208,10 @@ def default_store() -> str:
 MB = 1 << 20
 
 OPTIONS: tuple[Option, ...] = (
-    Option("mode", _mode, "deterministic", "word or function",
+    Option("mode", _mode, None, "word or function",
            "How requests are profiled: `sampling` (next to no cost), `deterministic` (every call, exact "
-           "counts), `off`, or a function of the request that answers with one of them."),
+           "counts), `off`, or a function of the request that answers with one of them. Default "
+           "`deterministic` while debugging, else `sampling`."),
     Option("interval_us", _number(100, 1e6, True), 1000, "microseconds",
            "Time between two samples; the smallest one asked for in a process counts."),
     Option("sampler_cpu", _number(0, 100), 1.0, "percent of a core",

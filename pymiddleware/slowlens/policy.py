@@ -49,11 +49,11 @@ class Policy:
         self._debug = debug
         self._include = _matcher(options.include)
         self._exclude = _matcher(options.exclude)
-        self._fixed = options.mode if isinstance(options.mode, str) else None
+        self._by_function = callable(options.mode)
         self._rate = options.sample_rate
-        self._plain = None
-        if self._fixed is not None and self._fixed != "off":
-            self._plain = Decision(self._fixed, options.c_calls, False)
+        self._plain = {
+            mode: Decision(mode, options.c_calls, False) for mode in ("deterministic", "sampling")
+        }
         self._worst: dict[str, list[int]] = {}
         self._complained = False
 
@@ -69,9 +69,10 @@ class Policy:
             return None
         if self._rate < 1.0 and random.random() >= self._rate:
             return None
-        if self._fixed is not None:
-            return self._plain
-        return self._asked(incoming)
+        if self._by_function:
+            return self._asked(incoming)
+        # Whether it is a development setup may be known only once the app runs.
+        return self._plain.get(self.options.mode_word(self._debug()))
 
     def _trigger(self, incoming: Incoming) -> Decision | None:
         """``X-Slowlens: MODE[.TOKEN]`` or ``?slowlens=MODE[.TOKEN]``. Authorise, then parse."""
@@ -95,7 +96,7 @@ class Policy:
                 self._complained = True
                 _log.exception("slowlens: the option mode failed (said once): %s", error)
             return None
-        return None if mode == "off" else Decision(mode, self.options.c_calls, False)
+        return self._plain.get(mode)
 
     def is_slow(self, seen: Seen, wall_ns: int) -> bool:
         """Whether the response (background work aside) took longer than ``slow_ms``."""

@@ -34,7 +34,7 @@ def _recorder(options: dict[str, Any]) -> Recorder:
     key = tuple(sorted(options.items(), key=lambda item: item[0]))
     found = _recorders.get(key)
     if found is None:
-        found = _recorders[key] = Recorder({"keep": "all", **options}, framework="task")
+        found = _recorders[key] = Recorder({"keep": "all", "mode": "deterministic", **options}, framework="task")
     return found
 
 
@@ -42,7 +42,7 @@ class profile:
     """A decorator (sync and async functions) and a context manager.
 
     :param name: what the profile is called; default the function's name.
-    :param options: as for the middlewares; ``keep`` is "all" unless given.
+    :param options: as for the middlewares; unless given, ``keep`` is "all" and ``mode`` "deterministic".
     :raises OptionsError: a wrong option.
     """
 

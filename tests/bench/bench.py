@@ -1,4 +1,4 @@
-"""Added cost of the deterministic engine beside its peers, interleaved.
+"""Added cost of both engines beside their peers, interleaved.
 
     bench.py [--rounds N] [--suite micro|pages|middleware] [--json FILE]
 
@@ -8,7 +8,8 @@ that a machine that changes speed between rounds changes nothing. Spread is
 half the distance between the quartiles.
 
 Variants: none; noop, noop-c (callbacks that do nothing: the floor);
-slowlens-none/-chosen/-all (by c_calls); cprofile; yappi (wall clock);
+slowlens-none/-chosen/-all (by c_calls); slowlens-sampling and -sampling-10k
+(every 1 ms and every 100 us, without the brake); cprofile; yappi (wall clock);
 pyinstrument (1 ms) where they are installed.
 """
 
@@ -145,9 +146,11 @@ def variants() -> dict[str, Callable[[Callable[[], None]], float]]:
     engine.prepare()
     found: dict[str, Callable[[Callable[[], None]], float]] = {"none": timed}
 
-    def ours(mode: str) -> Callable[[Callable[[], None]], float]:
+    def ours(mode: str, interval: float = 0.0) -> Callable[[Callable[[], None]], float]:
         def run(call: Callable[[], None]) -> float:
-            profile = _core.Profile(mode, max_bytes=64 << 20)
+            if interval:
+                _core.sampler_configure(interval, 0)
+            profile = _core.Profile(mode, max_bytes=64 << 20, sampled=interval > 0)
             profile.enter()
             call()  # re-instrumentation is the first run's: measured apart (suite middleware)
             profile.leave()
@@ -162,6 +165,8 @@ def variants() -> dict[str, Callable[[Callable[[], None]], float]]:
 
     for mode in ("none", "chosen", "all"):
         found["slowlens-" + mode] = ours(mode)
+    found["slowlens-sampling"] = ours("none", 0.001)
+    found["slowlens-sampling-10k"] = ours("none", 0.0001)
 
     def with_cprofile(call: Callable[[], None]) -> float:
         profiler = cProfile.Profile()

@@ -26,9 +26,11 @@ main(void)
     srunner_add_suite(runner, functions_suite());
     srunner_add_suite(runner, intern_suite());
     srunner_add_suite(runner, json_suite());
+    srunner_add_suite(runner, marks_suite());
     srunner_add_suite(runner, profile_suite());
     srunner_add_suite(runner, recording_suite());
     srunner_add_suite(runner, report_suite());
+    srunner_add_suite(runner, sampled_suite());
     srunner_add_suite(runner, status_suite());
     srunner_add_suite(runner, varint_suite());
     srunner_run_all(runner, CK_ENV);

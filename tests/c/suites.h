@@ -11,9 +11,11 @@ Suite *compress_suite(void);
 Suite *functions_suite(void);
 Suite *intern_suite(void);
 Suite *json_suite(void);
+Suite *marks_suite(void);
 Suite *profile_suite(void);
 Suite *recording_suite(void);
 Suite *report_suite(void);
+Suite *sampled_suite(void);
 Suite *status_suite(void);
 Suite *varint_suite(void);
 

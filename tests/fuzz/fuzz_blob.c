@@ -33,6 +33,15 @@ check_tree(const sl_profile *profile)
                node->total_ns <= parent->total_ns);
         demand(node->function < sl_profile_function_count(profile));
     }
+    for (uint32_t i = 0; i < sl_profile_line_count(profile); i++) {
+        const sl_profile_line *line = sl_profile_line_at(profile, i);
+        demand(line->node < count);
+        demand(line->cpu_ns + line->gil_ns <= line->wall_ns);
+    }
+    for (uint32_t i = 0; i < sl_profile_stretch_count(profile); i++) {
+        const sl_profile_stretch *one = sl_profile_stretch_at(profile, i);
+        demand(one->node < count && one->from_ns <= one->to_ns);
+    }
 }
 
 int
@@ -52,6 +61,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (sl_report_functions(profile, 0, &out) == SL_OK)
         sl_bytes_free(&out);
     if (sl_report_text(profile, 0, &out) == SL_OK)
+        sl_bytes_free(&out);
+    if (sl_report_lines(profile, 0, &out) == SL_OK)
+        sl_bytes_free(&out);
+    if (sl_report_timeline(profile, 0, &out) == SL_OK)
         sl_bytes_free(&out);
     if (sl_export_collapsed(profile, &out) == SL_OK)
         sl_bytes_free(&out);

@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_defaults() -> None:
     options = load(environ={})
-    assert options.mode == "deterministic"
+    assert options.mode_word(debug=True) == "deterministic"
+    assert options.mode_word(debug=False) == "sampling"
+    assert load({"mode": "off"}, environ={}).mode_word(debug=True) == "off"
     assert options.c_calls == "chosen"
     assert options.keep_rules(debug=True) == ("all",)
     assert options.keep_rules(debug=False) == ("slow", "error", "worst", "trigger")

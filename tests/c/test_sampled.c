@@ -1,0 +1,252 @@
+#include "suites.h"
+
+#include "fault.h"
+#include "recording.h"
+#include "sample.h"
+
+#include "slowlens/profile.h"
+
+#include <string.h>
+
+static uint64_t
+sum_of_self(const sl_recording *r)
+{
+    uint64_t sum = 0;
+    uint32_t depth = 0;
+    for (const sl_node *n = r->tree.root; n != NULL;
+         n = sl_tree_next(n, &depth))
+        sum += n->self;
+    return sum;
+}
+
+static sl_recording *
+start(const sl_alloc *alloc, uint32_t max_nodes, uint64_t *now)
+{
+    sl_recording_options options = { .max_nodes = max_nodes };
+    sl_recording *r = NULL;
+    if (sl_recording_new(&r, &options, alloc) < 0)
+        return NULL;
+    *now = r->start_ticks;
+    return r;
+}
+
+/* Samples `frames` after `wall` ticks, half of them on the CPU. */
+static void
+look(sl_recording *r, uint64_t *now, uint64_t wall, const sl_frame *frames,
+     uint32_t count)
+{
+    *now += wall;
+    sl_strand_sample(sl_recording_main(r), frames, count, false,
+                     &(sl_times){ wall, wall / 2, wall / 4 }, *now);
+}
+
+/* view 3 > copy 7 > copy 8, twice, then view 4 > dumps 1, a pause, the end. */
+static sl_recording *
+record(const sl_alloc *alloc, uint64_t *now)
+{
+    const sl_frame deep[] = { { VIEW, 3 }, { COPY, 7 }, { COPY, 8 } };
+    const sl_frame other[] = { { VIEW, 4 }, { DUMPS, 1 } };
+    sl_recording *r = start(alloc, 0, now);
+    if (r == NULL)
+        return NULL;
+
+    sl_strand *s = sl_recording_main(r);
+    look(r, now, 100, deep, 3);
+    look(r, now, 100, deep, 3);
+    look(r, now, 200, other, 2);
+    sl_strand_pause(s, other, 1, &(sl_times){ 10, 10, 0 }, *now += 10);
+    sl_strand_continue(s, SL_PSEUDO_AWAIT, *now += 1000);
+    sl_strand_pause(s, NULL, 0, &(sl_times){ 20, 0, 0 }, *now += 20);
+    sl_recording_stop(r, *now);
+    return r;
+}
+
+START_TEST(times_and_samples_add_up)
+{
+    uint64_t now;
+    sl_recording *r = record(NULL, &now);
+    sl_recording_totals t;
+
+    ck_assert_uint_eq(sum_of_self(r), now - r->start_ticks);
+    sl_recording_totals_get(r, &t);
+    ck_assert_uint_eq(t.samples, 3);
+    ck_assert_uint_eq(t.await_ns, 1000);
+    ck_assert_uint_eq(t.seen_ns, 430);
+    ck_assert_uint_eq(t.seen_cpu_ns, 50 + 50 + 100 + 10);
+    ck_assert_uint_eq(t.gil_ns, 25 + 25 + 50);
+    ck_assert_uint_eq(t.events, 0);
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(the_file_holds_lines_and_order)
+{
+    uint64_t now;
+    sl_recording *r = record(NULL, &now);
+    sl_meta mode = { "mode", 4, "sampling", 8, 0 };
+    sl_bytes blob = { 0 };
+    sl_profile *p;
+
+    for (int again = 0; again < 2; again++) {
+        sl_bytes_free(&blob);
+        ck_assert_int_eq(sl_recording_encode(r, &mode, 1, sample_describe, NULL,
+                                             0, &blob),
+                         SL_OK);
+    }
+    sl_recording_free(r);
+    ck_assert_int_eq(sl_profile_decode(&p, blob.data, blob.size, 0, NULL),
+                     SL_OK);
+    sl_bytes_free(&blob);
+    ck_assert(sl_profile_is_sampled(p));
+
+    /* request, view, copy, copy, dumps, [await] */
+    const struct {
+        const char *name;
+        uint64_t samples, self, line;
+    } expected[] = { { "[request]", 3, 0, 0 }, { "view", 3, 30, 0 },
+                     { "deepcopy", 2, 0, 3 },  { "deepcopy", 2, 200, 7 },
+                     { "dumps", 1, 200, 4 },   { "[await]", 1, 1000, 0 } };
+    ck_assert_uint_eq(sl_profile_node_count(p), 6);
+    for (uint32_t i = 0; i < 6; i++) {
+        const sl_profile_node *n = sl_profile_node_at(p, i);
+        ck_assert_str_eq(sl_profile_function(p, n->function)->name,
+                         expected[i].name);
+        ck_assert_uint_eq(n->calls, expected[i].samples);
+        ck_assert_uint_eq(n->self_ns, expected[i].self);
+        ck_assert_uint_eq(n->line, expected[i].line);
+    }
+
+    const sl_profile_line lines[] = { { 1, 4, 30, 10, 0 },
+                                      { 3, 8, 200, 100, 50 },
+                                      { 4, 1, 200, 100, 50 } };
+    ck_assert_uint_eq(sl_profile_line_count(p), 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        const sl_profile_line *line = sl_profile_line_at(p, i);
+        ck_assert_uint_eq(line->node, lines[i].node);
+        ck_assert_uint_eq(line->line, lines[i].line);
+        ck_assert_uint_eq(line->wall_ns, lines[i].wall_ns);
+        ck_assert_uint_eq(line->cpu_ns, lines[i].cpu_ns);
+        ck_assert_uint_eq(line->gil_ns, lines[i].gil_ns);
+    }
+
+    const sl_profile_stretch order[] = { { 3, 0, 0, 200 },
+                                         { 4, 0, 200, 400 },
+                                         { 5, 0, 410, 1410 } };
+    ck_assert_uint_eq(sl_profile_stretch_count(p), 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        const sl_profile_stretch *one = sl_profile_stretch_at(p, i);
+        ck_assert_uint_eq(one->node, order[i].node);
+        ck_assert_uint_eq(one->lane, 0);
+        ck_assert_uint_eq(one->from_ns, order[i].from_ns);
+        ck_assert_uint_eq(one->to_ns, order[i].to_ns);
+    }
+    sl_profile_free(p);
+}
+END_TEST
+
+START_TEST(unseen_time_waits_for_the_next_sample)
+{
+    const sl_frame view[] = { { VIEW, 1 } }, copy[] = { { COPY, 2 } };
+    uint64_t now;
+    sl_recording *r = start(NULL, 0, &now);
+    sl_strand *s = sl_recording_main(r);
+
+    look(r, &now, 50, view, 1);
+    sl_strand_pause(s, NULL, 0, &(sl_times){ 30, 0, 0 }, now += 30);
+    sl_strand_continue(s, SL_PSEUDO_IDLE, now += 5);
+    look(r, &now, 20, copy, 1);
+    sl_recording_stop(r, now);
+    uint32_t depth = 0;
+    for (const sl_node *n = r->tree.root; n != NULL;
+         n = sl_tree_next(n, &depth)) {
+        if (n->key == (const void *)VIEW)
+            ck_assert_uint_eq(n->self, 50);
+        if (n->key == (const void *)COPY)
+            ck_assert_uint_eq(n->self, 50);
+    }
+    ck_assert_uint_eq(sum_of_self(r), now - r->start_ticks);
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(a_full_tree_loses_no_time)
+{
+    static const char keys[600 * 16];
+    sl_frame frames[600];
+    uint64_t now;
+    sl_recording *r = start(NULL, 100, &now);
+
+    for (uint32_t i = 0; i < 600; i++)
+        frames[i] = (sl_frame){ keys + i * 16, i };
+    for (uint32_t n = 1; n <= 600; n++)
+        look(r, &now, 10, frames, n);
+    sl_recording_stop(r, now);
+    ck_assert_uint_eq(sum_of_self(r), 6000);
+    sl_recording_totals t;
+    sl_recording_totals_get(r, &t);
+    ck_assert(t.truncated);
+    ck_assert_uint_eq(t.samples, 600);
+    sl_bytes blob;
+    ck_assert_int_eq(sl_recording_encode(r, NULL, 0, NULL, NULL, 0, &blob),
+                     SL_OK);
+    sl_bytes_free(&blob);
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(the_collector_is_a_node)
+{
+    const sl_frame view[] = { { VIEW, 1 } };
+    uint64_t now;
+    sl_recording *r = start(NULL, 0, &now);
+    sl_recording_totals t;
+
+    sl_strand_sample(sl_recording_main(r), view, 1, true,
+                     &(sl_times){ 70, 70, 0 }, now += 70);
+    look(r, &now, 10, view, 1);
+    sl_recording_stop(r, now);
+    sl_recording_totals_get(r, &t);
+    ck_assert_uint_eq(t.gc_ns, 70);
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(any_allocation_may_fail)
+{
+    for (long budget = 0; budget < 200; budget++) {
+        fault f;
+        uint64_t now;
+        sl_bytes blob = { 0 };
+
+        fault_init(&f, budget);
+        sl_recording *r = record(&f.alloc, &now);
+        sl_status status = SL_ENOMEM;
+        uint64_t lost = 0;
+        if (r != NULL) {
+            ck_assert_uint_eq(sum_of_self(r), now - r->start_ticks);
+            lost = r->marks.lost + r->tree.dropped;
+            status = sl_recording_encode(r, NULL, 0, sample_describe, NULL, 0,
+                                         &blob);
+            sl_bytes_free(&blob);
+        }
+        sl_recording_free(r);
+        ck_assert_int_eq(f.live, 0);
+        if (status == SL_OK && lost == 0)
+            return;
+    }
+    ck_abort_msg("never enough");
+}
+END_TEST
+
+Suite *
+sampled_suite(void)
+{
+    const TTest *const tests[] = { times_and_samples_add_up,
+                                   the_file_holds_lines_and_order,
+                                   unseen_time_waits_for_the_next_sample,
+                                   a_full_tree_loses_no_time,
+                                   the_collector_is_a_node,
+                                   any_allocation_may_fail,
+                                   NULL };
+    return suite_of("sampled", tests);
+}
