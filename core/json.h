@@ -23,6 +23,8 @@ void sl_json_key_n(sl_json *json, const char *key, size_t len);
 void sl_json_str(sl_json *json, const char *str, size_t len);
 void sl_json_u64(sl_json *json, uint64_t value);
 void sl_json_i64(sl_json *json, int64_t value);
+/* A value that is JSON already, such as a number with a point. */
+void sl_json_raw(sl_json *json, const char *value);
 void sl_json_bool(sl_json *json, bool value);
 
 #endif /* SL_CORE_JSON_H */

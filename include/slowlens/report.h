@@ -87,9 +87,40 @@ sl_status sl_report_text(const sl_profile *profile, uint32_t permille,
  * and control characters in names become `:` and a space. */
 sl_status sl_export_collapsed(const sl_profile *profile, sl_bytes *out);
 
-/* speedscope's JSON file format, one sampled profile of the main strand and
- * one of each group of strands. Cannot hold calls. */
+/* speedscope's JSON file format: a "sampled" profile with exact times of the
+ * request and of each strand beside it, one of CPU time where that was seen,
+ * and an "evented" one in the order of time. Cannot hold calls. */
 sl_status sl_export_speedscope(const sl_profile *profile, sl_bytes *out);
+
+/* pprof's gzipped protocol buffer: calls (samples), wall, CPU and GIL wait of
+ * each stack, with route, trace, thread, mode and strand as labels. Cannot
+ * hold the order of time, nor lines inside a function. */
+sl_status sl_export_pprof(const sl_profile *profile, sl_bytes *out);
+
+/* The Firefox Profiler's processed profile: a thread for the request and each
+ * strand, phases and waits as markers. Cannot hold calls. */
+sl_status sl_export_gecko(const sl_profile *profile, sl_bytes *out);
+
+/* Chrome's trace events (chrome://tracing, Perfetto): the tree laid out in
+ * time, every call of a node as one event with their number in its args, and
+ * what was innermost when in threads of its own. */
+sl_status sl_export_chrome(const sl_profile *profile, sl_bytes *out);
+
+/* Graphviz: functions above half a percent and calls above a tenth. Cannot
+ * hold the tree. */
+sl_status sl_export_dot(const sl_profile *profile, sl_bytes *out);
+
+/* A page that opens offline in any browser: times, functions, call tree above
+ * a thousandth of the time. */
+sl_status sl_export_html(const sl_profile *profile, sl_bytes *out);
+
+/* All of it:
+ * {"format":"slowlens-json","version":1,"meta":{...},
+ *  "functions":[[name,file,line,kind,origin]],
+ *  "nodes":[[parent,function,call_line,calls,resumes,self_ns,total_ns]],
+ *  "lines":[[node,line,wall_ns,cpu_ns,gil_ns]],
+ *  "timeline":[[lane,node,from_ns,to_ns]]}   nodes in preorder */
+sl_status sl_export_json(const sl_profile *profile, sl_bytes *out);
 
 /* cProfile's file (`.prof`): opens in pstats, snakeviz, gprof2dot. Knows
  * functions and who called whom, not the tree; nor kinds of time. */

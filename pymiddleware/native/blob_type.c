@@ -107,14 +107,22 @@ NUMBERED(blob_text, sl_report_text, "|I:text")
 NUMBERED(blob_lines, sl_report_lines, "I:lines")
 NUMBERED(blob_timeline, sl_report_timeline, "|I:timeline")
 
+static sl_status
+export_text(const sl_profile *profile, sl_bytes *out)
+{
+    return sl_report_text(profile, 0, out);
+}
+
 static const struct {
     const char *name;
     sl_status (*write)(const sl_profile *, sl_bytes *);
 } formats[] = {
-    { "callgrind", sl_export_callgrind },
-    { "collapsed", sl_export_collapsed },
-    { "pstats", sl_export_pstats },
-    { "speedscope", sl_export_speedscope },
+    { "callgrind", sl_export_callgrind }, { "chrome", sl_export_chrome },
+    { "collapsed", sl_export_collapsed }, { "dot", sl_export_dot },
+    { "gecko", sl_export_gecko },         { "html", sl_export_html },
+    { "json", sl_export_json },           { "pprof", sl_export_pprof },
+    { "pstats", sl_export_pstats },       { "speedscope", sl_export_speedscope },
+    { "text", export_text },
 };
 
 static PyObject *

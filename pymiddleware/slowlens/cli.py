@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("export", _export, "Writes one profile for another tool.")
     sub.add_argument("profile", help="id, file, 'last' or 'slowest'")
     sub.add_argument("-f", "--format", default="slowlens",
-                     choices=("slowlens", "json", "text", *_core.EXPORT_FORMATS))
+                     choices=("slowlens", *_core.EXPORT_FORMATS))
     sub.add_argument("-o", "--output", help="file (default: standard output)")
 
     sub = command("serve", _serve, "Serves the viewer on this machine, without any app.")
@@ -208,11 +208,7 @@ def _functions(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     data = _blob(options)
     blob = _core.Blob(data)  # checked, whatever the format
-    if options.format == "text":
-        data = blob.text(0)
-    elif options.format == "json":
-        data = blob.tree(node=0, depth=1 << 30, limit=1 << 24)
-    elif options.format != "slowlens":
+    if options.format != "slowlens":
         data = blob.export(options.format)
     if options.output is None:
         if sys.stdout.isatty() and options.format == "slowlens":

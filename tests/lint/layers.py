@@ -30,10 +30,17 @@ MAY = {
     "report_lines": "json",
     "text": "buf hotpath",
     "calls": "",
+    "layout": "",
     "export_callgrind": "buf calls",
+    "export_chrome": "hotpath json layout",
+    "export_dot": "buf calls hotpath",
+    "export_gecko": "hotpath json layout",
+    "export_html": "buf hotpath",
+    "export_json": "json",
+    "export_pprof": "buf varint",
     "export_collapsed": "buf hotpath",
     "export_pstats": "buf calls",
-    "export_speedscope": "hotpath json",
+    "export_speedscope": "hotpath json layout",
 }
 RECORDING = {"recording", "marks", "sampled", "tree", "functions", "blob_write"}
 READING = {"profile", "blob_read", "hotpath", "report", "report_lines", "text"}

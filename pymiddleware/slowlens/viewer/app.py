@@ -242,7 +242,8 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], Callable[..., Response]], ...] = (
 )
 _ENDINGS = {
     "slowlens": ".slowlens", "pstats": ".prof", "callgrind": ".callgrind.out",
-    "collapsed": ".collapsedstack.txt", "speedscope": ".speedscope.json",
+    "collapsed": ".collapsedstack.txt", "speedscope": ".speedscope.json", "pprof": ".pb.gz",
+    "gecko": ".gecko.json", "chrome": ".chrome.json", "text": ".txt",
 }
 
 

@@ -13,7 +13,8 @@ const KINDS = [
 ];
 const FORMATS = [
   ["slowlens", "slowlens (everything)"], ["pstats", "pstats, snakeviz"], ["callgrind", "KCachegrind"],
-  ["speedscope", "speedscope"], ["collapsed", "collapsed stacks"],
+  ["speedscope", "speedscope"], ["pprof", "pprof"], ["gecko", "Firefox Profiler"], ["chrome", "Chrome trace"],
+  ["collapsed", "collapsed stacks"], ["dot", "Graphviz"], ["html", "HTML page"], ["json", "JSON"], ["text", "text"],
 ];
 
 function band(summary) {

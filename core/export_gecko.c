@@ -1,0 +1,478 @@
+/* Format: a processed profile of the Firefox Profiler (docs-developer of
+ * github.com/firefox-devtools/profiler), version 57 of it: the profiler
+ * upgrades what is older than itself. One thread for the request and one for
+ * each strand beside it; a sample is a node with its exact self time as
+ * weight ("tracing-ms"); phases and waits are markers. */
+#include "hotpath.h"
+#include "json.h"
+#include "layout.h"
+
+#include "slowlens/report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPORT_MAX     ((size_t)1 << 30)
+#define GECKO_VERSION  32
+#define GECKO_PROCESSED 57
+
+/* Categories, by sl_origin. */
+static const char *const categories[][2] = {
+    { "Project", "yellow" }, { "Library", "blue" },  { "Standard library", "lightblue" },
+    { "C", "green" },        { "Other", "grey" },
+};
+enum { CATEGORIES = 5 };
+
+/* Strings behind those of the functions. */
+enum { STR_PHASE, STR_AWAIT, STR_GC, STR_OWN };
+static const char *const own_strings[STR_OWN] = { "phase", "await",
+                                                  "garbage collection" };
+
+typedef struct {
+    const sl_profile *profile;
+    const sl_place *places;
+    sl_json json;
+    uint32_t *local;   /* by node: its stack's number in its thread */
+    uint32_t functions;
+} gecko;
+
+static void
+put_text(sl_json *json, const char *key, const char *value)
+{
+    sl_json_key(json, key);
+    sl_json_str(json, value, strlen(value));
+}
+
+static void
+put_number(sl_json *json, const char *key, uint64_t value)
+{
+    sl_json_key(json, key);
+    sl_json_u64(json, value);
+}
+
+static void
+put_null(sl_json *json, const char *key)
+{
+    sl_json_key(json, key);
+    sl_json_raw(json, "null");
+}
+
+static void
+put_ms(sl_json *json, uint64_t ns)
+{
+    char number[40];
+    snprintf(number, sizeof(number), "%" PRIu64 ".%06" PRIu64, ns / 1000000,
+             ns % 1000000);
+    sl_json_raw(json, number);
+}
+
+/* "key":[value, value...] of the same raw value. */
+static void
+put_same(sl_json *json, const char *key, uint32_t count, const char *value)
+{
+    sl_json_key(json, key);
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < count; i++)
+        sl_json_raw(json, value);
+    sl_json_close(json, ']');
+}
+
+static void
+put_empty(sl_json *json, const char *key, const char *columns)
+{
+    char column[32];
+
+    sl_json_key(json, key);
+    sl_json_open(json, '{');
+    while (*columns != '\0') {
+        size_t len = strcspn(columns, " ");
+        snprintf(column, sizeof(column), "%.*s", (int)len, columns);
+        put_same(json, column, 0, "");
+        columns += len + (columns[len] == ' ');
+    }
+    put_number(json, "length", 0);
+    sl_json_close(json, '}');
+}
+
+static void
+put_meta(sl_json *json, const sl_profile *profile)
+{
+    const sl_meta *started = sl_profile_meta_find(profile, "started");
+    const sl_meta *path = sl_profile_meta_find(profile, "path");
+
+    sl_json_key(json, "meta");
+    sl_json_open(json, '{');
+    put_number(json, "interval", 1);
+    sl_json_key(json, "startTime");
+    put_ms(json, started != NULL && started->text == NULL && started->number > 0
+                     ? (uint64_t)started->number
+                     : 0);
+    put_number(json, "processType", 0);
+    put_number(json, "stackwalk", 0);
+    put_number(json, "version", GECKO_VERSION);
+    put_number(json, "preprocessedProfileVersion", GECKO_PROCESSED);
+    put_text(json, "product", "slowlens");
+    if (path != NULL && path->text != NULL)
+        put_text(json, "arguments", path->text);
+    sl_json_key(json, "symbolicated");
+    sl_json_bool(json, true);
+    put_text(json, "importedFrom", "slowlens");
+    sl_json_key(json, "categories");
+    sl_json_open(json, '[');
+    for (int i = 0; i < CATEGORIES; i++) {
+        sl_json_open(json, '{');
+        put_text(json, "name", categories[i][0]);
+        put_text(json, "color", categories[i][1]);
+        sl_json_key(json, "subcategories");
+        sl_json_raw(json, "[\"Other\"]");
+        sl_json_close(json, '}');
+    }
+    sl_json_close(json, ']');
+    put_same(json, "markerSchema", 0, "");
+    put_empty(json, "extensions", "id name baseURL");
+    sl_json_close(json, '}');
+}
+
+/* Numbers the stacks of one thread in the order of its nodes. */
+static uint32_t
+number_stacks(gecko *g, uint32_t thread)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < sl_profile_node_count(g->profile); i++) {
+        if (g->places[i].thread == thread)
+            g->local[i] = count++;
+    }
+    return count;
+}
+
+/* A column over the nodes of one thread. */
+#define FOR_NODES(g, thread, i)                                                \
+    for (uint32_t i = 0; i < sl_profile_node_count((g)->profile); i++)         \
+        if ((g)->places[i].thread == (thread))
+
+static void
+put_samples(gecko *g, uint32_t thread)
+{
+    sl_json *json = &g->json;
+    uint32_t count = 0;
+    uint64_t at = 0;
+
+    FOR_NODES(g, thread, i)
+    count += sl_profile_node_at(g->profile, i)->self_ns > 0;
+
+    sl_json_key(json, "samples");
+    sl_json_open(json, '{');
+    sl_json_key(json, "stack");
+    sl_json_open(json, '[');
+    FOR_NODES(g, thread, i)
+    {
+        if (sl_profile_node_at(g->profile, i)->self_ns > 0)
+            sl_json_u64(json, g->local[i]);
+    }
+    sl_json_close(json, ']');
+    sl_json_key(json, "time");
+    sl_json_open(json, '[');
+    FOR_NODES(g, thread, i)
+    {
+        uint64_t self = sl_profile_node_at(g->profile, i)->self_ns;
+        if (self > 0)
+            put_ms(json, at);
+        at += self;
+    }
+    sl_json_close(json, ']');
+    sl_json_key(json, "weight");
+    sl_json_open(json, '[');
+    FOR_NODES(g, thread, i)
+    {
+        uint64_t self = sl_profile_node_at(g->profile, i)->self_ns;
+        if (self > 0)
+            put_ms(json, self);
+    }
+    sl_json_close(json, ']');
+    put_text(json, "weightType", "tracing-ms");
+    put_same(json, "eventDelay", count, "null");
+    put_number(json, "length", count);
+    sl_json_close(json, '}');
+}
+
+static void
+put_stacks(gecko *g, uint32_t thread, uint32_t count)
+{
+    sl_json *json = &g->json;
+
+    sl_json_key(json, "stackTable");
+    sl_json_open(json, '{');
+    sl_json_key(json, "frame");
+    sl_json_open(json, '[');
+    FOR_NODES(g, thread, i)
+    sl_json_u64(json, sl_profile_node_at(g->profile, i)->function);
+    sl_json_close(json, ']');
+    sl_json_key(json, "category");
+    sl_json_open(json, '[');
+    FOR_NODES(g, thread, i)
+    sl_json_u64(json,
+                sl_profile_function(
+                    g->profile, sl_profile_node_at(g->profile, i)->function)
+                    ->origin);
+    sl_json_close(json, ']');
+    put_same(json, "subcategory", count, "0");
+    sl_json_key(json, "prefix");
+    sl_json_open(json, '[');
+    FOR_NODES(g, thread, i)
+    {
+        if (g->places[i].depth == 0)
+            sl_json_raw(json, "null");
+        else
+            sl_json_u64(json,
+                        g->local[sl_profile_node_at(g->profile, i)->parent]);
+    }
+    sl_json_close(json, ']');
+    put_number(json, "length", count);
+    sl_json_close(json, '}');
+}
+
+/* One frame and one entry of the function table for each function. */
+static void
+put_functions(gecko *g)
+{
+    sl_json *json = &g->json;
+    const sl_profile *profile = g->profile;
+
+    sl_json_key(json, "frameTable");
+    sl_json_open(json, '{');
+    put_same(json, "address", g->functions, "-1");
+    sl_json_key(json, "category");
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < g->functions; i++)
+        sl_json_u64(json, sl_profile_function(profile, i)->origin);
+    sl_json_close(json, ']');
+    put_same(json, "subcategory", g->functions, "0");
+    sl_json_key(json, "func");
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < g->functions; i++)
+        sl_json_u64(json, i);
+    sl_json_close(json, ']');
+    put_same(json, "innerWindowID", g->functions, "null");
+    put_same(json, "implementation", g->functions, "null");
+    put_same(json, "optimizations", g->functions, "null");
+    sl_json_key(json, "line");
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < g->functions; i++)
+        sl_json_u64(json, sl_profile_function(profile, i)->line);
+    sl_json_close(json, ']');
+    put_same(json, "column", g->functions, "null");
+    put_same(json, "inlineDepth", g->functions, "0");
+    put_same(json, "nativeSymbol", g->functions, "null");
+    put_number(json, "length", g->functions);
+    sl_json_close(json, '}');
+
+    sl_json_key(json, "funcTable");
+    sl_json_open(json, '{');
+    for (int file = 0; file < 2; file++) {
+        sl_json_key(json, file ? "fileName" : "name");
+        sl_json_open(json, '[');
+        for (uint32_t i = 0; i < g->functions; i++) {
+            if (file && sl_profile_function(profile, i)->file_len == 0)
+                sl_json_raw(json, "null");
+            else
+                sl_json_u64(json, 2 * (uint64_t)i + (uint64_t)file);
+        }
+        sl_json_close(json, ']');
+    }
+    put_same(json, "isJS", g->functions, "false");
+    put_same(json, "relevantForJS", g->functions, "false");
+    put_same(json, "resource", g->functions, "-1");
+    sl_json_key(json, "lineNumber");
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < g->functions; i++)
+        sl_json_u64(json, sl_profile_function(profile, i)->line);
+    sl_json_close(json, ']');
+    put_same(json, "columnNumber", g->functions, "null");
+    put_number(json, "length", g->functions);
+    sl_json_close(json, '}');
+}
+
+typedef struct {
+    uint64_t from, to;
+    int name;
+    const char *text;
+} marker;
+
+static uint64_t
+meta_ns(const sl_profile *profile, const char *key)
+{
+    const sl_meta *item = sl_profile_meta_find(profile, key);
+    return item != NULL && item->text == NULL && item->number > 0
+               ? (uint64_t)item->number
+               : 0;
+}
+
+/* Phases of the response, and what the timeline knows of waits. */
+static uint32_t
+collect_markers(const sl_profile *profile, marker *out)
+{
+    uint64_t wall = sl_profile_node_at(profile, 0)->total_ns;
+    uint64_t headers = meta_ns(profile, "headers_ns");
+    uint64_t body = meta_ns(profile, "body_ns");
+    uint32_t count = 0;
+
+    if (headers > 0)
+        out[count++] = (marker){ 0, headers, STR_PHASE, "until the headers" };
+    if (body > headers)
+        out[count++] = (marker){ headers, body, STR_PHASE, "body" };
+    if (body > 0 && wall > body)
+        out[count++] = (marker){ body, wall, STR_PHASE, "background" };
+    for (uint32_t i = 0; i < sl_profile_stretch_count(profile); i++) {
+        const sl_profile_stretch *one = sl_profile_stretch_at(profile, i);
+        const sl_function *f = sl_profile_function(
+            profile, sl_profile_node_at(profile, one->node)->function);
+        if (f->kind != SL_KIND_PSEUDO || one->lane != 0)
+            continue;
+        if (strcmp(f->name, "[await]") == 0)
+            out[count++] =
+                (marker){ one->from_ns, one->to_ns, STR_AWAIT, "await" };
+        else if (strcmp(f->name, "[gc]") == 0)
+            out[count++] = (marker){ one->from_ns, one->to_ns, STR_GC, "gc" };
+    }
+    return count;
+}
+
+static void
+put_markers(gecko *g, const marker *markers, uint32_t count)
+{
+    sl_json *json = &g->json;
+
+    sl_json_key(json, "markers");
+    sl_json_open(json, '{');
+    sl_json_key(json, "data");
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < count; i++) {
+        sl_json_open(json, '{');
+        put_text(json, "type", "Text");
+        put_text(json, "name", markers[i].text);
+        sl_json_close(json, '}');
+    }
+    sl_json_close(json, ']');
+    sl_json_key(json, "name");
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < count; i++)
+        sl_json_u64(json, 2 * (uint64_t)g->functions + (uint64_t)markers[i].name);
+    sl_json_close(json, ']');
+    for (int end = 0; end < 2; end++) {
+        sl_json_key(json, end ? "endTime" : "startTime");
+        sl_json_open(json, '[');
+        for (uint32_t i = 0; i < count; i++)
+            put_ms(json, end ? markers[i].to : markers[i].from);
+        sl_json_close(json, ']');
+    }
+    put_same(json, "phase", count, "1"); /* an interval */
+    put_same(json, "category", count, "4");
+    put_number(json, "length", count);
+    sl_json_close(json, '}');
+}
+
+static void
+put_thread(gecko *g, uint32_t thread, uint32_t first, const marker *markers,
+           uint32_t marker_count)
+{
+    sl_json *json = &g->json;
+    const sl_meta *pid = sl_profile_meta_find(g->profile, "pid");
+    uint32_t stacks = number_stacks(g, thread);
+    char room[32], number[32];
+
+    snprintf(number, sizeof(number), "%" PRId64,
+             pid != NULL && pid->text == NULL ? pid->number : 0);
+    sl_json_open(json, '{');
+    put_text(json, "name",
+             sl_layout_thread_name(g->profile, first, thread, room));
+    sl_json_key(json, "isMainThread");
+    sl_json_bool(json, thread == 0);
+    put_number(json, "processStartupTime", 0);
+    put_null(json, "processShutdownTime");
+    put_number(json, "registerTime", 0);
+    put_null(json, "unregisterTime");
+    put_same(json, "pausedRanges", 0, "");
+    put_text(json, "pid", number);
+    put_number(json, "tid", thread);
+    put_text(json, "processType", "default");
+    put_text(json, "processName", "Python");
+    put_samples(g, thread);
+    put_stacks(g, thread, stacks);
+    put_functions(g);
+    put_empty(json, "resourceTable", "lib name host type");
+    put_empty(json, "nativeSymbols", "libIndex address name functionSize");
+    put_markers(g, markers, thread == 0 ? marker_count : 0);
+    sl_json_close(json, '}');
+}
+
+static void
+put_shared(gecko *g)
+{
+    sl_json *json = &g->json;
+    sl_buf name;
+
+    sl_buf_init(&name, NULL, EXPORT_MAX);
+    sl_json_key(json, "shared");
+    sl_json_open(json, '{');
+    sl_json_key(json, "stringArray");
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < g->functions; i++) {
+        const sl_function *f = sl_profile_function(g->profile, i);
+        name.size = 0;
+        sl_hotpath_name(f, &name);
+        sl_json_str(json, (const char *)name.data, name.size);
+        sl_json_str(json, f->file, f->file_len);
+    }
+    for (int i = 0; i < STR_OWN; i++)
+        sl_json_str(json, own_strings[i], strlen(own_strings[i]));
+    sl_json_close(json, ']');
+    put_empty(json, "sources", "uuid filename");
+    sl_json_close(json, '}');
+    if (name.status < 0)
+        json->out->status = name.status;
+    sl_buf_free(&name);
+}
+
+sl_status
+sl_export_gecko(const sl_profile *profile, sl_bytes *out)
+{
+    sl_place *places;
+    uint32_t threads, seen = 0, count = sl_profile_node_count(profile);
+    sl_buf buf;
+    sl_status status = sl_layout_places(profile, &places, &threads);
+    if (status < 0)
+        return status;
+
+    sl_buf_init(&buf, NULL, EXPORT_MAX);
+    gecko g = { .profile = profile,
+                .places = places,
+                .json = { .out = &buf },
+                .local = malloc((size_t)count * sizeof(uint32_t)),
+                .functions = sl_profile_function_count(profile) };
+    marker *markers = malloc(((size_t)sl_profile_stretch_count(profile) + 3) *
+                             sizeof(*markers));
+    if (g.local == NULL || markers == NULL) {
+        buf.status = SL_ENOMEM;
+    } else {
+        uint32_t marker_count = collect_markers(profile, markers);
+        sl_json_open(&g.json, '{');
+        put_meta(&g.json, profile);
+        put_same(&g.json, "libs", 0, "");
+        put_same(&g.json, "pages", 0, "");
+        sl_json_key(&g.json, "threads");
+        sl_json_open(&g.json, '[');
+        for (uint32_t i = 0; i < count; i++) {
+            if (places[i].depth == 0)
+                put_thread(&g, seen++, i, markers, marker_count);
+        }
+        sl_json_close(&g.json, ']');
+        put_shared(&g);
+        sl_json_close(&g.json, '}');
+    }
+    free(markers);
+    free(g.local);
+    free(places);
+    return sl_buf_finish(&buf, out);
+}

@@ -1,0 +1,101 @@
+/* Everything a profile holds, as plain JSON: see sl_export_json. */
+#include "json.h"
+
+#include "slowlens/report.h"
+
+#include <string.h>
+
+#define EXPORT_MAX ((size_t)1 << 30)
+
+static void
+put_row(sl_json *json, const uint64_t *values, int count)
+{
+    sl_json_open(json, '[');
+    for (int i = 0; i < count; i++)
+        sl_json_u64(json, values[i]);
+    sl_json_close(json, ']');
+}
+
+static void
+put_meta(sl_json *json, const sl_profile *profile)
+{
+    sl_json_key(json, "meta");
+    sl_json_open(json, '{');
+    for (size_t i = 0; i < sl_profile_meta_count(profile); i++) {
+        const sl_meta *item = sl_profile_meta(profile, i);
+        sl_json_key_n(json, item->key, item->key_len);
+        if (item->text != NULL)
+            sl_json_str(json, item->text, item->text_len);
+        else
+            sl_json_i64(json, item->number);
+    }
+    sl_json_close(json, '}');
+}
+
+static void
+put_functions(sl_json *json, const sl_profile *profile)
+{
+    static const char *const kinds[] = { "python", "c", "pseudo", "span" };
+    static const char *const origins[] = { "project", "library", "stdlib",
+                                           "builtin", "none" };
+
+    sl_json_key(json, "functions");
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < sl_profile_function_count(profile); i++) {
+        const sl_function *f = sl_profile_function(profile, i);
+        sl_json_open(json, '[');
+        sl_json_str(json, f->name, f->name_len);
+        sl_json_str(json, f->file, f->file_len);
+        sl_json_u64(json, f->line);
+        sl_json_str(json, kinds[f->kind], strlen(kinds[f->kind]));
+        sl_json_str(json, origins[f->origin], strlen(origins[f->origin]));
+        sl_json_close(json, ']');
+    }
+    sl_json_close(json, ']');
+}
+
+sl_status
+sl_export_json(const sl_profile *profile, sl_bytes *out)
+{
+    sl_buf buf;
+    sl_json json = { .out = &buf };
+
+    sl_buf_init(&buf, NULL, EXPORT_MAX);
+    sl_json_open(&json, '{');
+    sl_json_key(&json, "format");
+    sl_json_str(&json, "slowlens-json", 13);
+    sl_json_key(&json, "version");
+    sl_json_u64(&json, 1);
+    put_meta(&json, profile);
+    put_functions(&json, profile);
+    sl_json_key(&json, "nodes");
+    sl_json_open(&json, '[');
+    for (uint32_t i = 0; i < sl_profile_node_count(profile); i++) {
+        const sl_profile_node *n = sl_profile_node_at(profile, i);
+        put_row(&json,
+                (uint64_t[]){ n->parent, n->function, n->line, n->calls,
+                              n->resumes, n->self_ns, n->total_ns },
+                7);
+    }
+    sl_json_close(&json, ']');
+    sl_json_key(&json, "lines");
+    sl_json_open(&json, '[');
+    for (uint32_t i = 0; i < sl_profile_line_count(profile); i++) {
+        const sl_profile_line *l = sl_profile_line_at(profile, i);
+        put_row(&json,
+                (uint64_t[]){ l->node, l->line, l->wall_ns, l->cpu_ns,
+                              l->gil_ns },
+                5);
+    }
+    sl_json_close(&json, ']');
+    sl_json_key(&json, "timeline");
+    sl_json_open(&json, '[');
+    for (uint32_t i = 0; i < sl_profile_stretch_count(profile); i++) {
+        const sl_profile_stretch *s = sl_profile_stretch_at(profile, i);
+        put_row(&json,
+                (uint64_t[]){ s->lane, s->node, s->from_ns, s->to_ns }, 4);
+    }
+    sl_json_close(&json, ']');
+    sl_json_close(&json, '}');
+    return sl_buf_finish(&buf, out);
+}

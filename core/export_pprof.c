@@ -1,0 +1,302 @@
+/* Format: perftools.profiles.Profile (profile.proto of github.com/google/pprof)
+ * as a protocol buffer in a gzip member (RFC 1952) of stored blocks (RFC 1951):
+ * readers want the wrapping, and our own files are the small ones.
+ *
+ * A function's system_name stays empty: pprof demangles a name that equals
+ * it, and takes <lambda> for a C++ template. */
+#include "buf.h"
+#include "varint.h"
+
+#include "slowlens/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPORT_MAX   ((size_t)1 << 30)
+#define STORED_MAX   65535u
+#define SAMPLE_TYPES 4
+
+/* Strings of the document, in the order in which they are first wanted.
+ * Function f has name 2f and file 2f+1 behind the fixed ones, so that nothing
+ * has to be looked up. */
+enum {
+    STR_NONE,
+    STR_CALLS,
+    STR_COUNT,
+    STR_WALL,
+    STR_CPU,
+    STR_GIL,
+    STR_NANOSECONDS,
+    STR_ROUTE,
+    STR_TRACE,
+    STR_THREAD,
+    STR_MODE,
+    STR_STRAND,
+    STR_MAIN,
+    STR_BESIDE,
+    STR_ROUTE_VALUE,
+    STR_TRACE_VALUE,
+    STR_THREAD_VALUE,
+    STR_MODE_VALUE,
+    STR_FIXED
+};
+
+static void
+put_key(sl_buf *out, unsigned field, unsigned wire)
+{
+    sl_buf_put_varint(out, (uint64_t)field << 3 | wire);
+}
+
+static void
+put_number(sl_buf *out, unsigned field, uint64_t value)
+{
+    if (value == 0)
+        return;
+    put_key(out, field, 0);
+    sl_buf_put_varint(out, value);
+}
+
+static void
+put_bytes(sl_buf *out, unsigned field, const void *bytes, size_t size)
+{
+    put_key(out, field, 2);
+    sl_buf_put_varint(out, size);
+    sl_buf_put(out, bytes, size);
+}
+
+/* Ends the message in `part` as a field of `out`, and empties it. */
+static void
+put_message(sl_buf *out, unsigned field, sl_buf *part)
+{
+    if (part->status < 0)
+        out->status = part->status;
+    put_bytes(out, field, part->data, part->size);
+    part->size = 0;
+}
+
+static void
+put_meta_text(sl_buf *out, const sl_profile *profile, const char *key)
+{
+    const sl_meta *item = sl_profile_meta_find(profile, key);
+    if (item != NULL && item->text != NULL)
+        put_bytes(out, 6, item->text, item->text_len);
+    else
+        put_bytes(out, 6, "", 0);
+}
+
+static void
+put_strings(sl_buf *out, const sl_profile *profile)
+{
+    static const char *const fixed[] = {
+        "",       "calls",    "count",  "wall",    "cpu",  "gil_wait",
+        "nanoseconds", "route", "trace_id", "thread", "mode", "strand",
+        "request", "beside the request",
+    };
+    static const char *const keys[] = { "route", "trace_id", "thread", "mode" };
+
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+        put_bytes(out, 6, fixed[i], strlen(fixed[i]));
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        put_meta_text(out, profile, keys[i]);
+    for (uint32_t i = 0; i < sl_profile_function_count(profile); i++) {
+        const sl_function *f = sl_profile_function(profile, i);
+        put_bytes(out, 6, f->name, f->name_len);
+        put_bytes(out, 6, f->file, f->file_len);
+    }
+}
+
+static void
+put_types(sl_buf *out, sl_buf *part)
+{
+    static const uint64_t types[SAMPLE_TYPES][2] = {
+        { STR_CALLS, STR_COUNT },
+        { STR_WALL, STR_NANOSECONDS },
+        { STR_CPU, STR_NANOSECONDS },
+        { STR_GIL, STR_NANOSECONDS },
+    };
+    for (int i = 0; i < SAMPLE_TYPES; i++) {
+        put_number(part, 1, types[i][0]);
+        put_number(part, 2, types[i][1]);
+        put_message(out, 1, part);
+    }
+}
+
+static void
+put_label(sl_buf *sample, sl_buf *part, uint64_t key, uint64_t value)
+{
+    put_number(part, 1, key);
+    put_number(part, 2, value);
+    put_message(sample, 3, part);
+}
+
+/* One location for each node: a function and the line the call stands on. A
+ * location's line is where the frame IS, so it is its child's call line. */
+static void
+put_sample(sl_buf *out, const sl_profile *profile, uint32_t i,
+           const uint64_t *values, bool beside, const uint8_t *has_text,
+           sl_buf *sample, sl_buf *part)
+{
+    for (uint32_t at = i;; at = sl_profile_node_at(profile, at)->parent) {
+        sl_buf_put_varint(part, (uint64_t)at + 1);
+        if (at == 0)
+            break;
+    }
+    put_message(sample, 1, part);
+    for (int v = 0; v < SAMPLE_TYPES; v++)
+        sl_buf_put_varint(part, values[v]);
+    put_message(sample, 2, part);
+    for (unsigned l = 0; l < 4; l++) {
+        if (has_text[l])
+            put_label(sample, part, STR_ROUTE + l, STR_ROUTE_VALUE + l);
+    }
+    put_label(sample, part, STR_STRAND, beside ? STR_BESIDE : STR_MAIN);
+    put_message(out, 2, sample);
+}
+
+static void
+put_samples(sl_buf *out, const sl_profile *profile, sl_buf *sample,
+            sl_buf *part)
+{
+    static const char *const keys[] = { "route", "trace_id", "thread", "mode" };
+    uint32_t line = 0, skip = 0;
+    uint8_t has_text[4];
+
+    for (int i = 0; i < 4; i++) {
+        const sl_meta *item = sl_profile_meta_find(profile, keys[i]);
+        has_text[i] = item != NULL && item->text != NULL && item->text_len > 0;
+    }
+    bool sampled = sl_profile_is_sampled(profile);
+    for (uint32_t i = 0; i < sl_profile_node_count(profile); i++) {
+        const sl_profile_node *node = sl_profile_node_at(profile, i);
+        uint64_t values[SAMPLE_TYPES] = { node->calls + node->resumes,
+                                          node->self_ns, 0, 0 };
+        if (sampled) { /* samples of this node alone */
+            for (uint32_t c = i + 1; c < i + node->size;
+                 c += sl_profile_node_at(profile, c)->size) {
+                uint64_t below = sl_profile_node_at(profile, c)->calls;
+                values[0] -= below < values[0] ? below : values[0];
+            }
+        }
+        for (; line < sl_profile_line_count(profile) &&
+               sl_profile_line_at(profile, line)->node == i;
+             line++) {
+            values[2] += sl_profile_line_at(profile, line)->cpu_ns;
+            values[3] += sl_profile_line_at(profile, line)->gil_ns;
+        }
+        if (i >= skip && sl_profile_is_strand(profile, i))
+            skip = i + node->size;
+        if (values[0] != 0 || values[1] != 0)
+            put_sample(out, profile, i, values, i < skip, has_text, sample,
+                       part);
+    }
+}
+
+static void
+put_locations(sl_buf *out, const sl_profile *profile, sl_buf *location,
+              sl_buf *part)
+{
+    for (uint32_t i = 0; i < sl_profile_node_count(profile); i++) {
+        const sl_profile_node *node = sl_profile_node_at(profile, i);
+        put_number(part, 1, (uint64_t)node->function + 1);
+        put_number(part, 2, sl_profile_function(profile, node->function)->line);
+        put_number(location, 1, (uint64_t)i + 1);
+        put_message(location, 4, part);
+        put_message(out, 4, location);
+    }
+}
+
+static void
+put_functions(sl_buf *out, const sl_profile *profile, sl_buf *part)
+{
+    for (uint32_t i = 0; i < sl_profile_function_count(profile); i++) {
+        put_number(part, 1, (uint64_t)i + 1);
+        put_number(part, 2, (uint64_t)STR_FIXED + 2 * (uint64_t)i);
+        put_number(part, 4, (uint64_t)STR_FIXED + 2 * (uint64_t)i + 1);
+        put_number(part, 5, sl_profile_function(profile, i)->line);
+        put_message(out, 5, part);
+    }
+}
+
+/* ---- gzip ---- */
+
+static uint32_t
+crc32_of(const uint8_t *data, size_t size)
+{
+    uint32_t table[256], crc = 0xFFFFFFFFu;
+
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t value = i;
+        for (int bit = 0; bit < 8; bit++)
+            value = value >> 1 ^ (value & 1 ? 0xEDB88320u : 0);
+        table[i] = value;
+    }
+    for (size_t i = 0; i < size; i++)
+        crc = table[(crc ^ data[i]) & 0xFF] ^ crc >> 8;
+    return ~crc;
+}
+
+static void
+put_le(sl_buf *out, uint32_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        sl_buf_put_u8(out, (uint8_t)(value >> (8 * i)));
+}
+
+static void
+put_gzip(sl_buf *out, const sl_buf *data)
+{
+    static const uint8_t head[10] = { 0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255 };
+
+    sl_buf_put(out, head, sizeof(head));
+    for (size_t at = 0; at < data->size || at == 0;) {
+        size_t size = data->size - at;
+        size = size < STORED_MAX ? size : STORED_MAX;
+        sl_buf_put_u8(out, at + size == data->size);
+        put_le(out, (uint32_t)size, 2);
+        put_le(out, ~(uint32_t)size, 2);
+        sl_buf_put(out, data->data + at, size);
+        at += size;
+        if (size == 0)
+            break;
+    }
+    put_le(out, crc32_of(data->data, data->size), 4);
+    put_le(out, (uint32_t)data->size, 4);
+}
+
+sl_status
+sl_export_pprof(const sl_profile *profile, sl_bytes *out)
+{
+    const sl_meta *started = sl_profile_meta_find(profile, "started");
+    sl_buf document, message, part, zipped;
+
+    sl_buf_init(&document, NULL, EXPORT_MAX);
+    sl_buf_init(&message, NULL, EXPORT_MAX);
+    sl_buf_init(&part, NULL, EXPORT_MAX);
+    sl_buf_init(&zipped, NULL, EXPORT_MAX);
+    put_types(&document, &part);
+    put_samples(&document, profile, &message, &part);
+    put_locations(&document, profile, &message, &part);
+    put_functions(&document, profile, &part);
+    put_strings(&document, profile);
+    put_number(&document, 9,
+               started != NULL && started->text == NULL
+                   ? (uint64_t)started->number
+                   : 0);
+    put_number(&document, 10, sl_profile_node_at(profile, 0)->total_ns);
+    put_number(&part, 1, STR_WALL);
+    put_number(&part, 2, STR_NANOSECONDS);
+    put_message(&document, 11, &part);
+    put_number(&document, 12, 1);
+    put_number(&document, 14, STR_WALL);
+
+    if (message.status < 0 || part.status < 0)
+        document.status = message.status < 0 ? message.status : part.status;
+    if (document.status == SL_OK)
+        put_gzip(&zipped, &document);
+    else
+        zipped.status = document.status;
+    sl_buf_free(&document);
+    sl_buf_free(&message);
+    sl_buf_free(&part);
+    return sl_buf_finish(&zipped, out);
+}
