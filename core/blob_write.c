@@ -1,7 +1,6 @@
 #include "blob.h"
-#include "buf.h"
+#include "blob_put.h"
 #include "compress.h"
-#include "intern.h"
 #include "recording.h"
 #include "varint.h"
 
@@ -15,11 +14,8 @@ enum { POPS, FUNCTION, CALLS, RESUMES, SELF, LINE, COLUMNS };
 typedef struct {
     const sl_recording *recording;
     const sl_alloc *alloc;
-    sl_arena *arena;
-    sl_intern *strings;
+    sl_blob_functions functions;
     uint32_t *numbers; /* by function id: number in the file, or UNSEEN */
-    uint32_t function_count;
-    sl_buf names, files, lines, kinds, origins; /* columns of FUNCTIONS */
     sl_buf columns[COLUMNS];                    /* of TREE */
     uint32_t node_count;
     sl_describe describe;
@@ -42,7 +38,6 @@ writer_function(writer *w, uint32_t id)
                       .file = "",
                       .kind = SL_KIND_PYTHON,
                       .origin = SL_ORIGIN_LIBRARY };
-    uint32_t name, file;
 
     if (id < SL_PSEUDO_COUNT) {
         f.name = pseudo_names[id];
@@ -53,27 +48,8 @@ writer_function(writer *w, uint32_t id)
         w->describe(w->ctx, id, key, &f);
     }
 
-    sl_status status = sl_intern_id(w->strings, f.name, f.name_len, &name);
-    if (status == SL_OK)
-        status = sl_intern_id(w->strings, f.file, f.file_len, &file);
-    if (status < 0)
-        return status;
-    sl_buf_put_varint(&w->names, name);
-    sl_buf_put_varint(&w->files, file);
-    sl_buf_put_varint(&w->lines, f.line);
-    sl_buf_put_varint(&w->kinds, f.kind);
-    sl_buf_put_varint(&w->origins, f.origin);
-    w->numbers[id] = w->function_count++;
-    return SL_OK;
-}
-
-/* Nanoseconds per unit: fine for short requests, coarse enough for long ones
- * that three bytes hold most times. */
-static uint64_t
-writer_quantum(const sl_recording *recording)
-{
-    uint64_t wall = sl_recording_wall_ns(recording);
-    return wall < 1000000 ? 1 : wall < 10000000 ? 10 : 100;
+    w->numbers[id] = w->functions.count;
+    return sl_blob_functions_add(&w->functions, &f);
 }
 
 static bool
@@ -131,57 +107,6 @@ writer_tree(writer *w, uint64_t quantum)
     return SL_OK;
 }
 
-static void
-put_meta(sl_buf *out, const sl_meta *meta, size_t count)
-{
-    sl_buf_put_varint(out, count);
-    for (size_t i = 0; i < count; i++) {
-        sl_buf_put_varint(out, meta[i].key_len);
-        sl_buf_put(out, meta[i].key, meta[i].key_len);
-        if (meta[i].text == NULL) {
-            sl_buf_put_u8(out, SL_BLOB_INTEGER);
-            sl_buf_put_varint(out, sl_zigzag(meta[i].number));
-        } else {
-            sl_buf_put_u8(out, SL_BLOB_TEXT);
-            sl_buf_put_varint(out, meta[i].text_len);
-            sl_buf_put(out, meta[i].text, meta[i].text_len);
-        }
-    }
-}
-
-static void
-put_length(void *ctx, const char *str, size_t len)
-{
-    (void)str;
-    sl_buf_put_varint(ctx, len);
-}
-
-static void
-put_text(void *ctx, const char *str, size_t len)
-{
-    sl_buf_put(ctx, str, len);
-}
-
-static void
-put_column(sl_buf *out, const sl_buf *column)
-{
-    if (column->status < 0)
-        out->status = column->status;
-    sl_buf_put(out, column->data, column->size);
-}
-
-/* Ends the section that `body` holds, and empties `body` for the next. */
-static void
-put_section(sl_buf *out, unsigned tag, sl_buf *body)
-{
-    if (body->status < 0)
-        out->status = body->status;
-    sl_buf_put_varint(out, tag);
-    sl_buf_put_varint(out, body->size);
-    sl_buf_put(out, body->data, body->size);
-    body->size = 0;
-}
-
 /* ---- what samples saw ---- */
 
 static uint64_t
@@ -217,10 +142,10 @@ put_seen(sl_buf *out, unsigned tag, uint32_t rows, sl_buf *columns, int count,
 {
     sl_buf_put_varint(body, rows);
     for (int i = 0; i < count; i++) {
-        put_column(body, &columns[i]);
+        sl_blob_put_column(body, &columns[i]);
         columns[i].size = 0;
     }
-    put_section(out, tag, body);
+    sl_blob_put_section(out, tag, body);
 }
 
 static void
@@ -314,34 +239,14 @@ static void
 writer_content(writer *w, const sl_meta *meta, size_t meta_count,
                uint64_t quantum, sl_buf *out, sl_buf *body)
 {
-    static const uint8_t version[] = { SL_BLOB_VERSION, 0, 0, 0 };
-
-    sl_buf_put(out, SL_BLOB_MAGIC, SL_BLOB_MAGIC_SIZE);
-    sl_buf_put(out, version, sizeof(version));
-
-    put_meta(body, meta, meta_count);
-    put_section(out, SL_BLOB_META, body);
-
-    sl_buf_put_varint(body, sl_intern_count(w->strings));
-    sl_intern_each(w->strings, put_length, body);
-    sl_intern_each(w->strings, put_text, body);
-    put_section(out, SL_BLOB_STRINGS, body);
-
-    sl_buf_put_varint(body, w->function_count);
-    put_column(body, &w->names);
-    put_column(body, &w->files);
-    put_column(body, &w->lines);
-    put_column(body, &w->kinds);
-    put_column(body, &w->origins);
-    put_section(out, SL_BLOB_FUNCTIONS, body);
-
+    sl_blob_put_head(out, body, meta, meta_count, &w->functions);
     sl_buf_put_varint(body, w->node_count);
     sl_buf_put_varint(body, quantum);
     for (int i = 0; i < COLUMNS; i++)
-        put_column(body, &w->columns[i]);
-    put_section(out, SL_BLOB_TREE, body);
+        sl_blob_put_column(body, &w->columns[i]);
+    sl_blob_put_section(out, SL_BLOB_TREE, body);
     writer_seen(w, quantum, out, body);
-    put_section(out, SL_BLOB_END, body);
+    sl_blob_put_section(out, SL_BLOB_END, body);
 }
 
 static sl_status
@@ -349,40 +254,26 @@ writer_init(writer *w)
 {
     const uint32_t functions = w->recording->tree.functions.count;
     void *mem;
-    uint32_t empty;
 
-    sl_status status = sl_arena_new(&w->arena, w->alloc, 0, SIZE_MAX / 4);
+    for (int i = 0; i < COLUMNS; i++)
+        sl_buf_init(&w->columns[i], w->alloc, 0);
+    sl_status status = sl_blob_functions_init(&w->functions, w->alloc);
     if (status == SL_OK)
-        status = sl_intern_new(&w->strings, w->arena, w->alloc);
-    if (status == SL_OK)
-        status = sl_intern_id(w->strings, "", 0, &empty);
-    if (status == SL_OK)
-        status = sl_arena_take(w->arena, functions * sizeof(uint32_t), &mem);
+        status = sl_arena_take(w->functions.arena,
+                               functions * sizeof(uint32_t), &mem);
     if (status < 0)
         return status;
     w->numbers = mem;
     memset(w->numbers, 0xFF, functions * sizeof(uint32_t));
-
-    sl_buf *const bufs[] = { &w->names, &w->files, &w->lines, &w->kinds,
-                             &w->origins };
-    for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
-        sl_buf_init(bufs[i], w->alloc, 0);
-    for (int i = 0; i < COLUMNS; i++)
-        sl_buf_init(&w->columns[i], w->alloc, 0);
     return SL_OK;
 }
 
 static void
 writer_free(writer *w)
 {
-    sl_buf *const bufs[] = { &w->names, &w->files, &w->lines, &w->kinds,
-                             &w->origins };
-    for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
-        sl_buf_free(bufs[i]);
     for (int i = 0; i < COLUMNS; i++)
         sl_buf_free(&w->columns[i]);
-    sl_intern_free(w->strings);
-    sl_arena_free(w->arena);
+    sl_blob_functions_free(&w->functions);
 }
 
 sl_status
@@ -399,7 +290,7 @@ sl_recording_encode(sl_recording *recording, const sl_meta *meta,
                  .alloc = &recording->alloc,
                  .describe = describe,
                  .ctx = ctx };
-    uint64_t quantum = writer_quantum(recording);
+    uint64_t quantum = sl_blob_quantum(sl_recording_wall_ns(recording));
     sl_buf content, body, frame;
     sl_buf_init(&content, w.alloc, SL_BLOB_MAX_CONTENT);
     sl_buf_init(&body, w.alloc, SL_BLOB_MAX_CONTENT);

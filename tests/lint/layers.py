@@ -15,13 +15,14 @@ MAY = {
     "json": "buf",
     "intern": "arena",
     "compress": "buf",
+    "blob_put": "blob buf intern varint",
     # recording side
     "functions": "arena",
     "tree": "arena functions",
     "marks": "arena",
     "recording": "marks tree",
     "sampled": "recording",
-    "blob_write": "blob buf compress intern recording varint",
+    "blob_write": "blob blob_put compress recording varint",
     # reading side
     "profile": "arena",
     "blob_read": "blob buf compress profile varint",
