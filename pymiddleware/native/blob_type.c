@@ -1,6 +1,8 @@
 /* Blob: a finished profile, for reports and exports. */
 #include "native.h"
 
+#include "slowlens/merge.h"
+
 #include <string.h>
 
 typedef struct {
@@ -180,6 +182,111 @@ sl_py_read_meta(PyObject *module, PyObject *arg)
     return to_bytes(status, &out);
 }
 
+static PyObject *
+blob_diff(PyObject *object, PyObject *args)
+{
+    PyObject *other;
+    unsigned int permille = 1;
+    sl_bytes out = { 0 };
+    sl_status status;
+
+    if (!PyArg_ParseTuple(args, "O!|I:diff", &sl_py_blob_type, &other,
+                          &permille))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS status =
+        sl_report_diff(((blob *)object)->profile, ((blob *)other)->profile,
+                       permille, &out);
+    Py_END_ALLOW_THREADS return to_bytes(status, &out);
+}
+
+/* Calls `write` with the profiles of `blobs`, a sequence of Blobs, and what
+ * `dict` holds. */
+static PyObject *
+combine(PyObject *blobs, PyObject *dict,
+        sl_status (*write)(const sl_profile *const *, size_t, const sl_meta *,
+                           size_t, sl_bytes *))
+{
+    PyObject *keep = PyList_New(0), *result = NULL;
+    PyObject *list = PySequence_Fast(blobs, "merge takes a sequence of Blobs");
+    const sl_profile **profiles = NULL;
+    sl_meta *meta = NULL;
+    size_t meta_count = 0;
+
+    if (keep == NULL || list == NULL)
+        goto done;
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(list);
+    profiles = PyMem_Calloc((size_t)count + 1, sizeof(*profiles));
+    if (profiles == NULL) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *one = PySequence_Fast_GET_ITEM(list, i);
+        if (!Py_IS_TYPE(one, &sl_py_blob_type)) {
+            PyErr_SetString(PyExc_TypeError, "expected Blobs");
+            goto done;
+        }
+        profiles[i] = ((blob *)one)->profile;
+    }
+    meta = sl_py_parse_meta(dict, keep, &meta_count);
+    if (meta != NULL) {
+        sl_bytes out = { 0 };
+        sl_status status;
+        Py_BEGIN_ALLOW_THREADS status =
+            write(profiles, (size_t)count, meta, meta_count, &out);
+        Py_END_ALLOW_THREADS result = to_bytes(status, &out);
+    }
+done:
+    PyMem_Free(meta);
+    PyMem_Free(profiles);
+    Py_XDECREF(list);
+    Py_XDECREF(keep);
+    return result;
+}
+
+static sl_status
+write_merge(const sl_profile *const *profiles, size_t count,
+            const sl_meta *meta, size_t meta_count, sl_bytes *out)
+{
+    return sl_merge(profiles, count, meta, meta_count, 0, out);
+}
+
+static sl_status
+write_growth(const sl_profile *const *profiles, size_t count,
+             const sl_meta *meta, size_t meta_count, sl_bytes *out)
+{
+    (void)count;
+    return sl_growth(profiles[0], profiles[1], meta, meta_count, 0, out);
+}
+
+PyObject *
+sl_py_merge(PyObject *module, PyObject *args)
+{
+    PyObject *blobs, *meta;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO!:merge", &blobs, &PyDict_Type, &meta))
+        return NULL;
+    return combine(blobs, meta, write_merge);
+}
+
+PyObject *
+sl_py_growth(PyObject *module, PyObject *args)
+{
+    PyObject *before, *after, *meta;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!O!O!:growth", &sl_py_blob_type, &before,
+                          &sl_py_blob_type, &after, &PyDict_Type, &meta))
+        return NULL;
+    PyObject *both = PyTuple_Pack(2, before, after);
+    if (both == NULL)
+        return NULL;
+    PyObject *result = combine(both, meta, write_growth);
+    Py_DECREF(both);
+    return result;
+}
+
 static PyMethodDef blob_methods[] = {
     { "meta", blob_meta, METH_NOARGS,
       "meta()\n--\n\nIts metadata: JSON bytes." },
@@ -192,6 +299,9 @@ static PyMethodDef blob_methods[] = {
       "tree: JSON bytes. ValueError: no such node." },
     { "functions", blob_functions, METH_VARARGS,
       "functions(limit=0, /)\n--\n\nFunctions by self time: JSON bytes." },
+    { "diff", blob_diff, METH_VARARGS,
+      "diff(after, permille=1, /)\n--\n\nThis profile beside another: JSON "
+      "bytes, see slowlens/merge.h." },
     { "lines", blob_lines, METH_VARARGS,
       "lines(function, /)\n--\n\nTime of each line of a function: JSON bytes. "
       "ValueError: no such function." },

@@ -175,6 +175,12 @@ static PyMethodDef methods[] = {
       "active_count()\n--\n\nProfiles being recorded now." },
     { "gc_hook", (PyCFunction)(void (*)(void))gc_hook, METH_FASTCALL,
       "gc_hook(phase, info, /)\n--\n\nGoes into gc.callbacks." },
+    { "merge", sl_py_merge, METH_VARARGS,
+      "merge(blobs, meta, /)\n--\n\nThe sum of several Blobs as the bytes of a "
+      "blob with `meta` in it." },
+    { "growth", sl_py_growth, METH_VARARGS,
+      "growth(before, after, meta, /)\n--\n\nWhat Blob `after` has more than "
+      "Blob `before`, as the bytes of a blob with `meta` in it." },
     { "read_meta", sl_py_read_meta, METH_O,
       "read_meta(data, /)\n--\n\nThe metadata of a blob, reading no further: "
       "JSON bytes. CorruptError." },

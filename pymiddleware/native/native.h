@@ -165,6 +165,10 @@ Py_ssize_t sl_py_active_count(void);
  * the program, and never return inside the request. */
 bool sl_py_profile_is_method(const PyMethodDef *method);
 
+/* A dict of str to int or str (None: left out) as metadata, whose texts live
+ * in `keep`, a list; PyMem_Free it. NULL with an exception. */
+sl_meta *sl_py_parse_meta(PyObject *dict, PyObject *keep, size_t *count);
+
 /* ---- step.c ---- */
 
 /* A NEW awaitable that runs `awaitable` under the profile; NULL: exception. */
@@ -226,5 +230,9 @@ extern PyObject *sl_py_pending_callable;
 /* read_meta(data), a module function; and the names Blob.export knows. */
 PyObject *sl_py_read_meta(PyObject *module, PyObject *arg);
 PyObject *sl_py_export_formats(void);
+
+/* merge(blobs, meta) and growth(before, after, meta), module functions. */
+PyObject *sl_py_merge(PyObject *module, PyObject *args);
+PyObject *sl_py_growth(PyObject *module, PyObject *args);
 
 #endif /* SL_PY_NATIVE_H */

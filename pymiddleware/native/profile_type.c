@@ -352,9 +352,8 @@ describe(void *ctx, uint32_t id, const void *key, sl_function *out)
     return true;
 }
 
-/* A dict of str to int or str, as metadata; texts are borrowed from `keep`. */
-static sl_meta *
-parse_meta(PyObject *dict, PyObject *keep, size_t *count)
+sl_meta *
+sl_py_parse_meta(PyObject *dict, PyObject *keep, size_t *count)
 {
     sl_meta *meta =
         PyMem_Calloc((size_t)PyDict_GET_SIZE(dict) + 1, sizeof(*meta));
@@ -456,7 +455,7 @@ profile_encode(PyObject *object, PyObject *args)
     PyObject *keep = PyList_New(0);
     if (keep == NULL)
         return NULL;
-    sl_meta *meta = parse_meta(dict, keep, &count);
+    sl_meta *meta = sl_py_parse_meta(dict, keep, &count);
     if (meta != NULL && resolve_names(self, keep, &table)) {
         sl_status status;
         Py_BEGIN_ALLOW_THREADS status = sl_recording_encode(

@@ -29,6 +29,9 @@ MAY = {
     "hotpath": "buf",
     "report": "hotpath json",
     "report_lines": "json",
+    "union": "",
+    "merge": "blob blob_put compress union varint",
+    "report_diff": "json union",
     "text": "buf hotpath",
     "calls": "",
     "layout": "",
@@ -44,7 +47,7 @@ MAY = {
     "export_speedscope": "hotpath json layout",
 }
 RECORDING = {"recording", "marks", "sampled", "tree", "functions", "blob_write"}
-READING = {"profile", "blob_read", "hotpath", "report", "report_lines", "text"}
+READING = {"profile", "blob_read", "hotpath", "report", "report_lines", "text", "union", "merge", "report_diff"}
 
 # outside headers that have exactly one door
 DOOR = {"uthash.h": "core/intern.c", "zstd.h": "core/compress.c"}

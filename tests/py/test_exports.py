@@ -128,9 +128,21 @@ def test_callgrind(profile: _core.Profile, tmp_path: Path) -> None:
 def test_speedscope(profile: _core.Profile) -> None:
     document = json.loads(_core.Blob(profile.encode({})).export("speedscope"))
     _, self_ns = own_counts(profile)
-    assert sum(sum(one["weights"]) for one in document["profiles"]) == self_ns
+    sampled = [one for one in document["profiles"] if one["type"] == "sampled"]
+    assert sum(sum(one["weights"]) for one in sampled if not one["name"].endswith("CPU only")) == self_ns
     frames = len(document["shared"]["frames"])
     for one in document["profiles"]:
+        if one["type"] == "evented":
+            open_frames, at = [], 0
+            for event in one["events"]:
+                assert event["at"] >= at
+                at = event["at"]
+                if event["type"] == "O":
+                    open_frames.append(event["frame"])
+                else:
+                    assert open_frames.pop() == event["frame"]
+            assert not open_frames and one["endValue"] == at
+    for one in sampled:
         assert len(one["samples"]) == len(one["weights"])
         assert one["endValue"] == sum(one["weights"])
         assert all(0 <= frame < frames for sample in one["samples"] for frame in sample)

@@ -1,0 +1,259 @@
+#include "union.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOTS_MIN 256u
+
+static uint64_t
+mix(uint64_t hash, uint64_t value)
+{
+    hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
+    return hash ^ hash >> 29;
+}
+
+static uint64_t
+mix_text(uint64_t hash, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (uint8_t)text[i]) * 1099511628211u;
+    return mix(hash, len);
+}
+
+static uint32_t
+function_hash(const sl_union *u, const sl_function *f)
+{
+    uint64_t hash = mix_text(1469598103934665603u, f->name, f->name_len);
+    hash = mix_text(hash, f->file, f->file_len);
+    hash = mix(hash, (uint64_t)f->kind << 32 | (u->with_lines ? f->line : 0));
+    return (uint32_t)(hash >> 16);
+}
+
+static bool
+function_equal(const sl_union *u, const sl_function *a, const sl_function *b)
+{
+    return a->kind == b->kind && a->name_len == b->name_len &&
+           a->file_len == b->file_len &&
+           (!u->with_lines || a->line == b->line) &&
+           memcmp(a->name, b->name, a->name_len) == 0 &&
+           memcmp(a->file, b->file, a->file_len) == 0;
+}
+
+static uint32_t
+node_hash(const sl_union_node *n)
+{
+    return (uint32_t)(mix(mix(n->parent, n->function), n->line) >> 16);
+}
+
+/* Twice as many free slots, or the first ones. NULL: no memory. */
+static uint32_t *
+slots_grow(uint32_t *mask)
+{
+    uint32_t slots = *mask == 0 ? SLOTS_MIN : (*mask + 1) * 2;
+    uint32_t *grown = calloc(slots, sizeof(*grown));
+    if (grown != NULL)
+        *mask = slots - 1;
+    return grown;
+}
+
+static bool
+array_reserve(void *array, uint32_t count, uint32_t *capacity, size_t size)
+{
+    void **at = array;
+    if (count < *capacity)
+        return true;
+    uint32_t more = *capacity == 0 ? 64 : *capacity * 2;
+    void *grown = realloc(*at, more * size);
+    if (grown == NULL)
+        return false;
+    *at = grown;
+    *capacity = more;
+    return true;
+}
+
+static bool
+functions_reserve(sl_union *u)
+{
+    if (!array_reserve(&u->functions, u->function_count, &u->function_capacity,
+                       sizeof(sl_function)))
+        return false;
+    if (u->function_slots != NULL && u->function_count < u->function_mask / 2)
+        return true;
+    uint32_t *grown = slots_grow(&u->function_mask);
+    if (grown == NULL)
+        return false;
+    for (uint32_t i = 0; i < u->function_count; i++) {
+        uint32_t at = function_hash(u, &u->functions[i]) & u->function_mask;
+        while (grown[at] != 0)
+            at = (at + 1) & u->function_mask;
+        grown[at] = i + 1;
+    }
+    free(u->function_slots);
+    u->function_slots = grown;
+    return true;
+}
+
+/* Number of the function here, or SL_UNION_END: no memory. */
+static uint32_t
+union_function(sl_union *u, const sl_function *f)
+{
+    if (!functions_reserve(u))
+        return SL_UNION_END;
+    uint32_t at = function_hash(u, f) & u->function_mask;
+    while (u->function_slots[at] != 0) {
+        uint32_t known = u->function_slots[at] - 1;
+        if (function_equal(u, &u->functions[known], f))
+            return known;
+        at = (at + 1) & u->function_mask;
+    }
+    u->functions[u->function_count] = *f;
+    u->function_slots[at] = ++u->function_count;
+    return u->function_count - 1;
+}
+
+static bool
+nodes_reserve(sl_union *u)
+{
+    if (!array_reserve(&u->nodes, u->node_count, &u->node_capacity,
+                       sizeof(sl_union_node)))
+        return false;
+    if (u->node_slots != NULL && u->node_count < u->node_mask / 2)
+        return true;
+    uint32_t *grown = slots_grow(&u->node_mask);
+    if (grown == NULL)
+        return false;
+    for (uint32_t i = 0; i < u->node_count; i++) {
+        uint32_t at = node_hash(&u->nodes[i]) & u->node_mask;
+        while (grown[at] != 0)
+            at = (at + 1) & u->node_mask;
+        grown[at] = i + 1;
+    }
+    free(u->node_slots);
+    u->node_slots = grown;
+    return true;
+}
+
+static uint32_t
+union_node(sl_union *u, uint32_t parent, uint32_t function, uint32_t line)
+{
+    sl_union_node wanted = { .parent = parent,
+                             .function = function,
+                             .line = line };
+    if (!nodes_reserve(u))
+        return SL_UNION_END;
+    uint32_t at = node_hash(&wanted) & u->node_mask;
+    while (u->node_slots[at] != 0) {
+        const sl_union_node *n = &u->nodes[u->node_slots[at] - 1];
+        if (n->parent == parent && n->function == function && n->line == line &&
+            (n != u->nodes || u->node_count == 0))
+            return u->node_slots[at] - 1;
+        at = (at + 1) & u->node_mask;
+    }
+    uint32_t number = u->node_count++;
+    u->nodes[number] = wanted;
+    u->node_slots[at] = number + 1;
+    if (number > 0) {
+        sl_union_node *above = &u->nodes[parent];
+        if (above->first == 0)
+            above->first = number;
+        else
+            u->nodes[above->last].next = number;
+        above->last = number;
+    }
+    return number;
+}
+
+static bool
+union_line(sl_union *u, const sl_profile_line *line, uint32_t node)
+{
+    if (u->line_count == u->line_capacity) {
+        size_t capacity = u->line_capacity == 0 ? 64 : u->line_capacity * 2;
+        sl_union_line *grown = realloc(u->lines, capacity * sizeof(*grown));
+        if (grown == NULL)
+            return false;
+        u->lines = grown;
+        u->line_capacity = capacity;
+    }
+    u->lines[u->line_count++] = (sl_union_line){
+        node, line->line, line->wall_ns, line->cpu_ns, line->gil_ns
+    };
+    return true;
+}
+
+static bool
+union_tree(sl_union *u, const sl_profile *profile, int side,
+           const uint32_t *functions, uint32_t *map)
+{
+    for (uint32_t i = 0; i < sl_profile_node_count(profile); i++) {
+        const sl_profile_node *node = sl_profile_node_at(profile, i);
+        /* All roots are one, whatever they are called. */
+        if (i == 0 && u->node_count > 0)
+            map[i] = 0;
+        else
+            map[i] = union_node(u, i == 0 ? 0 : map[node->parent],
+                                functions[node->function],
+                                u->with_lines ? node->line : 0);
+        if (map[i] == SL_UNION_END)
+            return false;
+        sl_union_sum *sum = &u->nodes[map[i]].side[side];
+        sum->calls += node->calls;
+        sum->resumes += node->resumes;
+        sum->self_ns += node->self_ns;
+        sum->total_ns += node->total_ns;
+    }
+    for (uint32_t i = 0;
+         u->with_lines && i < sl_profile_line_count(profile); i++) {
+        const sl_profile_line *line = sl_profile_line_at(profile, i);
+        if (!union_line(u, line, map[line->node]))
+            return false;
+    }
+    return true;
+}
+
+sl_status
+sl_union_add(sl_union *u, const sl_profile *profile, int side,
+             uint32_t **functions)
+{
+    uint32_t count = sl_profile_function_count(profile);
+    uint32_t *numbers = malloc(((size_t)count + 1) * sizeof(*numbers));
+    uint32_t *map =
+        malloc(((size_t)sl_profile_node_count(profile) + 1) * sizeof(*map));
+    bool fine = numbers != NULL && map != NULL;
+
+    for (uint32_t i = 0; fine && i < count; i++) {
+        numbers[i] = union_function(u, sl_profile_function(profile, i));
+        fine = numbers[i] != SL_UNION_END;
+    }
+    fine = fine && union_tree(u, profile, side, numbers, map);
+    free(map);
+    if (fine && functions != NULL)
+        *functions = numbers;
+    else
+        free(numbers);
+    return fine ? SL_OK : SL_ENOMEM;
+}
+
+void
+sl_union_free(sl_union *u)
+{
+    free(u->nodes);
+    free(u->node_slots);
+    free(u->functions);
+    free(u->function_slots);
+    free(u->lines);
+    memset(u, 0, sizeof(*u));
+}
+
+uint32_t
+sl_union_next(const sl_union *u, uint32_t i, uint32_t *depth)
+{
+    if (u->nodes[i].first != 0) {
+        ++*depth;
+        return u->nodes[i].first;
+    }
+    while (i != 0 && u->nodes[i].next == 0) {
+        i = u->nodes[i].parent;
+        --*depth;
+    }
+    return i == 0 ? SL_UNION_END : u->nodes[i].next;
+}

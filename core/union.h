@@ -1,0 +1,57 @@
+/* union.h - several profiles as one tree, for merging and comparing them.
+ *
+ * Functions are the same when name, file and kind are; where lines matter
+ * (merging what one release recorded), their lines and call lines too. Texts
+ * are borrowed: the profiles must outlive the union.
+ */
+#ifndef SL_CORE_UNION_H
+#define SL_CORE_UNION_H
+
+#include "slowlens/profile.h"
+
+typedef struct {
+    uint64_t calls, resumes, self_ns, total_ns;
+} sl_union_sum;
+
+typedef struct {
+    uint32_t parent; /* of node 0: 0 */
+    uint32_t function;
+    uint32_t line;
+    uint32_t first, last, next; /* children and sibling; 0: none */
+    sl_union_sum side[2];
+} sl_union_node;
+
+typedef struct {
+    uint32_t node, line;
+    uint64_t wall_ns, cpu_ns, gil_ns;
+} sl_union_line;
+
+typedef struct {
+    bool with_lines;
+    sl_union_node *nodes;
+    uint32_t node_count, node_capacity;
+    uint32_t *node_slots; /* number + 1; 0: free */
+    uint32_t node_mask;
+    sl_function *functions;
+    uint32_t function_count, function_capacity;
+    uint32_t *function_slots;
+    uint32_t function_mask;
+    sl_union_line *lines;
+    size_t line_count, line_capacity;
+} sl_union;
+
+/* Adds the profile's numbers to `side` (0 or 1) of the union, which begins
+ * zeroed but for with_lines. *functions (may be NULL): for each function of
+ * the profile its number here; free() it.
+ * SL_ENOMEM; then the union may only be freed. */
+sl_status sl_union_add(sl_union *u, const sl_profile *profile, int side,
+                       uint32_t **functions);
+
+void sl_union_free(sl_union *u);
+
+/* The node after `i` in preorder, SL_UNION_END after the last; *depth moves
+ * along. */
+#define SL_UNION_END UINT32_MAX
+uint32_t sl_union_next(const sl_union *u, uint32_t i, uint32_t *depth);
+
+#endif /* SL_CORE_UNION_H */

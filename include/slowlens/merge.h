@@ -1,0 +1,47 @@
+/* slowlens/merge.h - several profiles as one, and how two differ.
+ *
+ *   sl_merge       what all took together: an ordinary blob, to be read,
+ *                  reported and exported like one (the mean of a route is its
+ *                  numbers divided by how many were merged)
+ *   sl_growth      what `after` took and `before` did not: an ordinary blob
+ *                  too. A difference has two signs and the formats know one:
+ *                  exchange the two to see what became less
+ *   sl_report_diff both numbers of everything, for the viewer and scripts
+ *
+ * All read the profiles only and may run in any thread.
+ */
+#ifndef SL_MERGE_H
+#define SL_MERGE_H
+
+#include "slowlens/bytes.h"
+#include "slowlens/profile.h"
+
+/* Writes the sum of `count` profiles as a blob with `meta` in it. Functions
+ * are the same when name, file, line and kind are; nodes when their paths and
+ * call lines are. Times in order (TIMELINE) have no sum and are left out.
+ * SL_ERANGE (no profile, or too much metadata), SL_ENOMEM, SL_ELIMIT,
+ * SL_ECOMPRESS. */
+sl_status sl_merge(const sl_profile *const *profiles, size_t count,
+                   const sl_meta *meta, size_t meta_count, int level,
+                   sl_bytes *out);
+
+/* Writes what `after` has more than `before`, node by node, as a blob. Lines
+ * are not compared: they move from release to release. As sl_merge else. */
+sl_status sl_growth(const sl_profile *before, const sl_profile *after,
+                    const sl_meta *meta, size_t meta_count, int level,
+                    sl_bytes *out);
+
+/* {"before_ns":N, "after_ns":N,   (wall)
+ *  "functions":[{"name":S,"file":S,"line":N,"kind":S,"origin":S,
+ *    "before":SUM,"after":SUM}],
+ *  "rows":[{"node":N,"parent":N,"function":N,"depth":N,"strand":bool,
+ *    "before":SUM,"after":SUM}]}
+ * SUM is {"calls":N,"self_ns":N,"total_ns":N}; calls include resumes.
+ * `functions` stand by the size of the change of their self time, and a row's
+ * `function` is an index into them. Rows are in preorder; those whose total is
+ * below `permille` of the longer wall time on both sides are left out with
+ * all below them. SL_ENOMEM, SL_ELIMIT. */
+sl_status sl_report_diff(const sl_profile *before, const sl_profile *after,
+                         uint32_t permille, sl_bytes *out);
+
+#endif /* SL_MERGE_H */
