@@ -12,6 +12,7 @@ Suite *functions_suite(void);
 Suite *intern_suite(void);
 Suite *json_suite(void);
 Suite *marks_suite(void);
+Suite *merge_suite(void);
 Suite *profile_suite(void);
 Suite *recording_suite(void);
 Suite *report_suite(void);
