@@ -27,7 +27,7 @@ typedef struct {
     size_t cframe_frame;
     bool via_cframe;
     size_t ts_chunk, ts_top; /* of the stack that frames lie on */
-    size_t ts_context, ts_next, ts_native_id;
+    size_t ts_context, ts_context_ver, ts_next, ts_native_id;
     size_t ts_size;      /* bytes that hold all of these */
     const char *threads; /* holds the address of the first thread state */
     size_t context_vars; /* of a context: its variables */

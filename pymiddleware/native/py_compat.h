@@ -89,6 +89,7 @@ sl_py_layout_fill(sl_py_layout *out)
         .ts_chunk = offsetof(PyThreadState, datastack_chunk),
         .ts_top = offsetof(PyThreadState, datastack_top),
         .ts_context = offsetof(PyThreadState, context),
+        .ts_context_ver = offsetof(PyThreadState, context_ver),
         .ts_next = offsetof(PyThreadState, next),
         .ts_native_id = offsetof(PyThreadState, native_thread_id),
         .ts_size = sizeof(PyThreadState),

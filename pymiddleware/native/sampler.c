@@ -320,8 +320,24 @@ cut_stack(int count)
     return count;
 }
 
+/* Whether the thread has neither left its context since the copy `state` was
+ * made nor gone through another: its stack was read in between. */
+static bool
+same_context(uintptr_t ts, const char *state)
+{
+    uintptr_t context;
+    uint64_t version;
+
+    return copy_of(ts + layout.ts_context, sizeof(context), &context) &&
+           copy_of(ts + layout.ts_context_ver, sizeof(version), &version) &&
+           memcmp(&context, state + layout.ts_context, sizeof(context)) == 0 &&
+           memcmp(&version, state + layout.ts_context_ver, sizeof(version)) ==
+               0;
+}
+
 static void
-other_sample(other *o, sl_py_profile *profile, uintptr_t context)
+other_sample(other *o, sl_py_profile *profile, uintptr_t context,
+             const char *state)
 {
     slot *s = &o->seen;
     sl_times passed;
@@ -336,7 +352,8 @@ other_sample(other *o, sl_py_profile *profile, uintptr_t context)
     }
     int count =
         sl_py_frames_walk(&layout, s->ts, SL_PY_NO_ANCHOR, raw);
-    if (count < 0 || !sl_py_codes_resolve(&layout, raw, count, places)) {
+    if (count < 0 || !sl_py_codes_resolve(&layout, raw, count, places) ||
+        !same_context(o->ts, state)) {
         counts.rejected++;
         profile->rejected++;
         return;
@@ -407,7 +424,7 @@ other_look(uintptr_t ts, const char *state)
         o->seen.profile = NULL;
         return;
     }
-    other_sample(o, profile, context);
+    other_sample(o, profile, context, state);
 }
 
 static void

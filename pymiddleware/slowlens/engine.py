@@ -106,7 +106,8 @@ def _test_sampler(own: str) -> None:
 
     def crowded() -> None:
         for number in range(100):  # the variables of a context are a trie: fill several levels of it
-            ContextVar(f"slowlens_test_{number}").set(number)
+            variable: ContextVar[int] = ContextVar(f"slowlens_test_{number}")
+            variable.set(number)
         recursive(20)
 
     copy_context().run(crowded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.error
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from slowlens import _core
 from slowlens.cli import main
 from slowlens.wsgi import ProfilerMiddleware
 
@@ -52,11 +54,12 @@ def test_show(store: str, name: str, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["show", name, "--store", store, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["meta"]["method"] == "GET"
     assert main(["functions", name, "--store", store, "--limit", "3"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert "function calls" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("form", "start"), [
-    ("slowlens", b"\x28\xb5\x2f\xfd"), ("json", b'{"node"'), ("text", b" 100.0%"), ("collapsed", b"[request]"),
+    ("slowlens", b"\x28\xb5\x2f\xfd"), ("json", b'{"format":"slowlens-json"'), ("text", b" 100.0%"),
+    ("collapsed", b"[request]"), ("pprof", b"\x1f\x8b"), ("html", b"<!DOCTYPE html>"), ("dot", b"digraph"),
     ("speedscope", b'{"$schema"'), ("pstats", b"{"), ("callgrind", b"# callgrind format\n"),
 ])
 def test_export(store: str, form: str, start: bytes, tmp_path: Path) -> None:
@@ -132,3 +135,183 @@ def test_serve(store: str, what: str) -> None:
     finally:
         server.terminate()
         server.wait()
+
+
+def profiles_of(store: str, *arguments: str, capsys: pytest.CaptureFixture[str]) -> Any:
+    assert main([*arguments, "--store", store, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_tree(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tree", "last", "--store", store]) == 0
+    text = capsys.readouterr().out
+    assert "[request]" in text and "folded]" in text and "\x1b" not in text
+    assert main(["tree", "last", "--store", store, "--no-fold", "--percent", "0"]) == 0
+    whole = capsys.readouterr().out
+    assert "folded]" not in whole and len(whole.splitlines()) > len(text.splitlines())
+    assert main(["tree", "last", "--store", store, "--color", "always"]) == 0
+    assert "\x1b[1;31m" in capsys.readouterr().out, "the hot path"
+    rows = profiles_of(store, "tree", "last", capsys=capsys)["rows"]
+    assert len(whole.splitlines()) == len(rows) + 1
+
+
+def test_top_is_pstats(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["top", "last", "deepcopy", "--store", store, "--sort", "cumtime"]) == 0
+    text = capsys.readouterr().out
+    assert "Ordered by: cumulative time" in text and "(deepcopy)" in text and "(library)" not in text
+    assert main(["top", "last", r"\(deepcopy\)", "--store", store, "--callers"]) == 0
+    assert "was called by..." in capsys.readouterr().out
+    assert main(["top", "last", r"\(library\)", "--store", store, "--callees"]) == 0
+    assert "called..." in capsys.readouterr().out
+    report = profiles_of(store, "top", "last", r"\(deepcopy\)", "--callers", "--callees", capsys=capsys)
+    (row,) = report["rows"]
+    assert row["calls"] > row["primitive_calls"] and row["callers"] and row["callees"]
+    assert sum(caller["calls"] for caller in row["callers"]) == row["calls"]
+    assert main(["top", "last", "(", "--store", store]) == 2
+    assert "not a regular expression" in capsys.readouterr().err
+
+
+def small_app(work: int) -> Any:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        for _ in range(work if environ["PATH_INFO"] == "/grows" else 1):
+            library()
+        start_response("200 OK", [])
+        return [b""]
+    return app
+
+
+def filled(store: str, work: int) -> str:
+    middleware = ProfilerMiddleware(small_app(work), store=store, debug=True)
+    for path in ("/same", "/grows") * 3:
+        wsgi_call(middleware, path)
+    Stored(middleware.recorder).rows()
+    return store
+
+
+def test_diff_stops_a_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = filled(str(tmp_path / "old"), 1), filled(str(tmp_path / "new"), 5)
+    assert main(["diff", old, new, "--fail-over", "100%"]) == 1
+    text = capsys.readouterr().out
+    assert re.search(r"worse: calls of deepcopy .* \(\+400%\)", text), text
+    assert "worse: calls of deepcopy" not in text.split("GET /same")[-1].split("worse:")[0]
+    # A share of the call counts that nothing exceeds; times are the machine's.
+    assert main(["diff", old, old, "--fail-over", "20%"]) == 0
+    capsys.readouterr()
+    assert main(["diff", old, new, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert set(document["routes"]) == {"GET /same", "GET /grows"}
+    copies = [one for one in document["routes"]["GET /grows"]["functions"] if one["name"] == "deepcopy"]
+    assert copies[0]["after"]["calls"] == 5 * copies[0]["before"]["calls"]
+
+
+def test_diff_of_two_profiles_and_of_routes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = filled(str(tmp_path / "store"), 4)
+    grown = tmp_path / "grown.slowlens"
+    assert main(["diff", "route:/same", "route:/grows", "--store", store, "-o", str(grown)]) == 0
+    assert "means of 3 and 3" in capsys.readouterr().out
+    assert main(["show", str(grown)]) == 0
+    assert "deepcopy" in capsys.readouterr().out
+    assert main(["diff", "last", "last", "--store", store, "--fail-over", "0%"]) == 0
+
+
+def test_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = filled(str(tmp_path / "store"), 2)
+    merged = tmp_path / "merged.slowlens"
+    assert main(["merge", "route:/grows", "-o", str(merged), "--store", store]) == 0
+    assert "3 profiles" in capsys.readouterr().out
+    meta = json.loads(_core.Blob(merged.read_bytes()).meta())["meta"]
+    assert meta["merged"] == 3 and meta["path"] == "/grows"
+    rows = profiles_of(store, "list", capsys=capsys)
+    assert meta["calls"] == sum(row["calls"] for row in rows if row["route"] == "/grows")
+    assert main(["merge", store, str(merged), "-o", str(tmp_path / "all.slowlens")]) == 0
+    for form in _core.EXPORT_FORMATS:
+        assert main(["export", str(merged), "-f", form, "-o", str(tmp_path / "out")]) == 0
+    assert main(["merge", "route:/none", "-o", str(merged), "--store", store]) == 2
+
+
+def test_a_folder_of_files_is_as_good_as_a_store(store: str, tmp_path: Path,
+                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number, file in enumerate(Path(store).rglob("*.slowlens")):
+        (folder / f"{number}.slowlens").write_bytes(file.read_bytes())
+    assert len(profiles_of(str(folder), "list", capsys=capsys)) == 3
+    assert main(["list", str(folder)]) == 0
+    assert "/one" in capsys.readouterr().out
+    assert main(["show", "last", "--store", str(folder)]) == 0
+    assert main(["list", str(tmp_path / "store" / "tmp")]) == 2
+    assert "no .slowlens files" in capsys.readouterr().err
+
+
+SCRIPT = """
+import copy, json, sys
+def main():
+    for _ in range(30): copy.deepcopy({"a": [1] * 20})
+    print(sys.argv[1:], __name__, __file__ == sys.argv[0])
+main()
+if "fail" in sys.argv: raise ValueError("as it would")
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("mode", ["deterministic", "sampling"])
+def test_run_a_script(mode: str, tmp_path: Path) -> None:
+    script, target = tmp_path / "job.py", tmp_path / "job.slowlens"
+    script.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, "-m", "slowlens", "run", "--mode", mode, "-o", str(target), str(script),
+                           "3", "--flag"], capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == "['3', '--flag'] __main__ True\n"
+    assert str(target) in done.stderr
+    blob = _core.Blob(target.read_bytes())
+    if mode == "deterministic":
+        rows = {row["function"]["name"]: row for row in json.loads(blob.functions())["rows"]}
+        assert rows["main"]["calls"] == 1 and rows["deepcopy"]["calls"] >= 30
+        assert rows["main"]["function"]["origin"] == "project"
+    done = subprocess.run([sys.executable, "-m", "slowlens", "run", "-o", str(target), str(script), "fail"],
+                          capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback") and "ValueError: as it would" in done.stderr
+    assert "runpy" not in done.stderr and "slowlens/cli" not in done.stderr
+    assert target.stat().st_size > 100, "and the profile is there"
+
+
+def test_run_into_the_store(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mod.py").write_text("print('hello')")
+    environ = {**os.environ, "SLOWLENS_STORE": store,
+               "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run([sys.executable, "-m", "slowlens", "run", "-m", "mod"], capture_output=True, text=True,
+                          env=environ)
+    assert done.returncode == 0 and done.stdout == "hello\n", done.stderr
+    assert any(row["method"] == "RUN" for row in profiles_of(store, "list", capsys=capsys))
+    done = subprocess.run([sys.executable, "-m", "slowlens", "run", "no.py"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr == "slowlens: no.py: no such script\n"
+
+
+def test_doctor_sees_a_store_that_is_handed_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "static" / "profiles"
+    store.mkdir(parents=True, mode=0o700)
+    store.chmod(0o755)
+    assert main(["doctor", "--store", str(store), "--json"]) == 1
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert any("'static'" in text for text in findings) and any("read by other users" in text for text in findings)
+
+
+def test_the_pytest_fixture(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("""
+import copy
+def test_counts(slowlens_profile):
+    with slowlens_profile("piece") as run:
+        for _ in range(5): copy.deepcopy([])
+    assert run.calls("deepcopy") == 5
+    assert run.wall_ms > 0
+def test_fails(slowlens_profile):
+    with slowlens_profile() as run:
+        copy.deepcopy([])
+    assert run.calls("copy.deepcopy") == 0 and run.calls("deepcopy") == 2
+""")
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "slowlens.pytest_plugin", "-p",
+                           "no:cacheprovider", "--slowlens-store", str(tmp_path / "store"), str(tmp_path)],
+                          capture_output=True, text=True, cwd=tmp_path)
+    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert len(list((tmp_path / "store").rglob("*.slowlens"))) == 2

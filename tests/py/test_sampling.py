@@ -6,7 +6,6 @@ import asyncio
 import gc
 import hashlib
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from slowlens import _core, engine
+from slowlens import _core
 
 from conftest import functions, record, tree
 
@@ -486,7 +485,8 @@ def test_fork() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("way", ["pass", "sys.exit(0)", "os._exit(0)", "threading.Thread(target=spin, args=(.05,)).start()"])
+@pytest.mark.parametrize("way", ["pass", "sys.exit(0)", "os._exit(0)",
+                                 "threading.Thread(target=spin, args=(.05,)).start()"])
 def test_exit_at_any_moment(way: str) -> None:
     for delay in (0, 0.003, 0.02):
         done = run(PRELUDE + f"""

@@ -1,0 +1,150 @@
+"""The command line: ``slowlens list|show|tree|top|export|diff|merge|run|serve|delete|gc|token|doctor``.
+
+Works on a store (``--store``, default the one of the current folder), on a
+folder of profile files, or on single files. Errors are one line and exit
+status 2; 1 is an answer (``diff --fail-over``, ``doctor``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .. import __version__, _core
+from ..options import OptionsError
+from ..store import StoreError
+from . import compare, maintain, read, run
+from .source import CliError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None, store: str | None = None) -> int:
+    """Runs one command. ``store``: the default of ``--store``. Returns the exit status."""
+    options = _parser().parse_args(arguments)
+    if options.store is None:
+        options.store = store
+    try:
+        return int(options.run(options) or 0)
+    except (CliError, StoreError, OptionsError, _core.CorruptError) as error:
+        print(f"slowlens: {error}".replace("slowlens: slowlens:", "slowlens:"), file=sys.stderr)
+        return 2
+    except MemoryError:
+        print("slowlens: not enough memory", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"slowlens: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        print(f"slowlens: {type(error).__name__}: {error} (a fault of slowlens; python -X dev shows where)",
+              file=sys.stderr)
+        return 2
+
+
+_PROFILE = "id, file, 'last' or 'slowest'"
+_SEVERAL = "id, file, folder of files, 'last', 'slowest', or 'route:/path' (its latest profiles)"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="slowlens", description="Request profiles: list, read, compare, export.")
+    parser.add_argument("--version", action="version", version=f"slowlens {__version__}")
+    parser.add_argument("--store", help="folder of the profiles")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        sub.add_argument("--store", help="folder of the profiles", default=argparse.SUPPRESS)
+        return sub
+
+    sub = command("list", read.list_profiles, "Lists profiles, newest first.")
+    sub.add_argument("paths", nargs="*", help="profile files or folders of them (default: the store)")
+    sub.add_argument("--sort", default="started", help="column, most first (default started)")
+    sub.add_argument("--reverse", action="store_true", help="least first")
+    sub.add_argument("--route", help="only this route")
+    sub.add_argument("--method")
+    sub.add_argument("--status", help="404, 5xx or error")
+    sub.add_argument("--min-ms", type=float, metavar="MS", help="at least this slow")
+    sub.add_argument("--text", help="in path, route or hot path")
+    sub.add_argument("--limit", type=int, default=30)
+    sub.add_argument("--routes", action="store_true", help="routes with their percentiles instead")
+    sub.add_argument("--json", action="store_true")
+
+    def shows_tree(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("profile", help=_PROFILE)
+        sub.add_argument("--percent", type=float, default=1.0, help="hide what took less (default 1)")
+        sub.add_argument("--no-fold", dest="fold", action="store_false",
+                         help="show library frames that only pass on, too")
+        sub.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+        sub.add_argument("--json", action="store_true")
+
+    shows_tree(command("show", read.show, "Shows one profile: summary and call tree."))
+    shows_tree(command("tree", read.tree, "Shows the call tree of one profile."))
+
+    for name, text in (("top", "Shows functions as pstats does."), ("functions", "The same as top.")):
+        sub = command(name, read.top, text)
+        sub.add_argument("profile", help=_PROFILE)
+        sub.add_argument("pattern", nargs="?", help="only functions whose 'file:line(name)' matches this expression")
+        sub.add_argument("--sort", default="tottime", choices=read.SORTS, help="column (default tottime)")
+        sub.add_argument("--limit", type=int, default=30)
+        sub.add_argument("--callers", action="store_true", help="who called them")
+        sub.add_argument("--callees", action="store_true", help="whom they called")
+        sub.add_argument("--json", action="store_true")
+
+    sub = command("export", read.export, "Writes one profile for another tool.")
+    sub.add_argument("profile", help=_PROFILE)
+    sub.add_argument("-f", "--format", default="slowlens", choices=("slowlens", *_core.EXPORT_FORMATS))
+    sub.add_argument("-o", "--output", help="file (default: standard output)")
+
+    sub = command("diff", compare.diff, "Compares two profiles, two routes, or all routes of two folders.")
+    sub.add_argument("before", help=_SEVERAL)
+    sub.add_argument("after", help=_SEVERAL)
+    sub.add_argument("--fail-over", metavar="PERCENT", type=compare.percentage,
+                     help="exit 1 if a route, a function or a call count got worse by more, such as 20%%")
+    sub.add_argument("--min-percent", type=float, default=1.0,
+                     help="functions below this share of the time are not compared (default 1)")
+    sub.add_argument("--limit", type=int, default=20, help="functions shown")
+    sub.add_argument("-o", "--output", help="also write what 'after' has more than 'before', as a profile")
+    sub.add_argument("--json", action="store_true")
+
+    sub = command("merge", compare.merge, "Adds several profiles up into one.")
+    sub.add_argument("profiles", nargs="+", help=_SEVERAL)
+    sub.add_argument("-o", "--output", required=True, help="the profile to write")
+    sub.add_argument("--limit", type=int, default=100, help="profiles of a route (default 100)")
+    sub.add_argument("--json", action="store_true")
+
+    sub = command("run", run.run, "Profiles a script: slowlens run [options] script.py arguments...")
+    sub.add_argument("--mode", choices=("deterministic", "sampling"), default="deterministic")
+    sub.add_argument("--c-calls", choices=("chosen", "all", "none"), default="chosen")
+    sub.add_argument("-o", "--output", help="profile file (default: into the store)")
+    sub.add_argument("-m", dest="module", action="store_true", help="the script is the name of a module")
+    sub.add_argument("script")
+    sub.add_argument("arguments", nargs=argparse.REMAINDER)
+
+    sub = command("serve", maintain.serve, "Serves the viewer on this machine, without any app.")
+    sub.add_argument("files", nargs="*", help="profile files or folders of them (default: the store)")
+    sub.add_argument("--port", type=int, default=8123)
+    sub.add_argument("--bind", default="127.0.0.1", help="address (default 127.0.0.1; nobody is asked for a key)")
+
+    sub = command("delete", maintain.delete, "Deletes profiles.")
+    sub.add_argument("profiles", nargs="+", metavar="ID")
+
+    sub = command("gc", maintain.gc, "Deletes what is too old or too much.")
+    sub.add_argument("--json", action="store_true")
+
+    sub = command("token", maintain.token, "Makes a link token for the viewer, signed with SLOWLENS_KEY.")
+    sub.add_argument("--minutes", type=int, default=10)
+
+    sub = command("doctor", maintain.doctor, "Says what is wrong with this installation.")
+    sub.add_argument("--json", action="store_true")
+    return parser

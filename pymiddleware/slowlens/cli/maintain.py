@@ -1,0 +1,169 @@
+"""Commands that serve and keep house: serve, delete, gc, token, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+from .. import __version__
+from ..auth import make_token
+from ..options import load
+from ..store import open_store
+from .source import CliError, is_empty, open_files, open_one
+
+__all__ = ["delete", "doctor", "gc", "serve", "token"]
+
+#: Folders that web servers commonly hand out.
+PUBLIC = ("static", "staticfiles", "public", "public_html", "htdocs", "www", "media", "assets")
+
+
+def serve(options: argparse.Namespace) -> None:
+    from socketserver import ThreadingMixIn
+    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+    from ..viewer.app import Viewer
+    from ..viewer.mount import wsgi_app
+
+    class Server(ThreadingMixIn, WSGIServer):
+        daemon_threads = True
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    store = open_files(options.files) if options.files else open_one(options)
+    is_empty(store)
+    app = _local_only(wsgi_app(Viewer(store, None)), options.bind)
+    with make_server(options.bind, options.port, app, Server, Quiet) as server:
+        print(f"viewer: http://{options.bind}:{server.server_port}/", flush=True)
+        server.serve_forever()
+
+
+def _local_only(app: Any, bind: str) -> Any:
+    """Refuses host names that are not this machine's: a web site could point one here."""
+    from ..auth import is_local
+    from ..request import wsgi_incoming
+
+    def guarded(environ: dict[str, Any], start_response: Any) -> Any:
+        incoming = wsgi_incoming(environ)
+        if bind in ("127.0.0.1", "::1", "localhost") and not is_local(incoming):
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"not found\n"]
+        return app(environ, start_response)
+
+    return guarded
+
+
+def delete(options: argparse.Namespace) -> int:
+    store = open_one(options)
+    is_empty(store)
+    missing = [name for name in options.profiles if not store.delete(name)]
+    for name in missing:
+        print(f"slowlens: {name}: no such profile", file=sys.stderr)
+    return 2 if missing else 0
+
+
+def gc(options: argparse.Namespace) -> None:
+    store = open_one(options)
+    is_empty(store)
+    done = store.gc(budget_seconds=60.0)
+    if options.json:
+        print(json.dumps(done))
+    else:
+        print(f"deleted {done['deleted']}, {done['kept']} profiles left, {done['bytes'] / 1e6:.1f} MB")
+
+
+def token(options: argparse.Namespace) -> None:
+    key = load({}).key
+    if key is None:
+        raise CliError("set SLOWLENS_KEY to the option 'key' of your app first")
+    print(make_token(key, options.minutes * 60))
+
+
+def doctor(options: argparse.Namespace) -> int:
+    from .. import engine
+
+    findings: list[str] = []
+    loaded = load({"store": options.store} if options.store else {})
+    store = open_store(loaded)
+    problem = store.problem()
+    if problem is not None:
+        findings.append(f"the store cannot be used: {problem}")
+    reason = engine.why_not()
+    if reason is not None:
+        findings.append(f"nothing can be recorded: {reason}")
+    if os.environ.get("SLOWLENS_DISABLE"):
+        findings.append("SLOWLENS_DISABLE is set: nothing is profiled")
+    findings += _web_readable(getattr(store, "root", "")) + _other_profilers() + _framework()
+    information = engine.info()
+    if information["sampler"]["why_not"] is not None:
+        findings.append(f"sampling is off: {information['sampler']['why_not']}")
+    report: dict[str, Any] = {
+        "version": __version__, "engine": information, "store": getattr(store, "root", loaded.store),
+        "findings": findings,
+    }
+    if problem is None:
+        report["contents"] = store.gc(budget_seconds=0.0)
+    if options.json:
+        print(json.dumps(report, indent=1))
+    else:
+        info = report["engine"]
+        print(f"slowlens {__version__}, Python {info['python']}")
+        why = "the interpreter's own, 3.12 and newer" if info["name"] == "sys.monitoring" else "all that 3.11 has"
+        print(f"deterministic: {info['name']} ({why}), clock {info['clock']}")
+        sampler = info["sampler"]
+        print(f"sampling: reads memory by {sampler['memory']}, every {sampler['interval_ns'] / 1000:g} us"
+              if sampler["why_not"] is None else "sampling: off")
+        print(f"store: {report['store']}")
+        if problem is None:
+            print(f"  {report['contents']['kept']} profiles, {report['contents']['bytes'] / 1e6:.1f} MB")
+        for finding in findings:
+            print(f"problem: {finding}")
+        if not findings:
+            print("no problem found")
+    return 1 if findings else 0
+
+
+def _web_readable(root: str) -> list[str]:
+    """Whether a web server may well hand the profiles out."""
+    if not root:
+        return []
+    found = []
+    parts = {part.lower() for part in os.path.realpath(root).split(os.sep)}
+    public = sorted(parts.intersection(PUBLIC))
+    if public:
+        found.append(f"the store lies below a folder named {public[0]!r}: a web server may hand it out")
+    try:
+        if os.stat(root).st_mode & 0o007:
+            found.append(f"the store {root} can be read by other users: chmod 700 it")
+    except OSError:
+        pass
+    return found
+
+
+def _other_profilers() -> list[str]:
+    """Tools that were active when we came."""
+    found = []
+    if sys.getprofile() is not None:
+        found.append("another profiler is active in this process (sys.setprofile): on 3.11 there is room for one")
+    monitoring = getattr(sys, "monitoring", None)
+    if monitoring is not None:
+        for tool in range(6):
+            name = monitoring.get_tool(tool)
+            if name is not None and name != "slowlens" and tool == monitoring.PROFILER_ID:
+                found.append(f"another profiler is active in this process: {name}")
+    return found
+
+
+def _framework() -> list[str]:
+    """What the framework's own checks say, where one is set up (``manage.py slowlens doctor``)."""
+    django = sys.modules.get("django.conf")
+    if django is None or not django.settings.configured:
+        return []
+    from ..django.checks import check_setup
+
+    return [f"{message.id}: {message.msg}" for message in check_setup(None)
+            if message.id in ("slowlens.E001", "slowlens.E003", "slowlens.W001", "slowlens.W002", "slowlens.W003")]

@@ -1,0 +1,234 @@
+"""Commands that read: list, show, tree, top, export."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import marshal
+import pstats
+import re
+import sys
+import time
+from typing import Any
+
+from ..store import Query
+from .source import CliError, Profile, find, is_empty, open_files, open_one
+from .terminal import Paint, clean, fit, width
+
+__all__ = ["SORTS", "export", "list_profiles", "show", "top", "tree"]
+
+SORTS = ("calls", "cumtime", "file", "line", "module", "name", "ncalls", "nfl", "pcalls", "time", "tottime")
+
+#: A frame that takes less than this share by itself may be folded.
+FOLD_SELF = 0.05
+
+
+def list_profiles(options: argparse.Namespace) -> None:
+    store = open_files(options.paths) if options.paths else open_one(options)
+    is_empty(store)
+    if options.routes:
+        routes = store.routes()
+        if options.json:
+            print(json.dumps(routes, indent=1))
+            return
+        print(f"{'count':>7} {'p50 ms':>9} {'p95 ms':>9} {'max ms':>9} {'errors':>7}  route")
+        for stats in routes:
+            print(f"{stats['count']:7} {stats['p50'] / 1e6:9.1f} {stats['p95'] / 1e6:9.1f} "
+                  f"{stats['max'] / 1e6:9.1f} {stats['error_share']:7.0%}  "
+                  f"{clean(stats['method'])} {clean(stats['route'])}")
+        return
+    page = store.list(Query(
+        sort=("" if options.reverse else "-") + options.sort.replace("_ms", "_ns"),
+        route=options.route, method=options.method, status=options.status,
+        min_ns=None if options.min_ms is None else int(options.min_ms * 1e6),
+        text=options.text, limit=options.limit,
+    ))
+    if options.json:
+        print(json.dumps(page.rows, indent=1))
+        return
+    columns = width()
+    print(f"{'id':26} {'when':19} {'ms':>9} {'status':>6}  request")
+    for row in page.rows:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["started"] / 1e9))
+        print(fit(f"{row['id']} {when} {row['wall_ns'] / 1e6:9.1f} {row['status']:>6}  "
+                  f"{clean(row['method'])} {clean(row['path'])}", columns))
+        if row["hot"]:
+            print(fit(f"{'':64}{clean(row['hot'])}", columns))
+
+
+TIMES = (("cpu_ns", "cpu"), ("gil_wait_ns", "gil wait"), ("blocked_ns", "blocked"), ("await_ns", "await"),
+         ("idle_ns", "between chunks"), ("gc_ns", "gc"))
+
+
+def show(options: argparse.Namespace) -> None:
+    profile = find(options, options.profile)
+    summary = json.loads(profile.blob.summary())
+    if options.json:
+        print(json.dumps(summary, indent=1))
+        return
+    paint = Paint(options.color)
+    meta = summary["meta"]
+    title = (f"{meta.get('method', '')} {meta.get('path', '')} {meta.get('status', '')}  "
+             f"{summary['wall_ns'] / 1e6:.1f} ms  {meta.get('id', '')}")
+    print(paint("1", clean(title)))
+    times = TIMES if "blocked_ns" in meta else (TIMES[0], ("waiting_ns", "waiting"), *TIMES[3:])
+    parts = [f"{name} {meta[key] / 1e6:.1f} ms" for key, name in times if meta.get(key)]
+    print("wall time: " + ", ".join(parts))
+    split = {name: ns for name, ns in summary["self_ns"].items() if ns}
+    print("self time: " + ", ".join(f"{name} {ns / 1e6:.1f} ms" for name, ns in split.items()))
+    if meta.get("mode") == "sampling":
+        print(f"sampled: {meta.get('samples', 0)} samples")
+    else:
+        print(f"calls: {summary['calls']} Python, {summary['c_calls']} C")
+    if meta.get("flags"):
+        print(f"flags: {clean(meta['flags'])}")
+    print(f"hot path: {paint('1', clean(summary['hot_text']))}\n")
+    _print_tree(profile, options, paint)
+
+
+def tree(options: argparse.Namespace) -> None:
+    profile = find(options, options.profile)
+    if options.json:
+        sys.stdout.write(profile.blob.tree(0, 1 << 30, True, 1 << 24).decode() + "\n")
+        return
+    _print_tree(profile, options, Paint(options.color))
+
+
+class _Tree:
+    """Rows of a profile's tree, as they are shown."""
+
+    def __init__(self, profile: Profile, percent: float) -> None:
+        report = json.loads(profile.blob.tree(0, 1 << 30, True, 1 << 20))
+        self.functions = {one["id"]: one for one in report["functions"]}
+        self.wall = report["wall_ns"] or 1
+        self.hot = set(report["hot"])
+        self.children: dict[int, list[dict[str, Any]]] = {}
+        least = self.wall * max(0.0, percent) / 100
+        self.root = report["rows"][0]
+        for row in report["rows"][1:]:
+            if row["total_ns"] >= least:
+                self.children.setdefault(row["parent"], []).append(row)
+        self.hidden = sum(row["total_ns"] < least for row in report["rows"])
+
+    def below(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        """Shown children, heaviest first."""
+        return self.children.get(row["node"], [])
+
+    def folds(self, row: dict[str, Any]) -> bool:
+        """Whether the frame is a library's and only passes on to one other."""
+        function = self.functions[row["function"]]
+        return (function["origin"] in ("library", "stdlib") and function["kind"] == "python"
+                and row["self_ns"] < self.wall * FOLD_SELF and len(self.below(row)) == 1
+                and not self.below(row)[0]["strand"])
+
+    def label(self, row: dict[str, Any]) -> str:
+        function = self.functions[row["function"]]
+        text = clean(function["name"])
+        if function["file"]:
+            text += f"  {clean('/'.join(function['file'].split('/')[-2:]))}:{function['line']}"
+        if row["call_line"]:
+            text += f"  (from line {row['call_line']})"
+        return text
+
+
+def _print_tree(profile: Profile, options: argparse.Namespace, paint: Paint) -> None:
+    shown = _Tree(profile, options.percent)
+    sampled = profile.meta.get("mode") == "sampling"
+    columns = width()
+    print(paint("2", f"{'total':>7} {'total ms':>10} {'self ms':>10} {'samples' if sampled else 'calls':>9}"))
+    waiting: list[tuple[dict[str, Any], int]] = [(shown.root, 0)]
+    while waiting:
+        row, depth = waiting.pop()
+        folded = 0
+        while options.fold and shown.folds(row):
+            folded += 1
+            row = shown.below(row)[0]
+        share = row["total_ns"] / shown.wall
+        numbers = (f"{share:7.1%} {row['total_ns'] / 1e6:10.3f} {row['self_ns'] / 1e6:10.3f} "
+                   f"{row['calls'] + row['resumes']:9} ")
+        lead = "  " * min(depth, 60)
+        text = (f"[{folded} folded] " if folded else "") + shown.label(row)
+        text = fit(text, columns - len(numbers) - len(lead) - 1)
+        function = shown.functions[row["function"]]
+        hot = row["node"] in shown.hot
+        style = "1;31" if hot else "1" if function["origin"] == "project" else "2" if share < 0.05 else "0"
+        print(numbers + (paint("31", "▸") if hot else " ") + lead + paint(style, text))
+        waiting += [(child, depth + 1) for child in reversed(shown.below(row))]
+    if shown.hidden:
+        print(paint("2", f"{shown.hidden} nodes below {options.percent:g} % are not shown"))
+
+
+def top(options: argparse.Namespace) -> None:
+    profile = find(options, options.profile)
+    stats = _stats(profile)
+    try:
+        matches = re.compile(options.pattern).search if options.pattern else None
+    except re.error as error:
+        raise CliError(f"{options.pattern}: not a regular expression: {error}") from None
+    if options.json:
+        print(json.dumps(_top_json(profile, stats, options, matches), indent=1))
+        return
+    if profile.meta.get("mode") == "sampling":
+        print("a sampled profile: ncalls are samples")
+    restrictions: list[Any] = [options.pattern] if options.pattern else []
+    if options.limit > 0:
+        restrictions.append(options.limit)
+    stats.sort_stats(options.sort)
+    if options.callers:
+        stats.print_callers(*restrictions)
+    elif options.callees:
+        stats.print_callees(*restrictions)
+    else:
+        stats.print_stats(*restrictions)
+
+
+def _stats(profile: Profile) -> Any:
+    """The profile as ``pstats`` knows it; the bytes are the ones we have just made."""
+
+    class Made:
+        def create_stats(self) -> None:
+            self.stats = {(clean(file), line, clean(name)): (*value[:4], {
+                (clean(f), n, clean(m)): caller for (f, n, m), caller in value[4].items()
+            }) for (file, line, name), value in marshal.loads(profile.blob.export("pstats")).items()}
+
+    return pstats.Stats(Made())  # type: ignore[arg-type]
+
+
+def _top_json(profile: Profile, stats: Any, options: argparse.Namespace, matches: Any) -> dict[str, Any]:
+    stats.sort_stats(options.sort)
+    rows = []
+    for function in stats.fcn_list or list(stats.stats):
+        primitive, calls, self_s, total_s, callers = stats.stats[function]
+        name = pstats.func_std_string(function)  # type: ignore[attr-defined]
+        if matches is not None and not matches(name):
+            continue
+        row: dict[str, Any] = {
+            "file": function[0], "line": function[1], "name": function[2], "calls": calls,
+            "primitive_calls": primitive, "self_ms": self_s * 1e3, "total_ms": total_s * 1e3,
+        }
+        if options.callers:
+            row["callers"] = [_pair(caller, value) for caller, value in callers.items()]
+        if options.callees:
+            stats.calc_callees()
+            row["callees"] = [_pair(callee, value) for callee, value in stats.all_callees.get(function, {}).items()]
+        rows.append(row)
+    return {"mode": profile.meta.get("mode"), "rows": rows[:options.limit] if options.limit > 0 else rows}
+
+
+def _pair(function: Any, value: Any) -> dict[str, Any]:
+    calls, primitive, self_s, total_s = value
+    return {"file": function[0], "line": function[1], "name": function[2], "calls": calls,
+            "primitive_calls": primitive, "self_ms": self_s * 1e3, "total_ms": total_s * 1e3}
+
+
+def export(options: argparse.Namespace) -> None:
+    profile = find(options, options.profile)
+    data = profile.data if options.format == "slowlens" else profile.blob.export(options.format)
+    if options.output is None:
+        if sys.stdout.isatty() and options.format in ("slowlens", "pprof", "pstats"):
+            raise CliError("this format is binary: name a file with -o")
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    with open(options.output, "wb") as file:
+        file.write(data)

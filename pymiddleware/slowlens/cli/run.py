@@ -1,0 +1,106 @@
+"""``slowlens run script.py``: profiles a script, or with ``-m`` a module."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import runpy
+import sys
+import time
+from typing import Any
+
+from .. import _core, engine
+from ..options import load
+from ..request import new_id
+from ..store import open_store
+from .source import CliError
+
+__all__ = ["run"]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the script as ``python script.py`` would; its exit status is ours."""
+    if not options.module and not os.path.isfile(options.script):
+        raise CliError(f"{options.script}: no such script")
+    store = None
+    if options.output is None:
+        store = open_store(load({"store": options.store} if options.store else {}))
+        problem = store.problem()
+        if problem is not None:
+            raise CliError(problem)
+    engine.prepare()
+    sampled = options.mode == "sampling"
+    sys.argv = [options.script, *options.arguments]
+    if not options.module:
+        sys.path[0] = os.path.dirname(os.path.abspath(options.script))
+    started = time.time_ns()
+    status = 0
+    try:
+        profile = _core.Profile(options.c_calls, max_bytes=256 << 20, max_nodes=4_000_000, sampled=sampled)
+    except RuntimeError as error:
+        raise CliError(str(error)) from None
+    profile.enter()
+    try:
+        if options.module:
+            runpy.run_module(options.script, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(options.script, run_name="__main__")
+    except SystemExit as error:
+        status = _status(error.code)
+    except BaseException as error:
+        _print_traceback(error)
+        status = 130 if isinstance(error, KeyboardInterrupt) else 1
+    finally:
+        profile.leave()
+        profile.finish()
+    meta = _meta(options, profile, started, status)
+    blob = profile.encode(meta)
+    profile.discard()
+    if options.output is not None:
+        with open(options.output, "wb") as file:
+            file.write(blob)
+        print(f"slowlens: {meta['wall_ns'] / 1e6:.1f} ms, profile in {options.output}", file=sys.stderr)
+    else:
+        assert store is not None
+        row = {key: value for key, value in meta.items() if value is not None}
+        row["hot"] = ""
+        row["bytes"] = len(blob)
+        store.put(row, blob)
+        print(f"slowlens: {meta['wall_ns'] / 1e6:.1f} ms, slowlens show {meta['id']}", file=sys.stderr)
+    return status
+
+
+def _status(code: Any) -> int:
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code
+    print(code, file=sys.stderr)
+    return 1
+
+
+def _print_traceback(error: BaseException) -> None:
+    """As the interpreter would, without the frames of who ran it."""
+    import traceback
+
+    skip = (os.path.abspath(__file__), runpy.__file__, "<frozen runpy>")
+    at = error.__traceback__
+    while at is not None and at.tb_frame.f_code.co_filename in skip:
+        at = at.tb_next
+    traceback.print_exception(type(error), error, at)
+
+
+def _meta(options: argparse.Namespace, profile: _core.Profile, started: int, status: int) -> dict[str, Any]:
+    totals = profile.totals()
+    sampled = options.mode == "sampling"
+    return {
+        "id": new_id(started), "started": started, "mode": options.mode,
+        "c_mode": None if sampled else options.c_calls, "method": "RUN", "path": options.script[:2000],
+        "route": os.path.basename(options.script)[:500], "status": status, "kept": "run", "pid": os.getpid(),
+        "python": f"{sys.implementation.name} {sys.version.split()[0]}", "wall_ns": totals["wall_ns"],
+        "cpu_ns": totals["cpu_ns"], "gc_ns": totals["gc_ns"] or None, "nodes": totals["nodes"],
+        "calls": None if sampled else totals["events"], "c_calls": None if sampled else totals["c_events"],
+        "samples": totals["samples"] if sampled else None,
+        "waiting_ns": max(0, totals["wall_ns"] - totals["cpu_ns"]),
+        "flags": "truncated" if totals["truncated"] else None,
+    }

@@ -1,0 +1,119 @@
+"""From what a command is given to profiles: ids, files, folders, routes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from typing import Any, NamedTuple
+
+from .. import _core
+from ..options import load
+from ..request import ID
+from ..store import Query, Store, open_store
+from .terminal import Progress
+
+__all__ = ["CliError", "Profile", "find", "find_all", "is_empty", "open_files", "open_one"]
+
+SUFFIX = ".slowlens"
+
+
+class CliError(Exception):
+    """Said on one line; exit status 2."""
+
+
+class Profile(NamedTuple):
+    """A profile that was read and checked."""
+
+    blob: _core.Blob
+    meta: dict[str, Any]
+    data: bytes
+
+
+def open_files(paths: list[str]) -> Store:
+    """Single files, and those in folders, as a store."""
+    from ..store.files import FileStore
+
+    found: list[str] = []
+    for path in paths:
+        if os.path.isdir(path):
+            inside = files_in(path)
+            if not inside:
+                raise CliError(f"{path}: no {SUFFIX} files in this folder")
+            found += inside
+        else:
+            found.append(path)
+    return FileStore(found)
+
+
+def files_in(folder: str) -> list[str]:
+    """Profile files of a folder, those of a store's subfolders too, oldest first."""
+    found = [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names
+             if name.endswith(SUFFIX)]
+    return sorted(found, key=os.path.basename)
+
+
+def open_one(options: argparse.Namespace) -> Store:
+    """The store, or the folder of files, that ``--store`` names."""
+    folder = options.store or ""
+    if os.path.isdir(folder) and not os.path.isdir(os.path.join(folder, "blobs")) and files_in(folder):
+        return open_files([folder])
+    return open_store(load({"store": options.store} if options.store else {}))
+
+
+def is_empty(store: Store) -> None:
+    """:raises CliError: the store's folder is not there."""
+    root = getattr(store, "root", "")
+    if root and not os.path.isdir(root):
+        raise CliError(f"there is no store at {root}; name one with --store")
+
+
+def _read(data: bytes) -> Profile:
+    blob = _core.Blob(data)
+    return Profile(blob, json.loads(blob.meta())["meta"], data)
+
+
+def _file(path: str) -> Profile:
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        return _read(data)
+    except _core.CorruptError as error:
+        raise CliError(f"{path}: {error}") from None
+
+
+def find(options: argparse.Namespace, name: str) -> Profile:
+    """The one profile that ``name`` means."""
+    if os.path.isfile(name):
+        return _file(name)
+    store = open_one(options)
+    is_empty(store)
+    if name in ("last", "slowest"):
+        rows = store.list(Query(sort="-started" if name == "last" else "-wall_ns", limit=1)).rows
+        if not rows:
+            raise CliError("the store is empty")
+        name = rows[0]["id"]
+    if not ID.match(name):
+        raise CliError(f"{name}: neither a file nor a profile id, nor 'last' or 'slowest'")
+    data = store.get(name)
+    if data is None:
+        raise CliError(f"{name}: no such profile in the store")
+    return _read(data)
+
+
+def find_all(options: argparse.Namespace, name: str, limit: int = 100) -> list[Profile]:
+    """All profiles that ``name`` means: one, those of a folder, or the latest of a route."""
+    if os.path.isdir(name):
+        paths = files_in(name)
+        if not paths:
+            raise CliError(f"{name}: no {SUFFIX} files in this folder")
+        return [_file(path) for path in Progress(paths, "reading")]
+    if not name.startswith("route:"):
+        return [find(options, name)]
+    store = open_one(options)
+    is_empty(store)
+    rows = store.list(Query(route=name[len("route:"):], limit=max(1, min(limit, 500)))).rows
+    found = [data for row in Progress(rows, "reading") if (data := store.get(row["id"])) is not None]
+    if not found:
+        raise CliError(f"{name}: no profile of this route")
+    return [_read(data) for data in found]

@@ -1,0 +1,87 @@
+"""pytest plugin: the fixture ``slowlens_profile``.
+
+    def test_checkout(slowlens_profile):
+        with slowlens_profile("checkout") as run:
+            client.post("/checkout/")
+        assert run.calls("cursor.execute") <= 12
+        assert run.wall_ms < 500
+
+The profiles go into the store of ``--slowlens-store`` or the usual one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+__all__ = ["Run", "slowlens_profile"]
+
+
+def pytest_addoption(parser: Any) -> None:
+    parser.getgroup("slowlens").addoption(
+        "--slowlens-store", metavar="FOLDER", help="where the fixture slowlens_profile keeps its profiles")
+
+
+class Run:
+    """One profiled piece of a test: a context manager, and afterwards its numbers."""
+
+    def __init__(self, name: str, store: str | None, c_calls: str) -> None:
+        from . import _core, engine
+
+        engine.prepare()
+        self.name = name
+        self.id = ""
+        self._store = store
+        self._started = time.time_ns()
+        self._c_calls = c_calls
+        self._profile = _core.Profile(c_calls, max_bytes=64 << 20)
+        self._functions: list[dict[str, Any]] = []
+        self.wall_ms = 0.0
+
+    def __enter__(self) -> Run:
+        self._profile.enter()
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        from . import _core
+        from .options import load
+        from .request import new_id
+        from .store import open_store
+
+        self._profile.leave()
+        self._profile.finish()
+        totals = self._profile.totals()
+        self.id = new_id(self._started)
+        self.wall_ms = totals["wall_ns"] / 1e6
+        meta = {
+            "id": self.id, "started": self._started, "mode": "deterministic", "c_mode": self._c_calls,
+            "method": "TEST", "path": self.name[:2000], "route": self.name[:500], "status": 1 if kind else 0,
+            "kept": "test", "wall_ns": totals["wall_ns"], "cpu_ns": totals["cpu_ns"], "calls": totals["events"],
+            "c_calls": totals["c_events"], "nodes": totals["nodes"],
+            "waiting_ns": max(0, totals["wall_ns"] - totals["cpu_ns"]),
+        }
+        blob = self._profile.encode(meta)
+        self._profile.discard()
+        self._functions = json.loads(_core.Blob(blob).functions())["rows"]
+        store = open_store(load({"store": self._store} if self._store else {}))
+        store.put({**meta, "hot": "", "bytes": len(blob)}, blob)
+
+    def calls(self, name: str) -> int:
+        """Calls of all functions whose qualified name is ``name`` or ends with ``.name``."""
+        return sum(row["calls"] for row in self._functions
+                   if row["function"]["name"] == name or row["function"]["name"].endswith("." + name))
+
+
+@pytest.fixture
+def slowlens_profile(request: Any) -> Iterator[Callable[..., Run]]:
+    """A function ``(name=test's name, c_calls="chosen")`` that gives a :class:`Run`."""
+    store = request.config.getoption("--slowlens-store", default=None)
+
+    def begin(name: str | None = None, c_calls: str = "chosen") -> Run:
+        return Run(name or request.node.nodeid, store, c_calls)
+
+    yield begin
