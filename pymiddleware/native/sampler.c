@@ -51,7 +51,7 @@ static uint64_t interval_ns = 1000000; /* as configured */
 static uint64_t current_ns = 1000000;  /* as the brake has it */
 static uint32_t limit_ppm = 10000;
 static struct {
-    uint64_t ticks, late, samples, rejected, retried, no_slot, cpu_ns;
+    uint64_t ticks, late, samples, rejected, retried, moved, no_slot, cpu_ns;
 } counts;
 
 /* With the GIL held. */
@@ -335,6 +335,25 @@ same_context(uintptr_t ts, const char *state)
                0;
 }
 
+/* The stack of a thread in the context of the copy `state`: how many frames,
+ * -1: not to be had, -2: the thread has left that context. */
+static int
+other_walk(const other *o, const char *state)
+{
+    int count = -1;
+
+    for (int try = 0; try < RETRIES && count < 0; try++) {
+        counts.retried += try > 0;
+        count =
+            sl_py_frames_walk(&layout, o->seen.ts, SL_PY_NO_ANCHOR, raw);
+        if (count >= 0 && !sl_py_codes_resolve(&layout, raw, count, places))
+            count = -1;
+        if (!same_context(o->ts, state))
+            return -2;
+    }
+    return count;
+}
+
 static void
 other_sample(other *o, sl_py_profile *profile, uintptr_t context,
              const char *state)
@@ -350,13 +369,12 @@ other_sample(other *o, sl_py_profile *profile, uintptr_t context,
         s->wall_ns = s->ticks = sl_clock_monotonic_ns();
         s->waited = false;
     }
-    int count =
-        sl_py_frames_walk(&layout, s->ts, SL_PY_NO_ANCHOR, raw);
-    if (count < 0 || !sl_py_codes_resolve(&layout, raw, count, places) ||
-        !same_context(o->ts, state)) {
-        counts.rejected++;
-        profile->rejected++;
-        return;
+    int count = other_walk(o, state);
+    if (count < 0) {
+        counts.moved += count == -2;
+        counts.rejected += count == -1;
+        profile->rejected += count == -1;
+        return; /* its time goes to the next one */
     }
     slot_measure(s, &passed, &now, false);
     if (first) { /* it began at some time since the tick before */
@@ -866,7 +884,8 @@ sl_py_sampler_info(PyObject *dict)
 {
     pthread_mutex_lock(&lock);
     PyObject *info = Py_BuildValue(
-        "{s:O,s:z,s:z,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O}", "children", children ? Py_True : Py_False, "why_not",
+        "{s:O,s:z,s:z,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O}",
+        "children", children ? Py_True : Py_False, "why_not",
         sl_py_sampler_why_not(), "memory", method, "interval_ns",
         (unsigned long long)interval_ns, "current_ns",
         (unsigned long long)current_ns, "ticks",
@@ -874,7 +893,8 @@ sl_py_sampler_info(PyObject *dict)
         (unsigned long long)counts.late, "samples",
         (unsigned long long)counts.samples, "rejected",
         (unsigned long long)counts.rejected, "retried",
-        (unsigned long long)counts.retried, "no_slot",
+        (unsigned long long)counts.retried, "moved",
+        (unsigned long long)counts.moved, "no_slot",
         (unsigned long long)counts.no_slot, "cpu_ns",
         (unsigned long long)counts.cpu_ns, "parked",
         parked || !running ? Py_True : Py_False);
