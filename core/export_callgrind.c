@@ -14,14 +14,16 @@
 #define EXPORT_MAX ((size_t)1 << 30)
 
 /* "KIND=(NUMBER) name": always with our own number first, so that no name
- * can be taken for one; control characters would end the line. */
+ * can be taken for one; control characters would end the line. len 0: the
+ * number alone, which was given its name before (readers refuse it twice). */
 static void
 put_name(sl_buf *out, const char *kind, uint32_t number, const char *name,
          size_t len)
 {
     char head[48];
 
-    snprintf(head, sizeof(head), "%s=(%" PRIu32 ") ", kind, number);
+    snprintf(head, sizeof(head), "%s=(%" PRIu32 ")%s", kind, number,
+             len > 0 ? " " : "");
     sl_buf_put_str(out, head);
     size_t start = out->size;
     sl_buf_put(out, name, len);
@@ -34,14 +36,20 @@ put_name(sl_buf *out, const char *kind, uint32_t number, const char *name,
 
 /* fl= and fn= (or cfi=, cfn=) of a function; its number is file number too. */
 static void
-put_function(sl_buf *out, const sl_profile *profile, uint32_t i, bool callee)
+put_function(sl_buf *out, const sl_profile *profile, uint32_t i, bool callee,
+             bool *named)
 {
     const sl_function *f = sl_profile_function(profile, i);
-    bool has_file = f->file_len > 0;
+    const char *file = f->file_len > 0 ? f->file : "~";
+    size_t file_len = f->file_len > 0 ? f->file_len : 1;
+    const char *name = f->name_len > 0 ? f->name : "?";
+    size_t name_len = f->name_len > 0 ? f->name_len : 1;
 
-    put_name(out, callee ? "cfi" : "fl", i + 1, has_file ? f->file : "~",
-             has_file ? f->file_len : 1);
-    put_name(out, callee ? "cfn" : "fn", i + 1, f->name, f->name_len);
+    put_name(out, callee ? "cfi" : "fl", i + 1, file,
+             named[i] ? 0 : file_len);
+    put_name(out, callee ? "cfn" : "fn", i + 1, name,
+             named[i] ? 0 : name_len);
+    named[i] = true;
 }
 
 static int
@@ -55,7 +63,7 @@ by_caller(const void *a, const void *b)
 
 static void
 put_calls(sl_buf *out, const sl_profile *profile, const sl_calls *calls,
-          uint32_t caller, uint32_t *at)
+          uint32_t caller, uint32_t *at, bool *named)
 {
     char line[96];
 
@@ -63,7 +71,7 @@ put_calls(sl_buf *out, const sl_profile *profile, const sl_calls *calls,
          ++*at) {
         const sl_call *pair = &calls->pairs[*at];
         const sl_function *callee = sl_profile_function(profile, pair->callee);
-        put_function(out, profile, pair->callee, true);
+        put_function(out, profile, pair->callee, true, named);
         snprintf(line, sizeof(line), "calls=%" PRIu64 " %" PRIu32 "\n",
                  pair->calls > 0 ? pair->calls : 1, callee->line);
         sl_buf_put_str(out, line);
@@ -83,6 +91,11 @@ sl_export_callgrind(const sl_profile *profile, sl_bytes *out)
     sl_status status = sl_calls_sum(profile, &calls);
     if (status < 0)
         return status;
+    bool *named = calloc((size_t)calls.function_count + 1, sizeof(bool));
+    if (named == NULL) {
+        sl_calls_free(&calls);
+        return SL_ENOMEM;
+    }
 
     for (uint32_t i = 0; i < calls.function_count; i++)
         sum += calls.functions[i].self_ns;
@@ -97,13 +110,14 @@ sl_export_callgrind(const sl_profile *profile, sl_bytes *out)
     sl_buf_put_str(&buf, line);
     for (uint32_t i = 0; i < calls.function_count; i++) {
         sl_buf_put_u8(&buf, '\n');
-        put_function(&buf, profile, i, false);
+        put_function(&buf, profile, i, false, named);
         snprintf(line, sizeof(line), "%" PRIu32 " %" PRIu64 "\n",
                  sl_profile_function(profile, i)->line,
                  calls.functions[i].self_ns);
         sl_buf_put_str(&buf, line);
-        put_calls(&buf, profile, &calls, i, &at);
+        put_calls(&buf, profile, &calls, i, &at, named);
     }
+    free(named);
     sl_calls_free(&calls);
     return sl_buf_finish(&buf, out);
 }

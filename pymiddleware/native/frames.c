@@ -57,7 +57,9 @@ stack_load(uintptr_t chunk, uintptr_t top, uintptr_t anchor)
 static const char *
 frame_bytes(const sl_py_layout *layout, uintptr_t address)
 {
-    if (address >= stack.from && address + layout->frame_size <= stack.to)
+    /* What a torn read gave may be any number: no sum that could overflow. */
+    if (address >= stack.from && address < stack.to &&
+        stack.to - address >= layout->frame_size)
         return stack.bytes + (address - stack.from);
     sl_py_piece piece = { (const void *)address, layout->frame_size };
     return sl_py_memory_read(&piece, 1);

@@ -837,6 +837,35 @@ test_stack(void)
                                         : wrong;
 }
 
+/* A thread state as a torn read may give it: the frame on its stack has a
+ * caller at the end of the address space. It must be refused, not followed. */
+static const char *
+test_torn(void)
+{
+    static uintptr_t state[512], frame[64], cframe[64];
+    uintptr_t wild = UINTPTR_MAX - 7, code = (uintptr_t)frame;
+    uintptr_t at = (uintptr_t)frame, top = at + sizeof(frame);
+    char *ts = (char *)state;
+
+    if (layout.ts_size > sizeof(state) || layout.frame_size > sizeof(frame) ||
+        layout.cframe_frame > sizeof(cframe) - sizeof(at))
+        return "a thread state larger than any known one";
+    memcpy((char *)frame + layout.frame_previous, &wild, sizeof(wild));
+    memcpy((char *)frame + layout.frame_code, &code, sizeof(code));
+    memcpy(ts + layout.ts_chunk, &at, sizeof(at));
+    memcpy(ts + layout.ts_top, &top, sizeof(top));
+    if (layout.via_cframe) {
+        memcpy((char *)cframe + layout.cframe_frame, &at, sizeof(at));
+        at = (uintptr_t)cframe;
+        memcpy(ts + layout.ts_cframe, &at, sizeof(at));
+    } else {
+        memcpy(ts + layout.ts_frame, &at, sizeof(at));
+    }
+    return sl_py_frames_walk(&layout, ts, 0, raw) >= 0
+               ? "a torn stack is taken for a whole one"
+               : NULL;
+}
+
 /* Whether a variable is found in the calling thread's context. */
 static bool
 test_context(void)
@@ -871,7 +900,7 @@ sl_py_sampler_test(const char *own_files)
         wrong = "out of memory";
     else if (method == NULL && (method = sl_py_memory_init()) == NULL)
         wrong = "this system lets no thread read the memory of its own process";
-    else
+    else if ((wrong = test_torn()) == NULL)
         wrong = test_stack();
     children = wrong == NULL && test_context();
     snprintf(why_not, sizeof(why_not), "%s", wrong != NULL ? wrong : "");

@@ -105,7 +105,7 @@ class Case:
         below: Counter[int] = Counter()
         for node in sorted(rows):
             row = rows[node]
-            if row["strand"] or row["parent"] in beside and node:
+            if row["strand"] or (row["parent"] in beside and node):
                 beside.add(node)
             if node:
                 below[row["parent"]] += row["calls"] + row["resumes"]
@@ -265,7 +265,7 @@ def speedscope(driver: Any, name: str, data: bytes, folder: Path) -> list[tuple[
     driver.get("about:blank")
     driver.get(f"file://{page}#localProfilePath={str(script).lstrip('/')}&view=sandwich")
 
-    WebDriverWait(driver, 60).until(lambda _: driver.find_elements(By.CSS_SELECTOR, "tr td"))
+    WebDriverWait(driver, 20).until(lambda _: driver.find_elements(By.CSS_SELECTOR, "tr td"))
     time.sleep(0.2)
     rows = []
     for row in driver.find_elements(By.CSS_SELECTOR, "tr"):

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import slowlens
 from slowlens import _core
 from slowlens.cli import main
 from slowlens.wsgi import ProfilerMiddleware
@@ -312,6 +313,7 @@ def test_fails(slowlens_profile):
 """)
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "slowlens.pytest_plugin", "-p",
                            "no:cacheprovider", "--slowlens-store", str(tmp_path / "store"), str(tmp_path)],
-                          capture_output=True, text=True, cwd=tmp_path)
+                          capture_output=True, text=True, cwd=tmp_path,
+                          env={**os.environ, "PYTHONPATH": str(Path(slowlens.__file__).parents[1])})
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
     assert len(list((tmp_path / "store").rglob("*.slowlens"))) == 2

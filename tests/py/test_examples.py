@@ -97,7 +97,7 @@ def test_the_feed_tells_its_tasks_threads_and_waits(mode: str, store_path: str, 
     server = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "--port", str(port), "--log-level", "warning", "app:app"],
         cwd=EXAMPLES.parent / "starlette_feed", stdout=log, stderr=log,
-        env={**os.environ, "SLOWLENS_STORE": store_path, "SLOWLENS_MODE": mode, "SLOWLENS_SAMPLER_CPU": "0",
+        env={**os.environ, "SLOWLENS_STORE": store_path, "SLOWLENS_MODE": mode, "SLOWLENS_SAMPLER_CPU": "0", "PYTHONFAULTHANDLER": "1",
              "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     base = f"http://127.0.0.1:{port}"
@@ -134,6 +134,9 @@ def test_the_feed_tells_its_tasks_threads_and_waits(mode: str, store_path: str, 
             assert meta["await_ns"] >= 305e6
             rows = get(f"{viewer}{row['id']}/functions")["rows"]
             assert next(one for one in rows if one["function"]["name"] == "fetch_author")["total_ns"] >= 305e6
+    except OSError:
+        log.seek(0)
+        raise AssertionError(f"the server: {server.poll()}, {log.read()[-3000:]}") from None
     finally:
         server.terminate()
         server.wait(20)
@@ -148,11 +151,12 @@ def read(url: str) -> bytes:
 
 
 def wait_for(url: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 30
     while True:
         try:
             read(url)
             return
         except OSError:
-            assert time.monotonic() < deadline
+            if time.monotonic() > deadline:
+                raise
             time.sleep(0.1)
