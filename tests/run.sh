@@ -3,7 +3,8 @@
 #
 #   sh tests/run.sh            C tests (plain, sanitizers, fuzz corpus), lint,
 #                              Python tests on every CPython to be had, wheel,
-#                              viewer (node, Chromium)
+#                              viewer (node, Chromium), exports judged by
+#                              the tools they are for (pprof, speedscope...)
 #   sh tests/run.sh --quick    C tests and one interpreter
 #
 #   SLOWLENS_TEST_ANY=1        do not fail when one of the three newest
@@ -204,6 +205,19 @@ browser_tests() { # VERSION PYTHON
     PYTHONPATH=$build/py$1/python "$python" -m pytest -q -p no:cacheprovider "$root/tests/browser"
 }
 
+judges() { # VERSION PYTHON
+    python=$(environment "$1" "$2") || return 1
+    "$python" -m pip install -q selenium gprof2dot snakeviz || return 1
+    modules=$cache/judges
+    if ! cmp -s "$root/tests/judges/package.json" "$modules/complete"; then
+        rm -rf "$modules" && mkdir -p "$modules" && cp "$root/tests/judges/package.json" "$modules/" &&
+            npm install --prefix "$modules" --silent --no-audit --no-fund --no-package-lock || return 1
+        cp "$modules/package.json" "$modules/complete"
+    fi
+    JUDGES=$modules/node_modules PYTHONPATH=$build/py$1/python \
+        "$python" -m pytest -q -p no:cacheprovider "$root/tests/judges"
+}
+
 # ---- all of it ----
 
 install gcc libc6-dev cmake ninja-build pkg-config check libzstd-dev uthash-dev zstd valgrind ca-certificates python3
@@ -267,6 +281,11 @@ LIST
     check "JavaScript" node --test "$root"/tests/js/*.test.js
     # shellcheck disable=SC2086
     check "browser" browser_tests $newest
+    say "exports and the tools they are for"
+    install golang-go graphviz
+    command -v npm >/dev/null || install npm
+    # shellcheck disable=SC2086
+    check "judges" judges $newest
 fi
 
 say "interpreters: $(echo $ran)"

@@ -286,9 +286,16 @@ def test_speedscope(case: Case, form: str, driver: Any, tmp_path: Path) -> None:
                "collapsed": "x.collapsedstack.txt", "pprof": "x.pb.gz"}
     rows = speedscope(driver, endings[form], case.blob.export(form), tmp_path)
     assert rows, "it shows the functions"
-    if form in ("speedscope", "chrome"):
-        whole = sum(case.main_ns.values())
+    if len(case.main_ns) != len(json.loads(case.blob.functions())["rows"]):
+        return  # two functions of one name are two there
+    whole = sum(case.main_ns.values())
+    if form == "speedscope":
         expected = [round(100 * ns / whole, 1) for ns in top(case.main_ns)]
-        found = [share for share, _ in rows][:10]
-        if len(case.main_ns) == len(json.loads(case.blob.functions())["rows"]):
-            assert found == pytest.approx(expected[:len(found)], abs=0.6)
+        assert [share for share, _ in rows][:10] == pytest.approx(expected[:min(len(rows), 10)], abs=0.6)
+    elif form == "chrome" and len(rows) < 20:  # it has a row for each pair of name and arguments
+        shares: Counter[str] = Counter()
+        for share, name in rows:
+            shares[name.split(" {")[0]] += share
+        heaviest, ns = case.main_ns.most_common(1)[0]
+        found = sum(share for name, share in shares.items() if name.split(".", 1)[-1] == heaviest or name == heaviest)
+        assert found == pytest.approx(100 * ns / whole, abs=2)

@@ -97,8 +97,8 @@ def test_the_feed_tells_its_tasks_threads_and_waits(mode: str, store_path: str, 
     server = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "--port", str(port), "--log-level", "warning", "app:app"],
         cwd=EXAMPLES.parent / "starlette_feed", stdout=log, stderr=log,
-        env={**os.environ, "SLOWLENS_STORE": store_path, "SLOWLENS_MODE": mode, "SLOWLENS_SAMPLER_CPU": "0", "PYTHONFAULTHANDLER": "1",
-             "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "SLOWLENS_STORE": store_path, "SLOWLENS_MODE": mode, "SLOWLENS_SAMPLER_CPU": "0",
+             "PYTHONFAULTHANDLER": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     base = f"http://127.0.0.1:{port}"
     try:
