@@ -245,6 +245,13 @@ sl_strand_site(sl_strand *strand, uint32_t site)
     strand->site_node = strand->cur;
 }
 
+const void *
+sl_strand_without_site(const sl_strand *strand)
+{
+    return strand->site == 0 && sl_strand_chosen(strand) ? strand->cur->key
+                                                         : NULL;
+}
+
 void
 sl_strand_suspend(sl_strand *strand, uint64_t now)
 {

@@ -1,5 +1,5 @@
 #include "hotpath.h"
-#include "json.h"
+#include "report_put.h"
 
 #include "slowlens/report.h"
 
@@ -8,37 +8,6 @@
 
 #define ROWS_MAX     2000u
 #define HEAVIEST     5u
-#define DOCUMENT_MAX ((size_t)64 << 20)
-
-static const char *const kind_names[] = { "python", "c", "pseudo", "span" };
-static const char *const origin_names[] = { "project", "library", "stdlib",
-                                            "builtin", "none" };
-
-static void
-put_number(sl_json *json, const char *key, uint64_t value)
-{
-    sl_json_key(json, key);
-    sl_json_u64(json, value);
-}
-
-static void
-put_function(sl_json *json, const sl_profile *profile, uint32_t id)
-{
-    const sl_function *f = sl_profile_function(profile, id);
-
-    sl_json_open(json, '{');
-    put_number(json, "id", id);
-    sl_json_key(json, "name");
-    sl_json_str(json, f->name, f->name_len);
-    sl_json_key(json, "file");
-    sl_json_str(json, f->file, f->file_len);
-    put_number(json, "line", f->line);
-    sl_json_key(json, "kind");
-    sl_json_str(json, kind_names[f->kind], strlen(kind_names[f->kind]));
-    sl_json_key(json, "origin");
-    sl_json_str(json, origin_names[f->origin], strlen(origin_names[f->origin]));
-    sl_json_close(json, '}');
-}
 
 static void
 put_meta(sl_json *json, const sl_profile *profile)
@@ -62,7 +31,7 @@ sl_report_meta(const sl_profile *profile, sl_bytes *out)
     sl_buf buf;
     sl_json json = { .out = &buf };
 
-    sl_buf_init(&buf, NULL, DOCUMENT_MAX);
+    sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     sl_json_open(&json, '{');
     put_meta(&json, profile);
     sl_json_close(&json, '}');
@@ -102,7 +71,7 @@ put_split(sl_json *json, const sl_profile *profile)
     sl_json_key(json, "self_ns");
     sl_json_open(json, '{');
     for (int i = 0; i < SPLITS; i++)
-        put_number(json, names[i], split[i]);
+        sl_put_number(json, names[i], split[i]);
     sl_json_close(json, '}');
 }
 
@@ -143,9 +112,9 @@ put_seen(sl_json *json, const sl_profile *profile)
     }
     sl_json_key(json, "seen");
     sl_json_open(json, '{');
-    put_number(json, "wall_ns", sum.wall_ns);
-    put_number(json, "cpu_ns", sum.cpu_ns);
-    put_number(json, "gil_ns", sum.gil_ns);
+    sl_put_number(json, "wall_ns", sum.wall_ns);
+    sl_put_number(json, "cpu_ns", sum.cpu_ns);
+    sl_put_number(json, "gil_ns", sum.gil_ns);
     sl_json_close(json, '}');
 }
 
@@ -166,12 +135,12 @@ put_counts(sl_json *json, const sl_profile *profile)
         if (sl_profile_is_strand(profile, i))
             strands += sl_profile_node_at(profile, i)->calls;
     }
-    put_number(json, "nodes", sl_profile_node_count(profile));
-    put_number(json, "functions", sl_profile_function_count(profile));
-    put_number(json, "calls", calls);
-    put_number(json, "c_calls", c_calls);
-    put_number(json, "strands", strands);
-    put_number(json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    sl_put_number(json, "nodes", sl_profile_node_count(profile));
+    sl_put_number(json, "functions", sl_profile_function_count(profile));
+    sl_put_number(json, "calls", calls);
+    sl_put_number(json, "c_calls", c_calls);
+    sl_put_number(json, "strands", strands);
+    sl_put_number(json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
 }
 
 static void
@@ -183,17 +152,18 @@ put_hot_path(sl_json *json, const sl_profile *profile)
          i = sl_hotpath_next(profile, i)) {
         const sl_profile_node *node = sl_profile_node_at(profile, i);
         sl_json_open(json, '{');
-        put_number(json, "node", i);
+        sl_put_number(json, "node", i);
         sl_json_key(json, "function");
-        put_function(json, profile, node->function);
-        put_number(json, "call_line", node->line);
-        put_number(json, "total_ns", node->total_ns);
+        sl_put_function(json, sl_profile_function(profile, node->function),
+                        node->function);
+        sl_put_number(json, "call_line", node->line);
+        sl_put_number(json, "total_ns", node->total_ns);
         sl_json_close(json, '}');
     }
     sl_json_close(json, ']');
 
     sl_buf text;
-    sl_buf_init(&text, NULL, DOCUMENT_MAX);
+    sl_buf_init(&text, NULL, SL_REPORT_MAX);
     sl_hotpath_text(profile, &text);
     if (text.status < 0)
         json->out->status = text.status;
@@ -242,12 +212,12 @@ put_function_row(sl_json *json, const sl_profile *profile, uint32_t id)
 
     sl_json_open(json, '{');
     sl_json_key(json, "function");
-    put_function(json, profile, id);
-    put_number(json, "calls", sum->calls);
-    put_number(json, "resumes", sum->resumes);
-    put_number(json, "self_ns", sum->self_ns);
-    put_number(json, "total_ns", sum->total_ns);
-    put_number(json, "nodes", sum->nodes);
+    sl_put_function(json, sl_profile_function(profile, id), id);
+    sl_put_number(json, "calls", sum->calls);
+    sl_put_number(json, "resumes", sum->resumes);
+    sl_put_number(json, "self_ns", sum->self_ns);
+    sl_put_number(json, "total_ns", sum->total_ns);
+    sl_put_number(json, "nodes", sum->nodes);
     sl_json_close(json, '}');
 }
 
@@ -274,7 +244,7 @@ sl_report_summary(const sl_profile *profile, sl_bytes *out)
     sl_buf buf;
     sl_json json = { .out = &buf };
 
-    sl_buf_init(&buf, NULL, DOCUMENT_MAX);
+    sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     sl_json_open(&json, '{');
     put_meta(&json, profile);
     put_counts(&json, profile);
@@ -292,9 +262,9 @@ sl_report_functions(const sl_profile *profile, uint32_t limit, sl_bytes *out)
     sl_buf buf;
     sl_json json = { .out = &buf };
 
-    sl_buf_init(&buf, NULL, DOCUMENT_MAX);
+    sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     sl_json_open(&json, '{');
-    put_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    sl_put_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
     put_functions(&json, profile, "rows", limit);
     sl_json_close(&json, '}');
     return sl_buf_finish(&buf, out);
@@ -360,19 +330,19 @@ put_tree_row(sl_json *json, const sl_profile *profile, uint32_t i)
     const sl_profile_node *node = sl_profile_node_at(profile, i);
 
     sl_json_open(json, '{');
-    put_number(json, "node", i);
-    put_number(json, "parent", node->parent);
-    put_number(json, "function", node->function);
-    put_number(json, "call_line", node->line);
-    put_number(json, "calls", node->calls);
-    put_number(json, "resumes", node->resumes);
-    put_number(json, "self_ns", node->self_ns);
-    put_number(json, "total_ns", node->total_ns);
+    sl_put_number(json, "node", i);
+    sl_put_number(json, "parent", node->parent);
+    sl_put_number(json, "function", node->function);
+    sl_put_number(json, "call_line", node->line);
+    sl_put_number(json, "calls", node->calls);
+    sl_put_number(json, "resumes", node->resumes);
+    sl_put_number(json, "self_ns", node->self_ns);
+    sl_put_number(json, "total_ns", node->total_ns);
     sl_profile_line seen = node_seen(profile, i);
-    put_number(json, "cpu_ns", seen.cpu_ns);
-    put_number(json, "gil_ns", seen.gil_ns);
-    put_number(json, "seen_ns", seen.wall_ns);
-    put_number(json, "children", count_children(profile, i));
+    sl_put_number(json, "cpu_ns", seen.cpu_ns);
+    sl_put_number(json, "gil_ns", seen.gil_ns);
+    sl_put_number(json, "seen_ns", seen.wall_ns);
+    sl_put_number(json, "children", count_children(profile, i));
     sl_json_key(json, "strand");
     sl_json_bool(json, sl_profile_is_strand(profile, i));
     sl_json_close(json, '}');
@@ -410,15 +380,15 @@ put_tree(sl_json *json, const tree_job *job,
     const sl_profile *profile = job->profile;
 
     sl_json_open(json, '{');
-    put_number(json, "node", options->node);
-    put_number(json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    sl_put_number(json, "node", options->node);
+    sl_put_number(json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
     sl_json_key(json, "truncated");
     sl_json_bool(json, job->truncated);
     sl_json_key(json, "functions");
     sl_json_open(json, '[');
     for (uint32_t i = 0; i < sl_profile_function_count(profile); i++) {
         if (job->named[i])
-            put_function(json, profile, i);
+            sl_put_function(json, sl_profile_function(profile, i), i);
     }
     sl_json_close(json, ']');
     sl_json_key(json, "hot");
@@ -452,7 +422,7 @@ sl_report_tree(const sl_profile *profile, const sl_report_tree_options *options,
 
     sl_buf buf;
     sl_json json = { .out = &buf };
-    sl_buf_init(&buf, NULL, DOCUMENT_MAX);
+    sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     if (job.rows != NULL && job.levels != NULL && job.named != NULL) {
         tree_fill(&job, options);
         put_tree(&json, &job, options);
@@ -473,12 +443,12 @@ sl_report_timeline(const sl_profile *profile, uint32_t limit, sl_bytes *out)
     sl_buf buf;
     sl_json json = { .out = &buf };
 
-    sl_buf_init(&buf, NULL, DOCUMENT_MAX);
+    sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     if (named == NULL)
         buf.status = SL_ENOMEM;
     count = limit != 0 && limit < count ? limit : count;
     sl_json_open(&json, '{');
-    put_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    sl_put_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
     sl_json_key(&json, "rows");
     sl_json_open(&json, '[');
     for (uint32_t i = 0; named != NULL && i < count; i++) {
@@ -486,12 +456,12 @@ sl_report_timeline(const sl_profile *profile, uint32_t limit, sl_bytes *out)
         const sl_profile_node *node = sl_profile_node_at(profile, one->node);
         named[node->function] = 1;
         sl_json_open(&json, '{');
-        put_number(&json, "node", one->node);
-        put_number(&json, "lane", one->lane);
-        put_number(&json, "from_ns", one->from_ns);
-        put_number(&json, "to_ns", one->to_ns);
-        put_number(&json, "function", node->function);
-        put_number(&json, "depth", node->depth);
+        sl_put_number(&json, "node", one->node);
+        sl_put_number(&json, "lane", one->lane);
+        sl_put_number(&json, "from_ns", one->from_ns);
+        sl_put_number(&json, "to_ns", one->to_ns);
+        sl_put_number(&json, "function", node->function);
+        sl_put_number(&json, "depth", node->depth);
         sl_json_close(&json, '}');
     }
     sl_json_close(&json, ']');
@@ -500,7 +470,7 @@ sl_report_timeline(const sl_profile *profile, uint32_t limit, sl_bytes *out)
     for (uint32_t i = 0; named != NULL && i < sl_profile_function_count(profile);
          i++) {
         if (named[i])
-            put_function(&json, profile, i);
+            sl_put_function(&json, sl_profile_function(profile, i), i);
     }
     sl_json_close(&json, ']');
     sl_json_close(&json, '}');

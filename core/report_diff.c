@@ -1,12 +1,10 @@
-#include "json.h"
+#include "report_put.h"
 #include "union.h"
 
 #include "slowlens/merge.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define DOCUMENT_MAX ((size_t)256 << 20)
 
 typedef struct {
     uint32_t id;
@@ -15,28 +13,14 @@ typedef struct {
 } function_row;
 
 static void
-put_number(sl_json *json, const char *key, uint64_t value)
-{
-    sl_json_key(json, key);
-    sl_json_u64(json, value);
-}
-
-static void
-put_text(sl_json *json, const char *key, const char *text, size_t len)
-{
-    sl_json_key(json, key);
-    sl_json_str(json, text, len);
-}
-
-static void
 put_sides(sl_json *json, const sl_union_sum side[2])
 {
     for (int i = 0; i < 2; i++) {
         sl_json_key(json, i == 0 ? "before" : "after");
         sl_json_open(json, '{');
-        put_number(json, "calls", side[i].calls + side[i].resumes);
-        put_number(json, "self_ns", side[i].self_ns);
-        put_number(json, "total_ns", side[i].total_ns);
+        sl_put_number(json, "calls", side[i].calls + side[i].resumes);
+        sl_put_number(json, "self_ns", side[i].self_ns);
+        sl_put_number(json, "total_ns", side[i].total_ns);
         sl_json_close(json, '}');
     }
 }
@@ -69,10 +53,6 @@ static void
 put_functions(sl_json *json, const sl_union *u, function_row *rows,
               uint32_t *index)
 {
-    static const char *const kinds[] = { "python", "c", "pseudo", "span" };
-    static const char *const origins[] = { "project", "library", "stdlib",
-                                           "builtin", "none" };
-
     for (uint32_t i = 0; i < u->function_count; i++) {
         uint64_t a = rows[i].side[0].self_ns, b = rows[i].side[1].self_ns;
         rows[i].id = i;
@@ -84,13 +64,7 @@ put_functions(sl_json *json, const sl_union *u, function_row *rows,
     for (uint32_t i = 0; i < u->function_count; i++) {
         const sl_function *f = &u->functions[rows[i].id];
         index[rows[i].id] = i;
-        sl_json_open(json, '{');
-        put_text(json, "name", f->name, f->name_len);
-        put_text(json, "file", f->file, f->file_len);
-        put_number(json, "line", f->line);
-        put_text(json, "kind", kinds[f->kind], strlen(kinds[f->kind]));
-        put_text(json, "origin", origins[f->origin],
-                 strlen(origins[f->origin]));
+        sl_put_function_open(json, f, i);
         put_sides(json, rows[i].side);
         sl_json_close(json, '}');
     }
@@ -123,10 +97,10 @@ put_rows(sl_json *json, const sl_union *u, const uint32_t *index,
             continue;
         }
         sl_json_open(json, '{');
-        put_number(json, "node", i);
-        put_number(json, "parent", node->parent);
-        put_number(json, "function", index[node->function]);
-        put_number(json, "depth", depth);
+        sl_put_number(json, "node", i);
+        sl_put_number(json, "parent", node->parent);
+        sl_put_number(json, "function", index[node->function]);
+        sl_put_number(json, "depth", depth);
         sl_json_key(json, "strand");
         sl_json_bool(json, is_strand(&u->functions[node->function]));
         put_sides(json, node->side);
@@ -157,14 +131,14 @@ sl_report_diff(const sl_profile *before, const sl_profile *after,
         if (rows == NULL || index == NULL)
             status = SL_ENOMEM;
     }
-    sl_buf_init(&buf, NULL, DOCUMENT_MAX);
+    sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     buf.status = status;
     if (status == SL_OK) {
         add_sums(rows, before, 0, numbers[0]);
         add_sums(rows, after, 1, numbers[1]);
         sl_json_open(&json, '{');
-        put_number(&json, "before_ns", wall[0]);
-        put_number(&json, "after_ns", wall[1]);
+        sl_put_number(&json, "before_ns", wall[0]);
+        sl_put_number(&json, "after_ns", wall[1]);
         put_functions(&json, &u, rows, index);
         put_rows(&json, &u, index, longer / 1000 * permille);
         sl_json_close(&json, '}');

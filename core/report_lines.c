@@ -1,5 +1,5 @@
 /* Time of each line of one function. */
-#include "json.h"
+#include "report_put.h"
 
 #include "slowlens/report.h"
 
@@ -83,13 +83,6 @@ row_compare(const void *a, const void *b)
     return x->line < y->line ? -1 : x->line > y->line;
 }
 
-static void
-put(sl_json *json, const char *key, uint64_t value)
-{
-    sl_json_key(json, key);
-    sl_json_u64(json, value);
-}
-
 sl_status
 sl_report_lines(const sl_profile *profile, uint32_t function, sl_bytes *out)
 {
@@ -108,24 +101,24 @@ sl_report_lines(const sl_profile *profile, uint32_t function, sl_bytes *out)
         qsort(table.rows, table.count, sizeof(line_row), row_compare);
 
     sl_json_open(&json, '{');
-    put(&json, "function", function);
+    sl_put_number(&json, "function", function);
     sl_json_key(&json, "name");
     sl_json_str(&json, f->name, f->name_len);
     sl_json_key(&json, "file");
     sl_json_str(&json, f->file, f->file_len);
-    put(&json, "line", f->line);
-    put(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    sl_put_number(&json, "line", f->line);
+    sl_put_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
     sl_json_key(&json, "rows");
     sl_json_open(&json, '[');
     for (size_t i = 0; i < table.count; i++) {
         const line_row *row = &table.rows[i];
         sl_json_open(&json, '{');
-        put(&json, "line", row->line);
-        put(&json, "self_ns", row->self_ns);
-        put(&json, "cpu_ns", row->cpu_ns);
-        put(&json, "gil_ns", row->gil_ns);
-        put(&json, "called_ns", row->called_ns);
-        put(&json, "calls", row->calls);
+        sl_put_number(&json, "line", row->line);
+        sl_put_number(&json, "self_ns", row->self_ns);
+        sl_put_number(&json, "cpu_ns", row->cpu_ns);
+        sl_put_number(&json, "gil_ns", row->gil_ns);
+        sl_put_number(&json, "called_ns", row->called_ns);
+        sl_put_number(&json, "calls", row->calls);
         sl_json_close(&json, '}');
     }
     sl_json_close(&json, ']');

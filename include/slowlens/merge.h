@@ -7,6 +7,7 @@
  *                  too. A difference has two signs and the formats know one:
  *                  exchange the two to see what became less
  *   sl_report_diff both numbers of everything, for the viewer and scripts
+ *   sl_report_aggregate  how each node spread over the profiles of a route
  *
  * All read the profiles only and may run in any thread.
  */
@@ -43,5 +44,18 @@ sl_status sl_growth(const sl_profile *before, const sl_profile *after,
  * all below them. SL_ENOMEM, SL_ELIMIT. */
 sl_status sl_report_diff(const sl_profile *before, const sl_profile *after,
                          uint32_t permille, sl_bytes *out);
+
+/* {"count":N (profiles), "total_ns":N (wall of all),
+ *  "functions":[FUNCTION], (slowlens/report.h)
+ *  "rows":[{"node":N,"parent":N,"function":id,"depth":N,"call_line":N,
+ *    "calls":N,"self_ns":N,"total_ns":N,   (sums; `count` for the mean)
+ *    "p95_ns":N,"max_ns":N,                (of a profile's total)
+ *    "worst":N (index of the profile with that maximum),
+ *    "present":N (profiles with time there)}]}
+ * Rows are in preorder; those below `permille` of total_ns are left out with
+ * all below them, and none stand after the 20,000th. SL_ERANGE (no profile),
+ * SL_ENOMEM, SL_ELIMIT. */
+sl_status sl_report_aggregate(const sl_profile *const *profiles, size_t count,
+                              uint32_t permille, sl_bytes *out);
 
 #endif /* SL_MERGE_H */

@@ -164,6 +164,11 @@ void sl_strand_enter(sl_strand *strand, const void *key, sl_kind kind,
  * a function with very many nodes (recursion) is not split any further. */
 void sl_strand_site(sl_strand *strand, uint32_t site);
 
+/* The key of the function on top, if it is looked at closely and no site was
+ * given for its next call (an iteration, an attribute: no call expression);
+ * else NULL. */
+const void *sl_strand_without_site(const sl_strand *strand);
+
 /* Whether on_function answered true for the function on top. */
 bool sl_strand_chosen(const sl_strand *strand);
 

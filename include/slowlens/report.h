@@ -77,6 +77,38 @@ sl_status sl_report_lines(const sl_profile *profile, uint32_t function,
 sl_status sl_report_timeline(const sl_profile *profile, uint32_t limit,
                              sl_bytes *out);
 
+/* The subtree of `node` in columns, for pictures of it:
+ * {"node":N, "wall_ns":N (of the request), "truncated":bool, "least_ns":N,
+ *  "functions":[FUNCTION],
+ *  "nodes":[N], "parents":[index into these columns; the first: 0],
+ *  "function":[index into functions], "call_lines":[N], "calls":[N, resumes
+ *  included], "self_ns":[N], "total_ns":[N], "strands":[0|1]}
+ * in preorder. With more nodes than `limit` (0: 200,000) those whose total is
+ * below `least_ns` are left out with all below them: ask for a deeper node to
+ * see more. SL_ERANGE: no such node. */
+sl_status sl_report_flame(const sl_profile *profile, uint32_t node,
+                          uint32_t limit, sl_bytes *out);
+
+#define SL_REPORT_ALL UINT32_MAX
+
+/* Functions, and who called whom:
+ * {"wall_ns":N, "functions":[FUNCTION with "calls","self_ns","total_ns"],
+ *  "pairs":[{"caller":id,"callee":id,"calls":N,"total_ns":N}]}
+ * Of one `function`: all its callers and callees. Of SL_REPORT_ALL: functions
+ * above `permille` of the wall time and the pairs among them above a fifth of
+ * that. Recursion counts once. SL_ERANGE: no such function. */
+sl_status sl_report_calls(const sl_profile *profile, uint32_t function,
+                          uint32_t permille, sl_bytes *out);
+
+/* Calls made many times from one line, most time first; `limit` 0: 50.
+ * {"wall_ns":N, "exact":bool (false: sampled, so nothing was counted),
+ *  "rows":[{"node":N (the heaviest), "function":FUNCTION, "caller":FUNCTION,
+ *           "call_line":N,"calls":N,"total_ns":N}]}
+ * A call counts as repeated where each call of its caller makes 5 of it, and
+ * the request 10. */
+sl_status sl_report_repeats(const sl_profile *profile, uint32_t limit,
+                            sl_bytes *out);
+
 /* The tree as indented text for people: nodes above `permille` of the wall
  * time (0: all), heaviest first. Not JSON. */
 sl_status sl_report_text(const sl_profile *profile, uint32_t permille,

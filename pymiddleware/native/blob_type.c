@@ -108,6 +108,25 @@ NUMBERED(blob_functions, sl_report_functions, "|I:functions")
 NUMBERED(blob_text, sl_report_text, "|I:text")
 NUMBERED(blob_lines, sl_report_lines, "I:lines")
 NUMBERED(blob_timeline, sl_report_timeline, "|I:timeline")
+NUMBERED(blob_repeats, sl_report_repeats, "|I:repeats")
+
+/* A report that takes two. */
+#define NUMBERED_TWICE(function, report, first, format)                        \
+    static PyObject *function(PyObject *object, PyObject *args)                \
+    {                                                                          \
+        unsigned int one = first, two = 0;                                     \
+        sl_bytes out = { 0 };                                                  \
+        sl_status status;                                                      \
+                                                                               \
+        if (!PyArg_ParseTuple(args, format, &one, &two))                       \
+            return NULL;                                                       \
+        Py_BEGIN_ALLOW_THREADS status =                                        \
+            report(((blob *)object)->profile, one, two, &out);                 \
+        Py_END_ALLOW_THREADS return to_bytes(status, &out);                    \
+    }
+
+NUMBERED_TWICE(blob_flame, sl_report_flame, 0, "|II:flame")
+NUMBERED_TWICE(blob_calls, sl_report_calls, SL_REPORT_ALL, "|II:calls")
 
 static sl_status
 export_text(const sl_profile *profile, sl_bytes *out)
@@ -270,6 +289,26 @@ sl_py_merge(PyObject *module, PyObject *args)
     return combine(blobs, meta, write_merge);
 }
 
+static sl_status
+write_aggregate(const sl_profile *const *profiles, size_t count,
+                const sl_meta *meta, size_t meta_count, sl_bytes *out)
+{
+    (void)meta;
+    (void)meta_count;
+    return sl_report_aggregate(profiles, count, 1, out);
+}
+
+PyObject *
+sl_py_aggregate(PyObject *module, PyObject *blobs)
+{
+    (void)module;
+    PyObject *nothing = PyDict_New();
+    PyObject *result =
+        nothing == NULL ? NULL : combine(blobs, nothing, write_aggregate);
+    Py_XDECREF(nothing);
+    return result;
+}
+
 PyObject *
 sl_py_growth(PyObject *module, PyObject *args)
 {
@@ -307,6 +346,15 @@ static PyMethodDef blob_methods[] = {
       "ValueError: no such function." },
     { "timeline", blob_timeline, METH_VARARGS,
       "timeline(limit=0, /)\n--\n\nWhich node was innermost when: JSON "
+      "bytes." },
+    { "flame", blob_flame, METH_VARARGS,
+      "flame(node=0, limit=0, /)\n--\n\nA subtree in columns: JSON bytes. "
+      "ValueError: no such node." },
+    { "calls", blob_calls, METH_VARARGS,
+      "calls(function=0xFFFFFFFF, permille=0, /)\n--\n\nWho called whom: all, "
+      "or of one function: JSON bytes. ValueError: no such function." },
+    { "repeats", blob_repeats, METH_VARARGS,
+      "repeats(limit=0, /)\n--\n\nCalls made many times from one line: JSON "
       "bytes." },
     { "text", blob_text, METH_VARARGS,
       "text(permille=0, /)\n--\n\nThe tree as text: UTF-8 bytes." },

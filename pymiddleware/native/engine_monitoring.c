@@ -10,6 +10,7 @@
  * So events stay on for a while after the last profile (sl_py_engine_idle),
  * and switching stops altogether long before that. */
 #include "engine.h"
+#include "sampler.h"
 
 #define SWITCHES_MAX 12000000u
 #define WATCHED_MAX  8192u
@@ -61,8 +62,19 @@ HOOK(on_start)
 {
     HOOK_ARGS;
     sl_strand *strand = sl_py_active_strand();
-    if (strand != NULL)
-        sl_strand_enter(strand, args[0], SL_KIND_PYTHON, sl_py_now());
+    if (strand == NULL)
+        Py_RETURN_NONE;
+
+    /* Iterations, attributes and operators call without a CALL. */
+    const void *caller = sl_py_active.c_calls == SL_C_NONE
+                             ? NULL
+                             : sl_strand_without_site(strand);
+    if (caller != NULL) {
+        uint32_t site = sl_py_layout_caller_site(caller);
+        if (site > 0)
+            sl_strand_site(strand, site);
+    }
+    sl_strand_enter(strand, args[0], SL_KIND_PYTHON, sl_py_now());
     Py_RETURN_NONE;
 }
 

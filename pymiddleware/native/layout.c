@@ -31,6 +31,37 @@ sl_py_layout_anchor(const sl_py_layout *layout)
     return 0;
 }
 
+static sl_py_layout trusted;
+
+void
+sl_py_layout_trust(const sl_py_layout *layout)
+{
+    trusted = *layout;
+}
+
+uint32_t
+sl_py_layout_caller_site(const void *code)
+{
+    uintptr_t at = trusted.frame_size != 0 ? sl_py_layout_current_frame() : 0;
+    const char *frame = NULL;
+
+    do {
+        if (at == 0)
+            return 0;
+        memcpy(&at, (const char *)at + trusted.frame_previous, sizeof(at));
+        frame = (const char *)at;
+    } while (frame != NULL && frame[trusted.frame_owner] >= OWNER_ENTRY);
+    if (frame == NULL)
+        return 0;
+    uintptr_t of, instruction;
+    memcpy(&of, frame + trusted.frame_code, sizeof(of));
+    memcpy(&instruction, frame + trusted.frame_instruction,
+           sizeof(instruction));
+    of &= trusted.code_mask;
+    uintptr_t offset = instruction - (of + trusted.code_bytes);
+    return of == (uintptr_t)code && offset < INT32_MAX ? (uint32_t)offset : 0;
+}
+
 static int
 keep_referent(PyObject *object, void *out)
 {

@@ -178,6 +178,9 @@ static PyMethodDef methods[] = {
     { "merge", sl_py_merge, METH_VARARGS,
       "merge(blobs, meta, /)\n--\n\nThe sum of several Blobs as the bytes of a "
       "blob with `meta` in it." },
+    { "aggregate", sl_py_aggregate, METH_O,
+      "aggregate(blobs, /)\n--\n\nBlobs of one route as one tree: JSON bytes, "
+      "see slowlens/merge.h." },
     { "growth", sl_py_growth, METH_VARARGS,
       "growth(before, after, meta, /)\n--\n\nWhat Blob `after` has more than "
       "Blob `before`, as the bytes of a blob with `meta` in it." },

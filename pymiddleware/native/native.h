@@ -234,5 +234,6 @@ PyObject *sl_py_export_formats(void);
 /* merge(blobs, meta) and growth(before, after, meta), module functions. */
 PyObject *sl_py_merge(PyObject *module, PyObject *args);
 PyObject *sl_py_growth(PyObject *module, PyObject *args);
+PyObject *sl_py_aggregate(PyObject *module, PyObject *blobs);
 
 #endif /* SL_PY_NATIVE_H */

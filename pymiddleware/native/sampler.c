@@ -900,8 +900,9 @@ sl_py_sampler_test(const char *own_files)
         wrong = "out of memory";
     else if (method == NULL && (method = sl_py_memory_init()) == NULL)
         wrong = "this system lets no thread read the memory of its own process";
-    else if ((wrong = test_torn()) == NULL)
-        wrong = test_stack();
+    else if ((wrong = test_torn()) == NULL &&
+             (wrong = test_stack()) == NULL)
+        sl_py_layout_trust(&layout);
     children = wrong == NULL && test_context();
     snprintf(why_not, sizeof(why_not), "%s", wrong != NULL ? wrong : "");
     pthread_mutex_unlock(&lock);

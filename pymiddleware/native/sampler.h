@@ -24,6 +24,14 @@ void sl_py_layout_get(sl_py_layout *out);
  * own: what lies above it belongs to the request. 0: there is none. */
 uintptr_t sl_py_layout_anchor(const sl_py_layout *layout);
 
+/* The layout was tried on real frames and found right. */
+void sl_py_layout_trust(const sl_py_layout *layout);
+
+/* Where (an offset into its instructions) the frame that runs `code` called
+ * the calling thread's current frame; 0: not known, it is another frame that
+ * did, or the layout is not trusted. Plain loads: needs the GIL. */
+uint32_t sl_py_layout_caller_site(const void *code);
+
 /* The chain of coroutines and generators that `awaitable` is suspended in,
  * innermost first, as frames. With the GIL held. Returns how many. */
 int sl_py_layout_await_chain(const sl_py_layout *layout, PyObject *awaitable,

@@ -56,6 +56,7 @@ class Options:
     max_age_days: float
     worst_per_route: int
     viewer_path: str
+    viewer_source: bool | None
     authorize: Callable[[Any], bool] | None
     key: str | None
     log: bool
@@ -238,6 +239,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("worst_per_route", _number(0, 1000, True), 10, "count",
            "How many of the slowest profiles of each route are kept longest."),
     Option("viewer_path", _prefix, "/__slowlens__/", "path", "Where the viewer is in your app."),
+    Option("viewer_source", _flag, None, "true or false",
+           "Whether the viewer shows source lines of your project. Without it: while debugging."),
     Option("authorize", _callable, None, "function or its dotted name",
            "Called with the request (WSGI: environ, ASGI: scope, Django: HttpRequest) of who wants the "
            "viewer or a trigger; true lets them in."),

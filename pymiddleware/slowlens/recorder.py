@@ -150,8 +150,12 @@ class Recorder:
         if self._viewer is None:
             from .viewer.app import Viewer
 
-            self._viewer = Viewer(self.store, self.access, self.counters)
+            self._viewer = Viewer(self.store, self.access, self.counters, self._shows_source)
         return self._viewer
+
+    def _shows_source(self) -> bool:
+        chosen = self.options.viewer_source
+        return self.debug() if chosen is None else chosen
 
     def read(self, reader: Callable[[Any], Incoming], native: Any) -> Incoming | None:
         """``reader(native)``; None: this request cannot be read, run the app as if we were not here."""

@@ -1,4 +1,4 @@
-"""The interface of a store: six methods. Rows are plain dicts of metadata."""
+"""The interface of a store: eight methods. Rows are plain dicts of metadata."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypedDict
 
-__all__ = ["COLUMNS", "SORTS", "Page", "Query", "RouteStats", "Store", "StoreError"]
+__all__ = ["COLUMNS", "SORTS", "TREND", "Page", "Query", "RouteStats", "Store", "StoreError"]
 
 
 class StoreError(Exception):
@@ -14,10 +14,14 @@ class StoreError(Exception):
 
 
 #: What a row of a list holds: metadata of the profile, ``bytes`` (of the blob), ``hot`` (path).
+#: A store adds ``pinned``: kept for ever.
 COLUMNS = (
     "id", "started", "wall_ns", "cpu_ns", "await_ns", "waiting_ns", "method", "path", "route",
     "status", "mode", "calls", "c_calls", "bytes", "kept", "flags", "hot", "framework", "host", "pid",
 )
+
+#: Parts of a route's trend.
+TREND = 12
 
 #: Columns a list can be sorted by; ``-`` before one means falling.
 SORTS = ("started", "wall_ns", "cpu_ns", "waiting_ns", "bytes", "calls", "status", "method", "route", "mode")
@@ -61,6 +65,7 @@ class RouteStats(TypedDict):
     total: int
     error_share: float
     worst: str  # id of the slowest
+    trend: list[int]  # medians over the stored time in TREND parts; 0: none in that part
 
 
 class Store(Protocol):
@@ -80,6 +85,9 @@ class Store(Protocol):
 
     def delete(self, profile_id: str) -> bool:
         """False: there was none."""
+
+    def pin(self, profile_id: str, on: bool) -> bool:
+        """Keeps a profile for ever, or no longer. False: there is none of that id."""
 
     def gc(self, budget_seconds: float = 0.05) -> dict[str, int]:
         """One bounded step of retention, if nobody else is at it. What it did and what is there."""

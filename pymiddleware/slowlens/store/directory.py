@@ -29,7 +29,7 @@ from typing import Any
 
 from .. import _core
 from ..request import ID, id_time_ns
-from .base import COLUMNS, SORTS, Page, Query, RouteStats, StoreError
+from .base import COLUMNS, SORTS, TREND, Page, Query, RouteStats, StoreError
 
 __all__ = ["DirectoryStore", "row_of"]
 
@@ -105,7 +105,7 @@ class DirectoryStore:
             return
         try:
             os.makedirs(self.root, mode=0o700, exist_ok=True)
-            for name in ("blobs", "tmp"):
+            for name in ("blobs", "tmp", "pins"):
                 os.makedirs(os.path.join(self.root, name), mode=0o700, exist_ok=True)
         except OSError as error:
             raise StoreError(f"cannot make the store {self.root}: {error.strerror}") from None
@@ -165,9 +165,39 @@ class DirectoryStore:
             found = False
         except OSError as error:
             raise StoreError(f"{self.root}: {error.strerror}") from None
+        if profile_id in self._pins():
+            self._unpin(profile_id)
         with self._index() as index:
             index.execute("DELETE FROM profiles WHERE id = ?", (profile_id,))
         return found
+
+    # A pin is an empty file named after its profile, beside the blobs: it outlives the index, as they do.
+
+    def pin(self, profile_id: str, on: bool) -> bool:
+        if ID.match(profile_id) is None or not os.path.exists(self._path(profile_id)):
+            return False
+        self._prepare()
+        pin = os.path.join(self.root, "pins", profile_id)
+        try:
+            if on:
+                os.close(os.open(pin, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+            else:
+                self._unpin(profile_id)
+        except OSError as error:
+            raise StoreError(f"{self.root}: {error.strerror}") from None
+        return True
+
+    def _unpin(self, profile_id: str) -> None:
+        try:
+            os.unlink(os.path.join(self.root, "pins", profile_id))
+        except OSError:
+            pass  # somebody else was faster
+
+    def _pins(self) -> frozenset[str]:
+        try:
+            return frozenset(os.listdir(os.path.join(self.root, "pins")))
+        except OSError:
+            return frozenset()
 
     def _blobs(self) -> Iterator[tuple[str, str]]:
         """(id, path) of every blob, hour by hour."""
@@ -299,6 +329,9 @@ class DirectoryStore:
         sql = f"SELECT * FROM profiles{clause} ORDER BY {column} {order}, id {order} LIMIT {limit + 1}"
         with self._index() as index:
             rows = [dict(row) for row in index.execute(sql, values)]
+        pins = self._pins()
+        for row in rows:
+            row["pinned"] = row["id"] in pins
         following = None
         if len(rows) > limit:
             rows.pop()
@@ -309,7 +342,7 @@ class DirectoryStore:
         found = []
         with self._index() as index:
             rows = index.execute(
-                "SELECT route, method, wall_ns, status, id FROM profiles ORDER BY route, method, wall_ns"
+                "SELECT route, method, wall_ns, status, id, started FROM profiles ORDER BY route, method, wall_ns"
             ).fetchall()
         start = 0
         while start < len(rows):
@@ -349,12 +382,14 @@ class DirectoryStore:
         return done
 
     def _surplus(self) -> Iterator[str]:
-        """Ids to delete: too old; then, over the size, oldest first, the worst of each route last."""
+        """Ids to delete: too old; then, over the size, oldest first, the worst of each route last; never pins."""
+        pins = self._pins()
         with self._index() as index:
             if self.max_age_days > 0:
                 oldest = time.time_ns() - int(self.max_age_days * 86400e9)
                 yield from [row[0] for row in index.execute(
-                    "SELECT id FROM profiles WHERE started < ? ORDER BY started LIMIT 1000", (oldest,))]
+                    "SELECT id FROM profiles WHERE started < ? ORDER BY started LIMIT ?",
+                    (oldest, 1000 + len(pins))) if row[0] not in pins]
             total = index.execute("SELECT COALESCE(SUM(bytes), 0) FROM profiles").fetchone()[0]
             if total <= self.max_bytes:
                 return
@@ -364,6 +399,8 @@ class DirectoryStore:
         for row in rows:
             if total <= self.max_bytes:
                 return
+            if row["id"] in pins:
+                continue
             total -= row["bytes"]
             yield row["id"]
 
@@ -451,4 +488,15 @@ def _route_stats(rows: list[sqlite3.Row]) -> RouteStats:
         route=rows[0]["route"], method=rows[0]["method"], count=len(rows),
         p50=rank(0.5), p95=rank(0.95), p99=rank(0.99), max=walls[-1], total=sum(walls),
         error_share=sum(row["status"] >= 500 for row in rows) / len(rows), worst=rows[-1]["id"],
+        trend=_trend(rows),
     )
+
+
+def _trend(rows: list[sqlite3.Row]) -> list[int]:
+    """Medians of wall time, oldest part first. ``rows`` stand by rising wall time."""
+    first = min(row["started"] for row in rows)
+    span = max(row["started"] for row in rows) - first + 1
+    parts: list[list[int]] = [[] for _ in range(TREND)]
+    for row in rows:
+        parts[(row["started"] - first) * TREND // span].append(row["wall_ns"])
+    return [part[len(part) // 2] if part else 0 for part in parts]

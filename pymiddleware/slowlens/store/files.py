@@ -64,6 +64,9 @@ class FileStore(DirectoryStore):
     def delete(self, profile_id: str) -> bool:
         raise StoreError("single files are shown, not deleted")
 
+    def pin(self, profile_id: str, on: bool) -> bool:
+        raise StoreError("single files are shown, not kept")
+
     def gc(self, budget_seconds: float = 0.05) -> dict[str, int]:
         return {"deleted": 0, "kept": len(self._paths), "bytes": 0}
 

@@ -8,13 +8,25 @@
     GET  /api/requests/ID               summary; see slowlens/report.h
     GET  /api/requests/ID/tree?node=&depth=&hot=&limit=
     GET  /api/requests/ID/functions?limit=
+    GET  /api/requests/ID/flame?node=&limit=
+    GET  /api/requests/ID/timeline?limit=
+    GET  /api/requests/ID/calls?function=|permille=
+    GET  /api/requests/ID/repeats?limit=
+    GET  /api/requests/ID/lines?function=
+    GET  /api/requests/ID/source?function=   lines, and the text of them
+    GET  /api/requests/ID/diff?to=ID&permille=
+    GET  /api/requests/aggregate/spread?route=  slowlens/merge.h, and "ids"
     GET  /requests/ID/profile?format=   download
     POST /api/delete?id=
+    POST /api/pin?id=&on=1|0            keep for ever
+
+In place of an ID stands `aggregate` with ?route=&method=&mode= for the newest
+profiles of a route, merged.
 
 ROW: id, started (ms), method, path, route, status, wall_ms, cpu_ms, await_ms,
-waiting_ms, mode, calls, c_calls, bytes, kept, flags, hot, framework, host, pid.
-ROUTE: route, method, count, p50_ms, p95_ms, p99_ms, max_ms, total_ms,
-error_share, worst (id). Errors: {"error": one sentence}, status 4xx.
+waiting_ms, mode, calls, c_calls, bytes, kept, pinned, flags, hot, framework,
+host, pid. ROUTE: route, method, count, p50_ms, p95_ms, p99_ms, max_ms,
+total_ms, error_share, worst (id), trend_ms. Errors: {"error": one sentence}, status 4xx.
 
 No path on disk is ever built from a request: static files are a fixed table,
 and ids are matched whole before the store sees them. Nothing is changed by
@@ -25,7 +37,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
@@ -34,8 +45,10 @@ from urllib.parse import parse_qsl
 
 from .. import _core
 from ..auth import Access, query_value
-from ..request import Incoming
+from ..request import ID, Incoming
 from ..store.base import Query, Store, StoreError
+from . import source
+from .profiles import AGGREGATE, Profiles
 
 __all__ = ["Response", "Viewer"]
 
@@ -48,9 +61,7 @@ _TYPES = {
     "html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8",
     "css": "text/css; charset=utf-8", "svg": "image/svg+xml",
 }
-CACHE_MAX = 4
-#: Decoded profiles larger than this are not kept between two requests.
-CACHE_BLOB_MAX = 8 << 20
+_ALL = 0xFFFFFFFF
 
 
 class Response(NamedTuple):
@@ -63,6 +74,10 @@ class Response(NamedTuple):
 
 class BadRequest(Exception):
     """The client asked for something that makes no sense."""
+
+
+class Missing(Exception):
+    """There is no such profile."""
 
 
 @lru_cache(maxsize=1)
@@ -80,12 +95,14 @@ class Viewer:
     """Serves one store to those whom ``access`` allows."""
 
     def __init__(
-        self, store: Store, access: Access | None, counters: Callable[[], dict[str, Any]] | None = None
+        self, store: Store, access: Access | None, counters: Callable[[], dict[str, Any]] | None = None,
+        shows_source: Callable[[], bool] = lambda: True,
     ) -> None:
         self.store = store
         self.access = access  # None: everybody, for `slowlens serve` on a loopback address
         self._counters = counters
-        self._cache: OrderedDict[str, _core.Blob] = OrderedDict()
+        self._shows_source = shows_source
+        self._profiles = Profiles(store)
 
     def handle(self, incoming: Incoming, path: str, body: bytes, prefix: str) -> Response | None:
         """The answer for ``path`` below ``prefix``; None: not for this client, let the app answer.
@@ -104,6 +121,8 @@ class Viewer:
             response = self._route(incoming, path, prefix)
         except BadRequest as error:
             response = _json_error(400, str(error))
+        except Missing as error:
+            response = _json_error(404, str(error))
         except StoreError as error:
             response = _json_error(503, str(error))
         except _core.CorruptError as error:
@@ -156,11 +175,15 @@ class Viewer:
 
     def _routes_page(self, incoming: Incoming) -> Response:
         routes = []
+        wanted = _parameters(incoming).get("route")
         for stats in self.store.routes():
+            if wanted is not None and stats["route"] != wanted:
+                continue
             values: dict[str, Any] = dict(stats)
             row = {name: values[name] for name in ("route", "method", "count", "error_share", "worst")}
             for name in ("p50", "p95", "p99", "max", "total"):
                 row[name + "_ms"] = values[name] / 1e6
+            row["trend_ms"] = [one / 1e6 for one in stats["trend"]]
             routes.append(row)
         return _json({"routes": routes})
 
@@ -168,53 +191,106 @@ class Viewer:
         counters = self._counters() if self._counters is not None else {}
         return _json({"problem": self.store.problem(), "counters": counters})
 
-    def _summary(self, incoming: Incoming, profile_id: str) -> Response:
-        return self._of_blob(profile_id, lambda blob: blob.summary())
+    def _summary(self, incoming: Incoming, ref: str) -> Response:
+        return self._report(incoming, ref, lambda blob: blob.summary())
 
-    def _tree(self, incoming: Incoming, profile_id: str) -> Response:
+    def _tree(self, incoming: Incoming, ref: str) -> Response:
         values = _parameters(incoming)
         node = _whole(values, "node", 0, 1 << 31)
         depth = _whole(values, "depth", 1, 64)
         limit = _whole(values, "limit", 2000, 20000)
         hot = values.get("hot", "") == "1"
-        return self._of_blob(
-            profile_id, lambda blob: blob.tree(node=node, depth=max(1, depth), hot=hot, limit=limit)
-        )
+        return self._report(
+            incoming, ref, lambda blob: blob.tree(node=node, depth=max(1, depth), hot=hot, limit=limit))
 
-    def _functions(self, incoming: Incoming, profile_id: str) -> Response:
+    def _functions(self, incoming: Incoming, ref: str) -> Response:
         limit = _whole(_parameters(incoming), "limit", 200, 1 << 20)
-        return self._of_blob(profile_id, lambda blob: blob.functions(limit))
+        return self._report(incoming, ref, lambda blob: blob.functions(limit))
 
-    def _of_blob(self, profile_id: str, report: Callable[[_core.Blob], bytes]) -> Response:
-        blob = self._cache.get(profile_id)
+    def _flame(self, incoming: Incoming, ref: str) -> Response:
+        values = _parameters(incoming)
+        node, limit = _whole(values, "node", 0, 1 << 31), _whole(values, "limit", 200_000, 2_000_000)
+        return self._report(incoming, ref, lambda blob: blob.flame(node, limit))
+
+    def _timeline(self, incoming: Incoming, ref: str) -> Response:
+        limit = _whole(_parameters(incoming), "limit", 200_000, 2_000_000)
+        return self._report(incoming, ref, lambda blob: blob.timeline(limit))
+
+    def _calls(self, incoming: Incoming, ref: str) -> Response:
+        values = _parameters(incoming)
+        function, permille = _whole(values, "function", _ALL, _ALL), _whole(values, "permille", 5, 1000)
+        return self._report(incoming, ref, lambda blob: blob.calls(function, permille))
+
+    def _repeats(self, incoming: Incoming, ref: str) -> Response:
+        limit = _whole(_parameters(incoming), "limit", 50, 10000)
+        return self._report(incoming, ref, lambda blob: blob.repeats(limit))
+
+    def _lines(self, incoming: Incoming, ref: str) -> Response:
+        function = _whole(_parameters(incoming), "function", 0, _ALL)
+        return self._report(incoming, ref, lambda blob: blob.lines(function))
+
+    def _source(self, incoming: Incoming, ref: str) -> Response:
+        function = _whole(_parameters(incoming), "function", 0, _ALL)
+
+        def report(blob: _core.Blob) -> bytes:
+            found: dict[str, Any] = json.loads(blob.lines(function))
+            known = [row["line"] for row in found["rows"] if row["line"] >= found["line"] > 0]
+            if self._shows_source():
+                text, why = source.read_lines(found["file"], max(1, found["line"]), max(known, default=found["line"]))
+            else:
+                text, why = [], "source is shown while debugging, or where the option viewer_source says so"
+            return json.dumps({**found, "text": text, "why": why}).encode()
+
+        return self._report(incoming, ref, report)
+
+    def _diff(self, incoming: Incoming, ref: str) -> Response:
+        values = _parameters(incoming)
+        to, permille = values.get("to", ""), _whole(values, "permille", 1, 1000)
+        if to != AGGREGATE and not ID.match(to):
+            raise BadRequest("to is the id of a profile, or aggregate")
+        return self._report(incoming, ref, lambda blob: blob.diff(self._blob(incoming, to), permille))
+
+    def _spread(self, incoming: Incoming) -> Response:
+        found = self._profiles.aggregate(*_route_of(incoming))
+        if found is None:
+            raise Missing("no stored profile of this route")
+        return _document(self._profiles.spread(found))
+
+    def _blob(self, incoming: Incoming, ref: str) -> _core.Blob:
+        if ref == AGGREGATE:
+            found = self._profiles.aggregate(*_route_of(incoming))
+            if found is None:
+                raise Missing("no stored profile of this route")
+            return found.merged
+        blob = self._profiles.get(ref)
         if blob is None:
-            data = self.store.get(profile_id)
-            if data is None:
-                return _json_error(404, "no such profile: deleted, or never stored")
-            blob = _core.Blob(data)
-            if len(data) <= CACHE_BLOB_MAX:
-                self._cache[profile_id] = blob
-                while len(self._cache) > CACHE_MAX:
-                    self._cache.popitem(last=False)
+            raise Missing("no such profile: deleted, or never stored")
+        return blob
+
+    def _report(self, incoming: Incoming, ref: str, report: Callable[[_core.Blob], bytes]) -> Response:
+        blob = self._blob(incoming, ref)
         try:
-            body = report(blob)
+            return _document(report(blob))
         except _core.CorruptError:
             raise
         except ValueError as error:
             raise BadRequest(str(error)) from None
-        return _secured(200, [("Content-Type", "application/json"), ("Cache-Control", "no-store")], body)
 
-    def _download(self, incoming: Incoming, profile_id: str) -> Response:
+    def _download(self, incoming: Incoming, ref: str) -> Response:
         form = _parameters(incoming).get("format", "slowlens")
-        data = self.store.get(profile_id)
+        if ref == AGGREGATE:
+            found = self._profiles.aggregate(*_route_of(incoming))
+            data = None if found is None else found.data
+        else:
+            data = self.store.get(ref)
         if data is None:
-            return _json_error(404, "no such profile: deleted, or never stored")
+            raise Missing("no such profile: deleted, or never stored")
         if form != "slowlens" and form not in _core.EXPORT_FORMATS:
             names = ", ".join(("slowlens", *_core.EXPORT_FORMATS))
             raise BadRequest(f"format is one of {names}")
         meta = json.loads(_core.read_meta(data))["meta"]
         body = data if form == "slowlens" else _core.Blob(data).export(form)
-        name = download_name(meta, profile_id, form)
+        name = download_name(meta, ref, form)
         return _secured(200, [
             ("Content-Type", "application/octet-stream"), ("Cache-Control", "no-store"),
             ("Content-Disposition", f'attachment; filename="{name}"'),
@@ -223,22 +299,38 @@ class Viewer:
     def _delete(self, incoming: Incoming) -> Response:
         profile_id = _parameters(incoming).get("id", "")
         found = self.store.delete(profile_id)
-        self._cache.pop(profile_id, None)
+        self._profiles.drop(profile_id)
         return _json({"deleted": found})
 
+    def _pin(self, incoming: Incoming) -> Response:
+        values = _parameters(incoming)
+        on = values.get("on", "1") == "1"
+        if not self.store.pin(values.get("id", ""), on):
+            raise Missing("no such profile: deleted, or never stored")
+        return _json({"pinned": on})
 
-_ID = r"([0-7][0-9a-hjkmnp-tv-z]{25})"
+
+_REF = rf"([0-7][0-9a-hjkmnp-tv-z]{{25}}|{AGGREGATE})"
 _ROUTES: tuple[tuple[str, re.Pattern[str], Callable[..., Response]], ...] = (
     ("GET", re.compile(""), Viewer._page),
     ("GET", re.compile(r"static/([a-z-]+\.[a-z]+)"), Viewer._file),
     ("GET", re.compile("api/requests"), Viewer._requests),
     ("GET", re.compile("api/routes"), Viewer._routes_page),
     ("GET", re.compile("api/status"), Viewer._status),
-    ("GET", re.compile(f"api/requests/{_ID}"), Viewer._summary),
-    ("GET", re.compile(f"api/requests/{_ID}/tree"), Viewer._tree),
-    ("GET", re.compile(f"api/requests/{_ID}/functions"), Viewer._functions),
-    ("GET", re.compile(f"requests/{_ID}/profile"), Viewer._download),
+    ("GET", re.compile(f"api/requests/{_REF}"), Viewer._summary),
+    ("GET", re.compile(f"api/requests/{_REF}/tree"), Viewer._tree),
+    ("GET", re.compile(f"api/requests/{_REF}/functions"), Viewer._functions),
+    ("GET", re.compile(f"api/requests/{_REF}/flame"), Viewer._flame),
+    ("GET", re.compile(f"api/requests/{_REF}/timeline"), Viewer._timeline),
+    ("GET", re.compile(f"api/requests/{_REF}/calls"), Viewer._calls),
+    ("GET", re.compile(f"api/requests/{_REF}/repeats"), Viewer._repeats),
+    ("GET", re.compile(f"api/requests/{_REF}/lines"), Viewer._lines),
+    ("GET", re.compile(f"api/requests/{_REF}/source"), Viewer._source),
+    ("GET", re.compile(f"api/requests/{_REF}/diff"), Viewer._diff),
+    ("GET", re.compile(f"api/requests/{AGGREGATE}/spread"), Viewer._spread),
+    ("GET", re.compile(f"requests/{_REF}/profile"), Viewer._download),
     ("POST", re.compile("api/delete"), Viewer._delete),
+    ("POST", re.compile("api/pin"), Viewer._pin),
 )
 _ENDINGS = {
     "slowlens": ".slowlens", "pstats": ".prof", "callgrind": ".callgrind.out",
@@ -272,6 +364,10 @@ def _json(value: Any, status: int = 200) -> Response:
     return _secured(status, [("Content-Type", "application/json"), ("Cache-Control", "no-store")], body)
 
 
+def _document(body: bytes) -> Response:
+    return _secured(200, [("Content-Type", "application/json"), ("Cache-Control", "no-store")], body)
+
+
 def _json_error(status: int, text: str) -> Response:
     return _json({"error": text}, status)
 
@@ -294,6 +390,11 @@ def _parameters(incoming: Incoming) -> dict[str, str]:
         return dict(parse_qsl(incoming.query, max_num_fields=50))
     except ValueError:
         raise BadRequest("too many parameters") from None
+
+
+def _route_of(incoming: Incoming) -> tuple[str, str | None, str | None]:
+    values = _parameters(incoming)
+    return values.get("route", ""), values.get("method") or None, values.get("mode") or None
 
 
 def _whole(values: dict[str, str], name: str, default: int, most: int) -> int:

@@ -16,12 +16,32 @@ const query = (values) => {
   const text = String(new URLSearchParams(values));
   return text ? `?${text}` : "";
 };
+const post = (path) => ask(path, { method: "POST", headers: { "X-Slowlens-Viewer": "1" } });
 
 export const requests = (values) => ask(`api/requests${query(values)}`);
-export const routes = () => ask("api/routes");
+export const routes = (values = {}) => ask(`api/routes${query(values)}`);
 export const status = () => ask("api/status");
-export const summary = (id) => ask(`api/requests/${id}`);
-export const tree = (id, values) => ask(`api/requests/${id}/tree${query(values)}`);
-export const functions = (id, limit = 300) => ask(`api/requests/${id}/functions?limit=${limit}`);
-export const remove = (id) => ask(`api/delete?id=${id}`, { method: "POST", headers: { "X-Slowlens-Viewer": "1" } });
-export const download = (id, format) => `requests/${id}/profile?format=${format}`;
+export const remove = (id) => post(`api/delete?id=${id}`);
+export const pin = (id, on) => post(`api/pin?id=${id}&on=${on ? 1 : 0}`);
+
+/**
+ * The reports of one profile, or (id "aggregate") of a route's newest ones
+ * merged, whose `extra` says which: {route, method, mode}.
+ */
+export function profile(id, extra = {}) {
+  const report = (name) => (values = {}) => ask(`api/requests/${id}${name}${query({ ...extra, ...values })}`);
+  return {
+    id,
+    summary: report(""),
+    tree: report("/tree"),
+    functions: report("/functions"),
+    flame: report("/flame"),
+    timeline: report("/timeline"),
+    calls: report("/calls"),
+    repeats: report("/repeats"),
+    source: report("/source"),
+    diff: report("/diff"),
+    spread: report("/spread"),
+    download: (format) => `requests/${id}/profile${query({ ...extra, format })}`,
+  };
+}

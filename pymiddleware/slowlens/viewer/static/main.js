@@ -1,10 +1,11 @@
 // main.js - from the URL's fragment to a page, and back.
 import { format, parse } from "./state.js";
+import * as diff from "./diff.js";
 import * as profile from "./profile.js";
 import * as requests from "./requests.js";
 import * as routes from "./routes.js";
 
-const PAGES = { requests, routes, request: profile };
+const PAGES = { requests, routes, request: profile, diff };
 const main = document.getElementById("main");
 const notice = document.getElementById("notice");
 let stop = null;

@@ -1,151 +1,265 @@
-// profile.js - one request: what it was, where its time went, its call tree.
+// profile.js - one request (or a route's merged profiles): the summary and the views.
 import * as api from "./api.js";
-import { el } from "./dom.js";
-import { bytes, count, duration, label, percent, shortPath, tame } from "./format.js";
+import { FlameCanvas } from "./canvas.js";
+import { paint } from "./colors.js";
+import { around } from "./diff.js";
+import { choice, el } from "./dom.js";
+import { FlameModel, leftHeavy, timeOrder } from "./flamemodel.js";
+import { count, duration, label, percent, tame } from "./format.js";
+import { functionsView, where } from "./functions.js";
+import { graphView } from "./graph.js";
+import { repeatsView } from "./repeats.js";
+import { matcher } from "./search.js";
+import { sourceView } from "./source.js";
+import { spreadView } from "./spread.js";
 import { format } from "./state.js";
-import { cell, header } from "./table.js";
-import { Tree } from "./tree.js";
+import { guilty, summaryBand } from "./summary.js";
+import { Tree, columns } from "./tree.js";
+import { treemapView } from "./treemap.js";
 
-const KINDS = [
-  ["project", "your code"], ["library", "libraries"], ["stdlib", "standard library"],
-  ["builtin", "C functions"], ["await", "awaiting"], ["idle", "between chunks"],
-  ["gc", "garbage collection"], ["other", "other"],
-];
 const FORMATS = [
   ["slowlens", "slowlens (everything)"], ["pstats", "pstats, snakeviz"], ["callgrind", "KCachegrind"],
   ["speedscope", "speedscope"], ["pprof", "pprof"], ["gecko", "Firefox Profiler"], ["chrome", "Chrome trace"],
   ["collapsed", "collapsed stacks"], ["dot", "Graphviz"], ["html", "HTML page"], ["json", "JSON"], ["text", "text"],
 ];
+const COLORS = [["category", "category"], ["module", "module"], ["self", "self time"]];
+const LEAST = [["0", "everything"], ["0.001", "0.1 % and more"], ["0.01", "1 % and more"], ["0.05", "5 % and more"]];
 
-function band(summary) {
-  const parts = KINDS.map(([kind, title]) => ({ kind, title, ns: summary.self_ns[kind] || 0 })).filter((part) => part.ns > 0);
-  const bar = el("div", { class: "bar", role: "img", "aria-label": `Self time: ${parts.map((part) => `${part.title} ${percent(part.ns, summary.wall_ns)}`).join(", ")}` },
-    parts.map((part) => {
-      const piece = el("span", { class: `k-${part.kind}`, title: `${part.title} ${duration(part.ns)}` });
-      piece.style.width = `${(part.ns / (summary.wall_ns || 1)) * 100}%`;
-      return piece;
-    }));
-  const legend = el("ul", { class: "legend" }, parts.map((part) => el("li", {},
-    el("span", { class: `key k-${part.kind}` }), `${part.title} ${duration(part.ns)} (${percent(part.ns, summary.wall_ns)})`)));
-  return [bar, legend];
+// ---- views: each takes the page and gives {root, ready, stop, select, mark} ----
+
+function treePanel(page) {
+  const { state, summary, profile } = page;
+  const fold = el("input", { type: "checkbox", change: () => {
+    page.keep({ fold: fold.checked ? undefined : "0" });
+    tree.setFold(fold.checked);
+  } });
+  fold.checked = state.fold !== "0";
+  const percents = el("input", { type: "checkbox", change: () => {
+    page.keep({ percent: percents.checked ? "1" : undefined });
+    tree.setColumns(columns(percents.checked, sampled));
+  } });
+  percents.checked = state.percent === "1";
+  const sampled = summary.meta.mode === "sampling";
+  const tree = new Tree({
+    label: "Call tree", load: profile.tree, columns: columns(percents.checked, sampled), least: Number(state.least || 0),
+    onSelect: (node) => page.keep({ node }),
+  });
+  return {
+    root: el("div", {}, el("label", { class: "choice" }, fold, " Fold library frames that only pass on"),
+      el("label", { class: "choice" }, percents, " Percent"),
+      choice("Show", LEAST, state.least || "0", (value) => {
+        page.keep({ least: value === "0" ? undefined : value });
+        tree.setLeast(Number(value));
+      }), tree.root),
+    async ready() {
+      const node = state.node === undefined ? guilty(summary) : Number(state.node);
+      await tree.load(node, fold.checked);
+      // A node off the hot path: the model knows what leads to it.
+      if (node !== undefined && !tree.model.rows.has(node)) {
+        const model = await page.model();
+        const index = model.indexOf(node);
+        if (index >= 0) await tree.reach(model.path(index).map((one) => model.nodes[one]));
+      }
+    },
+    select: (model, index) => tree.reach(model.path(index).map((one) => model.nodes[one])),
+    mark: (model, indices) => tree.mark(indices && new Set(indices.map((one) => model.nodes[one]))),
+  };
 }
 
-function facts(summary) {
-  const { meta } = summary;
-  const fact = (title, value) => (value ? el("div", {}, el("dt", {}, title), el("dd", {}, value)) : null);
-  const time = (name) => (meta[name] ? duration(meta[name]) : "");
-  return el("dl", { class: "facts" },
-    fact("Wall", duration(summary.wall_ns)), fact("CPU", time("cpu_ns")), fact("Awaiting", time("await_ns")),
-    meta.blocked_ns === undefined ? fact("Waiting", time("waiting_ns")) : [fact("Blocked", time("blocked_ns")), fact("GIL wait", time("gil_wait_ns"))],
-    fact("GC", time("gc_ns")),
-    fact("Headers sent after", time("headers_ns")), fact("Body sent after", time("body_ns")),
-    meta.mode === "sampling" ? fact("Samples", count(meta.samples || 0)) : [fact("Python calls", count(summary.calls)), fact("C calls", count(summary.c_calls))],
-    fact("Own cost", meta.own_ns ? `about ${duration(meta.own_ns)}` : ""),
-    fact("Mode", tame(meta.mode || "")), fact("Route", tame(meta.route || "")),
-    fact("Framework", tame(meta.framework || "")), fact("Python", tame(meta.python || "")),
-    fact("Process", meta.pid ? `${tame(meta.host || "")} ${meta.pid} ${tame(meta.thread || "")}` : ""),
-    fact("Release", tame(meta.release || "")), fact("Response", meta.response_bytes ? bytes(meta.response_bytes) : ""),
-    fact("Flags", tame(meta.flags || "")),
-    Object.keys(meta).filter((key) => key.startsWith("tag.")).map((key) => fact(tame(key.slice(4)), tame(meta[key]))));
+/** What one box says to people. */
+function describe(model, node) {
+  const callee = model.callee(node);
+  return `${label(callee)} · ${where(callee)} · total ${duration(model.total[node])} (${percent(model.total[node], model.wall)}) · ` +
+    `self ${duration(model.self[node])} · ${count(model.calls[node])} calls${model.strands[node] ? " · beside the request" : ""}`;
 }
 
-/** The node to begin at: what own code called last on the hot path; undefined without a hot path. */
-export function guilty(summary) {
-  const path = summary.hot_path;
-  const at = path.findLastIndex((step) => step.function.origin === "project");
-  return (path[at + 1] || path.at(-1))?.node;
+const boxes = (page, model) => ({
+  name: (node) => label(model.callee(node)), describe: (node) => describe(model, node),
+  neighbours: (node) => around(model, node), onSelect: (node) => page.keep({ node: model.nodes[node] }),
+  ...paint(model, page.state.color || "category"),
+});
+
+async function canvasPanel(page, title, picture) {
+  const model = await page.model();
+  const canvas = new FlameCanvas(await picture(model), { label: title, ...boxes(page, model) });
+  const color = choice("Colour by", COLORS, page.state.color || "category", (by) => {
+    page.keep({ color: by });
+    Object.assign(canvas.options, paint(model, by));
+    canvas.later();
+  });
+  return {
+    root: el("div", {}, color, model.truncated ? el("p", { class: "hint" }, "Boxes too small to see are left out: the call tree has them.") : null, canvas.root),
+    ready() {
+      const index = page.state.node === undefined ? -1 : model.indexOf(Number(page.state.node));
+      if (index >= 0) canvas.select(index);
+    },
+    select: (_, index) => canvas.select(index),
+    mark: (_, indices) => canvas.mark(indices && new Set(indices)),
+    stop: () => canvas.stop(),
+  };
 }
 
-/** The sentence that names the culprit: the last project frame of the hot path and what it called. */
-export function answer(summary) {
-  const path = summary.hot_path;
-  const at = path.findLastIndex((step) => step.function.origin === "project");
-  if (at < 0 || at === path.length - 1) {
-    return summary.hot_text ? `Hot path: ${tame(summary.hot_text)}` : "";
+const flamePanel = (page) => canvasPanel(page, "Flame graph: the same stacks together, heaviest left", leftHeavy);
+
+async function timelinePanel(page) {
+  const report = await page.profile.timeline();
+  if (!report.rows.length) {
+    return { root: el("p", { class: "empty" }, "This profile was not sampled, so the order of time is not known.") };
   }
-  const own = path[at].function;
-  const called = path[at + 1];
-  const line = called.call_line ? `:${called.call_line}` : "";
-  return `${percent(called.total_ns, summary.wall_ns)} of this request went to ${label(called.function)}, ` +
-    `called by ${label(own)} at ${tame(shortPath(own.file))}${line}.`;
+  return canvasPanel(page, "Timeline: which stack was there when", (model) => timeOrder(model, report));
 }
 
-function heaviest(summary) {
-  return el("section", {}, el("h3", {}, "Heaviest functions by self time"), el("table", { class: "fit", "aria-label": "Heaviest functions" },
-    el("tbody", {}, summary.heaviest.map((one) => el("tr", {},
-      el("td", { class: "number" }, percent(one.self_ns, summary.wall_ns)),
-      el("td", { class: "number" }, duration(one.self_ns)),
-      el("td", { class: "number" }, `${count(one.calls)} calls`),
-      el("td", { class: "path" }, label(one.function), " ",
-        el("span", { class: "hot" }, one.function.file ? `${tame(shortPath(one.function.file, 3))}:${one.function.line}` : one.function.kind === "c" ? "C function" : "not code")))))));
+async function treemapPanel(page) {
+  const model = await page.model();
+  const place = el("div");
+  let view = null;
+  const open = (node) => {
+    view?.stop();
+    view = treemapView(model, node, { ...boxes(page, model), open });
+    place.replaceChildren(node === 0 ? "" : el("button", { type: "button", click: () => open(0) }, "Whole request"), view.root);
+  };
+  open(0);
+  return { root: el("div", {}, el("p", { class: "hint" }, "Areas are total time; a double click goes into a box."), place), stop: () => view.stop() };
 }
 
-const FUNCTION_COLUMNS = [
-  { title: "Function", class: "path" }, { title: "Calls", number: true, sort: "calls" },
-  { title: "Self", number: true, sort: "self_ns" }, { title: "Self share", number: true },
-  { title: "Total", number: true, sort: "total_ns" }, { title: "Per call", number: true },
-];
-
-async function functionsView(id, state, go) {
-  const report = await api.functions(id);
-  const sort = state.fsort || "-self_ns";
-  const name = sort.replace(/^-/, "");
-  const rows = [...report.rows].sort((a, b) => (sort.startsWith("-") ? b[name] - a[name] : a[name] - b[name]));
-  return el("table", { "aria-label": "Functions" },
-    header(FUNCTION_COLUMNS, sort, (next) => go({ ...state, fsort: next })),
-    el("tbody", {}, rows.map((row) => {
-      const calls = row.calls + row.resumes;
-      const values = [
-        [label(row.function), el("span", { class: "hot" }, row.function.file ? `${tame(shortPath(row.function.file, 3))}:${row.function.line}` : row.function.kind === "c" ? "C function" : "not code")],
-        count(calls), duration(row.self_ns), percent(row.self_ns, report.wall_ns), duration(row.total_ns),
-        calls ? duration(row.total_ns / calls) : "",
-      ];
-      return el("tr", {}, FUNCTION_COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
-    })));
+async function graphPanel(page) {
+  const permille = page.state.permille || "20";
+  const report = await page.profile.calls({ permille });
+  const most = Math.max(1, ...report.functions.map((one) => one.self_ns));
+  const names = new Map(report.functions.map((one) => [one.id, label(one)]));
+  const picture = graphView(report, {
+    text: (one) => [label(one), `${percent(one.total_ns, report.wall_ns)} · self ${percent(one.self_ns, report.wall_ns)} · ${count(one.calls)}×`],
+    heat: (one) => one.self_ns / most,
+    note: (pair) => `${names.get(pair.caller)} → ${names.get(pair.callee)}: ${duration(pair.total_ns)}, ${count(pair.calls)} calls`,
+    open: (id) => page.go({ ...page.state, view: "functions", fn: id }),
+  });
+  return {
+    root: el("div", {}, choice("Functions of at least", [["5", "0.5 %"], ["20", "2 %"], ["50", "5 %"], ["100", "10 %"]], permille, (value) => page.go({ ...page.state, permille: value })),
+      el("p", { class: "hint" }, "Total and self time of each function; the darker, the more self time. A click shows its callers and callees."),
+      el("div", { class: "graph-box", tabindex: 0, role: "region", "aria-label": "Call graph, scrollable" }, picture)),
+  };
 }
+
+const plain = (view) => async (page) => ({ root: await view(page) });
+const VIEWS = {
+  tree: ["Call tree", treePanel], flame: ["Flame graph", flamePanel], timeline: ["Timeline", timelinePanel],
+  functions: ["Functions", plain(functionsView)], treemap: ["Treemap", treemapPanel], graph: ["Call graph", graphPanel],
+  source: ["Source", plain(sourceView)], repeats: ["Repeats", plain(repeatsView)],
+};
+const SPREAD = { spread: ["Mean and worst", spreadView] };
+
+// ---- search ----
+
+function searchBox(page) {
+  const out = el("span", { class: "found", role: "status" });
+  let found = null; // {indices, ns}
+  let at = -1;
+  const input = el("input", { type: "search", value: page.state.q || "", placeholder: "name, file or /regular expression/", "aria-label": "Search in this profile" });
+  const step = (by) => {
+    if (!found?.indices.length) return;
+    at = (at + by + found.indices.length) % found.indices.length;
+    out.textContent = words();
+    page.model().then((model) => page.panel.select?.(model, found.indices[at]));
+  };
+  const words = () => `${at + 1} of ${count(found.indices.length)} · ${percent(found.ns, page.summary.wall_ns)} of the request`;
+  const run = async () => {
+    try {
+      page.test = matcher(input.value);
+    } catch (error) {
+      out.textContent = error.message;
+      return;
+    }
+    const model = await page.model();
+    found = page.test ? model.search(page.test) : null;
+    found?.indices.sort((a, b) => model.total[b] - model.total[a]);
+    at = -1;
+    out.textContent = found ? (found.indices.length ? words() : "nothing found") : "";
+    page.panel.mark?.(model, found && found.indices);
+  };
+  const form = el("form", { class: "search", role: "search", submit: async (event) => {
+    event.preventDefault();
+    if (page.state.q !== input.value) {
+      page.keep({ q: input.value });
+      await run();
+      if (page.view === "functions") page.go({ ...page.state });
+    }
+    step(1);
+  } }, input, el("button", { type: "submit" }, "Next"), el("button", { type: "button", click: () => step(-1) }, "Previous"), out);
+  return { form, run };
+}
+
+// ---- the page ----
+
+/** The tag of a route in state and queries. */
+const routeOf = (state) => Object.fromEntries(["route", "method", "mode"].filter((name) => state[name]).map((name) => [name, state[name]]));
 
 export async function show(main, state, go, replace) {
   const id = state.r;
-  const summary = await api.summary(id);
+  const merged = id === "aggregate";
+  const profile = api.profile(id, merged ? routeOf(state) : {});
+  const summary = await profile.summary();
   const { meta } = summary;
-  const view = state.view === "functions" ? "functions" : "tree";
-  const panel = el("div", { role: "tabpanel", id: "panel", "aria-label": view === "tree" ? "Call tree" : "Functions" });
-  const tab = (name, title) => el("button", {
+  const views = merged ? { ...SPREAD, ...VIEWS } : VIEWS;
+  const view = state.view in views ? state.view : Object.keys(views)[0];
+  let loading = null;
+  const page = {
+    profile, summary, view, state: { ...state }, go, panel: {}, test: null,
+    model: () => (loading ||= profile.flame().then((report) => new FlameModel(report))),
+    keep(values) {
+      Object.assign(page.state, values);
+      replace(page.state);
+    },
+  };
+  const { routes } = meta.route && !merged ? await api.routes({ route: meta.route }).catch(() => ({ routes: [] })) : { routes: [] };
+  const route = routes.find((one) => one.method === meta.method);
+  const place = el("div", { role: "tabpanel", id: "panel", "aria-label": views[view][0] });
+  const tab = (name) => el("button", {
     type: "button", role: "tab", "aria-selected": String(view === name), "aria-controls": "panel",
-    click: () => go({ r: id, view: name }),
-  }, title);
+    click: () => go({ r: id, ...(merged ? routeOf(state) : {}), view: name, q: page.state.q, node: page.state.node, fn: page.state.fn }),
+  }, views[name][0]);
+  const link = (values, text) => el("a", { href: format(values) }, text);
   const removal = el("button", { type: "button", click: async () => {
     await api.remove(id);
     go({ page: "requests" });
   } }, "Delete");
-  const text = answer(summary);
+  const search = searchBox(page);
+  const title = merged ? `${tame(meta.method || "")} ${tame(meta.route)} · ${count(meta.merged)} profiles merged` : `${tame(meta.method || "")} ${tame(meta.path || "")} · ${meta.status || "–"} · ${duration(summary.wall_ns)}`;
 
   main.replaceChildren(
-    el("h2", {}, `${tame(meta.method || "")} ${tame(meta.path || "")} · ${meta.status || "–"} · ${duration(summary.wall_ns)}`),
-    text ? el("p", { class: "answer" }, text) : "",
-    ...band(summary), facts(summary), heaviest(summary),
-    el("p", { class: "downloads" }, "Download: ",
-      FORMATS.map(([name, title]) => el("a", { href: api.download(id, name), download: true }, title)),
-      meta.route ? el("a", { href: format({ page: "requests", route: meta.route, sort: "-wall_ms" }) }, "Other requests of this route") : null,
-      removal),
-    el("div", { role: "tablist", "aria-label": "Views" }, tab("tree", "Call tree"), tab("functions", "Functions")),
-    panel);
+    el("h2", {}, title),
+    ...summaryBand(summary, route, (fn) => go({ r: id, ...(merged ? routeOf(state) : {}), view: "functions", fn })),
+    el("p", { class: "downloads" },
+      el("details", { class: "menu" }, el("summary", {}, "Download"), el("div", {}, FORMATS.map(([name, text]) => el("a", { href: profile.download(name), download: true }, text)))),
+      meta.route ? [
+        link({ page: "requests", route: meta.route, sort: "-wall_ms" }, "Requests of this route"),
+        merged ? null : link({ r: "aggregate", route: meta.route, method: meta.method }, "All of them merged"),
+        merged ? null : link({ page: "diff", a: "aggregate", b: id, route: meta.route, method: meta.method }, "Compare with their mean"),
+      ] : null,
+      merged ? null : removal),
+    search.form,
+    el("div", { role: "tablist", "aria-label": "Views", keydown: tabKeys }, Object.keys(views).map(tab)),
+    place);
 
-  if (view === "functions") {
-    panel.replaceChildren(await functionsView(id, state, go));
-    return null;
+  if (state.q) {
+    try {
+      page.test = matcher(state.q);
+    } catch {
+      page.test = null; // said when the search runs
+    }
   }
-  let at = { ...state, view: "tree" };
-  const tree = new Tree(id, (node) => {
-    at = { ...at, node };
-    replace(at);
-  });
-  const fold = el("input", { type: "checkbox", change: () => {
-    at = { ...at, fold: fold.checked ? undefined : "0" };
-    tree.setFold(fold.checked);
-  } });
-  fold.checked = state.fold !== "0";
-  panel.replaceChildren(el("label", { class: "fold" }, fold, " Fold library frames that only pass on"), tree.root);
-  await tree.load(state.node === undefined ? guilty(summary) : Number(state.node), fold.checked);
-  return null;
+  page.panel = await views[view][1](view === "functions" || view === "source" || view === "repeats" ? { ...page, test: page.test } : page);
+  place.replaceChildren(page.panel.root);
+  await page.panel.ready?.();
+  if (state.q) await search.run();
+  return page.panel.stop || null;
+}
+
+/** Arrow keys move between tabs (WAI-ARIA tabs pattern, manual activation). */
+function tabKeys(event) {
+  const tabs = Array.from(event.currentTarget.querySelectorAll("[role=tab]"));
+  const at = tabs.indexOf(document.activeElement);
+  const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
+  if (at < 0 || next === undefined) return;
+  event.preventDefault();
+  tabs[(next + tabs.length) % tabs.length].focus();
 }

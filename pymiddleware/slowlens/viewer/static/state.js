@@ -3,6 +3,8 @@
 //   #page=requests&sort=-wall_ms&q=book     the list, as filtered
 //   #page=routes
 //   #r=ID&view=tree&node=17                 one request
+//   #r=aggregate&route=R&method=M           a route's requests, merged
+//   #page=diff&a=ID&b=ID&view=flame         two of them
 
 /** An object from "#a=b&c=d"; unknown names are kept. */
 export function parse(hash) {
@@ -26,8 +28,10 @@ export function format(state) {
 /** The list's query for the server from the page's state. */
 export function listQuery(state) {
   const query = { sort: state.sort || "-started" };
-  for (const name of ["route", "method", "status", "min_ms", "q", "mode"]) {
-    if (state[name]) query[name] = state[name];
+  for (const name of ["route", "method", "status", "min_ms", "q", "mode", "since", "until"]) {
+    if (!state[name]) continue;
+    // Times are local in the form, and milliseconds since 1970 for the server.
+    query[name] = name === "since" || name === "until" ? String(new Date(state[name]).getTime()) : state[name];
   }
   return query;
 }

@@ -1,11 +1,25 @@
-// tree.js - the call tree: a virtualised treegrid (WAI-ARIA pattern).
-import * as api from "./api.js";
+// tree.js - a call tree: a virtualised treegrid (WAI-ARIA pattern).
 import { el } from "./dom.js";
 import { count, duration, label, ms, percent, shortPath, tame } from "./format.js";
 import { TreeModel } from "./treemodel.js";
 
 const ROW = 24;
-const HEADERS = ["Function", "Total ms", "Share", "Self ms", "Calls", "Per call"];
+
+/** The columns of one profile's tree; `percents`: shares of the request in place of times. */
+export function columns(percents, sampled) {
+  const time = (name) => (row, wall) => (percents ? percent(row[name], wall) : ms(row[name] / 1e6));
+  const calls = (row) => row.calls + row.resumes;
+  return [
+    { title: percents ? "Total %" : "Total ms", value: time("total_ns") },
+    { title: "Share", value: (row, wall) => percent(row.total_ns, wall), share: (row, wall) => row.total_ns / (wall || 1) },
+    { title: percents ? "Self %" : "Self ms", value: time("self_ns"), own: true },
+    { title: sampled ? "Samples" : "Calls", value: (row) => count(calls(row)), alone: true },
+    { title: sampled ? "On CPU" : "Per call", alone: true, value: (row) => {
+      if (sampled) return row.seen_ns ? percent(row.cpu_ns, row.seen_ns) : "";
+      return calls(row) ? duration(row.total_ns / calls(row)) : "";
+    } },
+  ];
+}
 
 /** "called at shop/views.py:42" where that is known, else where it is defined. */
 export function place(callee, caller, line) {
@@ -15,25 +29,53 @@ export function place(callee, caller, line) {
 }
 
 export class Tree {
-  /** `onSelect(node)` is told where the user is. */
-  constructor(id, onSelect) {
-    this.id = id;
-    this.onSelect = onSelect;
+  /**
+   * `options`: label; columns [{title, value(row, wall), share(row, wall), own, alone}] (own: of the folded frames
+   * together; alone: not shown for them); load(values) -> an answer as sl_report_tree gives it; onSelect(node);
+   * least: the share of the request below which rows do not show.
+   */
+  constructor(options) {
+    this.options = options;
+    this.columns = options.columns;
     this.model = new TreeModel();
+    this.model.least = options.least || 0;
     this.shown = [];
     this.current = 0; // index in shown
     this.body = el("div", { role: "rowgroup" });
-    this.root = el("div", { class: "tree", role: "treegrid", "aria-label": "Call tree", scroll: () => this.draw(), keydown: (event) => this.key(event) },
-      el("div", { role: "rowgroup", class: "top" }, el("div", { class: "head", role: "row" }, HEADERS.map((title) => el("span", { role: "columnheader" }, title)))),
-      this.body);
+    this.head = el("div", { role: "rowgroup", class: "top" });
+    this.root = el("div", { class: "tree", role: "treegrid", "aria-label": options.label, scroll: () => this.draw(), keydown: (event) => this.key(event) },
+      this.head, this.body);
+    this.setColumns(options.columns);
+  }
+
+  setColumns(next) {
+    this.columns = next;
+    this.head.replaceChildren(el("div", { class: "head", role: "row" },
+      ["Function", ...next.map((one) => one.title)].map((title) => el("span", { role: "columnheader" }, title))));
+    if (this.shown.length) this.draw();
+  }
+
+  setLeast(least) {
+    this.model.least = least;
+    this.refresh();
+    this.move(Math.min(this.current, this.shown.length - 1), false);
   }
 
   async load(node, fold = true) {
     this.model.fold = fold;
-    this.model.add(await api.tree(this.id, { node: 0, depth: 2, hot: 1 }));
+    this.model.add(await this.options.load({ node: 0, depth: 2, hot: 1 }));
     this.model.openHotPath();
     this.refresh();
     if (node !== undefined && this.model.rows.has(node)) this.select(node, false);
+  }
+
+  /** Goes to a node that may not be known yet. `path`: the nodes that lead to it, from the root down. */
+  async reach(path, focus = false) {
+    for (const node of path.slice(0, -1)) {
+      if (this.model.rows.has(node) && this.model.missing(node)) this.model.add(await this.options.load({ node, depth: 1 }));
+      this.model.open.add(node);
+    }
+    if (this.model.rows.has(path.at(-1))) this.select(path.at(-1), focus);
   }
 
   refresh() {
@@ -81,28 +123,29 @@ export class Tree {
     if (folded.length) return this.foldedRow(index);
     const { row, callee, caller, hot } = this.model.describe(node);
     const open = this.model.open.has(node);
-    const calls = row.calls + row.resumes;
     const name = el("span", { role: "gridcell", title: `${tame(callee.name)}\n${tame(callee.file, 1000)}:${callee.line}` },
       el("span", { class: "twist", "aria-hidden": "true" }, row.children ? (open ? "▾" : "▸") : ""),
       el("span", { class: `mark k-${callee.kind === "pseudo" ? "other" : callee.origin}`, "aria-hidden": "true" }),
       el("span", { class: "name" }, label(callee)),
       el("span", { class: "where" }, tame(place(callee, caller, row.call_line)), row.strand ? " · beside the request" : ""));
     name.style.paddingLeft = `${8 + Math.min(depth, 60) * 14}px`;
-    const share = el("span", { role: "gridcell", class: "share" }, percent(row.total_ns, this.model.wall));
-    share.style.backgroundSize = `${Math.min(100, (row.total_ns / (this.model.wall || 1)) * 100)}% 3px`;
     const node_ = el("div", {
-      class: `row ${callee.origin}${hot ? " hot" : ""}`, role: "row", "data-node": node,
+      class: `row ${callee.origin}${hot ? " hot" : ""}${this.marked?.has(node) ? " found" : ""}`, role: "row", "data-node": node,
       tabindex: index === this.current ? 0 : -1, "aria-level": depth + 1, "aria-rowindex": index + 1,
       "aria-expanded": row.children ? String(open) : null,
       click: () => { this.move(index, true); this.toggle(index); },
-    },
-    name,
-    el("span", { role: "gridcell" }, ms(row.total_ns / 1e6)), share,
-    el("span", { role: "gridcell" }, ms(row.self_ns / 1e6)),
-    el("span", { role: "gridcell" }, count(calls)),
-    el("span", { role: "gridcell" }, calls ? duration(row.total_ns / calls) : ""));
+    }, name, this.columns.map((column) => this.cell(column, row)));
     node_.style.top = `${index * ROW}px`;
     return node_;
+  }
+
+  cell(column, row) {
+    const cell = el("span", { role: "gridcell", class: column.tone ? column.tone(row) : null }, column.value(row, this.model.wall));
+    if (column.share) {
+      cell.classList.add("share");
+      cell.style.backgroundSize = `${Math.min(100, column.share(row, this.model.wall) * 100)}% 3px`;
+    }
+    return cell;
   }
 
   /** One row for a chain of library frames; Enter or a click shows them. */
@@ -118,11 +161,14 @@ export class Tree {
       class: `row folded${hot ? " hot" : ""}`, role: "row", "data-node": node,
       tabindex: index === this.current ? 0 : -1, "aria-level": depth + 1, "aria-rowindex": index + 1,
       "aria-expanded": "false", click: () => { this.move(index, true); this.toggle(index); },
-    }, name, el("span", { role: "gridcell" }, ms(row.total_ns / 1e6)),
-    el("span", { role: "gridcell" }, percent(row.total_ns, this.model.wall)),
-    el("span", { role: "gridcell" }, ms(self / 1e6)), el("span", { role: "gridcell" }), el("span", { role: "gridcell" }));
+    }, name, this.columns.map((column) => (column.alone ? el("span", { role: "gridcell" }) : this.cell(column, column.own ? { ...row, self_ns: self } : row))));
     line.style.top = `${index * ROW}px`;
     return line;
+  }
+
+  mark(nodes) {
+    this.marked = nodes;
+    this.draw();
   }
 
   focus() {
@@ -137,7 +183,7 @@ export class Tree {
     else if (top + 2 * ROW > view.scrollTop + view.clientHeight) view.scrollTop = top + 3 * ROW - view.clientHeight;
     this.draw();
     if (focus) this.focus();
-    this.onSelect(this.shown[this.current].node);
+    this.options.onSelect?.(this.shown[this.current].node);
   }
 
   async toggle(index, want) {
@@ -150,7 +196,7 @@ export class Tree {
     const row = this.model.rows.get(node);
     const open = want ?? !this.model.open.has(node);
     if (!row.children || open === this.model.open.has(node)) return;
-    if (open && this.model.missing(node)) this.model.add(await api.tree(this.id, { node, depth: 1 }));
+    if (open && this.model.missing(node)) this.model.add(await this.options.load({ node, depth: 1 }));
     if (open) this.model.open.add(node);
     else this.model.open.delete(node);
     this.refresh();

@@ -12,6 +12,7 @@ const FOLD_SHARE = 0.9; // of a frame's time that its one callee must have
 export class TreeModel {
   constructor() {
     this.fold = true;
+    this.least = 0; // share of the request below which rows do not show
     this.unfolded = new Set(); // nodes that are not to be folded
     this.rows = new Map(); // node -> row
     this.functions = new Map(); // id -> function
@@ -89,7 +90,9 @@ export class TreeModel {
       const nodes = at.folded.length
         ? this.children.get(at.folded.at(-1)).slice(0, 1)
         : this.children.get(at.node) || [];
-      for (let i = nodes.length - 1; i >= 0; i--) stack.push({ node: nodes[i], depth: at.depth + 1 });
+      for (let i = nodes.length - 1; i >= 0; i--) {
+        if (this.rows.get(nodes[i]).total_ns >= this.least * this.wall) stack.push({ node: nodes[i], depth: at.depth + 1 });
+      }
     }
     return shown;
   }

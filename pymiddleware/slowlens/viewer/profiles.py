@@ -1,0 +1,99 @@
+"""Stored profiles, decoded, for the viewer's reports: one, or many of a route as one."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from typing import NamedTuple
+
+from .. import _core
+from ..store.base import Query, Store
+
+__all__ = ["AGGREGATE", "Aggregate", "Profiles"]
+
+#: In place of an id: the profiles of a route, merged.
+AGGREGATE = "aggregate"
+#: How many of a route's profiles are merged, newest first, and how many bytes of them.
+AGGREGATE_MAX = 50
+AGGREGATE_BYTES = 32 << 20
+CACHE_MAX = 4
+#: Profiles larger than this are not kept decoded between two requests.
+CACHE_BLOB_MAX = 8 << 20
+
+
+class Aggregate(NamedTuple):
+    """Profiles of one route and mode: their ids, and what all took together."""
+
+    ids: tuple[str, ...]
+    parts: tuple[_core.Blob, ...]
+    merged: _core.Blob
+    data: bytes
+
+
+class Profiles:
+    """A few decoded profiles are kept; a blob never changes, so they stay right."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._blobs: OrderedDict[str, _core.Blob] = OrderedDict()
+        self._aggregates: OrderedDict[tuple[str, ...], Aggregate] = OrderedDict()
+
+    def get(self, profile_id: str) -> _core.Blob | None:
+        """None: there is no such profile.
+
+        :raises CorruptError: it cannot be read.
+        """
+        blob = self._blobs.get(profile_id)
+        if blob is None:
+            data = self._store.get(profile_id)
+            if data is None:
+                return None
+            blob = _core.Blob(data)
+            if len(data) <= CACHE_BLOB_MAX:
+                self._blobs[profile_id] = blob
+                while len(self._blobs) > CACHE_MAX:
+                    self._blobs.popitem(last=False)
+        return blob
+
+    def drop(self, profile_id: str) -> None:
+        self._blobs.pop(profile_id, None)
+
+    def aggregate(self, route: str, method: str | None, mode: str | None) -> Aggregate | None:
+        """The newest profiles of a route, of one mode (None: of the newest one). None: there is none."""
+        rows = self._store.list(Query(route=route, method=method, mode=mode, limit=AGGREGATE_MAX)).rows
+        rows = [row for row in rows if row["mode"] == rows[0]["mode"]]
+        key = tuple(row["id"] for row in rows)
+        found = self._aggregates.get(key)
+        if found is not None:
+            return found
+        ids: list[str] = []
+        parts: list[_core.Blob] = []
+        size = 0
+        for row in rows:
+            data = self._store.get(row["id"])
+            if data is None or (parts and size + len(data) > AGGREGATE_BYTES):
+                continue  # deleted meanwhile, or more than can be held at once
+            try:
+                parts.append(_core.Blob(data))
+            except _core.CorruptError:
+                continue
+            ids.append(row["id"])
+            size += len(data)
+        if not parts:
+            return None
+        meta: dict[str, int | str | None] = {
+            "route": route, "method": method or str(rows[0]["method"]), "mode": rows[0]["mode"],
+            "path": route, "merged": len(parts), "started": rows[0]["started"],
+        }
+        data = _core.merge(parts, meta)
+        found = Aggregate(tuple(ids), tuple(parts), _core.Blob(data), data)
+        if size <= CACHE_BLOB_MAX:
+            self._aggregates[key] = found
+            while len(self._aggregates) > 1:
+                self._aggregates.popitem(last=False)
+        return found
+
+    def spread(self, aggregate: Aggregate) -> bytes:
+        """JSON of sl_report_aggregate, with the ids of the profiles in their order."""
+        report = _core.aggregate(aggregate.parts)
+        return report[:-1] + b',"ids":' + json.dumps(aggregate.ids).encode() + b"}"

@@ -1,0 +1,302 @@
+// canvas.js - one component for flame graph, timeline and difference: zoom,
+// pan, minimap, hover, keyboard. Only what can be seen is drawn: by binary
+// search to the left edge, and one box for each half pixel.
+import { el } from "./dom.js";
+import { boxAt, boxOf, firstAfter } from "./flamemodel.js";
+
+const ROW = 18;
+const MAP = 36;
+const KEYS = "Arrow keys walk, Enter focuses, + and - zoom, 0 resets.";
+
+export class FlameCanvas {
+  /**
+   * `options`: label, describe(node) -> text for people, name(node), color(node)
+   * -> CSS colour, neighbours(node) -> {parent, child, previous, next} (nodes or
+   * undefined), onSelect(node).
+   */
+  constructor(picture, options) {
+    this.picture = picture;
+    this.options = options;
+    this.from = 0;
+    this.to = picture.width || 1;
+    this.top = 0;
+    this.selected = null; // box
+    this.marked = null; // Set of nodes that a search found
+    this.hovered = null;
+    this.map = el("canvas", { class: "map", "aria-hidden": "true" });
+    this.canvas = el("canvas", {
+      class: "flame", tabindex: 0, role: "application", "aria-label": `${options.label}. ${KEYS}`,
+      "aria-describedby": "flame-live",
+    });
+    this.live = el("p", { class: "live", id: "flame-live", "aria-live": "polite" }, "");
+    this.root = el("div", { class: "flame-box" },
+      el("div", { class: "flame-tools" },
+        el("button", { type: "button", click: () => this.zoom(0.5) }, "Zoom in"),
+        el("button", { type: "button", click: () => this.zoom(2) }, "Zoom out"),
+        el("button", { type: "button", click: () => this.reset() }, "Reset"),
+        el("span", { class: "hint" }, "Drag pans, Ctrl and wheel zooms, double click focuses.")),
+      this.map, this.canvas, this.live);
+    this.listen();
+    this.observer = new ResizeObserver(() => this.draw());
+    this.observer.observe(this.canvas);
+    this.scheme = matchMedia("(prefers-color-scheme: dark)");
+    this.redraw = () => this.draw();
+    this.scheme.addEventListener("change", this.redraw);
+  }
+
+  stop() {
+    this.observer.disconnect();
+    this.scheme.removeEventListener("change", this.redraw);
+    cancelAnimationFrame(this.frame);
+  }
+
+  // ---- moving ----
+
+  view(from, to) {
+    const { width } = this.picture;
+    const size = Math.min(width, Math.max(to - from, 10));
+    this.from = Math.max(0, Math.min(from, width - size));
+    this.to = this.from + size;
+    this.later();
+  }
+
+  zoom(factor, at = (this.from + this.to) / 2) {
+    this.view(at - (at - this.from) * factor, at + (this.to - at) * factor);
+  }
+
+  reset() {
+    this.top = 0;
+    this.view(0, this.picture.width);
+  }
+
+  scroll(top) {
+    const most = Math.max(0, this.picture.levels.length * ROW - this.canvas.clientHeight);
+    const next = Math.max(0, Math.min(top, most));
+    const moved = next !== this.top;
+    this.top = next;
+    if (moved) this.later();
+    return moved;
+  }
+
+  /** Shows a node and says what it is. false: it has no box here. */
+  select(node, focus = false) {
+    const box = boxOf(this.picture, node);
+    if (!box) return false;
+    this.selectBox(box, focus);
+    return true;
+  }
+
+  selectBox(box, focus) {
+    this.selected = box;
+    this.live.textContent = this.options.describe(box.node);
+    if (focus) {
+      this.view(box.x, box.x + box.w);
+    } else if (box.x + box.w < this.from || box.x > this.to) {
+      const size = this.to - this.from;
+      this.view(box.x + box.w / 2 - size / 2, box.x + box.w / 2 + size / 2);
+    }
+    const y = box.depth * ROW;
+    if (y < this.top || y + ROW > this.top + this.canvas.clientHeight) this.scroll(y - this.canvas.clientHeight / 2);
+    this.later();
+    this.options.onSelect?.(box.node);
+  }
+
+  mark(nodes) {
+    this.marked = nodes;
+    this.later();
+  }
+
+  show(picture) {
+    this.picture = picture;
+    this.selected = null;
+    this.reset();
+  }
+
+  // ---- input ----
+
+  place(event) {
+    const bounds = this.canvas.getBoundingClientRect();
+    return {
+      x: this.from + ((event.clientX - bounds.left) / bounds.width) * (this.to - this.from),
+      depth: Math.floor((event.clientY - bounds.top + this.top) / ROW),
+    };
+  }
+
+  listen() {
+    let drag = null;
+    this.canvas.addEventListener("pointerdown", (event) => {
+      drag = { x: event.clientX, y: event.clientY, from: this.from, to: this.to, top: this.top, moved: false };
+      this.canvas.setPointerCapture(event.pointerId);
+    });
+    this.canvas.addEventListener("pointermove", (event) => {
+      if (!drag) return this.hover(event);
+      const scale = (this.to - this.from) / this.canvas.clientWidth;
+      drag.moved ||= Math.abs(event.clientX - drag.x) + Math.abs(event.clientY - drag.y) > 4;
+      if (!drag.moved) return undefined;
+      this.scroll(drag.top - (event.clientY - drag.y));
+      return this.view(drag.from - (event.clientX - drag.x) * scale, drag.to - (event.clientX - drag.x) * scale);
+    });
+    this.canvas.addEventListener("pointerup", (event) => {
+      const { x, depth } = this.place(event);
+      const box = drag && !drag.moved ? boxAt(this.picture, depth, x) : null;
+      drag = null;
+      if (box) this.selectBox(box, false);
+    });
+    this.canvas.addEventListener("pointerleave", () => this.hover(null));
+    this.canvas.addEventListener("dblclick", (event) => {
+      const { x, depth } = this.place(event);
+      const box = boxAt(this.picture, depth, x);
+      if (box) this.selectBox(box, true);
+      else this.reset();
+    });
+    this.canvas.addEventListener("wheel", (event) => {
+      if (event.ctrlKey || event.metaKey) {
+        event.preventDefault();
+        this.zoom(event.deltaY > 0 ? 1.25 : 0.8, this.place(event).x);
+      } else if (event.shiftKey || event.deltaX) {
+        event.preventDefault();
+        const by = ((event.deltaX || event.deltaY) / this.canvas.clientWidth) * (this.to - this.from);
+        this.view(this.from + by, this.to + by);
+      } else if (this.scroll(this.top + event.deltaY)) {
+        event.preventDefault(); // at the ends the page scrolls
+      }
+    }, { passive: false });
+    this.canvas.addEventListener("keydown", (event) => this.key(event));
+    const jump = (event) => {
+      if (event.type === "pointermove" && !event.buttons) return;
+      const bounds = this.map.getBoundingClientRect();
+      const at = ((event.clientX - bounds.left) / bounds.width) * this.picture.width;
+      const half = (this.to - this.from) / 2;
+      this.view(at - half, at + half);
+    };
+    this.map.addEventListener("pointerdown", jump);
+    this.map.addEventListener("pointermove", jump);
+  }
+
+  hover(event) {
+    const found = event ? this.place(event) : null;
+    const box = found ? boxAt(this.picture, found.depth, found.x) : null;
+    if (box?.node === this.hovered?.node && box?.x === this.hovered?.x) return;
+    this.hovered = box;
+    this.canvas.title = box ? this.options.describe(box.node) : "";
+    this.later();
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const box = this.selected;
+    const around = box ? this.options.neighbours(box.node) : { child: this.picture.levels[0]?.node[0] };
+    const walk = (node) => {
+      if (node !== undefined && !this.select(node)) this.live.textContent = "Nothing to see there.";
+    };
+    const moves = {
+      ArrowUp: () => walk(around.parent), ArrowDown: () => walk(around.child),
+      ArrowLeft: () => walk(around.previous), ArrowRight: () => walk(around.next),
+      Enter: () => box && this.selectBox(box, true), Escape: () => this.reset(), 0: () => this.reset(),
+      "+": () => this.zoom(0.5, box ? box.x + box.w / 2 : undefined), "=": () => this.zoom(0.5), "-": () => this.zoom(2),
+    };
+    if (!(event.key in moves)) return;
+    event.preventDefault();
+    moves[event.key]();
+  }
+
+  // ---- drawing ----
+
+  later() {
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.draw();
+    });
+  }
+
+  context(canvas, height) {
+    const ratio = devicePixelRatio || 1;
+    const width = canvas.clientWidth;
+    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+      canvas.width = Math.round(width * ratio);
+      canvas.height = Math.round(height * ratio);
+    }
+    const context = canvas.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    return context;
+  }
+
+  draw() {
+    const { canvas, picture } = this;
+    if (!canvas.clientWidth) return;
+    const style = getComputedStyle(canvas);
+    const colors = {
+      line: style.getPropertyValue("--page"), focus: style.getPropertyValue("--focus"),
+      text: style.getPropertyValue("--text"), soft: style.getPropertyValue("--line"),
+    };
+    const height = canvas.clientHeight;
+    const context = this.context(canvas, height);
+    const scale = canvas.clientWidth / (this.to - this.from);
+    context.font = "12px system-ui, sans-serif";
+    context.textBaseline = "middle";
+    const last = Math.min(picture.levels.length, Math.ceil((this.top + height) / ROW));
+    for (let depth = Math.floor(this.top / ROW); depth < last; depth++) {
+      this.drawLevel(context, picture.levels[depth], depth * ROW - this.top, scale, colors);
+    }
+    for (const [box, color, size] of [[this.hovered, colors.text, 1], [this.selected, colors.focus, 2]]) {
+      if (!box) continue;
+      context.strokeStyle = color;
+      context.lineWidth = size;
+      context.strokeRect((box.x - this.from) * scale + 0.5, box.depth * ROW - this.top + 0.5, Math.max(1, box.w * scale - 1), ROW - 2);
+    }
+    this.drawMap(colors);
+  }
+
+  drawLevel(context, level, y, scale, colors) {
+    let painted = -1; // right edge of what is there already, in pixels
+    for (let i = firstAfter(level, this.from); i < level.x.length && level.x[i] < this.to; i++) {
+      const left = (level.x[i] - this.from) * scale;
+      const width = level.w[i] * scale;
+      if (left + width < painted + 0.5) continue;
+      const node = level.node[i];
+      const found = this.marked?.has(node);
+      context.globalAlpha = this.marked && !found ? 0.25 : 1;
+      context.fillStyle = this.options.color(node);
+      context.fillRect(left, y, Math.max(0.5, width > 2 ? width - 1 : width), ROW - 1);
+      painted = left + width;
+      if (width < 26) continue;
+      const inner = Math.max(left, 0);
+      const room = Math.min(left + width, this.canvas.clientWidth) - inner - 6;
+      const fits = Math.floor(room / 6.4);
+      if (fits < 3) continue;
+      const name = this.options.name(node);
+      context.fillStyle = this.options.ink(node);
+      context.fillText(name.length > fits ? `${name.slice(0, fits - 1)}…` : name, inner + 3, y + ROW / 2);
+      if (found) context.fillRect(left, y + ROW - 3, width - 1, 2);
+    }
+    context.globalAlpha = 1;
+    return colors;
+  }
+
+  /** How deep the stack is at each place, and which part of it is shown. */
+  drawMap(colors) {
+    const context = this.context(this.map, MAP);
+    const width = this.map.clientWidth;
+    const scale = width / (this.picture.width || 1);
+    const deep = Math.max(1, this.picture.levels.length);
+    context.fillStyle = colors.soft;
+    this.picture.levels.forEach((level, depth) => {
+      const y = (depth / deep) * MAP;
+      let painted = -1;
+      for (let i = 0; i < level.x.length; i++) {
+        const left = level.x[i] * scale;
+        const size = level.w[i] * scale;
+        if (left + size < painted + 1) {
+          i = Math.max(i, firstAfter(level, (painted + 1) / scale) - 1);
+          if (level.x[i] * scale + level.w[i] * scale < painted + 1) continue;
+        }
+        context.fillRect(left, y, Math.max(0.5, size), MAP / deep + 0.5);
+        painted = left + size;
+      }
+    });
+    context.strokeStyle = colors.focus;
+    context.lineWidth = 2;
+    context.strokeRect(this.from * scale + 1, 1, Math.max(2, (this.to - this.from) * scale - 2), MAP - 2);
+  }
+}

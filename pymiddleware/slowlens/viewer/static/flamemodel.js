@@ -1,0 +1,225 @@
+// flamemodel.js - where every box of a flame graph or timeline lies. Pure: no
+// DOM, no network, and no recursion: stacks are deep.
+//
+// A Picture is what is drawn: levels[depth] = {x, w, node}, three typed arrays
+// sorted by x; x and w in nanoseconds within [0, width]; node is an index into
+// the model's columns.
+
+/** The columns of a report (sl_report_flame) as typed arrays, with depths and children. */
+export class FlameModel {
+  constructor(report) {
+    const size = report.nodes.length;
+    this.functions = report.functions;
+    this.wall = report.wall_ns;
+    this.truncated = report.truncated;
+    this.size = size;
+    this.nodes = Int32Array.from(report.nodes); // the server's numbers
+    this.parents = Int32Array.from(report.parents);
+    this.function = Int32Array.from(report.function);
+    this.callLines = report.call_lines;
+    this.calls = Float64Array.from(report.calls);
+    this.self = Float64Array.from(report.self_ns);
+    this.total = Float64Array.from(report.total_ns);
+    this.strands = Uint8Array.from(report.strands);
+    this.depth = new Int32Array(size);
+    this.first = new Int32Array(size + 1); // children of i: child[first[i]..first[i + 1])
+    this.child = new Int32Array(Math.max(0, size - 1));
+    const { parents } = this;
+    for (let i = 1; i < size; i++) {
+      this.depth[i] = this.depth[parents[i]] + 1;
+      this.first[parents[i] + 1]++;
+    }
+    for (let i = 0; i < size; i++) this.first[i + 1] += this.first[i];
+    const at = this.first.slice();
+    for (let i = 1; i < size; i++) this.child[at[parents[i]]++] = i;
+    for (let i = 0; i < size; i++) {
+      if (this.first[i + 1] - this.first[i] > 1) {
+        this.child.subarray(this.first[i], this.first[i + 1]).sort((a, b) => this.total[b] - this.total[a]);
+      }
+    }
+  }
+
+  /** The index of the server's node number; -1: it was left out. */
+  indexOf(node) {
+    let low = 0;
+    let high = this.size - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      if (this.nodes[middle] === node) return middle;
+      if (this.nodes[middle] < node) low = middle + 1;
+      else high = middle - 1;
+    }
+    return -1;
+  }
+
+  callee(index) {
+    return this.functions[this.function[index]];
+  }
+
+  /** Indices from the root down to `index`. */
+  path(index) {
+    const found = [index];
+    for (let at = index; at !== 0; found.push(at)) at = this.parents[at];
+    return found.reverse();
+  }
+
+  children(index) {
+    return this.child.subarray(this.first[index], this.first[index + 1]);
+  }
+
+  /**
+   * Nodes whose function `test` accepts: {indices, ns}. `ns` counts a match
+   * within a match once, and only what the request itself spent.
+   */
+  search(test) {
+    const wanted = Uint8Array.from(this.functions, (one) => (test(one) ? 1 : 0));
+    const within = new Uint8Array(this.size); // in a match, or beside the request
+    const indices = [];
+    let ns = 0;
+    for (let i = 0; i < this.size; i++) {
+      within[i] = i === 0 ? 0 : within[this.parents[i]] | (this.strands[i] ? 2 : 0);
+      if (!wanted[this.function[i]]) continue;
+      indices.push(i);
+      if (within[i] === 0) ns += this.total[i];
+      within[i] |= 1;
+    }
+    return { indices, ns };
+  }
+}
+
+/** A picture in the making: boxes are put level by level, left to right. */
+class Builder {
+  constructor() {
+    this.levels = [];
+  }
+
+  put(depth, x, w, node) {
+    while (this.levels.length <= depth) this.levels.push({ x: [], w: [], node: [] });
+    const level = this.levels[depth];
+    level.x.push(x);
+    level.w.push(w);
+    level.node.push(node);
+  }
+
+  done(width) {
+    return {
+      width,
+      levels: this.levels.map((level) => ({
+        x: Float64Array.from(level.x), w: Float64Array.from(level.w), node: Int32Array.from(level.node),
+      })),
+    };
+  }
+}
+
+/**
+ * The left-heavy picture: what was called by the same stack stands together,
+ * heaviest first. What ran beside the request stands right of it.
+ * `weight[i]`: the width of box i; total times unless given.
+ */
+export function leftHeavy(model, weight = model.total) {
+  const built = new Builder();
+  let width = weight[0];
+  let level = [[0, 0]];
+  for (let depth = 0; level.length; depth++) {
+    const next = [];
+    const beside = [];
+    for (const [node, x] of level) {
+      if (weight[node] > 0) built.put(depth, x, weight[node], node);
+      let at = x;
+      for (const child of model.children(node)) {
+        if (model.strands[child]) {
+          beside.push(child);
+          continue;
+        }
+        next.push([child, at]);
+        at += weight[child];
+      }
+    }
+    for (const child of beside) {
+      next.push([child, width]);
+      width += weight[child];
+    }
+    level = next.sort((a, b) => a[1] - b[1]);
+  }
+  return built.done(width);
+}
+
+/**
+ * The picture in the order of time, from sl_report_timeline: which stack was
+ * there when. Each lane (what ran beside the request) stands below the one
+ * before.
+ */
+export function timeOrder(model, report) {
+  const built = new Builder();
+  let base = 0;
+  let lane = -1;
+  let deepest = 0;
+  let open = []; // {node, x} from the root down
+  let until = 0;
+  const close = (keep, end) => {
+    while (open.length > keep) {
+      const { node, x } = open.pop();
+      if (end > x) built.put(base + open.length, x, end - x, node);
+    }
+  };
+  for (const row of report.rows) {
+    if (row.lane !== lane) {
+      close(0, until);
+      if (lane >= 0) base += deepest + 1;
+      lane = row.lane;
+      deepest = 0;
+      until = row.from_ns;
+    }
+    const index = model.indexOf(row.node);
+    let path = index < 0 ? [] : model.path(index);
+    // A strand's own stack begins at the strand.
+    const strand = path.findLastIndex((node) => model.strands[node]);
+    if (strand > 0) path = path.slice(strand);
+    let same = 0;
+    if (row.from_ns === until) while (same < open.length && same < path.length && open[same].node === path[same]) same++;
+    close(same, until);
+    for (let i = same; i < path.length; i++) open.push({ node: path[i], x: row.from_ns });
+    deepest = Math.max(deepest, path.length);
+    until = row.to_ns;
+  }
+  close(0, until);
+  const picture = built.done(model.wall);
+  // Boxes were put when they closed: inner ones first.
+  for (const level of picture.levels) {
+    const order = Array.from(level.x.keys()).sort((a, b) => level.x[a] - level.x[b]);
+    for (const name of ["x", "w", "node"]) level[name] = level[name].map((_, i) => level[name][order[i]]);
+  }
+  picture.width = Math.max(model.wall, ...picture.levels.map((level) => (level.x.length ? level.x.at(-1) + level.w.at(-1) : 0)));
+  return picture;
+}
+
+/** The index of the first box of a level that ends after `x`. */
+export function firstAfter(level, x) {
+  let low = 0;
+  let high = level.x.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (level.x[middle] + level.w[middle] <= x) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The box at a place: {node, x, w, depth}, or null. */
+export function boxAt(picture, depth, x) {
+  const level = picture.levels[depth];
+  if (!level) return null;
+  const i = firstAfter(level, x);
+  return i < level.x.length && level.x[i] <= x ? { node: level.node[i], x: level.x[i], w: level.w[i], depth } : null;
+}
+
+/** The widest box of a node: {node, x, w, depth}, or null. */
+export function boxOf(picture, node) {
+  let best = null;
+  picture.levels.forEach((level, depth) => {
+    for (let i = 0; i < level.node.length; i++) {
+      if (level.node[i] === node && (!best || level.w[i] > best.w)) best = { node, x: level.x[i], w: level.w[i], depth };
+    }
+  });
+  return best;
+}

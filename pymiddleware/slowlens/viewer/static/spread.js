@@ -1,0 +1,45 @@
+// spread.js - a route's profiles as one tree: mean, p95 and worst of each node.
+import { el } from "./dom.js";
+import { ms, percent } from "./format.js";
+import { Tree } from "./tree.js";
+
+/** The report (sl_report_aggregate) as an answer for a tree. Pure. */
+export function asTree(report) {
+  const children = new Map();
+  for (const row of report.rows) if (row.node !== 0) children.set(row.parent, (children.get(row.parent) || 0) + 1);
+  const rows = report.rows.map((row) => ({ ...row, resumes: 0, strand: false, children: children.get(row.node) || 0 }));
+  const hot = [];
+  for (let at = rows[0]; at;) {
+    hot.push(at.node);
+    const below = rows.filter((row) => row.parent === at.node && row.node !== 0);
+    const next = below.reduce((best, row) => (!best || row.total_ns > best.total_ns ? row : best), null);
+    at = next && next.total_ns > at.total_ns / 2 ? next : null;
+  }
+  const order = [...rows].sort((a, b) => (a.node === 0 ? -1 : b.node === 0 ? 1 : a.parent - b.parent || b.total_ns - a.total_ns));
+  return { wall_ns: report.total_ns, functions: report.functions, rows: order, hot, truncated: false };
+}
+
+export async function spreadView({ profile, go }) {
+  const report = await profile.spread();
+  const answer = asTree(report);
+  let worst = null;
+  const open = el("button", { type: "button", click: () => go({ r: report.ids[worst.worst] }) }, "Open the request where this node is worst");
+  const tree = new Tree({
+    label: `${report.count} profiles as one tree`, load: async () => answer,
+    onSelect: (node) => {
+      worst = report.rows.find((row) => row.node === node);
+    },
+    columns: [
+      { title: "Mean ms", value: (row) => ms(row.total_ns / report.count / 1e6) },
+      { title: "Share", value: (row, wall) => percent(row.total_ns, wall), share: (row, wall) => row.total_ns / (wall || 1) },
+      { title: "p95 ms", value: (row) => ms(row.p95_ns / 1e6) },
+      { title: "Worst ms", value: (row) => ms(row.max_ns / 1e6), alone: true },
+      { title: "Calls each", value: (row) => (row.calls / report.count).toFixed(1), alone: true },
+    ],
+  });
+  tree.root.classList.add("wide");
+  return {
+    root: el("div", {}, el("p", {}, `${report.count} stored profiles, newest first, of one mode. `, open), tree.root),
+    ready: () => tree.load(undefined, true),
+  };
+}
