@@ -199,6 +199,16 @@ lint() { # PYTHON
         "$venv/bin/mypy" --no-error-summary --cache-dir="$cache/mypy" --python-version 3.11 pymiddleware/slowlens)
 }
 
+# Tools of others in JavaScript; sets JUDGES to where they are.
+node_modules() {
+    modules=$cache/judges
+    export JUDGES="$modules/node_modules"
+    cmp -s "$root/tests/judges/package.json" "$modules/complete" && return 0
+    rm -rf "$modules" && mkdir -p "$modules" && cp "$root/tests/judges/package.json" "$modules/" &&
+        npm install --prefix "$modules" --silent --no-audit --no-fund --no-package-lock &&
+        cp "$modules/package.json" "$modules/complete"
+}
+
 browser_tests() { # VERSION PYTHON
     python=$(environment "$1" "$2") || return 1
     "$python" -m pip install -q selenium || return 1
@@ -208,14 +218,7 @@ browser_tests() { # VERSION PYTHON
 judges() { # VERSION PYTHON
     python=$(environment "$1" "$2") || return 1
     "$python" -m pip install -q selenium gprof2dot snakeviz || return 1
-    modules=$cache/judges
-    if ! cmp -s "$root/tests/judges/package.json" "$modules/complete"; then
-        rm -rf "$modules" && mkdir -p "$modules" && cp "$root/tests/judges/package.json" "$modules/" &&
-            npm install --prefix "$modules" --silent --no-audit --no-fund --no-package-lock || return 1
-        cp "$modules/package.json" "$modules/complete"
-    fi
-    JUDGES=$modules/node_modules PYTHONPATH=$build/py$1/python \
-        "$python" -m pytest -q -p no:cacheprovider "$root/tests/judges"
+    PYTHONPATH=$build/py$1/python "$python" -m pytest -q -p no:cacheprovider "$root/tests/judges"
 }
 
 # ---- all of it ----
@@ -278,12 +281,13 @@ LIST
     check "ruff and mypy" lint "${newest#* }"
     say "viewer"
     install nodejs chromium chromium-driver fonts-dejavu-core
+    command -v npm >/dev/null || install npm
+    check "npm packages" node_modules
     check "JavaScript" node --test "$root"/tests/js/*.test.js
     # shellcheck disable=SC2086
     check "browser" browser_tests $newest
     say "exports and the tools they are for"
     install golang-go graphviz
-    command -v npm >/dev/null || install npm
     # shellcheck disable=SC2086
     check "judges" judges $newest
 fi

@@ -12,11 +12,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "py"))
@@ -25,12 +29,48 @@ PAGES = ["/", "/?page=3", "/books/7/", "/api/books/", "/authors/", "/authors/rep
          "/report/repaired/", "/export.csv", "/error/", "/no/such/page"]
 
 
+VIEWER = "/__slowlens__/"
+
+
+def wait(browser: Any, css: str, text: str = "") -> WebElement:
+    """The first element for ``css`` that holds ``text``, when it is there."""
+    def found(_: Any) -> Any:
+        return next((one for one in browser.find_elements(By.CSS_SELECTOR, css) if text in one.text), None)
+    return WebDriverWait(browser, 15, ignored_exceptions=[Exception]).until(found)
+
+
+def open_list(browser: Any, shop: str, fragment: str = "") -> None:
+    browser.get(shop + VIEWER + fragment)
+    wait(browser, "td.path")
+
+
+def rows(browser: Any) -> list[str]:
+    return [row.text for row in browser.find_elements(By.CSS_SELECTOR, ".tree .row")]
+
+
 def fetch(url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=60) as response:
             return bytes(response.read())
     except urllib.error.HTTPError as error:
         return error.read()
+
+
+@contextmanager
+def served(*files: Path) -> Iterator[str]:
+    """The address of ``slowlens serve FILE...``."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen([sys.executable, "-m", "slowlens", "serve", "--port", str(port), *map(str, files)],
+                              env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, stdout=subprocess.PIPE)
+    try:
+        assert server.stdout is not None
+        server.stdout.readline()
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +121,12 @@ def chromium(*arguments: str) -> webdriver.Chrome:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     service = webdriver.ChromeService(shutil.which("chromedriver") or "/usr/bin/chromedriver")
     return webdriver.Chrome(options=options, service=service)
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """axe-core's source; JUDGES is the node_modules that tests/run.sh has installed."""
+    return (Path(os.environ["JUDGES"]) / "axe-core" / "axe.min.js").read_text()
 
 
 @pytest.fixture

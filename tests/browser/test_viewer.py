@@ -11,35 +11,16 @@ from typing import Any
 import pytest
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from conftest import fetch
-
-VIEWER = "/__slowlens__/"
-
-
-def wait(browser: Any, css: str, text: str = "") -> WebElement:
-    """The first element for ``css`` that holds ``text``, when it is there."""
-    def found(_: Any) -> Any:
-        return next((one for one in browser.find_elements(By.CSS_SELECTOR, css) if text in one.text), None)
-    return WebDriverWait(browser, 15, ignored_exceptions=[Exception]).until(found)
-
-
-def open_list(browser: Any, shop: str, fragment: str = "") -> None:
-    browser.get(shop + VIEWER + fragment)
-    wait(browser, "td.path")
-
-
-def rows(browser: Any) -> list[str]:
-    return [row.text for row in browser.find_elements(By.CSS_SELECTOR, ".tree .row")]
+from conftest import VIEWER, fetch, open_list, rows, wait
 
 
 def test_a_newcomer_finds_the_deep_copy(browser: Any, shop: str) -> None:
     open_list(browser, shop)
     wait(browser, "th button", "Wall ms").click()
     wait(browser, "th[aria-sort=descending]", "Wall ms")
-    walls = [float(cell.text) for cell in browser.find_elements(By.CSS_SELECTOR, "tbody tr td:nth-child(5)")]
+    walls = [float(cell.text) for cell in browser.find_elements(By.CSS_SELECTOR, "tbody tr td:nth-child(6)")]
     assert walls == sorted(walls, reverse=True)
     listed = wait(browser, "tbody tr", "copy.deepcopy")
     link = listed.find_element(By.CSS_SELECTOR, "a")
@@ -169,6 +150,7 @@ def test_functions_view_and_download(browser: Any, shop: str) -> None:
     wait(browser, "[role=tab]", "Functions").click()
     wait(browser, "[aria-label=Functions] td", "copy.deepcopy")
     assert wait(browser, "[role=tab][aria-selected=true]").text == "Functions"
+    wait(browser, ".menu summary", "Download").click()
     link = wait(browser, ".downloads a", "slowlens (everything)").get_attribute("href")
     from slowlens import _core
 

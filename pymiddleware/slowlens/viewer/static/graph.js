@@ -110,7 +110,7 @@ export function graphView(report, { text, heat, note, open }) {
     const lines = text(one);
     const go = () => open(one.id);
     const box = svg("g", {
-      class: "box", tabindex: 0, role: "button", transform: `translate(${x} ${y})`, "aria-label": lines.join(", "), click: go,
+      class: "box", tabindex: 0, role: "button", transform: `translate(${x} ${y})`, click: go,
       keydown: (event) => {
         if (event.key === "Enter" || event.key === " ") {
           event.preventDefault();

@@ -166,6 +166,7 @@ function searchBox(page) {
     try {
       page.test = matcher(input.value);
     } catch (error) {
+      found = null;
       out.textContent = error.message;
       return;
     }

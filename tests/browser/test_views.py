@@ -1,0 +1,221 @@
+"""Every view leads to the guilty line: flame graph, timeline, functions, treemap, graph, source, repeats, diff."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+from conftest import VIEWER, fetch, open_list, rows, wait
+
+MODULES = Path(__file__).resolve().parents[2]
+PAINTED = """
+const canvas = document.querySelector(arguments[0]);
+if (!canvas || !canvas.width) return 0;
+const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+const seen = new Set();
+for (let i = 0; i < data.length; i += 4 * 97) if (data[i + 3]) seen.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
+return seen.size;
+"""
+
+
+def slowest(shop: str, route: str) -> str:
+    listed = json.loads(fetch(f"{shop}{VIEWER}api/requests?route={route}&sort=-wall_ms"))["requests"]
+    return str(listed[0]["id"])
+
+
+def show(browser: Any, shop: str, fragment: str) -> None:
+    browser.get("about:blank")
+    browser.get(shop + VIEWER + fragment)
+
+
+def press(browser: Any, *keys: str) -> None:
+    ActionChains(browser).send_keys(*keys).perform()
+
+
+def painted(browser: Any, css: str) -> int:
+    """How many colours a canvas shows."""
+    return int(browser.execute_script(PAINTED, css))
+
+
+def look_for(browser: Any, text: str) -> str:
+    field = wait(browser, "form.search input")
+    field.clear()
+    field.send_keys(text, Keys.ENTER)
+    return wait(browser, ".found", "of the request").text
+
+
+def test_the_flame_graph_by_search_and_by_keyboard(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/report/')}&view=flame")
+    wait(browser, ".live")
+    WebDriverWait(browser, 10).until(lambda _: painted(browser, "canvas.flame") > 4)
+    found = look_for(browser, "copy.deepcopy")
+    match = re.fullmatch(r"1 of (\d+) · (\d+)\.\d % of the request", found)
+    assert match and int(match[1]) > 2, found
+    assert 50 < int(match[2]) <= 100, "matches within matches count once"
+    wait(browser, ".live", "copy.deepcopy · ")
+    assert "node=" in browser.current_url
+    canvas = browser.find_element(By.CSS_SELECTOR, "canvas.flame")
+    browser.execute_script("arguments[0].focus()", canvas)
+    press(browser, Keys.ARROW_UP)
+    wait(browser, ".live", "reports.build")
+    press(browser, Keys.ENTER)
+    press(browser, Keys.ARROW_DOWN)
+    wait(browser, ".live", "copy.deepcopy")
+    press(browser, "0")
+    url = browser.current_url
+    show(browser, shop, "#" + url.split("#")[1])
+    wait(browser, ".live", "copy.deepcopy")
+    field = wait(browser, "form.search input")
+    field.clear()
+    field.send_keys("/^copy\\.(deepcopy|_deepcopy_list)$/", Keys.ENTER)
+    wait(browser, ".found", "of the request")
+    field.clear()
+    field.send_keys("/(/", Keys.ENTER)
+    wait(browser, ".found", "cannot be read")
+
+
+def test_the_flame_graph_by_pointer(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/report/')}&view=flame&color=module")
+    WebDriverWait(browser, 10).until(lambda _: painted(browser, "canvas.flame") > 4)
+    canvas = browser.find_element(By.CSS_SELECTOR, "canvas.flame")
+    left, top = -canvas.size["width"] // 2, -canvas.size["height"] // 2
+    ActionChains(browser).move_to_element_with_offset(canvas, left + 100, top + 5).click().perform()
+    wait(browser, ".live", "[request]")
+    ActionChains(browser).move_to_element_with_offset(canvas, left + 100, top + 18 * 3 + 5).double_click().perform()
+    assert "[request]" not in wait(browser, ".live").text
+    wait(browser, ".flame-tools button", "Zoom in").click()
+    wait(browser, ".flame-tools button", "Reset").click()
+
+
+def test_the_timeline(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/report/')}&view=timeline")
+    WebDriverWait(browser, 10).until(lambda _: painted(browser, "canvas.flame") > 3)
+    look_for(browser, "views.report")
+    wait(browser, ".live", "views.report")
+
+
+def test_callers_and_callees(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/report/')}&view=functions")
+    wait(browser, "[aria-label=Functions] button.link", "copy.deepcopy").click()
+    wait(browser, "[aria-label='Called by'] td.path", "reports.build")
+    wait(browser, "[aria-label=Calls] td.path", "copy._deepcopy_dict")
+    assert "fn=" in browser.current_url
+    wait(browser, "[aria-label='Called by'] button.link", "reports.build").click()
+    wait(browser, ".chosen .answer", "reports.build")
+    wait(browser, ".chosen button", "Source").click()
+    wait(browser, "table.source tr.hot", "copy.deepcopy(TEMPLATE)")
+
+
+def test_source_lines(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/report/')}&view=source")
+    hot = wait(browser, "table.source tr.hot")
+    assert "row = copy.deepcopy(TEMPLATE)" in hot.text
+    assert re.search(r"\d\d\.\d % 800 ", hot.text), hot.text
+    source = (MODULES / "examples/shop/books/reports.py").read_text().splitlines()
+    line = int(hot.find_element(By.CSS_SELECTOR, "td").text)
+    assert "copy.deepcopy(TEMPLATE)" in source[line - 1]
+
+
+def test_the_treemap_and_the_call_graph(browser: Any, shop: str) -> None:
+    one = slowest(shop, "/report/")
+    show(browser, shop, f"#r={one}&view=treemap")
+    wait(browser, ".live", "[request]")
+    assert painted(browser, "canvas.treemap") > 4
+    browser.execute_script("document.querySelector('canvas.treemap').focus()")
+    press(browser, Keys.ARROW_DOWN)
+    press(browser, Keys.ENTER)
+    wait(browser, "button", "Whole request")
+    show(browser, shop, f"#r={one}&view=graph")
+    box = wait(browser, "svg.graph g.box", "copy.deepcopy")
+    assert "157" in box.text or "×" in box.text
+    assert len(browser.find_elements(By.CSS_SELECTOR, "svg.graph path.arrow")) > 5
+    browser.execute_script("arguments[0].focus()", box)
+    press(browser, Keys.ENTER)
+    wait(browser, ".chosen .answer", "copy.deepcopy")
+
+
+def test_repeats_name_the_line_of_the_query_in_a_loop(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/authors/')}&view=repeats")
+    first = wait(browser, "ol.repeats li").text
+    found = re.match(r"query\.QuerySet\.__iter__ 20[01] times from views\.py:(\d+), (\d+)\.\d % of the request", first)
+    assert found, first
+    source = (MODULES / "examples/shop/books/views.py").read_text().splitlines()
+    assert "author.books.all()" in source[int(found[1]) - 1]
+    assert int(found[2]) > 50
+    wait(browser, "ol.repeats button").click()
+    wait(browser, ".tree .row", "QuerySet.__iter__")
+
+
+def test_what_two_requests_differ_in(browser: Any, shop: str) -> None:
+    open_list(browser, shop, "#page=requests&q=/report/")
+    boxes = {row.find_element(By.CSS_SELECTOR, "a").text: row.find_element(By.CSS_SELECTOR, "input")
+             for row in browser.find_elements(By.CSS_SELECTOR, "tbody tr")}
+    assert wait(browser, "button", "Compare two").get_attribute("disabled")
+    boxes["/report/"].click()
+    boxes["/report/repaired/"].click()
+    wait(browser, "button", "Compare two").click()
+    wait(browser, ".tree .row .less", "−")
+    changed = next(row for row in rows(browser) if "copy.deepcopy" in row)
+    assert "800 → 0" in changed, "what the repair saved"
+    wait(browser, "[role=tab]", "Flame graph").click()
+    WebDriverWait(browser, 10).until(lambda _: painted(browser, "canvas.flame") > 2)
+    wait(browser, "[role=tab]", "Functions").click()
+    wait(browser, "[aria-label='Functions before and after'] tr", "copy.deepcopy")
+    before = wait(browser, ".answer").text
+    assert before.startswith("−")
+    wait(browser, "button", "Exchange").click()
+    WebDriverWait(browser, 10).until(lambda _: wait(browser, ".answer").text.startswith("+"))
+
+
+def test_a_route_as_one_tree(browser: Any, shop: str) -> None:
+    show(browser, shop, "#page=routes")
+    wait(browser, "tbody tr", "/authors/")
+    row = next(one for one in browser.find_elements(By.CSS_SELECTOR, "tbody tr") if one.text.startswith("/authors/ "))
+    row.find_element(By.LINK_TEXT, "merged tree").click()
+    wait(browser, ".tree .row", "author_list")
+    names = [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".tree [role=columnheader]")]
+    assert names == ["Function", "Mean ms", "Share", "p95 ms", "Worst ms", "Calls each"]
+    row = next(one for one in rows(browser) if "QuerySet.__iter__" in one)
+    assert re.search(r"\n20[01]\.0$", row), row
+    wait(browser, ".tree .row", "author_list").click()
+    wait(browser, "button", "this node is worst").click()
+    wait(browser, "h2", "GET /authors/")
+    wait(browser, ".downloads a", "Compare with their mean").click()
+    wait(browser, "h2", "Difference")
+    wait(browser, ".tree .row", "author_list")
+
+
+def test_a_request_is_kept(browser: Any, shop: str) -> None:
+    open_list(browser, shop, "#page=requests&route=/error/")
+    wait(browser, "button.keep", "☆ keep").click()
+    wait(browser, "button.keep", "★ kept")
+    show(browser, shop, "#page=requests&route=/error/")
+    wait(browser, "button.keep", "★ kept").click()
+    wait(browser, "button.keep", "☆ keep")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_for_assistive_technology(browser: Any, shop: str, scheme: str, axe: str) -> None:
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia",
+                            {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    one, other = slowest(shop, "/report/"), slowest(shop, "/report/repaired/")
+    pages = ["#page=requests", "#page=routes", f"#page=diff&a={other}&b={one}",
+             "#r=aggregate&route=/report/&method=GET"]
+    pages += [f"#r={one}&view={view}" for view in
+              ("tree", "flame", "timeline", "functions", "treemap", "graph", "source", "repeats")]
+    for page in pages:
+        show(browser, shop, page)
+        wait(browser, "#panel *" if "page=r" not in page else "tbody td")
+        browser.execute_script(axe)
+        found = browser.execute_async_script(
+            "axe.run(document, {resultTypes: ['violations']}).then(r => arguments[0](r.violations))")
+        serious = [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in found
+                   if one["impact"] in ("serious", "critical")]
+        assert serious == [], page
