@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "suites.h"
 
 #include "fault.h"
@@ -6,6 +7,7 @@
 
 #include "slowlens/merge.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static sl_profile *
@@ -94,6 +96,33 @@ START_TEST(nothing_to_merge_is_an_error)
 }
 END_TEST
 
+START_TEST(an_aggregate_knows_the_worst)
+{
+    sl_profile *one = sample();
+    const sl_profile *both[] = { one, one };
+    sl_bytes three = { 0 }, out = { 0 };
+    char text[64];
+
+    ck_assert_int_eq(sl_merge(both, 2, NULL, 0, 0, &three), SL_OK);
+    sl_profile *twice = decoded(&three); /* each node twice as long */
+    const sl_profile *const all[] = { one, twice, one };
+    uint64_t wall = sl_profile_node_at(one, 0)->total_ns;
+
+    ck_assert_int_eq(sl_report_aggregate(all, 3, 0, &out), SL_OK);
+    snprintf(text, sizeof(text), "\"total_ns\":%llu,\"p95_ns\":%llu,",
+             (unsigned long long)wall * 4, (unsigned long long)wall * 2);
+    ck_assert_ptr_nonnull(memmem(out.data, out.size, text, strlen(text)));
+    static const char worst[] = "\"worst\":1,\"present\":3";
+    ck_assert_ptr_nonnull(
+        memmem(out.data, out.size, worst, sizeof(worst) - 1));
+    ck_assert_ptr_nonnull(memmem(out.data, out.size, "{\"count\":3", 10));
+    sl_bytes_free(&out);
+    ck_assert_int_eq(sl_report_aggregate(NULL, 0, 0, &out), SL_ERANGE);
+    sl_profile_free(twice);
+    sl_profile_free(one);
+}
+END_TEST
+
 START_TEST(preorder_visits_every_node_once)
 {
     sl_profile *one = sample();
@@ -121,6 +150,7 @@ merge_suite(void)
     const TTest *const tests[] = { the_sum_of_three_is_three_times_one,
                                    nothing_grows_from_one_to_itself,
                                    nothing_to_merge_is_an_error,
+                                   an_aggregate_knows_the_worst,
                                    preorder_visits_every_node_once, NULL };
     return suite_of("merge", tests);
 }

@@ -4,6 +4,7 @@
 
 #include "slowlens/report.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static sl_profile *profile;
@@ -128,6 +129,101 @@ START_TEST(exports_hold_the_tree)
 }
 END_TEST
 
+START_TEST(columns_are_the_tree)
+{
+    sl_bytes out = { 0 };
+    ck_assert_int_eq(sl_report_flame(profile, 0, 0, &out), SL_OK);
+    ck_assert(holds(&out, "\"truncated\":false,\"least_ns\":0"));
+    ck_assert(holds(&out, "\"nodes\":[0,1,2,3,4,5,6,7]"));
+    ck_assert(holds(&out, "\"parents\":[0,0,1,"));
+    sl_bytes_free(&out);
+
+    /* A subtree counts from its own root. */
+    ck_assert_int_eq(sl_report_flame(profile, 1, 0, &out), SL_OK);
+    ck_assert(holds(&out, "\"nodes\":[1,2,"));
+    ck_assert(holds(&out, "\"parents\":[0,0,"));
+    sl_bytes_free(&out);
+
+    ck_assert_int_eq(sl_report_flame(profile, 0, 3, &out), SL_OK);
+    ck_assert(holds(&out, "\"truncated\":true"));
+    ck_assert(holds(&out, "\"nodes\":[0,1,"));
+    sl_bytes_free(&out);
+    ck_assert_int_eq(sl_report_flame(profile, 8, 0, &out), SL_ERANGE);
+}
+END_TEST
+
+START_TEST(callers_and_callees_of_one)
+{
+    sl_bytes out = { 0 };
+    uint32_t view = sl_profile_node_at(profile, 1)->function;
+    char caller[32], callee[32];
+
+    snprintf(caller, sizeof(caller), "\"caller\":%u,", (unsigned)view);
+    snprintf(callee, sizeof(callee), "\"callee\":%u,", (unsigned)view);
+    ck_assert_int_eq(sl_report_calls(profile, view, 0, &out), SL_OK);
+    ck_assert(holds(&out, caller));
+    ck_assert(holds(&out, callee));
+    ck_assert(holds(&out, "\"name\":\"view\""));
+    sl_bytes_free(&out);
+
+    ck_assert_int_eq(sl_report_calls(profile, SL_REPORT_ALL, 1000, &out),
+                     SL_OK);
+    ck_assert(holds(&out, "[request]"));
+    ck_assert(!holds(&out, "builtins.len"));
+    sl_bytes_free(&out);
+    ck_assert_int_eq(sl_report_calls(profile, 99, 0, &out), SL_ERANGE);
+}
+END_TEST
+
+/* request > view > dumps (40 times) > deepcopy (once each) */
+static sl_profile *
+looping(void)
+{
+    sl_recording_options options = { 0 };
+    sl_recording *recording;
+    sl_bytes blob = { 0 };
+    sl_profile *made;
+
+    ck_assert_int_eq(sl_recording_new(&recording, &options, NULL), SL_OK);
+    sl_strand *strand = sl_recording_main(recording);
+    uint64_t t = sl_clock_monotonic_ns();
+    sl_strand_enter(strand, VIEW, SL_KIND_PYTHON, t += 10);
+    for (int i = 0; i < 40; i++) {
+        sl_strand_enter(strand, DUMPS, SL_KIND_PYTHON, t += 1);
+        sl_strand_enter(strand, COPY, SL_KIND_PYTHON, t += 1);
+        sl_strand_leave(strand, COPY, t += 7);
+        sl_strand_leave(strand, DUMPS, t += 1);
+    }
+    sl_strand_leave(strand, VIEW, t += 1);
+    sl_recording_stop(recording, t + 1);
+    ck_assert_int_eq(sl_recording_encode(recording, NULL, 0, sample_describe,
+                                         NULL, 0, &blob),
+                     SL_OK);
+    sl_recording_free(recording);
+    ck_assert_int_eq(sl_profile_decode(&made, blob.data, blob.size, 0, NULL),
+                     SL_OK);
+    sl_bytes_free(&blob);
+    return made;
+}
+
+START_TEST(a_loop_is_a_repeat_and_what_it_calls_is_not)
+{
+    sl_bytes out = { 0 };
+    sl_profile *made = looping();
+
+    ck_assert_int_eq(sl_report_repeats(made, 0, &out), SL_OK);
+    ck_assert(holds(&out, "\"exact\":true"));
+    ck_assert(holds(&out, "\"calls\":40,\"total_ns\":360}]"));
+    ck_assert(holds(&out, "{\"node\":2,"));
+    sl_bytes_free(&out);
+    sl_profile_free(made);
+
+    ck_assert_int_eq(sl_report_repeats(profile, 0, &out), SL_OK);
+    ck_assert(holds(&out, "\"rows\":[]"));
+    sl_bytes_free(&out);
+}
+END_TEST
+
 Suite *
 report_suite(void)
 {
@@ -141,6 +237,9 @@ report_suite(void)
     tcase_add_test(tc, functions_go_by_self_time);
     tcase_add_test(tc, text_is_indented_heaviest_first);
     tcase_add_test(tc, exports_hold_the_tree);
+    tcase_add_test(tc, columns_are_the_tree);
+    tcase_add_test(tc, callers_and_callees_of_one);
+    tcase_add_test(tc, a_loop_is_a_repeat_and_what_it_calls_is_not);
     suite_add_tcase(suite, tc);
     return suite;
 }

@@ -3,6 +3,7 @@
  * around the content is zstd's to fuzz. */
 #include "profile.h"
 
+#include "slowlens/merge.h"
 #include "slowlens/report.h"
 
 #include <stdlib.h>
@@ -56,7 +57,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static sl_status (*const numbered[])(const sl_profile *, uint32_t,
                                          sl_bytes *) = {
         sl_report_functions, sl_report_text, sl_report_lines,
-        sl_report_timeline
+        sl_report_timeline, sl_report_repeats
+    };
+    static sl_status (*const twice_numbered[])(const sl_profile *, uint32_t,
+                                               uint32_t, sl_bytes *) = {
+        sl_report_flame, sl_report_calls
     };
     sl_profile *profile;
     sl_bytes out = { 0 };
@@ -75,6 +80,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (numbered[i](profile, 0, &out) == SL_OK)
             sl_bytes_free(&out);
     }
+    for (size_t i = 0; i < 2; i++) {
+        for (uint32_t limit = 0; limit < 6; limit += 5) {
+            if (twice_numbered[i](profile, 0, limit, &out) == SL_OK)
+                sl_bytes_free(&out);
+        }
+    }
+    const sl_profile *const both[] = { profile, profile };
+    if (sl_report_calls(profile, SL_REPORT_ALL, 5, &out) == SL_OK)
+        sl_bytes_free(&out);
+    if (sl_report_aggregate(both, 2, 1, &out) == SL_OK)
+        sl_bytes_free(&out);
     sl_profile_free(profile);
     return 0;
 }

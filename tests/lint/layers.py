@@ -27,11 +27,16 @@ MAY = {
     "profile": "arena",
     "blob_read": "blob buf compress profile varint",
     "hotpath": "buf",
-    "report": "hotpath json",
-    "report_lines": "json",
+    "report_put": "json",
+    "report": "hotpath report_put",
+    "report_lines": "report_put",
+    "report_flame": "report_put",
+    "report_calls": "calls report_put",
+    "report_repeats": "report_put",
     "union": "",
     "merge": "blob blob_put compress union varint",
-    "report_diff": "json union",
+    "report_diff": "report_put union",
+    "report_aggregate": "report_put union",
     "text": "buf hotpath",
     "calls": "",
     "layout": "",
@@ -47,7 +52,10 @@ MAY = {
     "export_speedscope": "hotpath json layout",
 }
 RECORDING = {"recording", "marks", "sampled", "tree", "functions", "blob_write"}
-READING = {"profile", "blob_read", "hotpath", "report", "report_lines", "text", "union", "merge", "report_diff"}
+READING = {
+    "profile", "blob_read", "hotpath", "report_put", "report", "report_lines", "report_flame", "report_calls",
+    "report_repeats", "text", "union", "merge", "report_diff", "report_aggregate",
+}
 
 # outside headers that have exactly one door
 DOOR = {"uthash.h": "core/intern.c", "zstd.h": "core/compress.c"}

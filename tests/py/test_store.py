@@ -233,6 +233,24 @@ def test_retention_by_bytes_spares_the_worst(store_path: str) -> None:
     assert tiny.gc(10)["kept"] == 0
 
 
+def test_what_is_pinned_outlives_retention_and_the_index(store_path: str) -> None:
+    store = DirectoryStore(store_path, max_bytes=1)
+    ids = fill(store, 6)
+    assert store.pin(ids[0], True) and store.pin(ids[1], True)
+    assert not store.pin("0" * 26, True), "there is none of that id"
+    assert not store.pin("../../x", True)
+    store.gc(10)
+    assert {row["id"] for row in store.list(Query()).rows} == {ids[0], ids[1]}
+    os.unlink(os.path.join(store_path, "index.sqlite3"))
+    again = DirectoryStore(store_path, max_bytes=1)
+    assert all(row["pinned"] for row in again.list(Query()).rows)
+    assert again.pin(ids[0], False)
+    again.gc(10)
+    assert [row["id"] for row in again.list(Query()).rows] == [ids[1]]
+    assert again.delete(ids[1]), "by hand it can go"
+    assert os.listdir(os.path.join(store_path, "pins")) == []
+
+
 def test_retention_goes_in_steps(store_path: str) -> None:
     fill(DirectoryStore(store_path), 50)
     tiny = DirectoryStore(store_path, max_bytes=1)

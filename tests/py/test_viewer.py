@@ -13,6 +13,7 @@ import pytest
 
 from slowlens import _core
 from slowlens.auth import make_token
+from slowlens.viewer import source
 from slowlens.wsgi import ProfilerMiddleware
 
 from conftest import Stored, wsgi_call
@@ -68,6 +69,7 @@ def test_modules_import_only_files_that_are_there(site: Any) -> None:
         for name in re.findall(r'from "\./([^"]+)"', text):
             assert ask(site, "static/" + name)[1]["Content-Type"].startswith("text/javascript")
         if file.suffix == ".js":
+            text = text.replace('"http://www.w3.org/2000/svg"', "")  # a name that nobody asks for
             assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|https?://", text), file
     assert size < 80_000
 
@@ -213,3 +215,101 @@ def test_viewing_is_not_profiled(site: Any) -> None:
     for _ in range(3):
         ask(site, "api/requests")
     assert len(Stored(site[0].recorder).rows()) == 1
+
+
+# ---- the reports of one profile, and of a route's merged ----
+
+
+@pytest.mark.parametrize("ref", ["one", "aggregate"])
+def test_every_report_of_a_profile(site: Any, ref: str) -> None:
+    query = ""
+    where = f"api/requests/{site[1]}"
+    if ref == "aggregate":
+        query, where = "route=/some/path&method=GET", "api/requests/aggregate"
+    flame = ask_json(site, where + "/flame", query)
+    size = len(flame["nodes"])
+    assert size > 10 and not flame["truncated"]
+    assert all(len(flame[name]) == size for name in ("parents", "function", "calls", "self_ns", "total_ns", "strands"))
+    assert all(parent < i for i, parent in enumerate(flame["parents"]) if i)
+    assert len(ask_json(site, where + "/flame", query + "&limit=5")["nodes"]) <= 5
+    everything = ask_json(site, where + "/calls", query + "&permille=0")
+    names = {one["id"]: one["name"] for one in everything["functions"]}
+    chosen = next(one for one, name in names.items() if name == "library")
+    one = ask_json(site, where + "/calls", f"{query}&function={chosen}")
+    assert one["pairs"] and all(chosen in (pair["caller"], pair["callee"]) for pair in one["pairs"])
+    repeats = ask_json(site, where + "/repeats", query)
+    assert repeats["exact"]
+    assert all(row["calls"] >= 10 for row in repeats["rows"])
+    assert "rows" in ask_json(site, where + "/timeline", query)
+    assert ask_json(site, where + "/lines", f"{query}&function={chosen}")["name"] == "library"
+    diff = ask_json(site, where + "/diff", f"{query}&to={site[1]}")
+    assert diff["before_ns"] == diff["after_ns"]
+    assert ask(site, where + "/flame", query + "&node=99999999")[0] == 400
+    assert ask(site, where + "/calls", query + "&function=99999999")[0] == 400
+    assert ask(site, where + "/diff", query + "&to=../x")[0] == 400
+    assert ask(site, where + "/diff", query + "&to=0" + "0" * 25)[0] == 404
+
+
+def test_many_profiles_of_a_route_are_merged(site: Any) -> None:
+    for _ in range(4):
+        wsgi_call(site[0], "/some/path")
+    rows = Stored(site[0].recorder).rows(limit=5)
+    spread = ask_json(site, "api/requests/aggregate/spread", "route=/some/path&method=GET")
+    assert spread["count"] == 5 and sorted(spread["ids"]) == sorted(row["id"] for row in rows)
+    root = spread["rows"][0]
+    assert root["total_ns"] == pytest.approx(sum(row["wall_ns"] for row in rows), rel=0.01)
+    assert root["max_ns"] == root["p95_ns"] <= root["total_ns"]
+    assert root["present"] == 5
+    data = ask(site, "requests/aggregate/profile", "route=/some/path&method=GET")[2]
+    merged = json.loads(_core.Blob(data).summary())
+    assert merged["meta"]["merged"] == 5
+    one = json.loads(_core.Blob(ask(site, f"requests/{rows[0]['id']}/profile")[2]).summary())
+    assert merged["calls"] == pytest.approx(5 * one["calls"], rel=0.05)
+    assert ask(site, "api/requests/aggregate/spread", "route=/no/such")[0] == 404
+    assert ask(site, "api/requests/aggregate", "route=/no/such")[0] == 404
+
+
+def test_source_is_of_this_profile_and_this_project_only(site: Any, tmp_path: Path) -> None:
+    where = f"api/requests/{site[1]}"
+    functions = {row["function"]["name"]: row["function"] for row in
+                 ask_json(site, where + "/functions", "limit=10000")["rows"]}
+    shown = ask_json(site, where + "/source", f"function={functions['library']['id']}")
+    assert shown["why"] is None
+    assert any(text.startswith("def library") for _, text in shown["text"])
+    assert dict(shown["text"])[shown["line"]].startswith("def library")
+    foreign = next(one for one in functions.values() if one["origin"] == "stdlib" and one["kind"] == "python")
+    hidden = ask_json(site, where + "/source", f"function={foreign['id']}")
+    assert hidden["text"] == [] and "not under the project" in hidden["why"]
+    # Names of files come from the blob, which may come from anywhere.
+    (tmp_path / "secret.py").write_text("PASSWORD = 1\n")
+    (tmp_path / "linked.py").symlink_to("/etc/passwd")
+    for hostile in ("/etc/passwd", "/etc/hostname.py", str(tmp_path / "secret.py"), "secret.py",
+                    str(tmp_path / "linked.py"), str(Path.cwd() / "../../../../etc/passwd"), "/proc/self/environ"):
+        text, why = source.read_lines(hostile, 1, 5)
+        assert text == [] and why, hostile
+
+
+def test_source_is_off_when_not_debugging(store_path: str) -> None:
+    for options, seen in (({"debug": False}, False), ({"debug": False, "viewer_source": True}, True),
+                          ({"debug": True, "viewer_source": False}, False)):
+        middleware = ProfilerMiddleware(
+            app, store=store_path, authorize=lambda environ: True, mode="deterministic", keep="all", **options)
+        wsgi_call(middleware, "/some/path")
+        one = (middleware, Stored(middleware.recorder).rows()[0]["id"])
+        functions = ask_json(one, f"api/requests/{one[1]}/functions", "limit=10000")["rows"]
+        chosen = next(row["function"]["id"] for row in functions if row["function"]["name"] == "library")
+        found = ask_json(one, f"api/requests/{one[1]}/source", f"function={chosen}")
+        assert bool(found["text"]) is seen, options
+        assert bool(found["why"]) is not seen
+
+
+def test_a_profile_is_pinned_by_the_viewer_alone(site: Any) -> None:
+    send = {"REQUEST_METHOD": "POST"}
+    assert ask(site, "api/pin", f"id={site[1]}", **send)[0] == 400, "not from elsewhere"
+    own = {**send, "HTTP_X_SLOWLENS_VIEWER": "1"}
+    assert json.loads(ask(site, "api/pin", f"id={site[1]}", **own)[2]) == {"pinned": True}
+    assert ask_json(site, "api/requests")["requests"][0]["pinned"] is True
+    assert json.loads(ask(site, "api/pin", f"id={site[1]}&on=0", **own)[2]) == {"pinned": False}
+    assert ask_json(site, "api/requests")["requests"][0]["pinned"] is False
+    assert ask(site, "api/pin", "id=../../x", **own)[0] == 404
+    assert ask(site, "api/pin", f"id={site[1]}")[0] == 405

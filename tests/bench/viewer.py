@@ -1,0 +1,156 @@
+"""The viewer with much to show: time until a profile is painted, frames while panning, and the server's answers.
+
+    viewer.py [--rounds N] [--json FILE]
+
+In headless Chromium without a GPU, on trees of 100,000 and 1,000,000 nodes
+made by running such programs under the profiler. ``paint``: from the
+navigation to the first boxes on the canvas, the server's work and the
+transfer included. ``frame``: script time of one frame while panning, p95 of
+all frames. The list: the first page of a store whose index has 100,000 rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "browser"), str(HERE.parent / "py")]
+
+from conftest import chromium, served  # noqa: E402 - the path is set above
+from exports import PYTHON, program  # noqa: E402
+
+from slowlens import _core  # noqa: E402
+from slowlens.request import new_id  # noqa: E402
+from slowlens.store import Query  # noqa: E402
+from slowlens.store.directory import _INSERT, DirectoryStore, row_of  # noqa: E402
+
+WATCH = """
+window.frames_ = [];
+const ask = window.requestAnimationFrame.bind(window);
+window.requestAnimationFrame = (callback) => ask((at) => {
+  const begun = performance.now();
+  callback(at);
+  window.frames_.push(performance.now() - begun);
+});
+const look = () => {
+  const canvas = document.querySelector('canvas.flame');
+  if (canvas?.width && canvas.getContext('2d').getImageData(20, 5, 1, 1).data[3]) window.painted = performance.now();
+  else setTimeout(look, 5);
+};
+look();
+"""
+PAN = """
+const done = arguments[0];
+const canvas = document.querySelector('canvas.flame');
+const at = (type, x) => canvas.dispatchEvent(new PointerEvent(type, {
+  bubbles: true, pointerId: 1, clientX: canvas.getBoundingClientRect().left + x, clientY: canvas.getBoundingClientRect().top + 60, buttons: 1 }));
+canvas.setPointerCapture = () => {};
+document.querySelector('.flame-tools button').click();
+document.querySelector('.flame-tools button').click();
+window.frames_.length = 0;
+at('pointerdown', 600);
+let x = 600, step = -6, left = 120;
+const move = () => {
+  if (left-- === 0) { at('pointerup', x); done(window.frames_); return; }
+  if (left === 60) step = 6;
+  at('pointermove', x += step);
+  setTimeout(move, 20);
+};
+move();
+"""
+
+
+def blob_of(nodes: int, path: Path) -> str:
+    profile = _core.Profile("none", max_nodes=nodes * 2, max_bytes=4 << 30)
+    run = program(nodes)
+    profile.enter()
+    run()
+    profile.leave()
+    profile.finish()
+    profile_id = new_id(time.time_ns())
+    path.write_bytes(profile.encode({"id": profile_id, "mode": "deterministic", "route": "/big", "path": "/big",
+                                     "started": time.time_ns()}))
+    profile.discard()
+    return profile_id
+
+
+def timed(call: Callable[[], Any], rounds: int) -> float:
+    taken = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        call()
+        taken.append((time.perf_counter() - started) * 1e3)
+    return statistics.median(taken)
+
+
+def in_the_browser(path: Path, profile_id: str, rounds: int) -> tuple[float, float]:
+    painted, frames = [], []
+    with served(path) as base:
+        for _ in range(rounds):
+            driver = chromium()
+            try:
+                driver.set_script_timeout(120)
+                driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+                driver.get(f"{base}#r={profile_id}&view=flame")
+                while (at := driver.execute_script("return window.painted || 0")) == 0:
+                    time.sleep(0.05)
+                painted.append(at)
+                drawn = sorted(driver.execute_async_script(PAN))
+                frames.append(drawn[int(len(drawn) * 0.95)])
+            finally:
+                driver.quit()
+    return statistics.median(painted), statistics.median(frames)
+
+
+def large_list(rounds: int, folder: Path) -> float:
+    store = DirectoryStore(str(folder))
+    store.list(Query())
+    now = time.time_ns()
+    rows = [row_of({"id": new_id(now - i * 1_000_000_000), "started": now - i * 1_000_000_000, "wall_ns": i % 997 * 1000,
+                    "route": f"/r/{i % 50}", "path": f"/r/{i}", "method": "GET", "status": 200, "mode": "sampling"}, 900)
+            for i in range(100_000)]
+    with store._index() as index:
+        index.execute("BEGIN")
+        index.executemany(_INSERT, rows)
+        index.execute("COMMIT")
+    return max(timed(lambda sort=sort: store.list(Query(sort=sort)), rounds) for sort in ("-started", "-wall_ns"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+
+    def say(what: str, value: float, wanted: float) -> None:
+        print(f"{what:58}{value:10.1f} ms   (to reach: {wanted:g} ms)")
+        rows.append({"suite": "viewer", "python": PYTHON, "what": what, "ms": round(value, 2), "to_reach_ms": wanted})
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for nodes, paint, frame in ((100_000, 1000, 16), (1_000_000, 3000, 33)):
+            path = folder / f"{nodes}.slowlens"
+            profile_id = blob_of(nodes, path)
+            data = path.read_bytes()
+            blob = _core.Blob(data)
+            say(f"{nodes} nodes: first painted", (found := in_the_browser(path, profile_id, options.rounds))[0], paint)
+            say(f"{nodes} nodes: frame while panning, p95", found[1], frame)
+            say(f"{nodes} nodes: first level of the tree, blob decoded before",
+                timed(lambda blob=blob: blob.tree(0, 2, True), options.rounds), 100)
+            say(f"{nodes} nodes: decoding the blob", timed(lambda data=data: _core.Blob(data), options.rounds), 100)
+        say("100,000 stored requests: first page", large_list(options.rounds, folder / "store"), 50)
+    if options.json:
+        Path(options.json).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+if __name__ == "__main__":
+    main()

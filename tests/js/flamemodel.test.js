@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { FlameModel, boxAt, boxOf, firstAfter, leftHeavy, timeOrder } from "../../pymiddleware/slowlens/viewer/static/flamemodel.js";
+
+const named = (name) => ({ id: 0, name, file: "", line: 0, kind: "python", origin: "project" });
+const report = (parents, total, more = {}) => ({
+  wall_ns: total[0], truncated: false, functions: [named("f"), named("g")], nodes: parents.map((_, i) => i), parents,
+  function: parents.map(() => 0), call_lines: parents.map(() => 0), calls: parents.map(() => 1),
+  self_ns: parents.map(() => 0), total_ns: total, strands: parents.map(() => 0), ...more,
+});
+
+//   0 (100) ── 1 (30) ── 2 (10)
+//          └── 3 (60) ── 4 (50)
+const tree = () => new FlameModel(report([0, 0, 1, 0, 3], [100, 30, 10, 60, 50]));
+
+test("children stand heaviest first, depths follow parents", () => {
+  const model = tree();
+  assert.deepEqual(Array.from(model.children(0)), [3, 1]);
+  assert.deepEqual(Array.from(model.depth), [0, 1, 2, 1, 2]);
+  assert.deepEqual(model.path(4), [0, 3, 4]);
+});
+
+test("left heavy: children lie within their parent, side by side", () => {
+  const picture = leftHeavy(tree());
+  assert.deepEqual(Array.from(picture.levels[1].node), [3, 1]);
+  assert.deepEqual(Array.from(picture.levels[1].x), [0, 60]);
+  assert.deepEqual(Array.from(picture.levels[2].x), [0, 60]);
+  assert.equal(picture.width, 100);
+  assert.equal(boxAt(picture, 1, 75).node, 1);
+  assert.equal(boxAt(picture, 1, 95), null, "the request's own time");
+  assert.deepEqual(boxOf(picture, 4), { node: 4, x: 0, w: 50, depth: 2 });
+});
+
+test("what ran beside the request stands right of it and overlaps nothing", () => {
+  const model = new FlameModel(report([0, 0, 1, 1], [100, 80, 500, 20], { strands: [0, 0, 1, 0] }));
+  const picture = leftHeavy(model);
+  assert.equal(picture.width, 600);
+  assert.equal(boxOf(picture, 2).x, 100);
+  assert.equal(boxOf(picture, 3).x, 0);
+});
+
+test("boxes of a level are sorted and never overlap", () => {
+  const parents = [0];
+  const total = [1e6];
+  let seed = 7;
+  const random = (below) => (seed = (seed * 48271) % 2147483647) % below;
+  const left = [1e6];
+  for (let i = 1; i < 3000; i++) {
+    // Preorder: a new node goes under one that is open.
+    let at = i - 1;
+    while (at > 0 && (random(3) === 0 || left[at] < 2)) at = parents[at];
+    const ns = Math.min(left[at], 1 + random(Math.max(1, Math.floor(left[at]))));
+    if (left[at] < 1) break;
+    parents.push(at);
+    total.push(ns);
+    left[at] -= ns;
+    left.push(ns);
+  }
+  const picture = leftHeavy(new FlameModel(report(parents, total)));
+  for (const level of picture.levels) {
+    for (let i = 1; i < level.x.length; i++) assert.ok(level.x[i] >= level.x[i - 1] + level.w[i - 1] - 1e-6);
+  }
+});
+
+test("a stack 200,000 deep is laid out without recursion", () => {
+  const size = 200000;
+  const model = new FlameModel(report(Array.from({ length: size }, (_, i) => Math.max(0, i - 1)), Array.from({ length: size }, (_, i) => size - i)));
+  assert.equal(leftHeavy(model).levels.length, size);
+});
+
+test("the order of time: what goes on is one box, what comes again another", () => {
+  const model = tree();
+  const row = (node, from_ns, to_ns, lane = 0) => ({ node, lane, from_ns, to_ns });
+  const picture = timeOrder(model, { rows: [row(2, 0, 10), row(1, 10, 30), row(4, 30, 70), row(2, 70, 80), row(4, 90, 95)] });
+  assert.deepEqual(Array.from(picture.levels[0].x), [0, 90], "a gap ends everything");
+  assert.deepEqual(Array.from(picture.levels[1].node), [1, 3, 1, 3]);
+  assert.deepEqual(Array.from(picture.levels[1].w), [30, 40, 10, 5]);
+  assert.deepEqual(Array.from(picture.levels[2].x), [0, 30, 70, 90]);
+});
+
+test("lanes stand below each other", () => {
+  const model = new FlameModel(report([0, 0, 1, 2], [100, 80, 50, 40], { strands: [0, 0, 1, 0] }));
+  const picture = timeOrder(model, { rows: [
+    { node: 1, lane: 0, from_ns: 0, to_ns: 80 }, { node: 3, lane: 1, from_ns: 20, to_ns: 60 }] });
+  const strand = boxOf(picture, 2);
+  assert.ok(strand.depth > boxOf(picture, 1).depth);
+  assert.equal(boxOf(picture, 3).depth, strand.depth + 1);
+  assert.equal(strand.x, 20);
+});
+
+test("a search counts a match within a match once, and not what ran beside", () => {
+  const model = new FlameModel(report([0, 0, 1, 0, 3], [100, 60, 40, 20, 500], { function: [0, 1, 1, 0, 1], strands: [0, 0, 0, 0, 1] }));
+  const { indices, ns } = model.search((one) => one.name === "g");
+  assert.deepEqual(indices, [1, 2, 4]);
+  assert.equal(ns, 60);
+});
+
+test("binary search finds the first box that ends after a place", () => {
+  const level = { x: Float64Array.of(0, 10, 20), w: Float64Array.of(5, 5, 5), node: Int32Array.of(1, 2, 3) };
+  assert.equal(firstAfter(level, 0), 0);
+  assert.equal(firstAfter(level, 5), 1);
+  assert.equal(firstAfter(level, 12), 1);
+  assert.equal(firstAfter(level, 99), 3);
+});
+
+test("numbers of nodes are found, those left out are not", () => {
+  const model = new FlameModel(report([0, 0, 1], [9, 5, 1], { nodes: [0, 4, 9] }));
+  assert.equal(model.indexOf(4), 1);
+  assert.equal(model.indexOf(5), -1);
+});
