@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TEXT_MAX   ((size_t)64 << 20)
+#define TEXT_MAX   ((size_t)1 << 30)
 #define INDENT_MAX 120u
 
 typedef struct {

@@ -24,13 +24,14 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "browser"), str(HERE.parent / "py")]
 
-from conftest import chromium, served  # noqa: E402 - the path is set above
 from exports import PYTHON, program  # noqa: E402
 
 from slowlens import _core  # noqa: E402
 from slowlens.request import new_id  # noqa: E402
 from slowlens.store import Query  # noqa: E402
 from slowlens.store.directory import _INSERT, DirectoryStore, row_of  # noqa: E402
+
+from conftest import chromium, served  # noqa: E402 - the path is set above
 
 WATCH = """
 window.frames_ = [];
@@ -50,8 +51,9 @@ look();
 PAN = """
 const done = arguments[0];
 const canvas = document.querySelector('canvas.flame');
+const bounds = canvas.getBoundingClientRect();
 const at = (type, x) => canvas.dispatchEvent(new PointerEvent(type, {
-  bubbles: true, pointerId: 1, clientX: canvas.getBoundingClientRect().left + x, clientY: canvas.getBoundingClientRect().top + 60, buttons: 1 }));
+  bubbles: true, pointerId: 1, clientX: bounds.left + x, clientY: bounds.top + 60, buttons: 1 }));
 canvas.setPointerCapture = () => {};
 document.querySelector('.flame-tools button').click();
 document.querySelector('.flame-tools button').click();
@@ -114,9 +116,11 @@ def large_list(rounds: int, folder: Path) -> float:
     store = DirectoryStore(str(folder))
     store.list(Query())
     now = time.time_ns()
-    rows = [row_of({"id": new_id(now - i * 1_000_000_000), "started": now - i * 1_000_000_000, "wall_ns": i % 997 * 1000,
-                    "route": f"/r/{i % 50}", "path": f"/r/{i}", "method": "GET", "status": 200, "mode": "sampling"}, 900)
-            for i in range(100_000)]
+    rows = []
+    for i in range(100_000):
+        started = now - i * 1_000_000_000
+        rows.append(row_of({"id": new_id(started), "started": started, "wall_ns": i % 997 * 1000, "method": "GET",
+                            "route": f"/r/{i % 50}", "path": f"/r/{i}", "status": 200, "mode": "sampling"}, 900))
     with store._index() as index:
         index.execute("BEGIN")
         index.executemany(_INSERT, rows)

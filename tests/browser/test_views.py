@@ -94,6 +94,17 @@ def test_the_flame_graph_by_pointer(browser: Any, shop: str) -> None:
     wait(browser, ".flame-tools button", "Reset").click()
 
 
+def test_recursion_is_merged_on_demand(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/report/')}&view=tree")
+    wait(browser, ".tree .row", "copy.deepcopy")
+    assert sum("copy.deepcopy" in row for row in rows(browser)) > 1
+    wait(browser, "label.choice", "Merge recursion").find_element(By.CSS_SELECTOR, "input").click()
+    WebDriverWait(browser, 10).until(lambda _: "recursion=1" in browser.current_url)
+    guilty = wait(browser, ".tree .row", "copy.deepcopy")
+    assert "157" in guilty.text, "every call of it"
+    assert sum("copy.deepcopy" in row for row in rows(browser)) == 1
+
+
 def test_the_timeline(browser: Any, shop: str) -> None:
     show(browser, shop, f"#r={slowest(shop, '/report/')}&view=timeline")
     WebDriverWait(browser, 10).until(lambda _: painted(browser, "canvas.flame") > 3)

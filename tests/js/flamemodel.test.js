@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FlameModel, boxAt, boxOf, firstAfter, leftHeavy, timeOrder } from "../../pymiddleware/slowlens/viewer/static/flamemodel.js";
+import { FlameModel, asAnswer, boxAt, boxOf, firstAfter, leftHeavy, mergeRecursion, timeOrder } from "../../pymiddleware/slowlens/viewer/static/flamemodel.js";
 
 const named = (name) => ({ id: 0, name, file: "", line: 0, kind: "python", origin: "project" });
 const report = (parents, total, more = {}) => ({
@@ -108,4 +108,20 @@ test("numbers of nodes are found, those left out are not", () => {
   const model = new FlameModel(report([0, 0, 1], [9, 5, 1], { nodes: [0, 4, 9] }));
   assert.equal(model.indexOf(4), 1);
   assert.equal(model.indexOf(5), -1);
+});
+
+test("recursion merged: time is counted once, callees go to the outermost call", () => {
+  // f > g > f > g, h: all of it is f's, g's and h's once.
+  const one = report([0, 0, 1, 2, 3, 3], [100, 90, 80, 70, 30, 20], { function: [0, 1, 2, 1, 2, 3], self_ns: [10, 10, 10, 20, 30, 20] });
+  one.functions = ["request", "f", "g", "h"].map(named);
+  const merged = mergeRecursion(one);
+  assert.deepEqual(merged.function, [0, 1, 2, 3]);
+  assert.deepEqual(merged.parents, [0, 0, 1, 1]);
+  assert.deepEqual(merged.self_ns, [10, 30, 40, 20]);
+  assert.deepEqual(merged.total_ns, [100, 90, 80, 20]);
+  assert.deepEqual(merged.calls, [1, 2, 2, 1]);
+  assert.equal(merged.self_ns.reduce((a, b) => a + b), 100, "nothing is lost");
+  const answer = asAnswer(new FlameModel(merged), [1]);
+  assert.equal(answer.rows[0].node, 0);
+  assert.equal(answer.rows.length, 4);
 });

@@ -122,6 +122,16 @@ def test_filters(store: DirectoryStore) -> None:
     assert count(since=middle) + count(until=middle) == 13
 
 
+def test_tags_are_found_whole(store: DirectoryStore) -> None:
+    for i, tags in enumerate([{"tag.tenant": "7"}, {"tag.tenant": "77", "tag.plan": "a\nb=c"}, {}]):
+        store.put(*row(i, **tags))
+    paths = lambda tag: sorted(one["path"] for one in store.list(Query(tag=tag)).rows)  # noqa: E731
+    assert paths("tenant=7") == ["/p/0"]
+    assert paths("tenant") == ["/p/0", "/p/1"]
+    assert paths("plan=a b=c") == ["/p/1"]
+    assert paths("b=c") == [] and paths("enant=7") == [] and paths("%") == []
+
+
 @pytest.mark.parametrize("query", [Query(sort="path; DROP TABLE"), Query(cursor="nonsense"), Query(status="many"),
                                    Query(cursor="WyJ3YWxsX25zIiwxLCJ4Il0=")])
 def test_nonsense_is_refused(store: DirectoryStore, query: Query) -> None:

@@ -13,11 +13,12 @@ class StoreError(Exception):
     """The store cannot do what was asked, in one sentence."""
 
 
-#: What a row of a list holds: metadata of the profile, ``bytes`` (of the blob), ``hot`` (path).
+#: What a row of a list holds: metadata of the profile, ``bytes`` (of the blob), ``hot`` (path),
+#: ``tags`` (lines of ``key=value``).
 #: A store adds ``pinned``: kept for ever.
 COLUMNS = (
     "id", "started", "wall_ns", "cpu_ns", "await_ns", "waiting_ns", "method", "path", "route",
-    "status", "mode", "calls", "c_calls", "bytes", "kept", "flags", "hot", "framework", "host", "pid",
+    "status", "mode", "calls", "c_calls", "bytes", "kept", "flags", "hot", "framework", "host", "pid", "tags",
 )
 
 #: Parts of a route's trend.
@@ -40,6 +41,7 @@ class Query:
     since: int | None = None  # Unix ns
     until: int | None = None
     text: str | None = None  # in path, route or hot path
+    tag: str | None = None  # "key", or "key=value"
     limit: int = 50
     cursor: str | None = None
 

@@ -34,13 +34,13 @@ from .base import COLUMNS, SORTS, TREND, Page, Query, RouteStats, StoreError
 __all__ = ["DirectoryStore", "row_of"]
 
 SUFFIX = ".slowlens"
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 PENDING_MAX = 1000
 TMP_AGE = 3600.0
 LIMIT_MAX = 500
 
 _TEXT_COLUMNS = frozenset(
-    ("id", "method", "path", "route", "mode", "kept", "flags", "hot", "framework", "host")
+    ("id", "method", "path", "route", "mode", "kept", "flags", "hot", "framework", "host", "tags")
 )
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS profiles ("
@@ -68,6 +68,9 @@ def row_of(meta: dict[str, Any], size: int, hot: str | None = None) -> dict[str,
     row["flags"] = meta.get("flags") or ""
     row["hot"] = hot if hot is not None else meta.get("hot") or ""
     row["calls"] = meta.get("calls") or meta.get("samples")
+    # A newline at both ends: what is looked for is then a whole line, or the beginning of one.
+    tags = [f"{key[4:]}={value}".replace("\n", " ") for key, value in meta.items() if key.startswith("tag.")]
+    row["tags"] = "\n" + "\n".join(tags) + "\n" if tags else ""
     for name in ("started", "wall_ns", "cpu_ns", "await_ns", "waiting_ns", "status", "calls", "c_calls"):
         if not isinstance(row[name], int):
             row[name] = 0
@@ -458,6 +461,8 @@ def _where(query: Query) -> tuple[list[str], list[Any]]:
             add("status = ?", int(query.status))
         else:
             raise StoreError(f"status is a number, a class as 5xx, or 'error', not {query.status!r}")
+    if query.tag:
+        add("instr(tags, ?) > 0", "\n" + query.tag + ("\n" if "=" in query.tag else "="))
     if query.text:
         like = "%" + query.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         add("(path LIKE ? ESCAPE '\\' OR route LIKE ? ESCAPE '\\' OR hot LIKE ? ESCAPE '\\')", like, like, like)

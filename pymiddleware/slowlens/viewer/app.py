@@ -25,7 +25,7 @@ profiles of a route, merged.
 
 ROW: id, started (ms), method, path, route, status, wall_ms, cpu_ms, await_ms,
 waiting_ms, mode, calls, c_calls, bytes, kept, pinned, flags, hot, framework,
-host, pid. ROUTE: route, method, count, p50_ms, p95_ms, p99_ms, max_ms,
+host, pid, tags (["key=value"]). ROUTE: route, method, count, p50_ms, p95_ms, p99_ms, max_ms,
 total_ms, error_share, worst (id), trend_ms. Errors: {"error": one sentence}, status 4xx.
 
 No path on disk is ever built from a request: static files are a fixed table,
@@ -167,7 +167,7 @@ class Viewer:
             method=values.get("method") or None, status=values.get("status") or None,
             mode=values.get("mode") or None, min_ns=_scaled(values, "min_ms"),
             since=_scaled(values, "since"), until=_scaled(values, "until"),
-            text=values.get("q") or None, limit=_whole(values, "limit", 50, 500),
+            text=values.get("q") or None, tag=values.get("tag") or None, limit=_whole(values, "limit", 50, 500),
             cursor=values.get("cursor") or None,
         )
         page = self.store.list(query)
@@ -428,6 +428,7 @@ def _sort(text: str) -> str:
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     shown = {key: value for key, value in row.items() if not key.endswith("_ns")}
     shown["started"] = row["started"] // 1_000_000
+    shown["tags"] = (row["tags"] or "").split("\n")[1:-1]
     for name in ("wall", "cpu", "await", "waiting"):
         shown[name + "_ms"] = (row[name + "_ns"] or 0) / 1e6
     return shown

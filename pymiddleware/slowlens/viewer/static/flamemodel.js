@@ -87,6 +87,67 @@ export class FlameModel {
   }
 }
 
+/**
+ * A report with recursion merged: what a function calls while it is open already
+ * counts as that outer call's own, and its callees become the outer call's. Same
+ * shape as the report; totals are those of the outermost calls.
+ */
+export function mergeRecursion(report) {
+  const size = report.nodes.length;
+  const made = { ...report, nodes: [], parents: [], function: [], call_lines: [], calls: [], self_ns: [], total_ns: [], strands: [] };
+  const merged = new Int32Array(size);
+  const open = new Int32Array(report.functions.length).fill(-1);
+  const known = new Map(); // callee of a merged node -> merged node
+  const path = [];
+  for (let i = 0; i < size; i++) {
+    const callee = report.function[i];
+    while (path.length && path.at(-1).node !== report.parents[i]) {
+      const left = path.pop();
+      if (left.opened) open[report.function[left.node]] = -1;
+    }
+    let at = i === 0 ? -1 : open[callee];
+    const opened = at < 0;
+    if (opened) {
+      const parent = i === 0 ? 0 : merged[report.parents[i]];
+      const key = `${parent} ${callee} ${report.call_lines[i]} ${report.strands[i]}`;
+      at = i > 0 && known.has(key) ? known.get(key) : -1;
+      if (at < 0) {
+        at = made.nodes.length;
+        known.set(key, at);
+        made.nodes.push(report.nodes[i]);
+        made.parents.push(parent);
+        made.function.push(callee);
+        made.call_lines.push(report.call_lines[i]);
+        made.strands.push(report.strands[i]);
+        for (const name of ["calls", "self_ns", "total_ns"]) made[name].push(0);
+      }
+      made.total_ns[at] += report.total_ns[i];
+      open[callee] = at;
+    }
+    made.calls[at] += report.calls[i];
+    made.self_ns[at] += report.self_ns[i];
+    merged[i] = at;
+    path.push({ node: i, opened });
+  }
+  return made;
+}
+
+/** A whole model as the answer of a tree (sl_report_tree), with the way to `hot` open. */
+export function asAnswer(model, hot) {
+  const rows = [];
+  for (let i = 0; i < model.size; i++) {
+    rows.push({
+      node: model.nodes[i], parent: model.nodes[model.parents[i]], function: model.function[i], call_line: model.callLines[i],
+      calls: model.calls[i], resumes: 0, self_ns: model.self[i], total_ns: model.total[i], cpu_ns: 0, gil_ns: 0, seen_ns: 0,
+      children: model.first[i + 1] - model.first[i], strand: model.strands[i] === 1,
+    });
+  }
+  const root = rows[0];
+  rows.sort((a, b) => (a === root ? -1 : b === root ? 1 : b.total_ns - a.total_ns));
+  const functions = model.functions.map((one, i) => ({ ...one, id: i }));
+  return { wall_ns: model.wall, functions, rows, hot, truncated: model.truncated };
+}
+
 /** A picture in the making: boxes are put level by level, left to right. */
 class Builder {
   constructor() {

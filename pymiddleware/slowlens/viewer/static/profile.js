@@ -4,7 +4,7 @@ import { FlameCanvas } from "./canvas.js";
 import { paint } from "./colors.js";
 import { around } from "./diff.js";
 import { choice, el } from "./dom.js";
-import { FlameModel, leftHeavy, timeOrder } from "./flamemodel.js";
+import { FlameModel, asAnswer, leftHeavy, mergeRecursion, timeOrder } from "./flamemodel.js";
 import { count, duration, label, percent, tame } from "./format.js";
 import { functionsView, where } from "./functions.js";
 import { graphView } from "./graph.js";
@@ -40,13 +40,18 @@ function treePanel(page) {
   } });
   percents.checked = state.percent === "1";
   const sampled = summary.meta.mode === "sampling";
+  const recursion = recursionBox(page);
+  const whole = async () => {
+    const model = await page.model();
+    return asAnswer(model, summary.hot_path.map((step) => step.node));
+  };
   const tree = new Tree({
-    label: "Call tree", load: profile.tree, columns: columns(percents.checked, sampled), least: Number(state.least || 0),
+    label: "Call tree", load: recursion.input.checked ? whole : profile.tree, columns: columns(percents.checked, sampled), least: Number(state.least || 0),
     onSelect: (node) => page.keep({ node }),
   });
   return {
     root: el("div", {}, el("label", { class: "choice" }, fold, " Fold library frames that only pass on"),
-      el("label", { class: "choice" }, percents, " Percent"),
+      el("label", { class: "choice" }, percents, " Percent"), recursion,
       choice("Show", LEAST, state.least || "0", (value) => {
         page.keep({ least: value === "0" ? undefined : value });
         tree.setLeast(Number(value));
@@ -64,6 +69,13 @@ function treePanel(page) {
     select: (model, index) => tree.reach(model.path(index).map((one) => model.nodes[one])),
     mark: (model, indices) => tree.mark(indices && new Set(indices.map((one) => model.nodes[one]))),
   };
+}
+
+/** Whether calls of what is open already are shown as one with it. */
+function recursionBox(page) {
+  const input = el("input", { type: "checkbox", change: () => page.go({ ...page.state, recursion: input.checked ? "1" : undefined }) });
+  input.checked = page.state.recursion === "1";
+  return Object.assign(el("label", { class: "choice" }, input, " Merge recursion"), { input });
 }
 
 /** What one box says to people. */
@@ -88,7 +100,7 @@ async function canvasPanel(page, title, picture) {
     canvas.later();
   });
   return {
-    root: el("div", {}, color, model.truncated ? el("p", { class: "hint" }, "Boxes too small to see are left out: the call tree has them.") : null, canvas.root),
+    root: el("div", {}, color, page.view === "flame" ? recursionBox(page) : null, model.truncated ? el("p", { class: "hint" }, "Boxes too small to see are left out: the call tree has them.") : null, canvas.root),
     ready() {
       const index = page.state.node === undefined ? -1 : model.indexOf(Number(page.state.node));
       if (index >= 0) canvas.select(index);
@@ -202,10 +214,11 @@ export async function show(main, state, go, replace) {
   const { meta } = summary;
   const views = merged ? { ...SPREAD, ...VIEWS } : VIEWS;
   const view = state.view in views ? state.view : Object.keys(views)[0];
+  const merges = state.recursion === "1" && (view === "tree" || view === "flame");
   let loading = null;
   const page = {
     profile, summary, view, state: { ...state }, go, panel: {}, test: null,
-    model: () => (loading ||= profile.flame().then((report) => new FlameModel(report))),
+    model: () => (loading ||= profile.flame().then((report) => new FlameModel(merges ? mergeRecursion(report) : report))),
     keep(values) {
       Object.assign(page.state, values);
       replace(page.state);

@@ -41,7 +41,8 @@ function row(request, picked) {
     when(request.started),
     tame(request.method, 20),
     [el("a", { href: format({ r: request.id }) }, tame(request.path)),
-      request.hot ? el("span", { class: "hot" }, tame(request.hot)) : null],
+      request.hot ? el("span", { class: "hot" }, tame(request.hot)) : null,
+      request.tags.length ? el("span", { class: "hot" }, request.tags.map((tag) => tame(tag, 60)).join(" · ")) : null],
     request.status || "–",
     ms(request.wall_ms), ms(request.cpu_ms), ms(waiting), count(request.calls + request.c_calls),
     request.mode, bytes(request.bytes), keepButton(request),
@@ -61,6 +62,7 @@ function filterForm(state, go) {
   return el("form", { class: "filter", role: "search", submit },
     field("Text", "q", { type: "search", placeholder: "path, route or function" }),
     field("Route", "route"),
+    field("Tag", "tag", { size: 10, placeholder: "key=value" }),
     field("Method", "method", { size: 6 }),
     field("Status", "status", { size: 6, placeholder: "5xx" }),
     field("At least ms", "min_ms", { type: "number", min: 0, step: "any", size: 6 }),
@@ -73,7 +75,7 @@ function filterForm(state, go) {
 }
 
 function empty(state) {
-  const filtered = ["q", "route", "method", "status", "min_ms", "mode", "since", "until"].some((name) => state[name]);
+  const filtered = ["q", "route", "method", "status", "min_ms", "mode", "since", "until", "tag"].some((name) => state[name]);
   if (filtered) return el("p", { class: "empty" }, "No stored request matches this filter.");
   return el("div", { class: "empty" },
     el("h2", {}, "No profiles yet"),

@@ -28,7 +28,7 @@ export function format(state) {
 /** The list's query for the server from the page's state. */
 export function listQuery(state) {
   const query = { sort: state.sort || "-started" };
-  for (const name of ["route", "method", "status", "min_ms", "q", "mode", "since", "until"]) {
+  for (const name of ["route", "method", "status", "min_ms", "q", "mode", "since", "until", "tag"]) {
     if (!state[name]) continue;
     // Times are local in the form, and milliseconds since 1970 for the server.
     query[name] = name === "since" || name === "until" ? String(new Date(state[name]).getTime()) : state[name];
