@@ -20,6 +20,7 @@
 #define BRAKE_TICKS    64
 #define SLOWEST_NS     UINT64_C(50000000)
 #define RETRIES        3
+#define TURN_NS        UINT64_C(100000)
 #define STACK_BYTES    ((size_t)512 << 10)
 /* Off the CPU for less than this part of the time: not worth asking why. */
 #define OFF_CPU_PART   10
@@ -563,6 +564,30 @@ park(int idle_ticks, bool *slept)
     return go_on;
 }
 
+/* struct sched_attr of Linux' include/uapi/linux/sched/types.h, as far as its
+ * first version goes; libc has no wrapper for the two calls. */
+typedef struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+} scheduling;
+
+/* Asks for short turns: a thread that asks for less runs sooner (EEVDF, Linux
+ * 6.12 and later). Elsewhere nothing changes. */
+static void
+ask_for_short_turns(void)
+{
+    scheduling now = { 0 };
+
+    if (syscall(SYS_sched_getattr, 0, &now, sizeof(now), 0) != 0)
+        return;
+    now.size = sizeof(now);
+    now.runtime = TURN_NS;
+    syscall(SYS_sched_setattr, 0, &now, 0);
+}
+
 static void *
 sampler_run(void *unused)
 {
@@ -573,6 +598,7 @@ sampler_run(void *unused)
     (void)unused;
     prctl(PR_SET_TIMERSLACK, 1UL);
     pthread_setname_np(pthread_self(), "slowlens-sample");
+    ask_for_short_turns();
     for (uint32_t n = 1; park(idle, &slept); n++) {
         uint64_t now = sl_clock_monotonic_ns();
         if (slept) {
