@@ -39,8 +39,8 @@ def test_a_newcomer_finds_the_deep_copy(browser: Any, shop: str) -> None:
     guilty = next(row for row in rows(browser) if row.splitlines()[0].endswith(f"reports.py:{found[2]}"))
     assert "copy.deepcopy" in guilty and "800" in guilty, "its calls: one for each of 800 books"
     heaviest = browser.find_element(By.CSS_SELECTOR, "[aria-label='Heaviest functions']").text
-    # Which of the module's functions leads is a matter of the machine; that it is the copy is not.
-    assert re.search(r" copy\.(deepcopy|_deepcopy_\w+|_keep_alive)$", heaviest.splitlines()[0]), heaviest
+    # Which of the module's functions leads, or the garbage collector, is a matter of the machine.
+    assert re.search(r" copy\.(deepcopy|_deepcopy_\w+|_keep_alive)$", heaviest, re.M), heaviest
 
 
 def test_before_and_after_the_repair(browser: Any, shop: str) -> None:
