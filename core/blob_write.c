@@ -15,8 +15,8 @@ typedef struct {
     const sl_recording *recording;
     const sl_alloc *alloc;
     sl_blob_functions functions;
-    uint32_t *numbers; /* by function id: number in the file, or UNSEEN */
-    sl_buf columns[COLUMNS];                    /* of TREE */
+    uint32_t *numbers;       /* by function id: number in the file, or UNSEEN */
+    sl_buf columns[COLUMNS]; /* of TREE */
     uint32_t node_count;
     sl_describe describe;
     void *ctx;
@@ -259,8 +259,8 @@ writer_init(writer *w)
         sl_buf_init(&w->columns[i], w->alloc, 0);
     sl_status status = sl_blob_functions_init(&w->functions, w->alloc);
     if (status == SL_OK)
-        status = sl_arena_take(w->functions.arena,
-                               functions * sizeof(uint32_t), &mem);
+        status = sl_arena_take(w->functions.arena, functions * sizeof(uint32_t),
+                               &mem);
     if (status < 0)
         return status;
     w->numbers = mem;

@@ -45,10 +45,8 @@ put_function(sl_buf *out, const sl_profile *profile, uint32_t i, bool callee,
     const char *name = f->name_len > 0 ? f->name : "?";
     size_t name_len = f->name_len > 0 ? f->name_len : 1;
 
-    put_name(out, callee ? "cfi" : "fl", i + 1, file,
-             named[i] ? 0 : file_len);
-    put_name(out, callee ? "cfn" : "fn", i + 1, name,
-             named[i] ? 0 : name_len);
+    put_name(out, callee ? "cfi" : "fl", i + 1, file, named[i] ? 0 : file_len);
+    put_name(out, callee ? "cfn" : "fn", i + 1, name, named[i] ? 0 : name_len);
     named[i] = true;
 }
 

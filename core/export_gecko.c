@@ -14,14 +14,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPORT_MAX     ((size_t)1 << 30)
-#define GECKO_VERSION  32
+#define EXPORT_MAX      ((size_t)1 << 30)
+#define GECKO_VERSION   32
 #define GECKO_PROCESSED 57
 
 /* Categories, by sl_origin. */
 static const char *const categories[][2] = {
-    { "Project", "yellow" }, { "Library", "blue" },  { "Standard library", "lightblue" },
-    { "C", "green" },        { "Other", "grey" },
+    { "Project", "yellow" },
+    { "Library", "blue" },
+    { "Standard library", "lightblue" },
+    { "C", "green" },
+    { "Other", "grey" },
 };
 enum { CATEGORIES = 5 };
 
@@ -34,7 +37,7 @@ typedef struct {
     const sl_profile *profile;
     const sl_place *places;
     sl_json json;
-    uint32_t *local;   /* by node: its stack's number in its thread */
+    uint32_t *local; /* by node: its stack's number in its thread */
     uint32_t functions;
 } gecko;
 
@@ -213,8 +216,8 @@ put_stacks(gecko *g, uint32_t thread, uint32_t count)
     sl_json_open(json, '[');
     FOR_NODES(g, thread, i)
     sl_json_u64(json,
-                sl_profile_function(
-                    g->profile, sl_profile_node_at(g->profile, i)->function)
+                sl_profile_function(g->profile,
+                                    sl_profile_node_at(g->profile, i)->function)
                     ->origin);
     sl_json_close(json, ']');
     put_same(json, "subcategory", count, "0");
@@ -358,7 +361,8 @@ put_markers(gecko *g, const marker *markers, uint32_t count)
     sl_json_key(json, "name");
     sl_json_open(json, '[');
     for (uint32_t i = 0; i < count; i++)
-        sl_json_u64(json, 2 * (uint64_t)g->functions + (uint64_t)markers[i].name);
+        sl_json_u64(json,
+                    2 * (uint64_t)g->functions + (uint64_t)markers[i].name);
     sl_json_close(json, ']');
     for (int end = 0; end < 2; end++) {
         sl_json_key(json, end ? "endTime" : "startTime");

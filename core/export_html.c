@@ -1,6 +1,6 @@
 /* One file that any browser opens, offline: no script, nothing loaded. */
-#include "hotpath.h"
 #include "buf.h"
+#include "hotpath.h"
 
 #include "slowlens/report.h"
 
@@ -95,9 +95,12 @@ static void
 put_summary(sl_buf *out, const sl_profile *profile)
 {
     static const char *const times[][2] = {
-        { "cpu_ns", "CPU" },           { "gil_wait_ns", "waiting for the GIL" },
-        { "blocked_ns", "blocked" },   { "waiting_ns", "waiting" },
-        { "await_ns", "awaiting" },    { "gc_ns", "garbage collection" },
+        { "cpu_ns", "CPU" },
+        { "gil_wait_ns", "waiting for the GIL" },
+        { "blocked_ns", "blocked" },
+        { "waiting_ns", "waiting" },
+        { "await_ns", "awaiting" },
+        { "gc_ns", "garbage collection" },
         { "headers_ns", "headers sent after" },
         { "body_ns", "body sent after" },
     };
@@ -120,9 +123,8 @@ put_summary(sl_buf *out, const sl_profile *profile)
         const sl_meta *item = sl_profile_meta_find(profile, times[i][0]);
         if (item == NULL || item->text != NULL)
             continue;
-        snprintf(line, sizeof(line),
-                 "<tr><td>%s<td class=n>%.1f ms</tr>\n", times[i][1],
-                 (double)item->number / 1e6);
+        snprintf(line, sizeof(line), "<tr><td>%s<td class=n>%.1f ms</tr>\n",
+                 times[i][1], (double)item->number / 1e6);
         sl_buf_put_str(out, line);
     }
     sl_buf_put_str(out, "</table>\n");
@@ -155,8 +157,7 @@ put_functions(sl_buf *out, const sl_profile *profile, sl_buf *scratch)
         return;
     }
     for (uint32_t i = 0; i < count; i++)
-        list[i] =
-            (ranked){ sl_profile_function_sum(profile, i)->self_ns, i };
+        list[i] = (ranked){ sl_profile_function_sum(profile, i)->self_ns, i };
     qsort(list, count, sizeof(*list), ranked_compare);
     sl_buf_put_str(out, "<h2>Functions by self time</h2>\n<table><tr>"
                         "<th class=n>self<th class=n>self ms<th class=n>total "

@@ -82,18 +82,18 @@ sl_export_json(const sl_profile *profile, sl_bytes *out)
     sl_json_open(&json, '[');
     for (uint32_t i = 0; i < sl_profile_line_count(profile); i++) {
         const sl_profile_line *l = sl_profile_line_at(profile, i);
-        put_row(&json,
-                (uint64_t[]){ l->node, l->line, l->wall_ns, l->cpu_ns,
-                              l->gil_ns },
-                5);
+        put_row(
+            &json,
+            (uint64_t[]){ l->node, l->line, l->wall_ns, l->cpu_ns, l->gil_ns },
+            5);
     }
     sl_json_close(&json, ']');
     sl_json_key(&json, "timeline");
     sl_json_open(&json, '[');
     for (uint32_t i = 0; i < sl_profile_stretch_count(profile); i++) {
         const sl_profile_stretch *s = sl_profile_stretch_at(profile, i);
-        put_row(&json,
-                (uint64_t[]){ s->lane, s->node, s->from_ns, s->to_ns }, 4);
+        put_row(&json, (uint64_t[]){ s->lane, s->node, s->from_ns, s->to_ns },
+                4);
     }
     sl_json_close(&json, ']');
     sl_json_close(&json, '}');

@@ -88,9 +88,20 @@ static void
 put_strings(sl_buf *out, const sl_profile *profile)
 {
     static const char *const fixed[] = {
-        "",       "calls",    "count",  "wall",    "cpu",  "gil_wait",
-        "nanoseconds", "route", "trace_id", "thread", "mode", "strand",
-        "request", "beside the request",
+        "",
+        "calls",
+        "count",
+        "wall",
+        "cpu",
+        "gil_wait",
+        "nanoseconds",
+        "route",
+        "trace_id",
+        "thread",
+        "mode",
+        "strand",
+        "request",
+        "beside the request",
     };
     static const char *const keys[] = { "route", "trace_id", "thread", "mode" };
 

@@ -57,8 +57,8 @@ typedef enum { METRIC_WALL, METRIC_CPU } metric;
 typedef struct {
     const sl_profile *profile;
     const sl_place *places;
-    uint64_t *cpu;   /* by node; NULL: nobody sampled it */
-    uint32_t *path;  /* functions from the root to the node at hand */
+    uint64_t *cpu;  /* by node; NULL: nobody sampled it */
+    uint32_t *path; /* functions from the root to the node at hand */
     sl_json json;
 } speedscope;
 

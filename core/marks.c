@@ -33,9 +33,8 @@ marks_grow(sl_marks *marks, const void *old, uint32_t count, uint32_t capacity,
 {
     void *mem;
 
-    if (marks->arena == NULL &&
-        sl_arena_new(&marks->arena, &marks->alloc, CHUNK_BYTES, LIMIT_BYTES) <
-            0)
+    if (marks->arena == NULL && sl_arena_new(&marks->arena, &marks->alloc,
+                                             CHUNK_BYTES, LIMIT_BYTES) < 0)
         return NULL;
     if (sl_arena_take(marks->arena, capacity * size, &mem) < 0)
         return NULL;
@@ -74,10 +73,9 @@ marks_reserve(sl_marks *marks)
         return false;
     sl_mark *grown = marks_grow(marks, marks->marks, marks->mark_count,
                                 capacity, sizeof(*grown));
-    uint32_t *slots =
-        grown == NULL
-            ? NULL
-            : marks_grow(marks, NULL, 0, capacity * 2, sizeof(*slots));
+    uint32_t *slots = grown == NULL ? NULL
+                                    : marks_grow(marks, NULL, 0, capacity * 2,
+                                                 sizeof(*slots));
     if (slots == NULL)
         return false;
     memset(slots, 0, (size_t)capacity * 2 * sizeof(*slots));

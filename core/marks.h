@@ -38,7 +38,7 @@ typedef struct {
     sl_stretch *stretches;
     uint32_t stretch_count, stretch_capacity;
     uint64_t wall, cpu, gil; /* sums over the marks of lane 0 */
-    uint64_t lost;     /* marks and stretches that found no room */
+    uint64_t lost;           /* marks and stretches that found no room */
 } sl_marks;
 
 /* Zeroed but for `alloc` is empty. _clear forgets all, keeping one block;

@@ -1,4 +1,5 @@
-/* Several profiles as one blob: their sum, or what one has more than another. */
+/* Several profiles as one blob: their sum, or what one has more than another.
+ */
 #include "blob.h"
 #include "blob_put.h"
 #include "compress.h"
@@ -32,11 +33,10 @@ more(uint64_t before, uint64_t after)
 static sl_union_sum
 value_growth(const sl_union_node *node)
 {
-    return (sl_union_sum){
-        more(node->side[0].calls, node->side[1].calls),
-        more(node->side[0].resumes, node->side[1].resumes),
-        more(node->side[0].self_ns, node->side[1].self_ns), 0
-    };
+    return (sl_union_sum){ more(node->side[0].calls, node->side[1].calls),
+                           more(node->side[0].resumes, node->side[1].resumes),
+                           more(node->side[0].self_ns, node->side[1].self_ns),
+                           0 };
 }
 
 typedef struct {

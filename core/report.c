@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS_MAX     2000u
-#define HEAVIEST     5u
+#define ROWS_MAX 2000u
+#define HEAVIEST 5u
 
 static void
 put_meta(sl_json *json, const sl_profile *profile)
@@ -467,8 +467,8 @@ sl_report_timeline(const sl_profile *profile, uint32_t limit, sl_bytes *out)
     sl_json_close(&json, ']');
     sl_json_key(&json, "functions");
     sl_json_open(&json, '[');
-    for (uint32_t i = 0; named != NULL && i < sl_profile_function_count(profile);
-         i++) {
+    for (uint32_t i = 0;
+         named != NULL && i < sl_profile_function_count(profile); i++) {
         if (named[i])
             sl_put_function(&json, sl_profile_function(profile, i), i);
     }

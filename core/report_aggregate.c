@@ -41,8 +41,7 @@ choose(const sl_union *u, uint64_t least, uint32_t *nodes, uint32_t *depths)
 
 /* What each profile has at each row: profiles go one by one to side 1. */
 static sl_status
-fill(aggregate *a, sl_union *u, const sl_profile *const *profiles,
-     size_t count)
+fill(aggregate *a, sl_union *u, const sl_profile *const *profiles, size_t count)
 {
     for (size_t p = 0; p < count; p++) {
         for (uint32_t i = 0; i < u->node_count; i++)

@@ -9,8 +9,8 @@
 typedef struct {
     const sl_profile *profile;
     sl_calls calls;
-    bool *shown;         /* functions */
-    uint32_t function;   /* or SL_REPORT_ALL */
+    bool *shown;       /* functions */
+    uint32_t function; /* or SL_REPORT_ALL */
     uint64_t least, least_pair;
 } job;
 
@@ -28,10 +28,10 @@ static void
 choose(job *j)
 {
     for (uint32_t i = 0; i < j->calls.function_count; i++)
-        j->shown[i] = i == j->function ||
-                      (j->function == SL_REPORT_ALL &&
-                       j->calls.functions[i].total_ns >= j->least &&
-                       j->calls.functions[i].calls > 0);
+        j->shown[i] =
+            i == j->function || (j->function == SL_REPORT_ALL &&
+                                 j->calls.functions[i].total_ns >= j->least &&
+                                 j->calls.functions[i].calls > 0);
     for (uint32_t i = 0; i < j->calls.pair_count; i++) {
         const sl_call *pair = &j->calls.pairs[i];
         if (pair_shown(j, pair))
@@ -43,8 +43,7 @@ static void
 put_job(sl_json *json, const job *j)
 {
     sl_json_open(json, '{');
-    sl_put_number(json, "wall_ns",
-                  sl_profile_node_at(j->profile, 0)->total_ns);
+    sl_put_number(json, "wall_ns", sl_profile_node_at(j->profile, 0)->total_ns);
     sl_json_key(json, "functions");
     sl_json_open(json, '[');
     for (uint32_t i = 0; i < j->calls.function_count; i++) {
@@ -76,11 +75,12 @@ put_job(sl_json *json, const job *j)
 }
 
 sl_status
-sl_report_calls(const sl_profile *profile, uint32_t function,
-                uint32_t permille, sl_bytes *out)
+sl_report_calls(const sl_profile *profile, uint32_t function, uint32_t permille,
+                sl_bytes *out)
 {
     uint64_t wall = sl_profile_node_at(profile, 0)->total_ns;
-    job j = { .profile = profile, .function = function,
+    job j = { .profile = profile,
+              .function = function,
               .least = wall / 1000 * permille,
               .least_pair = wall / 5000 * permille };
     sl_buf buf;

@@ -74,8 +74,8 @@ put_functions(sl_json *json, const sl_union *u, function_row *rows,
 static bool
 is_strand(const sl_function *f)
 {
-    return f->kind == SL_KIND_PSEUDO && (strcmp(f->name, "[task]") == 0 ||
-                                         strcmp(f->name, "[thread]") == 0);
+    return f->kind == SL_KIND_PSEUDO &&
+           (strcmp(f->name, "[task]") == 0 || strcmp(f->name, "[thread]") == 0);
 }
 
 static void

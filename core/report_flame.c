@@ -86,14 +86,20 @@ put_named(sl_json *json, const flame *f, const sl_profile *profile,
     sl_json_key(json, "functions");
     sl_json_open(json, '[');
     for (uint32_t i = 0; i < f->function_count; i++)
-        sl_put_function(json, sl_profile_function(profile, order[i]),
-                        order[i]);
+        sl_put_function(json, sl_profile_function(profile, order[i]), order[i]);
     sl_json_close(json, ']');
 }
 
 typedef enum {
-    COLUMN_NODE, COLUMN_PARENT, COLUMN_FUNCTION, COLUMN_LINE, COLUMN_CALLS,
-    COLUMN_SELF, COLUMN_TOTAL, COLUMN_STRAND, COLUMNS
+    COLUMN_NODE,
+    COLUMN_PARENT,
+    COLUMN_FUNCTION,
+    COLUMN_LINE,
+    COLUMN_CALLS,
+    COLUMN_SELF,
+    COLUMN_TOTAL,
+    COLUMN_STRAND,
+    COLUMNS
 } column;
 
 static uint64_t
@@ -103,32 +109,25 @@ cell(const flame *f, const sl_profile *profile, column which, uint32_t i)
     const sl_profile_node *node = sl_profile_node_at(profile, number);
 
     switch (which) {
-    case COLUMN_NODE:
-        return number;
+    case COLUMN_NODE: return number;
     case COLUMN_PARENT:
         return i == 0 ? 0 : f->index[node->parent - f->nodes[0]];
-    case COLUMN_FUNCTION:
-        return f->functions[node->function] - 1;
-    case COLUMN_LINE:
-        return node->line;
-    case COLUMN_CALLS:
-        return node->calls + node->resumes;
-    case COLUMN_SELF:
-        return node->self_ns;
-    case COLUMN_TOTAL:
-        return node->total_ns;
-    default:
-        return sl_profile_is_strand(profile, number);
+    case COLUMN_FUNCTION: return f->functions[node->function] - 1;
+    case COLUMN_LINE: return node->line;
+    case COLUMN_CALLS: return node->calls + node->resumes;
+    case COLUMN_SELF: return node->self_ns;
+    case COLUMN_TOTAL: return node->total_ns;
+    default: return sl_profile_is_strand(profile, number);
     }
 }
 
 static void
 put_columns(sl_json *json, const flame *f, const sl_profile *profile)
 {
-    static const char *const names[COLUMNS] = {
-        "nodes", "parents", "function", "call_lines",
-        "calls", "self_ns", "total_ns", "strands"
-    };
+    static const char *const names[COLUMNS] = { "nodes",    "parents",
+                                                "function", "call_lines",
+                                                "calls",    "self_ns",
+                                                "total_ns", "strands" };
 
     for (int which = 0; which < COLUMNS; which++) {
         sl_json_key(json, names[which]);
@@ -150,8 +149,7 @@ sl_report_flame(const sl_profile *profile, uint32_t node, uint32_t limit,
         return SL_ERANGE;
     uint32_t size = sl_profile_node_at(profile, node)->size;
     size_t functions = sl_profile_function_count(profile);
-    uint64_t least =
-        least_of(profile, node, limit == 0 ? ROWS_DEFAULT : limit);
+    uint64_t least = least_of(profile, node, limit == 0 ? ROWS_DEFAULT : limit);
     flame f = {
         .nodes = malloc(size * sizeof(uint32_t)),
         .index = malloc(size * sizeof(uint32_t)),

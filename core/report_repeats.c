@@ -41,8 +41,7 @@ by_time(const void *a, const void *b)
 static bool
 is_pseudo(const sl_profile *profile, const sl_profile_node *node)
 {
-    return sl_profile_function(profile, node->function)->kind ==
-           SL_KIND_PSEUDO;
+    return sl_profile_function(profile, node->function)->kind == SL_KIND_PSEUDO;
 }
 
 /* Repeated calls of the tree. Below such a call everything is repeated: what
@@ -64,7 +63,7 @@ collect(const sl_profile *profile, repeat *found)
             is_pseudo(profile, parent) || node->function == parent->function)
             continue;
         found[count++] =
-            (repeat){ parent->function, node->function, node->line, i,
+            (repeat){ parent->function, node->function, node->line,    i,
                       node->calls,      node->total_ns, node->total_ns };
     }
     return count;
@@ -133,8 +132,8 @@ sl_report_repeats(const sl_profile *profile, uint32_t limit, sl_bytes *out)
 {
     sl_buf buf;
     sl_json json = { .out = &buf };
-    repeat *found = malloc(((size_t)sl_profile_node_count(profile) + 1) *
-                           sizeof(*found));
+    repeat *found =
+        malloc(((size_t)sl_profile_node_count(profile) + 1) * sizeof(*found));
 
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     if (found == NULL) {

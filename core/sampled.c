@@ -44,7 +44,8 @@ strand_descend(sl_strand *strand, sl_path *path, const sl_frame *frames,
     }
     for (; depth < count; depth++) {
         const sl_frame *frame = &frames[depth];
-        sl_node *known = same && depth < path->depth ? path->nodes[depth] : NULL;
+        sl_node *known =
+            same && depth < path->depth ? path->nodes[depth] : NULL;
         if (known != NULL && known->key == frame->key && known->site == line) {
             node = known;
         } else {
@@ -73,7 +74,8 @@ sampled_mark(sl_marks *marks, const sl_node *node, uint32_t line,
     sl_mark mark = { .node = node,
                      .line = line,
                      .wall = times->wall,
-                     .cpu = times->cpu < times->wall ? times->cpu : times->wall };
+                     .cpu =
+                         times->cpu < times->wall ? times->cpu : times->wall };
     uint64_t off = mark.wall - mark.cpu;
 
     mark.gil = times->gil < off ? times->gil : off;
@@ -119,9 +121,9 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
     sl_node *node = strand_descend(strand, path, frames, count);
     uint32_t line = path->line;
     if (gc) {
-        sl_node *child = sl_tree_child(strand->tree, node,
-                                       sl_pseudo_key(SL_PSEUDO_GC), line,
-                                       SL_KIND_PSEUDO);
+        sl_node *child =
+            sl_tree_child(strand->tree, node, sl_pseudo_key(SL_PSEUDO_GC), line,
+                          SL_KIND_PSEUDO);
         if (child != NULL) {
             node = child;
             line = 0;
@@ -195,10 +197,9 @@ sl_recording_observe(sl_recording *recording, const sl_times *passed,
 
     sampled_mark(&recording->marks, node, 0, passed, true);
     recording->samples++;
-    sl_marks_stretch(&recording->marks,
-                     &(sl_stretch){ .node = node,
-                                    .from = now - passed->wall,
-                                    .to = now });
+    sl_marks_stretch(
+        &recording->marks,
+        &(sl_stretch){ .node = node, .from = now - passed->wall, .to = now });
 }
 
 sl_status

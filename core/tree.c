@@ -178,8 +178,8 @@ sl_tree_child(sl_tree *tree, sl_node *parent, const void *key, uint32_t site,
 sl_node *
 sl_tree_flat(sl_tree *tree, const void *key, sl_kind kind)
 {
-    sl_node *node = tree_child(tree, tree->truncated, flat_key(key), 0, kind,
-                               false, true);
+    sl_node *node =
+        tree_child(tree, tree->truncated, flat_key(key), 0, kind, false, true);
     tree->truncated->calls++;
     if (node != NULL)
         return node;

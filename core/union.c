@@ -174,9 +174,9 @@ union_line(sl_union *u, const sl_profile_line *line, uint32_t node)
         u->lines = grown;
         u->line_capacity = capacity;
     }
-    u->lines[u->line_count++] = (sl_union_line){
-        node, line->line, line->wall_ns, line->cpu_ns, line->gil_ns
-    };
+    u->lines[u->line_count++] =
+        (sl_union_line){ node, line->line, line->wall_ns, line->cpu_ns,
+                         line->gil_ns };
     return true;
 }
 
@@ -201,8 +201,8 @@ union_tree(sl_union *u, const sl_profile *profile, int side,
         sum->self_ns += node->self_ns;
         sum->total_ns += node->total_ns;
     }
-    for (uint32_t i = 0;
-         u->with_lines && i < sl_profile_line_count(profile); i++) {
+    for (uint32_t i = 0; u->with_lines && i < sl_profile_line_count(profile);
+         i++) {
         const sl_profile_line *line = sl_profile_line_at(profile, i);
         if (!union_line(u, line, map[line->node]))
             return false;

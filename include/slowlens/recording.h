@@ -282,9 +282,8 @@ typedef bool (*sl_describe)(void *ctx, uint32_t id, const void *key,
 /* Writes the stopped recording as a blob (core/blob.h) with `meta` in it.
  * `level`: zstd's, 0 means 3. May be called again.
  * SL_ESTATE (not stopped), SL_ENOMEM, SL_ELIMIT, SL_ECOMPRESS. */
-sl_status sl_recording_encode(sl_recording *recording,
-                              const sl_meta *meta, size_t meta_count,
-                              sl_describe describe, void *ctx, int level,
-                              sl_bytes *out);
+sl_status sl_recording_encode(sl_recording *recording, const sl_meta *meta,
+                              size_t meta_count, sl_describe describe,
+                              void *ctx, int level, sl_bytes *out);
 
 #endif /* SL_RECORDING_H */

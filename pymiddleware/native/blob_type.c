@@ -138,11 +138,16 @@ static const struct {
     const char *name;
     sl_status (*write)(const sl_profile *, sl_bytes *);
 } formats[] = {
-    { "callgrind", sl_export_callgrind }, { "chrome", sl_export_chrome },
-    { "collapsed", sl_export_collapsed }, { "dot", sl_export_dot },
-    { "gecko", sl_export_gecko },         { "html", sl_export_html },
-    { "json", sl_export_json },           { "pprof", sl_export_pprof },
-    { "pstats", sl_export_pstats },       { "speedscope", sl_export_speedscope },
+    { "callgrind", sl_export_callgrind },
+    { "chrome", sl_export_chrome },
+    { "collapsed", sl_export_collapsed },
+    { "dot", sl_export_dot },
+    { "gecko", sl_export_gecko },
+    { "html", sl_export_html },
+    { "json", sl_export_json },
+    { "pprof", sl_export_pprof },
+    { "pstats", sl_export_pstats },
+    { "speedscope", sl_export_speedscope },
     { "text", export_text },
 };
 
@@ -212,9 +217,8 @@ blob_diff(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "O!|I:diff", &sl_py_blob_type, &other,
                           &permille))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS status =
-        sl_report_diff(((blob *)object)->profile, ((blob *)other)->profile,
-                       permille, &out);
+    Py_BEGIN_ALLOW_THREADS status = sl_report_diff(
+        ((blob *)object)->profile, ((blob *)other)->profile, permille, &out);
     Py_END_ALLOW_THREADS return to_bytes(status, &out);
 }
 

@@ -9,8 +9,8 @@
 
 PyObject *sl_py_pending_callable;
 
-/* File name -> int: origin, CHOSEN_BIT and OWN_BIT. Code objects of one file share
- * the string, whose hash is kept in it, so a look-up is cheap. */
+/* File name -> int: origin, CHOSEN_BIT and OWN_BIT. Code objects of one file
+ * share the string, whose hash is kept in it, so a look-up is cheap. */
 static PyObject *files;
 static PyObject *stdlib_prefixes, *library_parts, *chosen_parts, *own_prefix;
 

@@ -157,8 +157,8 @@ table_decode(const uint8_t *at, const uint8_t *end, uint32_t first,
         } else if (kind <= 14) {
             if (!table_varint(&at, end, &number))
                 return;
-            line += number & 1 ? -(int64_t)(number >> 1)
-                               : (int64_t)(number >> 1);
+            line +=
+                number & 1 ? -(int64_t)(number >> 1) : (int64_t)(number >> 1);
             for (int i = 0; kind == 14 && i < 3; i++) {
                 if (!table_varint(&at, end, &number))
                     return;
@@ -186,9 +186,9 @@ read_lines(uintptr_t table, uint32_t first, uint32_t units)
     if (head.ob_base.ob_base.ob_type != &PyBytes_Type || size <= 0 ||
         size > TABLE_MAX_BYTES)
         return NULL;
-    sl_py_piece piece = { (const char *)table +
-                              offsetof(PyBytesObject, ob_sval),
-                          (size_t)size };
+    sl_py_piece piece = {
+        (const char *)table + offsetof(PyBytesObject, ob_sval), (size_t)size
+    };
     const uint8_t *data = sl_py_memory_read(&piece, 1);
     uint32_t *lines = data == NULL ? NULL : calloc(units, sizeof(*lines));
     if (lines != NULL)
@@ -325,8 +325,8 @@ entry_slot(uintptr_t address)
 static bool
 entry_fill(entry *e)
 {
-    sl_py_code code = { .line = e->first_line > 0 ? (uint32_t)e->first_line
-                                                  : 0 };
+    sl_py_code code = { .line =
+                            e->first_line > 0 ? (uint32_t)e->first_line : 0 };
 
     code.name = read_str(e->qualname, &code.name_len);
     code.file = read_str(e->filename, &code.file_len);
@@ -412,9 +412,8 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
             offset / 2 >= (int64_t)e->units)
             return false;
         places[i].code = e->code;
-        places[i].line = e->lines != NULL && offset >= 0
-                             ? e->lines[offset / 2]
-                             : e->code->line;
+        places[i].line = e->lines != NULL && offset >= 0 ? e->lines[offset / 2]
+                                                         : e->code->line;
     }
     return true;
 }

@@ -27,13 +27,7 @@ sl_py_context_hash(int64_t hash)
 static bool
 read_at(uintptr_t address, size_t size, void *out)
 {
-    sl_py_piece piece = { (const void *)address, size };
-    const void *copy =
-        address == 0 || (address & 7) != 0 ? NULL
-                                           : sl_py_memory_read(&piece, 1);
-    if (copy != NULL)
-        memcpy(out, copy, size);
-    return copy != NULL;
+    return (address & 7) == 0 && sl_py_memory_copy(address, size, out);
 }
 
 /* Types are static: one that is met may be read by its name. */

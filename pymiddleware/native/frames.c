@@ -26,16 +26,6 @@ word_at(const char *bytes, size_t offset)
     return word;
 }
 
-static bool
-read_word(uintptr_t address, uintptr_t *out)
-{
-    sl_py_piece piece = { (const void *)address, sizeof(*out) };
-    const void *copy = sl_py_memory_read(&piece, 1);
-    if (copy != NULL)
-        memcpy(out, copy, sizeof(*out));
-    return copy != NULL;
-}
-
 static void
 stack_load(uintptr_t chunk, uintptr_t top, uintptr_t anchor)
 {
@@ -80,7 +70,8 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
                  layout->via_cframe ? layout->ts_cframe : layout->ts_frame);
     uintptr_t chunk = word_at(state, layout->ts_chunk);
     uintptr_t top = word_at(state, layout->ts_top);
-    if (layout->via_cframe && !read_word(at + layout->cframe_frame, &at))
+    if (layout->via_cframe &&
+        !sl_py_memory_copy(at + layout->cframe_frame, sizeof(at), &at))
         return -1;
     stack_load(chunk, top, anchor);
 
@@ -98,9 +89,9 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
                 word_at(frame, layout->frame_code) & layout->code_mask;
             if (code == 0 || (code & 7) != 0)
                 return -1;
-            frames[count++] = (sl_py_raw_frame){
-                code, word_at(frame, layout->frame_instruction)
-            };
+            frames[count++] =
+                (sl_py_raw_frame){ code,
+                                   word_at(frame, layout->frame_instruction) };
         }
         at = word_at(frame, layout->frame_previous);
     }

@@ -35,8 +35,8 @@ typedef struct {
     size_t frame_size;
     size_t generator_frame; /* of a generator or coroutine: its frame */
     uintptr_t code_mask;    /* bits of the code's address */
-    size_t code_bytes;   /* its instructions */
-    const char *gil; /* NULL: not to be seen; never freed */
+    size_t code_bytes;      /* its instructions */
+    const char *gil;        /* NULL: not to be seen; never freed */
     size_t gil_size, gil_locked, gil_holder;
     const int *collecting; /* by the garbage collector; NULL: not to be seen */
 } sl_py_layout;
@@ -51,7 +51,6 @@ typedef struct {
  * left out (0: to the end). Returns how many; -1: torn, and nothing of
  * `frames` is to be believed. The sampler's lock is held. */
 int sl_py_frames_walk(const sl_py_layout *layout, const void *ts,
-                      uintptr_t anchor,
-                      sl_py_raw_frame frames[SL_PY_WALK_MAX]);
+                      uintptr_t anchor, sl_py_raw_frame frames[SL_PY_WALK_MAX]);
 
 #endif /* SL_PY_FRAMES_H */

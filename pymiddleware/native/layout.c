@@ -23,8 +23,7 @@ sl_py_layout_anchor(const sl_py_layout *layout)
         uintptr_t code;
         memcpy(&code, frame + layout->frame_code, sizeof(code));
         if (frame[layout->frame_owner] < OWNER_ENTRY &&
-            !sl_py_code_is_own(
-                (PyCodeObject *)(code & layout->code_mask)))
+            !sl_py_code_is_own((PyCodeObject *)(code & layout->code_mask)))
             return at;
         memcpy(&at, frame + layout->frame_previous, sizeof(at));
     }
@@ -75,11 +74,10 @@ keep_referent(PyObject *object, void *out)
 static PyObject *
 unwrap(PyObject *object)
 {
-    static const char *const wrappers[] = { "coroutine_wrapper",
-                                            "async_generator_asend",
-                                            "async_generator_athrow",
-                                            "anext_awaitable",
-                                            "slowlens._core.Step" };
+    static const char *const wrappers[] = {
+        "coroutine_wrapper", "async_generator_asend", "async_generator_athrow",
+        "anext_awaitable", "slowlens._core.Step"
+    };
     PyObject *inner = NULL;
 
     for (size_t i = 0; i < sizeof(wrappers) / sizeof(wrappers[0]); i++) {

@@ -45,6 +45,16 @@ sl_py_memory_read(const sl_py_piece *pieces, size_t count)
     return use_vm ? read_vm(from, count, size) : read_memfd(from, count, size);
 }
 
+bool
+sl_py_memory_copy(uintptr_t address, size_t size, void *out)
+{
+    sl_py_piece piece = { (const void *)address, size };
+    const void *copy = address == 0 ? NULL : sl_py_memory_read(&piece, 1);
+    if (copy != NULL)
+        memcpy(out, copy, size);
+    return copy != NULL;
+}
+
 static void
 window_close(void)
 {
@@ -70,8 +80,8 @@ window_open(bool vm)
         if (window_fd < 0 || ftruncate(window_fd, SL_PY_READ_MAX) < 0)
             return false;
     }
-    void *mem = mmap(NULL, SL_PY_READ_MAX, PROT_READ | PROT_WRITE, flags,
-                     window_fd, 0);
+    void *mem =
+        mmap(NULL, SL_PY_READ_MAX, PROT_READ | PROT_WRITE, flags, window_fd, 0);
     window = mem == MAP_FAILED ? NULL : mem;
     return window != NULL;
 }

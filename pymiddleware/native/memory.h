@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* One piece: `size` bytes from `from`. */
 typedef struct {
@@ -31,5 +32,8 @@ const char *sl_py_memory_init(void);
 /* Copies the pieces one behind the other. Returns the copy, valid until the
  * next call; NULL: some byte was not there. */
 const void *sl_py_memory_read(const sl_py_piece *pieces, size_t count);
+
+/* Copies `size` bytes to *out. false: they are not there, or address is 0. */
+bool sl_py_memory_copy(uintptr_t address, size_t size, void *out);
 
 #endif /* SL_PY_MEMORY_H */

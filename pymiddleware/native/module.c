@@ -152,7 +152,8 @@ static PyMethodDef methods[] = {
       "configure(stdlib, libraries, chosen, own, use_tsc=False)\n--\n\nWhose "
       "code is whose, as tuples of str: `stdlib` prefixes of file names, "
       "parts of names of `libraries`, and parts of names whose C calls are "
-      "`chosen`; the prefix of slowlens's `own` files; and whether the kernel trusts the time stamp counter." },
+      "`chosen`; the prefix of slowlens's `own` files; and whether the kernel "
+      "trusts the time stamp counter." },
     { "engine_info", engine_info, METH_NOARGS,
       "engine_info()\n--\n\nWhat records the events, and its state: a dict." },
     { "engine_idle", engine_idle, METH_O,

@@ -130,8 +130,8 @@ profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     int follows = 0, sampled = 0;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpp:Profile", names,
-                                     &c_calls, &max_bytes, &max_nodes,
-                                     &follows, &sampled))
+                                     &c_calls, &max_bytes, &max_nodes, &follows,
+                                     &sampled))
         return NULL;
     if (max_bytes < 0) {
         PyErr_SetString(PyExc_ValueError, "max_bytes must not be negative");
@@ -293,10 +293,9 @@ profile_totals(PyObject *object, PyObject *ignored)
         (unsigned long long)self->rejected, "seen_ns",
         (unsigned long long)t.seen_ns, "seen_cpu_ns",
         (unsigned long long)t.seen_cpu_ns, "gil_ns",
-        (unsigned long long)t.gil_ns,
-        "events", (unsigned long long)t.events, "c_events",
-        (unsigned long long)t.c_events, "nodes", t.nodes, "functions",
-        t.functions, "strands", t.strands, "mended",
+        (unsigned long long)t.gil_ns, "events", (unsigned long long)t.events,
+        "c_events", (unsigned long long)t.c_events, "nodes", t.nodes,
+        "functions", t.functions, "strands", t.strands, "mended",
         (unsigned long long)t.mended, "dropped",
         (unsigned long long)(t.dropped + self->lost_strands), "bytes",
         (Py_ssize_t)t.bytes, "truncated", t.truncated ? Py_True : Py_False,

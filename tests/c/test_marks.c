@@ -58,8 +58,8 @@ START_TEST(a_full_table_counts_what_it_leaves_out)
     }
     ck_assert_uint_gt(marks.mark_count, 10000);
     ck_assert_uint_gt(marks.stretch_count, 10000);
-    ck_assert_uint_eq(marks.lost, 2000000 - marks.mark_count -
-                                      marks.stretch_count);
+    ck_assert_uint_eq(marks.lost,
+                      2000000 - marks.mark_count - marks.stretch_count);
     ck_assert_uint_le(sl_arena_bytes(marks.arena), 8 << 20);
     sl_marks_free(&marks);
 }
@@ -73,8 +73,7 @@ START_TEST(any_allocation_may_fail)
         sl_marks marks = { .alloc = f.alloc };
         for (uint32_t i = 0; i < 3000; i++) {
             sl_marks_add(&marks, &(sl_mark){ NODE + i, 0, 1, 0, 0 });
-            sl_marks_stretch(&marks,
-                             &(sl_stretch){ NODE + i, i, i + 1, 0 });
+            sl_marks_stretch(&marks, &(sl_stretch){ NODE + i, i, i + 1, 0 });
         }
         ck_assert_uint_eq(marks.mark_count + marks.stretch_count + marks.lost,
                           6000);

@@ -113,8 +113,7 @@ START_TEST(an_aggregate_knows_the_worst)
              (unsigned long long)wall * 4, (unsigned long long)wall * 2);
     ck_assert_ptr_nonnull(memmem(out.data, out.size, text, strlen(text)));
     static const char worst[] = "\"worst\":1,\"present\":3";
-    ck_assert_ptr_nonnull(
-        memmem(out.data, out.size, worst, sizeof(worst) - 1));
+    ck_assert_ptr_nonnull(memmem(out.data, out.size, worst, sizeof(worst) - 1));
     ck_assert_ptr_nonnull(memmem(out.data, out.size, "{\"count\":3", 10));
     sl_bytes_free(&out);
     ck_assert_int_eq(sl_report_aggregate(NULL, 0, 0, &out), SL_ERANGE);
@@ -147,10 +146,10 @@ END_TEST
 Suite *
 merge_suite(void)
 {
-    const TTest *const tests[] = { the_sum_of_three_is_three_times_one,
-                                   nothing_grows_from_one_to_itself,
-                                   nothing_to_merge_is_an_error,
-                                   an_aggregate_knows_the_worst,
-                                   preorder_visits_every_node_once, NULL };
+    const TTest *const tests[] = {
+        the_sum_of_three_is_three_times_one, nothing_grows_from_one_to_itself,
+        nothing_to_merge_is_an_error,        an_aggregate_knows_the_worst,
+        preorder_visits_every_node_once,     NULL
+    };
     return suite_of("merge", tests);
 }

@@ -89,9 +89,9 @@ START_TEST(the_file_holds_lines_and_order)
 
     for (int again = 0; again < 2; again++) {
         sl_bytes_free(&blob);
-        ck_assert_int_eq(sl_recording_encode(r, &mode, 1, sample_describe, NULL,
-                                             0, &blob),
-                         SL_OK);
+        ck_assert_int_eq(
+            sl_recording_encode(r, &mode, 1, sample_describe, NULL, 0, &blob),
+            SL_OK);
     }
     sl_recording_free(r);
     ck_assert_int_eq(sl_profile_decode(&p, blob.data, blob.size, 0, NULL),

@@ -49,20 +49,18 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static sl_status (*const writers[])(const sl_profile *, sl_bytes *) = {
-        sl_report_summary,   sl_export_callgrind, sl_export_chrome,
-        sl_export_collapsed, sl_export_dot,       sl_export_gecko,
-        sl_export_html,      sl_export_json,      sl_export_pprof,
+        sl_report_summary,   sl_export_callgrind,  sl_export_chrome,
+        sl_export_collapsed, sl_export_dot,        sl_export_gecko,
+        sl_export_html,      sl_export_json,       sl_export_pprof,
         sl_export_pstats,    sl_export_speedscope,
     };
-    static sl_status (*const numbered[])(const sl_profile *, uint32_t,
-                                         sl_bytes *) = {
-        sl_report_functions, sl_report_text, sl_report_lines,
-        sl_report_timeline, sl_report_repeats
-    };
-    static sl_status (*const twice_numbered[])(const sl_profile *, uint32_t,
-                                               uint32_t, sl_bytes *) = {
-        sl_report_flame, sl_report_calls
-    };
+    static sl_status (*const numbered[])(
+        const sl_profile *, uint32_t,
+        sl_bytes *) = { sl_report_functions, sl_report_text, sl_report_lines,
+                        sl_report_timeline, sl_report_repeats };
+    static sl_status (*const twice_numbered[])(
+        const sl_profile *, uint32_t, uint32_t,
+        sl_bytes *) = { sl_report_flame, sl_report_calls };
     sl_profile *profile;
     sl_bytes out = { 0 };
     sl_report_tree_options options = { .depth = 3, .hot = true, .limit = 50 };

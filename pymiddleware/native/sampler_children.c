@@ -1,0 +1,289 @@
+/* Child work: other threads and tasks that run in a request's context. */
+#include "contexts.h"
+#include "memory.h"
+#include "sampler_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Threads that are not in a section of their own; what each ran last. */
+typedef struct {
+    sl_py_slot seen; /* seen.profile: the request it worked for, or NULL */
+    uintptr_t ts;
+    uintptr_t context, vars; /* as last looked up... */
+    sl_py_profile *found;    /* ...with this result */
+    uint64_t serial;         /* of the round it was met in */
+} other;
+
+#define OTHERS_MAX   256
+#define OTHERS_EVERY 16 /* ticks, where no request is asynchronous */
+#define LIVE_MAX     1024
+
+static other others[OTHERS_MAX];
+static int others_count;
+static uint64_t others_serial;
+static sl_py_profile *live[LIVE_MAX]; /* sampled, not finished */
+static int live_count;
+
+static bool
+live_has(const sl_py_profile *profile)
+{
+    for (int i = 0; i < live_count; i++) {
+        if (live[i] == profile)
+            return true;
+    }
+    return false;
+}
+
+/* The live profile whose handle the context variable holds in `vars`. */
+static sl_py_profile *
+profile_of(uintptr_t vars)
+{
+    sl_py_handle handle;
+    uintptr_t value = sl_py_context_find(
+        vars, (uintptr_t)sl_py_active_variable(), sl_py_sampler.variable_hash);
+
+    if (!sl_py_memory_copy(value, sizeof(handle), &handle) ||
+        ((PyObject *)&handle)->ob_type != &sl_py_handle_type ||
+        !live_has(handle.profile))
+        return NULL;
+    return handle.profile;
+}
+
+/* The strand of a context of this request. */
+static sl_strand *
+child_strand(sl_py_profile *profile, uintptr_t context, bool same_thread,
+             uint64_t now)
+{
+    for (uint32_t i = 0; i < profile->child_count; i++) {
+        if (profile->children[i].context == context)
+            return profile->children[i].strand;
+    }
+    if (profile->child_count == profile->child_capacity) {
+        uint32_t capacity =
+            profile->child_capacity == 0 ? 8 : profile->child_capacity * 2;
+        sl_py_child *grown =
+            capacity > 4096
+                ? NULL
+                : realloc(profile->children, capacity * sizeof(*grown));
+        if (grown == NULL) {
+            profile->lost_strands++;
+            return NULL;
+        }
+        profile->children = grown;
+        profile->child_capacity = capacity;
+    }
+    sl_strand *strand = sl_recording_strand(
+        profile->recording, same_thread ? SL_PSEUDO_TASK : SL_PSEUDO_THREAD,
+        now);
+    if (strand != NULL)
+        profile->children[profile->child_count++] =
+            (sl_py_child){ context, strand };
+    return strand;
+}
+
+/* Frames above the innermost one that runs other contexts. */
+static int
+cut_stack(int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (sl_py_sampler.places[i].code->begins)
+            return i;
+    }
+    return count;
+}
+
+/* Whether the thread has neither left its context since the copy `state` was
+ * made nor gone through another: its stack was read in between. */
+static bool
+same_context(uintptr_t ts, const char *state)
+{
+    uintptr_t context;
+    uint64_t version;
+
+    return sl_py_memory_copy(ts + sl_py_sampler.layout.ts_context,
+                             sizeof(context), &context) &&
+           sl_py_memory_copy(ts + sl_py_sampler.layout.ts_context_ver,
+                             sizeof(version), &version) &&
+           memcmp(&context, state + sl_py_sampler.layout.ts_context,
+                  sizeof(context)) == 0 &&
+           memcmp(&version, state + sl_py_sampler.layout.ts_context_ver,
+                  sizeof(version)) == 0;
+}
+
+/* The stack of a thread in the context of the copy `state`: how many frames,
+ * -1: not to be had, -2: the thread has left that context. */
+static int
+other_walk(const other *o, const char *state)
+{
+    int count = -1;
+
+    for (int try = 0; try < SL_PY_RETRIES && count < 0; try++) {
+        sl_py_sampler.counts.retried += try > 0;
+        count = sl_py_frames_walk(&sl_py_sampler.layout, o->seen.ts,
+                                  SL_PY_NO_ANCHOR, sl_py_sampler.raw);
+        if (count >= 0 &&
+            !sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw,
+                                 count, sl_py_sampler.places))
+            count = -1;
+        if (!same_context(o->ts, state))
+            return -2;
+    }
+    return count;
+}
+
+static void
+other_sample(other *o, sl_py_profile *profile, uintptr_t context,
+             const char *state)
+{
+    sl_py_slot *s = &o->seen;
+    sl_times passed;
+    uint64_t now;
+    bool first = s->profile != profile;
+
+    if (first) {
+        s->profile = profile;
+        s->cpu_ns = sl_py_clock_ns(sl_py_thread_clock(s->tid));
+        s->wall_ns = s->ticks = sl_clock_monotonic_ns();
+        s->waited = false;
+    }
+    int count = other_walk(o, state);
+    if (count < 0) {
+        sl_py_sampler.counts.moved += count == -2;
+        sl_py_sampler.counts.rejected += count == -1;
+        profile->rejected += count == -1;
+        return; /* its time goes to the next one */
+    }
+    sl_py_slot_measure(s, &passed, &now, false);
+    if (first) { /* it began at some time since the tick before */
+        passed = (sl_times){ .wall = sl_py_sampler.current_ns / 2,
+                             .cpu = sl_py_sampler.current_ns / 2 };
+    }
+    sl_strand *strand = child_strand(
+        profile, context, profile->thread_ts == s->ts, now - passed.wall);
+    uint32_t frames = sl_py_stack_fill(cut_stack(count));
+    if (strand == NULL || frames == 0)
+        return;
+    sl_strand_sample(strand, sl_py_sampler.stack, frames, false, &passed, now);
+    sl_py_sampler.counts.samples++;
+}
+
+static other *
+other_of(uintptr_t ts)
+{
+    other *free_one = NULL;
+
+    for (int i = 0; i < others_count; i++) {
+        if (others[i].ts == ts)
+            return &others[i];
+        if (free_one == NULL && others[i].serial + 1 < others_serial)
+            free_one = &others[i];
+    }
+    if (free_one == NULL && others_count < OTHERS_MAX)
+        free_one = &others[others_count++];
+    if (free_one != NULL) {
+        if (free_one->seen.syscall_fd > 0)
+            close(free_one->seen.syscall_fd);
+        *free_one = (other){ .ts = ts, .seen.ts = (const void *)ts };
+    }
+    return free_one;
+}
+
+/* One thread state, a copy of which is `state`. */
+static void
+other_look(uintptr_t ts, const char *state)
+{
+    uintptr_t context, vars;
+    unsigned long tid;
+
+    for (int i = 0; i < sl_py_sampler.slots_used; i++) {
+        if (sl_py_sampler.slots[i].profile != NULL &&
+            (uintptr_t)sl_py_sampler.slots[i].ts == ts)
+            return; /* a section: its own slot sees to it */
+    }
+    memcpy(&context, state + sl_py_sampler.layout.ts_context, sizeof(context));
+    memcpy(&tid, state + sl_py_sampler.layout.ts_native_id, sizeof(tid));
+    other *o = context != 0 ? other_of(ts) : NULL;
+    if (o == NULL)
+        return;
+    o->serial = others_serial;
+    o->seen.tid = (pid_t)tid;
+    if (!sl_py_memory_copy(context + sl_py_sampler.layout.context_vars,
+                           sizeof(vars), &vars))
+        return;
+    if (o->context != context || o->vars != vars) {
+        o->found = profile_of(vars);
+        o->context = context;
+        o->vars = vars;
+    }
+    sl_py_profile *profile = o->found;
+    /* In the request's own context outside its sections: who awaits it. */
+    if (profile == NULL || !live_has(profile) ||
+        (uintptr_t)profile->context == context) {
+        o->seen.profile = NULL;
+        return;
+    }
+    other_sample(o, profile, context, state);
+}
+
+void
+sl_py_children_look(uint64_t ticks)
+{
+    static char state[4096];
+    uintptr_t ts;
+
+    if (!sl_py_sampler.children || live_count == 0 ||
+        sl_py_sampler.layout.ts_size > sizeof(state) ||
+        (sl_py_sampler.live_following == 0 && ticks % OTHERS_EVERY != 0))
+        return;
+    others_serial++;
+    memcpy(&ts, sl_py_sampler.layout.threads, sizeof(ts));
+    for (int i = 0; ts != 0 && i < OTHERS_MAX; i++) {
+        if (!sl_py_memory_copy(ts, sl_py_sampler.layout.ts_size, state))
+            return;
+        other_look(ts, state);
+        memcpy(&ts, state + sl_py_sampler.layout.ts_next, sizeof(ts));
+    }
+}
+
+void
+sl_py_sampler_add(sl_py_profile *profile)
+{
+    pthread_mutex_lock(&sl_py_sampler.lock);
+    if (live_count < LIVE_MAX) {
+        live[live_count++] = profile;
+        sl_py_sampler.live_following += profile->follows;
+    }
+    pthread_mutex_unlock(&sl_py_sampler.lock);
+}
+
+void
+sl_py_sampler_remove(sl_py_profile *profile)
+{
+    pthread_mutex_lock(&sl_py_sampler.lock);
+    for (int i = 0; i < live_count; i++) {
+        if (live[i] == profile) {
+            live[i] = live[--live_count];
+            sl_py_sampler.live_following -= profile->follows;
+            break;
+        }
+    }
+    /* A new profile may get this one's address. */
+    for (int i = 0; i < others_count; i++) {
+        if (others[i].found == profile)
+            others[i].found = NULL, others[i].context = 0;
+        if (others[i].seen.profile == profile)
+            others[i].seen.profile = NULL;
+    }
+    free(profile->children);
+    profile->children = NULL;
+    profile->child_count = profile->child_capacity = 0;
+    pthread_mutex_unlock(&sl_py_sampler.lock);
+}
+
+void
+sl_py_children_forget(void)
+{
+    live_count = sl_py_sampler.live_following = others_count = 0;
+}

@@ -1,0 +1,175 @@
+#define _GNU_SOURCE
+#include "sampler_state.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Off the CPU for less than this part of the time: not worth asking why. */
+#define OFF_CPU_PART 10
+
+uint64_t
+sl_py_clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    if (clock_gettime(clock, &now) != 0)
+        return 0;
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* CPU clock of any thread of this process: MAKE_THREAD_CPUCLOCK and
+ * CPUCLOCK_SCHED of Linux' include/linux/posix-timers_types.h. */
+clockid_t
+sl_py_thread_clock(pid_t tid)
+{
+    return (clockid_t)((~(unsigned)tid << 3) | 6u);
+}
+
+pid_t
+sl_py_own_tid(void)
+{
+    static __thread pid_t tid, pid;
+    if (pid != getpid()) {
+        pid = getpid();
+        tid = (pid_t)syscall(SYS_gettid);
+    }
+    return tid;
+}
+
+/* ---- what the thread is doing ---- */
+
+bool
+sl_py_holds_gil(const sl_py_slot *s)
+{
+    int locked;
+    const void *holder;
+
+    memcpy(&locked, sl_py_sampler.layout.gil + sl_py_sampler.layout.gil_locked,
+           sizeof(locked));
+    memcpy(&holder, sl_py_sampler.layout.gil + sl_py_sampler.layout.gil_holder,
+           sizeof(holder));
+    return locked == 1 && holder == s->ts;
+}
+
+/* Whether the thread sleeps in a futex of the GIL, as the kernel tells it. */
+static bool
+waits_for_gil(sl_py_slot *s)
+{
+    char text[128];
+    unsigned long number, address;
+
+    if (s->syscall_tid != s->tid) {
+        if (s->syscall_fd > 0)
+            close(s->syscall_fd);
+        snprintf(text, sizeof(text), "/proc/self/task/%d/syscall", (int)s->tid);
+        s->syscall_fd = open(text, O_RDONLY | O_CLOEXEC);
+        s->syscall_tid = s->tid;
+    }
+    if (s->syscall_fd <= 0)
+        return false;
+    ssize_t size = pread(s->syscall_fd, text, sizeof(text) - 1, 0);
+    if (size <= 0)
+        return false;
+    text[size] = '\0';
+    if (sscanf(text, "%lu %lx", &number, &address) != 2)
+        return false; /* "running" */
+    return number == SYS_futex &&
+           address - (uintptr_t)sl_py_sampler.layout.gil <
+               (unsigned long)sl_py_sampler.layout.gil_size;
+}
+
+/* Time since the slot was last seen, which it is now. */
+void
+sl_py_slot_measure(sl_py_slot *s, sl_times *out, uint64_t *now, bool self)
+{
+    uint64_t wall = sl_clock_monotonic_ns();
+    uint64_t cpu = self ? sl_clock_thread_cpu_ns()
+                        : sl_py_clock_ns(sl_py_thread_clock(s->tid));
+    uint64_t passed = wall - s->wall_ns;
+    bool waits = false;
+
+    *now = sl_clock_ticks(s->profile->clock);
+    uint64_t on = cpu > s->cpu_ns ? cpu - s->cpu_ns : 0;
+    on = on < passed ? on : passed;
+    uint64_t off = passed - on;
+    out->wall = *now > s->ticks ? *now - s->ticks : 0;
+    double scale = passed == 0 ? 0 : (double)out->wall / (double)passed;
+    out->cpu = (uint64_t)((double)on * scale);
+    out->gil = 0;
+    if (off > passed / OFF_CPU_PART) {
+        if (!self && !sl_py_holds_gil(s))
+            waits = waits_for_gil(s);
+        /* Running again: it was off for what it was seen waiting for. */
+        if (waits || (s->waited && (self || sl_py_holds_gil(s))))
+            out->gil = out->wall - out->cpu;
+    }
+    s->waited = waits;
+    s->wall_ns = wall;
+    s->cpu_ns = cpu != 0 ? cpu : s->cpu_ns;
+    s->ticks = *now;
+}
+
+/* Places to frames, outermost first and without our own. `places` is
+ * innermost first. */
+uint32_t
+sl_py_stack_fill(int count)
+{
+    uint32_t used = 0;
+    for (int i = count; i-- > 0;) {
+        if (!sl_py_sampler.places[i].code->own)
+            sl_py_sampler.stack[used++] =
+                (sl_frame){ sl_py_sampler.places[i].code,
+                            sl_py_sampler.places[i].line };
+    }
+    return used;
+}
+
+/* ---- one look ---- */
+
+static bool
+slot_sample(sl_py_slot *s)
+{
+    sl_times passed;
+    uint64_t now;
+    int count = -1;
+
+    for (int try = 0; try < SL_PY_RETRIES && count < 0; try++) {
+        sl_py_sampler.counts.retried += try > 0;
+        count = sl_py_frames_walk(&sl_py_sampler.layout, s->ts, s->anchor,
+                                  sl_py_sampler.raw);
+        if (count >= 0 &&
+            !sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw,
+                                 count, sl_py_sampler.places))
+            count = -1;
+    }
+    if (count < 0)
+        return false; /* its time goes to the next one */
+    bool gc = sl_py_sampler.layout.collecting != NULL &&
+              *sl_py_sampler.layout.collecting != 0 && sl_py_holds_gil(s);
+    sl_py_slot_measure(s, &passed, &now, false);
+    sl_strand_sample(sl_recording_main(s->profile->recording),
+                     sl_py_sampler.stack, sl_py_stack_fill(count), gc, &passed,
+                     now);
+    return true;
+}
+
+void
+sl_py_slot_look(sl_py_slot *s)
+{
+    if (s->profile->sampled) {
+        if (slot_sample(s)) {
+            sl_py_sampler.counts.samples++;
+        } else {
+            sl_py_sampler.counts.rejected++;
+            s->profile->rejected++;
+        }
+        return;
+    }
+    sl_times passed;
+    uint64_t now;
+    sl_py_slot_measure(s, &passed, &now, false);
+    sl_recording_observe(s->profile->recording, &passed, now);
+    sl_py_sampler.counts.samples++;
+}

@@ -1,0 +1,90 @@
+/* sampler_state.h - what the sampler's files share: one lock, what it guards.
+ *
+ *   sampler.c          the thread, sections of requests, fork
+ *   sampler_look.c     one look at one thread: its stack, CPU, GIL, blocking
+ *   sampler_children.c other threads and tasks that work for a request
+ *   sampler_test.c     whether all this works on this interpreter
+ */
+#ifndef SL_PY_SAMPLER_STATE_H
+#define SL_PY_SAMPLER_STATE_H
+
+#include "sampler.h"
+
+#include <pthread.h>
+#include <sys/types.h>
+#include <time.h>
+
+#define SL_PY_SLOTS_MAX 256
+/* Looks at one thread before its stack counts as torn. */
+#define SL_PY_RETRIES 3
+
+/* A thread that runs a request. */
+typedef struct {
+    sl_py_profile *profile; /* NULL: free; valid while the slot is in use */
+    const void *ts;
+    uintptr_t anchor;
+    pid_t tid;
+    pid_t syscall_tid; /* whose file syscall_fd is */
+    int syscall_fd;
+    bool waited;                     /* for the GIL, when last seen */
+    uint64_t wall_ns, cpu_ns, ticks; /* when last seen */
+} sl_py_slot;
+
+/* All of it under the lock, but for what the sampler's thread alone uses. */
+typedef struct {
+    pthread_mutex_t lock;
+    sl_py_slot slots[SL_PY_SLOTS_MAX];
+    int slots_used; /* up to here some may be in use */
+    int slots_active;
+    int live_following; /* sampled profiles that child work may belong to */
+    sl_py_layout layout;
+    const char *method; /* of reading memory; NULL: not ready */
+    char why_not[200];  /* empty: it works */
+    bool children;      /* contexts can be read here */
+    int32_t variable_hash;
+    uint64_t interval_ns; /* as configured */
+    uint64_t current_ns;  /* as the brake has it */
+    uint32_t limit_ppm;
+    struct {
+        uint64_t ticks, late, samples, rejected, retried, moved, no_slot,
+            cpu_ns;
+    } counts;
+    /* One look at a time. */
+    sl_py_raw_frame raw[SL_PY_WALK_MAX];
+    sl_py_place places[SL_PY_WALK_MAX];
+    sl_frame stack[SL_PY_WALK_MAX];
+} sl_py_sampler_state;
+
+extern sl_py_sampler_state sl_py_sampler;
+
+/* ---- sampler_look.c; all with the lock held ---- */
+
+/* ns of a clock, 0 where it cannot be read (a thread that is gone). */
+uint64_t sl_py_clock_ns(clockid_t clock);
+
+/* CPU clock of any thread of this process. */
+clockid_t sl_py_thread_clock(pid_t tid);
+pid_t sl_py_own_tid(void);
+
+bool sl_py_holds_gil(const sl_py_slot *slot);
+
+/* Time since the slot was last seen, which it is *now. `self`: the calling
+ * thread is the slot's. */
+void sl_py_slot_measure(sl_py_slot *slot, sl_times *out, uint64_t *now,
+                        bool self);
+
+/* Looks at a slot in use. */
+void sl_py_slot_look(sl_py_slot *slot);
+
+/* `count` places to frames in sl_py_sampler.stack, outermost first and without
+ * slowlens's own. Returns how many. */
+uint32_t sl_py_stack_fill(int count);
+
+/* ---- sampler_children.c; with the lock held ---- */
+
+void sl_py_children_look(uint64_t ticks);
+
+/* In a forked child: there are none. */
+void sl_py_children_forget(void);
+
+#endif /* SL_PY_SAMPLER_STATE_H */
