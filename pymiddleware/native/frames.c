@@ -8,6 +8,8 @@
 #define OWNER_ENTRY 3
 #define OWNER_LAST  4
 #define CHUNK_MAX   ((uintptr_t)128 << 10)
+/* A walk that goes on for longer goes round in a circle. */
+#define DEPTH_MAX 16384
 
 /* A copy of the part of the thread's own stack where the frames between the
  * anchor and the innermost one lie: one read instead of one for each. */
@@ -55,6 +57,24 @@ frame_bytes(const sl_py_layout *layout, uintptr_t address)
     return sl_py_memory_read(&piece, 1);
 }
 
+/* Of more frames than there is room for, the outermost are kept, in a ring:
+ * what they called is then told as their own time. Turns the ring. */
+static int
+ring_turn(sl_py_raw_frame frames[SL_PY_WALK_MAX], int count)
+{
+    static sl_py_raw_frame turned[SL_PY_WALK_MAX];
+    int first = count % SL_PY_WALK_MAX;
+
+    if (count <= SL_PY_WALK_MAX)
+        return count;
+    memcpy(turned, frames + first,
+           (size_t)(SL_PY_WALK_MAX - first) * sizeof(*frames));
+    memcpy(turned + SL_PY_WALK_MAX - first, frames,
+           (size_t)first * sizeof(*frames));
+    memcpy(frames, turned, sizeof(turned));
+    return SL_PY_WALK_MAX;
+}
+
 int
 sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
                   sl_py_raw_frame frames[SL_PY_WALK_MAX])
@@ -77,8 +97,7 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
 
     for (int seen = 0; at != anchor; seen++) {
         const char *frame;
-        if (at == 0 || (at & 7) != 0 || seen >= SL_PY_WALK_MAX * 2 ||
-            count == SL_PY_WALK_MAX ||
+        if (at == 0 || (at & 7) != 0 || seen >= DEPTH_MAX ||
             (frame = frame_bytes(layout, at)) == NULL)
             return -1;
         unsigned char owner = (unsigned char)frame[layout->frame_owner];
@@ -89,11 +108,11 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
                 word_at(frame, layout->frame_code) & layout->code_mask;
             if (code == 0 || (code & 7) != 0)
                 return -1;
-            frames[count++] =
+            frames[count++ % SL_PY_WALK_MAX] =
                 (sl_py_raw_frame){ code,
                                    word_at(frame, layout->frame_instruction) };
         }
         at = word_at(frame, layout->frame_previous);
     }
-    return count;
+    return ring_turn(frames, count);
 }

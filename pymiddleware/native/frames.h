@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Frames that are told; of deeper stacks the outermost. */
 #define SL_PY_WALK_MAX 512
 
 /* An anchor that is no frame: walk to the outermost one. */
