@@ -9,6 +9,7 @@
 #define TABLE_MAX_BYTES (128u << 10)
 #define UNITS_MAX       (1u << 20)
 #define CODES_MAX       (1u << 16)
+#define NAME_COMPARED   256u
 
 /* The part of a code object in front of its instructions. */
 #define HEAD_BYTES offsetof(PyCodeObject, co_code_adaptive)
@@ -16,7 +17,10 @@
 typedef struct entry entry;
 struct entry {
     uintptr_t address;
-    /* What tells this code object from the next one at that address. */
+    /* What tells this code object from the next one at that address. Without
+     * versions (3.11) all of it may come again with another name: then the
+     * name's text is looked at too. */
+    uint32_t version;
     uintptr_t qualname, filename, linetable;
     int first_line;
     uint32_t units;
@@ -356,7 +360,8 @@ entry_find(uintptr_t address, const PyCodeObject *head)
         return NULL;
     while (e != NULL && e->address != address)
         e = e->next;
-    if (e != NULL && e->qualname == (uintptr_t)head->co_qualname &&
+    if (e != NULL && e->version == sl_py_code_version(head) &&
+        e->qualname == (uintptr_t)head->co_qualname &&
         e->filename == (uintptr_t)head->co_filename &&
         e->linetable == (uintptr_t)head->co_linetable &&
         e->first_line == head->co_firstlineno && e->units == (uint32_t)units)
@@ -369,6 +374,7 @@ entry_find(uintptr_t address, const PyCodeObject *head)
         *slot = e;
         entry_count++;
     }
+    e->version = sl_py_code_version(head);
     e->qualname = (uintptr_t)head->co_qualname;
     e->filename = (uintptr_t)head->co_filename;
     e->linetable = (uintptr_t)head->co_linetable;
@@ -380,12 +386,55 @@ entry_find(uintptr_t address, const PyCodeObject *head)
     return NULL;
 }
 
+/* What of the name's object is compared. */
+static size_t
+name_bytes(const entry *e)
+{
+    size_t len = e->code->name_len;
+    return sizeof(PyASCIIObject) + (len < NAME_COMPARED ? len : NAME_COMPARED);
+}
+
+/* Entries whose names are not those of their code objects any more are made
+ * to be read again. Returns whether there were any. One read for all. */
+static bool
+names_forget(entry *const *found, int count)
+{
+    static sl_py_piece pieces[SL_PY_WALK_MAX];
+    bool any = false;
+
+    for (int i = 0; i < count; i++)
+        pieces[i] = (sl_py_piece){ (const void *)found[i]->qualname,
+                                   name_bytes(found[i]) };
+    const char *copy = sl_py_memory_read(pieces, (size_t)count);
+    for (int i = 0; i < count; i++) {
+        PyASCIIObject head;
+        const sl_py_code *code = found[i]->code;
+        size_t size = pieces[i].size - sizeof(head);
+        bool same = copy != NULL;
+        if (same) {
+            memcpy(&head, copy, sizeof(head));
+            /* Names beyond ASCII are told by their first line and places. */
+            same = !head.state.ascii || code == &unknown ||
+                   (head.length == (Py_ssize_t)code->name_len &&
+                    memcmp(copy + sizeof(head), code->name, size) == 0);
+            copy += pieces[i].size;
+        }
+        if (!same) {
+            found[i]->qualname = 0; /* as if never seen */
+            any = true;
+        }
+    }
+    return any;
+}
+
 bool
 sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
                     int count, sl_py_place *places)
 {
     static sl_py_piece pieces[SL_PY_WALK_MAX];
     static char heads[SL_PY_WALK_MAX * HEAD_BYTES];
+    static entry *found[SL_PY_WALK_MAX];
+    bool versions = true;
 
     if (count <= 0 || count > SL_PY_WALK_MAX)
         return count == 0;
@@ -402,9 +451,11 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
             PyCodeObject head;
         } code;
         memcpy(code.bytes, heads + (size_t)i * HEAD_BYTES, HEAD_BYTES);
-        const entry *e = entry_find(frames[i].code, &code.head);
+        entry *e = entry_find(frames[i].code, &code.head);
         if (e == NULL)
             return false;
+        found[i] = e;
+        versions &= e->version != 0;
         int64_t offset = (int64_t)(frames[i].instruction -
                                    (frames[i].code + layout->code_bytes));
         /* One unit before the first: not begun yet (up to 3.12). */
@@ -415,5 +466,5 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
         places[i].line = e->lines != NULL && offset >= 0 ? e->lines[offset / 2]
                                                          : e->code->line;
     }
-    return true;
+    return versions || !names_forget(found, count);
 }

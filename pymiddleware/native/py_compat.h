@@ -48,6 +48,18 @@ sl_py_small_int(PyObject *number)
 #endif
 }
 
+/* A number no other code object of the process has; 0: it has none. */
+static inline uint32_t
+sl_py_code_version(const PyCodeObject *code)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return code->co_version;
+#else
+    (void)code;
+    return 0;
+#endif
+}
+
 /* The same as a static list of module slots: runs with the GIL, only in the
  * main interpreter (the engines' state is the process's). */
 #if PY_VERSION_HEX >= 0x030D0000

@@ -310,10 +310,13 @@ waiting_stack(PyObject *waiting)
                     ? 0
                     : sl_py_layout_await_chain(&sl_py_sampler.layout, waiting,
                                                sl_py_sampler.raw);
-    if (!sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw, count,
-                             sl_py_sampler.places))
-        return 0;
-    return sl_py_stack_fill(count);
+    /* A second time, if what was known of these addresses was out of date. */
+    for (int try = 0; try < 2; try++) {
+        if (sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw,
+                                count, sl_py_sampler.places))
+            return sl_py_stack_fill(count);
+    }
+    return 0;
 }
 
 void
