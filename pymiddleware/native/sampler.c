@@ -312,8 +312,8 @@ waiting_stack(PyObject *waiting)
                                                sl_py_sampler.raw);
     /* A second time, if what was known of these addresses was out of date. */
     for (int try = 0; try < 2; try++) {
-        if (sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw,
-                                count, sl_py_sampler.places))
+        if (sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw, count,
+                                sl_py_sampler.places))
             return sl_py_stack_fill(count);
     }
     return 0;
