@@ -152,6 +152,31 @@ def test_the_treemap_and_the_call_graph(browser: Any, shop: str) -> None:
     wait(browser, ".chosen .answer", "copy.deepcopy")
 
 
+@pytest.mark.parametrize("view", ["tree", "treemap", "graph", "difference"])
+def test_search_in_the_other_views(browser: Any, shop: str, view: str) -> None:
+    one = slowest(shop, "/report/")
+    if view == "difference":
+        show(browser, shop, f"#page=diff&a={one}&b={slowest(shop, '/report/repaired/')}&view=flame")
+    else:
+        show(browser, shop, f"#r={one}&view={view}")
+    wait(browser, "#panel *")
+    found = look_for(browser, "copy.deepcopy")
+    assert found.startswith("1 of ")
+    wait(browser, "form.search button", "Next").click()
+    WebDriverWait(browser, 10).until(lambda _: wait(browser, ".found").text.startswith("2 of "))
+    if view == "graph":
+        faded = [box.text for box in browser.find_elements(By.CSS_SELECTOR, "svg.graph g.box.faded")]
+        assert faded and not any("copy.deepcopy\n" in text for text in faded)
+    elif view == "tree":
+        wait(browser, ".tree .row.found", "copy.deepcopy")
+    else:
+        wait(browser, ".live", "copy.deepcopy")
+    url = browser.current_url
+    assert "q=copy.deepcopy" in url
+    show(browser, shop, "#" + url.split("#")[1])
+    assert wait(browser, ".found", " of ").text.startswith("0 of ")
+
+
 def test_repeats_name_the_line_of_the_query_in_a_loop(browser: Any, shop: str) -> None:
     show(browser, shop, f"#r={slowest(shop, '/authors/')}&view=repeats")
     first = wait(browser, "ol.repeats li").text

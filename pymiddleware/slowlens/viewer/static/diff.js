@@ -5,6 +5,7 @@ import { el } from "./dom.js";
 import { FlameModel, leftHeavy } from "./flamemodel.js";
 import { count, duration, label, ms, percent, tame } from "./format.js";
 import { where } from "./functions.js";
+import { searchBox } from "./searchbox.js";
 import { cell, header } from "./table.js";
 import { Tree } from "./tree.js";
 
@@ -67,11 +68,14 @@ function treeView(report) {
     ],
   });
   tree.root.classList.add("wide");
-  return { root: tree.root, ready: () => tree.load(undefined, true) };
+  return {
+    root: tree.root, ready: () => tree.load(undefined, true),
+    select: (model, index) => tree.reach(model.path(index).map((one) => model.nodes[one])),
+    mark: (model, indices) => tree.mark(indices && new Set(indices.map((one) => model.nodes[one]))),
+  };
 }
 
-function flameView(report) {
-  const model = new FlameModel(asColumns(report));
+function flameView(report, model) {
   const change = (node) => report.rows[node].after.total_ns - report.rows[node].before.total_ns;
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const canvas = new FlameCanvas(leftHeavy(model), {
@@ -86,7 +90,10 @@ function flameView(report) {
     ink: () => (dark ? "#f5f5f4" : "#1c1917"),
     neighbours: (node) => around(model, node),
   });
-  return { root: canvas.root, stop: () => canvas.stop() };
+  return {
+    root: canvas.root, stop: () => canvas.stop(), select: (_, index) => canvas.select(index),
+    mark: (_, indices) => canvas.mark(indices && new Set(indices)),
+  };
 }
 
 /** What arrow keys reach from a node: {parent, child, previous, next}. */
@@ -117,25 +124,33 @@ function functionsView(report) {
 
 const VIEWS = [["tree", "Call tree"], ["flame", "Flame graph"], ["functions", "Functions"]];
 
-export async function show(main, state, go) {
+export async function show(main, state, go, replace) {
   const extra = state.route ? { route: state.route, ...(state.method ? { method: state.method } : {}) } : {};
   const report = await api.profile(state.a, extra).diff({ to: state.b, permille: 1 });
   if (state.a === "aggregate") scale(report, "before", await api.profile("aggregate", extra).summary());
   const view = VIEWS.some(([name]) => name === state.view) ? state.view : "tree";
+  const model = new FlameModel(asColumns(report));
   const change = report.after_ns - report.before_ns;
   const title = (id) => (id === "aggregate" ? `mean of ${tame(state.route)}` : id);
-  const built = { tree: treeView, flame: flameView, functions: (one) => ({ root: functionsView(one) }) }[view](report);
+  const built = { tree: treeView, flame: flameView, functions: (one) => ({ root: functionsView(one) }) }[view](report, model);
+  const page = {
+    state: { ...state }, panel: built, wall: Math.max(report.before_ns, report.after_ns), model: async () => model,
+    keep: (values) => replace(Object.assign(page.state, values)),
+  };
+  const search = searchBox(page);
   main.replaceChildren(
     el("h2", {}, "Difference"),
     el("p", {}, "Before: ", el("a", { href: state.a === "aggregate" ? `#${new URLSearchParams({ r: "aggregate", ...extra })}` : `#r=${state.a}` }, title(state.a)), ` ${duration(report.before_ns)}. After: `,
       el("a", { href: `#r=${state.b}` }, title(state.b)), ` ${duration(report.after_ns)}. `,
       el("button", { type: "button", disabled: state.a === "aggregate", click: () => go({ ...state, a: state.b, b: state.a }) }, "Exchange")),
     el("p", { class: "answer" }, `${signed(change)} (${report.before_ns ? `${change >= 0 ? "+" : "−"}${percent(Math.abs(change), report.before_ns)}` : "new"}). ▲ and red: more than before. ▼ and blue: less.`),
+    search.form,
     el("div", { role: "tablist", "aria-label": "Views" }, VIEWS.map(([name, text]) => el("button", {
       type: "button", role: "tab", "aria-selected": String(view === name), "aria-controls": "panel", click: () => go({ ...state, view: name }),
     }, text))),
     el("div", { role: "tabpanel", id: "panel", "aria-label": VIEWS.find(([name]) => name === view)[1] }, built.root));
   await built.ready?.();
+  if (state.q) await search.run();
   return built.stop || null;
 }
 

@@ -83,12 +83,13 @@ export function layout(functions, pairs) {
 }
 
 /**
- * The picture as SVG. `text(one)` -> lines of a box, `heat(one)` -> 0 to 1,
+ * The picture: {root (SVG), show(id), mark(ids)}. `text(one)` -> lines of a box, `heat(one)` -> 0 to 1,
  * `open(id)` is what a click does.
  */
 export function graphView(report, { text, heat, note, open }) {
   const { places, width, height } = layout(report.functions, report.pairs);
   const most = Math.max(1, ...report.pairs.map((pair) => pair.total_ns));
+  const boxes = new Map();
   const root = svg("svg", { class: "graph", viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "Call graph" },
     svg("defs", {}, svg("marker", { id: "tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse", orient: "auto" },
       svg("path", { d: "M0 0 L8 4 L0 8 z" }))));
@@ -122,7 +123,16 @@ export function graphView(report, { text, heat, note, open }) {
     svg("rect", { width: WIDTH, height: HEIGHT, rx: 4 }),
     svg("rect", { class: "heat", width: WIDTH, height: HEIGHT, rx: 4, "fill-opacity": heat(one).toFixed(3) }),
     ...lines.map((line, i) => svg("text", { x: 8, y: 17 + i * 16 }, line.length > 27 ? `${line.slice(0, 26)}…` : line)));
+    boxes.set(one.id, box);
     root.append(box);
   }
-  return root;
+  return {
+    root,
+    /** Shows where a function is; nothing when it is below the threshold. */
+    show: (id) => boxes.get(id)?.scrollIntoView({ block: "center", inline: "center" }),
+    /** Fades all but these ids; null: none. */
+    mark(ids) {
+      for (const [id, box] of boxes) box.classList.toggle("faded", ids !== null && !ids.has(id));
+    },
+  };
 }

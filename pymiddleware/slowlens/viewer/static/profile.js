@@ -10,6 +10,7 @@ import { functionsView, where } from "./functions.js";
 import { graphView } from "./graph.js";
 import { repeatsView } from "./repeats.js";
 import { matcher } from "./search.js";
+import { searchBox } from "./searchbox.js";
 import { sourceView } from "./source.js";
 import { spreadView } from "./spread.js";
 import { format } from "./state.js";
@@ -125,13 +126,20 @@ async function treemapPanel(page) {
   const model = await page.model();
   const place = el("div");
   let view = null;
+  let marked = null;
   const open = (node) => {
     view?.stop();
     view = treemapView(model, node, { ...boxes(page, model), open });
+    view.mark(marked);
     place.replaceChildren(node === 0 ? "" : el("button", { type: "button", click: () => open(0) }, "Whole request"), view.root);
   };
   open(0);
-  return { root: el("div", {}, el("p", { class: "hint" }, "Areas are total time; a double click goes into a box."), place), stop: () => view.stop() };
+  return {
+    root: el("div", {}, el("p", { class: "hint" }, "Areas are total time; a double click goes into a box."), place),
+    select: (_, index) => view.select(index),
+    mark: (_, indices) => view.mark(marked = indices && new Set(indices)),
+    stop: () => view.stop(),
+  };
 }
 
 async function graphPanel(page) {
@@ -148,7 +156,9 @@ async function graphPanel(page) {
   return {
     root: el("div", {}, choice("Functions of at least", [["5", "0.5 %"], ["20", "2 %"], ["50", "5 %"], ["100", "10 %"]], permille, (value) => page.go({ ...page.state, permille: value })),
       el("p", { class: "hint" }, "Total and self time of each function; the darker, the more self time. A click shows its callers and callees."),
-      el("div", { class: "graph-box", tabindex: 0, role: "region", "aria-label": "Call graph, scrollable" }, picture)),
+      el("div", { class: "graph-box", tabindex: 0, role: "region", "aria-label": "Call graph, scrollable" }, picture.root)),
+    select: (model, index) => picture.show(model.callee(index).id),
+    mark: (model, indices) => picture.mark(indices && new Set(indices.map((one) => model.callee(one).id))),
   };
 }
 
@@ -159,47 +169,6 @@ const VIEWS = {
   source: ["Source", plain(sourceView)], repeats: ["Repeats", plain(repeatsView)],
 };
 const SPREAD = { spread: ["Mean and worst", spreadView] };
-
-// ---- search ----
-
-function searchBox(page) {
-  const out = el("span", { class: "found", role: "status" });
-  let found = null; // {indices, ns}
-  let at = -1;
-  const input = el("input", { type: "search", value: page.state.q || "", placeholder: "name, file or /regular expression/", "aria-label": "Search in this profile" });
-  const step = (by) => {
-    if (!found?.indices.length) return;
-    at = (at + by + found.indices.length) % found.indices.length;
-    out.textContent = words();
-    page.model().then((model) => page.panel.select?.(model, found.indices[at]));
-  };
-  const words = () => `${at + 1} of ${count(found.indices.length)} · ${percent(found.ns, page.summary.wall_ns)} of the request`;
-  const run = async () => {
-    try {
-      page.test = matcher(input.value);
-    } catch (error) {
-      found = null;
-      out.textContent = error.message;
-      return;
-    }
-    const model = await page.model();
-    found = page.test ? model.search(page.test) : null;
-    found?.indices.sort((a, b) => model.total[b] - model.total[a]);
-    at = -1;
-    out.textContent = found ? (found.indices.length ? words() : "nothing found") : "";
-    page.panel.mark?.(model, found && found.indices);
-  };
-  const form = el("form", { class: "search", role: "search", submit: async (event) => {
-    event.preventDefault();
-    if (page.state.q !== input.value) {
-      page.keep({ q: input.value });
-      await run();
-      if (page.view === "functions") page.go({ ...page.state });
-    }
-    step(1);
-  } }, input, el("button", { type: "submit" }, "Next"), el("button", { type: "button", click: () => step(-1) }, "Previous"), out);
-  return { form, run };
-}
 
 // ---- the page ----
 
@@ -217,7 +186,7 @@ export async function show(main, state, go, replace) {
   const merges = state.recursion === "1" && (view === "tree" || view === "flame");
   let loading = null;
   const page = {
-    profile, summary, view, state: { ...state }, go, panel: {}, test: null,
+    profile, summary, view, state: { ...state }, go, panel: {}, test: null, wall: summary.wall_ns,
     model: () => (loading ||= profile.flame().then((report) => new FlameModel(merges ? mergeRecursion(report) : report))),
     keep(values) {
       Object.assign(page.state, values);
@@ -236,7 +205,7 @@ export async function show(main, state, go, replace) {
     await api.remove(id);
     go({ page: "requests" });
   } }, "Delete");
-  const search = searchBox(page);
+  const search = searchBox(page, () => view === "functions" && go({ ...page.state }));
   const title = merged ? `${tame(meta.method || "")} ${tame(meta.route)} · ${count(meta.merged)} profiles merged` : `${tame(meta.method || "")} ${tame(meta.path || "")} · ${meta.status || "–"} · ${duration(summary.wall_ns)}`;
 
   main.replaceChildren(

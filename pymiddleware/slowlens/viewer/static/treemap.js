@@ -71,6 +71,7 @@ export function treemap(model, root, width, height) {
 export function treemapView(model, root, options) {
   let boxes = [];
   let selected = root;
+  let marked = null; // Set of nodes that a search found
   const live = el("p", { class: "live", "aria-live": "polite" }, options.describe(root));
   const canvas = el("canvas", {
     class: "treemap", tabindex: 0, role: "application",
@@ -90,6 +91,7 @@ export function treemapView(model, root, options) {
     const style = getComputedStyle(canvas);
     boxes = treemap(model, root, width, height);
     for (const box of boxes) {
+      context.globalAlpha = marked && !marked.has(box.node) ? 0.3 : 1;
       context.fillStyle = options.color(box.node);
       context.fillRect(box.x, box.y, box.w, box.h);
       context.strokeStyle = style.getPropertyValue("--page");
@@ -101,6 +103,7 @@ export function treemapView(model, root, options) {
       context.fillStyle = options.ink(box.node);
       context.fillText(name.length > fits ? `${name.slice(0, fits - 1)}…` : name, box.x + 3, box.y + 2);
     }
+    context.globalAlpha = 1;
     const at = boxes.find((box) => box.node === selected);
     if (at) {
       context.strokeStyle = style.getPropertyValue("--focus");
@@ -143,5 +146,9 @@ export function treemapView(model, root, options) {
   });
   const observer = new ResizeObserver(draw);
   observer.observe(canvas);
-  return { root: el("div", {}, canvas, live), stop: () => observer.disconnect() };
+  const mark = (nodes) => {
+    marked = nodes;
+    draw();
+  };
+  return { root: el("div", {}, canvas, live), select, mark, stop: () => observer.disconnect() };
 }
