@@ -6,7 +6,9 @@
 # Run `sh tests/run.sh` first: it makes the environments and the Debian root.
 # Prints tables and writes tests/bench/results/PYTHON.jsonl, one row a line:
 # suite, python, workload, variant, median, spread, ratio_to_none,
-# ratio_to_cprofile (the share of cProfile's added time).
+# ratio_to_cprofile (the share of cProfile's added time); and with the newest
+# interpreter exports-, accuracy- and viewer-PYTHON.jsonl (accuracy with
+# CPython 3.15 too, beside its own sampler).
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -35,6 +37,16 @@ interpreters | while read -r version python; do
         "$root/tests/bench/bench.py" --rounds "$rounds" --json "$results/$version.jsonl"
 done
 
+interpreters | head -n 1 | while read -r version python; do
+    venv=$cache/test-venv-$version
+    [ -x "$venv/bin/python" ] && [ -d "$root/build/py$version/python" ] || continue
+    "$venv/bin/python" -m pip install -q selenium || true
+    for suite in exports accuracy viewer; do
+        PYTHONPATH=$root/build/py$version/python "$venv/bin/python" "$root/tests/bench/$suite.py" \
+            --json "$results/$suite-$version.jsonl" || true
+    done
+done
+
 [ -e "$sid/complete" ] || exit 0
 trap 'rm -rf "$data"; umount -l "$sid/proc" "$sid/sys" 2>/dev/null || true' EXIT
 mountpoint -q "$sid/proc" || mount -t proc proc "$sid/proc"
@@ -51,4 +63,7 @@ for minor in 13 14 15; do
         gcc -O2 -shared -fPIC -I/usr/include/python3.$minor tests/bench/noop.c -o /tmp/bench/noop\$suffix &&
         BENCH_DATA=/tmp/bench PYTHONPATH=build/py3.$minor/python:/tmp/bench python3.$minor tests/bench/bench.py \
             --rounds $rounds --json /tmp/bench/out.jsonl" && cp "$sid/tmp/bench/out.jsonl" "$results/$version.jsonl"
+    [ "$minor" = 15 ] || continue
+    chroot "$sid" sh -c "cd /slowlens && PYTHONPATH=build/py3.15/python python3.15 tests/bench/accuracy.py \
+        --json /tmp/bench/out.jsonl" && cp "$sid/tmp/bench/out.jsonl" "$results/accuracy-$version.jsonl"
 done
