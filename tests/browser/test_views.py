@@ -94,6 +94,20 @@ def test_the_flame_graph_by_pointer(browser: Any, shop: str) -> None:
     wait(browser, ".flame-tools button", "Reset").click()
 
 
+def test_a_part_of_the_flame_graph(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/report/')}&view=flame")
+    look_for(browser, "reports.build")
+    wait(browser, ".live", "reports.build")
+    wait(browser, "button", "Only the chosen box").click()
+    wait(browser, "button", "Whole request")
+    assert "root=" in browser.current_url
+    browser.execute_script("document.querySelector('canvas.flame').focus()")
+    press(browser, Keys.ARROW_UP)
+    wait(browser, ".live", "reports.build")
+    wait(browser, "button", "Whole request").click()
+    WebDriverWait(browser, 10).until(lambda _: "root=" not in browser.current_url)
+
+
 def test_recursion_is_merged_on_demand(browser: Any, shop: str) -> None:
     show(browser, shop, f"#r={slowest(shop, '/report/')}&view=tree")
     wait(browser, ".tree .row", "copy.deepcopy")

@@ -100,8 +100,12 @@ async function canvasPanel(page, title, picture) {
     Object.assign(canvas.options, paint(model, by));
     canvas.later();
   });
+  const { root, node, ...whole } = page.state;
+  const subtree = page.view !== "flame" ? [] : [recursionBox(page), el("button", { type: "button", click: () => {
+    if (page.state.node !== undefined) page.go({ ...page.state, root: page.state.node });
+  } }, "Only the chosen box and below"), root ? el("button", { type: "button", click: () => page.go({ ...whole, node }) }, "Whole request") : null];
   return {
-    root: el("div", {}, color, page.view === "flame" ? recursionBox(page) : null, model.truncated ? el("p", { class: "hint" }, "Boxes too small to see are left out: the call tree has them.") : null, canvas.root),
+    root: el("div", {}, color, subtree, model.truncated ? el("p", { class: "hint" }, "Boxes too small to see are left out: choose one and show what is below it.") : null, canvas.root),
     ready() {
       const index = page.state.node === undefined ? -1 : model.indexOf(Number(page.state.node));
       if (index >= 0) canvas.select(index);
@@ -184,10 +188,11 @@ export async function show(main, state, go, replace) {
   const views = merged ? { ...SPREAD, ...VIEWS } : VIEWS;
   const view = state.view in views ? state.view : Object.keys(views)[0];
   const merges = state.recursion === "1" && (view === "tree" || view === "flame");
+  const below = view === "flame" && state.root ? { node: state.root } : {};
   let loading = null;
   const page = {
     profile, summary, view, state: { ...state }, go, panel: {}, test: null, wall: summary.wall_ns,
-    model: () => (loading ||= profile.flame().then((report) => new FlameModel(merges ? mergeRecursion(report) : report))),
+    model: () => (loading ||= profile.flame(below).then((report) => new FlameModel(merges ? mergeRecursion(report) : report))),
     keep(values) {
       Object.assign(page.state, values);
       replace(page.state);
