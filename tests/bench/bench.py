@@ -350,6 +350,31 @@ def switching(name: str, call: Callable[[], None], rounds: int) -> list[dict[str
     return [row("switching", name, key, values) for key, values in found.items()]
 
 
+def sampler_cost(name: str, call: Callable[[], None]) -> list[dict[str, Any]]:
+    """What the sampler's own thread takes, and how often it really looks."""
+    from slowlens import _core
+
+    rows = []
+    for interval, rate in ((0.001, "1 kHz"), (0.0001, "10 kHz")):
+        cpu, gaps = [], []
+        for _ in range(5):
+            _core.sampler_configure(interval, 0)
+            profile = _core.Profile("none", max_bytes=64 << 20, sampled=True)
+            before, start = _core.engine_info()["sampler"], time.perf_counter_ns()
+            profile.enter()
+            while (passed := time.perf_counter_ns() - start) < 1_000_000_000:
+                call()
+            after = _core.engine_info()["sampler"]
+            profile.leave()
+            profile.discard()
+            ticks = after["ticks"] - before["ticks"]
+            cpu.append((after["cpu_ns"] - before["cpu_ns"]) / ticks / 1e3)
+            gaps.append(passed / ticks / 1e3)
+        rows.append(row("sampler", name, f"at {rate}: CPU of a tick, us", cpu))
+        rows.append(row("sampler", name, f"at {rate}: achieved interval, us", gaps))
+    return rows
+
+
 def store(rounds: int) -> list[dict[str, Any]]:
     """The directory store: a put, a rebuild of the index, the first page of 100,000."""
     import tempfile
@@ -464,6 +489,7 @@ def main() -> None:
             for _ in range(5):
                 call()
             rows += measure(name, call, units, options.rounds, "pages")
+            rows += sampler_cost(name, call)
             if sys.version_info >= (3, 12):
                 rows += switching(name, call, options.rounds)
     if "middleware" in suites:
