@@ -1,5 +1,5 @@
 /* Everything a profile holds, as plain JSON: see sl_export_json. */
-#include "json.h"
+#include "report_put.h"
 
 #include "slowlens/report.h"
 
@@ -17,27 +17,8 @@ put_row(sl_json *json, const uint64_t *values, int count)
 }
 
 static void
-put_meta(sl_json *json, const sl_profile *profile)
-{
-    sl_json_key(json, "meta");
-    sl_json_open(json, '{');
-    for (size_t i = 0; i < sl_profile_meta_count(profile); i++) {
-        const sl_meta *item = sl_profile_meta(profile, i);
-        sl_json_key_n(json, item->key, item->key_len);
-        if (item->text != NULL)
-            sl_json_str(json, item->text, item->text_len);
-        else
-            sl_json_i64(json, item->number);
-    }
-    sl_json_close(json, '}');
-}
-
-static void
 put_functions(sl_json *json, const sl_profile *profile)
 {
-    static const char *const kinds[] = { "python", "c", "pseudo", "span" };
-    static const char *const origins[] = { "project", "library", "stdlib",
-                                           "builtin", "none" };
 
     sl_json_key(json, "functions");
     sl_json_open(json, '[');
@@ -47,8 +28,10 @@ put_functions(sl_json *json, const sl_profile *profile)
         sl_json_str(json, f->name, f->name_len);
         sl_json_str(json, f->file, f->file_len);
         sl_json_u64(json, f->line);
-        sl_json_str(json, kinds[f->kind], strlen(kinds[f->kind]));
-        sl_json_str(json, origins[f->origin], strlen(origins[f->origin]));
+        sl_json_str(json, sl_kind_names[f->kind],
+                    strlen(sl_kind_names[f->kind]));
+        sl_json_str(json, sl_origin_names[f->origin],
+                    strlen(sl_origin_names[f->origin]));
         sl_json_close(json, ']');
     }
     sl_json_close(json, ']');
@@ -66,7 +49,7 @@ sl_export_json(const sl_profile *profile, sl_bytes *out)
     sl_json_str(&json, "slowlens-json", 13);
     sl_json_key(&json, "version");
     sl_json_u64(&json, 1);
-    put_meta(&json, profile);
+    sl_put_meta(&json, profile);
     put_functions(&json, profile);
     sl_json_key(&json, "nodes");
     sl_json_open(&json, '[');

@@ -9,22 +9,6 @@
 #define ROWS_MAX 2000u
 #define HEAVIEST 5u
 
-static void
-put_meta(sl_json *json, const sl_profile *profile)
-{
-    sl_json_key(json, "meta");
-    sl_json_open(json, '{');
-    for (size_t i = 0; i < sl_profile_meta_count(profile); i++) {
-        const sl_meta *item = sl_profile_meta(profile, i);
-        sl_json_key_n(json, item->key, item->key_len);
-        if (item->text != NULL)
-            sl_json_str(json, item->text, item->text_len);
-        else
-            sl_json_i64(json, item->number);
-    }
-    sl_json_close(json, '}');
-}
-
 sl_status
 sl_report_meta(const sl_profile *profile, sl_bytes *out)
 {
@@ -33,7 +17,7 @@ sl_report_meta(const sl_profile *profile, sl_bytes *out)
 
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     sl_json_open(&json, '{');
-    put_meta(&json, profile);
+    sl_put_meta(&json, profile);
     sl_json_close(&json, '}');
     return sl_buf_finish(&buf, out);
 }
@@ -246,7 +230,7 @@ sl_report_summary(const sl_profile *profile, sl_bytes *out)
 
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     sl_json_open(&json, '{');
-    put_meta(&json, profile);
+    sl_put_meta(&json, profile);
     put_counts(&json, profile);
     put_split(&json, profile);
     put_seen(&json, profile);

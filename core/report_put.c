@@ -2,6 +2,10 @@
 
 #include <string.h>
 
+const char *const sl_kind_names[] = { "python", "c", "pseudo", "span" };
+const char *const sl_origin_names[] = { "project", "library", "stdlib",
+                                        "builtin", "none" };
+
 void
 sl_put_number(sl_json *json, const char *key, uint64_t value)
 {
@@ -12,10 +16,6 @@ sl_put_number(sl_json *json, const char *key, uint64_t value)
 void
 sl_put_function_open(sl_json *json, const sl_function *f, uint32_t id)
 {
-    static const char *const kinds[] = { "python", "c", "pseudo", "span" };
-    static const char *const origins[] = { "project", "library", "stdlib",
-                                           "builtin", "none" };
-
     sl_json_open(json, '{');
     sl_put_number(json, "id", id);
     sl_json_key(json, "name");
@@ -24,14 +24,31 @@ sl_put_function_open(sl_json *json, const sl_function *f, uint32_t id)
     sl_json_str(json, f->file, f->file_len);
     sl_put_number(json, "line", f->line);
     sl_json_key(json, "kind");
-    sl_json_str(json, kinds[f->kind], strlen(kinds[f->kind]));
+    sl_json_str(json, sl_kind_names[f->kind], strlen(sl_kind_names[f->kind]));
     sl_json_key(json, "origin");
-    sl_json_str(json, origins[f->origin], strlen(origins[f->origin]));
+    sl_json_str(json, sl_origin_names[f->origin],
+                strlen(sl_origin_names[f->origin]));
 }
 
 void
 sl_put_function(sl_json *json, const sl_function *f, uint32_t id)
 {
     sl_put_function_open(json, f, id);
+    sl_json_close(json, '}');
+}
+
+void
+sl_put_meta(sl_json *json, const sl_profile *profile)
+{
+    sl_json_key(json, "meta");
+    sl_json_open(json, '{');
+    for (size_t i = 0; i < sl_profile_meta_count(profile); i++) {
+        const sl_meta *item = sl_profile_meta(profile, i);
+        sl_json_key_n(json, item->key, item->key_len);
+        if (item->text != NULL)
+            sl_json_str(json, item->text, item->text_len);
+        else
+            sl_json_i64(json, item->number);
+    }
     sl_json_close(json, '}');
 }

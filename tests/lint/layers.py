@@ -45,7 +45,7 @@ MAY = {
     "export_dot": "buf calls hotpath",
     "export_gecko": "hotpath json layout",
     "export_html": "buf hotpath",
-    "export_json": "json",
+    "export_json": "report_put",
     "export_pprof": "buf varint",
     "export_collapsed": "buf hotpath",
     "export_pstats": "buf calls",
