@@ -9,7 +9,7 @@ const COLUMNS = [
   { title: "" },
   { title: "When", sort: "started" },
   { title: "Method", sort: "method" },
-  { title: "Request", class: "path" },
+  { title: "Request", class: "path", sort: "route" },
   { title: "Status", sort: "status", class: "status" },
   { title: "Wall ms", sort: "wall_ms", number: true },
   { title: "CPU ms", sort: "cpu_ms", number: true },
