@@ -2,8 +2,8 @@
  * microseconds, "M" metadata), as chrome://tracing, Perfetto and speedscope
  * read it. */
 #include "hotpath.h"
-#include "json.h"
 #include "layout.h"
+#include "report_put.h"
 
 #include "slowlens/report.h"
 
@@ -13,20 +13,6 @@
 #include <string.h>
 
 #define EXPORT_MAX ((size_t)1 << 30)
-
-static void
-put_text(sl_json *json, const char *key, const char *value)
-{
-    sl_json_key(json, key);
-    sl_json_str(json, value, strlen(value));
-}
-
-static void
-put_number(sl_json *json, const char *key, uint64_t value)
-{
-    sl_json_key(json, key);
-    sl_json_u64(json, value);
-}
 
 static void
 put_us(sl_json *json, const char *key, uint64_t ns)
@@ -42,13 +28,13 @@ static void
 put_thread(sl_json *json, uint32_t thread, const char *name)
 {
     sl_json_open(json, '{');
-    put_text(json, "ph", "M");
-    put_text(json, "name", "thread_name");
-    put_number(json, "pid", 1);
-    put_number(json, "tid", (uint64_t)thread + 1);
+    sl_json_text(json, "ph", "M");
+    sl_json_text(json, "name", "thread_name");
+    sl_json_number(json, "pid", 1);
+    sl_json_number(json, "tid", (uint64_t)thread + 1);
     sl_json_key(json, "args");
     sl_json_open(json, '{');
-    put_text(json, "name", name);
+    sl_json_text(json, "name", name);
     sl_json_close(json, '}');
     sl_json_close(json, '}');
 }
@@ -57,30 +43,28 @@ static void
 put_event(sl_json *json, const sl_profile *profile, uint32_t i, uint32_t thread,
           uint64_t from, uint64_t length, sl_buf *name, bool whole)
 {
-    static const char *const origins[] = { "project", "library", "stdlib",
-                                           "builtin", "none" };
     const sl_profile_node *node = sl_profile_node_at(profile, i);
     const sl_function *f = sl_profile_function(profile, node->function);
 
     name->size = 0;
     sl_hotpath_name(f, name);
     sl_json_open(json, '{');
-    put_text(json, "ph", "X");
+    sl_json_text(json, "ph", "X");
     sl_json_key(json, "name");
     sl_json_str(json, (const char *)name->data, name->size);
-    put_text(json, "cat", origins[f->origin]);
-    put_number(json, "pid", 1);
-    put_number(json, "tid", (uint64_t)thread + 1);
+    sl_json_text(json, "cat", sl_origin_names[f->origin]);
+    sl_json_number(json, "pid", 1);
+    sl_json_number(json, "tid", (uint64_t)thread + 1);
     put_us(json, "ts", from);
     put_us(json, "dur", length);
     if (whole) {
         sl_json_key(json, "args");
         sl_json_open(json, '{');
-        put_number(json, "calls", node->calls + node->resumes);
+        sl_json_number(json, "calls", node->calls + node->resumes);
         put_us(json, "self_us", node->self_ns);
         sl_json_key(json, "file");
         sl_json_str(json, f->file, f->file_len);
-        put_number(json, "line", f->line);
+        sl_json_number(json, "line", f->line);
         sl_json_close(json, '}');
     }
     sl_json_close(json, '}');
@@ -122,7 +106,7 @@ sl_export_chrome(const sl_profile *profile, sl_bytes *out)
     sl_buf_init(&buf, NULL, EXPORT_MAX);
     sl_buf_init(&name, NULL, EXPORT_MAX);
     sl_json_open(&json, '{');
-    put_text(&json, "displayTimeUnit", "ms");
+    sl_json_text(&json, "displayTimeUnit", "ms");
     sl_json_key(&json, "traceEvents");
     sl_json_open(&json, '[');
     for (uint32_t i = 0; i < sl_profile_node_count(profile); i++) {

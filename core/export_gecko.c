@@ -42,20 +42,6 @@ typedef struct {
 } gecko;
 
 static void
-put_text(sl_json *json, const char *key, const char *value)
-{
-    sl_json_key(json, key);
-    sl_json_str(json, value, strlen(value));
-}
-
-static void
-put_number(sl_json *json, const char *key, uint64_t value)
-{
-    sl_json_key(json, key);
-    sl_json_u64(json, value);
-}
-
-static void
 put_null(sl_json *json, const char *key)
 {
     sl_json_key(json, key);
@@ -95,7 +81,7 @@ put_empty(sl_json *json, const char *key, const char *columns)
         put_same(json, column, 0, "");
         columns += len + (columns[len] == ' ');
     }
-    put_number(json, "length", 0);
+    sl_json_number(json, "length", 0);
     sl_json_close(json, '}');
 }
 
@@ -107,27 +93,27 @@ put_meta(sl_json *json, const sl_profile *profile)
 
     sl_json_key(json, "meta");
     sl_json_open(json, '{');
-    put_number(json, "interval", 1);
+    sl_json_number(json, "interval", 1);
     sl_json_key(json, "startTime");
     put_ms(json, started != NULL && started->text == NULL && started->number > 0
                      ? (uint64_t)started->number
                      : 0);
-    put_number(json, "processType", 0);
-    put_number(json, "stackwalk", 0);
-    put_number(json, "version", GECKO_VERSION);
-    put_number(json, "preprocessedProfileVersion", GECKO_PROCESSED);
-    put_text(json, "product", "slowlens");
+    sl_json_number(json, "processType", 0);
+    sl_json_number(json, "stackwalk", 0);
+    sl_json_number(json, "version", GECKO_VERSION);
+    sl_json_number(json, "preprocessedProfileVersion", GECKO_PROCESSED);
+    sl_json_text(json, "product", "slowlens");
     if (path != NULL && path->text != NULL)
-        put_text(json, "arguments", path->text);
+        sl_json_text(json, "arguments", path->text);
     sl_json_key(json, "symbolicated");
     sl_json_bool(json, true);
-    put_text(json, "importedFrom", "slowlens");
+    sl_json_text(json, "importedFrom", "slowlens");
     sl_json_key(json, "categories");
     sl_json_open(json, '[');
     for (int i = 0; i < CATEGORIES; i++) {
         sl_json_open(json, '{');
-        put_text(json, "name", categories[i][0]);
-        put_text(json, "color", categories[i][1]);
+        sl_json_text(json, "name", categories[i][0]);
+        sl_json_text(json, "color", categories[i][1]);
         sl_json_key(json, "subcategories");
         sl_json_raw(json, "[\"Other\"]");
         sl_json_close(json, '}');
@@ -194,9 +180,9 @@ put_samples(gecko *g, uint32_t thread)
             put_ms(json, self);
     }
     sl_json_close(json, ']');
-    put_text(json, "weightType", "tracing-ms");
+    sl_json_text(json, "weightType", "tracing-ms");
     put_same(json, "eventDelay", count, "null");
-    put_number(json, "length", count);
+    sl_json_number(json, "length", count);
     sl_json_close(json, '}');
 }
 
@@ -232,7 +218,7 @@ put_stacks(gecko *g, uint32_t thread, uint32_t count)
                         g->local[sl_profile_node_at(g->profile, i)->parent]);
     }
     sl_json_close(json, ']');
-    put_number(json, "length", count);
+    sl_json_number(json, "length", count);
     sl_json_close(json, '}');
 }
 
@@ -268,7 +254,7 @@ put_functions(gecko *g)
     put_same(json, "column", g->functions, "null");
     put_same(json, "inlineDepth", g->functions, "0");
     put_same(json, "nativeSymbol", g->functions, "null");
-    put_number(json, "length", g->functions);
+    sl_json_number(json, "length", g->functions);
     sl_json_close(json, '}');
 
     sl_json_key(json, "funcTable");
@@ -293,7 +279,7 @@ put_functions(gecko *g)
         sl_json_u64(json, sl_profile_function(profile, i)->line);
     sl_json_close(json, ']');
     put_same(json, "columnNumber", g->functions, "null");
-    put_number(json, "length", g->functions);
+    sl_json_number(json, "length", g->functions);
     sl_json_close(json, '}');
 }
 
@@ -353,8 +339,8 @@ put_markers(gecko *g, const marker *markers, uint32_t count)
     sl_json_open(json, '[');
     for (uint32_t i = 0; i < count; i++) {
         sl_json_open(json, '{');
-        put_text(json, "type", "Text");
-        put_text(json, "name", markers[i].text);
+        sl_json_text(json, "type", "Text");
+        sl_json_text(json, "name", markers[i].text);
         sl_json_close(json, '}');
     }
     sl_json_close(json, ']');
@@ -373,7 +359,7 @@ put_markers(gecko *g, const marker *markers, uint32_t count)
     }
     put_same(json, "phase", count, "1"); /* an interval */
     put_same(json, "category", count, "4");
-    put_number(json, "length", count);
+    sl_json_number(json, "length", count);
     sl_json_close(json, '}');
 }
 
@@ -389,19 +375,19 @@ put_thread(gecko *g, uint32_t thread, uint32_t first, const marker *markers,
     snprintf(number, sizeof(number), "%" PRId64,
              pid != NULL && pid->text == NULL ? pid->number : 0);
     sl_json_open(json, '{');
-    put_text(json, "name",
-             sl_layout_thread_name(g->profile, first, thread, room));
+    sl_json_text(json, "name",
+                 sl_layout_thread_name(g->profile, first, thread, room));
     sl_json_key(json, "isMainThread");
     sl_json_bool(json, thread == 0);
-    put_number(json, "processStartupTime", 0);
+    sl_json_number(json, "processStartupTime", 0);
     put_null(json, "processShutdownTime");
-    put_number(json, "registerTime", 0);
+    sl_json_number(json, "registerTime", 0);
     put_null(json, "unregisterTime");
     put_same(json, "pausedRanges", 0, "");
-    put_text(json, "pid", number);
-    put_number(json, "tid", thread);
-    put_text(json, "processType", "default");
-    put_text(json, "processName", "Python");
+    sl_json_text(json, "pid", number);
+    sl_json_number(json, "tid", thread);
+    sl_json_text(json, "processType", "default");
+    sl_json_text(json, "processName", "Python");
     put_samples(g, thread);
     put_stacks(g, thread, stacks);
     put_functions(g);

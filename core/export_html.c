@@ -1,6 +1,7 @@
 /* One file that any browser opens, offline: no script, nothing loaded. */
 #include "buf.h"
 #include "hotpath.h"
+#include "rank.h"
 
 #include "slowlens/report.h"
 
@@ -130,26 +131,12 @@ put_summary(sl_buf *out, const sl_profile *profile)
     sl_buf_put_str(out, "</table>\n");
 }
 
-typedef struct {
-    uint64_t weight;
-    uint32_t id;
-} ranked;
-
-static int
-ranked_compare(const void *a, const void *b)
-{
-    const ranked *x = a, *y = b;
-    if (x->weight != y->weight)
-        return x->weight < y->weight ? 1 : -1;
-    return x->id < y->id ? -1 : x->id > y->id;
-}
-
 static void
 put_functions(sl_buf *out, const sl_profile *profile, sl_buf *scratch)
 {
     uint32_t count = sl_profile_function_count(profile);
     uint64_t wall = sl_profile_node_at(profile, 0)->total_ns;
-    ranked *list = malloc(((size_t)count + 1) * sizeof(*list));
+    sl_ranked *list = malloc(((size_t)count + 1) * sizeof(*list));
     char line[160];
 
     if (list == NULL) {
@@ -157,8 +144,9 @@ put_functions(sl_buf *out, const sl_profile *profile, sl_buf *scratch)
         return;
     }
     for (uint32_t i = 0; i < count; i++)
-        list[i] = (ranked){ sl_profile_function_sum(profile, i)->self_ns, i };
-    qsort(list, count, sizeof(*list), ranked_compare);
+        list[i] =
+            (sl_ranked){ sl_profile_function_sum(profile, i)->self_ns, i };
+    qsort(list, count, sizeof(*list), sl_ranked_compare);
     sl_buf_put_str(out, "<h2>Functions by self time</h2>\n<table><tr>"
                         "<th class=n>self<th class=n>self ms<th class=n>total "
                         "ms<th class=n>");

@@ -13,13 +13,6 @@
 #define EXPORT_MAX ((size_t)1 << 30)
 
 static void
-put_str(sl_json *json, const char *key, const char *value)
-{
-    sl_json_key(json, key);
-    sl_json_str(json, value, strlen(value));
-}
-
-static void
 put_frames(sl_json *json, const sl_profile *profile)
 {
     sl_buf name;
@@ -73,9 +66,9 @@ static void
 put_head(sl_json *json, const char *type, const char *name)
 {
     sl_json_open(json, '{');
-    put_str(json, "type", type);
-    put_str(json, "name", name);
-    put_str(json, "unit", "nanoseconds");
+    sl_json_text(json, "type", type);
+    sl_json_text(json, "name", name);
+    sl_json_text(json, "unit", "nanoseconds");
     sl_json_key(json, "startValue");
     sl_json_u64(json, 0);
 }
@@ -121,7 +114,7 @@ static void
 put_event(sl_json *json, const char *type, uint32_t function, uint64_t at)
 {
     sl_json_open(json, '{');
-    put_str(json, "type", type);
+    sl_json_text(json, "type", type);
     sl_json_key(json, "frame");
     sl_json_u64(json, function);
     sl_json_key(json, "at");
@@ -238,9 +231,9 @@ sl_export_speedscope(const sl_profile *profile, sl_bytes *out)
         buf.status = SL_ENOMEM;
     } else {
         sl_json_open(&s.json, '{');
-        put_str(&s.json, "$schema",
-                "https://www.speedscope.app/file-format-schema.json");
-        put_str(&s.json, "exporter", "slowlens");
+        sl_json_text(&s.json, "$schema",
+                     "https://www.speedscope.app/file-format-schema.json");
+        sl_json_text(&s.json, "exporter", "slowlens");
         put_frames(&s.json, profile);
         put_profiles(&s);
         sl_json_close(&s.json, '}');

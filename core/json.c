@@ -136,3 +136,17 @@ sl_json_raw(sl_json *json, const char *value)
     json_value(json);
     sl_buf_put_str(json->out, value);
 }
+
+void
+sl_json_number(sl_json *json, const char *key, uint64_t value)
+{
+    sl_json_key(json, key);
+    sl_json_u64(json, value);
+}
+
+void
+sl_json_text(sl_json *json, const char *key, const char *value)
+{
+    sl_json_key(json, key);
+    sl_json_str(json, value, strlen(value));
+}

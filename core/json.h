@@ -27,4 +27,8 @@ void sl_json_i64(sl_json *json, int64_t value);
 void sl_json_raw(sl_json *json, const char *value);
 void sl_json_bool(sl_json *json, bool value);
 
+/* "key":value */
+void sl_json_number(sl_json *json, const char *key, uint64_t value);
+void sl_json_text(sl_json *json, const char *key, const char *value);
+
 #endif /* SL_CORE_JSON_H */

@@ -30,8 +30,8 @@ sl_profile_free(sl_profile *profile)
         sl_arena_free(profile->arena);
 }
 
-static bool
-function_is_strand(const sl_function *f)
+bool
+sl_function_is_strand(const sl_function *f)
 {
     return f->kind == SL_KIND_PSEUDO &&
            ((f->name_len == 6 && memcmp(f->name, "[task]", 6) == 0) ||
@@ -41,8 +41,8 @@ function_is_strand(const sl_function *f)
 bool
 sl_profile_is_strand(const sl_profile *profile, uint32_t i)
 {
-    return i != 0 &&
-           function_is_strand(&profile->functions[profile->nodes[i].function]);
+    return i != 0 && sl_function_is_strand(
+                         &profile->functions[profile->nodes[i].function]);
 }
 
 /* Total of a function: a node counts where no node above it is of the same

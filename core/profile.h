@@ -36,4 +36,7 @@ sl_status sl_profile_decode_content(sl_profile **out, const void *content,
                                     size_t size, size_t max_bytes,
                                     const sl_alloc *alloc);
 
+/* Whether it stands for work beside the request, by its name. */
+bool sl_function_is_strand(const sl_function *function);
+
 #endif /* SL_CORE_PROFILE_H */

@@ -1,4 +1,5 @@
 #include "hotpath.h"
+#include "rank.h"
 #include "report_put.h"
 
 #include "slowlens/report.h"
@@ -55,7 +56,7 @@ put_split(sl_json *json, const sl_profile *profile)
     sl_json_key(json, "self_ns");
     sl_json_open(json, '{');
     for (int i = 0; i < SPLITS; i++)
-        sl_put_number(json, names[i], split[i]);
+        sl_json_number(json, names[i], split[i]);
     sl_json_close(json, '}');
 }
 
@@ -96,9 +97,9 @@ put_seen(sl_json *json, const sl_profile *profile)
     }
     sl_json_key(json, "seen");
     sl_json_open(json, '{');
-    sl_put_number(json, "wall_ns", sum.wall_ns);
-    sl_put_number(json, "cpu_ns", sum.cpu_ns);
-    sl_put_number(json, "gil_ns", sum.gil_ns);
+    sl_json_number(json, "wall_ns", sum.wall_ns);
+    sl_json_number(json, "cpu_ns", sum.cpu_ns);
+    sl_json_number(json, "gil_ns", sum.gil_ns);
     sl_json_close(json, '}');
 }
 
@@ -119,12 +120,12 @@ put_counts(sl_json *json, const sl_profile *profile)
         if (sl_profile_is_strand(profile, i))
             strands += sl_profile_node_at(profile, i)->calls;
     }
-    sl_put_number(json, "nodes", sl_profile_node_count(profile));
-    sl_put_number(json, "functions", sl_profile_function_count(profile));
-    sl_put_number(json, "calls", calls);
-    sl_put_number(json, "c_calls", c_calls);
-    sl_put_number(json, "strands", strands);
-    sl_put_number(json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    sl_json_number(json, "nodes", sl_profile_node_count(profile));
+    sl_json_number(json, "functions", sl_profile_function_count(profile));
+    sl_json_number(json, "calls", calls);
+    sl_json_number(json, "c_calls", c_calls);
+    sl_json_number(json, "strands", strands);
+    sl_json_number(json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
 }
 
 static void
@@ -136,12 +137,12 @@ put_hot_path(sl_json *json, const sl_profile *profile)
          i = sl_hotpath_next(profile, i)) {
         const sl_profile_node *node = sl_profile_node_at(profile, i);
         sl_json_open(json, '{');
-        sl_put_number(json, "node", i);
+        sl_json_number(json, "node", i);
         sl_json_key(json, "function");
         sl_put_function(json, sl_profile_function(profile, node->function),
                         node->function);
-        sl_put_number(json, "call_line", node->line);
-        sl_put_number(json, "total_ns", node->total_ns);
+        sl_json_number(json, "call_line", node->line);
+        sl_json_number(json, "total_ns", node->total_ns);
         sl_json_close(json, '}');
     }
     sl_json_close(json, ']');
@@ -156,36 +157,21 @@ put_hot_path(sl_json *json, const sl_profile *profile)
     sl_buf_free(&text);
 }
 
-/* A function number with what it is sorted by. */
-typedef struct {
-    uint64_t weight;
-    uint32_t id;
-} ranked;
-
-static int
-ranked_compare(const void *a, const void *b)
-{
-    const ranked *x = a, *y = b;
-    if (x->weight != y->weight)
-        return x->weight < y->weight ? 1 : -1;
-    return x->id < y->id ? -1 : x->id > y->id;
-}
-
 /* All functions that took part, most self time first; free() it. */
-static ranked *
+static sl_ranked *
 rank_functions(const sl_profile *profile, uint32_t *count)
 {
     uint32_t n = sl_profile_function_count(profile);
-    ranked *list = malloc(((size_t)n + 1) * sizeof(*list));
+    sl_ranked *list = malloc(((size_t)n + 1) * sizeof(*list));
 
     *count = 0;
     for (uint32_t i = 0; list != NULL && i < n; i++) {
         const sl_profile_sum *sum = sl_profile_function_sum(profile, i);
         if (sum->nodes > 0)
-            list[(*count)++] = (ranked){ sum->self_ns, i };
+            list[(*count)++] = (sl_ranked){ sum->self_ns, i };
     }
     if (list != NULL)
-        qsort(list, *count, sizeof(*list), ranked_compare);
+        qsort(list, *count, sizeof(*list), sl_ranked_compare);
     return list;
 }
 
@@ -197,11 +183,11 @@ put_function_row(sl_json *json, const sl_profile *profile, uint32_t id)
     sl_json_open(json, '{');
     sl_json_key(json, "function");
     sl_put_function(json, sl_profile_function(profile, id), id);
-    sl_put_number(json, "calls", sum->calls);
-    sl_put_number(json, "resumes", sum->resumes);
-    sl_put_number(json, "self_ns", sum->self_ns);
-    sl_put_number(json, "total_ns", sum->total_ns);
-    sl_put_number(json, "nodes", sum->nodes);
+    sl_json_number(json, "calls", sum->calls);
+    sl_json_number(json, "resumes", sum->resumes);
+    sl_json_number(json, "self_ns", sum->self_ns);
+    sl_json_number(json, "total_ns", sum->total_ns);
+    sl_json_number(json, "nodes", sum->nodes);
     sl_json_close(json, '}');
 }
 
@@ -210,7 +196,7 @@ put_functions(sl_json *json, const sl_profile *profile, const char *key,
               uint32_t limit)
 {
     uint32_t count;
-    ranked *list = rank_functions(profile, &count);
+    sl_ranked *list = rank_functions(profile, &count);
 
     if (list == NULL)
         json->out->status = SL_ENOMEM;
@@ -248,7 +234,7 @@ sl_report_functions(const sl_profile *profile, uint32_t limit, sl_bytes *out)
 
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     sl_json_open(&json, '{');
-    sl_put_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    sl_json_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
     put_functions(&json, profile, "rows", limit);
     sl_json_close(&json, '}');
     return sl_buf_finish(&buf, out);
@@ -258,7 +244,7 @@ sl_report_functions(const sl_profile *profile, uint32_t limit, sl_bytes *out)
  * has been written, in one. */
 typedef struct {
     const sl_profile *profile;
-    ranked *rows;
+    sl_ranked *rows;
     uint32_t *levels; /* how many levels below each row still to open */
     uint8_t *named;   /* by function: is among the rows */
     uint32_t count;
@@ -284,7 +270,7 @@ tree_open(tree_job *job, uint32_t i, uint32_t levels)
 {
     uint32_t count = count_children(job->profile, i);
     uint32_t end = i + sl_profile_node_at(job->profile, i)->size;
-    ranked *list = malloc(((size_t)count + 1) * sizeof(*list));
+    sl_ranked *list = malloc(((size_t)count + 1) * sizeof(*list));
 
     if (list == NULL) {
         job->truncated = true;
@@ -293,10 +279,10 @@ tree_open(tree_job *job, uint32_t i, uint32_t levels)
     count = 0;
     for (uint32_t c = i + 1; c < end;) {
         const sl_profile_node *child = sl_profile_node_at(job->profile, c);
-        list[count++] = (ranked){ child->total_ns, c };
+        list[count++] = (sl_ranked){ child->total_ns, c };
         c += child->size;
     }
-    qsort(list, count, sizeof(*list), ranked_compare);
+    qsort(list, count, sizeof(*list), sl_ranked_compare);
     for (uint32_t c = 0; c < count; c++) {
         if (job->count == job->limit) {
             job->truncated = true;
@@ -314,19 +300,19 @@ put_tree_row(sl_json *json, const sl_profile *profile, uint32_t i)
     const sl_profile_node *node = sl_profile_node_at(profile, i);
 
     sl_json_open(json, '{');
-    sl_put_number(json, "node", i);
-    sl_put_number(json, "parent", node->parent);
-    sl_put_number(json, "function", node->function);
-    sl_put_number(json, "call_line", node->line);
-    sl_put_number(json, "calls", node->calls);
-    sl_put_number(json, "resumes", node->resumes);
-    sl_put_number(json, "self_ns", node->self_ns);
-    sl_put_number(json, "total_ns", node->total_ns);
+    sl_json_number(json, "node", i);
+    sl_json_number(json, "parent", node->parent);
+    sl_json_number(json, "function", node->function);
+    sl_json_number(json, "call_line", node->line);
+    sl_json_number(json, "calls", node->calls);
+    sl_json_number(json, "resumes", node->resumes);
+    sl_json_number(json, "self_ns", node->self_ns);
+    sl_json_number(json, "total_ns", node->total_ns);
     sl_profile_line seen = node_seen(profile, i);
-    sl_put_number(json, "cpu_ns", seen.cpu_ns);
-    sl_put_number(json, "gil_ns", seen.gil_ns);
-    sl_put_number(json, "seen_ns", seen.wall_ns);
-    sl_put_number(json, "children", count_children(profile, i));
+    sl_json_number(json, "cpu_ns", seen.cpu_ns);
+    sl_json_number(json, "gil_ns", seen.gil_ns);
+    sl_json_number(json, "seen_ns", seen.wall_ns);
+    sl_json_number(json, "children", count_children(profile, i));
     sl_json_key(json, "strand");
     sl_json_bool(json, sl_profile_is_strand(profile, i));
     sl_json_close(json, '}');
@@ -338,7 +324,7 @@ tree_fill(tree_job *job, const sl_report_tree_options *options)
     uint32_t hot = options->hot ? options->node : UINT32_MAX;
 
     if (options->node == 0) {
-        job->rows[job->count] = (ranked){ 0, 0 };
+        job->rows[job->count] = (sl_ranked){ 0, 0 };
         job->levels[job->count++] = options->depth;
     } else {
         tree_open(job, options->node, options->depth - 1);
@@ -364,8 +350,8 @@ put_tree(sl_json *json, const tree_job *job,
     const sl_profile *profile = job->profile;
 
     sl_json_open(json, '{');
-    sl_put_number(json, "node", options->node);
-    sl_put_number(json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    sl_json_number(json, "node", options->node);
+    sl_json_number(json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
     sl_json_key(json, "truncated");
     sl_json_bool(json, job->truncated);
     sl_json_key(json, "functions");
@@ -432,7 +418,7 @@ sl_report_timeline(const sl_profile *profile, uint32_t limit, sl_bytes *out)
         buf.status = SL_ENOMEM;
     count = limit != 0 && limit < count ? limit : count;
     sl_json_open(&json, '{');
-    sl_put_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    sl_json_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
     sl_json_key(&json, "rows");
     sl_json_open(&json, '[');
     for (uint32_t i = 0; named != NULL && i < count; i++) {
@@ -440,12 +426,12 @@ sl_report_timeline(const sl_profile *profile, uint32_t limit, sl_bytes *out)
         const sl_profile_node *node = sl_profile_node_at(profile, one->node);
         named[node->function] = 1;
         sl_json_open(&json, '{');
-        sl_put_number(&json, "node", one->node);
-        sl_put_number(&json, "lane", one->lane);
-        sl_put_number(&json, "from_ns", one->from_ns);
-        sl_put_number(&json, "to_ns", one->to_ns);
-        sl_put_number(&json, "function", node->function);
-        sl_put_number(&json, "depth", node->depth);
+        sl_json_number(&json, "node", one->node);
+        sl_json_number(&json, "lane", one->lane);
+        sl_json_number(&json, "from_ns", one->from_ns);
+        sl_json_number(&json, "to_ns", one->to_ns);
+        sl_json_number(&json, "function", node->function);
+        sl_json_number(&json, "depth", node->depth);
         sl_json_close(&json, '}');
     }
     sl_json_close(&json, ']');

@@ -78,18 +78,18 @@ put_row(sl_json *json, const sl_union *u, const aggregate *a, uint32_t row,
     }
     qsort(totals, count, sizeof(*totals), by_number);
     sl_json_open(json, '{');
-    sl_put_number(json, "node", a->nodes[row]);
-    sl_put_number(json, "parent", node->parent);
-    sl_put_number(json, "function", node->function);
-    sl_put_number(json, "depth", a->depths[row]);
-    sl_put_number(json, "call_line", node->line);
-    sl_put_number(json, "calls", node->side[0].calls + node->side[0].resumes);
-    sl_put_number(json, "self_ns", node->side[0].self_ns);
-    sl_put_number(json, "total_ns", node->side[0].total_ns);
-    sl_put_number(json, "p95_ns", totals[(count * 95 + 99) / 100 - 1]);
-    sl_put_number(json, "max_ns", totals[count - 1]);
-    sl_put_number(json, "worst", worst);
-    sl_put_number(json, "present", present);
+    sl_json_number(json, "node", a->nodes[row]);
+    sl_json_number(json, "parent", node->parent);
+    sl_json_number(json, "function", node->function);
+    sl_json_number(json, "depth", a->depths[row]);
+    sl_json_number(json, "call_line", node->line);
+    sl_json_number(json, "calls", node->side[0].calls + node->side[0].resumes);
+    sl_json_number(json, "self_ns", node->side[0].self_ns);
+    sl_json_number(json, "total_ns", node->side[0].total_ns);
+    sl_json_number(json, "p95_ns", totals[(count * 95 + 99) / 100 - 1]);
+    sl_json_number(json, "max_ns", totals[count - 1]);
+    sl_json_number(json, "worst", worst);
+    sl_json_number(json, "present", present);
     sl_json_close(json, '}');
 }
 
@@ -97,8 +97,8 @@ static void
 put_all(sl_json *json, const sl_union *u, const aggregate *a, size_t count)
 {
     sl_json_open(json, '{');
-    sl_put_number(json, "count", count);
-    sl_put_number(json, "total_ns", u->nodes[0].side[0].total_ns);
+    sl_json_number(json, "count", count);
+    sl_json_number(json, "total_ns", u->nodes[0].side[0].total_ns);
     sl_json_key(json, "functions");
     sl_json_open(json, '[');
     for (uint32_t i = 0; i < u->function_count; i++)

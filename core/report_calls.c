@@ -43,7 +43,8 @@ static void
 put_job(sl_json *json, const job *j)
 {
     sl_json_open(json, '{');
-    sl_put_number(json, "wall_ns", sl_profile_node_at(j->profile, 0)->total_ns);
+    sl_json_number(json, "wall_ns",
+                   sl_profile_node_at(j->profile, 0)->total_ns);
     sl_json_key(json, "functions");
     sl_json_open(json, '[');
     for (uint32_t i = 0; i < j->calls.function_count; i++) {
@@ -51,9 +52,9 @@ put_job(sl_json *json, const job *j)
         if (!j->shown[i])
             continue;
         sl_put_function_open(json, sl_profile_function(j->profile, i), i);
-        sl_put_number(json, "calls", sum->calls);
-        sl_put_number(json, "self_ns", sum->self_ns);
-        sl_put_number(json, "total_ns", sum->total_ns);
+        sl_json_number(json, "calls", sum->calls);
+        sl_json_number(json, "self_ns", sum->self_ns);
+        sl_json_number(json, "total_ns", sum->total_ns);
         sl_json_close(json, '}');
     }
     sl_json_close(json, ']');
@@ -64,10 +65,10 @@ put_job(sl_json *json, const job *j)
         if (!pair_shown(j, pair))
             continue;
         sl_json_open(json, '{');
-        sl_put_number(json, "caller", pair->caller);
-        sl_put_number(json, "callee", pair->callee);
-        sl_put_number(json, "calls", pair->calls);
-        sl_put_number(json, "total_ns", pair->total_ns);
+        sl_json_number(json, "caller", pair->caller);
+        sl_json_number(json, "callee", pair->callee);
+        sl_json_number(json, "calls", pair->calls);
+        sl_json_number(json, "total_ns", pair->total_ns);
         sl_json_close(json, '}');
     }
     sl_json_close(json, ']');

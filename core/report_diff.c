@@ -1,3 +1,4 @@
+#include "profile.h"
 #include "report_put.h"
 #include "union.h"
 
@@ -18,9 +19,9 @@ put_sides(sl_json *json, const sl_union_sum side[2])
     for (int i = 0; i < 2; i++) {
         sl_json_key(json, i == 0 ? "before" : "after");
         sl_json_open(json, '{');
-        sl_put_number(json, "calls", side[i].calls + side[i].resumes);
-        sl_put_number(json, "self_ns", side[i].self_ns);
-        sl_put_number(json, "total_ns", side[i].total_ns);
+        sl_json_number(json, "calls", side[i].calls + side[i].resumes);
+        sl_json_number(json, "self_ns", side[i].self_ns);
+        sl_json_number(json, "total_ns", side[i].total_ns);
         sl_json_close(json, '}');
     }
 }
@@ -71,13 +72,6 @@ put_functions(sl_json *json, const sl_union *u, function_row *rows,
     sl_json_close(json, ']');
 }
 
-static bool
-is_strand(const sl_function *f)
-{
-    return f->kind == SL_KIND_PSEUDO &&
-           (strcmp(f->name, "[task]") == 0 || strcmp(f->name, "[thread]") == 0);
-}
-
 static void
 put_rows(sl_json *json, const sl_union *u, const uint32_t *index,
          uint64_t least)
@@ -97,12 +91,13 @@ put_rows(sl_json *json, const sl_union *u, const uint32_t *index,
             continue;
         }
         sl_json_open(json, '{');
-        sl_put_number(json, "node", i);
-        sl_put_number(json, "parent", node->parent);
-        sl_put_number(json, "function", index[node->function]);
-        sl_put_number(json, "depth", depth);
+        sl_json_number(json, "node", i);
+        sl_json_number(json, "parent", node->parent);
+        sl_json_number(json, "function", index[node->function]);
+        sl_json_number(json, "depth", depth);
         sl_json_key(json, "strand");
-        sl_json_bool(json, is_strand(&u->functions[node->function]));
+        sl_json_bool(json,
+                     sl_function_is_strand(&u->functions[node->function]));
         put_sides(json, node->side);
         sl_json_close(json, '}');
     }
@@ -137,8 +132,8 @@ sl_report_diff(const sl_profile *before, const sl_profile *after,
         add_sums(rows, before, 0, numbers[0]);
         add_sums(rows, after, 1, numbers[1]);
         sl_json_open(&json, '{');
-        sl_put_number(&json, "before_ns", wall[0]);
-        sl_put_number(&json, "after_ns", wall[1]);
+        sl_json_number(&json, "before_ns", wall[0]);
+        sl_json_number(&json, "after_ns", wall[1]);
         put_functions(&json, &u, rows, index);
         put_rows(&json, &u, index, longer / 1000 * permille);
         sl_json_close(&json, '}');

@@ -163,12 +163,12 @@ sl_report_flame(const sl_profile *profile, uint32_t node, uint32_t limit,
     } else {
         flame_collect(&f, profile, node, least);
         sl_json_open(&json, '{');
-        sl_put_number(&json, "node", node);
-        sl_put_number(&json, "wall_ns",
-                      sl_profile_node_at(profile, 0)->total_ns);
+        sl_json_number(&json, "node", node);
+        sl_json_number(&json, "wall_ns",
+                       sl_profile_node_at(profile, 0)->total_ns);
         sl_json_key(&json, "truncated");
         sl_json_bool(&json, f.count < size);
-        sl_put_number(&json, "least_ns", least);
+        sl_json_number(&json, "least_ns", least);
         put_named(&json, &f, profile, order);
         put_columns(&json, &f, profile);
         sl_json_close(&json, '}');

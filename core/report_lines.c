@@ -101,24 +101,24 @@ sl_report_lines(const sl_profile *profile, uint32_t function, sl_bytes *out)
         qsort(table.rows, table.count, sizeof(line_row), row_compare);
 
     sl_json_open(&json, '{');
-    sl_put_number(&json, "function", function);
+    sl_json_number(&json, "function", function);
     sl_json_key(&json, "name");
     sl_json_str(&json, f->name, f->name_len);
     sl_json_key(&json, "file");
     sl_json_str(&json, f->file, f->file_len);
-    sl_put_number(&json, "line", f->line);
-    sl_put_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    sl_json_number(&json, "line", f->line);
+    sl_json_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
     sl_json_key(&json, "rows");
     sl_json_open(&json, '[');
     for (size_t i = 0; i < table.count; i++) {
         const line_row *row = &table.rows[i];
         sl_json_open(&json, '{');
-        sl_put_number(&json, "line", row->line);
-        sl_put_number(&json, "self_ns", row->self_ns);
-        sl_put_number(&json, "cpu_ns", row->cpu_ns);
-        sl_put_number(&json, "gil_ns", row->gil_ns);
-        sl_put_number(&json, "called_ns", row->called_ns);
-        sl_put_number(&json, "calls", row->calls);
+        sl_json_number(&json, "line", row->line);
+        sl_json_number(&json, "self_ns", row->self_ns);
+        sl_json_number(&json, "cpu_ns", row->cpu_ns);
+        sl_json_number(&json, "gil_ns", row->gil_ns);
+        sl_json_number(&json, "called_ns", row->called_ns);
+        sl_json_number(&json, "calls", row->calls);
         sl_json_close(&json, '}');
     }
     sl_json_close(&json, ']');

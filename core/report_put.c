@@ -7,22 +7,15 @@ const char *const sl_origin_names[] = { "project", "library", "stdlib",
                                         "builtin", "none" };
 
 void
-sl_put_number(sl_json *json, const char *key, uint64_t value)
-{
-    sl_json_key(json, key);
-    sl_json_u64(json, value);
-}
-
-void
 sl_put_function_open(sl_json *json, const sl_function *f, uint32_t id)
 {
     sl_json_open(json, '{');
-    sl_put_number(json, "id", id);
+    sl_json_number(json, "id", id);
     sl_json_key(json, "name");
     sl_json_str(json, f->name, f->name_len);
     sl_json_key(json, "file");
     sl_json_str(json, f->file, f->file_len);
-    sl_put_number(json, "line", f->line);
+    sl_json_number(json, "line", f->line);
     sl_json_key(json, "kind");
     sl_json_str(json, sl_kind_names[f->kind], strlen(sl_kind_names[f->kind]));
     sl_json_key(json, "origin");

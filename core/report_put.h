@@ -16,8 +16,6 @@ extern const char *const sl_origin_names[];
 /* "meta":{...}, all there is. */
 void sl_put_meta(sl_json *json, const sl_profile *profile);
 
-void sl_put_number(sl_json *json, const char *key, uint64_t value);
-
 /* FUNCTION of slowlens/report.h, with `id`. The second leaves the object
  * open, for more of it. */
 void sl_put_function(sl_json *json, const sl_function *f, uint32_t id);

@@ -100,7 +100,7 @@ put_repeats(sl_json *json, const sl_profile *profile, const repeat *found,
     uint32_t put = 0;
 
     sl_json_open(json, '{');
-    sl_put_number(json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
+    sl_json_number(json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
     sl_json_key(json, "exact");
     sl_json_bool(json, !sl_profile_is_sampled(profile));
     sl_json_key(json, "rows");
@@ -111,16 +111,16 @@ put_repeats(sl_json *json, const sl_profile *profile, const repeat *found,
             continue;
         put++;
         sl_json_open(json, '{');
-        sl_put_number(json, "node", row->node);
+        sl_json_number(json, "node", row->node);
         sl_json_key(json, "function");
         sl_put_function(json, sl_profile_function(profile, row->callee),
                         row->callee);
         sl_json_key(json, "caller");
         sl_put_function(json, sl_profile_function(profile, row->caller),
                         row->caller);
-        sl_put_number(json, "call_line", row->line);
-        sl_put_number(json, "calls", row->calls);
-        sl_put_number(json, "total_ns", row->total_ns);
+        sl_json_number(json, "call_line", row->line);
+        sl_json_number(json, "calls", row->calls);
+        sl_json_number(json, "total_ns", row->total_ns);
         sl_json_close(json, '}');
     }
     sl_json_close(json, ']');

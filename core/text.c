@@ -1,6 +1,7 @@
 /* The tree as text: what `slowlens show` and the embedding example print. */
 #include "buf.h"
 #include "hotpath.h"
+#include "rank.h"
 
 #include "slowlens/report.h"
 
@@ -10,20 +11,6 @@
 
 #define TEXT_MAX   ((size_t)1 << 30)
 #define INDENT_MAX 120u
-
-typedef struct {
-    uint64_t total;
-    uint32_t node;
-} branch;
-
-static int
-branch_compare(const void *a, const void *b)
-{
-    const branch *x = a, *y = b;
-    if (x->total != y->total)
-        return x->total < y->total ? 1 : -1;
-    return x->node < y->node ? -1 : x->node > y->node;
-}
 
 static void
 put_line(sl_buf *out, const sl_profile *profile, uint32_t i)
@@ -60,27 +47,27 @@ sl_report_text(const sl_profile *profile, uint32_t permille, sl_bytes *out)
 {
     uint32_t count = sl_profile_node_count(profile), open = 0;
     uint64_t least = sl_profile_node_at(profile, 0)->total_ns / 1000 * permille;
-    branch *stack = malloc(((size_t)count + 1) * sizeof(*stack));
+    sl_ranked *stack = malloc(((size_t)count + 1) * sizeof(*stack));
     sl_buf buf;
 
     sl_buf_init(&buf, NULL, TEXT_MAX);
     if (stack == NULL)
         return SL_ENOMEM;
-    stack[open++] = (branch){ 0, 0 };
+    stack[open++] = (sl_ranked){ 0, 0 };
     while (open > 0) {
-        uint32_t i = stack[--open].node, first = open;
+        uint32_t i = stack[--open].id, first = open;
         const sl_profile_node *node = sl_profile_node_at(profile, i);
         put_line(&buf, profile, i);
         for (uint32_t c = i + 1; c < i + node->size;) {
             const sl_profile_node *child = sl_profile_node_at(profile, c);
             if (child->total_ns >= least)
-                stack[open++] = (branch){ child->total_ns, c };
+                stack[open++] = (sl_ranked){ child->total_ns, c };
             c += child->size;
         }
         /* Popped from the end, so the heaviest goes last. */
-        qsort(stack + first, open - first, sizeof(*stack), branch_compare);
+        qsort(stack + first, open - first, sizeof(*stack), sl_ranked_compare);
         for (uint32_t a = first, b = open; b > a + 1; a++) {
-            branch swap = stack[--b];
+            sl_ranked swap = stack[--b];
             stack[b] = stack[a];
             stack[a] = swap;
         }

@@ -209,16 +209,12 @@ node_modules() {
         cp "$modules/package.json" "$modules/complete"
 }
 
-browser_tests() { # VERSION PYTHON
-    python=$(environment "$1" "$2") || return 1
-    "$python" -m pip install -q selenium || return 1
-    PYTHONPATH=$build/py$1/python "$python" -m pytest -q -p no:cacheprovider "$root/tests/browser"
-}
-
-judges() { # VERSION PYTHON
-    python=$(environment "$1" "$2") || return 1
-    "$python" -m pip install -q selenium gprof2dot snakeviz || return 1
-    PYTHONPATH=$build/py$1/python "$python" -m pytest -q -p no:cacheprovider "$root/tests/judges"
+# Tests of one folder that need packages of their own, separated by commas.
+more_tests() { # FOLDER PACKAGES VERSION PYTHON
+    python=$(environment "$3" "$4") || return 1
+    # shellcheck disable=SC2046
+    "$python" -m pip install -q $(echo "$2" | tr , ' ') || return 1
+    PYTHONPATH=$build/py$3/python "$python" -m pytest -q -p no:cacheprovider "$root/tests/$1"
 }
 
 # ---- all of it ----
@@ -285,11 +281,11 @@ LIST
     check "npm packages" node_modules
     check "JavaScript" node --test "$root"/tests/js/*.test.js
     # shellcheck disable=SC2086
-    check "browser" browser_tests $newest
+    check "browser" more_tests browser selenium $newest
     say "exports and the tools they are for"
     install golang-go graphviz
     # shellcheck disable=SC2086
-    check "judges" judges $newest
+    check "judges" more_tests judges selenium,gprof2dot,snakeviz $newest
 fi
 
 say "interpreters: $(echo $ran)"

@@ -3,11 +3,8 @@
 
 #include <string.h>
 
-/* Owners, the same on all versions: 0 thread, 1 generator, 2 frame object,
- * from 3 on an entry frame of the interpreter, which is no function. */
-#define OWNER_ENTRY 3
-#define OWNER_LAST  4
-#define CHUNK_MAX   ((uintptr_t)128 << 10)
+#define OWNER_LAST 4
+#define CHUNK_MAX  ((uintptr_t)128 << 10)
 /* A walk that goes on for longer goes round in a circle. */
 #define DEPTH_MAX 16384
 
@@ -103,7 +100,7 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
         unsigned char owner = (unsigned char)frame[layout->frame_owner];
         if (owner > OWNER_LAST)
             return -1;
-        if (owner < OWNER_ENTRY) {
+        if (owner < SL_PY_OWNER_ENTRY) {
             uintptr_t code =
                 word_at(frame, layout->frame_code) & layout->code_mask;
             if (code == 0 || (code & 7) != 0)

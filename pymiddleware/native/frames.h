@@ -18,6 +18,11 @@
 /* Frames that are told; of deeper stacks the outermost. */
 #define SL_PY_WALK_MAX 512
 
+/* Owners of frames, the same on all versions: 0 thread, 1 generator, 2 frame
+ * object; from here on an entry frame of the interpreter, which is no function.
+ */
+#define SL_PY_OWNER_ENTRY 3
+
 /* An anchor that is no frame: walk to the outermost one. */
 #define SL_PY_NO_ANCHOR ((uintptr_t)0)
 

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define OWNER_ENTRY 3
-
 void
 sl_py_layout_get(sl_py_layout *out)
 {
@@ -22,7 +20,7 @@ sl_py_layout_anchor(const sl_py_layout *layout)
         const char *frame = (const char *)at;
         uintptr_t code;
         memcpy(&code, frame + layout->frame_code, sizeof(code));
-        if (frame[layout->frame_owner] < OWNER_ENTRY &&
+        if (frame[layout->frame_owner] < SL_PY_OWNER_ENTRY &&
             !sl_py_code_is_own((PyCodeObject *)(code & layout->code_mask)))
             return at;
         memcpy(&at, frame + layout->frame_previous, sizeof(at));
@@ -49,7 +47,7 @@ sl_py_layout_caller_site(const void *code)
             return 0;
         memcpy(&at, (const char *)at + trusted.frame_previous, sizeof(at));
         frame = (const char *)at;
-    } while (frame != NULL && frame[trusted.frame_owner] >= OWNER_ENTRY);
+    } while (frame != NULL && frame[trusted.frame_owner] >= SL_PY_OWNER_ENTRY);
     if (frame == NULL)
         return 0;
     uintptr_t of, instruction;

@@ -121,12 +121,7 @@ other_walk(const other *o, const char *state)
 
     for (int try = 0; try < SL_PY_RETRIES && count < 0; try++) {
         sl_py_sampler.counts.retried += try > 0;
-        count = sl_py_frames_walk(&sl_py_sampler.layout, o->seen.ts,
-                                  SL_PY_NO_ANCHOR, sl_py_sampler.raw);
-        if (count >= 0 &&
-            !sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw,
-                                 count, sl_py_sampler.places))
-            count = -1;
+        count = sl_py_stack_read(o->seen.ts, SL_PY_NO_ANCHOR);
         if (!same_context(o->ts, state))
             return -2;
     }

@@ -128,6 +128,17 @@ sl_py_stack_fill(int count)
 
 /* ---- one look ---- */
 
+int
+sl_py_stack_read(const void *ts, uintptr_t anchor)
+{
+    int count =
+        sl_py_frames_walk(&sl_py_sampler.layout, ts, anchor, sl_py_sampler.raw);
+    return sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw, count,
+                               sl_py_sampler.places)
+               ? count
+               : -1;
+}
+
 static bool
 slot_sample(sl_py_slot *s)
 {
@@ -137,12 +148,7 @@ slot_sample(sl_py_slot *s)
 
     for (int try = 0; try < SL_PY_RETRIES && count < 0; try++) {
         sl_py_sampler.counts.retried += try > 0;
-        count = sl_py_frames_walk(&sl_py_sampler.layout, s->ts, s->anchor,
-                                  sl_py_sampler.raw);
-        if (count >= 0 &&
-            !sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw,
-                                 count, sl_py_sampler.places))
-            count = -1;
+        count = sl_py_stack_read(s->ts, s->anchor);
     }
     if (count < 0)
         return false; /* its time goes to the next one */

@@ -42,7 +42,7 @@ def program(nodes: int) -> Callable[[], None]:
     return space["trunk"]  # type: ignore[no-any-return]
 
 
-def blob_file(nodes: int, path: Path) -> None:
+def blob_file(nodes: int, path: Path, **meta: int | str) -> None:
     from slowlens import _core
 
     profile = _core.Profile("none", max_nodes=nodes * 2, max_bytes=4 << 30)
@@ -51,7 +51,7 @@ def blob_file(nodes: int, path: Path) -> None:
     run()
     profile.leave()
     profile.finish()
-    path.write_bytes(profile.encode({"mode": "deterministic", "route": "/million"}))
+    path.write_bytes(profile.encode({"mode": "deterministic", "route": "/million", **meta}))
     profile.discard()
 
 

@@ -24,7 +24,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "browser"), str(HERE.parent / "py")]
 
-from exports import PYTHON, program  # noqa: E402
+from exports import PYTHON, blob_file  # noqa: E402
 
 from slowlens import _core  # noqa: E402
 from slowlens.request import new_id  # noqa: E402
@@ -68,20 +68,6 @@ const move = () => {
 };
 move();
 """
-
-
-def blob_of(nodes: int, path: Path) -> str:
-    profile = _core.Profile("none", max_nodes=nodes * 2, max_bytes=4 << 30)
-    run = program(nodes)
-    profile.enter()
-    run()
-    profile.leave()
-    profile.finish()
-    profile_id = new_id(time.time_ns())
-    path.write_bytes(profile.encode({"id": profile_id, "mode": "deterministic", "route": "/big", "path": "/big",
-                                     "started": time.time_ns()}))
-    profile.discard()
-    return profile_id
 
 
 def timed(call: Callable[[], Any], rounds: int) -> float:
@@ -143,7 +129,8 @@ def main() -> None:
         folder = Path(name)
         for nodes, paint, frame in ((100_000, 1000, 16), (1_000_000, 3000, 33)):
             path = folder / f"{nodes}.slowlens"
-            profile_id = blob_of(nodes, path)
+            profile_id = new_id(started := time.time_ns())
+            blob_file(nodes, path, id=profile_id, path="/million", started=started)
             data = path.read_bytes()
             blob = _core.Blob(data)
             say(f"{nodes} nodes: first painted", (found := in_the_browser(path, profile_id, options.rounds))[0], paint)

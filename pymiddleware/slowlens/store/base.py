@@ -82,8 +82,8 @@ class Store(Protocol):
     def list(self, query: Query) -> Page:
         """A page of rows. :raises StoreError: a sort or cursor that makes no sense."""
 
-    def routes(self) -> Sequence[RouteStats]:
-        """All routes, most total time first."""
+    def routes(self, route: str | None = None) -> Sequence[RouteStats]:
+        """All routes, or the methods of one, most total time first."""
 
     def delete(self, profile_id: str) -> bool:
         """False: there was none."""

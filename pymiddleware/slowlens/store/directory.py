@@ -168,8 +168,7 @@ class DirectoryStore:
             found = False
         except OSError as error:
             raise StoreError(f"{self.root}: {error.strerror}") from None
-        if profile_id in self._pins():
-            self._unpin(profile_id)
+        self._unpin(profile_id)
         with self._index() as index:
             index.execute("DELETE FROM profiles WHERE id = ?", (profile_id,))
         return found
@@ -194,7 +193,7 @@ class DirectoryStore:
         try:
             os.unlink(os.path.join(self.root, "pins", profile_id))
         except OSError:
-            pass  # somebody else was faster
+            pass  # it was not pinned, or somebody else was faster
 
     def _pins(self) -> frozenset[str]:
         try:
@@ -341,12 +340,13 @@ class DirectoryStore:
             following = _encode_cursor(column, rows[-1][column], rows[-1]["id"])
         return Page(rows, following)
 
-    def routes(self) -> Sequence[RouteStats]:
+    def routes(self, route: str | None = None) -> Sequence[RouteStats]:
         found = []
+        where, values = ("", ()) if route is None else (" WHERE route = ?", (route,))
         with self._index() as index:
             rows = index.execute(
-                "SELECT route, method, wall_ns, status, id, started FROM profiles ORDER BY route, method, wall_ns"
-            ).fetchall()
+                f"SELECT route, method, wall_ns, status, id, started FROM profiles{where} "
+                "ORDER BY route, method, wall_ns", values).fetchall()
         start = 0
         while start < len(rows):
             end = start

@@ -175,10 +175,7 @@ class Viewer:
 
     def _routes_page(self, incoming: Incoming) -> Response:
         routes = []
-        wanted = _parameters(incoming).get("route")
-        for stats in self.store.routes():
-            if wanted is not None and stats["route"] != wanted:
-                continue
+        for stats in self.store.routes(_parameters(incoming).get("route")):
             values: dict[str, Any] = dict(stats)
             row = {name: values[name] for name in ("route", "method", "count", "error_share", "worst")}
             for name in ("p50", "p95", "p99", "max", "total"):

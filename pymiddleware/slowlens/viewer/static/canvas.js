@@ -227,7 +227,7 @@ export class FlameCanvas {
     if (!canvas.clientWidth) return;
     const style = getComputedStyle(canvas);
     const colors = {
-      line: style.getPropertyValue("--page"), focus: style.getPropertyValue("--focus"),
+      focus: style.getPropertyValue("--focus"),
       text: style.getPropertyValue("--text"), soft: style.getPropertyValue("--line"),
     };
     const height = canvas.clientHeight;
@@ -237,7 +237,7 @@ export class FlameCanvas {
     context.textBaseline = "middle";
     const last = Math.min(picture.levels.length, Math.ceil((this.top + height) / ROW));
     for (let depth = Math.floor(this.top / ROW); depth < last; depth++) {
-      this.drawLevel(context, picture.levels[depth], depth * ROW - this.top, scale, colors);
+      this.drawLevel(context, picture.levels[depth], depth * ROW - this.top, scale);
     }
     for (const [box, color, size] of [[this.hovered, colors.text, 1], [this.selected, colors.focus, 2]]) {
       if (!box) continue;
@@ -248,7 +248,7 @@ export class FlameCanvas {
     this.drawMap(colors);
   }
 
-  drawLevel(context, level, y, scale, colors) {
+  drawLevel(context, level, y, scale) {
     let painted = -1; // right edge of what is there already, in pixels
     for (let i = firstAfter(level, this.from); i < level.x.length && level.x[i] < this.to; i++) {
       const left = (level.x[i] - this.from) * scale;
@@ -271,7 +271,6 @@ export class FlameCanvas {
       if (found) context.fillRect(left, y + ROW - 3, width - 1, 2);
     }
     context.globalAlpha = 1;
-    return colors;
   }
 
   /** How deep the stack is at each place, and which part of it is shown. */

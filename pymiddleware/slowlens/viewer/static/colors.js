@@ -1,12 +1,12 @@
 // colors.js - colours of boxes: by category, module or self time. Pure but for reading the style sheet.
 
-const CATEGORIES = ["project", "library", "stdlib", "builtin", "await", "idle", "gc", "other"];
-
 /** The category of a function, as the summary's bar names it. */
 export function category(callee) {
   if (callee.kind !== "pseudo") return callee.origin;
   return { "[await]": "await", "[idle]": "idle", "[gc]": "gc" }[callee.name] || "other";
 }
+
+export const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 
 /** A hue from a text: the same for the same module, in every profile. */
 export function hue(text) {
@@ -17,7 +17,7 @@ export function hue(text) {
 
 /** {color(node), ink(node)} for a model; `by`: "category", "module" or "self". */
 export function paint(model, by) {
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const dark = isDark();
   const ink = dark ? "#f5f5f4" : "#1c1917";
   const shade = (angle, strong = 0.5) => `hsl(${angle} ${dark ? 45 : 70}% ${dark ? 22 + 14 * strong : 88 - 24 * strong}%)`;
   if (by === "self") {
@@ -32,5 +32,3 @@ export function paint(model, by) {
   });
   return { color: (node) => of[model.function[node]], ink: () => ink };
 }
-
-export { CATEGORIES };

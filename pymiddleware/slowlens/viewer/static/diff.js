@@ -1,6 +1,7 @@
 // diff.js - two profiles beside each other: what takes more, what takes less.
 import * as api from "./api.js";
 import { FlameCanvas } from "./canvas.js";
+import { isDark } from "./colors.js";
 import { el } from "./dom.js";
 import { FlameModel, leftHeavy } from "./flamemodel.js";
 import { count, duration, label, ms, percent, tame } from "./format.js";
@@ -8,6 +9,7 @@ import { where } from "./functions.js";
 import { searchBox } from "./searchbox.js";
 import { cell, header } from "./table.js";
 import { Tree } from "./tree.js";
+import { whole } from "./treemodel.js";
 
 /** "+12.3 ms", "−4.00 ms", "±0". Pure. */
 export function signed(ns) {
@@ -17,26 +19,18 @@ export function signed(ns) {
 
 /** The report (sl_report_diff) as an answer for a tree: total_ns is the larger of both. Pure. */
 export function asTree(report) {
-  const children = new Map();
-  for (const row of report.rows) if (row.node !== 0) children.set(row.parent, (children.get(row.parent) || 0) + 1);
   const rows = report.rows.map((row) => ({
-    ...row, children: children.get(row.node) || 0, resumes: 0, call_line: 0,
+    ...row, resumes: 0, call_line: 0,
     calls: row.after.calls, self_ns: Math.max(row.before.self_ns, row.after.self_ns),
     total_ns: Math.max(row.before.total_ns, row.after.total_ns),
     change: row.after.total_ns - row.before.total_ns,
   }));
   // The path of the greatest change stands open.
-  const hot = [];
-  let at = rows[0];
-  while (at) {
-    hot.push(at.node);
-    const below = rows.filter((row) => row.parent === at.node && row.node !== 0 && row.node !== at.node);
-    const next = below.reduce((best, row) => (!best || Math.abs(row.change) > Math.abs(best.change) ? row : best), null);
-    at = next && Math.abs(next.change) > Math.abs(rows[0].change) / 4 ? next : null;
-  }
-  const order = [...rows].sort((a, b) => a.parent - b.parent || Math.abs(b.change) - Math.abs(a.change));
-  order.sort((a, b) => (a.node === 0 ? -1 : b.node === 0 ? 1 : 0));
-  return { wall_ns: Math.max(report.before_ns, report.after_ns), functions: report.functions, rows: order, hot, truncated: false };
+  const weight = (row) => Math.abs(row.change);
+  return {
+    wall_ns: Math.max(report.before_ns, report.after_ns), functions: report.functions, truncated: false,
+    ...whole(rows, weight, (row, _, root) => weight(row) > weight(root) / 4),
+  };
 }
 
 /** The same in columns, as FlameModel wants them. Pure. */
@@ -77,7 +71,7 @@ function treeView(report) {
 
 function flameView(report, model) {
   const change = (node) => report.rows[node].after.total_ns - report.rows[node].before.total_ns;
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const dark = isDark();
   const canvas = new FlameCanvas(leftHeavy(model), {
     label: "Difference as a flame graph: red takes more than before, blue less",
     name: (node) => `${change(node) > 0 ? "▲ " : change(node) < 0 ? "▼ " : ""}${label(model.callee(node))}`,

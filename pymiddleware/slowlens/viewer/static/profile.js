@@ -235,7 +235,7 @@ export async function show(main, state, go, replace) {
       page.test = null; // said when the search runs
     }
   }
-  page.panel = await views[view][1](view === "functions" || view === "source" || view === "repeats" ? { ...page, test: page.test } : page);
+  page.panel = await views[view][1](page);
   place.replaceChildren(page.panel.root);
   await page.panel.ready?.();
   if (state.q) await search.run();

@@ -2,21 +2,15 @@
 import { el } from "./dom.js";
 import { ms, percent } from "./format.js";
 import { Tree } from "./tree.js";
+import { whole } from "./treemodel.js";
 
 /** The report (sl_report_aggregate) as an answer for a tree. Pure. */
 export function asTree(report) {
-  const children = new Map();
-  for (const row of report.rows) if (row.node !== 0) children.set(row.parent, (children.get(row.parent) || 0) + 1);
-  const rows = report.rows.map((row) => ({ ...row, resumes: 0, strand: false, children: children.get(row.node) || 0 }));
-  const hot = [];
-  for (let at = rows[0]; at;) {
-    hot.push(at.node);
-    const below = rows.filter((row) => row.parent === at.node && row.node !== 0);
-    const next = below.reduce((best, row) => (!best || row.total_ns > best.total_ns ? row : best), null);
-    at = next && next.total_ns > at.total_ns / 2 ? next : null;
-  }
-  const order = [...rows].sort((a, b) => (a.node === 0 ? -1 : b.node === 0 ? 1 : a.parent - b.parent || b.total_ns - a.total_ns));
-  return { wall_ns: report.total_ns, functions: report.functions, rows: order, hot, truncated: false };
+  const rows = report.rows.map((row) => ({ ...row, resumes: 0, strand: false }));
+  return {
+    wall_ns: report.total_ns, functions: report.functions, truncated: false,
+    ...whole(rows, (row) => row.total_ns, (row, parent) => row.total_ns > parent.total_ns / 2),
+  };
 }
 
 export async function spreadView({ profile, go }) {

@@ -9,6 +9,31 @@
 const FOLD_LEAST = 3; // frames; fewer are shown as they are
 const FOLD_SHARE = 0.9; // of a frame's time that its one callee must have
 
+/**
+ * Rows of a whole tree, made ready for a TreeModel: each knows how many
+ * children it has, siblings stand by `weight(row)`, and `hot` is the way down
+ * along the heaviest child as long as `goesOn(child, its parent, root)`. Pure.
+ */
+export function whole(rows, weight, goesOn) {
+  const below = new Map();
+  for (const row of rows) {
+    if (row.node === 0) continue;
+    if (!below.has(row.parent)) below.set(row.parent, []);
+    below.get(row.parent).push(row);
+  }
+  const root = rows[0];
+  const ordered = [];
+  for (const row of rows) ordered.push({ ...row, children: below.get(row.node)?.length || 0 });
+  ordered.sort((a, b) => (a.node === 0 ? -1 : b.node === 0 ? 1 : a.parent - b.parent || weight(b) - weight(a)));
+  const hot = [];
+  for (let at = root; at;) {
+    hot.push(at.node);
+    const heaviest = (below.get(at.node) || []).reduce((best, row) => (!best || weight(row) > weight(best) ? row : best), null);
+    at = heaviest && goesOn(heaviest, at, root) ? heaviest : null;
+  }
+  return { rows: ordered, hot };
+}
+
 export class TreeModel {
   constructor() {
     this.fold = true;
