@@ -125,6 +125,12 @@ sl_arena_take(sl_arena *arena, size_t size, void **out)
     return SL_OK;
 }
 
+void
+sl_arena_limit(sl_arena *arena, size_t limit)
+{
+    arena->limit = limit;
+}
+
 size_t
 sl_arena_bytes(const sl_arena *arena)
 {

@@ -30,6 +30,9 @@ void sl_arena_free(sl_arena *arena);
  * size, which the next use starts with. `limit` replaces the old limit. */
 void sl_arena_reset(sl_arena *arena, size_t limit);
 
+/* Replaces the limit; what was taken stays. */
+void sl_arena_limit(sl_arena *arena, size_t limit);
+
 /* Takes `size` bytes, aligned for any type, not zeroed, owned by the arena.
  * On failure (SL_ENOMEM, SL_ELIMIT) *out is untouched and the arena keeps
  * everything taken before. */

@@ -56,7 +56,9 @@
  *
  *            In a sampled profile (META "mode" is "sampling") `calls` are the
  *            samples of the node's whole subtree, and every time is the sum of
- *            what the samples stood for.
+ *            what the samples stood for. In another, [by sampling] (kind 2) is
+ *            where sampling took over for want of room: in its subtree the
+ *            `calls` of functions are not known, and 0.
  *
  * LINES      count of rows, then columns; rows in the order of their nodes:
  *              node      less that of the row before (0 before the first)

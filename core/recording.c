@@ -4,23 +4,43 @@
 #define MAX_NODES 100000u
 /* Small requests are the rule: one block of this size holds 900 nodes. */
 #define CHUNK_BYTES ((size_t)64 << 10)
+#define SPARE_PART  8
+
+static size_t
+options_max_bytes(const sl_recording_options *options)
+{
+    return options->max_bytes != 0 ? options->max_bytes : MAX_BYTES;
+}
+
+/* The part of a limit that may be used before sl_recording_sample_on. */
+static size_t
+limit_before(const sl_recording_options *options, size_t limit)
+{
+    return options->on_full != NULL ? limit - limit / SPARE_PART : limit;
+}
 
 static sl_status
 recording_start(sl_recording *recording, const sl_recording_options *options)
 {
-    uint32_t nodes = options->max_nodes != 0 ? options->max_nodes : MAX_NODES;
-
+    recording->max_nodes =
+        options->max_nodes != 0 ? options->max_nodes : MAX_NODES;
+    recording->max_bytes = options_max_bytes(options);
+    recording->first_sampled = SL_PSEUDO_COUNT;
+    recording->sampled_from = 0;
     recording->strands = NULL;
     recording->strand_count = 0;
     recording->clock = options->clock;
     recording->await_ticks = recording->idle_ticks = 0;
+    recording->loop_ticks = 0;
     recording->suspended = recording->stopped = false;
     recording->sampled = recording->summed = false;
     recording->samples = 0;
     sl_marks_clear(&recording->marks);
 
-    sl_status status = sl_tree_init(&recording->tree, recording->arena, nodes,
-                                    options->on_function, options->ctx);
+    sl_status status =
+        sl_tree_init(&recording->tree, recording->arena,
+                     (uint32_t)limit_before(options, recording->max_nodes),
+                     options);
     if (status < 0) {
         recording->stopped = true;
         return status;
@@ -37,12 +57,6 @@ recording_start(sl_recording *recording, const sl_recording_options *options)
     return SL_OK;
 }
 
-static size_t
-options_max_bytes(const sl_recording_options *options)
-{
-    return options->max_bytes != 0 ? options->max_bytes : MAX_BYTES;
-}
-
 sl_status
 sl_recording_new(sl_recording **out, const sl_recording_options *options,
                  const sl_alloc *alloc)
@@ -50,6 +64,7 @@ sl_recording_new(sl_recording **out, const sl_recording_options *options,
     if (alloc == NULL)
         alloc = &sl_alloc_libc;
 
+    size_t bytes = limit_before(options, options_max_bytes(options));
     sl_recording *recording = alloc->take(alloc->ctx, sizeof(*recording));
     if (recording == NULL)
         return SL_ENOMEM;
@@ -58,7 +73,7 @@ sl_recording_new(sl_recording **out, const sl_recording_options *options,
                                  .stopped = true };
 
     sl_status status = sl_arena_new(&recording->arena, alloc, CHUNK_BYTES,
-                                    options_max_bytes(options));
+                                    bytes);
     if (status == SL_OK)
         status = recording_start(recording, options);
     if (status < 0) {
@@ -72,8 +87,10 @@ sl_recording_new(sl_recording **out, const sl_recording_options *options,
 sl_status
 sl_recording_reset(sl_recording *recording, const sl_recording_options *options)
 {
-    sl_arena_reset(recording->arena, options_max_bytes(options));
-    if (sl_arena_bytes(recording->arena) > options_max_bytes(options)) {
+    size_t bytes = limit_before(options, options_max_bytes(options));
+
+    sl_arena_reset(recording->arena, bytes);
+    if (sl_arena_bytes(recording->arena) > bytes) {
         recording->stopped = true;
         return SL_ELIMIT;
     }
@@ -100,7 +117,7 @@ sl_strand *
 sl_recording_strand(sl_recording *recording, sl_pseudo pseudo, uint64_t now)
 {
     sl_tree *tree = &recording->tree;
-    sl_node *under = tree->root;
+    sl_node *under = recording->main.base;
     void *mem;
 
     /* The awaiting function is most often the one that started the work; a
@@ -269,17 +286,15 @@ sl_strand_suspend(sl_strand *strand, uint64_t now)
 }
 
 void
-sl_strand_continue(sl_strand *strand, sl_pseudo pseudo, uint64_t now)
+sl_strand_wait(sl_strand *strand, sl_pseudo pseudo, uint64_t until)
 {
     sl_recording *recording = sl_recording_of(strand->tree);
     sl_node *under = strand->base;
-    uint64_t passed = now - strand->last;
+    uint64_t passed = until - strand->last;
 
-    if (strand == &recording->main)
-        recording->suspended = false;
     if ((int64_t)passed <= 0)
         return;
-    if (pseudo == SL_PSEUDO_AWAIT && strand->deep != NULL)
+    if (pseudo != SL_PSEUDO_IDLE && strand->deep != NULL)
         under = strand->deep;
     sl_node *node = sl_tree_child(strand->tree, under, sl_pseudo_key(pseudo), 0,
                                   SL_KIND_PSEUDO);
@@ -291,16 +306,28 @@ sl_strand_continue(sl_strand *strand, sl_pseudo pseudo, uint64_t now)
         sl_marks_stretch(&recording->marks,
                          &(sl_stretch){ .node = node,
                                         .from = strand->last,
-                                        .to = now,
+                                        .to = until,
                                         .lane = strand->lane });
-    strand->last = now;
-    strand->deep = NULL;
+    strand->last = until;
     if (strand != &recording->main)
         return;
     if (pseudo == SL_PSEUDO_AWAIT)
         recording->await_ticks += passed;
+    else if (pseudo == SL_PSEUDO_LOOP)
+        recording->loop_ticks += passed;
     else if (pseudo == SL_PSEUDO_IDLE)
         recording->idle_ticks += passed;
+}
+
+void
+sl_strand_continue(sl_strand *strand, sl_pseudo pseudo, uint64_t now)
+{
+    sl_recording *recording = sl_recording_of(strand->tree);
+
+    sl_strand_wait(strand, pseudo, now);
+    strand->deep = NULL;
+    if (strand == &recording->main)
+        recording->suspended = false;
 }
 
 void
@@ -367,15 +394,23 @@ sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
     const sl_tree *tree = &recording->tree;
     double scale = sl_recording_scale(recording);
     uint64_t gc_ticks = 0;
-    uint32_t depth = 0;
+    uint32_t depth = 0, from_depth = 0;
+    bool samples = false; /* here, counts are samples */
 
     *out = (sl_recording_totals){
         .wall_ns = sl_recording_wall_ns(recording),
         .await_ns = (uint64_t)((double)recording->await_ticks * scale),
+        .loop_ns = (uint64_t)((double)recording->loop_ticks * scale),
         .idle_ns = (uint64_t)((double)recording->idle_ticks * scale),
         .nodes = tree->nodes,
         .functions = tree->functions.count,
         .strands = recording->strand_count + 1,
+        .sampled_from_ns =
+            recording->sampled_from == 0
+                ? 0
+                : (uint64_t)((double)(recording->sampled_from -
+                                      recording->start_ticks) *
+                             scale),
         .mended = tree->mended,
         .dropped = tree->dropped,
         .samples = recording->samples,
@@ -391,7 +426,13 @@ sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
     for (const sl_node *node = tree->root; node != NULL;
          node = sl_tree_next(node, &depth)) {
         uint16_t flags = tree->functions.flags[node->function];
-        if (recording->sampled && node->function != SL_PSEUDO_GC)
+        if (recording->sampled && node == recording->main.base) {
+            samples = true;
+            from_depth = depth;
+        } else if (depth <= from_depth) {
+            samples = false;
+        }
+        if (samples && node->function != SL_PSEUDO_GC)
             continue;
         if (flags & SL_FUNCTION_C)
             out->c_events += node->calls;

@@ -188,6 +188,87 @@ sl_recording_settle(sl_recording *recording)
         strand_settle(s);
 }
 
+sl_status
+sl_recording_sample_on(sl_recording *recording, uint64_t now)
+{
+    sl_strand *main = &recording->main;
+
+    if (recording->sampled || recording->stopped)
+        return SL_ESTATE;
+    sl_arena_limit(recording->arena, recording->max_bytes);
+    recording->tree.max_nodes = recording->max_nodes;
+    recording->tree.on_function = NULL;
+    uint32_t functions = recording->tree.functions.count;
+    sl_node *node =
+        sl_tree_child(&recording->tree, recording->tree.root,
+                      sl_pseudo_key(SL_PSEUDO_SAMPLED), 0, SL_KIND_PSEUDO);
+    if (node == NULL)
+        return SL_ELIMIT;
+    if (!recording->suspended)
+        sl_strand_tick(main, now);
+    main->cur = main->base = node;
+    main->site = 0;
+    main->flat_depth = 0;
+    main->lost_depth = 0;
+    recording->sampled = true;
+    recording->sampled_from = now;
+    recording->first_sampled = functions;
+    return SL_OK;
+}
+
+uint32_t
+sl_recording_first_sampled(const sl_recording *recording)
+{
+    return recording->sampled ? recording->first_sampled : UINT32_MAX;
+}
+
+/* Ticks of `one` that are of the main strand and not before `from`. */
+static uint64_t
+stretch_since(const sl_stretch *one, uint64_t from)
+{
+    if (one->lane != 0 || one->to <= from)
+        return 0;
+    return one->to - (one->from > from ? one->from : from);
+}
+
+uint32_t
+sl_recording_seen(const sl_recording *recording, uint64_t from,
+                  uint32_t *functions, uint32_t max)
+{
+    enum { NODES = 32, LOOK_BACK = 4096 };
+    const sl_marks *marks = &recording->marks;
+    struct {
+        const sl_node *node;
+        uint64_t ticks;
+    } sums[NODES] = { 0 };
+    uint32_t used = 0, best = 0, count = 0;
+
+    for (uint32_t back = 0; back < LOOK_BACK && back < marks->stretch_count;
+         back++) {
+        const sl_stretch *one =
+            &marks->stretches[marks->stretch_count - 1 - back];
+        uint64_t ticks = stretch_since(one, from);
+        uint32_t at = 0;
+        if (one->to <= from)
+            break;
+        while (at < used && sums[at].node != one->node)
+            at++;
+        if (ticks == 0 || at == NODES)
+            continue;
+        used = at == used ? used + 1 : used;
+        sums[at].node = one->node;
+        sums[at].ticks += ticks;
+        if (sums[at].ticks > sums[best].ticks)
+            best = at;
+    }
+    for (const sl_node *node = sums[best].node; node != NULL && count < max;
+         node = node->parent) {
+        if (node->function >= SL_PSEUDO_COUNT)
+            functions[count++] = node->function;
+    }
+    return count;
+}
+
 void
 sl_recording_observe(sl_recording *recording, const sl_times *passed,
                      uint64_t now)
@@ -200,6 +281,33 @@ sl_recording_observe(sl_recording *recording, const sl_times *passed,
     sl_marks_stretch(
         &recording->marks,
         &(sl_stretch){ .node = node, .from = now - passed->wall, .to = now });
+}
+
+/* Makes the samples of each node those of its subtree. */
+static void
+samples_sum(sl_node *const *order, uint64_t number)
+{
+    order[0]->calls--; /* its own: it is no sample */
+    for (uint64_t i = number; i-- > 1;) {
+        /* What a strand or a wait counts are not its parent's samples. */
+        if (order[i]->function >= SL_PSEUDO_COUNT ||
+            order[i]->function == SL_PSEUDO_GC)
+            order[i]->parent->calls += order[i]->calls;
+    }
+}
+
+/* Samples are no calls: below `top`, beside nodes that count calls, how often
+ * a function was called is not known. */
+static void
+samples_hide(sl_node *top, sl_node *const *order, uint64_t number)
+{
+    top->calls = 1;
+    /* In preorder, the first whose parent comes before is outside. */
+    for (uint64_t i = top->number + 1;
+         i < number && order[i]->parent->number >= top->number; i++) {
+        if (order[i]->function >= SL_PSEUDO_COUNT)
+            order[i]->calls = 0;
+    }
 }
 
 sl_status
@@ -224,15 +332,10 @@ sl_recording_number(sl_recording *recording)
         order[number]->number = number;
         number += !unused;
     }
-    if (recording->sampled) {
-        tree->root->calls--; /* its own: it is no sample */
-        for (uint64_t i = number; i-- > 1;) {
-            /* What a strand or a wait counts are not its parent's samples. */
-            if (order[i]->function >= SL_PSEUDO_COUNT ||
-                order[i]->function == SL_PSEUDO_GC)
-                order[i]->parent->calls += order[i]->calls;
-        }
-    }
+    if (recording->sampled && recording->sampled_from == 0)
+        samples_sum(order, number);
+    else if (recording->sampled)
+        samples_hide(recording->main.base, order, number);
     recording->alloc.give(recording->alloc.ctx, order);
     recording->summed = true;
     return SL_OK;

@@ -189,13 +189,14 @@ sl_tree_flat(sl_tree *tree, const void *key, sl_kind kind)
 
 sl_status
 sl_tree_init(sl_tree *tree, sl_arena *arena, uint32_t max_nodes,
-             bool (*on_function)(void *, const void *, uint32_t), void *ctx)
+             const sl_recording_options *options)
 {
     *tree = (sl_tree){
         .arena = arena,
         .max_nodes = max_nodes,
-        .on_function = on_function,
-        .ctx = ctx,
+        .on_function = options->on_function,
+        .on_full = options->on_full,
+        .ctx = options->ctx,
     };
     sl_status status = sl_functions_init(&tree->functions, arena);
     for (int i = 0; status == SL_OK && i < SL_PSEUDO_COUNT; i++) {
@@ -247,8 +248,12 @@ static void
 flat_enter(sl_strand *strand, const void *key, sl_kind kind, bool resume)
 {
     sl_tree *tree = strand->tree;
+    void (*on_full)(void *) = tree->on_full;
     sl_node *node = NULL;
 
+    tree->on_full = NULL;
+    if (on_full != NULL)
+        on_full(tree->ctx);
     tree->truncated->calls += !resume;
     if (strand->lost_depth == 0) {
         node = tree_child(tree, tree->truncated, flat_key(key), 0, kind, resume,

@@ -52,6 +52,7 @@ typedef struct {
     uint64_t mended;
     uint64_t dropped;
     bool (*on_function)(void *ctx, const void *key, uint32_t id);
+    void (*on_full)(void *ctx); /* asked once */
     void *ctx;
 } sl_tree;
 
@@ -88,10 +89,10 @@ struct sl_strand {
 #define SL_FUNCTION_ONE_NODE  ((uint16_t)4)
 #define SL_FUNCTION_NODES_MAX ((uint16_t)(512 * SL_FUNCTION_ONE_NODE))
 
-/* A tree with its root and the pseudo functions. SL_ENOMEM, SL_ELIMIT. */
+/* A tree with its root and the pseudo functions; hooks and their context as
+ * in the options. SL_ENOMEM, SL_ELIMIT. */
 sl_status sl_tree_init(sl_tree *tree, sl_arena *arena, uint32_t max_nodes,
-                       bool (*on_function)(void *, const void *, uint32_t),
-                       void *ctx);
+                       const sl_recording_options *options);
 
 /* Where the time of function `key` goes when there is no room for a node:
  * its flat node, or [truncated] itself. */

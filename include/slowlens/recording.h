@@ -70,7 +70,9 @@ typedef enum {
     XX(GC, "[gc]")                                                             \
     XX(TASK, "[task]")                                                         \
     XX(THREAD, "[thread]")                                                     \
-    XX(TRUNCATED, "[truncated]")
+    XX(TRUNCATED, "[truncated]")                                               \
+    XX(LOOP, "[loop busy]")                                                    \
+    XX(SAMPLED, "[by sampling]")
 
 typedef enum {
 #define XX(name, text) SL_PSEUDO_##name,
@@ -104,13 +106,19 @@ typedef struct {
      * closely: its calls are kept apart by call site (sl_strand_site). May be
      * NULL. Must not call back into the recording. */
     bool (*on_function)(void *ctx, const void *key, uint32_t id);
+
+    /* The first path for which there was no room is about to be folded. May
+     * be NULL. Must not call back into the recording. Where it is given, an
+     * eighth of the limits is kept back for sl_recording_sample_on. */
+    void (*on_full)(void *ctx);
     void *ctx;
 } sl_recording_options;
 
 /* Totals of a recording, valid once it is stopped. */
 typedef struct {
     uint64_t wall_ns;
-    uint64_t await_ns; /* main strand suspended */
+    uint64_t await_ns; /* main strand suspended, waiting for something */
+    uint64_t loop_ns;  /* ... able to go on, but the event loop was busy */
     uint64_t idle_ns;  /* between the chunks of a streamed response */
     uint64_t gc_ns;    /* inside [gc] nodes */
     uint64_t events;   /* enters of Python functions: calls and resumes */
@@ -122,6 +130,7 @@ typedef struct {
     uint32_t nodes;
     uint32_t functions; /* pseudo functions included */
     uint32_t strands;
+    uint64_t sampled_from_ns; /* since when by sampling; 0: not so */
     uint64_t mended;  /* leaves that had to skip frames */
     uint64_t dropped; /* calls charged to [truncated] without a name */
     size_t bytes;     /* memory it took */
@@ -189,10 +198,13 @@ void sl_strand_leave_top(sl_strand *strand, const void *key, uint64_t now);
 void sl_strand_yield(sl_strand *strand, const void *key, uint64_t now);
 
 /* The strand stops running / goes on. The time between is charged to
- * `pseudo` (SL_PSEUDO_AWAIT: under the function that yielded last;
+ * `pseudo` (SL_PSEUDO_AWAIT and _LOOP: under the function that yielded last;
  * SL_PSEUDO_IDLE: under the root). Suspending unwinds what is left open. */
 void sl_strand_suspend(sl_strand *strand, uint64_t now);
 void sl_strand_continue(sl_strand *strand, sl_pseudo pseudo, uint64_t now);
+
+/* The suspended strand was in `pseudo` until `until`; it goes on waiting. */
+void sl_strand_wait(sl_strand *strand, sl_pseudo pseudo, uint64_t until);
 
 /* Charges the time since the last event to where the strand is. */
 void sl_strand_charge(sl_strand *strand, uint64_t now);
@@ -243,6 +255,24 @@ void sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
  * is as exact as such a look can be; nothing else is touched. */
 void sl_recording_observe(sl_recording *recording, const sl_times *passed,
                           uint64_t now);
+
+/* Goes on by samples what was fed by enter and leave so far: the main strand
+ * runs on in a pseudo node [by sampling], below which calls are not counted,
+ * with the room that was kept back. Keys of samples may be of another kind than
+ * those before; on_function is not asked about them. Other strands are not to
+ * be fed any more. Returns SL_ESTATE (sampled already, or stopped) or, when
+ * there is no room even for that, SL_ELIMIT or SL_ENOMEM: nothing changed. */
+sl_status sl_recording_sample_on(sl_recording *recording, uint64_t now);
+
+/* Number of the first function that only samples know: functions before it
+ * were entered. UINT32_MAX: there was no sample. */
+uint32_t sl_recording_first_sampled(const sl_recording *recording);
+
+/* Numbers of the functions on the path to the node that the main strand was
+ * seen in longest since `from`, innermost first, pseudo functions left out.
+ * Returns how many, at most `max`; 0: nobody looked. */
+uint32_t sl_recording_seen(const sl_recording *recording, uint64_t from,
+                           uint32_t *functions, uint32_t max);
 
 /* Ends the recording. Idempotent. Afterwards only the functions below, reset
  * and free may be called. */

@@ -5,6 +5,7 @@
  * is looked up only when the thread or the version of its context differs
  * from the last event's. */
 #include "engine.h"
+#include "loop.h"
 #include "sampler.h"
 
 #define SIDES_MAX 4096u
@@ -120,6 +121,9 @@ sl_py_active_resync(PyThreadState *ts)
     sl_strand *strand = NULL;
     sl_py_profile *profile = ts->context != NULL ? active_profile() : NULL;
 
+    if (profile != NULL && profile->full && profile->running &&
+        profile->thread == ts->id)
+        sl_py_sampler_take_over(profile);
     if (profile != NULL && !profile->sampled) {
         if (profile->running && profile->thread == ts->id)
             /* Its own context, or one run nested on its stack (an eager
@@ -139,9 +143,11 @@ sl_py_active_resync(PyThreadState *ts)
 }
 
 int
-sl_py_section_begin(sl_py_profile *profile, sl_pseudo gap)
+sl_py_section_begin(sl_py_profile *profile, sl_pseudo gap, uintptr_t anchor)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
+    uint64_t cpu = sl_clock_thread_cpu_ns();
+    uint64_t busy = 0;
 
     if (profile->context == NULL || profile->context != ts->context) {
         PyObject *token =
@@ -153,11 +159,13 @@ sl_py_section_begin(sl_py_profile *profile, sl_pseudo gap)
     }
     if (!profile->sampled && sl_py_engine_section_begin(profile) < 0)
         return -1;
-    sl_py_sampler_begin(profile, gap);
+    if (gap == SL_PSEUDO_AWAIT)
+        busy = sl_py_loop_resumes(profile, sl_clock_monotonic_ns(), cpu);
+    sl_py_sampler_begin(profile, gap, busy, cpu, anchor);
     profile->started = true;
     profile->thread = ts->id;
     profile->running = true;
-    profile->cpu_since = sl_clock_thread_cpu_ns();
+    profile->cpu_since = cpu;
     sl_py_active_forget();
     return 0;
 }
@@ -168,7 +176,7 @@ sl_py_section_end(sl_py_profile *profile, PyObject *waiting)
     if (!profile->running)
         return;
     sl_py_sampler_end(profile, waiting);
-    uint64_t cpu = sl_clock_thread_cpu_ns();
+    uint64_t cpu = profile->cpu_until = sl_clock_thread_cpu_ns();
     /* Begun in one thread and ended in another: the clocks differ. */
     if (profile->thread == sl_py_borrow_tstate()->id &&
         cpu > profile->cpu_since)

@@ -85,6 +85,13 @@ after_fork(PyObject *module, PyObject *ignored)
 }
 
 static PyObject *
+step(PyObject *module, PyObject *awaitable)
+{
+    (void)module;
+    return sl_py_step_new(NULL, awaitable);
+}
+
+static PyObject *
 sampler_test(PyObject *module, PyObject *own)
 {
     (void)module;
@@ -162,6 +169,9 @@ static PyMethodDef methods[] = {
     { "after_fork", after_fork, METH_NOARGS,
       "after_fork()\n--\n\nIn the child: all live profiles are the "
       "parent's." },
+    { "step", step, METH_O,
+      "step(awaitable, /)\n--\n\nAn awaitable as Profile.step makes it, without "
+      "a profile: its `follow` says whose its work is from there on." },
     { "sampler_test", sampler_test, METH_O,
       "sampler_test(own, /)\n--\n\nTries all that sampling needs on the "
       "calling thread's stack. None: it works; else why not. `own`: prefix of "

@@ -2,7 +2,8 @@
  *
  *   module.c            the module and its functions
  *   profile_type.c      Profile: one request while it is recorded
- *   step.c              the awaitable that runs an ASGI app under a Profile
+ *   step.c              the awaitable that runs an ASGI app under a Profile,
+ *   loop.c              ...and what the event loop did between its steps
  *   active.c            which request runs here? (per event: one compare)
  *   engine.h, engine_*  where the events come from, one file a mechanism
  *   sampler.c           the thread that looks at running requests, on top of
@@ -51,6 +52,19 @@ typedef struct {
     PyObject_HEAD sl_py_profile *profile; /* borrowed; NULL: over */
 } sl_py_handle;
 
+/* Its turns on the event loop, see loop.h. */
+typedef struct {
+    uint64_t thread;   /* id of the one it waits in */
+    uint64_t began;    /* the step that runs; ns */
+    uint64_t ended;    /* the step before; ns */
+    bool next;         /* it waits for nothing but its next turn */
+    uint64_t longest;  /* step so far; ns */
+    uint64_t held;     /* the longest it waited for the busy loop; ns... */
+    PyObject *holder;  /* ...on account of whom (strong; NULL: not known), */
+    PyObject *where;   /* (strong or NULL) */
+    uint64_t holder_ns; /* whose step took so long */
+} sl_py_turn;
+
 struct sl_py_profile {
     PyObject_HEAD sl_recording *recording;
     PyObject **functions; /* strong, by function id less SL_PSEUDO_COUNT */
@@ -69,6 +83,7 @@ struct sl_py_profile {
     sl_clock_kind clock;
     int slot;              /* of the sampler, or -1 */
     uint64_t unseen_since; /* ticks when the section began */
+    uint64_t suspended_at; /* ticks when the one before ended */
     uint64_t rejected;     /* samples that were torn */
     const void *thread_ts; /* state of the thread it last ran in */
     sl_py_child *children; /* the sampler's */
@@ -79,7 +94,10 @@ struct sl_py_profile {
     uint32_t side_count;
     uint32_t side_capacity;
     uint64_t cpu_ns;
-    uint64_t cpu_since;
+    uint64_t cpu_since, cpu_until; /* clock of the thread, of this section */
+    sl_py_turn turn;
+    PyObject *label; /* strong: what Python calls it; NULL: nothing */
+    bool full;       /* no room for more paths: see sl_py_sampler_take_over */
     uint64_t lost_strands;
     sl_py_profile *previous, *next; /* all live profiles */
 };
@@ -142,9 +160,12 @@ PyObject *sl_py_active_variable(void);
 
 /* The request's main strand begins or goes on here, in the calling thread
  * and its current context / stops for now. `gap` is what the time since the
- * last stop is called. `waiting`: the awaitable it is suspended in, or NULL.
+ * last stop is called (SL_PSEUDO_AWAIT: this is a step on an event loop).
+ * `anchor`: the frame that the request's frames stand above; 0: the innermost
+ * that is not ours. `waiting`: the awaitable it is suspended in, or NULL.
  * -1 with an exception. */
-int sl_py_section_begin(sl_py_profile *profile, sl_pseudo gap);
+int sl_py_section_begin(sl_py_profile *profile, sl_pseudo gap,
+                        uintptr_t anchor);
 void sl_py_section_end(sl_py_profile *profile, PyObject *waiting);
 
 /* Leaves the context the main strand ran in as it was, where it is still at
@@ -169,9 +190,15 @@ bool sl_py_profile_is_method(const PyMethodDef *method);
  * in `keep`, a list; PyMem_Free it. NULL with an exception. */
 sl_meta *sl_py_parse_meta(PyObject *dict, PyObject *keep, size_t *count);
 
+/* Where the section that just ended spent most of its time, NEW: a list of
+ * (name, file), of some functions of the project and then the innermost one;
+ * NULL, no exception: nobody looked. */
+PyObject *sl_py_profile_where(sl_py_profile *profile);
+
 /* ---- step.c ---- */
 
-/* A NEW awaitable that runs `awaitable` under the profile; NULL: exception. */
+/* A NEW awaitable that runs `awaitable` under the profile (NULL: none, until
+ * its `follow` is called); NULL: exception. */
 PyObject *sl_py_step_new(sl_py_profile *profile, PyObject *awaitable);
 
 /* ---- code_map.c ---- */

@@ -60,6 +60,14 @@ on_function(void *ctx, const void *key, uint32_t id)
     return true;
 }
 
+/* No more room for paths: the next event of the main strand sees to it. */
+static void
+on_full(void *ctx)
+{
+    ((sl_py_profile *)ctx)->full = true;
+    sl_py_active_forget();
+}
+
 static void
 release_functions(sl_py_profile *profile)
 {
@@ -122,16 +130,17 @@ profile_release(sl_py_profile *self)
 static PyObject *
 profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = { "c_calls", "max_bytes", "max_nodes",
-                             "follows", "sampled",   NULL };
+    static char *names[] = { "c_calls", "max_bytes", "max_nodes", "follows",
+                             "sampled", "goes_on",   "label",     NULL };
     const char *c_calls = "chosen";
     Py_ssize_t max_bytes = 0;
     unsigned int max_nodes = 0;
-    int follows = 0, sampled = 0;
+    int follows = 0, sampled = 0, goes_on = 0;
+    PyObject *label = NULL;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpp:Profile", names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpppO:Profile", names,
                                      &c_calls, &max_bytes, &max_nodes, &follows,
-                                     &sampled))
+                                     &sampled, &goes_on, &label))
         return NULL;
     if (max_bytes < 0) {
         PyErr_SetString(PyExc_ValueError, "max_bytes must not be negative");
@@ -147,6 +156,8 @@ profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->c_calls = calls;
     self->follows = follows != 0;
     self->sampled = sampled != 0;
+    self->label = Py_XNewRef(label);
+    goes_on = goes_on && !sampled && sl_py_sampler_why_not() == NULL;
     /* The sampler reads the kernel's clocks anyway. */
     self->clock = sampled ? SL_CLOCK_MONOTONIC : sl_py_clock;
     self->slot = -1;
@@ -163,6 +174,7 @@ profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                                      .max_nodes = max_nodes,
                                      .on_function =
                                          sampled ? NULL : on_function,
+                                     .on_full = goes_on ? on_full : NULL,
                                      .ctx = self };
     sl_status status;
     if (pool_count > 0) {
@@ -209,6 +221,9 @@ profile_dealloc(PyObject *object)
     release_functions(self);
     release_recording(self);
     Py_XDECREF(self->handle);
+    Py_XDECREF(self->label);
+    Py_XDECREF(self->turn.holder);
+    Py_XDECREF(self->turn.where);
     Py_TYPE(object)->tp_free(object);
 }
 
@@ -233,7 +248,7 @@ profile_enter(PyObject *object, PyObject *ignored)
         PyErr_SetString(PyExc_RuntimeError, "already entered");
         return NULL;
     }
-    if (sl_py_section_begin(self, SL_PSEUDO_IDLE) < 0)
+    if (sl_py_section_begin(self, SL_PSEUDO_IDLE, 0) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -273,6 +288,7 @@ profile_totals(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
     sl_py_profile *self = (sl_py_profile *)object;
+    const sl_py_turn *turn = &self->turn;
     sl_recording_totals t;
 
     if (self->recording == NULL || !self->finished) {
@@ -282,25 +298,49 @@ profile_totals(PyObject *object, PyObject *ignored)
         return NULL;
     }
     sl_recording_totals_get(self->recording, &t);
-    return Py_BuildValue(
-        "{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:I,s:I,s:I,s:K,s:K,"
-        "s:n,s:O,s:O,s:O}",
-        "wall_ns", (unsigned long long)t.wall_ns, "cpu_ns",
-        (unsigned long long)self->cpu_ns, "await_ns",
-        (unsigned long long)t.await_ns, "idle_ns",
-        (unsigned long long)t.idle_ns, "gc_ns", (unsigned long long)t.gc_ns,
-        "samples", (unsigned long long)t.samples, "rejected",
-        (unsigned long long)self->rejected, "seen_ns",
-        (unsigned long long)t.seen_ns, "seen_cpu_ns",
-        (unsigned long long)t.seen_cpu_ns, "gil_ns",
-        (unsigned long long)t.gil_ns, "events", (unsigned long long)t.events,
-        "c_events", (unsigned long long)t.c_events, "nodes", t.nodes,
-        "functions", t.functions, "strands", t.strands, "mended",
-        (unsigned long long)t.mended, "dropped",
-        (unsigned long long)(t.dropped + self->lost_strands), "bytes",
-        (Py_ssize_t)t.bytes, "truncated", t.truncated ? Py_True : Py_False,
+    const struct {
+        const char *name;
+        uint64_t number;
+    } numbers[] = {
+        { "wall_ns", t.wall_ns },
+        { "cpu_ns", self->cpu_ns },
+        { "await_ns", t.await_ns },
+        { "loop_ns", t.loop_ns },
+        { "idle_ns", t.idle_ns },
+        { "gc_ns", t.gc_ns },
+        { "samples", t.samples },
+        { "rejected", self->rejected },
+        { "seen_ns", t.seen_ns },
+        { "seen_cpu_ns", t.seen_cpu_ns },
+        { "gil_ns", t.gil_ns },
+        { "events", t.events },
+        { "c_events", t.c_events },
+        { "nodes", t.nodes },
+        { "functions", t.functions },
+        { "strands", t.strands },
+        { "mended", t.mended },
+        { "dropped", t.dropped + self->lost_strands },
+        { "bytes", t.bytes },
+        { "sampled_from_ns", t.sampled_from_ns },
+        { "step_ns", turn->longest },
+        { "held_ns", turn->held },
+        { "holder_ns", turn->holder_ns },
+    };
+    PyObject *dict = Py_BuildValue(
+        "{s:O,s:O,s:O,s:O,s:O}", "truncated", t.truncated ? Py_True : Py_False,
         "displaced", self->displaced ? Py_True : Py_False, "fork_lost",
-        self->fork_lost ? Py_True : Py_False);
+        self->fork_lost ? Py_True : Py_False, "held_by",
+        turn->holder != NULL ? turn->holder : Py_None, "held_where",
+        turn->where != NULL ? turn->where : Py_None);
+    for (size_t i = 0;
+         dict != NULL && i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        PyObject *number = PyLong_FromUnsignedLongLong(numbers[i].number);
+        if (number == NULL ||
+            PyDict_SetItemString(dict, numbers[i].name, number) < 0)
+            Py_CLEAR(dict);
+        Py_XDECREF(number);
+    }
+    return dict;
 }
 
 /* ---- encoding ---- */
@@ -325,12 +365,60 @@ describe_sampled(const sl_py_code *code, sl_function *out)
                               sl_py_file_origin(code->file, code->file_len) };
 }
 
+/* Function `id`, no pseudo one; strings live in `keep`. false: no name. */
+static bool
+function_describe(const sl_py_profile *profile, uint32_t id, PyObject *keep,
+                  sl_function *out)
+{
+    const void *key = sl_recording_key(profile->recording, id);
+    uint32_t at = id - SL_PSEUDO_COUNT;
+
+    if (id >= sl_recording_first_sampled(profile->recording)) {
+        describe_sampled(key, out);
+        return true;
+    }
+    return at < profile->function_count && profile->functions[at] != NULL &&
+           sl_py_describe(profile->functions[at], key, keep, out);
+}
+
+PyObject *
+sl_py_profile_where(sl_py_profile *profile)
+{
+    enum { DEEPEST = 128, SHOWN = 4 };
+    uint32_t functions[DEEPEST];
+    uint32_t count = sl_py_sampler_seen(profile, functions, DEEPEST);
+    PyObject *keep = count == 0 ? NULL : PyList_New(0);
+    PyObject *where = keep == NULL ? NULL : PyList_New(0);
+    sl_function f;
+
+    for (uint32_t i = 0; where != NULL && i < count; i++) {
+        if (PyList_GET_SIZE(where) == SHOWN)
+            break;
+        if (!function_describe(profile, functions[i], keep, &f) ||
+            (i > 0 && (f.origin != SL_ORIGIN_PROJECT ||
+                       functions[i] == functions[i - 1])))
+            continue;
+        PyObject *pair = Py_BuildValue("(s#s#)", f.name, (Py_ssize_t)f.name_len,
+                                       f.file, (Py_ssize_t)f.file_len);
+        if (pair == NULL || PyList_Append(where, pair) < 0)
+            Py_CLEAR(where);
+        Py_XDECREF(pair);
+    }
+    if (where != NULL)
+        PyList_Reverse(where);
+    PyErr_Clear();
+    Py_XDECREF(keep);
+    return where;
+}
+
 static uint32_t
 site_line(void *ctx, uint32_t id, uint32_t site)
 {
     const sl_py_profile *profile = ctx;
     uint32_t at = id - SL_PSEUDO_COUNT;
 
+    if (id >= sl_recording_first_sampled(profile->recording))
+        return site; /* a line already */
     if (id < SL_PSEUDO_COUNT || at >= profile->function_count ||
         profile->functions[at] == NULL || !PyCode_Check(profile->functions[at]))
         return 0;
@@ -406,28 +494,19 @@ resolve_names(sl_py_profile *self, PyObject *keep, name_table *table)
 
     sl_recording_totals_get(self->recording, &totals);
     table->profile = self;
-    table->count = self->sampled ? totals.functions - SL_PSEUDO_COUNT
-                                 : self->function_count;
+    table->count = totals.functions - SL_PSEUDO_COUNT;
     table->functions =
         PyMem_Calloc((size_t)table->count + 1, sizeof(*table->functions));
     if (table->functions == NULL) {
         PyErr_NoMemory();
         return false;
     }
-    if (!self->resolved && !self->sampled)
+    if (!self->resolved && self->function_count > 0)
         sl_recording_resolve_sites(self->recording, site_line, self);
     self->resolved = true;
     for (uint32_t i = 0; i < table->count; i++) {
-        const void *key =
-            sl_recording_key(self->recording, i + SL_PSEUDO_COUNT);
-        if (self->sampled) {
-            describe_sampled(key, &table->functions[i]);
-            continue;
-        }
-        if (self->functions[i] == NULL)
-            continue;
-        if (!sl_py_describe(self->functions[i], key, keep,
-                            &table->functions[i]))
+        if (!function_describe(self, i + SL_PSEUDO_COUNT, keep,
+                               &table->functions[i]))
             table->functions[i].name = NULL;
     }
     return true;
@@ -548,10 +627,12 @@ sl_py_profile_is_method(const PyMethodDef *method)
 PyTypeObject sl_py_profile_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Profile",
     .tp_doc = "Profile(c_calls='chosen', *, max_bytes=0, max_nodes=0, "
-              "follows=False, sampled=False)\n--\n\nOne request being "
-              "recorded, from now on. `follows`: its work may go on in any "
-              "task or thread; `sampled`: by looking at it now and then, not "
-              "by events.\n"
+              "follows=False, sampled=False, goes_on=False, label=None)\n--"
+              "\n\nOne request being recorded, from now on. `follows`: its "
+              "work may go on in any task or thread; `sampled`: by looking at "
+              "it now and then, not by events; `goes_on`: by sampling, where "
+              "events are too many for its limits; `label`: what "
+              "totals()['held_by'] of those it held up gives.\n"
               "RuntimeError: no engine is free; ValueError: a wrong argument.",
     .tp_basicsize = sizeof(sl_py_profile),
     .tp_flags = Py_TPFLAGS_DEFAULT,

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "engine.h"
 #include "memory.h"
 #include "sampler_state.h"
 
@@ -260,32 +261,56 @@ slot_take(void)
 }
 
 static void
-slot_begin(sl_py_slot *s, sl_py_profile *profile, uint64_t now)
+slot_begin(sl_py_slot *s, sl_py_profile *profile, uint64_t now, uint64_t cpu,
+           uintptr_t anchor)
 {
     s->profile = profile;
     s->ts = profile->thread_ts = sl_py_borrow_tstate();
     s->anchor =
-        profile->sampled ? sl_py_layout_anchor(&sl_py_sampler.layout) : 0;
+        anchor != 0 ? anchor : sl_py_layout_anchor(&sl_py_sampler.layout);
     s->tid = sl_py_own_tid();
     s->waited = false;
-    s->cpu_ns = sl_clock_thread_cpu_ns();
+    s->cpu_ns = cpu;
     s->wall_ns = sl_clock_monotonic_ns();
     s->ticks = now;
     profile->slot = (int)(s - sl_py_sampler.slots);
     sl_py_sampler.slots_active++;
 }
 
+static bool
+sampler_ready(void)
+{
+    return sl_py_sampler.method != NULL && sl_py_sampler.why_not[0] == '\0';
+}
+
+/* When the last `busy` ns before `now` began; the section before ended
+ * turn.ended ns and profile->suspended_at ticks ago or so. */
+static uint64_t
+busy_since(const sl_py_profile *profile, uint64_t busy, uint64_t now)
+{
+    uint64_t ns = sl_clock_monotonic_ns() - profile->turn.ended;
+    uint64_t ticks = now - profile->suspended_at;
+
+    if (busy >= ns)
+        return profile->suspended_at;
+    return now - (uint64_t)((double)ticks * (double)busy / (double)ns);
+}
+
 void
-sl_py_sampler_begin(sl_py_profile *profile, sl_pseudo gap)
+sl_py_sampler_begin(sl_py_profile *profile, sl_pseudo gap, uint64_t busy,
+                    uint64_t cpu, uintptr_t anchor)
 {
     sl_strand *strand = sl_recording_main(profile->recording);
-    bool ready =
-        sl_py_sampler.method != NULL && sl_py_sampler.why_not[0] == '\0';
+    bool ready = sampler_ready();
 
     pthread_mutex_lock(&sl_py_sampler.lock);
     uint64_t now = sl_clock_ticks(profile->clock);
     profile->slot = -1;
     profile->unseen_since = now;
+    if (busy > 0) {
+        sl_strand_wait(strand, gap, busy_since(profile, busy, now));
+        gap = SL_PSEUDO_LOOP;
+    }
     if (profile->started)
         sl_strand_continue(strand, gap, now);
     else
@@ -293,7 +318,7 @@ sl_py_sampler_begin(sl_py_profile *profile, sl_pseudo gap)
     if (ready && sampler_start()) {
         sl_py_slot *s = slot_take();
         if (s != NULL)
-            slot_begin(s, profile, now);
+            slot_begin(s, profile, now, cpu, anchor);
         else
             sl_py_sampler.counts.no_slot++;
         if (parked)
@@ -345,12 +370,54 @@ sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting)
             now > profile->unseen_since ? now - profile->unseen_since : 0;
     }
     profile->slot = -1;
+    profile->suspended_at = now;
     if (profile->sampled)
         sl_strand_pause(strand, sl_py_sampler.stack, waiting_stack(waiting),
                         &passed, now);
     else
         sl_strand_suspend(strand, now);
     pthread_mutex_unlock(&sl_py_sampler.lock);
+}
+
+uintptr_t
+sl_py_sampler_anchor(void)
+{
+    return sampler_ready() ? sl_py_layout_anchor(&sl_py_sampler.layout) : 0;
+}
+
+void
+sl_py_sampler_take_over(sl_py_profile *profile)
+{
+    sl_times passed;
+    uint64_t now = sl_clock_ticks(profile->clock);
+
+    profile->full = false;
+    pthread_mutex_lock(&sl_py_sampler.lock);
+    bool done = sampler_ready() && profile->slot >= 0;
+    if (done) {
+        sl_py_slot *s = &sl_py_sampler.slots[profile->slot];
+        sl_py_slot_measure(s, &passed, &now, true);
+        sl_recording_observe(profile->recording, &passed, now);
+        done = sl_recording_sample_on(profile->recording, now) == SL_OK;
+        profile->sampled = done;
+    }
+    pthread_mutex_unlock(&sl_py_sampler.lock);
+    if (!done)
+        return;
+    sl_py_sampler_add(profile);
+    sl_py_engine_release(profile);
+    sl_py_engine_section_end(profile);
+}
+
+uint32_t
+sl_py_sampler_seen(const sl_py_profile *profile, uint32_t *functions,
+                   uint32_t max)
+{
+    pthread_mutex_lock(&sl_py_sampler.lock);
+    uint32_t count = sl_recording_seen(
+        profile->recording, profile->unseen_since, functions, max);
+    pthread_mutex_unlock(&sl_py_sampler.lock);
+    return count;
 }
 
 /* ---- set-up ---- */

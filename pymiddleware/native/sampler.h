@@ -51,10 +51,23 @@ const char *sl_py_sampler_why_not(void);
 void sl_py_sampler_configure(uint64_t interval_ns, uint32_t limit_ppm);
 
 /* The profile's main strand begins / ends to run in the calling thread, as
- * sl_py_section_begin and _end say it. `frames`: the stack that waits, see
- * sl_strand_pause. Never raise. */
-void sl_py_sampler_begin(sl_py_profile *profile, sl_pseudo gap);
+ * sl_py_section_begin and _end say it. The last `busy` ns of the gap were the
+ * event loop's; `cpu`: the thread's CPU clock now. Never raise. */
+void sl_py_sampler_begin(sl_py_profile *profile, sl_pseudo gap, uint64_t busy,
+                         uint64_t cpu, uintptr_t anchor);
 void sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting);
+
+/* The innermost frame of the calling thread that is not ours; 0: none, or
+ * sampling cannot be had. */
+uintptr_t sl_py_sampler_anchor(void);
+
+/* The running deterministic profile is full: it goes on by sampling, if that
+ * can be had. Its main strand is the calling thread's. */
+void sl_py_sampler_take_over(sl_py_profile *profile);
+
+/* sl_recording_seen of the section that just ended. */
+uint32_t sl_py_sampler_seen(const sl_py_profile *profile, uint32_t *functions,
+                            uint32_t max);
 
 /* The sampled profile is new / over: its work may be found in any thread's
  * context between the two. */

@@ -140,7 +140,8 @@ other_sample(other *o, sl_py_profile *profile, uintptr_t context,
     if (first) {
         s->profile = profile;
         s->cpu_ns = sl_py_clock_ns(sl_py_thread_clock(s->tid));
-        s->wall_ns = s->ticks = sl_clock_monotonic_ns();
+        s->wall_ns = sl_clock_monotonic_ns();
+        s->ticks = sl_clock_ticks(profile->clock);
         s->waited = false;
     }
     int count = other_walk(o, state);
@@ -151,7 +152,8 @@ other_sample(other *o, sl_py_profile *profile, uintptr_t context,
         return; /* its time goes to the next one */
     }
     sl_py_slot_measure(s, &passed, &now, false);
-    if (first) { /* it began at some time since the tick before */
+    if (first && profile->clock == SL_CLOCK_MONOTONIC) {
+        /* It began at some time since the tick before. */
         passed = (sl_times){ .wall = sl_py_sampler.current_ns / 2,
                              .cpu = sl_py_sampler.current_ns / 2 };
     }

@@ -4,13 +4,26 @@
  *
  * Each send, throw or close enters the request, runs the inner iterator, and
  * leaves it again, so that what other tasks do on the same thread meanwhile
- * is never charged to it. Results and exceptions pass through untouched. */
+ * is never charged to it. Results and exceptions pass through untouched.
+ *
+ *   await step(app(...))      step.follow(profile) while it runs
+ *
+ * The same for an app that serves one request after the other (a websocket):
+ * from where it calls `follow`, its work is that profile's. */
 #include "engine.h"
+#include "loop.h"
+#include "sampler.h"
 
 typedef struct {
-    PyObject_HEAD sl_py_profile *profile; /* strong */
+    PyObject_HEAD sl_py_profile *profile; /* strong; NULL: none now */
     PyObject *inner; /* strong: the awaitable, then its iterator */
     bool begun;
+    bool follows; /* its profile changes while it runs */
+    bool running; /* inside a send, throw or close */
+    bool section; /* ...and its profile is in a section that we began */
+    /* While it runs and follows: the frames that its own stand above. */
+    uintptr_t anchor;
+    PyFrameObject *below; /* strong */
 } step;
 
 PyObject *
@@ -19,39 +32,114 @@ sl_py_step_new(sl_py_profile *profile, PyObject *awaitable)
     step *self = PyObject_GC_New(step, &sl_py_step_type);
     if (self == NULL)
         return NULL;
-    self->profile = (sl_py_profile *)Py_NewRef((PyObject *)profile);
+    self->profile = (sl_py_profile *)Py_XNewRef((PyObject *)profile);
     self->inner = Py_NewRef(awaitable);
-    self->begun = false;
+    self->begun = self->running = self->section = false;
+    self->below = NULL;
+    self->follows = profile == NULL;
+    self->anchor = 0;
     PyObject_GC_Track(self);
     return (PyObject *)self;
 }
 
 /* A section, if the profile still wants one. Trouble is not the app's. */
-static bool
+static void
 step_begin(step *self)
 {
     sl_py_profile *profile = self->profile;
 
-    if (profile->finished || profile->running)
-        return false;
-    if (sl_py_section_begin(profile, SL_PSEUDO_AWAIT) < 0) {
-        PyErr_Clear();
-        return false;
+    self->running = true;
+    if (self->follows) {
+        self->anchor = sl_py_sampler_anchor();
+        Py_XSETREF(self->below, PyThreadState_GetFrame(sl_py_borrow_tstate()));
     }
-    return true;
+    if (profile == NULL || profile->finished || profile->running)
+        return;
+    if (sl_py_section_begin(profile, SL_PSEUDO_AWAIT, self->anchor) < 0)
+        PyErr_Clear();
+    else
+        self->section = true;
 }
 
-/* Ends the section without touching a pending exception. */
+/* Ends the section without touching a pending exception. `awaited`: what the
+ * iterator gave, or NULL. */
 static void
-step_end(step *self, bool begun, bool waits)
+step_end(step *self, PyObject *awaited)
 {
     PyObject *type, *value, *traceback;
 
-    if (!begun)
+    self->running = false;
+    Py_CLEAR(self->below);
+    if (!self->section)
         return;
+    self->section = false;
+    if (!self->profile->running)
+        return; /* it was finished meanwhile */
     PyErr_Fetch(&type, &value, &traceback);
-    sl_py_section_end(self->profile, waits ? self->inner : NULL);
+    sl_py_section_end(self->profile, awaited != NULL ? self->inner : NULL);
+    sl_py_loop_suspends(self->profile, awaited);
     PyErr_Restore(type, value, traceback);
+}
+
+/* Tells a deterministic profile what runs already: the frames of the calling
+ * thread above the one that awaits the step. */
+static void
+step_enter_frames(const step *self)
+{
+    enum { DEEPEST = 64 };
+    PyCodeObject *codes[DEEPEST];
+    int count = 0;
+    PyFrameObject *frame = PyThreadState_GetFrame(sl_py_borrow_tstate());
+
+    while (frame != NULL && frame != self->below && count < DEEPEST) {
+        PyFrameObject *back = PyFrame_GetBack(frame);
+        codes[count] = PyFrame_GetCode(frame);
+        if (sl_py_code_is_own(codes[count]))
+            Py_DECREF(codes[count]);
+        else
+            count++;
+        Py_DECREF(frame);
+        frame = back;
+    }
+    Py_XDECREF(frame);
+    sl_strand *strand = sl_recording_main(self->profile->recording);
+    while (count > 0) {
+        sl_strand_resume(strand, codes[--count],
+                         sl_clock_ticks(self->profile->clock));
+        Py_DECREF(codes[count]);
+    }
+}
+
+static PyObject *
+step_follow(PyObject *object, PyObject *profile)
+{
+    step *self = (step *)object;
+
+    if (profile != Py_None && !Py_IS_TYPE(profile, &sl_py_profile_type)) {
+        PyErr_SetString(PyExc_TypeError, "a Profile, or None");
+        return NULL;
+    }
+    if (!self->follows) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "only a step made without a profile follows one");
+        return NULL;
+    }
+    if (self->section)
+        sl_py_section_end(self->profile, NULL);
+    self->section = false;
+    Py_CLEAR(self->profile);
+    if (profile == Py_None)
+        Py_RETURN_NONE;
+    self->profile = (sl_py_profile *)Py_NewRef(profile);
+    /* Asked by another task: from the next send on. */
+    if (!self->running || self->profile->finished || self->profile->running)
+        Py_RETURN_NONE;
+    if (sl_py_section_begin(self->profile, SL_PSEUDO_AWAIT, self->anchor) < 0)
+        return NULL;
+    self->section = true;
+    if (!self->profile->sampled)
+        step_enter_frames(self);
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -86,9 +174,10 @@ static PySendResult
 step_am_send(PyObject *object, PyObject *value, PyObject **result)
 {
     step *self = (step *)object;
-    bool begun = step_begin(self);
+
+    step_begin(self);
     PySendResult sent = PyIter_Send(self->inner, value, result);
-    step_end(self, begun, sent == PYGEN_NEXT);
+    step_end(self, sent == PYGEN_NEXT ? *result : NULL);
     return sent;
 }
 
@@ -127,9 +216,9 @@ step_call(step *self, const char *name, PyObject *args)
     PyObject *method = PyObject_GetAttrString(self->inner, name);
     if (method == NULL)
         return NULL;
-    bool begun = step_begin(self);
+    step_begin(self);
     PyObject *result = PyObject_CallObject(method, args);
-    step_end(self, begun, result != NULL);
+    step_end(self, result);
     Py_DECREF(method);
     return result;
 }
@@ -154,6 +243,7 @@ static int
 step_traverse(PyObject *object, visitproc visit, void *arg)
 {
     Py_VISIT(((step *)object)->inner);
+    Py_VISIT((PyObject *)((step *)object)->below);
     return 0;
 }
 
@@ -161,6 +251,7 @@ static int
 step_clear(PyObject *object)
 {
     Py_CLEAR(((step *)object)->inner);
+    Py_CLEAR(((step *)object)->below);
     return 0;
 }
 
@@ -170,6 +261,7 @@ step_dealloc(PyObject *object)
     step *self = (step *)object;
     PyObject_GC_UnTrack(object);
     Py_CLEAR(self->inner);
+    Py_CLEAR(self->below);
     Py_CLEAR(self->profile);
     PyObject_GC_Del(object);
 }
@@ -184,6 +276,9 @@ static PyMethodDef step_methods[] = {
     { "throw", step_throw, METH_VARARGS,
       "throw(type, value=None, traceback=None, /)\n--\n\nAs a coroutine's." },
     { "close", step_close, METH_NOARGS, "close()\n--\n\nAs a coroutine's." },
+    { "follow", step_follow, METH_O,
+      "follow(profile, /)\n--\n\nWhat runs in this step from here on is the "
+      "profile's; None: nobody's. Only for a step made without a profile." },
     { NULL, NULL, 0, NULL },
 };
 

@@ -2,8 +2,9 @@
 
     app = ProfilerMiddleware(app)
 
-Only ``http`` is profiled; ``lifespan``, ``websocket`` and whatever comes next
-pass through untouched. Messages are forwarded as they are, when they are.
+``http`` is profiled and, with the option ``websockets``, each message of a
+``websocket``; ``lifespan`` and whatever comes next pass through untouched.
+Messages are forwarded as they are, when they are.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from . import _core
 from .recorder import Recorder, Recording
-from .request import asgi_incoming
+from .request import Incoming, asgi_incoming
 from .viewer.mount import serve_asgi
 
 __all__ = ["SCOPE_KEY", "ProfilerMiddleware"]
@@ -45,14 +47,15 @@ class ProfilerMiddleware:
         self._viewer_path = recorder.options.viewer_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
         recorder = self.recorder
-        if not recorder.enabled or SCOPE_KEY in scope:
+        socket = scope["type"] == "websocket" and recorder.options.websockets
+        if (scope["type"] != "http" and not socket) or not recorder.enabled or SCOPE_KEY in scope:
             return await self.app(scope, receive, send)
         incoming = recorder.read(asgi_incoming, scope)
         if incoming is None:
             return await self.app(scope, receive, send)
+        if socket:
+            return await _Messages(recorder, incoming, scope).run(self.app, receive, send)
         if incoming.path.startswith(self._viewer_path[:-1]):
             if await serve_asgi(recorder.viewer, incoming, receive, send, self._viewer_path):
                 return None
@@ -87,6 +90,65 @@ async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, recordin
         if not seen.route:
             seen.route = _route(scope)
         recording.finish()
+
+
+class _Messages:
+    """The messages of one websocket: each a request, from when the app gets it until it asks for the next one."""
+
+    def __init__(self, recorder: Recorder, incoming: Incoming, scope: Scope) -> None:
+        self._recorder = recorder
+        self._incoming = incoming
+        incoming.method = "WS"
+        self._scope = scope
+        self._recording: Recording | None = None
+        self._count = 0
+
+    async def run(self, app: ASGIApp, receive: Receive, send: Send) -> None:
+        self._scope[SCOPE_KEY] = None
+
+        async def watched_receive() -> Message:
+            self._end()
+            message = await receive()
+            if message["type"] != "websocket.disconnect":
+                self._begin()
+            return message
+
+        def watched_send(message: Message) -> Awaitable[None]:
+            if self._recording is not None and message["type"] == "websocket.send":
+                self._recording.seen.bytes += len(message.get("bytes") or message.get("text") or "")
+            return send(message)
+
+        self._step = _core.step(app(self._scope, watched_receive, watched_send))
+        try:
+            await self._step
+        except BaseException:
+            if self._recording is not None:
+                self._recording.seen.error = True
+            raise
+        finally:
+            self._end()
+
+    def _begin(self) -> None:
+        self._recording = recording = self._recorder.begin(self._incoming, follows=True)
+        if recording is not None:
+            recording.seen.status = 101
+            recording.seen.tags["message"] = str(self._count)
+            try:
+                self._step.follow(recording.profile)
+            except (RuntimeError, MemoryError):  # no section can begin: the app goes on without a profile
+                recording.abandon()
+                self._recording = None
+        self._count += 1
+
+    def _end(self) -> None:
+        recording, self._recording = self._recording, None
+        if recording is None:
+            return
+        if recording.seen.error:
+            recording.seen.status = 500
+        recording.seen.route = recording.seen.route or _route(self._scope)
+        recording.finish()
+        self._step.follow(None)
 
 
 def _route(scope: Scope) -> str:

@@ -24,13 +24,16 @@ def slow_line(meta: dict[str, Any], hot: str, link: str) -> str:
     """``GET /books/<int:pk> 200 812 ms (cpu 340, await 12) views.detail > copy.deepcopy 76% LINK``"""
     parts = [f"cpu {meta['cpu_ns'] / 1e6:.0f}"] if "cpu_ns" in meta else []
     waits = ("blocked", "gil_wait") if "blocked_ns" in meta else ("waiting",)
-    for name in (*waits, "await", "gc"):
+    for name in (*waits, "await", "loop", "gc"):
         if meta.get(name + "_ns", 0) >= 1_000_000:
             parts.append(f"{name.replace('_wait', '')} {meta[name + '_ns'] / 1e6:.0f}")
     where = clean(meta.get("route") or meta["path"])
+    held = ""
+    if meta.get("held_ns", 0) > meta["wall_ns"] / 10:
+        held = f" [event loop held up {meta['held_ns'] / 1e6:.0f} ms by {clean(meta['held_by'])}]"
     return (
         f"{clean(meta['method'])} {where} {meta['status'] or '-'} {meta['wall_ns'] / 1e6:.0f} ms "
-        f"({', '.join(parts)}) {clean(hot)} {link}"
+        f"({', '.join(parts)}) {clean(hot)}{held} {link}"
     ).rstrip()
 
 

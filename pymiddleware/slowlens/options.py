@@ -57,6 +57,7 @@ class Options:
     worst_per_route: int
     viewer_path: str
     viewer_source: bool | None
+    websockets: bool
     authorize: Callable[[Any], bool] | None
     key: str | None
     log: bool
@@ -241,6 +242,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("viewer_path", _prefix, "/__slowlens__/", "path", "Where the viewer is in your app."),
     Option("viewer_source", _flag, None, "true or false",
            "Whether the viewer shows source lines of your project. Without it: while debugging."),
+    Option("websockets", _flag, False, "true or false",
+           "ASGI: whether websockets are profiled, each message as a request of its own (method `WS`)."),
     Option("authorize", _callable, None, "function or its dotted name",
            "Called with the request (WSGI: environ, ASGI: scope, Django: HttpRequest) of who wants the "
            "viewer or a trigger; true lets them in."),
@@ -249,7 +252,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("log", _flag, True, "true or false", "One warning on the logger `slowlens.slow` per slow request."),
     Option("release", _text, None, "text", "Revision of your app, stored with each profile."),
     Option("max_profile_bytes", _number(256 << 10, 1 << 30, True), 8 * MB, "bytes",
-           "Memory one running profile may take; past it, paths are folded and totals stay exact."),
+           "Memory one running profile may take; past it, a deterministic one goes on by sampling (where that "
+           "cannot be had, paths are folded), and totals stay exact."),
     Option("redact", _callable, None, "function or its dotted name",
            "Applied to the path of each request before it is stored."),
     Option("debug", _flag, None, "true or false",

@@ -20,7 +20,7 @@ from . import _core, engine
 from .auth import Access
 from .options import Options, disabled, load
 from .policy import Decision, Policy
-from .request import Incoming, Seen, new_id, traceparent
+from .request import Incoming, Seen, traceparent
 from .store import open_store
 from .writer import Job, Writer
 
@@ -58,11 +58,12 @@ class Recording:
         self._recorder = recorder
         self.incoming = incoming
         self.decision = decision
-        self.seen = Seen()
+        redact = recorder.options.redact
+        self.seen = Seen(incoming.method, incoming.path if redact is None else str(redact(incoming.path)))
         self.done = False
         self.profile = _core.Profile(
             decision.c_calls, max_bytes=recorder.options.max_profile_bytes, follows=follows,
-            sampled=decision.mode == "sampling",
+            sampled=decision.mode == "sampling", goes_on=True, label=self.seen,
         )
         self._token: Token[Recording | None] | None = _current.set(self)
 
@@ -206,13 +207,11 @@ class Recorder:
     def _meta(self, recording: Recording, kept: str) -> dict[str, Any]:
         """Metadata; None: not known. Nothing here but what core/README.md lists."""
         seen, incoming = recording.seen, recording.incoming
-        path = incoming.path[:2000]
-        if self.options.redact is not None:
-            path = str(self.options.redact(path))[:2000]
+        path = seen.path[:2000]
         trace = traceparent(incoming.headers.get("traceparent"))
         thread = threading.current_thread()
         meta: dict[str, Any] = {
-            "id": new_id(seen.started_ns),
+            "id": seen.id,
             "started": seen.started_ns,
             "mode": recording.decision.mode,
             "c_mode": recording.decision.c_calls if recording.decision.mode == "deterministic" else None,

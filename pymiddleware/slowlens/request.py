@@ -151,10 +151,16 @@ def traceparent(value: str | None) -> tuple[str, str] | None:
 class Seen:
     """What becomes known while the app runs; adapters fill it in."""
 
-    __slots__ = ("body_ns", "bytes", "error", "framework", "headers_ns", "route", "started_ns", "status", "tags")
+    __slots__ = (
+        "_id", "body_ns", "bytes", "error", "framework", "headers_ns", "method", "path", "route", "started_ns",
+        "status", "tags",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, method: str = "", path: str = "") -> None:
         self.started_ns = time.time_ns()
+        self.method = method
+        self.path = path
+        self._id = ""
         self.route = ""
         self.status = 0
         self.bytes = 0
@@ -163,3 +169,15 @@ class Seen:
         self.headers_ns: int | None = None
         self.body_ns: int | None = None
         self.tags: dict[str, str] = {}
+
+    @property
+    def id(self) -> str:
+        """The profile's id, made when first asked for."""
+        if not self._id:
+            self._id = new_id(self.started_ns)
+        return self._id
+
+    @property
+    def name(self) -> str:
+        """``GET /books/<int:pk>``, as far as it is known by now."""
+        return f"{self.method} {self.route or self.path}".strip()[:500]

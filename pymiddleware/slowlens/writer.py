@@ -16,6 +16,7 @@ import queue
 import threading
 import time
 import weakref
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from . import _core, engine
@@ -141,16 +142,16 @@ class Writer:
             meta = job.meta
             totals = job.profile.totals()
             sampled = meta["mode"] == "sampling"
-            for name in ("cpu_ns", "await_ns", "gc_ns"):
+            for name in ("cpu_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns", "step_ns", "sampled_from_ns"):
                 if name == "cpu_ns" or totals[name]:
                     meta[name] = totals[name]
-            if totals["idle_ns"]:
-                meta["idle_ns"] = totals["idle_ns"]
             meta["wall_ns"] = totals["wall_ns"]
-            if sampled:
+            if totals["held_ns"]:
+                meta.update(_holder(totals))
+            if sampled or totals["sampled_from_ns"]:
                 meta["samples"] = totals["samples"]
                 meta["rejected"] = totals["rejected"] or None
-            else:
+            if not sampled:
                 meta["calls"] = totals["events"]
                 meta["c_calls"] = totals["c_events"]
             meta["nodes"] = totals["nodes"]
@@ -199,12 +200,24 @@ class Writer:
 
 def _waiting(totals: dict[str, Any]) -> dict[str, int]:
     """What was neither CPU nor await; and of what kind, where samples saw most of the time."""
-    running = totals["wall_ns"] - totals["await_ns"] - totals["idle_ns"]
+    running = totals["wall_ns"] - totals["await_ns"] - totals["loop_ns"] - totals["idle_ns"]
     waiting = max(0, running - totals["cpu_ns"])
     if totals["seen_ns"] * 2 < running or not totals["samples"]:
         return {"waiting_ns": waiting}
     gil = min(waiting, totals["gil_ns"])
     return {"waiting_ns": waiting, "gil_wait_ns": gil, "blocked_ns": waiting - gil}
+
+
+def _holder(totals: dict[str, Any]) -> dict[str, Any]:
+    """Who held the event loop up when this request could not go on for longest: the other request, and where."""
+    seen, where = totals["held_by"], totals["held_where"]
+    if seen is None:
+        return {"held_ns": totals["held_ns"], "held_by": "work outside of profiled requests"}
+    functions = " > ".join(f"{PurePath(file).stem}.{name}" if file else name for name, file in where or ())
+    return {
+        "held_ns": totals["held_ns"], "held_by": f"{seen.name}{': ' if functions else ''}{functions}"[:1000],
+        "held_id": seen.id, "holder_ns": totals["holder_ns"],
+    }
 
 
 def _weak(method: Any) -> Any:

@@ -1,0 +1,33 @@
+/* loop.h - what the event loop did while a request waited in it.
+ *
+ *   iteration n          n+1       n+2
+ *   poll [other's long step] poll [r] poll [our step]     r: what we awaited
+ *        |------------------ busy ---------|              is read
+ *        ours cannot have been ready at this poll
+ *
+ * Nobody tells when that which a request awaits became ready: the kernel
+ * knows, and the loop asks it only between two iterations. So the answer is
+ * the most it can have been: what a poll makes ready runs in the iteration
+ * after that poll's, so a request that goes on now was not ready three polls
+ * ago. Polls are learnt by a callback of ours, put into the loop only while
+ * it is being held up: after steps that took HELD_NS together, until three
+ * iterations in a row were short.
+ *
+ * Everything here belongs to the calling thread, and needs the GIL.
+ */
+#ifndef SL_PY_LOOP_H
+#define SL_PY_LOOP_H
+
+#include "native.h"
+
+/* A step of `profile` begins at `now` (monotonic ns); the thread has used
+ * `cpu` ns of CPU time. Returns for how long, of the time since its last step
+ * ended, it could have gone on but for the loop, at most; ns. */
+uint64_t sl_py_loop_resumes(sl_py_profile *profile, uint64_t now, uint64_t cpu);
+
+/* Its step ended, and with it its section; `awaited`: what it gave to the
+ * loop to wait for, BORROWED, or NULL: it is over. No exception is set, before
+ * or after. */
+void sl_py_loop_suspends(sl_py_profile *profile, PyObject *awaited);
+
+#endif /* SL_PY_LOOP_H */
