@@ -29,8 +29,9 @@ static const char *const categories[][2] = {
 enum { CATEGORIES = 5 };
 
 /* Strings behind those of the functions. */
-enum { STR_PHASE, STR_AWAIT, STR_GC, STR_OWN };
+enum { STR_PHASE, STR_AWAIT, STR_LOOP, STR_GC, STR_OWN };
 static const char *const own_strings[STR_OWN] = { "phase", "await",
+                                                  "event loop busy",
                                                   "garbage collection" };
 
 typedef struct {
@@ -322,6 +323,9 @@ collect_markers(const sl_profile *profile, marker *out)
         if (strcmp(f->name, "[await]") == 0)
             out[count++] =
                 (marker){ one->from_ns, one->to_ns, STR_AWAIT, "await" };
+        else if (strcmp(f->name, "[loop busy]") == 0)
+            out[count++] =
+                (marker){ one->from_ns, one->to_ns, STR_LOOP, "loop" };
         else if (strcmp(f->name, "[gc]") == 0)
             out[count++] = (marker){ one->from_ns, one->to_ns, STR_GC, "gc" };
     }

@@ -101,6 +101,7 @@ put_summary(sl_buf *out, const sl_profile *profile)
         { "blocked_ns", "blocked" },
         { "waiting_ns", "waiting" },
         { "await_ns", "awaiting" },
+        { "loop_ns", "waiting for the event loop" },
         { "gc_ns", "garbage collection" },
         { "headers_ns", "headers sent after" },
         { "body_ns", "body sent after" },

@@ -27,12 +27,13 @@ sl_report_meta(const sl_profile *profile, sl_bytes *out)
 static void
 put_split(sl_json *json, const sl_profile *profile)
 {
-    enum { AWAIT = SL_ORIGIN_NONE, IDLE, GC, OTHER, SPLITS };
+    enum { AWAIT = SL_ORIGIN_NONE, LOOP, IDLE, GC, OTHER, SPLITS };
     static const char *const names[SPLITS] = { "project", "library", "stdlib",
-                                               "builtin", "await",   "idle",
-                                               "gc",      "other" };
-    static const char *const pseudo[] = { "[await]", "[between chunks]",
-                                          "[gc]" };
+                                               "builtin", "await",   "loop",
+                                               "idle",    "gc",      "other" };
+    static const char *const pseudo[OTHER - AWAIT] = { "[await]", "[loop busy]",
+                                                       "[between chunks]",
+                                                       "[gc]" };
     uint64_t split[SPLITS] = { 0 };
 
     for (uint32_t i = 0; i < sl_profile_node_count(profile);) {
@@ -45,7 +46,7 @@ put_split(sl_json *json, const sl_profile *profile)
         int at = (int)f->origin;
         if (f->origin == SL_ORIGIN_NONE) {
             at = OTHER;
-            for (int p = 0; p < 3; p++) {
+            for (int p = 0; p < OTHER - AWAIT; p++) {
                 if (strcmp(f->name, pseudo[p]) == 0)
                     at = AWAIT + p;
             }

@@ -23,7 +23,7 @@ sl_status sl_report_meta(const sl_profile *profile, sl_bytes *out);
 /* {"meta":{...}, "nodes":N, "functions":N, "calls":N (Python),
  *  "c_calls":N, "strands":N, "wall_ns":N,
  *  "self_ns":{"project":N,"library":N,"stdlib":N,"builtin":N,"await":N,
- *             "idle":N,"gc":N,"other":N},    of the main strand
+ *             "loop":N,"idle":N,"gc":N,"other":N},    of the main strand
  *  "seen":{"wall_ns":N,"cpu_ns":N,"gil_ns":N},  as samples saw all strands
  *  "hot_path":[{"node":N,"function":FUNCTION,"call_line":N,"total_ns":N}],
  *  "hot_text":"views.detail > copy.deepcopy 76%",

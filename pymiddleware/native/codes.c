@@ -32,6 +32,7 @@ struct entry {
 #define SLOTS 8192u
 static entry *entries[SLOTS];
 static uint32_t entry_count;
+static bool entries_full;
 static sl_py_code **codes; /* distinct ones, by content */
 static uint32_t code_slots, code_count;
 static char *own_prefix;
@@ -367,7 +368,8 @@ entry_find(uintptr_t address, const PyCodeObject *head)
         e->first_line == head->co_firstlineno && e->units == (uint32_t)units)
         return e;
     if (e == NULL) {
-        if (entry_count >= CODES_MAX || (e = calloc(1, sizeof(*e))) == NULL)
+        entries_full = entry_count >= CODES_MAX;
+        if (entries_full || (e = calloc(1, sizeof(*e))) == NULL)
             return NULL;
         e->address = address;
         e->next = *slot;
@@ -384,6 +386,23 @@ entry_find(uintptr_t address, const PyCodeObject *head)
         return e;
     e->qualname = 0; /* as if never seen */
     return NULL;
+}
+
+/* Makes room where code objects came and went by the thousand. What they are
+ * keys of (sl_py_code) stays. */
+static void
+entries_clear(void)
+{
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        for (entry *e = entries[i], *next; e != NULL; e = next) {
+            next = e->next;
+            free(e->lines);
+            free(e);
+        }
+        entries[i] = NULL;
+    }
+    entry_count = 0;
+    entries_full = false;
 }
 
 /* What of the name's object is compared. */
@@ -436,6 +455,8 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
     static entry *found[SL_PY_WALK_MAX];
     bool versions = true;
 
+    if (entries_full)
+        entries_clear();
     if (count <= 0 || count > SL_PY_WALK_MAX)
         return count == 0;
     for (int i = 0; i < count; i++)

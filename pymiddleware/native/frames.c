@@ -79,6 +79,7 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
     sl_py_piece piece = { ts, layout->ts_size };
     const char *state = sl_py_memory_read(&piece, 1);
     uintptr_t at;
+    unsigned char owner = 0;
     int count = 0;
 
     if (state == NULL)
@@ -97,7 +98,7 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
         if (at == 0 || (at & 7) != 0 || seen >= DEPTH_MAX ||
             (frame = frame_bytes(layout, at)) == NULL)
             return -1;
-        unsigned char owner = (unsigned char)frame[layout->frame_owner];
+        owner = (unsigned char)frame[layout->frame_owner];
         if (owner > OWNER_LAST)
             return -1;
         if (owner < SL_PY_OWNER_ENTRY) {
@@ -111,5 +112,10 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
         }
         at = word_at(frame, layout->frame_previous);
     }
+    /* No thread begins in a coroutine: it is a suspended one, of anybody. The
+     * interpreter (3.11, 3.12) shows the innermost frame of whatever it ran
+     * before, for an instant, each time it is entered. */
+    if (anchor == SL_PY_NO_ANCHOR && owner == SL_PY_OWNER_GENERATOR)
+        return -1;
     return ring_turn(frames, count);
 }

@@ -21,7 +21,8 @@
 /* Owners of frames, the same on all versions: 0 thread, 1 generator, 2 frame
  * object; from here on an entry frame of the interpreter, which is no function.
  */
-#define SL_PY_OWNER_ENTRY 3
+#define SL_PY_OWNER_GENERATOR 1
+#define SL_PY_OWNER_ENTRY     3
 
 /* An anchor that is no frame: walk to the outermost one. */
 #define SL_PY_NO_ANCHOR ((uintptr_t)0)

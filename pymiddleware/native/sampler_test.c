@@ -55,8 +55,9 @@ test_stack(void)
                                         : wrong;
 }
 
-/* A thread state as a torn read may give it: the frame on its stack has a
- * caller at the end of the address space. It must be refused, not followed. */
+/* Thread states as torn reads may give them: the frame on the stack has a
+ * caller at the end of the address space, or is a suspended generator's. They
+ * must be refused, not followed. */
 static const char *
 test_torn(void)
 {
@@ -83,10 +84,16 @@ test_torn(void)
     } else {
         memcpy(ts + sl_py_sampler.layout.ts_frame, &at, sizeof(at));
     }
-    return sl_py_frames_walk(&sl_py_sampler.layout, ts, 0, sl_py_sampler.raw) >=
-                   0
-               ? "a torn stack is taken for a whole one"
-               : NULL;
+    if (sl_py_frames_walk(&sl_py_sampler.layout, ts, SL_PY_NO_ANCHOR,
+                          sl_py_sampler.raw) >= 0)
+        return "a torn stack is taken for a whole one";
+    memset((char *)frame + sl_py_sampler.layout.frame_previous, 0,
+           sizeof(wild));
+    ((char *)frame)[sl_py_sampler.layout.frame_owner] = SL_PY_OWNER_GENERATOR;
+    if (sl_py_frames_walk(&sl_py_sampler.layout, ts, SL_PY_NO_ANCHOR,
+                          sl_py_sampler.raw) >= 0)
+        return "a suspended generator is taken for a stack";
+    return NULL;
 }
 
 /* Whether a variable is found in the calling thread's context. */

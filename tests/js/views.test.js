@@ -8,7 +8,7 @@ import { sentence } from "../../pymiddleware/slowlens/viewer/static/repeats.js";
 import { points } from "../../pymiddleware/slowlens/viewer/static/routes.js";
 import { matcher } from "../../pymiddleware/slowlens/viewer/static/search.js";
 import { lines } from "../../pymiddleware/slowlens/viewer/static/source.js";
-import { comparison, phases, timeSplit } from "../../pymiddleware/slowlens/viewer/static/summary.js";
+import { comparison, notices, phases, timeSplit } from "../../pymiddleware/slowlens/viewer/static/summary.js";
 import { squarify, treemap } from "../../pymiddleware/slowlens/viewer/static/treemap.js";
 
 const callee = (name, file = "/app/shop.py") => ({ id: 0, name, file, line: 3, kind: "python", origin: "project" });
@@ -18,7 +18,17 @@ test("the parts of wall time add up to it", () => {
     assert.equal(timeSplit(meta, 100).reduce((sum, part) => sum + part.ns, 0), 100);
   }
   const parts = Object.fromEntries(timeSplit({ cpu_ns: 60, gc_ns: 10, blocked_ns: 20 }, 100).map((part) => [part.kind, part.ns]));
-  assert.deepEqual(parts, { cpu: 50, gil: 0, blocked: 20, await: 0, gc: 10, other: 20 });
+  assert.deepEqual(parts, { cpu: 50, gil: 0, blocked: 20, await: 0, loop: 0, gc: 10, other: 20 });
+  assert.equal(timeSplit({ cpu_ns: 10, loop_ns: 30 }, 100).find((part) => part.kind === "loop").ns, 30);
+});
+
+test("what a reader must know beside the numbers", () => {
+  assert.deepEqual(notices({ cpu_ns: 5, step_ns: 1e6 }), []);
+  const [held, kept, sampled] = notices({ held_ns: 15e7, held_by: "GET /slow: views.pdf\u202e", held_id: "01j", step_ns: 2e8, sampled_from_ns: 3e9 });
+  assert.match(held.text, /^For 150 ms .* busy with GET \/slow: views\.pdf[^\u202e]*\.$/);
+  assert.equal(held.id, "01j");
+  assert.match(kept.text, /for 200 ms without a break/);
+  assert.match(sampled.text, /from 3\.00 s on by sampling/);
 });
 
 test("phases end where the wall time ends", () => {

@@ -22,7 +22,7 @@ from typing import Any
 
 from slowlens import _core, engine
 
-counts = {"sync": 0, "async": 0, "forks": 0}
+counts = {"sync": 0, "async": 0, "messages": 0, "forks": 0}
 stop = 0.0
 MODE = (*sys.argv, "both", "both")[2]
 
@@ -82,7 +82,7 @@ def work() -> None:
 def synchronous() -> None:
     while time.monotonic() < stop:
         profile = _core.Profile(random.choice(["none", "chosen", "all"]), max_nodes=random.choice([0, 20, 500]),
-                                sampled=sampled())
+                                sampled=sampled(), goes_on=random.random() < 0.5, label=counts)
         for _ in range(random.randrange(1, 4)):
             profile.enter()
             for _ in range(random.randrange(10)):
@@ -131,8 +131,32 @@ async def app() -> None:
         raise KeyError
 
 
+async def messages() -> None:
+    """One step, one profile after the other, as a websocket has them."""
+    async def serve() -> None:
+        for _ in range(4):
+            await asyncio.sleep(0)
+            profile = _core.Profile(random.choice(["none", "all"]), follows=True, sampled=sampled())
+            step.follow(profile)
+            work()
+            await asyncio.sleep(0.001)
+            work()
+            if random.random() < 0.8:
+                profile.finish()
+                _core.Blob(profile.encode({}))
+        step.follow(None)
+
+    step = _core.step(serve())
+    try:
+        await asyncio.wait_for(step, random.choice([0.003, 1]))
+    except TimeoutError:
+        pass
+    counts["messages"] += 1
+
+
 async def request() -> None:
-    profile = _core.Profile(random.choice(["chosen", "all"]), follows=True, sampled=sampled())
+    profile = _core.Profile(random.choice(["chosen", "all"]), follows=True, sampled=sampled(), label=counts,
+                            max_nodes=random.choice([0, 50]), goes_on=True)
     try:
         await asyncio.wait_for(profile.step(app()), random.choice([0.003, 1]))
     except (KeyError, TimeoutError):
@@ -145,7 +169,7 @@ async def request() -> None:
 
 async def loop() -> None:
     while time.monotonic() < stop:
-        await asyncio.gather(*(request() for _ in range(20)))
+        await asyncio.gather(*(request() for _ in range(20)), *(messages() for _ in range(3)))
 
 
 def fork() -> None:

@@ -17,7 +17,7 @@ def test_everything_at_once(mode: str) -> None:
                           timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     counts = json.loads(done.stdout)
-    assert counts["sync"] > 50 and counts["async"] > 20 and counts["forks"] > 1
+    assert counts["sync"] > 50 and counts["async"] > 20 and counts["messages"] > 2 and counts["forks"] > 1
     assert counts["active"] == 0
     sampler = counts["sampler"]
     if mode == "sampling":

@@ -57,7 +57,7 @@ def list_profiles(options: argparse.Namespace) -> None:
 
 
 TIMES = (("cpu_ns", "cpu"), ("gil_wait_ns", "gil wait"), ("blocked_ns", "blocked"), ("await_ns", "await"),
-         ("idle_ns", "between chunks"), ("gc_ns", "gc"))
+         ("loop_ns", "event loop busy"), ("idle_ns", "between chunks"), ("gc_ns", "gc"))
 
 
 def show(options: argparse.Namespace) -> None:

@@ -5,9 +5,12 @@ import { where } from "./functions.js";
 
 const KINDS = [
   ["project", "your code"], ["library", "libraries"], ["stdlib", "standard library"],
-  ["builtin", "C functions"], ["await", "awaiting"], ["idle", "between chunks"],
-  ["gc", "garbage collection"], ["other", "other"],
+  ["builtin", "C functions"], ["await", "awaiting"],
+  ["loop", "waiting for the event loop"], ["idle", "between chunks"], ["gc", "garbage collection"], ["other", "other"],
 ];
+
+/** A step on the event loop that is worth a word. */
+const HOLDS_NS = 5e7;
 
 /** A bar of parts [{kind, title, ns}] with a legend; parts without time are left out. */
 function bar(name, parts, whole) {
@@ -30,6 +33,7 @@ export function timeSplit(meta, wall) {
     { kind: "gil", title: "waiting for the GIL", ns: meta.gil_wait_ns || 0 },
     { kind: "blocked", title: "blocked", ns: meta.blocked_ns ?? 0 },
     { kind: "await", title: "awaiting", ns: meta.await_ns || 0 },
+    { kind: "loop", title: "waiting for the event loop", ns: meta.loop_ns || 0 },
     { kind: "gc", title: "garbage collection", ns: gc },
   ];
   let left = wall;
@@ -96,6 +100,21 @@ export function comparison(wall, route) {
   return `${times >= 10 ? times.toFixed(0) : times.toFixed(1)} times the median of its route (${duration(route.p50_ms * 1e6)} over ${count(route.count)} stored profiles).`;
 }
 
+/** What a reader must know beside the numbers: [{text, id}], `id` a profile to go to or "". Pure. */
+export function notices(meta) {
+  const found = [];
+  if (meta.held_ns) {
+    found.push({ text: `For ${duration(meta.held_ns)} this request could have gone on, but the event loop was busy with ${tame(meta.held_by || "")}.`, id: meta.held_id || "" });
+  }
+  if (meta.step_ns >= HOLDS_NS) {
+    found.push({ text: `It kept the event loop for ${duration(meta.step_ns)} without a break: every other request of its worker waited for that.`, id: "" });
+  }
+  if (meta.sampled_from_ns) {
+    found.push({ text: `Too many different calls to record them all: from ${duration(meta.sampled_from_ns)} on by sampling, where calls are not counted.`, id: "" });
+  }
+  return found;
+}
+
 function heaviest(summary, open) {
   return el("section", {}, el("h3", {}, "Heaviest functions by self time"), el("table", { class: "fit", "aria-label": "Heaviest functions" },
     el("tbody", {}, summary.heaviest.map((one) => el("tr", {},
@@ -116,6 +135,7 @@ export function summaryBand(summary, route, open) {
   return [
     text ? el("p", { class: "answer" }, text) : null,
     beside ? el("p", { class: "beside" }, beside) : null,
+    ...notices(meta).map((one) => el("p", { class: "notice" }, one.text, one.id ? [" ", el("a", { href: `#r=${encodeURIComponent(one.id)}` }, "Show that request")] : null)),
     meta.cpu_ns === undefined || meta.merged ? null : bar("Wall time", timeSplit(meta, wall), wall),
     bar("Self time", kinds, wall),
     parts.length ? bar("Phases", parts, wall) : null,
