@@ -4,7 +4,6 @@
 #define MAX_NODES 100000u
 /* Small requests are the rule: one block of this size holds 900 nodes. */
 #define CHUNK_BYTES ((size_t)64 << 10)
-#define SPARE_PART  8
 
 static size_t
 options_max_bytes(const sl_recording_options *options)
@@ -16,7 +15,7 @@ options_max_bytes(const sl_recording_options *options)
 static size_t
 limit_before(const sl_recording_options *options, size_t limit)
 {
-    return options->on_full != NULL ? limit - limit / SPARE_PART : limit;
+    return options->on_full != NULL ? limit - limit / SL_SPARE_PART : limit;
 }
 
 static sl_status

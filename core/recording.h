@@ -6,6 +6,9 @@
 #include "marks.h"
 #include "tree.h"
 
+/* The part of its limits that is kept back for sl_recording_sample_on. */
+#define SL_SPARE_PART 8
+
 struct sl_recording {
     sl_alloc alloc;
     sl_arena *arena;

@@ -196,7 +196,9 @@ sl_recording_sample_on(sl_recording *recording, uint64_t now)
     if (recording->sampled || recording->stopped)
         return SL_ESTATE;
     sl_arena_limit(recording->arena, recording->max_bytes);
-    recording->tree.max_nodes = recording->max_nodes;
+    /* What was folded meanwhile is not taken from what was kept back. */
+    recording->tree.max_nodes =
+        recording->tree.nodes + recording->max_nodes / SL_SPARE_PART;
     recording->tree.on_function = NULL;
     uint32_t functions = recording->tree.functions.count;
     sl_node *node =

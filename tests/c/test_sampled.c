@@ -79,6 +79,113 @@ START_TEST(times_and_samples_add_up)
 }
 END_TEST
 
+START_TEST(a_wait_has_parts)
+{
+    const sl_frame stack[] = { { VIEW, 3 } };
+    uint64_t now;
+    sl_recording *r = start(NULL, 0, &now);
+    sl_strand *s = sl_recording_main(r);
+    sl_recording_totals t;
+
+    look(r, &now, 10, stack, 1);
+    sl_strand_pause(s, stack, 1, &(sl_times){ 0 }, now);
+    sl_strand_wait(s, SL_PSEUDO_AWAIT, now + 70);
+    sl_strand_wait(s, SL_PSEUDO_AWAIT, now + 60); /* ran backwards */
+    sl_strand_continue(s, SL_PSEUDO_LOOP, now += 100);
+    look(r, &now, 5, stack, 1);
+    sl_recording_stop(r, now);
+    sl_recording_totals_get(r, &t);
+    ck_assert_uint_eq(t.await_ns, 70);
+    ck_assert_uint_eq(t.loop_ns, 30);
+    ck_assert_uint_eq(sum_of_self(r), now - r->start_ticks);
+    const sl_node *view = r->tree.root->tail;
+    ck_assert_ptr_eq(view->key, VIEW);
+    ck_assert_ptr_eq(view->tail->key, sl_pseudo_key(SL_PSEUDO_LOOP));
+    ck_assert_ptr_eq(view->tail->next->key, sl_pseudo_key(SL_PSEUDO_AWAIT));
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(where_it_was_seen_longest)
+{
+    const sl_frame deep[] = { { VIEW, 3 }, { COPY, 7 } };
+    const sl_frame other[] = { { VIEW, 4 }, { DUMPS, 1 } };
+    uint32_t functions[4];
+    uint64_t now;
+    sl_recording *r = start(NULL, 0, &now);
+
+    ck_assert_uint_eq(sl_recording_seen(r, now, functions, 4), 0);
+    look(r, &now, 500, other, 2);
+    uint64_t from = now;
+    look(r, &now, 100, deep, 2);
+    look(r, &now, 60, other, 2);
+    look(r, &now, 50, deep, 2);
+    ck_assert_uint_eq(sl_recording_seen(r, from, functions, 4), 2);
+    ck_assert_ptr_eq(sl_recording_key(r, functions[0]), COPY);
+    ck_assert_ptr_eq(sl_recording_key(r, functions[1]), VIEW);
+    ck_assert_uint_eq(sl_recording_seen(r, 0, functions, 1), 1);
+    ck_assert_ptr_eq(sl_recording_key(r, functions[0]), DUMPS);
+    sl_recording_free(r);
+}
+END_TEST
+
+static int asked;
+
+static void
+on_full(void *ctx)
+{
+    asked++;
+    *(bool *)ctx = true;
+}
+
+/* Room for 16 nodes: 14 for events, the root and [truncated] among them, then
+ * folded ones, then two for samples. */
+START_TEST(a_full_recording_goes_on_by_samples)
+{
+    bool full = false;
+    sl_recording_options options = { .max_nodes = 16,
+                                     .on_full = on_full,
+                                     .ctx = &full };
+    const sl_frame stack[] = { { VIEW, 3 } };
+    sl_recording *r;
+    sl_recording_totals t;
+    static char keys[32];
+
+    asked = 0;
+    ck_assert_int_eq(sl_recording_new(&r, &options, NULL), SL_OK);
+    uint64_t now = r->start_ticks;
+    sl_strand *s = sl_recording_main(r);
+    ck_assert_uint_eq(sl_recording_first_sampled(r), UINT32_MAX);
+    for (int i = 0; i < 20; i++) {
+        sl_strand_enter(s, &keys[i], SL_KIND_PYTHON, now += 10);
+        ck_assert(full == (i >= 12));
+        sl_strand_leave(s, &keys[i], now += 10);
+    }
+    ck_assert_int_eq(asked, 1);
+    ck_assert_int_eq(sl_recording_sample_on(r, now += 10), SL_OK);
+    ck_assert_int_eq(sl_recording_sample_on(r, now), SL_ESTATE);
+    look(r, &now, 100, stack, 1);
+    look(r, &now, 100, stack, 1);
+    sl_recording_stop(r, now);
+    ck_assert_int_eq(sl_recording_sample_on(r, now), SL_ESTATE);
+
+    sl_recording_totals_get(r, &t);
+    ck_assert_uint_eq(t.sampled_from_ns, 410);
+    ck_assert_uint_eq(t.events, 20);
+    ck_assert_uint_eq(t.samples, 2);
+    ck_assert_uint_eq(sum_of_self(r), now - r->start_ticks);
+    const sl_node *top = r->tree.root->tail;
+    ck_assert_ptr_eq(top->key, sl_pseudo_key(SL_PSEUDO_SAMPLED));
+    ck_assert_ptr_eq(top->tail->key, VIEW);
+    ck_assert_uint_eq(top->tail->self, 200);
+    ck_assert(top->tail->function >= sl_recording_first_sampled(r));
+    ck_assert_int_eq(sl_recording_number(r), SL_OK);
+    ck_assert_uint_eq(top->tail->calls, 0);
+    ck_assert_uint_eq(r->tree.root->calls, 1);
+    sl_recording_free(r);
+}
+END_TEST
+
 START_TEST(the_file_holds_lines_and_order)
 {
     uint64_t now;
@@ -242,6 +349,9 @@ Suite *
 sampled_suite(void)
 {
     const TTest *const tests[] = { times_and_samples_add_up,
+                                   a_wait_has_parts,
+                                   where_it_was_seen_longest,
+                                   a_full_recording_goes_on_by_samples,
                                    the_file_holds_lines_and_order,
                                    unseen_time_waits_for_the_next_sample,
                                    a_full_tree_loses_no_time,

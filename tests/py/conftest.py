@@ -47,7 +47,12 @@ def record(call: Callable[[], Any], c_calls: str = "all", **options: Any) -> _co
 
 def tree(profile: _core.Profile) -> dict[str, Any]:
     """The whole tree: {"rows": [...], "functions": {id: {...}}, "wall_ns": N}, rows with "name"."""
-    report = json.loads(_core.Blob(profile.encode({})).tree(0, 1 << 30, False, 1 << 24))
+    return blob_tree(_core.Blob(profile.encode({})))
+
+
+def blob_tree(blob: _core.Blob) -> dict[str, Any]:
+    """The same of a stored one."""
+    report = json.loads(blob.tree(0, 1 << 30, False, 1 << 24))
     report["functions"] = {one["id"]: one for one in report["functions"]}
     for row in report["rows"]:
         row["name"] = report["functions"][row["function"]]["name"]

@@ -11,7 +11,7 @@ import pytest
 
 from slowlens.asgi import ProfilerMiddleware
 
-from conftest import Stored
+from conftest import Stored, blob_tree
 from programs import fib
 
 
@@ -76,6 +76,110 @@ def test_lifespan_and_websocket_pass_through(store_path: str) -> None:
         asyncio.run(wrapped(*items))
         assert all(a is b for a, b in zip(got[-1], items, strict=True))
     assert stored.rows() == []
+
+
+def websocket(path: str = "/chat") -> dict[str, Any]:
+    return {"type": "websocket", "path": path, "query_string": b"", "scheme": "ws", "root_path": "",
+            "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1234)}
+
+
+def talk(app: Any, texts: list[str], pause: float = 0.0) -> list[Any]:
+    """A client that connects, sends ``texts`` and leaves; what the app sent."""
+    sent: list[Any] = []
+    messages = [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": text} for text in texts),
+                {"type": "websocket.disconnect", "code": 1000}]
+
+    async def receive() -> Any:
+        await asyncio.sleep(pause)
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        await asyncio.sleep(0)
+        sent.append(message)
+
+    asyncio.run(app(websocket(), receive, send))
+    return sent
+
+
+def handle_one(text: str) -> None:
+    fib(int(text))
+
+
+async def chat(scope: Any, receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.connect":
+            await send({"type": "websocket.accept"})
+        elif message["type"] == "websocket.disconnect":
+            return
+        else:
+            handle_one(message["text"])
+            await asyncio.sleep(0.01)
+            await send({"type": "websocket.send", "text": message["text"] * 2})
+
+
+@pytest.mark.parametrize("mode", ["deterministic", "sampling"])
+def test_each_message_of_a_websocket_is_a_request(store_path: str, mode: str) -> None:
+    app, stored = make(chat, store_path, websockets=True, mode=mode, c_calls="none")
+    if mode == "sampling":
+        texts = ["24", "25"]  # milliseconds
+    else:
+        texts = ["3", "5", "4"]
+    sent = talk(app, texts, pause=0.02)
+    assert sent == [{"type": "websocket.accept"}, *({"type": "websocket.send", "text": text * 2} for text in texts)]
+    rows = sorted(stored.rows(), key=lambda row: row["started"])
+    assert [(row["method"], row["path"], row["status"]) for row in rows] == [("WS", "/chat", 101)] * (len(texts) + 1)
+    for number, (row, text) in enumerate(zip(rows, ["connect", *texts], strict=True)):
+        blob = stored.blob(row["id"])
+        meta = json.loads(blob.meta())["meta"]
+        assert meta["tag.message"] == str(number)
+        report = blob_tree(blob)
+        # Time between two messages is nobody's: the wall time is the message's own.
+        assert sum(one["self_ns"] for one in report["rows"]) == pytest.approx(report["wall_ns"], rel=0.02)
+        if text == "connect":
+            assert "handle_one" not in stored.names(row["id"])
+            continue
+        assert meta["response_bytes"] == 4 if len(text) == 2 else 2
+        assert 8e6 < meta["await_ns"] < 19e6, "its own pause, not the client's"
+        nodes = {one["node"]: one for one in report["rows"]}
+        handled = next(one for one in nodes.values() if one["name"] == "handle_one")
+        assert nodes[handled["parent"]]["name"] == "chat", "what ran when the message came is its caller"
+        if mode == "deterministic":
+            calls = {one["function"]["name"]: one["calls"] for one in json.loads(blob.functions())["rows"]}
+            assert calls["fib"] == {"3": 5, "4": 9, "5": 15}[text]
+            assert calls["handle_one"] == 1
+
+
+def test_a_websocket_whose_messages_come_through_a_task(store_path: str) -> None:
+    """As Channels does it: a task receives, another one works."""
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while True:
+            message = await asyncio.create_task(receive())
+            if message["type"] == "websocket.disconnect":
+                return
+            if message["type"] == "websocket.receive":
+                handle_one(message["text"])
+
+    wrapped, stored = make(app, store_path, websockets=True, c_calls="none")
+    assert talk(wrapped, ["3", "4"]) == []
+    rows = sorted(stored.rows(), key=lambda row: row["started"])
+    assert len(rows) == 3
+    for row, calls in zip(rows[1:], (5, 9), strict=True):
+        found = {one["function"]["name"]: one["calls"] for one in json.loads(stored.blob(row["id"]).functions())["rows"]}
+        assert found["fib"] == calls
+
+
+def test_a_websocket_that_fails(store_path: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "websocket.receive":
+            pass
+        raise KeyError("mine")
+
+    wrapped, stored = make(app, store_path, websockets=True)
+    with pytest.raises(KeyError, match="mine"):
+        talk(wrapped, ["3"])
+    assert sorted(row["status"] for row in stored.rows()) == [101, 500]
+    assert wrapped.recorder.faults == 0
 
 
 def test_exceptions_and_cancellation_pass_through(store_path: str) -> None:

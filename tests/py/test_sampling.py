@@ -334,6 +334,7 @@ def loops() -> list[Any]:
 
 
 @pytest.mark.parametrize("loop", loops(), ids=lambda loop: loop.__module__)
+@patient
 def test_200_requests_on_one_loop_keep_apart(loop: Any) -> None:
     spaces = [markers(i) for i in range(REQUESTS)]
 
@@ -347,7 +348,8 @@ def test_200_requests_on_one_loop_keep_apart(loop: Any) -> None:
     for i, profile in enumerate(profiles):
         report = tree(profile)
         names = {row["name"] for row in report["rows"] if row["name"].startswith("own_")}
-        assert all(name.startswith(f"own_{i}_") for name in names), "not one frame of another request"
+        if not all(name.startswith(f"own_{i}_") for name in names):
+            pytest.fail(f"request {i} has frames of others: {names}")
         children += f"own_{i}_child" in names
         threads += f"own_{i}_thread" in names
         sleep = next(row for row in report["rows"] if row["name"] == "sleep" and row["call_line"] == 12)
@@ -429,6 +431,101 @@ def test_other_tasks_are_never_charged() -> None:
     if any("stranger" in row["name"] for row in tree(profile)["rows"]):
         pytest.fail("another task's work is charged to the request")
     assert profile.totals()["await_ns"] > 0.8 * profile.totals()["wall_ns"]
+
+
+# ---- a deterministic profile that is full goes on by sampling ----
+
+
+def many_functions(count: int) -> Callable[[], None]:
+    space: dict[str, Any] = {}
+    exec("\n".join(f"def many_{i}():\n    pass" for i in range(count)), space)
+    made = [space[f"many_{i}"] for i in range(count)]
+
+    def call_them() -> None:
+        for one in made:
+            one()
+
+    return call_them
+
+
+@patient
+def test_a_full_profile_goes_on_by_sampling() -> None:
+    call_them = many_functions(300)
+
+    def program() -> None:
+        call_them()
+        spin_a(0.06)
+        spin_b(0.03)
+
+    users = _core.engine_info()["users"]
+    profile = _core.Profile("none", max_nodes=200, goes_on=True)
+    profile.enter()
+    program()
+    assert _core.engine_info()["users"] == users, "nobody wants its events any more"
+    profile.leave()
+    profile.finish()
+    totals = profile.totals()
+    assert 0 < totals["sampled_from_ns"] < 0.03e9
+    assert totals["truncated"] and totals["samples"] > 50 and totals["nodes"] <= 200
+    assert 100 < totals["events"] < 190, "calls are counted up to there"
+    report = tree(profile)
+    rows = {row["node"]: row for row in report["rows"]}
+    assert sum(row["self_ns"] for row in rows.values()) == pytest.approx(report["wall_ns"], abs=QUANTUM)
+    (sampled,) = (row for row in rows.values() if row["name"] == "[by sampling]")
+    assert sampled["parent"] == 0
+
+    def below(row: dict[str, Any]) -> bool:
+        while row["node"] != 0 and row["node"] != sampled["node"]:
+            row = rows[row["parent"]]
+        return row["node"] != 0
+
+    found = {row["name"].rsplit(".", 1)[-1]: row for row in rows.values() if below(row)}
+    assert found["spin_a"]["total_ns"] == pytest.approx(60e6, rel=0.2)
+    assert found["spin_b"]["total_ns"] == pytest.approx(30e6, rel=0.3)
+    assert found["spin_a"]["calls"] == 0, "samples are no calls"
+    assert found["spin_a"]["call_line"] == program.__code__.co_firstlineno + 2
+    assert not below(next(row for row in rows.values() if row["name"] == "many_5"))
+
+
+def test_a_full_profile_of_a_coroutine_goes_on_by_sampling() -> None:
+    call_them = many_functions(300)
+
+    async def child() -> None:
+        spin(0.03)
+
+    async def app() -> None:
+        call_them()
+        await asyncio.sleep(0.03)
+        await asyncio.create_task(child())
+        await asyncio.sleep(0.02)
+
+    async def main() -> _core.Profile:
+        profile = _core.Profile("none", max_nodes=200, goes_on=True, follows=True)
+        await profile.step(app())
+        profile.finish()
+        return profile
+
+    profile = asyncio.run(main())
+    totals = profile.totals()
+    assert totals["sampled_from_ns"] > 0
+    assert totals["await_ns"] + totals["loop_ns"] > 0.075e9
+    report = tree(profile)
+    rows = {row["node"]: row for row in report["rows"]}
+    waits = [row for row in rows.values() if row["name"] == "[await]" and row["self_ns"] > 15e6]
+    assert {rows[row["parent"]]["name"] for row in waits} >= {"sleep"}
+    assert any(row["name"].endswith("child") and strand_of(report, row) for row in rows.values())
+
+
+def test_without_leave_to_go_on_paths_are_folded() -> None:
+    call_them = many_functions(300)
+    profile = _core.Profile("none", max_nodes=200)
+    profile.enter()
+    call_them()
+    profile.leave()
+    profile.finish()
+    totals = profile.totals()
+    assert totals["sampled_from_ns"] == 0 and totals["truncated"]
+    assert totals["events"] == 301, "no call is lost"
 
 
 # ---- the process around it ----

@@ -1,0 +1,183 @@
+"""An await is told apart: waiting for something, or able to go on while the event loop was busy, and with what."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from slowlens import _core
+from slowlens.asgi import ProfilerMiddleware
+from slowlens.log import slow_line
+
+from conftest import Stored, blob_tree, patient
+
+MODES = ["deterministic", "sampling"]
+
+
+def spin(seconds: float) -> None:
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+
+
+def resize_image() -> None:
+    spin(0.12)
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    path = scope["path"]
+    if path == "/hog":
+        await asyncio.sleep(0.02)
+        resize_image()
+    elif path == "/blocking":
+        await asyncio.sleep(0.02)
+        time.sleep(0.12)
+    elif path == "/timer":
+        await asyncio.sleep(0.05)
+    elif path == "/long":
+        await asyncio.sleep(0.25)
+    elif path == "/turns":
+        for _ in range(5):
+            await asyncio.sleep(0)
+    elif path == "/read":
+        reader, writer = await asyncio.open_connection("127.0.0.1", scope["port"])
+        await reader.read(1)
+        writer.close()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def loops() -> list[Any]:
+    try:
+        import uvloop
+    except ImportError:
+        return [asyncio.new_event_loop]
+    return [asyncio.new_event_loop, uvloop.new_event_loop]
+
+
+def serve(store_path: str, mode: str, program: Any, loop: Any = asyncio.new_event_loop) -> dict[str, dict[str, Any]]:
+    """Runs ``program(call)`` and returns the metadata of the profiles by path, and their blobs."""
+    middleware = ProfilerMiddleware(app, store=store_path, debug=True, mode=mode, log=False)
+
+    async def call(path: str, **values: Any) -> None:
+        async def ignore(message: Any = None) -> Any:
+            return {"type": "http.request"}
+
+        await middleware({"type": "http", "method": "GET", "path": path, "query_string": b"", "scheme": "http",
+                          "root_path": "", "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1),
+                          **values}, ignore, ignore)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(program(call))
+    stored = Stored(middleware.recorder)
+    found = {}
+    for row in reversed(stored.rows(limit=100)):
+        blob = stored.blob(row["id"])
+        found[row["path"]] = {"blob": blob, **json.loads(blob.meta())["meta"]}
+    return found
+
+
+@pytest.mark.parametrize("loop", loops(), ids=lambda loop: loop.__module__)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("hog", ["/hog", "/blocking"])
+@patient
+def test_who_held_the_loop_up(store_path: str, mode: str, hog: str, loop: Any) -> None:
+    async def program(call: Any) -> None:
+        await asyncio.gather(call("/timer"), call("/long"), call(hog))
+
+    found = serve(store_path, mode, program, loop)
+    timer, long, culprit = found["/timer"], found["/long"], found[hog]
+    # Due after 50 ms, in the middle of the other's 120 ms: of these, all can have been the loop's fault.
+    assert 0.08e9 < timer["loop_ns"] < 0.14e9
+    assert timer["await_ns"] < 0.06e9
+    assert timer["await_ns"] + timer["loop_ns"] == pytest.approx(timer["wall_ns"], rel=0.1)
+    assert timer["held_by"].startswith(f"GET {hog}")
+    assert timer["held_id"] == culprit["id"]
+    assert 0.11e9 < timer["holder_ns"] < 0.2e9
+    if _core.engine_info()["sampler"]["why_not"] is None:
+        assert ("test_loop.resize_image" if hog == "/hog" else "test_loop.app") in timer["held_by"]
+    # Its sleep ended long after the loop was free again: it waited for nothing but its own time.
+    assert long.get("loop_ns", 0) < 0.02e9
+    assert "held_ns" not in culprit
+    assert culprit["step_ns"] > 0.11e9
+
+    report = blob_tree(timer["blob"])
+    rows = {row["node"]: row for row in report["rows"]}
+    busy = next(row for row in rows.values() if row["name"] == "[loop busy]")
+    assert rows[busy["parent"]]["name"] == "sleep", "it stands under who awaited, beside [await]"
+    assert sum(row["self_ns"] for row in rows.values()) == pytest.approx(report["wall_ns"], rel=0.01)
+    summary = json.loads(timer["blob"].summary())
+    assert summary["self_ns"]["loop"] == pytest.approx(timer["loop_ns"], rel=0.01)
+    assert f"event loop held up {timer['held_ns'] / 1e6:.0f} ms by GET {hog}" in slow_line(timer, "", "")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@patient
+def test_a_turn_given_away_is_no_wait_for_anything(store_path: str, mode: str) -> None:
+    async def program(call: Any) -> None:
+        async def others() -> None:
+            for _ in range(5):
+                spin(0.01)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(call("/turns"), others())
+
+    turns = serve(store_path, mode, program)["/turns"]
+    assert turns["loop_ns"] > 0.035e9, "four or five turns of the other, 10 ms each"
+    assert turns.get("await_ns", 0) < 0.005e9
+    assert turns["held_by"] == "work outside of profiled requests"
+
+
+@patient
+def test_a_busy_loop_that_comes_round_is_no_hold_up(store_path: str) -> None:
+    """Short steps of many: each awaits what takes its time, and the loop asks the kernel in between."""
+    async def program(call: Any) -> None:
+        async def answer(reader: Any, writer: Any) -> None:
+            await asyncio.sleep(0.1)
+            writer.write(b"x")
+            writer.close()
+
+        stop = False
+
+        async def busy() -> None:
+            while not stop:
+                spin(0.0003)
+                await asyncio.sleep(0)
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        others = [asyncio.create_task(busy()) for _ in range(2)]
+        await asyncio.gather(*(call("/read", port=server.sockets[0].getsockname()[1]) for _ in range(3)))
+        stop = True
+        await asyncio.gather(*others)
+        server.close()
+
+    read = serve(store_path, "sampling", program)["/read"]
+    assert read["await_ns"] > 0.08e9
+    assert read.get("loop_ns", 0) < 0.03e9
+
+
+def test_loops_come_and_go(store_path: str) -> None:
+    """A loop that was watched and is closed says nothing about the next one of the same thread."""
+    middleware = ProfilerMiddleware(app, store=store_path, debug=True, mode="deterministic", log=False)
+    profiles = []
+
+    async def one(seconds: float, pause: float) -> None:
+        async def work() -> None:
+            spin(seconds)
+            await asyncio.sleep(pause)
+
+        profile = _core.Profile("none", follows=True)
+        await profile.step(work())
+        profile.finish()
+        profiles.append(profile.totals())
+
+    for _ in range(3):
+        asyncio.run(one(0.02, 0))  # ends while a callback of ours waits in the loop
+        asyncio.run(one(0.0, 0.03))
+        assert profiles[-1]["loop_ns"] < 0.01e9
+        assert profiles[-1]["await_ns"] >= 0.025e9
+    assert middleware.recorder.faults == 0
