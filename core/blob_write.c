@@ -52,12 +52,6 @@ writer_function(writer *w, uint32_t id)
     return sl_blob_functions_add(&w->functions, &f);
 }
 
-static bool
-node_is_unused(const sl_tree *tree, const sl_node *node)
-{
-    return node == tree->truncated && node->calls == 0 && node->self == 0;
-}
-
 static sl_status
 writer_tree(writer *w, uint64_t quantum)
 {
@@ -77,7 +71,7 @@ writer_tree(writer *w, uint64_t quantum)
 
     for (const sl_node *node = tree->root; node != NULL;
          node = sl_tree_next(node, &depth)) {
-        if (node_is_unused(tree, node))
+        if (sl_tree_is_unused(tree, node))
             continue;
 
         uint64_t number = 0;

@@ -441,7 +441,8 @@ sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
             gc_ticks += node->self;
     }
     out->gc_ns = (uint64_t)((double)gc_ticks * scale);
-    out->truncated = tree->truncated->calls > 0 || tree->dropped > 0;
+    out->truncated =
+        !sl_tree_is_unused(tree, tree->truncated) || tree->dropped > 0;
 }
 
 void

@@ -327,12 +327,9 @@ sl_recording_number(sl_recording *recording)
         return SL_ENOMEM;
     for (const sl_node *node = tree->root; node != NULL;
          node = sl_tree_next(node, &depth)) {
-        /* The writer leaves an unused [truncated] out. */
-        bool unused =
-            node == tree->truncated && node->calls == 0 && node->self == 0;
         order[number] = (sl_node *)(uintptr_t)node;
         order[number]->number = number;
-        number += !unused;
+        number += !sl_tree_is_unused(tree, node);
     }
     if (recording->sampled && recording->sampled_from == 0)
         samples_sum(order, number);

@@ -107,6 +107,15 @@ void sl_tree_descend(sl_strand *strand, const void *key, uint32_t site,
                      sl_kind kind, bool resume);
 void sl_tree_unwind(sl_strand *strand, const void *key);
 
+/* Whether `node` is a [truncated] that nothing was folded into (a generator
+ * that goes on there counts no call): it is left out. */
+static inline bool
+sl_tree_is_unused(const sl_tree *tree, const sl_node *node)
+{
+    return node == tree->truncated && node->tail == NULL && node->calls == 0 &&
+           node->self == 0;
+}
+
 /* Next node in preorder, first children first; NULL at the end. *depth moves
  * along. */
 const sl_node *sl_tree_next(const sl_node *node, uint32_t *depth);

@@ -175,8 +175,8 @@ sl_py_section_end(sl_py_profile *profile, PyObject *waiting)
 {
     if (!profile->running)
         return;
-    sl_py_sampler_end(profile, waiting);
     uint64_t cpu = profile->cpu_until = sl_clock_thread_cpu_ns();
+    sl_py_sampler_end(profile, waiting, cpu);
     /* Begun in one thread and ended in another: the clocks differ. */
     if (profile->thread == sl_py_borrow_tstate()->id &&
         cpu > profile->cpu_since)

@@ -413,29 +413,42 @@ name_bytes(const entry *e)
     return sizeof(PyASCIIObject) + (len < NAME_COMPARED ? len : NAME_COMPARED);
 }
 
-/* Entries whose names are not those of their code objects any more are made
- * to be read again. Returns whether there were any. One read for all. */
+/* Whether the entry's name is that of its code object, whose name begins with
+ * `head`; what follows, name_bytes of it in all, is behind that. Names beyond
+ * ASCII are told by their first line and places. */
 static bool
-names_forget(entry *const *found, int count)
+name_is(const entry *e, const PyASCIIObject *head, const char *text)
+{
+    return !head->state.ascii || e->code == &unknown ||
+           (head->length == (Py_ssize_t)e->code->name_len &&
+            memcmp(text, e->code->name,
+                   name_bytes(e) - sizeof(PyASCIIObject)) == 0);
+}
+
+/* Entries whose names are not those of their code objects any more are made
+ * to be read again. Returns whether there were any. */
+static bool
+names_forget(entry *const *found, int count, bool alive)
 {
     static sl_py_piece pieces[SL_PY_WALK_MAX];
+    const char *copy = NULL;
     bool any = false;
 
-    for (int i = 0; i < count; i++)
+    for (int i = 0; !alive && i < count; i++)
         pieces[i] = (sl_py_piece){ (const void *)found[i]->qualname,
                                    name_bytes(found[i]) };
-    const char *copy = sl_py_memory_read(pieces, (size_t)count);
+    if (!alive) /* one read for all */
+        copy = sl_py_memory_read(pieces, (size_t)count);
     for (int i = 0; i < count; i++) {
-        PyASCIIObject head;
-        const sl_py_code *code = found[i]->code;
-        size_t size = pieces[i].size - sizeof(head);
-        bool same = copy != NULL;
-        if (same) {
+        const PyASCIIObject *object =
+            (const PyASCIIObject *)found[i]->qualname;
+        bool same = alive ? name_is(found[i], object,
+                                    (const char *)(object + 1))
+                          : false;
+        if (copy != NULL) {
+            PyASCIIObject head;
             memcpy(&head, copy, sizeof(head));
-            /* Names beyond ASCII are told by their first line and places. */
-            same = !head.state.ascii || code == &unknown ||
-                   (head.length == (Py_ssize_t)code->name_len &&
-                    memcmp(copy + sizeof(head), code->name, size) == 0);
+            same = name_is(found[i], &head, copy + sizeof(head));
             copy += pieces[i].size;
         }
         if (!same) {
@@ -448,7 +461,7 @@ names_forget(entry *const *found, int count)
 
 bool
 sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
-                    int count, sl_py_place *places)
+                    int count, bool alive, sl_py_place *places)
 {
     static sl_py_piece pieces[SL_PY_WALK_MAX];
     static char heads[SL_PY_WALK_MAX * HEAD_BYTES];
@@ -461,17 +474,22 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
         return count == 0;
     for (int i = 0; i < count; i++)
         pieces[i] = (sl_py_piece){ (const void *)frames[i].code, HEAD_BYTES };
-    const void *copy = sl_py_memory_read(pieces, (size_t)count);
-    if (copy == NULL)
+    const char *copy =
+        alive ? NULL : sl_py_memory_read(pieces, (size_t)count);
+    if (copy == NULL && !alive)
         return false;
-    memcpy(heads, copy, (size_t)count * HEAD_BYTES);
+    if (copy != NULL)
+        memcpy(heads, copy, (size_t)count * HEAD_BYTES);
 
     for (int i = 0; i < count; i++) {
         union {
             char bytes[HEAD_BYTES];
             PyCodeObject head;
         } code;
-        memcpy(code.bytes, heads + (size_t)i * HEAD_BYTES, HEAD_BYTES);
+        memcpy(code.bytes,
+               alive ? (const char *)frames[i].code
+                     : heads + (size_t)i * HEAD_BYTES,
+               HEAD_BYTES);
         entry *e = entry_find(frames[i].code, &code.head);
         if (e == NULL)
             return false;
@@ -487,5 +505,5 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
         places[i].line = e->lines != NULL && offset >= 0 ? e->lines[offset / 2]
                                                          : e->code->line;
     }
-    return versions || !names_forget(found, count);
+    return versions || !names_forget(found, count, alive);
 }

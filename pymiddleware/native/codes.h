@@ -32,10 +32,12 @@ typedef struct {
 /* Files that begin with `own` are ours; copied. false: no memory. */
 bool sl_py_codes_init(const char *own);
 
-/* Turns frames into places, one for one. false: one of them was no code
- * object, or its instruction is not its own: the walk was torn. */
+/* Turns frames into places, one for one. `alive`: the caller holds the GIL and
+ * what keeps the code objects alive, so that plain loads do. false: one of
+ * them was no code object, or its instruction is not its own: the walk was
+ * torn. */
 bool sl_py_codes_resolve(const sl_py_layout *layout,
-                         const sl_py_raw_frame *frames, int count,
+                         const sl_py_raw_frame *frames, int count, bool alive,
                          sl_py_place *places);
 
 #endif /* SL_PY_CODES_H */

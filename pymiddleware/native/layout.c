@@ -89,25 +89,32 @@ int
 sl_py_layout_await_chain(const sl_py_layout *layout, PyObject *awaitable,
                          sl_py_raw_frame frames[SL_PY_WALK_MAX])
 {
+    static PyObject *coroutine, *generator, *asynchronous;
     PyObject *at = Py_NewRef(awaitable);
     int count = 0;
 
+    if (asynchronous == NULL) {
+        coroutine = PyUnicode_InternFromString("cr_await");
+        generator = PyUnicode_InternFromString("gi_yieldfrom");
+        asynchronous = PyUnicode_InternFromString("ag_await");
+    }
     while (at != NULL && count < SL_PY_WALK_MAX) {
-        const char *next = PyCoro_CheckExact(at)       ? "cr_await"
-                           : PyGen_CheckExact(at)      ? "gi_yieldfrom"
-                           : PyAsyncGen_CheckExact(at) ? "ag_await"
-                                                       : NULL;
+        PyObject *next = PyCoro_CheckExact(at)       ? coroutine
+                         : PyGen_CheckExact(at)      ? generator
+                         : PyAsyncGen_CheckExact(at) ? asynchronous
+                                                     : NULL;
         if (next == NULL) {
             Py_SETREF(at, Py_XNewRef(unwrap(at)));
             continue;
         }
         const char *frame = (const char *)at + layout->generator_frame;
-        sl_py_raw_frame *raw = &frames[count++];
+        sl_py_raw_frame *raw = &frames[count];
         memcpy(&raw->code, frame + layout->frame_code, sizeof(raw->code));
         memcpy(&raw->instruction, frame + layout->frame_instruction,
                sizeof(raw->instruction));
         raw->code &= layout->code_mask;
-        PyObject *inner = PyObject_GetAttrString(at, next);
+        count += raw->code != 0;
+        PyObject *inner = PyObject_GetAttr(at, next);
         if (inner == NULL)
             PyErr_Clear();
         Py_SETREF(at, inner);

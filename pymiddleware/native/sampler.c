@@ -338,14 +338,14 @@ waiting_stack(PyObject *waiting)
     /* A second time, if what was known of these addresses was out of date. */
     for (int try = 0; try < 2; try++) {
         if (sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw, count,
-                                sl_py_sampler.places))
+                                true, sl_py_sampler.places))
             return sl_py_stack_fill(count);
     }
     return 0;
 }
 
 void
-sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting)
+sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting, uint64_t cpu)
 {
     sl_strand *strand = sl_recording_main(profile->recording);
     sl_times passed = { 0 };
@@ -357,7 +357,7 @@ sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting)
     if (s != NULL && s->profile == profile) {
         /* Ended by another thread than it began in: whose CPU clock is it? */
         bool self = s->tid == sl_py_own_tid();
-        sl_py_slot_measure(s, &passed, &now, self);
+        sl_py_slot_measure(s, &passed, &now, self ? cpu : 0);
         s->profile = NULL;
         sl_py_sampler.slots_active--;
         while (sl_py_sampler.slots_used > 0 &&
@@ -396,7 +396,7 @@ sl_py_sampler_take_over(sl_py_profile *profile)
     bool done = sampler_ready() && profile->slot >= 0;
     if (done) {
         sl_py_slot *s = &sl_py_sampler.slots[profile->slot];
-        sl_py_slot_measure(s, &passed, &now, true);
+        sl_py_slot_measure(s, &passed, &now, sl_clock_thread_cpu_ns());
         sl_recording_observe(profile->recording, &passed, now);
         done = sl_recording_sample_on(profile->recording, now) == SL_OK;
         profile->sampled = done;

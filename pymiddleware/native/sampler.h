@@ -55,7 +55,7 @@ void sl_py_sampler_configure(uint64_t interval_ns, uint32_t limit_ppm);
  * event loop's; `cpu`: the thread's CPU clock now. Never raise. */
 void sl_py_sampler_begin(sl_py_profile *profile, sl_pseudo gap, uint64_t busy,
                          uint64_t cpu, uintptr_t anchor);
-void sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting);
+void sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting, uint64_t cpu);
 
 /* The innermost frame of the calling thread that is not ours; 0: none, or
  * sampling cannot be had. */

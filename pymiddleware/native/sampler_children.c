@@ -151,7 +151,7 @@ other_sample(other *o, sl_py_profile *profile, uintptr_t context,
         profile->rejected += count == -1;
         return; /* its time goes to the next one */
     }
-    sl_py_slot_measure(s, &passed, &now, false);
+    sl_py_slot_measure(s, &passed, &now, 0);
     if (first && profile->clock == SL_CLOCK_MONOTONIC) {
         /* It began at some time since the tick before. */
         passed = (sl_times){ .wall = sl_py_sampler.current_ns / 2,

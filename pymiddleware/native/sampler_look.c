@@ -82,11 +82,13 @@ waits_for_gil(sl_py_slot *s)
 
 /* Time since the slot was last seen, which it is now. */
 void
-sl_py_slot_measure(sl_py_slot *s, sl_times *out, uint64_t *now, bool self)
+sl_py_slot_measure(sl_py_slot *s, sl_times *out, uint64_t *now,
+                   uint64_t own_cpu)
 {
     uint64_t wall = sl_clock_monotonic_ns();
-    uint64_t cpu = self ? sl_clock_thread_cpu_ns()
-                        : sl_py_clock_ns(sl_py_thread_clock(s->tid));
+    bool self = own_cpu != 0;
+    uint64_t cpu =
+        self ? own_cpu : sl_py_clock_ns(sl_py_thread_clock(s->tid));
     uint64_t passed = wall - s->wall_ns;
     bool waits = false;
 
@@ -134,7 +136,7 @@ sl_py_stack_read(const void *ts, uintptr_t anchor)
     int count =
         sl_py_frames_walk(&sl_py_sampler.layout, ts, anchor, sl_py_sampler.raw);
     return sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw, count,
-                               sl_py_sampler.places)
+                               false, sl_py_sampler.places)
                ? count
                : -1;
 }
@@ -154,7 +156,7 @@ slot_sample(sl_py_slot *s)
         return false; /* its time goes to the next one */
     bool gc = sl_py_sampler.layout.collecting != NULL &&
               *sl_py_sampler.layout.collecting != 0 && sl_py_holds_gil(s);
-    sl_py_slot_measure(s, &passed, &now, false);
+    sl_py_slot_measure(s, &passed, &now, 0);
     sl_strand_sample(sl_recording_main(s->profile->recording),
                      sl_py_sampler.stack, sl_py_stack_fill(count), gc, &passed,
                      now);
@@ -175,7 +177,7 @@ sl_py_slot_look(sl_py_slot *s)
     }
     sl_times passed;
     uint64_t now;
-    sl_py_slot_measure(s, &passed, &now, false);
+    sl_py_slot_measure(s, &passed, &now, 0);
     sl_recording_observe(s->profile->recording, &passed, now);
     sl_py_sampler.counts.samples++;
 }

@@ -68,10 +68,10 @@ pid_t sl_py_own_tid(void);
 
 bool sl_py_holds_gil(const sl_py_slot *slot);
 
-/* Time since the slot was last seen, which it is *now. `self`: the calling
- * thread is the slot's. */
+/* Time since the slot was last seen, which it is *now. `own_cpu`: its
+ * CPU clock, where it is the calling thread's slot; else 0. */
 void sl_py_slot_measure(sl_py_slot *slot, sl_times *out, uint64_t *now,
-                        bool self);
+                        uint64_t own_cpu);
 
 /* The stack of a thread above `anchor`, into sl_py_sampler.places. Returns how
  * many frames; -1: torn. */

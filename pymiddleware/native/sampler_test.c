@@ -35,7 +35,7 @@ test_stack(void)
     if (count < 0)
         return "frames are not where this interpreter's headers say";
     if (!sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw, count,
-                             sl_py_sampler.places))
+                             false, sl_py_sampler.places))
         return "code objects are not what this interpreter's headers say";
     if (!sl_py_holds_gil(&(sl_py_slot){ .ts = sl_py_borrow_tstate() }))
         return "the GIL is not where this interpreter's headers say";

@@ -186,6 +186,33 @@ START_TEST(a_full_recording_goes_on_by_samples)
 }
 END_TEST
 
+/* What is folded first may be no call. */
+START_TEST(a_generator_that_goes_on_where_there_is_no_room)
+{
+    static char keys[4];
+    uint64_t now;
+    sl_bytes blob = { 0 };
+    sl_profile *p;
+    sl_recording *r = start(NULL, 3, &now); /* root, [truncated], one */
+    sl_strand *s = sl_recording_main(r);
+
+    sl_strand_enter(s, &keys[0], SL_KIND_PYTHON, now);
+    sl_strand_resume(s, &keys[1], now);
+    sl_strand_leave(s, &keys[1], now);
+    sl_strand_leave(s, &keys[0], now += 10);
+    sl_recording_stop(r, now);
+    ck_assert_int_eq(
+        sl_recording_encode(r, NULL, 0, sample_describe, NULL, 0, &blob),
+        SL_OK);
+    ck_assert_int_eq(sl_profile_decode(&p, blob.data, blob.size, 0, NULL),
+                     SL_OK);
+    ck_assert_uint_eq(sl_profile_node_count(p), 4);
+    sl_profile_free(p);
+    sl_bytes_free(&blob);
+    sl_recording_free(r);
+}
+END_TEST
+
 START_TEST(the_file_holds_lines_and_order)
 {
     uint64_t now;
@@ -352,6 +379,7 @@ sampled_suite(void)
                                    a_wait_has_parts,
                                    where_it_was_seen_longest,
                                    a_full_recording_goes_on_by_samples,
+                                   a_generator_that_goes_on_where_there_is_no_room,
                                    the_file_holds_lines_and_order,
                                    unseen_time_waits_for_the_next_sample,
                                    a_full_tree_loses_no_time,

@@ -196,6 +196,8 @@ def main() -> None:
     _core.sampler_configure(random.choice([0.0001, 0.001]), 0)
     sys.setswitchinterval(1e-4)
     stop = time.monotonic() + float(sys.argv[1])
+    failures: list[Any] = []
+    threading.excepthook = lambda args: failures.append(args) or threading.__excepthook__(args)
     threads = [threading.Thread(target=synchronous) for _ in range(5)]
     threads.append(threading.Thread(target=lambda: asyncio.run(loop())))
     for thread in threads:
@@ -206,6 +208,7 @@ def main() -> None:
     for thread in threads:
         thread.join()
     print(json.dumps({**counts, "active": _core.active_count(), "sampler": _core.engine_info()["sampler"]}))
+    sys.exit(1 if failures else 0)
 
 
 if __name__ == "__main__":

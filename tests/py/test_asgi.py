@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slowlens.asgi import ProfilerMiddleware
 
-from conftest import Stored, blob_tree
+from conftest import Stored, blob_tree, patient
 from programs import fib
 
 
@@ -119,12 +121,11 @@ async def chat(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", ["deterministic", "sampling"])
-def test_each_message_of_a_websocket_is_a_request(store_path: str, mode: str) -> None:
-    app, stored = make(chat, store_path, websockets=True, mode=mode, c_calls="none")
-    if mode == "sampling":
-        texts = ["24", "25"]  # milliseconds
-    else:
-        texts = ["3", "5", "4"]
+@patient
+def test_each_message_of_a_websocket_is_a_request(tmp_path: Path, mode: str) -> None:
+    app, stored = make(chat, tempfile.mkdtemp(dir=tmp_path), websockets=True, mode=mode, c_calls="none",
+                       sampler_cpu=0)
+    texts = ["26", "27"] if mode == "sampling" else ["3", "5", "4"]
     sent = talk(app, texts, pause=0.02)
     assert sent == [{"type": "websocket.accept"}, *({"type": "websocket.send", "text": text * 2} for text in texts)]
     rows = sorted(stored.rows(), key=lambda row: row["started"])
@@ -142,7 +143,8 @@ def test_each_message_of_a_websocket_is_a_request(store_path: str, mode: str) ->
         assert meta["response_bytes"] == 4 if len(text) == 2 else 2
         assert 8e6 < meta["await_ns"] < 19e6, "its own pause, not the client's"
         nodes = {one["node"]: one for one in report["rows"]}
-        handled = next(one for one in nodes.values() if one["name"] == "handle_one")
+        handled = next((one for one in nodes.values() if one["name"] == "handle_one"), None)
+        assert handled is not None
         assert nodes[handled["parent"]]["name"] == "chat", "what ran when the message came is its caller"
         if mode == "deterministic":
             calls = {one["function"]["name"]: one["calls"] for one in json.loads(blob.functions())["rows"]}
