@@ -160,7 +160,7 @@ sl_py_section_begin(sl_py_profile *profile, sl_pseudo gap, uintptr_t anchor)
     if (!profile->sampled && sl_py_engine_section_begin(profile) < 0)
         return -1;
     if (gap == SL_PSEUDO_AWAIT)
-        busy = sl_py_loop_resumes(profile, sl_clock_monotonic_ns(), cpu);
+        busy = sl_py_loop_resumes(profile, sl_clock_monotonic_ns());
     sl_py_sampler_begin(profile, gap, busy, cpu, anchor);
     profile->started = true;
     profile->thread = ts->id;
@@ -175,7 +175,7 @@ sl_py_section_end(sl_py_profile *profile, PyObject *waiting)
 {
     if (!profile->running)
         return;
-    uint64_t cpu = profile->cpu_until = sl_clock_thread_cpu_ns();
+    uint64_t cpu = sl_clock_thread_cpu_ns();
     sl_py_sampler_end(profile, waiting, cpu);
     /* Begun in one thread and ended in another: the clocks differ. */
     if (profile->thread == sl_py_borrow_tstate()->id &&

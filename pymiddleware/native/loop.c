@@ -9,14 +9,14 @@
 #define PAUSE_NS UINT64_C(200000)
 /* Shorter steps, and shorter waits for them, are not worth telling. */
 #define LEAST_NS UINT64_C(1000000)
-/* Off the CPU for more than this part of the time: the loop slept. */
-#define IDLE_PART 10
-#define POLLS     3
+/* A step that is shorter than this part of a wait is not its cause. */
+#define CAUSE_PART 4
+#define POLLS      3
 
 /* The loop of one thread. */
 typedef struct {
     uint64_t busy_since; /* no pause since then */
-    uint64_t ended, cpu; /* when the last step ended */
+    uint64_t ended;      /* when the last step did */
     PyObject *loop;      /* strong, while it is watched; else NULL */
     uint64_t polls[POLLS];
     uint64_t stepped; /* ns in steps since the last poll */
@@ -97,8 +97,7 @@ ask(loop_state *l)
     PyObject *handle =
         callback == NULL
             ? NULL
-            : PyObject_VectorcallMethod(
-                  name, args, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, names);
+            : PyObject_VectorcallMethod(name, args, 2, names);
     if (handle == NULL) {
         PyErr_Clear();
         unwatch(l);
@@ -160,27 +159,18 @@ not_ready_at(loop_state *l, uint64_t now)
             return l->polls[0];
         unwatch(l);
     }
-    return now - l->busy_since >= HELD_NS ? l->busy_since : now;
+    return now;
 }
 
 uint64_t
-sl_py_loop_resumes(sl_py_profile *profile, uint64_t now, uint64_t cpu)
+sl_py_loop_resumes(sl_py_profile *profile, uint64_t now)
 {
     loop_state *l = &state;
     sl_py_turn *turn = &profile->turn;
-    uint64_t pause = now - l->ended, used = cpu - l->cpu;
-
-    /* Work that is no request's of ours shows as CPU time between steps. */
-    bool slept = l->ended == 0 || l->ended > now || (pause > PAUSE_NS &&
-                                   used < pause - pause / IDLE_PART);
-    if (slept) {
+    if (l->loop == NULL && now - l->ended > PAUSE_NS) {
         l->busy_since = now;
         l->stepped = 0;
-        if (l->loop == NULL)
-            forget_longest(l);
-    } else if (pause > PAUSE_NS && pause > l->longest) {
         forget_longest(l);
-        l->longest = pause;
     }
     turn->began = now;
     if (!profile->started || turn->thread != sl_py_borrow_tstate()->id)
@@ -191,10 +181,11 @@ sl_py_loop_resumes(sl_py_profile *profile, uint64_t now, uint64_t cpu)
     if (busy < LEAST_NS && !turn->next)
         return 0;
     if (busy > turn->held && busy >= HELD_NS && l->label != profile->label) {
+        bool cause = l->longest >= busy / CAUSE_PART;
         turn->held = busy;
-        turn->holder_ns = l->longest;
-        Py_XSETREF(turn->holder, Py_XNewRef(l->label));
-        Py_XSETREF(turn->where, Py_XNewRef(l->where));
+        turn->holder_ns = cause ? l->longest : 0;
+        Py_XSETREF(turn->holder, Py_XNewRef(cause ? l->label : NULL));
+        Py_XSETREF(turn->where, Py_XNewRef(cause ? l->where : NULL));
     }
     return busy;
 }
@@ -212,7 +203,6 @@ sl_py_loop_suspends(sl_py_profile *profile, PyObject *awaited)
     turn->next = awaited == Py_None;
     turn->longest = step > turn->longest ? step : turn->longest;
     l->ended = now;
-    l->cpu = profile->cpu_until;
     l->stepped += step;
     if (step >= LEAST_NS && step > l->longest) {
         l->longest = step;

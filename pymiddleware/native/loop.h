@@ -11,7 +11,8 @@
  * after that poll's, so a request that goes on now was not ready three polls
  * ago. Polls are learnt by a callback of ours, put into the loop only while
  * it is being held up: after steps that took HELD_NS together, until three
- * iterations in a row were short.
+ * iterations in a row were short. What is no profiled request's step is seen
+ * only then.
  *
  * Everything here belongs to the calling thread, and needs the GIL.
  */
@@ -20,10 +21,10 @@
 
 #include "native.h"
 
-/* A step of `profile` begins at `now` (monotonic ns); the thread has used
- * `cpu` ns of CPU time. Returns for how long, of the time since its last step
- * ended, it could have gone on but for the loop, at most; ns. */
-uint64_t sl_py_loop_resumes(sl_py_profile *profile, uint64_t now, uint64_t cpu);
+/* A step of `profile` begins at `now` (monotonic ns). Returns for how long, of
+ * the time since its last step ended, it could have gone on but for the loop,
+ * at most; ns. */
+uint64_t sl_py_loop_resumes(sl_py_profile *profile, uint64_t now);
 
 /* Its step ended, and with it its section; `awaited`: what it gave to the
  * loop to wait for, BORROWED, or NULL: it is over. No exception is set, before

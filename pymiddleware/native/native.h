@@ -94,7 +94,7 @@ struct sl_py_profile {
     uint32_t side_count;
     uint32_t side_capacity;
     uint64_t cpu_ns;
-    uint64_t cpu_since, cpu_until; /* clock of the thread, of this section */
+    uint64_t cpu_since;
     sl_py_turn turn;
     PyObject *label; /* strong: what Python calls it; NULL: nothing */
     bool full;       /* no room for more paths: see sl_py_sampler_take_over */

@@ -212,7 +212,7 @@ def _holder(totals: dict[str, Any]) -> dict[str, Any]:
     """Who held the event loop up when this request could not go on for longest: the other request, and where."""
     seen, where = totals["held_by"], totals["held_where"]
     if seen is None:
-        return {"held_ns": totals["held_ns"], "held_by": "work outside of profiled requests"}
+        return {"held_ns": totals["held_ns"], "held_by": "other tasks, without one long step of a profiled request"}
     functions = " > ".join(f"{PurePath(file).stem}.{name}" if file else name for name, file in where or ())
     return {
         "held_ns": totals["held_ns"], "held_by": f"{seen.name}{': ' if functions else ''}{functions}"[:1000],

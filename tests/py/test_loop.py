@@ -92,7 +92,7 @@ def test_who_held_the_loop_up(store_path: str, mode: str, hog: str, loop: Any) -
     found = serve(store_path, mode, program, loop)
     timer, long, culprit = found["/timer"], found["/long"], found[hog]
     # Due after 50 ms, in the middle of the other's 120 ms: of these, all can have been the loop's fault.
-    assert 0.08e9 < timer["loop_ns"] < 0.14e9
+    assert 0.08e9 < timer.get("loop_ns", 0) < 0.14e9
     assert timer["await_ns"] < 0.06e9
     assert timer["await_ns"] + timer["loop_ns"] == pytest.approx(timer["wall_ns"], rel=0.1)
     assert timer["held_by"].startswith(f"GET {hog}")
@@ -129,7 +129,7 @@ def test_a_turn_given_away_is_no_wait_for_anything(store_path: str, mode: str) -
     turns = serve(store_path, mode, program)["/turns"]
     assert turns["loop_ns"] > 0.035e9, "four or five turns of the other, 10 ms each"
     assert turns.get("await_ns", 0) < 0.005e9
-    assert turns["held_by"] == "work outside of profiled requests"
+    assert turns["held_by"] == "other tasks, without one long step of a profiled request"
 
 
 @patient

@@ -593,6 +593,7 @@ def test_fork() -> None:
     engine.prepare()
     _core.sampler_configure(0.001, 0)
     stop = time.monotonic() + 2
+    def soon(): return any(sampled() > 0 for _ in range(10))
     def busy():
         while time.monotonic() < stop: sampled(0.01)
     threads = [threading.Thread(target=busy) for _ in range(3)]
@@ -600,13 +601,13 @@ def test_fork() -> None:
     for _ in range(20):
         pid = os.fork()
         if pid == 0:
-            assert sampled() > 0, "the sampler works in the child"
+            assert soon(), "the sampler works in the child"
             grandchild = os.fork()
-            if grandchild == 0: os._exit(0 if sampled() > 0 else 3)
+            if grandchild == 0: os._exit(0 if soon() else 3)
             os._exit(os.waitpid(grandchild, 0)[1] >> 8)
         assert os.waitpid(pid, 0)[1] == 0
     for thread in threads: thread.join()
-    assert sampled() > 0
+    assert soon()
     """)
     if done.returncode < 0:
         pytest.fail(f"it crashed: {done.returncode} {done.stderr[-2000:]}")
@@ -664,7 +665,7 @@ def test_signals_and_faulthandler_go_on() -> None:
     hits = []
     signal.signal(signal.SIGALRM, lambda *_: hits.append(1))
     signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
-    assert sampled(0.2) > 20
+    assert any(sampled(0.2) > 20 for _ in range(5))
     signal.setitimer(signal.ITIMER_REAL, 0)
     assert len(hits) > 5
     """)
