@@ -63,7 +63,8 @@ def test_hostile_names_are_only_text(browser: Any, tmp_path: Path) -> None:
 
     evil = "<svg onload=alert(1)>'\"\u202e"
     one = record(run, tmp_path / "evil.slowlens", path="/" + evil, route="/" + evil, host=evil, thread=evil,
-                 release=evil, flags=evil, framework=evil, **{"tag.<b>": evil})
+                 release=evil, flags=evil, framework=evil, held_ns=9_000_000, held_by=evil, held_id=evil,
+                 **{"tag.<b>": evil})
     record(run, tmp_path / "other.slowlens", path="/" + evil, route="/" + evil)
     with served(tmp_path / "evil.slowlens", tmp_path / "other.slowlens") as base:
         every_view(browser, base, one)

@@ -12,7 +12,8 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from conftest import VIEWER, fetch, open_list, rows, wait
+from conftest import VIEWER, fetch, open_list, rows, served, wait
+from test_hostile import record
 
 MODULES = Path(__file__).resolve().parents[2]
 PAINTED = """
@@ -269,3 +270,21 @@ def test_nothing_serious_for_assistive_technology(browser: Any, shop: str, schem
         serious = [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in found
                    if one["impact"] in ("serious", "critical")]
         assert serious == [], page
+
+
+def test_who_held_the_event_loop_up(browser: Any, tmp_path: Path) -> None:
+    culprit = record(lambda: sum(range(1000)), tmp_path / "slow.slowlens", path="/slow", route="/slow",
+                     step_ns=150_000_000, cpu_ns=0)
+    victim = record(lambda: None, tmp_path / "fast.slowlens", path="/fast", route="/fast", cpu_ns=0, loop_ns=10**15,
+                    held_ns=140_000_000, held_by="GET /slow: views.resize_image > ImagingCore.resize",
+                    held_id=culprit, sampled_from_ns=2_000_000_000)
+    with served(tmp_path / "slow.slowlens", tmp_path / "fast.slowlens") as base:
+        browser.get(f"{base}#r={victim}")
+        notice = wait(browser, "p.notice", "busy with GET /slow")
+        assert "For 140 ms this request could have gone on" in notice.text
+        assert "views.resize_image > ImagingCore.resize" in notice.text
+        assert wait(browser, "p.notice", "from 2.00 s on by sampling")
+        assert wait(browser, ".bar [title*='event loop']").size["width"] > 100
+        notice.find_element(By.TAG_NAME, "a").click()
+        assert wait(browser, "p.notice", "kept the event loop for 150 ms without a break")
+        assert f"r={culprit}" in browser.current_url
