@@ -6,8 +6,8 @@
 # Run `sh tests/run.sh` first: it makes the environments and the Debian root.
 # Prints tables and writes tests/bench/results/PYTHON.jsonl, one row a line:
 # suite, python, workload, variant, median, spread, ratio_to_none,
-# ratio_to_cprofile (the share of cProfile's added time); and with the newest
-# interpreter exports-, accuracy- and viewer-PYTHON.jsonl (accuracy with
+# ratio_to_cprofile (the share of cProfile's added time); concurrency-PYTHON.jsonl
+# (threads and tasks side by side); and with the newest interpreter exports-, accuracy- and viewer-PYTHON.jsonl (accuracy with
 # CPython 3.15 too, beside its own sampler).
 set -eu
 
@@ -35,6 +35,8 @@ interpreters | while read -r version python; do
     noop "$venv/bin/python" "$data"
     BENCH_DATA=$data PYTHONPATH=$root/build/py$version/python:$data "$venv/bin/python" \
         "$root/tests/bench/bench.py" --rounds "$rounds" --json "$results/$version.jsonl"
+    BENCH_DATA=$data PYTHONPATH=$root/build/py$version/python "$venv/bin/python" \
+        "$root/tests/bench/concurrency.py" --json "$results/concurrency-$version.jsonl"
 done
 
 interpreters | head -n 1 | while read -r version python; do
@@ -63,6 +65,9 @@ for minor in 13 14 15; do
         gcc -O2 -shared -fPIC -I/usr/include/python3.$minor tests/bench/noop.c -o /tmp/bench/noop\$suffix &&
         BENCH_DATA=/tmp/bench PYTHONPATH=build/py3.$minor/python:/tmp/bench python3.$minor tests/bench/bench.py \
             --rounds $rounds --json /tmp/bench/out.jsonl" && cp "$sid/tmp/bench/out.jsonl" "$results/$version.jsonl"
+    chroot "$sid" sh -c "cd /slowlens && BENCH_DATA=/tmp/bench PYTHONPATH=build/py3.$minor/python python3.$minor \
+        tests/bench/concurrency.py --json /tmp/bench/out.jsonl" &&
+        cp "$sid/tmp/bench/out.jsonl" "$results/concurrency-$version.jsonl"
     [ "$minor" = 15 ] || continue
     chroot "$sid" sh -c "cd /slowlens && PYTHONPATH=build/py3.15/python python3.15 tests/bench/accuracy.py \
         --json /tmp/bench/out.jsonl" && cp "$sid/tmp/bench/out.jsonl" "$results/accuracy-$version.jsonl"
