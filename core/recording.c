@@ -36,10 +36,9 @@ recording_start(sl_recording *recording, const sl_recording_options *options)
     recording->samples = 0;
     sl_marks_clear(&recording->marks);
 
-    sl_status status =
-        sl_tree_init(&recording->tree, recording->arena,
-                     (uint32_t)limit_before(options, recording->max_nodes),
-                     options);
+    sl_status status = sl_tree_init(
+        &recording->tree, recording->arena,
+        (uint32_t)limit_before(options, recording->max_nodes), options);
     if (status < 0) {
         recording->stopped = true;
         return status;
@@ -71,8 +70,8 @@ sl_recording_new(sl_recording **out, const sl_recording_options *options,
                                  .marks.alloc = *alloc,
                                  .stopped = true };
 
-    sl_status status = sl_arena_new(&recording->arena, alloc, CHUNK_BYTES,
-                                    bytes);
+    sl_status status =
+        sl_arena_new(&recording->arena, alloc, CHUNK_BYTES, bytes);
     if (status == SL_OK)
         status = recording_start(recording, options);
     if (status < 0) {
@@ -404,12 +403,11 @@ sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
         .nodes = tree->nodes,
         .functions = tree->functions.count,
         .strands = recording->strand_count + 1,
-        .sampled_from_ns =
-            recording->sampled_from == 0
-                ? 0
-                : (uint64_t)((double)(recording->sampled_from -
-                                      recording->start_ticks) *
-                             scale),
+        .sampled_from_ns = recording->sampled_from == 0
+                               ? 0
+                               : (uint64_t)((double)(recording->sampled_from -
+                                                     recording->start_ticks) *
+                                            scale),
         .mended = tree->mended,
         .dropped = tree->dropped,
         .samples = recording->samples,

@@ -26,12 +26,12 @@ struct sl_recording {
     uint64_t loop_ticks;
     bool suspended;
     bool stopped;
-    bool sampled; /* fed by sl_strand_sample: calls are samples */
+    bool sampled;           /* fed by sl_strand_sample: calls are samples */
     uint32_t first_sampled; /* function, see sl_recording_first_sampled */
     uint64_t sampled_from;  /* ticks, where events came before; else 0 */
     size_t max_bytes;
     uint32_t max_nodes;
-    bool summed;  /* sl_recording_number has been here */
+    bool summed; /* sl_recording_number has been here */
     uint64_t samples;
     sl_marks marks;
 };

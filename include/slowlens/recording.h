@@ -131,9 +131,9 @@ typedef struct {
     uint32_t functions; /* pseudo functions included */
     uint32_t strands;
     uint64_t sampled_from_ns; /* since when by sampling; 0: not so */
-    uint64_t mended;  /* leaves that had to skip frames */
-    uint64_t dropped; /* calls charged to [truncated] without a name */
-    size_t bytes;     /* memory it took */
+    uint64_t mended;          /* leaves that had to skip frames */
+    uint64_t dropped;         /* calls charged to [truncated] without a name */
+    size_t bytes;             /* memory it took */
     bool truncated;
 } sl_recording_totals;
 

@@ -440,11 +440,10 @@ names_forget(entry *const *found, int count, bool alive)
     if (!alive) /* one read for all */
         copy = sl_py_memory_read(pieces, (size_t)count);
     for (int i = 0; i < count; i++) {
-        const PyASCIIObject *object =
-            (const PyASCIIObject *)found[i]->qualname;
-        bool same = alive ? name_is(found[i], object,
-                                    (const char *)(object + 1))
-                          : false;
+        const PyASCIIObject *object = (const PyASCIIObject *)found[i]->qualname;
+        bool same = alive
+                        ? name_is(found[i], object, (const char *)(object + 1))
+                        : false;
         if (copy != NULL) {
             PyASCIIObject head;
             memcpy(&head, copy, sizeof(head));
@@ -474,8 +473,7 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
         return count == 0;
     for (int i = 0; i < count; i++)
         pieces[i] = (sl_py_piece){ (const void *)frames[i].code, HEAD_BYTES };
-    const char *copy =
-        alive ? NULL : sl_py_memory_read(pieces, (size_t)count);
+    const char *copy = alive ? NULL : sl_py_memory_read(pieces, (size_t)count);
     if (copy == NULL && !alive)
         return false;
     if (copy != NULL)

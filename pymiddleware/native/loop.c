@@ -94,10 +94,9 @@ ask(loop_state *l)
             callback = PyCFunction_New(&on_iteration_def, NULL);
     }
     PyObject *args[] = { l->loop, callback, context };
-    PyObject *handle =
-        callback == NULL
-            ? NULL
-            : PyObject_VectorcallMethod(name, args, 2, names);
+    PyObject *handle = callback == NULL
+                           ? NULL
+                           : PyObject_VectorcallMethod(name, args, 2, names);
     if (handle == NULL) {
         PyErr_Clear();
         unwatch(l);
@@ -167,6 +166,8 @@ sl_py_loop_resumes(sl_py_profile *profile, uint64_t now)
 {
     loop_state *l = &state;
     sl_py_turn *turn = &profile->turn;
+
+    /* While it is watched, its polls tell. */
     if (l->loop == NULL && now - l->ended > PAUSE_NS) {
         l->busy_since = now;
         l->stepped = 0;

@@ -170,7 +170,8 @@ static PyMethodDef methods[] = {
       "after_fork()\n--\n\nIn the child: all live profiles are the "
       "parent's." },
     { "step", step, METH_O,
-      "step(awaitable, /)\n--\n\nAn awaitable as Profile.step makes it, without "
+      "step(awaitable, /)\n--\n\nAn awaitable as Profile.step makes it, "
+      "without "
       "a profile: its `follow` says whose its work is from there on." },
     { "sampler_test", sampler_test, METH_O,
       "sampler_test(own, /)\n--\n\nTries all that sampling needs on the "

@@ -54,14 +54,14 @@ typedef struct {
 
 /* Its turns on the event loop, see loop.h. */
 typedef struct {
-    uint64_t thread;   /* id of the one it waits in */
-    uint64_t began;    /* the step that runs; ns */
-    uint64_t ended;    /* the step before; ns */
-    bool next;         /* it waits for nothing but its next turn */
-    uint64_t longest;  /* step so far; ns */
-    uint64_t held;     /* the longest it waited for the busy loop; ns... */
-    PyObject *holder;  /* ...on account of whom (strong; NULL: not known), */
-    PyObject *where;   /* (strong or NULL) */
+    uint64_t thread;    /* id of the one it waits in */
+    uint64_t began;     /* the step that runs; ns */
+    uint64_t ended;     /* the step before; ns */
+    bool next;          /* it waits for nothing but its next turn */
+    uint64_t longest;   /* step so far; ns */
+    uint64_t held;      /* the longest it waited for the busy loop; ns... */
+    PyObject *holder;   /* ...on account of whom (strong; NULL: not known), */
+    PyObject *where;    /* (strong or NULL) */
     uint64_t holder_ns; /* whose step took so long */
 } sl_py_turn;
 

@@ -332,8 +332,8 @@ profile_totals(PyObject *object, PyObject *ignored)
         self->fork_lost ? Py_True : Py_False, "held_by",
         turn->holder != NULL ? turn->holder : Py_None, "held_where",
         turn->where != NULL ? turn->where : Py_None);
-    for (size_t i = 0;
-         dict != NULL && i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+    for (size_t i = 0; dict != NULL && i < sizeof(numbers) / sizeof(numbers[0]);
+         i++) {
         PyObject *number = PyLong_FromUnsignedLongLong(numbers[i].number);
         if (number == NULL ||
             PyDict_SetItemString(dict, numbers[i].name, number) < 0)

@@ -414,8 +414,8 @@ sl_py_sampler_seen(const sl_py_profile *profile, uint32_t *functions,
                    uint32_t max)
 {
     pthread_mutex_lock(&sl_py_sampler.lock);
-    uint32_t count = sl_recording_seen(
-        profile->recording, profile->unseen_since, functions, max);
+    uint32_t count = sl_recording_seen(profile->recording,
+                                       profile->unseen_since, functions, max);
     pthread_mutex_unlock(&sl_py_sampler.lock);
     return count;
 }

@@ -87,8 +87,7 @@ sl_py_slot_measure(sl_py_slot *s, sl_times *out, uint64_t *now,
 {
     uint64_t wall = sl_clock_monotonic_ns();
     bool self = own_cpu != 0;
-    uint64_t cpu =
-        self ? own_cpu : sl_py_clock_ns(sl_py_thread_clock(s->tid));
+    uint64_t cpu = self ? own_cpu : sl_py_clock_ns(sl_py_thread_clock(s->tid));
     uint64_t passed = wall - s->wall_ns;
     bool waits = false;
 

@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -24,6 +24,7 @@ class Profile:
     def encode(self, meta: Mapping[str, int | str | None], level: int = 3, /) -> bytes: ...
 
 class Step(Awaitable[_T]):
+    def __await__(self) -> Generator[Any, Any, _T]: ...
     def follow(self, profile: Profile | None, /) -> None: ...
 
 def step(awaitable: Awaitable[_T], /) -> Step[_T]: ...

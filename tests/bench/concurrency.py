@@ -34,7 +34,6 @@ from typing import Any
 
 import bench
 
-REQUESTS = 12
 AWAITS = 2000
 
 
@@ -133,10 +132,10 @@ def variants() -> dict[str, Callable[[], Bare]]:
     return found
 
 
-# ---- workloads: (make, number at once) -> (seconds of REQUESTS requests, refused) ----
+# ---- workloads: -> (seconds of so many requests, how many of them the profiler refused) ----
 
 
-def in_threads(call: Callable[[], None], make: Callable[[], Bare], threads: int) -> tuple[float, int]:
+def in_threads(call: Callable[[], None], make: Callable[[], Bare], threads: int, requests: int) -> tuple[float, int]:
     refused = []
 
     def request(_: int) -> None:
@@ -154,11 +153,12 @@ def in_threads(call: Callable[[], None], make: Callable[[], Bare], threads: int)
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda _: time.sleep(0.001), range(threads)))  # its threads exist
         start = time.perf_counter()
-        list(pool.map(request, range(REQUESTS)))
+        list(pool.map(request, range(requests)))
         return time.perf_counter() - start, len(refused)
 
 
-def in_tasks(call: Callable[[], Awaitable[None]], make: Callable[[], Bare], tasks: int) -> tuple[float, int]:
+def in_tasks(call: Callable[[], Awaitable[None]], make: Callable[[], Bare], tasks: int,
+             requests: int) -> tuple[float, int]:
     refused = []
 
     async def request() -> None:
@@ -170,7 +170,7 @@ def in_tasks(call: Callable[[], Awaitable[None]], make: Callable[[], Bare], task
 
     async def main() -> float:
         start = time.perf_counter()
-        for _ in range(REQUESTS // tasks):
+        for _ in range(requests // tasks):
             await asyncio.gather(*(request() for _ in range(tasks)))
         return time.perf_counter() - start
 
@@ -201,7 +201,8 @@ async def many_awaits() -> None:
         await asyncio.sleep(0)
 
 
-def measure(name: str, run: Callable[[Callable[[], Bare]], tuple[float, int]], rounds: int) -> list[dict[str, Any]]:
+def measure(name: str, run: Callable[[Callable[[], Bare]], tuple[float, int]], requests: int,
+            rounds: int) -> list[dict[str, Any]]:
     found = variants()
     seconds: dict[str, list[float]] = {variant: [] for variant in found}
     refused = dict.fromkeys(found, 0)
@@ -230,7 +231,7 @@ def measure(name: str, run: Callable[[Callable[[], Bare]], tuple[float, int]], r
         quartiles = statistics.quantiles(ratios, n=4)
         rows.append({"suite": "concurrency", "python": bench.PYTHON, "workload": name, "variant": variant,
                      "median": statistics.median(times), "spread": (quartiles[2] - quartiles[0]) / 2,
-                     "ratio_to_none": statistics.median(ratios), "refused": refused[variant] / rounds / REQUESTS})
+                     "ratio_to_none": statistics.median(ratios), "refused": refused[variant] / rounds / requests})
     return rows
 
 
@@ -261,18 +262,18 @@ def main() -> None:
     engine.prepare()
     _core.sampler_configure(0.001, 0)
     rows: list[dict[str, Any]] = []
-    for name, make in (("django list", bench.django_page), ("flask page", bench.flask_page)):
+    for name, make, requests in (("django list", bench.django_page, 16), ("flask page", bench.flask_page, 160)):
         call = make()[0]
         sys.modules.pop("app", None)  # both examples have one
         sys.path.pop(0)
         for threads in (1, 4):
             rows += measure(f"{name}, {threads} thread{'s' if threads > 1 else ''}",
-                            lambda variant, call=call, threads=threads: in_threads(call, variant, threads),
-                            options.rounds)
+                            lambda variant, call=call, threads=threads, requests=requests:
+                            in_threads(call, variant, threads, requests), requests, options.rounds)
     endpoint = starlette_endpoint()
     for tasks in (1, 4):
         rows += measure(f"starlette endpoint, {tasks} task{'s' if tasks > 1 else ''}",
-                        lambda variant, tasks=tasks: in_tasks(endpoint, variant, tasks), options.rounds)
+                        lambda variant, tasks=tasks: in_tasks(endpoint, variant, tasks, 16), 16, options.rounds)
     rows += per_await(options.rounds * 3)
     last = None
     for one in rows:

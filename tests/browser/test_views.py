@@ -11,9 +11,9 @@ import pytest
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
+from test_hostile import record
 
 from conftest import VIEWER, fetch, open_list, rows, served, wait
-from test_hostile import record
 
 MODULES = Path(__file__).resolve().parents[2]
 PAINTED = """

@@ -375,16 +375,18 @@ END_TEST
 Suite *
 sampled_suite(void)
 {
-    const TTest *const tests[] = { times_and_samples_add_up,
-                                   a_wait_has_parts,
-                                   where_it_was_seen_longest,
-                                   a_full_recording_goes_on_by_samples,
-                                   a_generator_that_goes_on_where_there_is_no_room,
-                                   the_file_holds_lines_and_order,
-                                   unseen_time_waits_for_the_next_sample,
-                                   a_full_tree_loses_no_time,
-                                   the_collector_is_a_node,
-                                   any_allocation_may_fail,
-                                   NULL };
+    const TTest *const tests[] = {
+        times_and_samples_add_up,
+        a_wait_has_parts,
+        where_it_was_seen_longest,
+        a_full_recording_goes_on_by_samples,
+        a_generator_that_goes_on_where_there_is_no_room,
+        the_file_holds_lines_and_order,
+        unseen_time_waits_for_the_next_sample,
+        a_full_tree_loses_no_time,
+        the_collector_is_a_node,
+        any_allocation_may_fail,
+        NULL
+    };
     return suite_of("sampled", tests);
 }

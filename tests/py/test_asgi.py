@@ -167,8 +167,8 @@ def test_a_websocket_whose_messages_come_through_a_task(store_path: str) -> None
     rows = sorted(stored.rows(), key=lambda row: row["started"])
     assert len(rows) == 3
     for row, calls in zip(rows[1:], (5, 9), strict=True):
-        found = {one["function"]["name"]: one["calls"] for one in json.loads(stored.blob(row["id"]).functions())["rows"]}
-        assert found["fib"] == calls
+        report = json.loads(stored.blob(row["id"]).functions())["rows"]
+        assert {one["function"]["name"]: one["calls"] for one in report}["fib"] == calls
 
 
 def test_a_websocket_that_fails(store_path: str) -> None:

@@ -47,8 +47,8 @@ def _merged_meta(profiles: list[Profile]) -> dict[str, Any]:
         values = {profile.meta.get(key) for profile in profiles}
         if len(values) == 1 or key in ("started", "mode"):
             meta[key] = first.get(key)
-    for key in ("wall_ns", "cpu_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns", "waiting_ns", "gil_wait_ns", "blocked_ns",
-                "calls", "c_calls", "samples"):
+    for key in ("wall_ns", "cpu_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns", "waiting_ns", "gil_wait_ns",
+                "blocked_ns", "calls", "c_calls", "samples"):
         if all(isinstance(profile.meta.get(key), int) for profile in profiles):
             meta[key] = sum(profile.meta[key] for profile in profiles)
     meta.setdefault("path", meta.get("route") or f"{len(profiles)} profiles")
