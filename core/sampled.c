@@ -104,6 +104,24 @@ strand_owe(sl_strand *strand, const sl_times *passed)
     strand->owed.gil += passed->gil;
 }
 
+/* One sample more of where its path says. */
+static void
+sampled_count(sl_strand *strand, uint64_t now)
+{
+    sl_recording *recording = sl_recording_of(strand->tree);
+    sl_node *node = strand->path->charged;
+
+    node->calls++;
+    recording->samples++;
+    sampled_charge(strand, node, strand->path->charged_line, &strand->owed);
+    strand->owed = (sl_times){ 0 };
+    sl_marks_stretch(&recording->marks, &(sl_stretch){ .node = node,
+                                                       .from = strand->last,
+                                                       .to = now,
+                                                       .lane = strand->lane });
+    strand->last = now;
+}
+
 void
 sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
                  bool gc, const sl_times *passed, uint64_t now)
@@ -120,6 +138,7 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
     }
     sl_node *node = strand_descend(strand, path, frames, count);
     uint32_t line = path->line;
+    strand->known = true;
     if (gc) {
         sl_node *child =
             sl_tree_child(strand->tree, node, sl_pseudo_key(SL_PSEUDO_GC), line,
@@ -129,15 +148,19 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
             line = 0;
         }
     }
-    node->calls++;
-    recording->samples++;
-    sampled_charge(strand, node, line, &strand->owed);
-    strand->owed = (sl_times){ 0 };
-    sl_marks_stretch(&recording->marks, &(sl_stretch){ .node = node,
-                                                       .from = strand->last,
-                                                       .to = now,
-                                                       .lane = strand->lane });
-    strand->last = now;
+    path->charged = node;
+    path->charged_line = line;
+    sampled_count(strand, now);
+}
+
+bool
+sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now)
+{
+    if (!strand->known)
+        return false;
+    strand_owe(strand, passed);
+    sampled_count(strand, now);
+    return true;
 }
 
 void
@@ -149,6 +172,7 @@ sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
     recording->sampled = true;
     strand_owe(strand, passed);
     strand->deep = NULL;
+    strand->known = false;
     if (count > 0) {
         sl_path *path = strand_path(strand);
         if (path != NULL) {

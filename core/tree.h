@@ -59,7 +59,9 @@ typedef struct {
 /* The stack of a strand's last sample, outermost first. */
 typedef struct {
     uint32_t depth;
-    uint32_t line; /* of the innermost */
+    uint32_t line;    /* of the innermost */
+    sl_node *charged; /* the sample's time went there... */
+    uint32_t charged_line;
     sl_node *nodes[SL_FRAMES_MAX];
 } sl_path;
 
@@ -76,6 +78,7 @@ struct sl_strand {
     uint32_t flat_capacity;
     uint64_t lost_depth; /* flat frames beyond what `flat` could hold */
     sl_path *path;       /* of the last sample, or NULL */
+    bool known;          /* ...which was of this section */
     sl_times owed;       /* passed, but no sample has told where */
     uint32_t lane;       /* 0: the main strand */
     sl_strand *next;

@@ -244,6 +244,10 @@ typedef struct {
 void sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
                       bool gc, const sl_times *passed, uint64_t now);
 
+/* The same as the sample before it: the thread has not run since. false: there
+ * was none since the strand went on, and nothing is charged. */
+bool sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now);
+
 /* The sampled strand stops running; sl_strand_continue as always. What passed
  * since the last sample is kept for the next one. `frames` is the stack that
  * waits (may be empty): the time until _continue(SL_PSEUDO_AWAIT) is its. */

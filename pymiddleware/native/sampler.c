@@ -269,7 +269,7 @@ slot_begin(sl_py_slot *s, sl_py_profile *profile, uint64_t now, uint64_t cpu,
     s->anchor =
         anchor != 0 ? anchor : sl_py_layout_anchor(&sl_py_sampler.layout);
     s->tid = sl_py_own_tid();
-    s->waited = false;
+    s->waited = s->asked = s->walked = false;
     s->cpu_ns = cpu;
     s->wall_ns = sl_clock_monotonic_ns();
     s->ticks = now;
@@ -357,7 +357,9 @@ sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting, uint64_t cpu)
     if (s != NULL && s->profile == profile) {
         /* Ended by another thread than it began in: whose CPU clock is it? */
         bool self = s->tid == sl_py_own_tid();
-        sl_py_slot_measure(s, &passed, &now, self ? cpu : 0);
+        if (!self)
+            cpu = sl_py_clock_ns(sl_py_thread_clock(s->tid));
+        sl_py_slot_measure(s, &passed, &now, cpu, self);
         s->profile = NULL;
         sl_py_sampler.slots_active--;
         while (sl_py_sampler.slots_used > 0 &&
@@ -396,7 +398,8 @@ sl_py_sampler_take_over(sl_py_profile *profile)
     bool done = sampler_ready() && profile->slot >= 0;
     if (done) {
         sl_py_slot *s = &sl_py_sampler.slots[profile->slot];
-        sl_py_slot_measure(s, &passed, &now, sl_clock_thread_cpu_ns());
+        sl_py_slot_measure(s, &passed, &now, sl_clock_thread_cpu_ns(), true);
+        s->walked = false;
         sl_recording_observe(profile->recording, &passed, now);
         done = sl_recording_sample_on(profile->recording, now) == SL_OK;
         profile->sampled = done;

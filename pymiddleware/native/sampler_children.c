@@ -151,7 +151,8 @@ other_sample(other *o, sl_py_profile *profile, uintptr_t context,
         profile->rejected += count == -1;
         return; /* its time goes to the next one */
     }
-    sl_py_slot_measure(s, &passed, &now, 0);
+    sl_py_slot_measure(s, &passed, &now,
+                       sl_py_clock_ns(sl_py_thread_clock(s->tid)), false);
     if (first && profile->clock == SL_CLOCK_MONOTONIC) {
         /* It began at some time since the tick before. */
         passed = (sl_times){ .wall = sl_py_sampler.current_ns / 2,

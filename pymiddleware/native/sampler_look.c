@@ -80,16 +80,22 @@ waits_for_gil(sl_py_slot *s)
                (unsigned long)sl_py_sampler.layout.gil_size;
 }
 
+/* Whether the slot's thread, whose CPU clock is `cpu`, has been off the CPU
+ * since the slot was last seen. */
+static bool
+has_not_run(const sl_py_slot *s, uint64_t cpu)
+{
+    return cpu != 0 && cpu == s->cpu_ns;
+}
+
 /* Time since the slot was last seen, which it is now. */
 void
-sl_py_slot_measure(sl_py_slot *s, sl_times *out, uint64_t *now,
-                   uint64_t own_cpu)
+sl_py_slot_measure(sl_py_slot *s, sl_times *out, uint64_t *now, uint64_t cpu,
+                   bool self)
 {
     uint64_t wall = sl_clock_monotonic_ns();
-    bool self = own_cpu != 0;
-    uint64_t cpu = self ? own_cpu : sl_py_clock_ns(sl_py_thread_clock(s->tid));
     uint64_t passed = wall - s->wall_ns;
-    bool waits = false;
+    bool waits = false, asked = false;
 
     *now = sl_clock_ticks(s->profile->clock);
     uint64_t on = cpu > s->cpu_ns ? cpu - s->cpu_ns : 0;
@@ -100,13 +106,17 @@ sl_py_slot_measure(sl_py_slot *s, sl_times *out, uint64_t *now,
     out->cpu = (uint64_t)((double)on * scale);
     out->gil = 0;
     if (off > passed / OFF_CPU_PART) {
-        if (!self && !sl_py_holds_gil(s))
-            waits = waits_for_gil(s);
+        /* A thread that has not run since is where it was. */
+        asked = !self && !sl_py_holds_gil(s);
+        if (asked)
+            waits =
+                has_not_run(s, cpu) && s->asked ? s->waited : waits_for_gil(s);
         /* Running again: it was off for what it was seen waiting for. */
         if (waits || (s->waited && (self || sl_py_holds_gil(s))))
             out->gil = out->wall - out->cpu;
     }
     s->waited = waits;
+    s->asked = asked;
     s->wall_ns = wall;
     s->cpu_ns = cpu != 0 ? cpu : s->cpu_ns;
     s->ticks = *now;
@@ -143,22 +153,31 @@ sl_py_stack_read(const void *ts, uintptr_t anchor)
 static bool
 slot_sample(sl_py_slot *s)
 {
+    sl_strand *strand = sl_recording_main(s->profile->recording);
+    /* Before the walk: what ran in between shows the next time. */
+    uint64_t cpu = sl_py_clock_ns(sl_py_thread_clock(s->tid));
     sl_times passed;
     uint64_t now;
     int count = -1;
 
+    if (has_not_run(s, cpu) && s->walked) {
+        sl_py_slot_measure(s, &passed, &now, cpu, false);
+        sl_strand_again(strand, &passed, now);
+        return true;
+    }
     for (int try = 0; try < SL_PY_RETRIES && count < 0; try++) {
         sl_py_sampler.counts.retried += try > 0;
         count = sl_py_stack_read(s->ts, s->anchor);
     }
+    s->walked = false;
     if (count < 0)
         return false; /* its time goes to the next one */
     bool gc = sl_py_sampler.layout.collecting != NULL &&
               *sl_py_sampler.layout.collecting != 0 && sl_py_holds_gil(s);
-    sl_py_slot_measure(s, &passed, &now, 0);
-    sl_strand_sample(sl_recording_main(s->profile->recording),
-                     sl_py_sampler.stack, sl_py_stack_fill(count), gc, &passed,
-                     now);
+    sl_py_slot_measure(s, &passed, &now, cpu, false);
+    sl_strand_sample(strand, sl_py_sampler.stack, sl_py_stack_fill(count), gc,
+                     &passed, now);
+    s->walked = true;
     return true;
 }
 
@@ -176,7 +195,8 @@ sl_py_slot_look(sl_py_slot *s)
     }
     sl_times passed;
     uint64_t now;
-    sl_py_slot_measure(s, &passed, &now, 0);
+    sl_py_slot_measure(s, &passed, &now,
+                       sl_py_clock_ns(sl_py_thread_clock(s->tid)), false);
     sl_recording_observe(s->profile->recording, &passed, now);
     sl_py_sampler.counts.samples++;
 }

@@ -26,7 +26,9 @@ typedef struct {
     pid_t tid;
     pid_t syscall_tid; /* whose file syscall_fd is */
     int syscall_fd;
-    bool waited;                     /* for the GIL, when last seen */
+    bool waited;                     /* for the GIL, when last seen... */
+    bool asked;                      /* ...and asked about */
+    bool walked;                     /* its stack is known as of then */
     uint64_t wall_ns, cpu_ns, ticks; /* when last seen */
 } sl_py_slot;
 
@@ -68,10 +70,10 @@ pid_t sl_py_own_tid(void);
 
 bool sl_py_holds_gil(const sl_py_slot *slot);
 
-/* Time since the slot was last seen, which it is *now. `own_cpu`: its
- * CPU clock, where it is the calling thread's slot; else 0. */
+/* Time since the slot was last seen, which it is *now. `cpu`: its thread's CPU
+ * clock; `self`: that is the calling thread. */
 void sl_py_slot_measure(sl_py_slot *slot, sl_times *out, uint64_t *now,
-                        uint64_t own_cpu);
+                        uint64_t cpu, bool self);
 
 /* The stack of a thread above `anchor`, into sl_py_sampler.places. Returns how
  * many frames; -1: torn. */

@@ -106,6 +106,35 @@ START_TEST(a_wait_has_parts)
 }
 END_TEST
 
+START_TEST(a_thread_that_has_not_run_is_where_it_was)
+{
+    const sl_frame stack[] = { { VIEW, 3 }, { COPY, 7 } };
+    const sl_times passed = { 40, 0, 0 };
+    uint64_t now;
+    sl_recording *r = start(NULL, 0, &now);
+    sl_strand *s = sl_recording_main(r);
+
+    ck_assert(!sl_strand_again(s, &passed, now));
+    look(r, &now, 10, stack, 2);
+    ck_assert(sl_strand_again(s, &passed, now += 40));
+    const sl_node *copy = r->tree.root->tail->tail;
+    ck_assert_uint_eq(copy->self, 50);
+    ck_assert_uint_eq(copy->calls, 2);
+    ck_assert_uint_eq(r->samples, 2);
+    sl_strand_sample(s, stack, 1, true, &passed, now += 40);
+    ck_assert(sl_strand_again(s, &passed, now += 40));
+    ck_assert_ptr_eq(r->tree.root->tail->tail->key,
+                     sl_pseudo_key(SL_PSEUDO_GC));
+    ck_assert_uint_eq(r->tree.root->tail->tail->self, 80);
+    sl_strand_pause(s, stack, 1, &passed, now += 40);
+    sl_strand_continue(s, SL_PSEUDO_AWAIT, now += 5);
+    ck_assert(!sl_strand_again(s, &passed, now));
+    sl_recording_stop(r, now);
+    ck_assert_uint_eq(sum_of_self(r), now - r->start_ticks);
+    sl_recording_free(r);
+}
+END_TEST
+
 START_TEST(where_it_was_seen_longest)
 {
     const sl_frame deep[] = { { VIEW, 3 }, { COPY, 7 } };
@@ -378,6 +407,7 @@ sampled_suite(void)
     const TTest *const tests[] = {
         times_and_samples_add_up,
         a_wait_has_parts,
+        a_thread_that_has_not_run_is_where_it_was,
         where_it_was_seen_longest,
         a_full_recording_goes_on_by_samples,
         a_generator_that_goes_on_where_there_is_no_room,
