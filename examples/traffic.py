@@ -12,6 +12,8 @@ SHOP = ["/", "/?page=2", "/?page=7", "/books/{n}/", "/books/{n}/", "/api/books/"
 #: One visit in a round asks for exact counts: the others are profiled as the app says.
 EXACT = ["/report/?slowlens=deterministic", "/authors/?slowlens=deterministic"]
 FEED = ["/feed/", "/feed/", "/one-by-one/", "/blocking/", "/in-a-thread/", "/stream/"]
+#: Asked for at once: the blocking ones hold up the event loop for the others.
+TOGETHER = ["/one-by-one/", "/feed/", "/blocking/?times=300"]
 PRICES = ["/", "/offers/{n}", "/offers/{n}", "/similar/{n}"]
 
 
@@ -35,6 +37,7 @@ def main() -> None:
             urls += [feed + path for path in FEED]
             chance.shuffle(urls)
             list(pool.map(get, [url.replace("{n}", str(chance.randint(1, 400))) for url in urls]))
+            list(pool.map(get, [feed + path for path in TOGETHER]))
             time.sleep(pause)
 
 

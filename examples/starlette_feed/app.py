@@ -51,13 +51,14 @@ async def one_by_one(request: Request) -> JSONResponse:
     return JSONResponse({"articles": ARTICLES, "authors": authors})
 
 
-def render(articles: list[dict[str, object]]) -> str:
-    return "".join(json.dumps(article, indent=2) for article in articles for _ in range(20))
+def render(articles: list[dict[str, object]], times: int = 20) -> str:
+    return "".join(json.dumps(article, indent=2) for article in articles for _ in range(times))
 
 
 async def blocking(request: Request) -> JSONResponse:
-    """Renders on the event loop: everybody else waits."""
-    return JSONResponse({"size": len(render(ARTICLES))})
+    """Renders on the event loop, ``?times=`` as often: everybody else waits."""
+    times = request.query_params.get("times", "20")
+    return JSONResponse({"size": len(render(ARTICLES, min(1000, int(times)) if times.isdecimal() else 20))})
 
 
 def in_a_thread(request: Request) -> JSONResponse:

@@ -11,7 +11,9 @@
 #define LEAST_NS UINT64_C(1000000)
 /* A step that is shorter than this part of a wait is not its cause. */
 #define CAUSE_PART 4
-#define POLLS      3
+/* From one to the next: the time is up, the child task goes on, its group
+ * hears of it, the request goes on. */
+#define POLLS 5
 
 /* The loop of one thread. */
 typedef struct {

@@ -1,18 +1,19 @@
 /* loop.h - what the event loop did while a request waited in it.
  *
- *   iteration n          n+1       n+2
- *   poll [other's long step] poll [r] poll [our step]     r: what we awaited
- *        |------------------ busy ---------|              is read
+ *   iteration n                n+1           n+2
+ *   poll [another's long step] poll [timer]  poll [our step]
+ *        |------------------ busy ----------------|
  *        ours cannot have been ready at this poll
  *
  * Nobody tells when that which a request awaits became ready: the kernel
  * knows, and the loop asks it only between two iterations. So the answer is
- * the most it can have been: what a poll makes ready runs in the iteration
- * after that poll's, so a request that goes on now was not ready three polls
- * ago. Polls are learnt by a callback of ours, put into the loop only while
- * it is being held up: after steps that took HELD_NS together, until three
- * iterations in a row were short. What is no profiled request's step is seen
- * only then.
+ * the most it can have been. What a poll makes ready sets a future in that
+ * iteration; whoever awaits it goes on in the next one; through a child task
+ * and its group that takes two more. So a request that goes on now because of
+ * what happened outside was not ready five polls ago. Polls are learnt by a
+ * callback of ours, put into the loop only while it is being held up: after
+ * steps that took HELD_NS together, until as many iterations in a row were
+ * short. What is no profiled request's step is seen only then.
  *
  * Everything here belongs to the calling thread, and needs the GIL.
  */
