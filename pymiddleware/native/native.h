@@ -85,6 +85,7 @@ struct sl_py_profile {
     uint64_t unseen_since; /* ticks when the section began */
     uint64_t suspended_at; /* ticks when the one before ended */
     uint64_t rejected;     /* samples that were torn */
+    uint64_t interval_ns;  /* between samples, when the last section ended */
     const void *thread_ts; /* state of the thread it last ran in */
     sl_py_child *children; /* the sampler's */
     uint32_t child_count, child_capacity;

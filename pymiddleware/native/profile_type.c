@@ -310,6 +310,7 @@ profile_totals(PyObject *object, PyObject *ignored)
         { "gc_ns", t.gc_ns },
         { "samples", t.samples },
         { "rejected", self->rejected },
+        { "interval_ns", self->interval_ns },
         { "seen_ns", t.seen_ns },
         { "seen_cpu_ns", t.seen_cpu_ns },
         { "gil_ns", t.gil_ns },

@@ -372,6 +372,7 @@ sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting, uint64_t cpu)
             now > profile->unseen_since ? now - profile->unseen_since : 0;
     }
     profile->slot = -1;
+    profile->interval_ns = sl_py_sampler.current_ns;
     profile->suspended_at = now;
     if (profile->sampled)
         sl_strand_pause(strand, sl_py_sampler.stack, waiting_stack(waiting),

@@ -19,7 +19,7 @@ from typing import Any
 
 from . import _core
 
-__all__ = ["CHOSEN", "cost_ns", "info", "on_fork", "prepare", "sampling", "why_not"]
+__all__ = ["CHOSEN", "cost_ns", "info", "interval_ns", "on_fork", "prepare", "sampling", "why_not"]
 
 CHOSEN = (
     # databases
@@ -114,6 +114,11 @@ def _test_sampler(own: str) -> None:
 
 
 _interval_us = 0
+
+
+def interval_ns() -> int:
+    """The time between two samples that was asked for; the brake may make it longer."""
+    return _interval_us * 1000
 
 
 def sampling(interval_us: int, cpu_percent: float) -> None:

@@ -217,7 +217,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("interval_us", _number(100, 1e6, True), 1000, "microseconds",
            "Time between two samples; the smallest one asked for in a process counts."),
     Option("sampler_cpu", _number(0, 100), 1.0, "percent of a core",
-           "What the sampler may cost: past it, it takes fewer samples. 0: no limit."),
+           "What the sampler may cost: past it, it takes fewer samples, and says so. 0: no limit."),
     Option("c_calls", _choice("chosen", "all", "none"), "chosen", "word",
            "C functions recorded: those called from your own code and from where applications wait "
            "(`chosen`), every one (`all`), or `none`."),

@@ -50,6 +50,7 @@ class Writer:
         self._link = viewer_link
         self._log = SlowLog()
         self.stored = self.dropped = self.failed = 0
+        self._braked = False
         self._reset()
         engine.on_fork(_weak(self._reset))
         atexit.register(_weak(self.close))
@@ -151,6 +152,8 @@ class Writer:
             if sampled or totals["sampled_from_ns"]:
                 meta["samples"] = totals["samples"]
                 meta["rejected"] = totals["rejected"] or None
+                meta["interval_ns"] = totals["interval_ns"]
+                self._say_braked(totals["interval_ns"])
             if not sampled:
                 meta["calls"] = totals["events"]
                 meta["c_calls"] = totals["c_events"]
@@ -182,6 +185,15 @@ class Writer:
         if job.slow:
             link = f"{self._link}#r={meta['id']}" if job.store else ""
             self._log.write(meta, hot, link)
+
+    def _say_braked(self, interval: int) -> None:
+        """Once: the sampler looks less often than it was asked to."""
+        asked = engine.interval_ns()
+        if asked and interval > 2 * asked and not self._braked:
+            self._braked = True
+            _log.warning(
+                "slowlens: sampling every %.1f ms instead of every %.1f ms: the sampler reached its limit of CPU time "
+                "(option sampler_cpu; said once)", interval / 1e6, asked / 1e6)
 
     def _collect(self) -> None:
         now = time.monotonic()

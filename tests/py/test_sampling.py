@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -544,12 +545,38 @@ def test_it_sleeps_when_nothing_is_sampled() -> None:
 @patient
 def test_the_brake() -> None:
     _core.sampler_configure(0.0001, 0.1)
-    record(lambda: spin(0.8), sampled=True)
+    profile = record(lambda: spin(0.8), sampled=True)
     assert sampler()["current_ns"] > 500_000
+    assert profile.totals()["interval_ns"] > 500_000
     _core.sampler_configure(0.001, 0)
     assert sampler()["current_ns"] == 1_000_000
     with pytest.raises(ValueError):
         _core.sampler_configure(0, 0)
+
+
+@patient
+def test_the_brake_says_so(tmp_path: Path) -> None:
+    done = run(PRELUDE + f"""
+    import logging
+    logging.basicConfig()
+    from slowlens.wsgi import ProfilerMiddleware
+    def page(environ, start_response):
+        start_response("200 OK", [])
+        spin(0.8)
+        return [b""]
+    app = ProfilerMiddleware(page, store={str(tmp_path)!r}, mode="sampling", keep="all", log=False, interval_us=100,
+                             sampler_cpu=0.1)
+    for _ in range(2):
+        body = app({{"REQUEST_METHOD": "GET", "PATH_INFO": "/"}}, lambda *_: None)
+        list(body); body.close()
+    app.recorder.writer.flush()
+    from slowlens.store import Query
+    for row in app.recorder.store.list(Query()).rows:
+        meta = json.loads(_core.Blob(app.recorder.store.get(row["id"])).meta())["meta"]
+        assert meta["interval_ns"] > 200_000
+    """)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr.count("instead of every 0.1 ms: the sampler reached its limit") == 1, done.stderr
 
 
 def run(script: str, **options: Any) -> subprocess.CompletedProcess[str]:

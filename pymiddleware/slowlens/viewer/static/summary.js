@@ -60,7 +60,8 @@ function facts(summary) {
   const fact = (title, value) => (value ? el("div", {}, el("dt", {}, title), el("dd", {}, value)) : null);
   return el("dl", { class: "facts" },
     meta.merged ? fact("Profiles", count(meta.merged)) : null,
-    meta.mode === "sampling" ? [fact("Samples", count(meta.samples || 0)), fact("Torn samples", meta.rejected ? count(meta.rejected) : "")]
+    meta.mode === "sampling" ? [fact("Samples", count(meta.samples || 0)), fact("Torn samples", meta.rejected ? count(meta.rejected) : ""),
+      fact("Sampled every", meta.interval_ns ? duration(meta.interval_ns) : "")]
       : [fact("Python calls", count(summary.calls)), fact("C calls", count(summary.c_calls))],
     fact("Own cost", meta.own_ns ? `about ${duration(meta.own_ns)}` : ""),
     meta.blocked_ns === undefined ? fact("Off CPU", meta.waiting_ns ? duration(meta.waiting_ns) : "") : null,
