@@ -191,7 +191,7 @@ class Writer:
         asked = engine.interval_ns()
         if asked and interval > 2 * asked and not self._braked:
             self._braked = True
-            _log.warning(
+            _log.info(  # each profile says it too
                 "slowlens: sampling every %.1f ms instead of every %.1f ms: the sampler reached its limit of CPU time "
                 "(option sampler_cpu; said once)", interval / 1e6, asked / 1e6)
 
