@@ -24,7 +24,7 @@ export function paint(model, by) {
     const most = model.self.reduce((a, b) => Math.max(a, b), 1);
     return { color: (node) => shade(24, Math.sqrt(model.self[node] / most) * 1.4), ink: () => ink };
   }
-  const hues = { project: 24, library: 90, stdlib: 205, builtin: 265, await: 40, idle: 40, loop: 36, gc: 330, other: 40 };
+  const hues = { project: 24, library: 90, stdlib: 205, builtin: 265, await: 40, idle: 40, loop: 172, gc: 330, other: 40 };
   const of = model.functions.map((callee) => {
     if (by === "module") return shade(hue(callee.file || callee.name));
     const kind = category(callee);

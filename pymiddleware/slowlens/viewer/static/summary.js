@@ -121,7 +121,7 @@ function heaviest(summary, open) {
     el("tbody", {}, summary.heaviest.map((one) => el("tr", {},
       el("td", { class: "number" }, percent(one.self_ns, summary.wall_ns)),
       el("td", { class: "number" }, duration(one.self_ns)),
-      el("td", { class: "number" }, `${count(one.calls)} ${summary.meta.mode === "sampling" ? "samples" : "calls"}`),
+      el("td", { class: "number" }, `${count(one.calls)} ${one.function.kind === "pseudo" ? "times" : summary.meta.mode === "sampling" ? "samples" : "calls"}`),
       el("td", { class: "path" }, el("button", { type: "button", class: "link", click: () => open(one.function.id) }, label(one.function)), " ",
         el("span", { class: "hot" }, where(one.function))))))));
 }
