@@ -111,12 +111,12 @@ sl_recording_main(sl_recording *recording)
     return &recording->main;
 }
 
-sl_strand *
-sl_recording_strand(sl_recording *recording, sl_pseudo pseudo, uint64_t now)
+/* Where the work of a strand that begins now hangs. */
+static sl_node *
+strand_base(sl_recording *recording, sl_pseudo pseudo)
 {
     sl_tree *tree = &recording->tree;
     sl_node *under = recording->main.base;
-    void *mem;
 
     /* The awaiting function is most often the one that started the work; a
      * main strand that runs on says nothing about who did. */
@@ -126,14 +126,24 @@ sl_recording_strand(sl_recording *recording, sl_pseudo pseudo, uint64_t now)
         sl_tree_child(tree, under, sl_pseudo_key(pseudo), 0, SL_KIND_PSEUDO);
     if (base == NULL)
         base = tree->truncated;
+    base->calls++;
+    return base;
+}
+
+sl_strand *
+sl_recording_strand(sl_recording *recording, sl_pseudo pseudo, uint64_t now)
+{
+    void *mem;
+
     if (sl_arena_take(recording->arena, sizeof(sl_strand), &mem) < 0) {
-        tree->dropped++;
+        recording->tree.dropped++;
         return NULL;
     }
 
     sl_strand *strand = mem;
+    sl_node *base = strand_base(recording, pseudo);
     *strand = (sl_strand){
-        .tree = tree,
+        .tree = &recording->tree,
         .cur = base,
         .base = base,
         .last = now,
@@ -141,8 +151,20 @@ sl_recording_strand(sl_recording *recording, sl_pseudo pseudo, uint64_t now)
         .next = recording->strands,
     };
     recording->strands = strand;
-    base->calls++;
     return strand;
+}
+
+void
+sl_strand_restart(sl_strand *strand, sl_pseudo pseudo, uint64_t now)
+{
+    sl_recording *recording = sl_recording_of(strand->tree);
+
+    strand->cur = strand->base = strand_base(recording, pseudo);
+    strand->deep = NULL;
+    strand->known = false;
+    strand->last = now;
+    if (strand->path != NULL)
+        strand->path->depth = 0;
 }
 
 static inline void

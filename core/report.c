@@ -132,18 +132,23 @@ put_counts(sl_json *json, const sl_profile *profile)
 static void
 put_hot_path(sl_json *json, const sl_profile *profile)
 {
+    uint64_t share = sl_profile_node_at(profile, 0)->total_ns;
+    uint32_t before = 0;
+
     sl_json_key(json, "hot_path");
     sl_json_open(json, '[');
     for (uint32_t i = sl_hotpath_next(profile, 0); i != 0;
          i = sl_hotpath_next(profile, i)) {
         const sl_profile_node *node = sl_profile_node_at(profile, i);
+        share = sl_hotpath_share(profile, before, share, i);
+        before = i;
         sl_json_open(json, '{');
         sl_json_number(json, "node", i);
         sl_json_key(json, "function");
         sl_put_function(json, sl_profile_function(profile, node->function),
                         node->function);
         sl_json_number(json, "call_line", node->line);
-        sl_json_number(json, "total_ns", node->total_ns);
+        sl_json_number(json, "total_ns", share);
         sl_json_close(json, '}');
     }
     sl_json_close(json, ']');
@@ -319,6 +324,16 @@ put_tree_row(sl_json *json, const sl_profile *profile, uint32_t i)
     sl_json_close(json, '}');
 }
 
+/* The hot path as far as it goes down: a strand that hangs elsewhere is not
+ * below `i`. */
+static uint32_t
+hot_child(const sl_profile *profile, uint32_t i)
+{
+    uint32_t next = sl_hotpath_next(profile, i);
+    return next != 0 && sl_profile_node_at(profile, next)->parent == i ? next
+                                                                       : 0;
+}
+
 static void
 tree_fill(tree_job *job, const sl_report_tree_options *options)
 {
@@ -330,13 +345,13 @@ tree_fill(tree_job *job, const sl_report_tree_options *options)
     } else {
         tree_open(job, options->node, options->depth - 1);
         if (options->hot)
-            hot = sl_hotpath_next(job->profile, options->node);
+            hot = hot_child(job->profile, options->node);
     }
     for (uint32_t at = 0; at < job->count; at++) {
         uint32_t node = job->rows[at].id, levels = job->levels[at];
         job->named[sl_profile_node_at(job->profile, node)->function] = 1;
         if (node == hot) {
-            hot = sl_hotpath_next(job->profile, node);
+            hot = hot_child(job->profile, node);
             tree_open(job, node, levels > 0 ? levels - 1 : 0);
         } else if (levels > 0) {
             tree_open(job, node, levels - 1);
@@ -364,8 +379,8 @@ put_tree(sl_json *json, const tree_job *job,
     sl_json_close(json, ']');
     sl_json_key(json, "hot");
     sl_json_open(json, '[');
-    for (uint32_t i = sl_hotpath_next(profile, options->node);
-         options->hot && i != 0; i = sl_hotpath_next(profile, i))
+    for (uint32_t i = hot_child(profile, options->node); options->hot && i != 0;
+         i = hot_child(profile, i))
         sl_json_u64(json, i);
     sl_json_close(json, ']');
     sl_json_key(json, "rows");

@@ -4,18 +4,38 @@
 
 #include <string.h>
 
+/* The strand's path with room for `depth` nodes. A request has few strands of
+ * deep stacks and may have thousands of shallow ones. NULL: no memory. */
 static sl_path *
-strand_path(sl_strand *strand)
+strand_path(sl_strand *strand, uint32_t depth)
 {
+    enum { SHALLOW = 24 };
+    sl_path *path = strand->path;
+    uint32_t room = depth > SHALLOW ? SL_FRAMES_MAX : SHALLOW;
     void *mem;
 
-    if (strand->path == NULL &&
-        sl_arena_take(strand->tree->arena, sizeof(sl_path), &mem) == SL_OK) {
-        strand->path = mem;
-        strand->path->depth = 0;
-        strand->path->line = 0;
+    if (path != NULL && depth <= path->room)
+        return path;
+    if (sl_arena_take(strand->tree->arena,
+                      sizeof(*path) + room * sizeof(*path->nodes), &mem) < 0)
+        return NULL;
+    sl_path *grown = mem;
+    *grown = path != NULL ? *path : (sl_path){ 0 };
+    grown->room = room;
+    for (uint32_t i = 0; i < grown->depth; i++)
+        grown->nodes[i] = path->nodes[i];
+    return strand->path = grown;
+}
+
+/* The same for a stack, which is cut to what is kept of it. */
+static sl_path *
+strand_path_of(sl_strand *strand, const sl_frame **frames, uint32_t *count)
+{
+    if (*count > SL_FRAMES_MAX) {
+        *frames += *count - SL_FRAMES_MAX;
+        *count = SL_FRAMES_MAX;
     }
-    return strand->path;
+    return strand_path(strand, *count);
 }
 
 /* Node of `frame` below `parent`, called from `line` there. */
@@ -38,10 +58,6 @@ strand_descend(sl_strand *strand, sl_path *path, const sl_frame *frames,
     uint32_t line = 0, depth = 0;
     bool same = true; /* so far, as the sample before */
 
-    if (count > SL_FRAMES_MAX) {
-        frames += count - SL_FRAMES_MAX;
-        count = SL_FRAMES_MAX;
-    }
     for (; depth < count; depth++) {
         const sl_frame *frame = &frames[depth];
         sl_node *known =
@@ -127,10 +143,10 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
                  bool gc, const sl_times *passed, uint64_t now)
 {
     sl_recording *recording = sl_recording_of(strand->tree);
-    sl_path *path = strand_path(strand);
 
     recording->sampled = true;
     strand_owe(strand, passed);
+    sl_path *path = strand_path_of(strand, &frames, &count);
     if (path == NULL) { /* no memory: charged when it is settled */
         strand->tree->dropped++;
         strand->last = now;
@@ -174,7 +190,7 @@ sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
     strand->deep = NULL;
     strand->known = false;
     if (count > 0) {
-        sl_path *path = strand_path(strand);
+        sl_path *path = strand_path_of(strand, &frames, &count);
         if (path != NULL) {
             sl_node *node = strand_descend(strand, path, frames, count);
             /* A flat node has no children to hang an await under. */
@@ -202,6 +218,13 @@ strand_settle(sl_strand *strand)
     }
     sampled_charge(strand, node, line, &strand->owed);
     strand->owed = (sl_times){ 0 };
+}
+
+void
+sl_strand_end(sl_strand *strand, const sl_times *passed, uint64_t now)
+{
+    sl_strand_pause(strand, NULL, 0, passed, now);
+    strand_settle(strand);
 }
 
 void

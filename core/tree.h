@@ -62,7 +62,8 @@ typedef struct {
     uint32_t line;    /* of the innermost */
     sl_node *charged; /* the sample's time went there... */
     uint32_t charged_line;
-    sl_node *nodes[SL_FRAMES_MAX];
+    uint32_t room;
+    sl_node *nodes[];
 } sl_path;
 
 struct sl_strand {

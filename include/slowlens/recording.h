@@ -162,6 +162,10 @@ sl_strand *sl_recording_main(sl_recording *recording);
 sl_strand *sl_recording_strand(sl_recording *recording, sl_pseudo pseudo,
                                uint64_t now);
 
+/* The work of another strand is over, and it begins anew, as one that
+ * sl_recording_strand opens now: one strand does for work one after another. */
+void sl_strand_restart(sl_strand *strand, sl_pseudo pseudo, uint64_t now);
+
 /* Enters function `key`. `kind` is looked at on the first sight of the key.
  * `now` is sl_clock_ticks. Hot: no failure to report, see the top. */
 void sl_strand_enter(sl_strand *strand, const void *key, sl_kind kind,
@@ -253,6 +257,10 @@ bool sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now);
  * waits (may be empty): the time until _continue(SL_PSEUDO_AWAIT) is its. */
 void sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
                      const sl_times *passed, uint64_t now);
+
+/* The sampled strand's work is over: what passed since the last sample is
+ * charged to where it was seen last, or paused. */
+void sl_strand_end(sl_strand *strand, const sl_times *passed, uint64_t now);
 
 /* What a sampler may ask while another thread is inside sl_strand_enter and
  * its like: notes that the main strand is where it happens to be. The result

@@ -29,7 +29,9 @@ sl_status sl_report_meta(const sl_profile *profile, sl_bytes *out);
  *  "hot_text":"views.detail > copy.deepcopy 76%",
  *  "heaviest":[{"function":FUNCTION,"calls":N,"self_ns":N,"total_ns":N}]}
  * `hot_path` are nodes from the root down, each the heaviest child of the
- * one before, as long as one child takes most of what there is; `hot_text`
+ * one before, as long as one child takes most of what there is (where it
+ * awaited tasks or threads, on into those; `total_ns` is then the part of the
+ * wait that they explain); `hot_text`
  * keeps the project's own frames of it and what they called last; `heaviest`
  * are the five functions with the most self time. */
 sl_status sl_report_summary(const sl_profile *profile, sl_bytes *out);

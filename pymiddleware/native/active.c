@@ -30,9 +30,8 @@ sl_py_active_variable(void)
     return variable;
 }
 
-/* The live profile of the current context, BORROWED, or NULL. */
-static sl_py_profile *
-active_profile(void)
+sl_py_profile *
+sl_py_active_profile(void)
 {
     PyObject *value = NULL;
 
@@ -119,7 +118,8 @@ sl_strand *
 sl_py_active_resync(PyThreadState *ts)
 {
     sl_strand *strand = NULL;
-    sl_py_profile *profile = ts->context != NULL ? active_profile() : NULL;
+    sl_py_profile *profile =
+        ts->context != NULL ? sl_py_active_profile() : NULL;
 
     if (profile != NULL && profile->full && profile->running &&
         profile->thread == ts->id)

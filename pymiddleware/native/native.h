@@ -4,6 +4,7 @@
  *   profile_type.c      Profile: one request while it is recorded
  *   step.c              the awaitable that runs an ASGI app under a Profile,
  *   loop.c              ...and what the event loop did between its steps
+ *   tasks.c             steps of the tasks that a sampled request started
  *   active.c            which request runs here? (per event: one compare)
  *   engine.h, engine_*  where the events come from, one file a mechanism
  *   sampler.c           the thread that looks at running requests, on top of
@@ -39,11 +40,17 @@ typedef struct {
 
 typedef struct sl_py_profile sl_py_profile;
 
-/* The same where the sampler finds it. The address of the context only tells
- * one from another; one that is used again is still this request's. */
+/* The same where the sampler or a task's step finds it. The address of the
+ * context only tells one from another; one that is used again is still this
+ * request's. */
 typedef struct {
-    uintptr_t context;
-    sl_strand *strand;
+    uintptr_t context; /* 0: the work is over, the strand may be used again */
+    sl_strand *strand; /* NULL: none yet */
+    PyObject *task;    /* strong: a weak reference to its coroutine, or NULL */
+    const PyObject *coroutine;
+    bool opened;    /* the strand is this work's */
+    bool waits;     /* suspended... */
+    uint64_t since; /* ...then; ticks */
 } sl_py_child;
 
 /* What the context variable holds. Contexts of long-lived tasks keep copies
@@ -89,6 +96,8 @@ struct sl_py_profile {
     const void *thread_ts; /* state of the thread it last ran in */
     sl_py_child *children; /* the sampler's */
     uint32_t child_count, child_capacity;
+    uint32_t child_free; /* of them, to be used again */
+    uint32_t child_hint; /* the next to go on, most likely */
     bool resolved;
     sl_c_calls c_calls;
     sl_py_side *sides;
@@ -155,6 +164,10 @@ sl_py_active_forget(void)
 }
 
 int sl_py_active_init(void);
+
+/* The live profile of the calling thread's context, BORROWED, or NULL. Never
+ * raises. */
+sl_py_profile *sl_py_active_profile(void);
 
 /* The context variable that holds the handle. BORROWED. */
 PyObject *sl_py_active_variable(void);

@@ -14,6 +14,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdbool.h>
 
 #if PY_VERSION_HEX < 0x030B0000
 #    error "slowlens needs CPython 3.11 or newer"
@@ -57,6 +58,21 @@ sl_py_code_version(const PyCodeObject *code)
 #else
     (void)code;
     return 0;
+#endif
+}
+
+/* Whether the weak reference is to `object`, and that lives. */
+static inline bool
+sl_py_weak_is(PyObject *weak, const PyObject *object)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *found = NULL;
+    if (PyWeakref_GetRef(weak, &found) < 0)
+        PyErr_Clear();
+    Py_XDECREF(found); /* `object` is held by the caller, if it is this one */
+    return found == object && found != NULL;
+#else
+    return PyWeakref_GetObject(weak) == object;
 #endif
 }
 

@@ -2,6 +2,7 @@
 #include "engine.h"
 #include "memory.h"
 #include "sampler_state.h"
+#include "tasks.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -260,27 +261,51 @@ slot_take(void)
     return NULL;
 }
 
-static void
-slot_begin(sl_py_slot *s, sl_py_profile *profile, uint64_t now, uint64_t cpu,
-           uintptr_t anchor)
-{
-    s->profile = profile;
-    s->ts = profile->thread_ts = sl_py_borrow_tstate();
-    s->anchor =
-        anchor != 0 ? anchor : sl_py_layout_anchor(&sl_py_sampler.layout);
-    s->tid = sl_py_own_tid();
-    s->waited = s->asked = s->walked = false;
-    s->cpu_ns = cpu;
-    s->wall_ns = sl_clock_monotonic_ns();
-    s->ticks = now;
-    profile->slot = (int)(s - sl_py_sampler.slots);
-    sl_py_sampler.slots_active++;
-}
-
-static bool
-sampler_ready(void)
+bool
+sl_py_sampler_ready(void)
 {
     return sl_py_sampler.method != NULL && sl_py_sampler.why_not[0] == '\0';
+}
+
+sl_py_slot *
+sl_py_slot_open(sl_py_profile *profile, sl_strand *strand, uint64_t now,
+                uint64_t cpu, uintptr_t anchor)
+{
+    static uint64_t serial;
+    sl_py_slot *s;
+
+    if (!sl_py_sampler_ready() || !sampler_start())
+        return NULL;
+    s = slot_take();
+    if (s != NULL) {
+        s->profile = profile;
+        s->strand = strand;
+        s->serial = ++serial;
+        s->ts = sl_py_borrow_tstate();
+        s->anchor =
+            anchor != 0 ? anchor : sl_py_layout_anchor(&sl_py_sampler.layout);
+        s->tid = sl_py_own_tid();
+        s->waited = s->asked = s->walked = false;
+        s->cpu_ns = cpu;
+        s->wall_ns = sl_clock_monotonic_ns();
+        s->ticks = now;
+        sl_py_sampler.slots_active++;
+    } else {
+        sl_py_sampler.counts.no_slot++;
+    }
+    if (parked)
+        pthread_cond_signal(&wanted);
+    return s;
+}
+
+void
+sl_py_slot_close(sl_py_slot *s)
+{
+    s->profile = NULL;
+    sl_py_sampler.slots_active--;
+    while (sl_py_sampler.slots_used > 0 &&
+           sl_py_sampler.slots[sl_py_sampler.slots_used - 1].profile == NULL)
+        sl_py_sampler.slots_used--;
 }
 
 /* When the last `busy` ns before `now` began; the section before ended
@@ -301,7 +326,6 @@ sl_py_sampler_begin(sl_py_profile *profile, sl_pseudo gap, uint64_t busy,
                     uint64_t cpu, uintptr_t anchor)
 {
     sl_strand *strand = sl_recording_main(profile->recording);
-    bool ready = sampler_ready();
 
     pthread_mutex_lock(&sl_py_sampler.lock);
     uint64_t now = sl_clock_ticks(profile->clock);
@@ -315,21 +339,15 @@ sl_py_sampler_begin(sl_py_profile *profile, sl_pseudo gap, uint64_t busy,
         sl_strand_continue(strand, gap, now);
     else
         sl_strand_charge(strand, now);
-    if (ready && sampler_start()) {
-        sl_py_slot *s = slot_take();
-        if (s != NULL)
-            slot_begin(s, profile, now, cpu, anchor);
-        else
-            sl_py_sampler.counts.no_slot++;
-        if (parked)
-            pthread_cond_signal(&wanted);
-    }
+    sl_py_slot *s = sl_py_slot_open(profile, strand, now, cpu, anchor);
+    profile->thread_ts = sl_py_borrow_tstate();
+    if (s != NULL)
+        profile->slot = (int)(s - sl_py_sampler.slots);
     pthread_mutex_unlock(&sl_py_sampler.lock);
 }
 
-/* The stack that waits, into `stack`; innermost last. */
-static uint32_t
-waiting_stack(PyObject *waiting)
+uint32_t
+sl_py_waiting_stack(PyObject *waiting)
 {
     int count = waiting == NULL
                     ? 0
@@ -360,12 +378,7 @@ sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting, uint64_t cpu)
         if (!self)
             cpu = sl_py_clock_ns(sl_py_thread_clock(s->tid));
         sl_py_slot_measure(s, &passed, &now, cpu, self);
-        s->profile = NULL;
-        sl_py_sampler.slots_active--;
-        while (sl_py_sampler.slots_used > 0 &&
-               sl_py_sampler.slots[sl_py_sampler.slots_used - 1].profile ==
-                   NULL)
-            sl_py_sampler.slots_used--;
+        sl_py_slot_close(s);
     } else {
         now = sl_clock_ticks(profile->clock);
         passed.wall =
@@ -375,8 +388,8 @@ sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting, uint64_t cpu)
     profile->interval_ns = sl_py_sampler.current_ns;
     profile->suspended_at = now;
     if (profile->sampled)
-        sl_strand_pause(strand, sl_py_sampler.stack, waiting_stack(waiting),
-                        &passed, now);
+        sl_strand_pause(strand, sl_py_sampler.stack,
+                        sl_py_waiting_stack(waiting), &passed, now);
     else
         sl_strand_suspend(strand, now);
     pthread_mutex_unlock(&sl_py_sampler.lock);
@@ -385,7 +398,8 @@ sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting, uint64_t cpu)
 uintptr_t
 sl_py_sampler_anchor(void)
 {
-    return sampler_ready() ? sl_py_layout_anchor(&sl_py_sampler.layout) : 0;
+    return sl_py_sampler_ready() ? sl_py_layout_anchor(&sl_py_sampler.layout)
+                                 : 0;
 }
 
 void
@@ -396,7 +410,7 @@ sl_py_sampler_take_over(sl_py_profile *profile)
 
     profile->full = false;
     pthread_mutex_lock(&sl_py_sampler.lock);
-    bool done = sampler_ready() && profile->slot >= 0;
+    bool done = sl_py_sampler_ready() && profile->slot >= 0;
     if (done) {
         sl_py_slot *s = &sl_py_sampler.slots[profile->slot];
         sl_py_slot_measure(s, &passed, &now, sl_clock_thread_cpu_ns(), true);
@@ -446,8 +460,9 @@ sl_py_sampler_info(PyObject *dict)
 {
     pthread_mutex_lock(&sl_py_sampler.lock);
     PyObject *info = Py_BuildValue(
-        "{s:O,s:z,s:z,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O}", "children",
-        sl_py_sampler.children ? Py_True : Py_False, "why_not",
+        "{s:O,s:O,s:z,s:z,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O}",
+        "children", sl_py_sampler.children ? Py_True : Py_False, "tasks",
+        sl_py_tasks_watched() ? Py_True : Py_False, "why_not",
         sl_py_sampler_why_not(), "memory", sl_py_sampler.method, "interval_ns",
         (unsigned long long)sl_py_sampler.interval_ns, "current_ns",
         (unsigned long long)sl_py_sampler.current_ns, "ticks",

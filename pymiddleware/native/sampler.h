@@ -74,6 +74,28 @@ uint32_t sl_py_sampler_seen(const sl_py_profile *profile, uint32_t *functions,
 void sl_py_sampler_add(sl_py_profile *profile);
 void sl_py_sampler_remove(sl_py_profile *profile);
 
+/* ---- sampler_tasks.c; see tasks.h ---- */
+
+/* What is to be known at the end of a task's step. */
+typedef struct {
+    bool nested; /* on the stack of another one, or of its request */
+    int slot;    /* or -1 */
+    uint64_t serial;
+} sl_py_task_step;
+
+/* A task of the sampled profile, whose coroutine this is, goes on in the
+ * calling thread / stops, and `waits` for something or is over. The profile is
+ * not finished. Never raise. */
+void sl_py_sampler_task_begin(sl_py_profile *profile, PyObject *coroutine,
+                              bool nested, sl_py_task_step *step);
+void sl_py_sampler_task_end(sl_py_profile *profile, PyObject *coroutine,
+                            bool waits, const sl_py_task_step *step);
+
+/* Whether there is a sampled request that tasks may belong to. */
+bool sl_py_sampler_follows(void);
+
+/* ---- sampler.c ---- */
+
 /* Ends the thread and waits for it; a later _begin starts it again. */
 void sl_py_sampler_stop(void);
 

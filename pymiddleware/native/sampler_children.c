@@ -2,8 +2,8 @@
 #include "contexts.h"
 #include "memory.h"
 #include "sampler_state.h"
+#include "tasks.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -49,38 +49,6 @@ profile_of(uintptr_t vars)
         !live_has(handle.profile))
         return NULL;
     return handle.profile;
-}
-
-/* The strand of a context of this request. */
-static sl_strand *
-child_strand(sl_py_profile *profile, uintptr_t context, bool same_thread,
-             uint64_t now)
-{
-    for (uint32_t i = 0; i < profile->child_count; i++) {
-        if (profile->children[i].context == context)
-            return profile->children[i].strand;
-    }
-    if (profile->child_count == profile->child_capacity) {
-        uint32_t capacity =
-            profile->child_capacity == 0 ? 8 : profile->child_capacity * 2;
-        sl_py_child *grown =
-            capacity > 4096
-                ? NULL
-                : realloc(profile->children, capacity * sizeof(*grown));
-        if (grown == NULL) {
-            profile->lost_strands++;
-            return NULL;
-        }
-        profile->children = grown;
-        profile->child_capacity = capacity;
-    }
-    sl_strand *strand = sl_recording_strand(
-        profile->recording, same_thread ? SL_PSEUDO_TASK : SL_PSEUDO_THREAD,
-        now);
-    if (strand != NULL)
-        profile->children[profile->child_count++] =
-            (sl_py_child){ context, strand };
-    return strand;
 }
 
 /* Frames above the innermost one that runs other contexts. */
@@ -158,8 +126,10 @@ other_sample(other *o, sl_py_profile *profile, uintptr_t context,
         passed = (sl_times){ .wall = sl_py_sampler.current_ns / 2,
                              .cpu = sl_py_sampler.current_ns / 2 };
     }
-    sl_strand *strand = child_strand(
-        profile, context, profile->thread_ts == s->ts, now - passed.wall);
+    sl_py_child *child = sl_py_child_of_context(profile, context);
+    sl_strand *strand = child == NULL ? NULL
+                                      : sl_py_child_open(profile, child, s->ts,
+                                                         now - passed.wall);
     uint32_t frames = sl_py_stack_fill(cut_stack(count));
     if (strand == NULL || frames == 0)
         return;
@@ -254,6 +224,8 @@ sl_py_sampler_add(sl_py_profile *profile)
         sl_py_sampler.live_following += profile->follows;
     }
     pthread_mutex_unlock(&sl_py_sampler.lock);
+    if (profile->follows)
+        sl_py_tasks_watch();
 }
 
 void
@@ -274,9 +246,8 @@ sl_py_sampler_remove(sl_py_profile *profile)
         if (others[i].seen.profile == profile)
             others[i].seen.profile = NULL;
     }
-    free(profile->children);
-    profile->children = NULL;
-    profile->child_count = profile->child_capacity = 0;
+    sl_py_tasks_end(profile);
+    sl_py_children_free(profile);
     pthread_mutex_unlock(&sl_py_sampler.lock);
 }
 

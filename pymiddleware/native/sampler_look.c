@@ -153,7 +153,7 @@ sl_py_stack_read(const void *ts, uintptr_t anchor)
 static bool
 slot_sample(sl_py_slot *s)
 {
-    sl_strand *strand = sl_recording_main(s->profile->recording);
+    sl_strand *strand = s->strand;
     /* Before the walk: what ran in between shows the next time. */
     uint64_t cpu = sl_py_clock_ns(sl_py_thread_clock(s->tid));
     sl_times passed;
@@ -172,6 +172,8 @@ slot_sample(sl_py_slot *s)
     s->walked = false;
     if (count < 0)
         return false; /* its time goes to the next one */
+    if (count == 0 && strand != sl_recording_main(s->profile->recording))
+        return true; /* so does that of a task on its way in or out */
     bool gc = sl_py_sampler.layout.collecting != NULL &&
               *sl_py_sampler.layout.collecting != 0 && sl_py_holds_gil(s);
     sl_py_slot_measure(s, &passed, &now, cpu, false);

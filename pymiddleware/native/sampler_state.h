@@ -2,7 +2,9 @@
  *
  *   sampler.c          the thread, sections of requests, fork
  *   sampler_look.c     one look at one thread: its stack, CPU, GIL, blocking
- *   sampler_children.c other threads and tasks that work for a request
+ *   sampler_tasks.c    steps of its tasks
+ *   sampler_children.c other threads that work for it
+ *   sampler_strands.c  where both of them find their strands
  *   sampler_test.c     whether all this works on this interpreter
  */
 #ifndef SL_PY_SAMPLER_STATE_H
@@ -21,6 +23,8 @@
 /* A thread that runs a request. */
 typedef struct {
     sl_py_profile *profile; /* NULL: free; valid while the slot is in use */
+    sl_strand *strand;      /* of it */
+    uint64_t serial;        /* no two uses of any slot have the same */
     const void *ts;
     uintptr_t anchor;
     pid_t tid;
@@ -59,6 +63,23 @@ typedef struct {
 
 extern sl_py_sampler_state sl_py_sampler;
 
+/* ---- sampler.c; with the lock and the GIL held ---- */
+
+/* Whether sampling can be had. */
+bool sl_py_sampler_ready(void);
+
+/* `strand` of `profile` runs in the calling thread, from `now` (ticks) on. NULL
+ * (counted): no thread can be sampled besides those that are. */
+sl_py_slot *sl_py_slot_open(sl_py_profile *profile, sl_strand *strand,
+                            uint64_t now, uint64_t cpu, uintptr_t anchor);
+
+/* It has stopped running, or is not to be looked at any more. */
+void sl_py_slot_close(sl_py_slot *slot);
+
+/* The stack that `waiting`, an awaitable or NULL, is suspended in, into
+ * sl_py_sampler.stack, innermost last. Returns how many frames. */
+uint32_t sl_py_waiting_stack(PyObject *waiting);
+
 /* ---- sampler_look.c; all with the lock held ---- */
 
 /* ns of a clock, 0 where it cannot be read (a thread that is gone). */
@@ -92,5 +113,36 @@ void sl_py_children_look(uint64_t ticks);
 
 /* In a forked child: there are none. */
 void sl_py_children_forget(void);
+
+/* ---- sampler_tasks.c; with the lock and the GIL held ---- */
+
+/* The request is over: those of its tasks that run are not looked at any more,
+ * and those that wait have waited until now. */
+void sl_py_tasks_end(sl_py_profile *profile);
+
+/* ---- sampler_strands.c; with the lock held, and _task with the GIL ---- */
+
+/* The request's work in a context that is no task's step: found, or new. NULL:
+ * no room (counted). Valid until the next of these calls. */
+sl_py_child *sl_py_child_of_context(sl_py_profile *profile, uintptr_t context);
+
+/* The task of this coroutine; NULL: it was not added. */
+sl_py_child *sl_py_child_of_task(sl_py_profile *profile,
+                                 const PyObject *coroutine);
+
+/* A task that was not there. NULL: no room (counted). */
+sl_py_child *sl_py_child_add_task(sl_py_profile *profile, PyObject *coroutine,
+                                  uintptr_t context);
+
+/* Its strand, which begins at `now` if it has none yet; `ts`: where it runs.
+ * NULL: no memory (counted). */
+sl_strand *sl_py_child_open(sl_py_profile *profile, sl_py_child *child,
+                            const void *ts, uint64_t now);
+
+/* Its work is over. With the GIL. */
+void sl_py_child_end(sl_py_profile *profile, sl_py_child *child);
+
+/* Forgets all of them. With the GIL. */
+void sl_py_children_free(sl_py_profile *profile);
 
 #endif /* SL_PY_SAMPLER_STATE_H */

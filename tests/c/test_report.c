@@ -224,6 +224,58 @@ START_TEST(a_loop_is_a_repeat_and_what_it_calls_is_not)
 }
 END_TEST
 
+/* VIEW awaits for a second, while `tasks` tasks, one beside the other, each
+ * spend `each` ms in COPY. */
+static void
+summary_of_tasks(int tasks, uint64_t each, sl_bytes *out)
+{
+    sl_recording_options options = { 0 };
+    sl_recording *r = NULL;
+    sl_profile *p = NULL;
+    sl_bytes blob = { 0 };
+
+    ck_assert_int_eq(sl_recording_new(&r, &options, NULL), SL_OK);
+    sl_strand *s = sl_recording_main(r);
+    uint64_t t = sl_clock_monotonic_ns();
+    sl_strand_enter(s, VIEW, SL_KIND_PYTHON, t += 10);
+    sl_strand_yield(s, VIEW, t += 10);
+    sl_strand_suspend(s, t);
+    for (int i = 0; i < tasks; i++) {
+        sl_strand *task = sl_recording_strand(r, SL_PSEUDO_TASK, t);
+        sl_strand_enter(task, COPY, SL_KIND_PYTHON, t);
+        sl_strand_leave(task, COPY, t + each * 1000000);
+    }
+    sl_strand_continue(s, SL_PSEUDO_AWAIT, t += 1000000000);
+    sl_recording_stop(r, t);
+    ck_assert_int_eq(
+        sl_recording_encode(r, NULL, 0, sample_describe, NULL, 0, &blob),
+        SL_OK);
+    sl_recording_free(r);
+    ck_assert_int_eq(sl_profile_decode(&p, blob.data, blob.size, 0, NULL),
+                     SL_OK);
+    ck_assert_int_eq(sl_report_summary(p, out), SL_OK);
+    sl_profile_free(p);
+    sl_bytes_free(&blob);
+}
+
+START_TEST(the_hot_path_goes_on_in_what_was_awaited)
+{
+    sl_bytes out = { 0 };
+
+    summary_of_tasks(1, 800, &out);
+    ck_assert(holds(&out, "views.view \\u003e copy.deepcopy 80%"));
+    sl_bytes_free(&out);
+    /* Beside one another: not 400 % of the request. */
+    summary_of_tasks(4, 1000, &out);
+    ck_assert(holds(&out, "views.view \\u003e copy.deepcopy 100%"));
+    sl_bytes_free(&out);
+    /* Not what was waited for. */
+    summary_of_tasks(1, 300, &out);
+    ck_assert(holds(&out, "\"hot_text\":\"views.view \\u003e [await]"));
+    sl_bytes_free(&out);
+}
+END_TEST
+
 Suite *
 report_suite(void)
 {
@@ -231,6 +283,7 @@ report_suite(void)
     TCase *tc = tcase_create("all");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, summary_names_the_hot_path);
+    tcase_add_test(tc, the_hot_path_goes_on_in_what_was_awaited);
     tcase_add_test(tc, tree_opens_level_by_level);
     tcase_add_test(tc, a_limit_is_said);
     tcase_add_test(tc, what_is_not_there_is_refused);

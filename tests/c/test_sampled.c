@@ -374,6 +374,77 @@ START_TEST(the_collector_is_a_node)
 }
 END_TEST
 
+/* The strand of a task: it begins in VIEW, runs unseen for 10 ticks, waits for
+ * 100, goes on for 20 and ends. */
+static void
+run_task(sl_strand *task, uint64_t *now)
+{
+    const sl_frame stack[] = { { VIEW, 3 }, { COPY, 7 } };
+
+    sl_strand_pause(task, stack, 1, &(sl_times){ 0 }, *now);
+    sl_strand_continue(task, SL_PSEUDO_AWAIT, *now);
+    *now += 10;
+    sl_strand_pause(task, stack, 2, &(sl_times){ 10, 10, 0 }, *now);
+    sl_strand_continue(task, SL_PSEUDO_AWAIT, *now += 100);
+    sl_strand_end(task, &(sl_times){ 20, 20, 0 }, *now += 20);
+}
+
+START_TEST(one_strand_does_for_task_after_task)
+{
+    const sl_frame waits[] = { { DUMPS, 1 } };
+    uint64_t now;
+    sl_recording *r = start(NULL, 0, &now);
+    sl_strand *s = sl_recording_main(r);
+
+    sl_strand *task = sl_recording_strand(r, SL_PSEUDO_TASK, now);
+    run_task(task, &now);
+    sl_node *first = task->base;
+    ck_assert_ptr_eq(first->parent, r->tree.root);
+    sl_strand_pause(s, waits, 1, &(sl_times){ 0 }, now);
+    for (int i = 0; i < 3; i++) {
+        sl_strand_restart(task, SL_PSEUDO_TASK, now);
+        run_task(task, &now);
+    }
+    ck_assert_ptr_ne(task->base, first);
+    ck_assert_ptr_eq(task->base->parent->key, DUMPS);
+    ck_assert_uint_eq(task->base->calls, 3);
+    const sl_node *copy = task->base->tail->tail;
+    ck_assert_ptr_eq(copy->key, COPY);
+    ck_assert_uint_eq(copy->self, 3 * (10 + 20));
+    ck_assert_ptr_eq(copy->tail->key, sl_pseudo_key(SL_PSEUDO_AWAIT));
+    ck_assert_uint_eq(copy->tail->self, 3 * 100);
+    ck_assert_uint_eq(r->strand_count, 1);
+    sl_recording_stop(r, now);
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(a_strand_may_become_deep)
+{
+    sl_frame stack[SL_FRAMES_MAX + 3];
+    uint64_t now;
+    sl_recording *r = start(NULL, 0, &now);
+    const sl_node *at = NULL;
+
+    for (uint32_t i = 0; i < SL_FRAMES_MAX + 3; i++)
+        stack[i] = (sl_frame){ i % 2 ? COPY : VIEW, i };
+    look(r, &now, 10, stack, 2);
+    look(r, &now, 10, stack, 30);
+    look(r, &now, 10, stack, SL_FRAMES_MAX);
+    look(r, &now, 10, stack, 30);
+    look(r, &now, 10, stack + 1, SL_FRAMES_MAX + 2); /* another outermost */
+    uint32_t depth = 0;
+    for (at = r->tree.root->tail; at->key != VIEW; at = at->next)
+        continue;
+    for (; at != NULL; at = at->tail)
+        depth++;
+    ck_assert_uint_eq(depth, SL_FRAMES_MAX);
+    sl_recording_stop(r, now);
+    ck_assert_uint_eq(sum_of_self(r), now - r->start_ticks);
+    sl_recording_free(r);
+}
+END_TEST
+
 START_TEST(any_allocation_may_fail)
 {
     for (long budget = 0; budget < 200; budget++) {
@@ -415,6 +486,8 @@ sampled_suite(void)
         unseen_time_waits_for_the_next_sample,
         a_full_tree_loses_no_time,
         the_collector_is_a_node,
+        one_strand_does_for_task_after_task,
+        a_strand_may_become_deep,
         any_allocation_may_fail,
         NULL
     };

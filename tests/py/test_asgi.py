@@ -318,6 +318,43 @@ def test_starlette(store_path: str) -> None:
         assert len(counts) == 1, "ten identical requests, ten identical counts"
 
 
+@pytest.mark.parametrize("mode", ["sampling", "deterministic"])
+@patient
+def test_an_endpoint_behind_a_middleware_that_runs_it_as_a_task(mode: str) -> None:
+    """Starlette's BaseHTTPMiddleware: all that the request's own coroutine does is await that task."""
+    pytest.importorskip("starlette")
+    from starlette.applications import Starlette
+    from starlette.middleware.base import BaseHTTPMiddleware
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+    async def fetch_price() -> None:
+        await asyncio.sleep(0.06)
+
+    async def slow_page(request: Any) -> Any:
+        await fetch_price()
+        return PlainTextResponse("slow")
+
+    async def passing(request: Any, call_next: Any) -> Any:
+        fib(16)  # long enough to be seen: the order of events is the samples'
+        return await call_next(request)
+
+    inner = Starlette(routes=[Route("/", slow_page)])
+    inner.add_middleware(BaseHTTPMiddleware, dispatch=passing)
+    with tempfile.TemporaryDirectory() as store:
+        app, stored = make(inner, store, mode=mode, keep="all")
+        asyncio.run(call(app))
+        (row,) = stored.rows()
+        report = blob_tree(stored.blob(row["id"]))
+    rows = {one["node"]: one for one in report["rows"]}
+    waits = [one for one in rows.values() if one["name"] == "[await]" and one["self_ns"] > 50e6]
+    above = {rows[rows[one["parent"]]["parent"]]["name"].rsplit(".", 1)[-1] for one in waits}
+    assert "fetch_price" in above, "the task's own wait"
+    assert "slow_page > " in row["hot"] and "fetch_price" in row["hot"], row["hot"]
+    share = int(row["hot"].rsplit(" ", 1)[-1].rstrip("%"))
+    assert 60 <= share <= 100
+
+
 def test_the_viewer_is_served(store_path: str) -> None:
     app, stored = make(hello, store_path)
 

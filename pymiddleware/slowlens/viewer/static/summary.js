@@ -88,6 +88,11 @@ export function answer(summary) {
     return summary.hot_text ? `Hot path: ${tame(summary.hot_text)}` : "";
   }
   const own = path[at].function;
+  const beside = ["[task]", "[thread]"].includes(path[at + 1].function.name) && path[at + 2];
+  if (beside) {
+    return `${percent(beside.total_ns, summary.wall_ns)} of this request went to ${label(beside.function)}, ` +
+      `a task or thread that ${label(own)} awaited.`;
+  }
   const called = path[at + 1];
   const line = called.call_line ? `:${called.call_line}` : "";
   return `${percent(called.total_ns, summary.wall_ns)} of this request went to ${label(called.function)}, ` +

@@ -1,0 +1,119 @@
+#include "tasks.h"
+#include "sampler.h"
+
+#include <string.h>
+
+typedef PyObject *(*fast_method)(PyObject *, PyObject *const *, Py_ssize_t);
+
+static sendfunc send_before;
+static fast_method throw_before;
+static PyInterpreterState *interpreter;
+
+/* The context of the step that runs in this thread; only to be compared. */
+static __thread const PyObject *inside;
+
+/* What to do when the step that begins has ended. */
+typedef struct {
+    sl_py_profile *profile; /* strong */
+    const PyObject *outer;  /* `inside` before */
+    sl_py_task_step step;
+} task_step;
+
+/* Whether the coroutine that goes on is a task of a sampled request. What is
+ * sent into within a step, in the same context, is of that step: CPython 3.11
+ * awaits that way. */
+static bool
+step_begin(task_step *s, PyObject *coroutine)
+{
+    PyThreadState *ts = sl_py_borrow_tstate();
+
+    if (!sl_py_sampler_follows() || ts->interp != interpreter ||
+        ts->context == NULL || ts->context == inside)
+        return false;
+    sl_py_profile *profile = sl_py_active_profile();
+    if (profile == NULL || !profile->sampled || profile->context == ts->context)
+        return false;
+    s->profile = (sl_py_profile *)Py_NewRef((PyObject *)profile);
+    s->outer = inside;
+    /* An eager task runs on the stack of whoever makes it, until it waits. */
+    bool nested =
+        inside != NULL || (profile->running && profile->thread == ts->id);
+    inside = ts->context;
+    sl_py_sampler_task_begin(profile, coroutine, nested, &s->step);
+    return true;
+}
+
+/* `waits`: it was suspended. A pending exception stays as it is. */
+static void
+step_end(task_step *s, PyObject *coroutine, bool waits)
+{
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    inside = s->outer;
+    if (!s->profile->finished)
+        sl_py_sampler_task_end(s->profile, coroutine, waits, &s->step);
+    Py_DECREF((PyObject *)s->profile);
+    PyErr_Restore(type, value, traceback);
+}
+
+static PySendResult
+task_send(PyObject *coroutine, PyObject *value, PyObject **result)
+{
+    task_step step;
+
+    if (!step_begin(&step, coroutine))
+        return send_before(coroutine, value, result);
+    PySendResult sent = send_before(coroutine, value, result);
+    step_end(&step, coroutine, sent == PYGEN_NEXT);
+    return sent;
+}
+
+static PyObject *
+task_throw(PyObject *coroutine, PyObject *const *args, Py_ssize_t count)
+{
+    task_step step;
+
+    if (!step_begin(&step, coroutine))
+        return throw_before(coroutine, args, count);
+    PyObject *result = throw_before(coroutine, args, count);
+    step_end(&step, coroutine, result != NULL);
+    return result;
+}
+
+void
+sl_py_tasks_watch(void)
+{
+    static PyAsyncMethods methods;
+    static PyMethodDef method;
+
+    if (interpreter != NULL || PyCoro_Type.tp_as_async == NULL ||
+        PyCoro_Type.tp_as_async->am_send == NULL)
+        return;
+    PyObject *descriptor =
+        PyObject_GetAttrString((PyObject *)&PyCoro_Type, "throw");
+    if (descriptor == NULL) {
+        PyErr_Clear();
+        return;
+    }
+    PyMethodDescrObject *throw = (PyMethodDescrObject *)descriptor;
+    if (Py_IS_TYPE(descriptor, &PyMethodDescr_Type) &&
+        throw->d_method->ml_flags == METH_FASTCALL) {
+        method = *throw->d_method;
+        memcpy(&throw_before, &method.ml_meth, sizeof(throw_before));
+        method.ml_meth = (PyCFunction)(void (*)(void))task_throw;
+        methods = *PyCoro_Type.tp_as_async;
+        send_before = methods.am_send;
+        methods.am_send = task_send;
+        interpreter = sl_py_borrow_tstate()->interp;
+        throw->d_method = &method;
+        PyCoro_Type.tp_as_async = &methods;
+    }
+    Py_DECREF(descriptor); /* the type holds it */
+}
+
+bool
+sl_py_tasks_watched(void)
+{
+    return interpreter != NULL;
+}

@@ -1,0 +1,29 @@
+/* tasks.h - the steps of tasks that a sampled request started.
+ *
+ *   asyncio's Task           PyCoro_Type
+ *     goes on    -- send ->    am_send  \
+ *                                        ours: whose context is this? --> its
+ *     is told of                        /      strand; then as it was
+ *     a failure  -- throw ->   throw
+ *
+ * Samples alone tell nothing of a task that waits, nor of one that never ran
+ * while they looked. So the two ways in which a task goes on, both of the type
+ * of coroutines, have a function of ours in front: process-wide, from the first
+ * asynchronous request that is sampled until the process ends, and one
+ * comparison while there is none. Coroutines, tasks and what they answer are
+ * what they were; a coroutine that is driven by its Python methods (trio) is
+ * not seen, and left to the samples.
+ */
+#ifndef SL_PY_TASKS_H
+#define SL_PY_TASKS_H
+
+#include "native.h"
+
+/* Puts them there, once; where that cannot be had, nothing changes. With the
+ * GIL, in the main interpreter. Never raises. */
+void sl_py_tasks_watch(void);
+
+/* Whether they are there. */
+bool sl_py_tasks_watched(void);
+
+#endif /* SL_PY_TASKS_H */

@@ -1,0 +1,324 @@
+"""Tasks of a sampled request: each wait of each of them is known to the millisecond, whether or not a sample saw it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import sys
+import threading
+import traceback
+import weakref
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from slowlens import _core
+
+from conftest import patient, tree
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sampling is for Linux")
+
+
+def loops() -> list[Any]:
+    try:
+        import uvloop
+    except ImportError:
+        return [asyncio.new_event_loop]
+    return [asyncio.new_event_loop, uvloop.new_event_loop]
+
+
+@pytest.fixture(params=loops(), ids=lambda loop: loop.__module__)
+def loop(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _no_brake() -> Iterator[None]:
+    _core.sampler_configure(0.001, 0)
+    yield
+    _core.sampler_configure(0.001, 1)
+
+
+def profiled(app: Callable[[], Awaitable[Any]], loop: Any = asyncio.new_event_loop) -> _core.Profile:
+    async def main() -> _core.Profile:
+        profile = _core.Profile(sampled=True, follows=True)
+        try:
+            await profile.step(app())
+        finally:
+            profile.finish()
+        return profile
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(main())
+
+
+def awaits(profile: _core.Profile) -> dict[str, float]:
+    """Seconds that tasks awaited: the path of the function below [task], and the sum there."""
+    rows = {row["node"]: row for row in tree(profile)["rows"]}
+    found: dict[str, float] = {}
+    for row in rows.values():
+        if row["name"] != "[await]":
+            continue
+        path, at = [], rows[row["parent"]]
+        while at["node"] != 0 and not at["strand"]:
+            path.append(at["name"].rsplit(".", 1)[-1])
+            at = rows[at["parent"]]
+        if at["strand"]:
+            key = " > ".join(reversed(path))
+            found[key] = found.get(key, 0) + row["self_ns"] / 1e9
+    return found
+
+
+async def nap(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+async def first() -> None:
+    await nap(0.03)
+
+
+async def second() -> None:
+    await nap(0.05)
+    await nap(0.02)
+
+
+@patient
+def test_each_wait_stands_where_it_was_awaited(loop: Any) -> None:
+    async def app() -> None:
+        await asyncio.gather(first(), second())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(first())
+
+    found = awaits(profiled(app, loop))
+    assert found["first > nap > sleep"] == pytest.approx(0.06, abs=0.004)
+    assert found["second > nap > sleep"] == pytest.approx(0.07, abs=0.004)
+
+
+@patient
+def test_a_failure_and_a_timeout_end_a_wait(loop: Any) -> None:
+    """They are thrown into the coroutine, not sent."""
+
+    async def breaks() -> None:
+        await asyncio.sleep(0.02)
+        raise KeyError
+
+    async def fails() -> None:
+        try:
+            await asyncio.ensure_future(breaks())
+        except KeyError:
+            await nap(0.04)
+
+    async def gives_up() -> None:
+        try:
+            async with asyncio.timeout(0.03):
+                await nap(9)
+        except TimeoutError:
+            await asyncio.sleep(0.05)
+
+    async def app() -> None:
+        await asyncio.gather(fails(), gives_up())
+
+    found = awaits(profiled(app, loop))
+    assert found["fails"] == pytest.approx(0.02, abs=0.004)
+    assert found["fails > nap > sleep"] == pytest.approx(0.04, abs=0.004)
+    assert found["gives_up > nap > sleep"] == pytest.approx(0.03, abs=0.004)
+    assert found["gives_up > sleep"] == pytest.approx(0.05, abs=0.004)
+
+
+@patient
+def test_what_no_sample_saw_is_there() -> None:
+    """Two hundred functions of some microseconds each."""
+    space: dict[str, Any] = {}
+    for i in range(200):
+        exec(f"async def brief_{i}(): return sum(range(200))", space)
+
+    async def app() -> list[int]:
+        return await asyncio.gather(*(space[f"brief_{i}"]() for i in range(200)))
+
+    rows = [row for row in tree(profiled(app))["rows"] if row["name"].startswith("brief_")]
+    assert len(rows) == 200
+    assert all(row["self_ns"] > 0 for row in rows)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+@patient
+def test_eager_tasks() -> None:
+    async def app() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        tasks = [asyncio.create_task(first()), asyncio.create_task(second())]
+        await asyncio.sleep(0.01)
+        for task in tasks:
+            await task
+
+    found = awaits(profiled(app))
+    assert found["first > nap > sleep"] == pytest.approx(0.03, abs=0.004)
+    assert found["second > nap > sleep"] == pytest.approx(0.07, abs=0.004)
+
+
+@patient
+def test_a_task_that_outlives_its_request() -> None:
+    async def app() -> None:
+        kept.append(asyncio.create_task(nap(0.2)))
+        await asyncio.sleep(0.05)
+
+    kept: list[asyncio.Task[None]] = []
+    assert awaits(profiled(app))["nap > sleep"] == pytest.approx(0.05, abs=0.004)
+
+
+@patient
+def test_tasks_of_another_thread() -> None:
+    def elsewhere() -> None:
+        asyncio.run(second())
+
+    async def app() -> None:
+        await asyncio.to_thread(elsewhere)
+
+    assert awaits(profiled(app))["second > nap > sleep"] == pytest.approx(0.07, abs=0.006)
+
+
+def test_thousands_one_after_another_take_few_strands() -> None:
+    async def app() -> None:
+        for _ in range(300):
+            await asyncio.gather(*(asyncio.sleep(0) for _ in range(20)))
+
+    profile = profiled(app)
+    totals = profile.totals()
+    assert totals["dropped"] == 0
+    assert 20 <= totals["strands"] < 60
+    (task,) = (row for row in tree(profile)["rows"] if row["strand"])
+    assert 6000 <= task["calls"] < 6300, "and callbacks in the context of one that is over"
+
+
+def test_thousands_at_once() -> None:
+    async def app() -> None:
+        await asyncio.gather(*(asyncio.sleep(0.01) for _ in range(3000)))
+
+    totals = profiled(app).totals()
+    assert totals["dropped"] == 0
+    assert totals["strands"] > 3000
+
+
+def test_nothing_is_kept_alive() -> None:
+    """Neither by a task that was closed by hand, nor by one whose loop went away."""
+    alive: list[weakref.ref[Any]] = []
+
+    class Held:
+        pass
+
+    async def holds() -> None:
+        held = Held()
+        alive.append(weakref.ref(held))
+        await asyncio.sleep(60)
+
+    async def app() -> None:
+        for _ in range(100):
+            task = asyncio.create_task(holds())
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+
+    profile = profiled(app)
+    gc.collect()
+    assert len(alive) == 100
+    assert all(one() is None for one in alive)
+    assert profile.totals()["strands"] < 10
+
+
+def test_tasks_of_others_are_no_business_of_ours() -> None:
+    async def app() -> None:
+        await asyncio.sleep(0.02)
+
+    async def main() -> _core.Profile:
+        stranger = asyncio.create_task(second())
+        profile = _core.Profile(sampled=True, follows=True)
+        await profile.step(app())
+        profile.finish()
+        await stranger
+        return profile
+
+    names = {row["name"] for row in tree(asyncio.run(main()))["rows"]}
+    assert "second" not in names and "nap" not in names
+
+
+def test_coroutines_are_what_they_were() -> None:
+    """With ours in front of them, inside a sampled request and outside."""
+
+    async def gives(value: Any) -> Any:
+        try:
+            await asyncio.sleep(0)
+        except ZeroDivisionError as error:
+            return repr(error)
+        return value
+
+    async def raises() -> None:
+        await asyncio.sleep(0)
+        raise LookupError("mine")
+
+    def drive() -> list[Any]:
+        seen: list[Any] = []
+        one = gives(7)
+        seen.append(inspect.getcoroutinestate(one))
+        seen.append(one.send(None))
+        seen.append(inspect.getcoroutinestate(one))
+        seen.append(one.cr_await is not None)
+        with pytest.raises(StopIteration) as stop:
+            one.send(None)
+        seen.append(stop.value.value)
+        with pytest.raises(RuntimeError, match="already"):
+            one.send(None)
+        one = gives(7)
+        one.send(None)
+        with pytest.raises(StopIteration) as stop:
+            one.throw(ZeroDivisionError("theirs"))
+        seen.append(stop.value.value)
+        one = gives(7)
+        with pytest.raises(TypeError):
+            one.throw()  # type: ignore[call-overload]
+        with pytest.raises(TypeError, match="non-None"):
+            one.send(3)
+        with pytest.raises(TypeError, match="must be"):
+            one.throw(3)  # type: ignore[call-overload]
+        one.close()
+        seen.append(inspect.getcoroutinestate(one))
+        return seen
+
+    async def app() -> None:
+        inside.extend(await asyncio.create_task(driven()))
+        with pytest.raises(LookupError, match="mine") as caught:
+            await asyncio.create_task(raises())
+        frames.extend(frame.name for frame in traceback.extract_tb(caught.tb))
+
+    async def driven() -> list[Any]:
+        return drive()
+
+    inside: list[Any] = []
+    frames: list[str] = []
+    profiled(app)
+    assert inside == drive()
+    assert frames == ["app", "raises"]
+    assert _core.engine_info()["sampler"]["tasks"] is True
+
+
+def test_many_threads_with_loops_of_their_own() -> None:
+    """Requests of eight loops at once, tasks in each: nothing goes to another's."""
+    results: list[tuple[int, _core.Profile]] = []
+
+    def serve(number: int) -> None:
+        space: dict[str, Any] = {"asyncio": asyncio}
+        exec(f"async def own_{number}(): await asyncio.sleep(0.01)\n"
+             f"async def app(): await asyncio.gather(*(own_{number}() for _ in range(5)))", space)
+        for _ in range(10):
+            results.append((number, profiled(space["app"])))
+
+    threads = [threading.Thread(target=serve, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 80
+    for number, profile in results:
+        found = awaits(profile)
+        assert found.keys() == {f"own_{number} > sleep"}
+        assert 0.05 <= found[f"own_{number} > sleep"] < 0.5
