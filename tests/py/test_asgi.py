@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -336,7 +337,9 @@ def test_an_endpoint_behind_a_middleware_that_runs_it_as_a_task(mode: str) -> No
         return PlainTextResponse("slow")
 
     async def passing(request: Any, call_next: Any) -> Any:
-        fib(16)  # long enough to be seen: the order of events is the samples'
+        end = time.perf_counter() + 0.02  # to be seen: the order of events is the samples'
+        while time.perf_counter() < end:
+            fib(5)
         return await call_next(request)
 
     inner = Starlette(routes=[Route("/", slow_page)])
