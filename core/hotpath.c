@@ -5,16 +5,21 @@
 
 #define FRAMES_MAX 4 /* shown, of the project's own */
 
+static bool
+is_pseudo(const sl_profile *profile, uint32_t i, const char *name)
+{
+    uint32_t number = sl_profile_node_at(profile, i)->function;
+    const sl_function *f = sl_profile_function(profile, number);
+    return f->kind == SL_KIND_PSEUDO && strcmp(f->name, name) == 0;
+}
+
 /* Ran beside the request, or was not the app's: the client was slow to take
  * a streamed body. */
 static bool
 is_beside(const sl_profile *profile, uint32_t i)
 {
-    uint32_t number = sl_profile_node_at(profile, i)->function;
-    const sl_function *f = sl_profile_function(profile, number);
     return sl_profile_is_strand(profile, i) ||
-           (f->kind == SL_KIND_PSEUDO &&
-            strcmp(f->name, "[between chunks]") == 0);
+           is_pseudo(profile, i, "[between chunks]");
 }
 
 uint32_t
@@ -35,26 +40,18 @@ sl_hotpath_heaviest(const sl_profile *profile, uint32_t i)
     return best;
 }
 
-/* The heaviest child of `i`, and past it if that is too little to go on to:
- * 0. `above`: the time of `i`. */
+/* The heaviest child of `i`, or 0 if that is too little to go on to. */
 static uint32_t
-hotpath_below(const sl_profile *profile, uint32_t i, uint64_t above)
+hotpath_below(const sl_profile *profile, uint32_t i)
 {
     uint32_t next = sl_hotpath_heaviest(profile, i);
     if (next == 0)
         return 0;
 
     uint64_t wall = sl_profile_node_at(profile, 0)->total_ns;
+    uint64_t above = sl_profile_node_at(profile, i)->total_ns;
     uint64_t total = sl_profile_node_at(profile, next)->total_ns;
     return total >= above / 3 && total >= wall / 20 && total > 0 ? next : 0;
-}
-
-static bool
-is_await(const sl_profile *profile, uint32_t i)
-{
-    const sl_profile_node *node = sl_profile_node_at(profile, i);
-    const sl_function *f = sl_profile_function(profile, node->function);
-    return f->kind == SL_KIND_PSEUDO && strcmp(f->name, "[await]") == 0;
 }
 
 /* Time of a strand's node. */
@@ -125,8 +122,8 @@ beside_meanwhile(const sl_profile *profile, uint32_t wait,
 }
 
 /* The tasks or threads that `i` awaited in its child `wait`, if they say more
- * than that: they took half as long, and there is one way into
- * them. 0: nothing does. */
+ * than that: they took half as long, and there is one way into them. 0: nothing
+ * does. */
 static uint32_t
 hotpath_awaited(const sl_profile *profile, uint32_t i, uint32_t wait)
 {
@@ -146,7 +143,7 @@ hotpath_awaited(const sl_profile *profile, uint32_t i, uint32_t wait)
     uint64_t waited = sl_profile_node_at(profile, wait)->total_ns;
     uint32_t strand = sums[best].node;
     return strand != 0 && sums[best].ns >= waited / 2 &&
-                   hotpath_below(profile, strand, sums[best].ns) != 0
+                   hotpath_below(profile, strand) != 0
                ? strand
                : 0;
 }
@@ -154,10 +151,9 @@ hotpath_awaited(const sl_profile *profile, uint32_t i, uint32_t wait)
 uint32_t
 sl_hotpath_next(const sl_profile *profile, uint32_t i)
 {
-    uint64_t above = sl_profile_node_at(profile, i)->total_ns;
-    uint32_t next = hotpath_below(profile, i, above);
+    uint32_t next = hotpath_below(profile, i);
 
-    if (next == 0 || !is_await(profile, next))
+    if (next == 0 || !is_pseudo(profile, next, "[await]"))
         return next;
     uint32_t strand = hotpath_awaited(profile, i, next);
     return strand != 0 ? strand : next;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import io
 import json
@@ -31,6 +32,15 @@ def nothing_left_running() -> Iterator[None]:
     """Every test ends all the profiles it began."""
     yield
     assert _core.active_count() == 0
+
+
+def loops() -> list[Any]:
+    """What makes an event loop: asyncio's, and uvloop's where that is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return [asyncio.new_event_loop]
+    return [asyncio.new_event_loop, uvloop.new_event_loop]
 
 
 def record(call: Callable[[], Any], c_calls: str = "all", **options: Any) -> _core.Profile:

@@ -13,7 +13,7 @@ from slowlens import _core
 from slowlens.asgi import ProfilerMiddleware
 from slowlens.log import slow_line
 
-from conftest import Stored, blob_tree, patient
+from conftest import Stored, blob_tree, loops, patient
 
 MODES = ["deterministic", "sampling"]
 
@@ -49,14 +49,6 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         writer.close()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b""})
-
-
-def loops() -> list[Any]:
-    try:
-        import uvloop
-    except ImportError:
-        return [asyncio.new_event_loop]
-    return [asyncio.new_event_loop, uvloop.new_event_loop]
 
 
 def serve(store_path: str, mode: str, program: Any, loop: Any = asyncio.new_event_loop) -> dict[str, dict[str, Any]]:

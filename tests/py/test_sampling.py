@@ -22,7 +22,7 @@ import pytest
 
 from slowlens import _core
 
-from conftest import functions, patient, record, tree
+from conftest import functions, loops, patient, record, tree
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sampling is for Linux")
 
@@ -326,14 +326,6 @@ async def one_request(number: int, space: dict[str, Any]) -> _core.Profile:
     finally:
         profile.finish()
     return profile
-
-
-def loops() -> list[Any]:
-    try:
-        import uvloop
-    except ImportError:
-        return [asyncio.new_event_loop]
-    return [asyncio.new_event_loop, uvloop.new_event_loop]
 
 
 @pytest.mark.parametrize("loop", loops(), ids=lambda loop: loop.__module__)

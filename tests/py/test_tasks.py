@@ -16,17 +16,9 @@ import pytest
 
 from slowlens import _core
 
-from conftest import patient, tree
+from conftest import loops, patient, tree
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sampling is for Linux")
-
-
-def loops() -> list[Any]:
-    try:
-        import uvloop
-    except ImportError:
-        return [asyncio.new_event_loop]
-    return [asyncio.new_event_loop, uvloop.new_event_loop]
 
 
 @pytest.fixture(params=loops(), ids=lambda loop: loop.__module__)
