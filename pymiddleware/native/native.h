@@ -1,8 +1,8 @@
 /* native.h - what the files of the extension share.
  *
  *   module.c            the module and its functions
- *   profile_type.c      Profile: one request while it is recorded
- *   step.c              the awaitable that runs an ASGI app under a Profile,
+ *   recording_type.c    Recording: one request while it is recorded
+ *   step.c              the awaitable that runs an ASGI app under a Recording,
  *   loop.c              ...and what the event loop did between its steps
  *   tasks.c             steps of the tasks that a sampled request started
  *   active.c            which request runs here? (per event: one compare)
@@ -13,7 +13,7 @@
  *   memory.c            ...reads that cannot crash,
  *   layout.c            ...and where things are inside the interpreter
  *   code_map.c          code objects to origins and names
- *   blob_type.c         Blob: a finished profile, for reports and exports
+ *   profile_type.c      Profile: a finished recording, for reports and exports
  *
  * All of it runs with the GIL held, which is also what makes the static
  * state safe: the module refuses sub-interpreters and asks for the GIL on
@@ -22,7 +22,7 @@
 #ifndef SL_PY_NATIVE_H
 #define SL_PY_NATIVE_H
 
-#include "py_compat.h"
+#include "compat/py_compat.h"
 
 #include "slowlens/profile.h"
 #include "slowlens/recording.h"
@@ -38,7 +38,7 @@ typedef struct {
     sl_strand *strand;
 } sl_py_side;
 
-typedef struct sl_py_profile sl_py_profile;
+typedef struct sl_py_recording sl_py_recording;
 
 /* The same where the sampler or a task's step finds it. The address of the
  * context only tells one from another; one that is used again is still this
@@ -56,7 +56,7 @@ typedef struct {
 /* What the context variable holds. Contexts of long-lived tasks keep copies
  * for ever, so it is small and points nowhere once the request is over. */
 typedef struct {
-    PyObject_HEAD sl_py_profile *profile; /* borrowed; NULL: over */
+    PyObject_HEAD sl_py_recording *recording; /* borrowed; NULL: over */
 } sl_py_handle;
 
 /* Its turns on the event loop, see loop.h. */
@@ -72,8 +72,8 @@ typedef struct {
     uint64_t holder_ns; /* whose step took so long */
 } sl_py_turn;
 
-struct sl_py_profile {
-    PyObject_HEAD sl_recording *recording;
+struct sl_py_recording {
+    PyObject_HEAD sl_recording *core;
     PyObject **functions; /* strong, by function id less SL_PSEUDO_COUNT */
     uint32_t function_count;
     uint32_t function_capacity;
@@ -109,12 +109,12 @@ struct sl_py_profile {
     PyObject *label; /* strong: what Python calls it; NULL: nothing */
     bool full;       /* no room for more paths: see sl_py_sampler_take_over */
     uint64_t lost_strands;
-    sl_py_profile *previous, *next; /* all live profiles */
+    sl_py_recording *previous, *next; /* all live recordings */
 };
 
 extern PyTypeObject sl_py_handle_type;
+extern PyTypeObject sl_py_recording_type;
 extern PyTypeObject sl_py_profile_type;
-extern PyTypeObject sl_py_blob_type;
 extern PyTypeObject sl_py_step_type;
 
 /* Sets a Python exception for `status`; returns NULL for convenience. */
@@ -165,9 +165,9 @@ sl_py_active_forget(void)
 
 int sl_py_active_init(void);
 
-/* The live profile of the calling thread's context, BORROWED, or NULL. Never
+/* The live recording of the calling thread's context, BORROWED, or NULL. Never
  * raises. */
-sl_py_profile *sl_py_active_profile(void);
+sl_py_recording *sl_py_active_recording(void);
 
 /* The context variable that holds the handle. BORROWED. */
 PyObject *sl_py_active_variable(void);
@@ -178,27 +178,27 @@ PyObject *sl_py_active_variable(void);
  * `anchor`: the frame that the request's frames stand above; 0: the innermost
  * that is not ours. `waiting`: the awaitable it is suspended in, or NULL.
  * -1 with an exception. */
-int sl_py_section_begin(sl_py_profile *profile, sl_pseudo gap,
+int sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap,
                         uintptr_t anchor);
-void sl_py_section_end(sl_py_profile *profile, PyObject *waiting);
+void sl_py_section_end(sl_py_recording *recording, PyObject *waiting);
 
 /* Leaves the context the main strand ran in as it was, where it is still at
  * hand: a server's thread goes on to other things. */
-void sl_py_context_release(sl_py_profile *profile);
+void sl_py_context_release(sl_py_recording *recording);
 
-/* Cuts the profile off from all contexts. Idempotent. */
-void sl_py_active_remove(sl_py_profile *profile);
-void sl_py_active_add(sl_py_profile *profile);
+/* Cuts the recording off from all contexts. Idempotent. */
+void sl_py_active_remove(sl_py_recording *recording);
+void sl_py_active_add(sl_py_recording *recording);
 
-/* In a forked child: every live profile is the parent's. */
+/* In a forked child: every live recording is the parent's. */
 void sl_py_active_after_fork(void);
 Py_ssize_t sl_py_active_count(void);
 
-/* ---- profile_type.c ---- */
+/* ---- recording_type.c ---- */
 
-/* Whether `method` is one of Profile's own: enter and leave are not calls of
+/* Whether `method` is one of Recording's own: enter and leave are not calls of
  * the program, and never return inside the request. */
-bool sl_py_profile_is_method(const PyMethodDef *method);
+bool sl_py_recording_is_method(const PyMethodDef *method);
 
 /* A dict of str to int or str (None: left out) as metadata, whose texts live
  * in `keep`, a list; PyMem_Free it. NULL with an exception. */
@@ -207,13 +207,13 @@ sl_meta *sl_py_parse_meta(PyObject *dict, PyObject *keep, size_t *count);
 /* Where the section that just ended spent most of its time, NEW: a list of
  * (name, file), of some functions of the project and then the innermost one;
  * NULL, no exception: nobody looked. */
-PyObject *sl_py_profile_where(sl_py_profile *profile);
+PyObject *sl_py_recording_where(sl_py_recording *recording);
 
 /* ---- step.c ---- */
 
-/* A NEW awaitable that runs `awaitable` under the profile (NULL: none, until
+/* A NEW awaitable that runs `awaitable` under the recording (NULL: none, until
  * its `follow` is called); NULL: exception. */
-PyObject *sl_py_step_new(sl_py_profile *profile, PyObject *awaitable);
+PyObject *sl_py_step_new(sl_py_recording *recording, PyObject *awaitable);
 
 /* ---- code_map.c ---- */
 
@@ -250,7 +250,7 @@ sl_py_c_function(PyObject *callable)
         return NULL;
     else
         method = ((PyCFunctionObject *)callable)->m_ml;
-    return sl_py_profile_is_method(method) ? NULL : method;
+    return sl_py_recording_is_method(method) ? NULL : method;
 }
 
 /* A NEW reference to what keeps `callable`'s method definition alive without
@@ -266,9 +266,9 @@ bool sl_py_describe(PyObject *object, const void *key, PyObject *keep,
  * object that is entered, and the key is it. */
 extern PyObject *sl_py_pending_callable;
 
-/* ---- blob_type.c ---- */
+/* ---- profile_type.c ---- */
 
-/* read_meta(data), a module function; and the names Blob.export knows. */
+/* read_meta(data), a module function; and the names Profile.export knows. */
 PyObject *sl_py_read_meta(PyObject *module, PyObject *arg);
 PyObject *sl_py_export_formats(void);
 

@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from . import _core
-from .recorder import Recorder, Recording
+from .recorder import Recorder, Transaction
 from .request import Incoming, asgi_incoming
 from .viewer.mount import serve_asgi
 
 __all__ = ["SCOPE_KEY", "ProfilerMiddleware"]
 
-#: Where the recording of a request is found in its scope.
-SCOPE_KEY = "slowlens.recording"
+#: Where the transaction of a request is found in its scope.
+SCOPE_KEY = "slowlens.transaction"
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -60,36 +60,36 @@ class ProfilerMiddleware:
             if await serve_asgi(recorder.viewer, incoming, receive, send, self._viewer_path):
                 return None
             return await self.app(scope, receive, send)
-        recording = recorder.begin(incoming, follows=True)
-        if recording is None:
+        transaction = recorder.begin(incoming, follows=True)
+        if transaction is None:
             return await self.app(scope, receive, send)
-        return await run(self.app, scope, receive, send, recording)
+        return await run(self.app, scope, receive, send, transaction)
 
 
-async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, recording: Recording) -> None:
-    """Runs ``app`` inside the recording, which is finished when the app returns."""
-    scope[SCOPE_KEY] = recording
-    seen = recording.seen
+async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, transaction: Transaction) -> None:
+    """Runs ``app`` inside the transaction, which is finished when the app returns."""
+    scope[SCOPE_KEY] = transaction
+    seen = transaction.seen
 
     def watched_send(message: Message) -> Awaitable[None]:
         kind = message["type"]
         if kind == "http.response.start":
-            recording.headers_sent(message["status"])
+            transaction.headers_sent(message["status"])
         elif kind in _LAST_OF_BODY:
             seen.bytes += len(message.get("body", b""))
             if not message.get("more_body", False):
-                recording.body_sent()
+                transaction.body_sent()
         return send(message)
 
     try:
-        await recording.profile.step(app(scope, receive, watched_send))
+        await transaction.recording.step(app(scope, receive, watched_send))
     except BaseException:
         seen.error = True
         raise
     finally:
         if not seen.route:
             seen.route = _route(scope)
-        recording.finish()
+        transaction.finish()
 
 
 class _Messages:
@@ -100,7 +100,7 @@ class _Messages:
         self._incoming = incoming
         incoming.method = "WS"
         self._scope = scope
-        self._recording: Recording | None = None
+        self._transaction: Transaction | None = None
         self._count = 0
 
     async def run(self, app: ASGIApp, receive: Receive, send: Send) -> None:
@@ -114,40 +114,40 @@ class _Messages:
             return message
 
         def watched_send(message: Message) -> Awaitable[None]:
-            if self._recording is not None and message["type"] == "websocket.send":
-                self._recording.seen.bytes += len(message.get("bytes") or message.get("text") or "")
+            if self._transaction is not None and message["type"] == "websocket.send":
+                self._transaction.seen.bytes += len(message.get("bytes") or message.get("text") or "")
             return send(message)
 
         self._step = _core.step(app(self._scope, watched_receive, watched_send))
         try:
             await self._step
         except BaseException:
-            if self._recording is not None:
-                self._recording.seen.error = True
+            if self._transaction is not None:
+                self._transaction.seen.error = True
             raise
         finally:
             self._end()
 
     def _begin(self) -> None:
-        self._recording = recording = self._recorder.begin(self._incoming, follows=True)
-        if recording is not None:
-            recording.seen.status = 101
-            recording.seen.tags["message"] = str(self._count)
+        self._transaction = transaction = self._recorder.begin(self._incoming, follows=True)
+        if transaction is not None:
+            transaction.seen.status = 101
+            transaction.seen.tags["message"] = str(self._count)
             try:
-                self._step.follow(recording.profile)
+                self._step.follow(transaction.recording)
             except (RuntimeError, MemoryError):  # no section can begin: the app goes on without a profile
-                recording.abandon()
-                self._recording = None
+                transaction.abandon()
+                self._transaction = None
         self._count += 1
 
     def _end(self) -> None:
-        recording, self._recording = self._recording, None
-        if recording is None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is None:
             return
-        if recording.seen.error:
-            recording.seen.status = 500
-        recording.seen.route = recording.seen.route or _route(self._scope)
-        recording.finish()
+        if transaction.seen.error:
+            transaction.seen.status = 500
+        transaction.seen.route = transaction.seen.route or _route(self._scope)
+        transaction.finish()
         self._step.follow(None)
 
 

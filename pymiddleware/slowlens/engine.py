@@ -152,12 +152,12 @@ def _calibrate() -> None:
     costs = []
     for run, mode in ((python_calls, "none"), (c_calls, "all")):
         without = min(run() for _ in range(5))
-        profile = _core.Profile(mode)
-        profile.enter()
+        recording = _core.Recording(mode)
+        recording.enter()
         try:
             within = min(run() for _ in range(5))
         finally:
-            profile.discard()
+            recording.discard()
             _core.engine_idle(0)
         costs.append(max(0, within - without) / len(rounds))
     _costs = (costs[0], costs[1])
@@ -167,10 +167,10 @@ def why_not() -> str | None:
     """Why no profile could be recorded now, in one sentence; None: all is well."""
     prepare()
     try:
-        profile = _core.Profile("none")
+        recording = _core.Recording("none")
     except RuntimeError as error:
         return str(error)
-    profile.discard()
+    recording.discard()
     return None
 
 

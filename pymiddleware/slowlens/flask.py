@@ -51,10 +51,10 @@ class Slowlens:
 def _note_route(sender: Any, **extra: Any) -> None:
     from flask import request
 
-    recording = request.environ.get(ENVIRON_KEY)
+    transaction = request.environ.get(ENVIRON_KEY)
     rule = request.url_rule
-    if recording is not None and rule is not None:
-        recording.seen.route = rule.rule
+    if transaction is not None and rule is not None:
+        transaction.seen.route = rule.rule
 
 
 def _version() -> str:

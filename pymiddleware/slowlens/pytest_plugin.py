@@ -38,12 +38,12 @@ class Run:
         self._store = store
         self._started = time.time_ns()
         self._c_calls = c_calls
-        self._profile = _core.Profile(c_calls, max_bytes=64 << 20)
+        self._recording = _core.Recording(c_calls, max_bytes=64 << 20)
         self._functions: list[dict[str, Any]] = []
         self.wall_ms = 0.0
 
     def __enter__(self) -> Run:
-        self._profile.enter()
+        self._recording.enter()
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
@@ -52,9 +52,9 @@ class Run:
         from .request import new_id
         from .store import open_store
 
-        self._profile.leave()
-        self._profile.finish()
-        totals = self._profile.totals()
+        self._recording.leave()
+        self._recording.finish()
+        totals = self._recording.totals()
         self.id = new_id(self._started)
         self.wall_ms = totals["wall_ns"] / 1e6
         meta = {
@@ -64,9 +64,9 @@ class Run:
             "c_calls": totals["c_events"], "nodes": totals["nodes"],
             "waiting_ns": max(0, totals["wall_ns"] - totals["cpu_ns"]),
         }
-        blob = self._profile.encode(meta)
-        self._profile.discard()
-        self._functions = json.loads(_core.Blob(blob).functions())["rows"]
+        blob = self._recording.encode(meta)
+        self._recording.discard()
+        self._functions = json.loads(_core.Profile(blob).functions())["rows"]
         store = open_store(load({"store": self._store} if self._store else {}))
         store.put({**meta, "hot": "", "bytes": len(blob)}, blob)
 

@@ -1,7 +1,7 @@
 """From a request's begin to its profile: what all adapters share.
 
-An adapter asks ``begin``; with a :class:`Recording` in hand it brackets what
-the app does (``profile.enter``/``leave`` or ``profile.step``), fills in
+An adapter asks ``begin``; with a :class:`Transaction` in hand it brackets what
+the app does (``recording.enter``/``leave`` or ``recording.step``), fills in
 ``seen``, and calls ``finish`` exactly once. Nothing here raises into the app.
 """
 
@@ -27,32 +27,32 @@ from .writer import Job, Writer
 if TYPE_CHECKING:
     from .viewer.app import Viewer
 
-__all__ = ["Recorder", "Recording", "current", "tag"]
+__all__ = ["Recorder", "Transaction", "current", "tag"]
 
 _log = logging.getLogger("slowlens")
-_current: ContextVar[Recording | None] = ContextVar("slowlens_recording", default=None)
+_current: ContextVar[Transaction | None] = ContextVar("slowlens_transaction", default=None)
 
 #: After this many faults of its own a recorder stays off.
 FAULTS_MAX = 20
 
 
-def current() -> Recording | None:
-    """The recording that the calling context belongs to, if it is still running."""
-    recording = _current.get()
-    return None if recording is None or recording.done else recording
+def current() -> Transaction | None:
+    """The transaction that the calling context belongs to, if it is still running."""
+    transaction = _current.get()
+    return None if transaction is None or transaction.done else transaction
 
 
 def tag(key: str, value: object) -> None:
     """Attaches ``key``: ``value`` to the request being profiled; without one, does nothing."""
-    recording = _current.get()
-    if recording is not None and len(recording.seen.tags) < 64:
-        recording.seen.tags[str(key)[:100]] = str(value)[:1000]
+    transaction = _current.get()
+    if transaction is not None and len(transaction.seen.tags) < 64:
+        transaction.seen.tags[str(key)[:100]] = str(value)[:1000]
 
 
-class Recording:
+class Transaction:
     """One request being recorded."""
 
-    __slots__ = ("_recorder", "_token", "decision", "done", "incoming", "profile", "seen")
+    __slots__ = ("_recorder", "_token", "decision", "done", "incoming", "recording", "seen")
 
     def __init__(self, recorder: Recorder, incoming: Incoming, decision: Decision, follows: bool) -> None:
         self._recorder = recorder
@@ -61,20 +61,20 @@ class Recording:
         redact = recorder.options.redact
         self.seen = Seen(incoming.method, incoming.path if redact is None else str(redact(incoming.path)))
         self.done = False
-        self.profile = _core.Profile(
+        self.recording = _core.Recording(
             decision.c_calls, max_bytes=recorder.options.max_profile_bytes, follows=follows,
             sampled=decision.mode == "sampling", goes_on=True, label=self.seen,
         )
-        self._token: Token[Recording | None] | None = _current.set(self)
+        self._token: Token[Transaction | None] | None = _current.set(self)
 
     def headers_sent(self, status: int) -> None:
         """The response's status is known and its headers are on their way."""
         self.seen.status = status
-        self.seen.headers_ns = self.profile.wall_ns
+        self.seen.headers_ns = self.recording.wall_ns
 
     def body_sent(self) -> None:
         """The last byte of the body was handed to the server."""
-        self.seen.body_ns = self.profile.wall_ns
+        self.seen.body_ns = self.recording.wall_ns
 
     def leave_context(self) -> None:
         """The calling context goes on to other things; once, where it began."""
@@ -91,7 +91,7 @@ class Recording:
             return
         self.done = True
         try:
-            self.profile.finish()
+            self.recording.finish()
             self.leave_context()
             self._recorder._finished(self)
         except Exception:
@@ -101,7 +101,7 @@ class Recording:
         """The response was thrown away half-way: keep nothing, lose nothing silently."""
         if not self.done:
             self.done = True
-            self.profile.discard()
+            self.recording.discard()
             self._recorder.abandoned += 1
 
 
@@ -166,8 +166,8 @@ class Recorder:
             self._fault("reading a request")
             return None
 
-    def begin(self, incoming: Incoming, follows: bool = False) -> Recording | None:
-        """A recording for this request, or None: run it as if we were not here."""
+    def begin(self, incoming: Incoming, follows: bool = False) -> Transaction | None:
+        """A transaction for this request, or None: run it as if we were not here."""
         if not self.enabled:
             return None
         try:
@@ -175,7 +175,7 @@ class Recorder:
             if decision is None:
                 return None
             self.writer.wake()
-            return Recording(self, incoming, decision, follows)
+            return Transaction(self, incoming, decision, follows)
         except RuntimeError as error:
             self.refused += 1
             self._once(f"slowlens: not profiling: {error}")
@@ -192,29 +192,29 @@ class Recorder:
             "pid": os.getpid(), "engine": _core.engine_info(),
         }
 
-    def _finished(self, recording: Recording) -> None:
-        seen, incoming = recording.seen, recording.incoming
-        wall = recording.profile.wall_ns
+    def _finished(self, transaction: Transaction) -> None:
+        seen, incoming = transaction.seen, transaction.incoming
+        wall = transaction.recording.wall_ns
         route = seen.route or incoming.path
-        kept = self.policy.keep(recording.decision, seen, wall, route)
+        kept = self.policy.keep(transaction.decision, seen, wall, route)
         slow = self.policy.is_slow(seen, wall)
         if not kept and not (slow and self.options.log):
-            recording.profile.discard()
+            transaction.recording.discard()
             return
-        meta = self._meta(recording, kept)
-        self.writer.put(Job(recording.profile, meta, bool(kept), slow and self.options.log))
+        meta = self._meta(transaction, kept)
+        self.writer.put(Job(transaction.recording, meta, bool(kept), slow and self.options.log))
 
-    def _meta(self, recording: Recording, kept: str) -> dict[str, Any]:
+    def _meta(self, transaction: Transaction, kept: str) -> dict[str, Any]:
         """Metadata; None: not known. Nothing here but what core/README.md lists."""
-        seen, incoming = recording.seen, recording.incoming
+        seen, incoming = transaction.seen, transaction.incoming
         path = seen.path[:2000]
         trace = traceparent(incoming.headers.get("traceparent"))
         thread = threading.current_thread()
         meta: dict[str, Any] = {
             "id": seen.id,
             "started": seen.started_ns,
-            "mode": recording.decision.mode,
-            "c_mode": recording.decision.c_calls if recording.decision.mode == "deterministic" else None,
+            "mode": transaction.decision.mode,
+            "c_mode": transaction.decision.c_calls if transaction.decision.mode == "deterministic" else None,
             "method": incoming.method[:20],
             "path": path,
             "route": seen.route[:500] or None,

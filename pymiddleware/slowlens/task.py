@@ -20,7 +20,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .recorder import Recorder, Recording, current
+from .recorder import Recorder, Transaction, current
 from .request import Incoming
 
 __all__ = ["profile"]
@@ -56,30 +56,30 @@ class profile:
         self._recorder = _recorder(options)
         self._running: _Run | None = None
 
-    def _begin(self, name: str, follows: bool) -> Recording | None:
+    def _begin(self, name: str, follows: bool) -> Transaction | None:
         if current() is not None:
             return None
         incoming = Incoming("TASK", name, "", "", "", False, {}, None, False)
-        recording = self._recorder.begin(incoming, follows)
-        if recording is not None:
-            recording.seen.route = name
-        return recording
+        transaction = self._recorder.begin(incoming, follows)
+        if transaction is not None:
+            transaction.seen.route = name
+        return transaction
 
     def __call__(self, function: _F) -> _F:
         name = self._name or function.__qualname__
         if inspect.iscoroutinefunction(function):
             @functools.wraps(function)
             async def run_async(*args: Any, **kwargs: Any) -> Any:
-                recording = self._begin(name, True)
-                if recording is None:
+                transaction = self._begin(name, True)
+                if transaction is None:
                     return await function(*args, **kwargs)
                 try:
-                    return await recording.profile.step(function(*args, **kwargs))
+                    return await transaction.recording.step(function(*args, **kwargs))
                 except BaseException:
-                    recording.seen.error = True
+                    transaction.seen.error = True
                     raise
                 finally:
-                    recording.finish()
+                    transaction.finish()
             return run_async  # type: ignore[return-value]
 
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -123,14 +123,14 @@ class _Run:
     """One run of a task: a decorator may run in several threads at once."""
 
     def __init__(self, owner: profile, name: str) -> None:
-        self._recording = owner._begin(name, False)
+        self._transaction = owner._begin(name, False)
 
     def __enter__(self) -> None:
-        if self._recording is not None:
-            self._recording.profile.enter()
+        if self._transaction is not None:
+            self._transaction.recording.enter()
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if self._recording is not None:
-            self._recording.profile.leave()
-            self._recording.seen.error = kind is not None
-            self._recording.finish()
+        if self._transaction is not None:
+            self._transaction.recording.leave()
+            self._transaction.seen.error = kind is not None
+            self._transaction.finish()

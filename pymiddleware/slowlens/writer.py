@@ -34,9 +34,9 @@ _log = logging.getLogger("slowlens")
 
 
 class Job(NamedTuple):
-    """A finished profile and what is to be done with it."""
+    """A finished recording and what is to be done with it."""
 
-    profile: _core.Profile
+    recording: _core.Recording
     meta: dict[str, Any]
     store: bool
     slow: bool
@@ -81,7 +81,7 @@ class Writer:
         """Takes the job over. False: it was dropped (counted)."""
         if self._pending >= QUEUE_MAX or not self._start():
             self.dropped += 1
-            job.profile.discard()
+            job.recording.discard()
             return False
         with self._lock:
             self._pending += 1
@@ -141,7 +141,7 @@ class Writer:
     def _work(self, job: Job) -> None:
         try:
             meta = job.meta
-            totals = job.profile.totals()
+            totals = job.recording.totals()
             sampled = meta["mode"] == "sampling"
             for name in ("cpu_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns", "step_ns", "sampled_from_ns"):
                 if name == "cpu_ns" or totals[name]:
@@ -167,10 +167,10 @@ class Writer:
                 flags.append("partial")
             meta["flags"] = ",".join(flags) or None
             meta.update(_waiting(totals))
-            blob = job.profile.encode(meta)
+            blob = job.recording.encode(meta)
         finally:
-            job.profile.discard()
-        summary = json.loads(_core.Blob(blob).summary())
+            job.recording.discard()
+        summary = json.loads(_core.Profile(blob).summary())
         hot = summary["hot_text"]
         if job.store:
             row = {key: value for key, value in meta.items() if value is not None}

@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .recorder import Recorder, Recording
+from .recorder import Recorder, Transaction
 from .request import wsgi_incoming
 from .viewer.mount import serve_wsgi
 
 __all__ = ["ENVIRON_KEY", "Body", "ProfilerMiddleware"]
 
-#: Where the recording of a request is found in its environ; inner middlewares see it and pass.
-ENVIRON_KEY = "slowlens.recording"
+#: Where the transaction of a request is found in its environ; inner middlewares see it and pass.
+ENVIRON_KEY = "slowlens.transaction"
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -50,113 +50,113 @@ class ProfilerMiddleware:
             if response is not None:
                 return response.send(start_response)
             return self.app(environ, start_response)
-        recording = recorder.begin(incoming)
-        if recording is None:
+        transaction = recorder.begin(incoming)
+        if transaction is None:
             return self.app(environ, start_response)
-        return run(self.app, environ, start_response, recording)
+        return run(self.app, environ, start_response, transaction)
 
 
 def run(
-    app: WSGIApp, environ: Environ, start_response: StartResponse, recording: Recording
+    app: WSGIApp, environ: Environ, start_response: StartResponse, transaction: Transaction
 ) -> Iterable[bytes]:
-    """Runs ``app`` inside the recording, which is finished when the response is."""
-    environ[ENVIRON_KEY] = recording
-    profile, seen = recording.profile, recording.seen
+    """Runs ``app`` inside the transaction, which is finished when the response is."""
+    environ[ENVIRON_KEY] = transaction
+    recording, seen = transaction.recording, transaction.seen
 
     def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
         write = start_response(status, headers, *exc_info)
-        recording.headers_sent(int(status[:3]) if status[:3].isdigit() else 0)
+        transaction.headers_sent(int(status[:3]) if status[:3].isdigit() else 0)
         return write
 
     try:
-        profile.enter()
+        recording.enter()
     except Exception:
-        recording.abandon()
+        transaction.abandon()
         return app(environ, start_response)
     try:
         result = app(environ, start)
     except BaseException:
         seen.error = True
-        profile.leave()
-        recording.finish()
+        recording.leave()
+        transaction.finish()
         raise
-    profile.leave()
+    recording.leave()
     if isinstance(result, (list, tuple)):
         seen.bytes = sum(map(len, result))
         if not hasattr(result, "close"):
-            recording.finish()
+            transaction.finish()
             return result
     wrapper = environ.get("wsgi.file_wrapper")
     if isinstance(wrapper, type) and isinstance(result, wrapper):
-        recording.finish()  # the server sends the file itself, and must see that it may
+        transaction.finish()  # the server sends the file itself, and must see that it may
         return result
-    recording.leave_context()
-    return Body(result, recording)
+    transaction.leave_context()
+    return Body(result, transaction)
 
 
 class Body:
-    """The app's iterable, each of its steps inside the recording; closing it finishes that."""
+    """The app's iterable, each of its steps inside the transaction; closing it finishes that."""
 
-    __slots__ = ("_closed", "_iterable", "_iterator", "_recording")
+    __slots__ = ("_closed", "_iterable", "_iterator", "_transaction")
 
-    def __init__(self, iterable: Iterable[bytes], recording: Recording) -> None:
+    def __init__(self, iterable: Iterable[bytes], transaction: Transaction) -> None:
         self._iterable = iterable
         self._iterator: Iterator[bytes] | None = None
-        self._recording = recording
+        self._transaction = transaction
         self._closed = False
 
     def __iter__(self) -> Body:
         return self
 
     def __next__(self) -> bytes:
-        recording = self._recording
-        profile = recording.profile
-        inside = _enter(recording)
+        transaction = self._transaction
+        recording = transaction.recording
+        inside = _enter(transaction)
         try:
             if self._iterator is None:
                 self._iterator = iter(self._iterable)
             chunk = next(self._iterator)
         except StopIteration:
-            recording.body_sent()
+            transaction.body_sent()
             raise
         except BaseException:
-            recording.seen.error = True
+            transaction.seen.error = True
             raise
         finally:
             if inside:
-                profile.leave()
-        recording.seen.bytes += len(chunk)
+                recording.leave()
+        transaction.seen.bytes += len(chunk)
         return chunk
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        recording = self._recording
-        inside = _enter(recording)
+        transaction = self._transaction
+        inside = _enter(transaction)
         try:
             close = getattr(self._iterable, "close", None)
             if close is not None:
                 close()
         except BaseException:
-            recording.seen.error = True
+            transaction.seen.error = True
             raise
         finally:
             if inside:
-                recording.profile.leave()
-            recording.finish()
+                transaction.recording.leave()
+            transaction.finish()
 
     def __del__(self) -> None:
         # A server that never closes: the app's close stays uncalled, as it would without us.
-        self._recording.finish()
+        self._transaction.finish()
 
 
-def _enter(recording: Recording) -> bool:
+def _enter(transaction: Transaction) -> bool:
     """Enters, if that is still possible: a fault of ours must not stop the body."""
-    if recording.done:
+    if transaction.done:
         return False
     try:
-        recording.profile.enter()
+        transaction.recording.enter()
     except RuntimeError:
         return False
     return True

@@ -156,12 +156,12 @@ def with_slowlens(program: Callable[[], None]) -> tuple[dict[str, float], float]
 
     engine.prepare()
     _core.sampler_configure(0.001, 0)
-    profile = _core.Profile("none", sampled=True)
+    profile = _core.Recording("none", sampled=True)
     profile.enter()
     program()
     profile.leave()
     profile.finish()
-    report = json.loads(_core.Blob(profile.encode({})).functions())
+    report = json.loads(_core.Profile(profile.encode({})).functions())
     return ({row["function"]["name"]: row["total_ns"] / 1e9 for row in report["rows"]}, report["wall_ns"] / 1e9)
 
 

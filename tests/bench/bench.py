@@ -150,7 +150,7 @@ def variants() -> dict[str, Callable[[Callable[[], None]], float]]:
         def run(call: Callable[[], None]) -> float:
             if interval:
                 _core.sampler_configure(interval, 0)
-            profile = _core.Profile(mode, max_bytes=64 << 20, sampled=interval > 0)
+            profile = _core.Recording(mode, max_bytes=64 << 20, sampled=interval > 0)
             profile.enter()
             call()  # re-instrumentation is the first run's: measured apart (suite middleware)
             profile.leave()
@@ -298,7 +298,7 @@ def middleware(rounds: int) -> list[dict[str, Any]]:
 
         finish: list[float] = []
         for _ in range(rounds * 3):
-            profile = _core.Profile("all")
+            profile = _core.Recording("all")
             profile.enter()
             micro_wide()
             profile.leave()
@@ -310,7 +310,7 @@ def middleware(rounds: int) -> list[dict[str, Any]]:
             blob = profile.encode({})
             encode = (time.perf_counter_ns() - blobs) / totals["nodes"]
             decode_start = time.perf_counter_ns()
-            _core.Blob(blob)
+            _core.Profile(blob)
             decode = (time.perf_counter_ns() - decode_start) / totals["nodes"]
             profile.discard()
             rows.append({"nodes": totals["nodes"], "encode": encode, "decode": decode,
@@ -335,7 +335,7 @@ def switching(name: str, call: Callable[[], None], rounds: int) -> list[dict[str
     for _ in range(rounds):
         bare = min(timed(call) for _ in range(3))
         start = time.perf_counter_ns()
-        profile = _core.Profile("none", max_bytes=64 << 20)
+        profile = _core.Recording("none", max_bytes=64 << 20)
         found[names[0]].append((time.perf_counter_ns() - start) / 1e3)
         profile.enter()
         first = timed(call)
@@ -359,7 +359,7 @@ def sampler_cost(name: str, call: Callable[[], None]) -> list[dict[str, Any]]:
         cpu, gaps = [], []
         for _ in range(5):
             _core.sampler_configure(interval, 0)
-            profile = _core.Profile("none", max_bytes=64 << 20, sampled=True)
+            profile = _core.Recording("none", max_bytes=64 << 20, sampled=True)
             before, start = _core.engine_info()["sampler"], time.perf_counter_ns()
             profile.enter()
             while (passed := time.perf_counter_ns() - start) < 1_000_000_000:
@@ -384,7 +384,7 @@ def store(rounds: int) -> list[dict[str, Any]]:
     from slowlens.store import Query
     from slowlens.store.directory import _INSERT, DirectoryStore, row_of
 
-    profile = _core.Profile("none")
+    profile = _core.Recording("none")
     profile.enter()
     micro_wide()
     profile.finish()

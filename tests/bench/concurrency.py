@@ -64,7 +64,7 @@ def slowlens(mode: str) -> Callable[[], Bare]:
 
     class Ours(Bare):
         def start(self) -> None:
-            self.profile = _core.Profile("chosen", sampled=mode == "sampling")
+            self.profile = _core.Recording("chosen", sampled=mode == "sampling")
             self.profile.enter()
 
         def stop(self) -> None:
@@ -72,7 +72,7 @@ def slowlens(mode: str) -> Callable[[], Bare]:
             self.profile.discard()
 
         async def run(self, call: Callable[[], Awaitable[None]]) -> None:
-            profile = _core.Profile("chosen", sampled=mode == "sampling", follows=True)
+            profile = _core.Recording("chosen", sampled=mode == "sampling", follows=True)
             await profile.step(call())
             profile.discard()
 

@@ -45,7 +45,7 @@ def program(nodes: int) -> Callable[[], None]:
 def blob_file(nodes: int, path: Path, **meta: int | str) -> None:
     from slowlens import _core
 
-    profile = _core.Profile("none", max_nodes=nodes * 2, max_bytes=4 << 30)
+    profile = _core.Recording("none", max_nodes=nodes * 2, max_bytes=4 << 30)
     run = program(nodes)
     profile.enter()
     run()
@@ -60,7 +60,7 @@ def slowlens_export(form: str, path: Path) -> Callable[[], Any]:
     from slowlens import _core
 
     data = path.read_bytes()
-    return lambda: _core.Blob(data).export(form)
+    return lambda: _core.Profile(data).export(form)
 
 
 def pyinstrument_export(form: str, nodes: int) -> Callable[[], Any]:
@@ -143,7 +143,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "million.slowlens"
         blob_file(options.nodes, path)
-        blob_bytes, made = path.stat().st_size, json.loads(_core.Blob(path.read_bytes()).summary())
+        blob_bytes, made = path.stat().st_size, json.loads(_core.Profile(path.read_bytes()).summary())
         for _ in range(options.rounds):
             for name in variants:
                 done = subprocess.run(

@@ -132,12 +132,12 @@ def main() -> None:
             profile_id = new_id(started := time.time_ns())
             blob_file(nodes, path, id=profile_id, path="/million", started=started)
             data = path.read_bytes()
-            blob = _core.Blob(data)
+            blob = _core.Profile(data)
             say(f"{nodes} nodes: first painted", (found := in_the_browser(path, profile_id, options.rounds))[0], paint)
             say(f"{nodes} nodes: frame while panning, p95", found[1], frame)
             say(f"{nodes} nodes: first level of the tree, blob decoded before",
                 timed(lambda blob=blob: blob.tree(0, 2, True), options.rounds), 100)
-            say(f"{nodes} nodes: decoding the blob", timed(lambda data=data: _core.Blob(data), options.rounds), 100)
+            say(f"{nodes} nodes: decoding the blob", timed(lambda data=data: _core.Profile(data), options.rounds), 100)
         say("100,000 stored requests: first page", large_list(options.rounds, folder / "store"), 50)
     if options.json:
         Path(options.json).write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -22,7 +22,7 @@ VIEWS = ("tree", "flame", "timeline", "functions", "treemap", "graph", "source",
 
 
 def record(run: Any, file: Path, **meta: Any) -> str:
-    profile = _core.Profile("none", max_nodes=1 << 20, max_bytes=1 << 30)
+    profile = _core.Recording("none", max_nodes=1 << 20, max_bytes=1 << 30)
     profile.enter()
     run()
     profile.leave()

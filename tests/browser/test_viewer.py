@@ -154,7 +154,7 @@ def test_functions_view_and_download(browser: Any, shop: str) -> None:
     link = wait(browser, ".downloads a", "slowlens (everything)").get_attribute("href")
     from slowlens import _core
 
-    assert json.loads(_core.Blob(fetch(link)).meta())["meta"]["route"] == "/report/"
+    assert json.loads(_core.Profile(fetch(link)).meta())["meta"]["route"] == "/report/"
 
 
 def test_new_requests_appear_by_themselves(browser: Any, shop: str) -> None:

@@ -63,12 +63,12 @@ def large() -> bytes:
 
 
 def zero() -> bytes:
-    one = _core.Blob(blob_of(exports.CORPUS["recursion"]()))
+    one = _core.Profile(blob_of(exports.CORPUS["recursion"]()))
     return _core.growth(one, one, META)
 
 
 def one_node() -> bytes:
-    profile = _core.Profile("none")
+    profile = _core.Recording("none")
     profile.enter()
     profile.leave()
     profile.finish()
@@ -76,7 +76,7 @@ def one_node() -> bytes:
 
 
 def merged() -> bytes:
-    parts = [_core.Blob(blob_of(exports.CORPUS[name]())) for name in ("recursion", "library", "generators")]
+    parts = [_core.Profile(blob_of(exports.CORPUS[name]())) for name in ("recursion", "library", "generators")]
     return _core.merge(parts, META)
 
 
@@ -93,7 +93,7 @@ class Case:
     def __init__(self, name: str) -> None:
         self.name = name
         self.data = CORPUS[name]()
-        self.blob = _core.Blob(self.data)
+        self.blob = _core.Profile(self.data)
         report = json.loads(self.blob.tree(0, 1 << 30, False, 1 << 24))
         names = {one["id"]: one["name"] for one in report["functions"]}
         self.wall = report["wall_ns"]

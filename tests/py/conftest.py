@@ -43,9 +43,9 @@ def loops() -> list[Any]:
     return [asyncio.new_event_loop, uvloop.new_event_loop]
 
 
-def record(call: Callable[[], Any], c_calls: str = "all", **options: Any) -> _core.Profile:
+def record(call: Callable[[], Any], c_calls: str = "all", **options: Any) -> _core.Recording:
     """Runs ``call`` under a profile and finishes it."""
-    profile = _core.Profile(c_calls, **options)
+    profile = _core.Recording(c_calls, **options)
     profile.enter()
     try:
         call()
@@ -55,12 +55,12 @@ def record(call: Callable[[], Any], c_calls: str = "all", **options: Any) -> _co
     return profile
 
 
-def tree(profile: _core.Profile) -> dict[str, Any]:
+def tree(profile: _core.Recording) -> dict[str, Any]:
     """The whole tree: {"rows": [...], "functions": {id: {...}}, "wall_ns": N}, rows with "name"."""
-    return blob_tree(_core.Blob(profile.encode({})))
+    return blob_tree(_core.Profile(profile.encode({})))
 
 
-def blob_tree(blob: _core.Blob) -> dict[str, Any]:
+def blob_tree(blob: _core.Profile) -> dict[str, Any]:
     """The same of a stored one."""
     report = json.loads(blob.tree(0, 1 << 30, False, 1 << 24))
     report["functions"] = {one["id"]: one for one in report["functions"]}
@@ -69,9 +69,9 @@ def blob_tree(blob: _core.Blob) -> dict[str, Any]:
     return report
 
 
-def functions(profile: _core.Profile) -> list[dict[str, Any]]:
+def functions(profile: _core.Recording) -> list[dict[str, Any]]:
     """Rows of the functions report."""
-    return json.loads(_core.Blob(profile.encode({})).functions())["rows"]
+    return json.loads(_core.Profile(profile.encode({})).functions())["rows"]
 
 
 def wsgi_call(
@@ -107,8 +107,8 @@ class Stored:
         assert self.recorder.writer.flush(10)
         return self.recorder.store.list(Query(**query)).rows
 
-    def blob(self, profile_id: str) -> _core.Blob:
-        return _core.Blob(self.recorder.store.get(profile_id))
+    def blob(self, profile_id: str) -> _core.Profile:
+        return _core.Profile(self.recorder.store.get(profile_id))
 
     def names(self, profile_id: str) -> set[str]:
         rows = json.loads(self.blob(profile_id).functions())["rows"]

@@ -81,7 +81,7 @@ def work() -> None:
 
 def synchronous() -> None:
     while time.monotonic() < stop:
-        profile = _core.Profile(random.choice(["none", "chosen", "all"]), max_nodes=random.choice([0, 20, 500]),
+        profile = _core.Recording(random.choice(["none", "chosen", "all"]), max_nodes=random.choice([0, 20, 500]),
                                 sampled=sampled(), goes_on=random.random() < 0.5, label=counts)
         for _ in range(random.randrange(1, 4)):
             profile.enter()
@@ -102,14 +102,14 @@ def synchronous() -> None:
         else:
             profile.finish()
             if chance < 0.6:
-                _core.Blob(profile.encode({"a": 1})).summary()
+                _core.Profile(profile.encode({"a": 1})).summary()
             else:
                 threading.Thread(target=encode_and_discard, args=(profile,)).start()
         if random.random() > 0.97:
             _core.engine_idle(0)
 
 
-def encode_and_discard(profile: _core.Profile) -> None:
+def encode_and_discard(profile: _core.Recording) -> None:
     profile.encode({"b": "c"})
     profile.discard()
 
@@ -136,14 +136,14 @@ async def messages() -> None:
     async def serve() -> None:
         for _ in range(4):
             await asyncio.sleep(0)
-            profile = _core.Profile(random.choice(["none", "all"]), follows=True, sampled=sampled())
+            profile = _core.Recording(random.choice(["none", "all"]), follows=True, sampled=sampled())
             step.follow(profile)
             work()
             await asyncio.sleep(0.001)
             work()
             if random.random() < 0.8:
                 profile.finish()
-                _core.Blob(profile.encode({}))
+                _core.Profile(profile.encode({}))
         step.follow(None)
 
     step = _core.step(serve())
@@ -155,7 +155,7 @@ async def messages() -> None:
 
 
 async def request() -> None:
-    profile = _core.Profile(random.choice(["chosen", "all"]), follows=True, sampled=sampled(), label=counts,
+    profile = _core.Recording(random.choice(["chosen", "all"]), follows=True, sampled=sampled(), label=counts,
                             max_nodes=random.choice([0, 50]), goes_on=True)
     try:
         await asyncio.wait_for(profile.step(app()), random.choice([0.003, 1]))
@@ -164,7 +164,7 @@ async def request() -> None:
     profile.finish()
     counts["async"] += 1
     if random.random() < 0.5:
-        _core.Blob(profile.encode({})).tree(0, 5)
+        _core.Profile(profile.encode({})).tree(0, 5)
 
 
 async def loop() -> None:
@@ -176,12 +176,12 @@ def fork() -> None:
     pid = os.fork()
     if pid == 0:
         faulthandler.dump_traceback_later(20, exit=True)
-        profile = _core.Profile("all", sampled=sampled())
+        profile = _core.Recording("all", sampled=sampled())
         profile.enter()
         fib(12)
         profile.leave()
         profile.finish()
-        _core.Blob(profile.encode({}))
+        _core.Profile(profile.encode({}))
         os._exit(0)
     status = os.waitpid(pid, 0)[1]
     if status:

@@ -220,7 +220,7 @@ def test_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     merged = tmp_path / "merged.slowlens"
     assert main(["merge", "route:/grows", "-o", str(merged), "--store", store]) == 0
     assert "3 profiles" in capsys.readouterr().out
-    meta = json.loads(_core.Blob(merged.read_bytes()).meta())["meta"]
+    meta = json.loads(_core.Profile(merged.read_bytes()).meta())["meta"]
     assert meta["merged"] == 3 and meta["path"] == "/grows"
     rows = profiles_of(store, "list", capsys=capsys)
     assert meta["calls"] == sum(row["calls"] for row in rows if row["route"] == "/grows")
@@ -264,7 +264,7 @@ def test_run_a_script(mode: str, tmp_path: Path) -> None:
     assert done.returncode == 3, done.stderr
     assert done.stdout == "['3', '--flag'] __main__ True\n"
     assert str(target) in done.stderr
-    blob = _core.Blob(target.read_bytes())
+    blob = _core.Profile(target.read_bytes())
     if mode == "deterministic":
         rows = {row["function"]["name"]: row for row in json.loads(blob.functions())["rows"]}
         assert rows["main"]["calls"] == 1 and rows["deepcopy"]["calls"] >= 30

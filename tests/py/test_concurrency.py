@@ -51,7 +51,7 @@ async def own_{number}_app():
     return namespace
 
 
-def owned(profile: _core.Profile) -> dict[str, int]:
+def owned(profile: _core.Recording) -> dict[str, int]:
     return {row["function"]["name"]: row["calls"] for row in functions(profile)
             if row["function"]["name"].startswith("own_")}
 
@@ -96,8 +96,8 @@ def test_threads_that_are_not_profiled_stay_out() -> None:
     assert {row["function"]["name"]: row["calls"] for row in functions(profile)}["fib"] == 2000 * 5
 
 
-async def one_request(i: int, space: dict[str, Any]) -> _core.Profile:
-    profile = _core.Profile("all", follows=True)
+async def one_request(i: int, space: dict[str, Any]) -> _core.Recording:
+    profile = _core.Recording("all", follows=True)
     try:
         await profile.step(space[f"own_{i}_app"]())
     finally:
@@ -108,7 +108,7 @@ async def one_request(i: int, space: dict[str, Any]) -> _core.Profile:
 def test_fifty_requests_on_one_event_loop() -> None:
     spaces = [markers(i) for i in range(REQUESTS)]
 
-    async def main() -> list[_core.Profile]:
+    async def main() -> list[_core.Recording]:
         return await asyncio.gather(*(one_request(i, spaces[i]) for i in range(REQUESTS)))
 
     for i, profile in enumerate(asyncio.run(main())):
@@ -132,8 +132,8 @@ def test_awaits_are_charged_to_who_awaited() -> None:
         fib(3)
         await leaf()
 
-    async def main() -> _core.Profile:
-        profile = _core.Profile("chosen", follows=True)
+    async def main() -> _core.Recording:
+        profile = _core.Recording("chosen", follows=True)
         await profile.step(app())
         profile.finish()
         return profile
@@ -170,7 +170,7 @@ def test_step_passes_results_and_exceptions_through() -> None:
             return "custom"
 
     async def run(awaitable: Any) -> Any:
-        profile = _core.Profile(follows=True)
+        profile = _core.Recording(follows=True)
         try:
             return await profile.step(awaitable)
         finally:
@@ -200,7 +200,7 @@ def test_a_step_is_awaited_once() -> None:
         pass
 
     async def main() -> None:
-        profile = _core.Profile(follows=True)
+        profile = _core.Recording(follows=True)
         step = profile.step(nothing())
         await step
         with pytest.raises(RuntimeError, match="already awaited"):
@@ -220,10 +220,10 @@ def test_others_on_the_loop_stay_out() -> None:
         for _ in range(20):
             await asyncio.sleep(0.001)
 
-    async def main() -> _core.Profile:
+    async def main() -> _core.Recording:
         stop = asyncio.Event()
         task = asyncio.create_task(stranger(stop))
-        profile = _core.Profile("all", follows=True)
+        profile = _core.Recording("all", follows=True)
         await profile.step(app())
         profile.finish()
         stop.set()
@@ -238,8 +238,8 @@ def test_an_outer_middleware_is_not_recorded() -> None:
     async def inner() -> None:
         await asyncio.sleep(0.001)
 
-    async def outer() -> _core.Profile:
-        profile = _core.Profile("all", follows=True)
+    async def outer() -> _core.Recording:
+        profile = _core.Recording("all", follows=True)
         await profile.step(inner())
         fib(7)  # in the request's context, outside its step
         profile.finish()

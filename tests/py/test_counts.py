@@ -134,7 +134,7 @@ def test_another_profiler_on_3_11_is_refused_not_replaced() -> None:
     sys.setprofile(lambda frame, event, arg: calls.append(event))
     try:
         with pytest.raises(RuntimeError, match="another profiler"):
-            _core.Profile("all")
+            _core.Recording("all")
         fib(2)
     finally:
         sys.setprofile(None)

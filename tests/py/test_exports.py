@@ -45,9 +45,9 @@ async def gather() -> None:
     await asyncio.to_thread(fib, 7)
 
 
-def asynchronous() -> _core.Profile:
-    async def main() -> _core.Profile:
-        profile = _core.Profile("all", follows=True)
+def asynchronous() -> _core.Recording:
+    async def main() -> _core.Recording:
+        profile = _core.Recording("all", follows=True)
         await profile.step(gather())
         profile.finish()
         return profile
@@ -70,18 +70,18 @@ CORPUS["truncated"] = lambda: record(library, max_nodes=20)
 
 
 @pytest.fixture(params=CORPUS, name="profile")
-def _profile(request: Any) -> _core.Profile:
+def _profile(request: Any) -> _core.Recording:
     return CORPUS[request.param]()
 
 
-def own_counts(profile: _core.Profile) -> tuple[int, int]:
+def own_counts(profile: _core.Recording) -> tuple[int, int]:
     rows = functions(profile)
     return sum(row["calls"] + row["resumes"] for row in rows), sum(row["self_ns"] for row in rows)
 
 
-def test_pstats(profile: _core.Profile, tmp_path: Path) -> None:
+def test_pstats(profile: _core.Recording, tmp_path: Path) -> None:
     path = tmp_path / "x.prof"
-    path.write_bytes(_core.Blob(profile.encode({})).export("pstats"))
+    path.write_bytes(_core.Profile(profile.encode({})).export("pstats"))
     stats: Any = pstats.Stats(str(path))
     calls, self_ns = own_counts(profile)
     assert stats.total_calls == calls
@@ -106,11 +106,11 @@ def test_pstats(profile: _core.Profile, tmp_path: Path) -> None:
     stats.stream.close()
 
 
-def test_callgrind(profile: _core.Profile, tmp_path: Path) -> None:
+def test_callgrind(profile: _core.Recording, tmp_path: Path) -> None:
     if shutil.which("callgrind_annotate") is None:
         pytest.skip("valgrind is not installed")
     path = tmp_path / "callgrind.out.1"
-    data = _core.Blob(profile.encode({})).export("callgrind")
+    data = _core.Profile(profile.encode({})).export("callgrind")
     path.write_bytes(data)
     _, self_ns = own_counts(profile)
     assert sum(int(found) for found in re.findall(rb"^fn=.*\n\d+ (\d+)$", data, re.M)) == self_ns
@@ -125,8 +125,8 @@ def test_callgrind(profile: _core.Profile, tmp_path: Path) -> None:
         assert max(shares) <= 100.05, "recursion is not counted twice"
 
 
-def test_speedscope(profile: _core.Profile) -> None:
-    document = json.loads(_core.Blob(profile.encode({})).export("speedscope"))
+def test_speedscope(profile: _core.Recording) -> None:
+    document = json.loads(_core.Profile(profile.encode({})).export("speedscope"))
     _, self_ns = own_counts(profile)
     sampled = [one for one in document["profiles"] if one["type"] == "sampled"]
     assert sum(sum(one["weights"]) for one in sampled if not one["name"].endswith("CPU only")) == self_ns
@@ -148,8 +148,8 @@ def test_speedscope(profile: _core.Profile) -> None:
         assert all(0 <= frame < frames for sample in one["samples"] for frame in sample)
 
 
-def test_collapsed(profile: _core.Profile) -> None:
-    lines = _core.Blob(profile.encode({})).export("collapsed").decode().splitlines()
+def test_collapsed(profile: _core.Recording) -> None:
+    lines = _core.Profile(profile.encode({})).export("collapsed").decode().splitlines()
     _, self_ns = own_counts(profile)
     assert abs(sum(int(line.rsplit(" ", 1)[1]) for line in lines) - self_ns / 1000) <= 1
     assert all(re.fullmatch(r"[^;]+(;[^;]+)* \d+", line) for line in lines)

@@ -24,8 +24,8 @@ if sys.version_info < (3, 14) and shutil.which("zstd") is None:
 def test_the_reference_decoder_agrees(name: str) -> None:
     blob = CORPUS[name]().encode({"method": "GET", "path": "/caf\xe9", "delta": -7, "big": 2**62})
     expected = decode(blob)
-    tree = json.loads(_core.Blob(blob).tree(0, 1 << 30, False, 1 << 24))
-    assert json.loads(_core.Blob(blob).meta())["meta"] == expected["meta"]
+    tree = json.loads(_core.Profile(blob).tree(0, 1 << 30, False, 1 << 24))
+    assert json.loads(_core.Profile(blob).meta())["meta"] == expected["meta"]
     assert tree["functions"] == expected["functions"]
     rows = sorted(tree["rows"], key=lambda row: row["node"])
     keys = ("node", "parent", "function", "calls", "resumes", "self_ns", "call_line")
@@ -35,7 +35,7 @@ def test_the_reference_decoder_agrees(name: str) -> None:
         for i, key in enumerate(("wall_ns", "cpu_ns", "gil_ns")):
             seen[line["node"]][i] += line[key]
     assert [[row["seen_ns"], row["cpu_ns"], row["gil_ns"]] for row in rows] == seen
-    timeline = json.loads(_core.Blob(blob).timeline())["rows"]
+    timeline = json.loads(_core.Profile(blob).timeline())["rows"]
     keys = ("node", "lane", "from_ns", "to_ns")
     assert [{key: row[key] for key in keys} for row in timeline] == expected["timeline"]
     if name.startswith("sampled"):
@@ -55,12 +55,12 @@ def test_any_zstd_opens_it(tmp_path: Any) -> None:
 
 def test_damage_is_found_by_the_checksum() -> None:
     blob = bytearray(record(lambda: None).encode({"a": "b" * 100}))
-    whole = _core.Blob(bytes(blob)).tree(0, 99), _core.Blob(bytes(blob)).meta()
+    whole = _core.Profile(bytes(blob)).tree(0, 99), _core.Profile(bytes(blob)).meta()
     refused = 0
     for at in range(len(blob)):
         blob[at] ^= 1
         try:
-            found = _core.Blob(bytes(blob))
+            found = _core.Profile(bytes(blob))
         except _core.CorruptError:
             refused += 1
         else:  # a bit of the frame that means nothing
@@ -69,6 +69,6 @@ def test_damage_is_found_by_the_checksum() -> None:
     assert refused > len(blob) * 0.9
     for cut in range(len(blob)):
         with pytest.raises(_core.CorruptError):
-            _core.Blob(bytes(blob[:cut]))
+            _core.Profile(bytes(blob[:cut]))
         with pytest.raises(_core.CorruptError):
             _core.read_meta(bytes(blob[:cut]))

@@ -162,7 +162,7 @@ def test_loops_come_and_go(store_path: str) -> None:
             spin(seconds)
             await asyncio.sleep(pause)
 
-        profile = _core.Profile("none", follows=True)
+        profile = _core.Recording("none", follows=True)
         await profile.step(work())
         profile.finish()
         profiles.append(profile.totals())

@@ -16,11 +16,11 @@ from conftest import record
 from programs import fib, library, recursion
 
 
-def blob(profile: _core.Profile, **meta: Any) -> _core.Blob:
-    return _core.Blob(profile.encode(meta))
+def blob(profile: _core.Recording, **meta: Any) -> _core.Profile:
+    return _core.Profile(profile.encode(meta))
 
 
-def rows(one: _core.Blob) -> list[dict[str, Any]]:
+def rows(one: _core.Profile) -> list[dict[str, Any]]:
     report = json.loads(one.tree(0, 1 << 30, False, 1 << 24))
     names = {function["id"]: function for function in report["functions"]}
     for row in report["rows"]:
@@ -28,14 +28,14 @@ def rows(one: _core.Blob) -> list[dict[str, Any]]:
     return report["rows"]
 
 
-def counts(one: _core.Blob) -> Counter[Any]:
+def counts(one: _core.Profile) -> Counter[Any]:
     found: Counter[Any] = Counter()
     for row in rows(one):
         found[row["key"]] += row["calls"] + row["resumes"]
     return found
 
 
-def times(one: _core.Blob) -> Counter[Any]:
+def times(one: _core.Profile) -> Counter[Any]:
     found: Counter[Any] = Counter()
     for row in rows(one):
         found[row["key"]] += row["self_ns"]
@@ -45,12 +45,12 @@ def times(one: _core.Blob) -> Counter[Any]:
 @pytest.mark.parametrize("name", CORPUS)
 def test_a_profile_merged_with_itself_is_twice_it(name: str) -> None:
     one = blob(CORPUS[name](), mode="sampling" if name == "sampled" else "deterministic")
-    same = _core.Blob(_core.merge([one], {"merged": 1}))
+    same = _core.Profile(_core.merge([one], {"merged": 1}))
     assert counts(same) == counts(one) and times(same) == times(one)
     # Calls from two places of one line are two nodes until they are merged.
-    again = _core.Blob(_core.merge([same], {}))
+    again = _core.Profile(_core.merge([same], {}))
     assert again.tree(0, 1 << 30, False, 1 << 24) == same.tree(0, 1 << 30, False, 1 << 24)
-    twice = _core.Blob(_core.merge([one, one], {"merged": 2, "path": "/x"}))
+    twice = _core.Profile(_core.merge([one, one], {"merged": 2, "path": "/x"}))
     assert counts(twice) == Counter({key: 2 * value for key, value in counts(one).items()})
     assert times(twice) == Counter({key: 2 * value for key, value in times(one).items()})
     assert json.loads(twice.meta())["meta"] == {"merged": 2, "path": "/x"}
@@ -60,7 +60,7 @@ def test_a_profile_merged_with_itself_is_twice_it(name: str) -> None:
 
 def test_merging_different_profiles() -> None:
     parts = [blob(record(lambda n=n: [fib(n), recursion()])) for n in (3, 5, 8)] + [blob(record(library))]
-    merged = _core.Blob(_core.merge(parts, {}))
+    merged = _core.Profile(_core.merge(parts, {}))
     total: Counter[Any] = Counter()
     spent: Counter[Any] = Counter()
     for part in parts:
@@ -97,12 +97,12 @@ def test_a_difference_names_what_changed() -> None:
             parent = next(one for one in report["rows"] if one["node"] == row["parent"])
             assert parent["depth"] == row["depth"] - 1
             assert parent["after"]["total_ns"] >= row["after"]["total_ns"]
-    grown = _core.Blob(_core.growth(before, after, {"path": "/grown"}))
+    grown = _core.Profile(_core.growth(before, after, {"path": "/grown"}))
     # Lines are not compared, so a function that is called from two of them is one node.
     names = {row["key"][0]: row for row in rows(grown)}
     assert names["slow_step"]["calls"] == 3
     assert names["time.sleep"]["self_ns"] > 50e6
-    nothing = _core.Blob(_core.growth(before, before, {}))
+    nothing = _core.Profile(_core.growth(before, before, {}))
     assert sum(times(nothing).values()) == 0 and sum(counts(nothing).values()) == 0
 
 

@@ -19,17 +19,17 @@ from programs import fib, library
 
 def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="c_calls must be 'chosen', 'all' or 'none', not 'some'"):
-        _core.Profile("some")
+        _core.Recording("some")
     with pytest.raises(ValueError, match="max_bytes"):
-        _core.Profile(max_bytes=-1)
+        _core.Recording(max_bytes=-1)
     with pytest.raises(ValueError, match="limit"):
-        _core.Profile(max_bytes=1000)
+        _core.Recording(max_bytes=1000)
     with pytest.raises(TypeError):
-        _core.Profile(unknown=1)  # type: ignore[call-arg]
+        _core.Recording(unknown=1)  # type: ignore[call-arg]
 
 
 def test_states() -> None:
-    profile = _core.Profile()
+    profile = _core.Recording()
     with pytest.raises(RuntimeError, match="running"):
         profile.totals()
     with pytest.raises(RuntimeError, match="finished"):
@@ -64,7 +64,7 @@ def test_metadata_is_checked_and_kept() -> None:
 
 
 def test_gaps_between_sections_are_named() -> None:
-    profile = _core.Profile()
+    profile = _core.Recording()
     for _ in range(3):
         profile.enter()
         fib(3)
@@ -103,7 +103,7 @@ def test_a_small_memory_cap_is_kept() -> None:
     assert totals["truncated"] is True
     assert totals["bytes"] < 320_000
     assert totals["dropped"] > 0
-    blob = _core.Blob(profile.encode({}))
+    blob = _core.Profile(profile.encode({}))
     assert json.loads(blob.summary())["wall_ns"] > 0
 
 
@@ -130,7 +130,7 @@ def test_references_before_equal_references_after() -> None:
 
 
 def test_a_dropped_profile_ends_itself() -> None:
-    profile = _core.Profile()
+    profile = _core.Recording()
     profile.enter()
     del profile
     assert _core.active_count() == 0
@@ -154,7 +154,7 @@ def test_hostile_names_are_only_text() -> None:
     name = '</script><b>"\u202e\x00'
     code = fib.__code__.replace(co_name="x", co_qualname=name, co_filename="/a\udcff/<i>.py")
     call = type(fib)(code, {"fib": fib})
-    blob = _core.Blob(record(lambda: call(1)).encode({}))
+    blob = _core.Profile(record(lambda: call(1)).encode({}))
     assert b"<b>" not in blob.functions()
     assert name in {row["function"]["name"] for row in json.loads(blob.functions())["rows"]}
     assert b"\x00" not in blob.text()
@@ -162,7 +162,7 @@ def test_hostile_names_are_only_text() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_forked_child_starts_afresh() -> None:
-    profile = _core.Profile()
+    profile = _core.Recording()
     profile.enter()
     reader, writer = os.pipe()
     child = os.fork()
@@ -205,7 +205,7 @@ def test_gc_of_cycles_through_a_step() -> None:
         pass
 
     coroutine = app()
-    profile = _core.Profile(follows=True)
+    profile = _core.Recording(follows=True)
     step = profile.step(coroutine)
     del step
     coroutine.close()
@@ -215,14 +215,14 @@ def test_gc_of_cycles_through_a_step() -> None:
 
 def test_a_request_that_begins_deep_in_a_stack_and_ends_higher_up() -> None:
     """Frames that were entered before are left during the request: nothing is made up, nothing lost."""
-    profiles: list[_core.Profile] = []
+    profiles: list[_core.Recording] = []
 
     def down(n: int) -> None:
         if n:
             down(n - 1)
             fib(2)  # after the request began, in a frame from before it
         else:
-            profile = _core.Profile("none")
+            profile = _core.Recording("none")
             profile.enter()
             profiles.append(profile)
             fib(3)

@@ -54,7 +54,7 @@ def spin_b(seconds: float) -> float:
     return spin(seconds)
 
 
-def total(profile: _core.Profile, name: str) -> float:
+def total(profile: _core.Recording, name: str) -> float:
     """Seconds, of a function by the last part of its name."""
     return sum(row["total_ns"] for row in functions(profile) if row["function"]["name"].split(".")[-1] == name) / 1e9
 
@@ -63,7 +63,7 @@ def total(profile: _core.Profile, name: str) -> float:
 QUANTUM = 100
 
 
-def self_times(profile: _core.Profile) -> int:
+def self_times(profile: _core.Recording) -> int:
     return sum(row["self_ns"] for row in tree(profile)["rows"])
 
 
@@ -163,7 +163,7 @@ def test_lines() -> None:
             time.sleep(0.0004)
 
     profile = record(work, sampled=True)
-    blob = _core.Blob(profile.encode({"mode": "sampling"}))
+    blob = _core.Profile(profile.encode({"mode": "sampling"}))
     row = next(row for row in functions(profile) if row["function"]["name"].endswith("work"))
     lines = {line["line"]: line for line in json.loads(blob.lines(row["function"]["id"]))["rows"]}
     first = work.__code__.co_firstlineno
@@ -183,7 +183,7 @@ def test_timeline_follows_time() -> None:
         spin_a(0.03)
 
     profile = record(program, sampled=True)
-    report = json.loads(_core.Blob(profile.encode({})).timeline())
+    report = json.loads(_core.Profile(profile.encode({})).timeline())
     rows = {row["node"]: row for row in tree(profile)["rows"]}
 
     def top(row: dict[str, Any]) -> str:
@@ -227,7 +227,7 @@ def test_deterministic_profiles_have_the_split_too() -> None:
     assert totals["events"] >= 2 and totals["samples"] > 30
     assert totals["seen_ns"] > 0.1e9
     assert totals["seen_ns"] - totals["seen_cpu_ns"] > 0.06e9
-    assert json.loads(_core.Blob(profile.encode({})).timeline())["rows"]
+    assert json.loads(_core.Profile(profile.encode({})).timeline())["rows"]
 
 
 @patient
@@ -319,8 +319,8 @@ def markers(number: int) -> dict[str, Any]:
     return space
 
 
-async def one_request(number: int, space: dict[str, Any]) -> _core.Profile:
-    profile = _core.Profile(sampled=True, follows=True)
+async def one_request(number: int, space: dict[str, Any]) -> _core.Recording:
+    profile = _core.Recording(sampled=True, follows=True)
     try:
         await profile.step(space[f"own_{number}_app"]())
     finally:
@@ -333,7 +333,7 @@ async def one_request(number: int, space: dict[str, Any]) -> _core.Profile:
 def test_200_requests_on_one_loop_keep_apart(loop: Any) -> None:
     spaces = [markers(i) for i in range(REQUESTS)]
 
-    async def main() -> list[_core.Profile]:
+    async def main() -> list[_core.Recording]:
         return await asyncio.gather(*(one_request(i, spaces[i]) for i in range(REQUESTS)))
 
     with asyncio.Runner(loop_factory=loop) as runner:
@@ -374,7 +374,7 @@ def strand_of(report: dict[str, Any], row: dict[str, Any]) -> bool:
 
 @patient
 def test_fifty_requests_in_eight_threads() -> None:
-    def view(number: int) -> _core.Profile:
+    def view(number: int) -> _core.Recording:
         space: dict[str, Any] = {"spin": spin}
         exec(f"def own_{number}_view():\n    return spin(0.012)", space)
         return record(space[f"own_{number}_view"], sampled=True)
@@ -419,9 +419,9 @@ def test_other_tasks_are_never_charged() -> None:
         for _ in range(10):
             await asyncio.sleep(0.001)
 
-    async def main() -> _core.Profile:
+    async def main() -> _core.Recording:
         other = asyncio.create_task(stranger())
-        profile = _core.Profile(sampled=True, follows=True)
+        profile = _core.Recording(sampled=True, follows=True)
         await profile.step(app())
         profile.finish()
         await other
@@ -458,7 +458,7 @@ def test_a_full_profile_goes_on_by_sampling() -> None:
         spin_b(0.03)
 
     users = _core.engine_info()["users"]
-    profile = _core.Profile("none", max_nodes=200, goes_on=True)
+    profile = _core.Recording("none", max_nodes=200, goes_on=True)
     profile.enter()
     program()
     assert _core.engine_info()["users"] == users, "nobody wants its events any more"
@@ -499,8 +499,8 @@ def test_a_full_profile_of_a_coroutine_goes_on_by_sampling() -> None:
         await asyncio.create_task(child())
         await asyncio.sleep(0.02)
 
-    async def main() -> _core.Profile:
-        profile = _core.Profile("none", max_nodes=200, goes_on=True, follows=True)
+    async def main() -> _core.Recording:
+        profile = _core.Recording("none", max_nodes=200, goes_on=True, follows=True)
         await profile.step(app())
         profile.finish()
         return profile
@@ -518,7 +518,7 @@ def test_a_full_profile_of_a_coroutine_goes_on_by_sampling() -> None:
 
 def test_without_leave_to_go_on_paths_are_folded() -> None:
     call_them = many_functions(300)
-    profile = _core.Profile("none", max_nodes=200)
+    profile = _core.Recording("none", max_nodes=200)
     profile.enter()
     call_them()
     profile.leave()
@@ -571,7 +571,7 @@ def test_the_brake_says_so(tmp_path: Path) -> None:
     app.recorder.writer.flush()
     from slowlens.store import Query
     for row in app.recorder.store.list(Query()).rows:
-        meta = json.loads(_core.Blob(app.recorder.store.get(row["id"])).meta())["meta"]
+        meta = json.loads(_core.Profile(app.recorder.store.get(row["id"])).meta())["meta"]
         assert meta["interval_ns"] > 200_000
     """)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -590,7 +590,7 @@ PRELUDE = """
         until = time.perf_counter() + seconds
         while time.perf_counter() < until: pass
     def sampled(seconds=0.05):
-        profile = _core.Profile(sampled=True)
+        profile = _core.Recording(sampled=True)
         profile.enter(); spin(seconds); profile.leave(); profile.finish()
         return profile.totals()["samples"]
 """
@@ -646,7 +646,7 @@ def test_exit_at_any_moment(way: str) -> None:
     for delay in (0, 0.003, 0.02):
         done = run(PRELUDE + f"""
     engine.prepare()
-    profile = _core.Profile(sampled=True)
+    profile = _core.Recording(sampled=True)
     profile.enter()
     threading.Thread(target=lambda: [sampled(0.005) for _ in range(1000)], daemon=True).start()
     spin({delay})
@@ -740,7 +740,7 @@ def test_asgi_app_by_default_options(store_path: str) -> None:
     asyncio.run(wrapped(scope, send, send))
     assert wrapped.recorder.writer.flush()
     row = wrapped.recorder.store.list(_query()).rows[0]
-    meta = json.loads(_core.Blob(wrapped.recorder.store.get(row["id"])).meta())["meta"]
+    meta = json.loads(_core.Profile(wrapped.recorder.store.get(row["id"])).meta())["meta"]
     assert meta["mode"] == "sampling" and meta["samples"] > 5
     assert meta["await_ns"] >= 19e6
     assert meta["blocked_ns"] + meta["gil_wait_ns"] == meta["waiting_ns"]

@@ -39,7 +39,7 @@ def read(url: str) -> bytes:
 
 
 def functions_of(data: bytes) -> dict[str, dict[str, Any]]:
-    return {row["function"]["name"]: row for row in json.loads(_core.Blob(data).functions())["rows"]}
+    return {row["function"]["name"]: row for row in json.loads(_core.Profile(data).functions())["rows"]}
 
 
 @pytest.mark.parametrize("mode", ["sampling", "deterministic"])

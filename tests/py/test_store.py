@@ -317,7 +317,7 @@ def test_kill_9_leaves_a_readable_store(store_path: str) -> None:
         assert rows
         assert all(store.get(one["id"]) for one in rows)
         for path in Path(store_path).rglob("*.slowlens"):
-            json.loads(__import__("slowlens._core", fromlist=["x"]).Blob(path.read_bytes()).meta())
+            json.loads(__import__("slowlens._core", fromlist=["x"]).Profile(path.read_bytes()).meta())
 
 
 def test_single_files_are_a_store(tmp_path: Path) -> None:

@@ -33,9 +33,9 @@ def _no_brake() -> Iterator[None]:
     _core.sampler_configure(0.001, 1)
 
 
-def profiled(app: Callable[[], Awaitable[Any]], loop: Any = asyncio.new_event_loop) -> _core.Profile:
-    async def main() -> _core.Profile:
-        profile = _core.Profile(sampled=True, follows=True)
+def profiled(app: Callable[[], Awaitable[Any]], loop: Any = asyncio.new_event_loop) -> _core.Recording:
+    async def main() -> _core.Recording:
+        profile = _core.Recording(sampled=True, follows=True)
         try:
             await profile.step(app())
         finally:
@@ -46,7 +46,7 @@ def profiled(app: Callable[[], Awaitable[Any]], loop: Any = asyncio.new_event_lo
         return runner.run(main())
 
 
-def awaits(profile: _core.Profile) -> dict[str, float]:
+def awaits(profile: _core.Recording) -> dict[str, float]:
     """Seconds that tasks awaited: the path of the function below [task], and the sum there."""
     rows = {row["node"]: row for row in tree(profile)["rows"]}
     found: dict[str, float] = {}
@@ -222,9 +222,9 @@ def test_tasks_of_others_are_no_business_of_ours() -> None:
     async def app() -> None:
         await asyncio.sleep(0.02)
 
-    async def main() -> _core.Profile:
+    async def main() -> _core.Recording:
         stranger = asyncio.create_task(second())
-        profile = _core.Profile(sampled=True, follows=True)
+        profile = _core.Recording(sampled=True, follows=True)
         await profile.step(app())
         profile.finish()
         await stranger
@@ -295,7 +295,7 @@ def test_coroutines_are_what_they_were() -> None:
 
 def test_many_threads_with_loops_of_their_own() -> None:
     """Requests of eight loops at once, tasks in each: nothing goes to another's."""
-    results: list[tuple[int, _core.Profile]] = []
+    results: list[tuple[int, _core.Recording]] = []
 
     def serve(number: int) -> None:
         space: dict[str, Any] = {"asyncio": asyncio}

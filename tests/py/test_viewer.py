@@ -147,14 +147,14 @@ def test_downloads(site: Any, tmp_path: Path) -> None:
     assert status == 200
     assert re.fullmatch(r'attachment; filename="GET-some-path-\d+ms-[0-9a-z]{26}\.slowlens"',
                         headers["Content-Disposition"])
-    assert json.loads(_core.Blob(body).meta())["meta"]["id"] == site[1]
+    assert json.loads(_core.Profile(body).meta())["meta"]["id"] == site[1]
     file = tmp_path / "x.slowlens"
     file.write_bytes(body)
     try:
         assert subprocess.run(["zstd", "-tq", str(file)]).returncode == 0
     except FileNotFoundError:
         pass  # the judge is not here; tests/run.sh installs it
-    wall = json.loads(_core.Blob(body).summary())["wall_ns"]
+    wall = json.loads(_core.Profile(body).summary())["wall_ns"]
     speedscope = json.loads(ask(site, f"requests/{site[1]}/profile", "format=speedscope")[2])
     assert sum(speedscope["profiles"][0]["weights"]) == wall
     collapsed = ask(site, f"requests/{site[1]}/profile", "format=collapsed")[2].decode().splitlines()
@@ -261,9 +261,9 @@ def test_many_profiles_of_a_route_are_merged(site: Any) -> None:
     assert root["max_ns"] == root["p95_ns"] <= root["total_ns"]
     assert root["present"] == 5
     data = ask(site, "requests/aggregate/profile", "route=/some/path&method=GET")[2]
-    merged = json.loads(_core.Blob(data).summary())
+    merged = json.loads(_core.Profile(data).summary())
     assert merged["meta"]["merged"] == 5
-    one = json.loads(_core.Blob(ask(site, f"requests/{rows[0]['id']}/profile")[2]).summary())
+    one = json.loads(_core.Profile(ask(site, f"requests/{rows[0]['id']}/profile")[2]).summary())
     assert merged["calls"] == pytest.approx(5 * one["calls"], rel=0.05)
     assert ask(site, "api/requests/aggregate/spread", "route=/no/such")[0] == 404
     assert ask(site, "api/requests/aggregate", "route=/no/such")[0] == 404

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from .. import _core
 from ..request import new_id
-from .source import CliError, Profile, find_all
+from .source import CliError, Opened, find_all
 from .terminal import clean, fit, width
 
 __all__ = ["diff", "merge", "percentage"]
@@ -27,7 +27,7 @@ def percentage(text: str) -> float:
     return float(match[1]) / 100
 
 
-def _route(profile: Profile) -> str:
+def _route(profile: Opened) -> str:
     meta = profile.meta
     return f"{meta.get('method', '')} {meta.get('route') or meta.get('path') or ''}".strip()
 
@@ -35,11 +35,11 @@ def _route(profile: Profile) -> str:
 class _Group(NamedTuple):
     """Profiles that are compared as one, by their means."""
 
-    blob: _core.Blob
+    profile: _core.Profile
     size: int
 
 
-def _merged_meta(profiles: list[Profile]) -> dict[str, Any]:
+def _merged_meta(profiles: list[Opened]) -> dict[str, Any]:
     """Metadata of a sum: what all agree on, and sums of the times."""
     first = profiles[0].meta
     meta: dict[str, Any] = {"id": new_id(time.time_ns()), "merged": len(profiles)}
@@ -55,11 +55,11 @@ def _merged_meta(profiles: list[Profile]) -> dict[str, Any]:
     return meta
 
 
-def _merge(profiles: list[Profile]) -> bytes:
+def _merge(profiles: list[Opened]) -> bytes:
     modes = {profile.meta.get("mode") for profile in profiles}
     if len(modes) > 1:
         raise CliError("sampled and deterministic profiles count different things: merge one kind at a time")
-    return _core.merge([profile.blob for profile in profiles], _merged_meta(profiles))
+    return _core.merge([opened.profile for opened in profiles], _merged_meta(profiles))
 
 
 def merge(options: argparse.Namespace) -> None:
@@ -73,17 +73,17 @@ def merge(options: argparse.Namespace) -> None:
         print(f"{options.output}: {len(profiles)} profiles, {len(data)} bytes")
 
 
-def _groups(profiles: list[Profile]) -> dict[str, list[Profile]]:
-    found: dict[str, list[Profile]] = {}
+def _groups(profiles: list[Opened]) -> dict[str, list[Opened]]:
+    found: dict[str, list[Opened]] = {}
     for profile in profiles:
         found.setdefault(_route(profile), []).append(profile)
     return found
 
 
-def _group(profiles: list[Profile]) -> _Group:
+def _group(profiles: list[Opened]) -> _Group:
     if len(profiles) == 1:
-        return _Group(profiles[0].blob, 1)
-    return _Group(_core.Blob(_merge(profiles)), len(profiles))
+        return _Group(profiles[0].profile, 1)
+    return _Group(_core.Profile(_merge(profiles)), len(profiles))
 
 
 def _change(before: float, after: float) -> float:
@@ -95,7 +95,7 @@ def _change(before: float, after: float) -> float:
 
 def _compare(before: _Group, after: _Group) -> dict[str, Any]:
     """Means per request of both sides, function by function."""
-    report = json.loads(before.blob.diff(after.blob, 1))
+    report = json.loads(before.profile.diff(after.profile, 1))
     functions = []
     for one in report["functions"]:
         old = {key: value / before.size for key, value in one["before"].items()}
@@ -149,7 +149,7 @@ def diff(options: argparse.Namespace) -> int:
         if options.fail_over is not None:
             worse += _worse(route, compared, options.fail_over, options.min_percent / 100, exact)
         if options.output is not None and len(pairs) == 1:
-            data = _core.growth(left.blob, right.blob, _merged_meta(second))
+            data = _core.growth(left.profile, right.profile, _merged_meta(second))
             with open(options.output, "wb") as file:
                 file.write(data)
     if options.output is not None and len(pairs) > 1:

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from ..store import Query
-from .source import CliError, Profile, find, is_empty, open_files, open_one
+from .source import CliError, Opened, find, is_empty, open_files, open_one
 from .terminal import Paint, clean, fit, width
 
 __all__ = ["SORTS", "export", "list_profiles", "show", "top", "tree"]
@@ -62,7 +62,7 @@ TIMES = (("cpu_ns", "cpu"), ("gil_wait_ns", "gil wait"), ("blocked_ns", "blocked
 
 def show(options: argparse.Namespace) -> None:
     profile = find(options, options.profile)
-    summary = json.loads(profile.blob.summary())
+    summary = json.loads(profile.profile.summary())
     if options.json:
         print(json.dumps(summary, indent=1))
         return
@@ -89,7 +89,7 @@ def show(options: argparse.Namespace) -> None:
 def tree(options: argparse.Namespace) -> None:
     profile = find(options, options.profile)
     if options.json:
-        sys.stdout.write(profile.blob.tree(0, 1 << 30, True, 1 << 24).decode() + "\n")
+        sys.stdout.write(profile.profile.tree(0, 1 << 30, True, 1 << 24).decode() + "\n")
         return
     _print_tree(profile, options, Paint(options.color))
 
@@ -97,8 +97,8 @@ def tree(options: argparse.Namespace) -> None:
 class _Tree:
     """Rows of a profile's tree, as they are shown."""
 
-    def __init__(self, profile: Profile, percent: float) -> None:
-        report = json.loads(profile.blob.tree(0, 1 << 30, True, 1 << 20))
+    def __init__(self, profile: Opened, percent: float) -> None:
+        report = json.loads(profile.profile.tree(0, 1 << 30, True, 1 << 20))
         self.functions = {one["id"]: one for one in report["functions"]}
         self.wall = report["wall_ns"] or 1
         self.hot = set(report["hot"])
@@ -131,7 +131,7 @@ class _Tree:
         return text
 
 
-def _print_tree(profile: Profile, options: argparse.Namespace, paint: Paint) -> None:
+def _print_tree(profile: Opened, options: argparse.Namespace, paint: Paint) -> None:
     shown = _Tree(profile, options.percent)
     sampled = profile.meta.get("mode") == "sampling"
     columns = width()
@@ -182,19 +182,19 @@ def top(options: argparse.Namespace) -> None:
         stats.print_stats(*restrictions)
 
 
-def _stats(profile: Profile) -> Any:
+def _stats(profile: Opened) -> Any:
     """The profile as ``pstats`` knows it; the bytes are the ones we have just made."""
 
     class Made:
         def create_stats(self) -> None:
             self.stats = {(clean(file), line, clean(name)): (*value[:4], {
                 (clean(f), n, clean(m)): caller for (f, n, m), caller in value[4].items()
-            }) for (file, line, name), value in marshal.loads(profile.blob.export("pstats")).items()}
+            }) for (file, line, name), value in marshal.loads(profile.profile.export("pstats")).items()}
 
     return pstats.Stats(Made())  # type: ignore[arg-type]
 
 
-def _top_json(profile: Profile, stats: Any, options: argparse.Namespace, matches: Any) -> dict[str, Any]:
+def _top_json(profile: Opened, stats: Any, options: argparse.Namespace, matches: Any) -> dict[str, Any]:
     stats.sort_stats(options.sort)
     rows = []
     for function in stats.fcn_list or list(stats.stats):
@@ -223,7 +223,7 @@ def _pair(function: Any, value: Any) -> dict[str, Any]:
 
 def export(options: argparse.Namespace) -> None:
     profile = find(options, options.profile)
-    data = profile.data if options.format == "slowlens" else profile.blob.export(options.format)
+    data = profile.data if options.format == "slowlens" else profile.profile.export(options.format)
     if options.output is None:
         if sys.stdout.isatty() and options.format in ("slowlens", "pprof", "pstats"):
             raise CliError("this format is binary: name a file with -o")

@@ -36,10 +36,10 @@ def run(options: argparse.Namespace) -> int:
     started = time.time_ns()
     status = 0
     try:
-        profile = _core.Profile(options.c_calls, max_bytes=256 << 20, max_nodes=4_000_000, sampled=sampled)
+        recording = _core.Recording(options.c_calls, max_bytes=256 << 20, max_nodes=4_000_000, sampled=sampled)
     except RuntimeError as error:
         raise CliError(str(error)) from None
-    profile.enter()
+    recording.enter()
     try:
         if options.module:
             runpy.run_module(options.script, run_name="__main__", alter_sys=True)
@@ -51,11 +51,11 @@ def run(options: argparse.Namespace) -> int:
         _print_traceback(error)
         status = 130 if isinstance(error, KeyboardInterrupt) else 1
     finally:
-        profile.leave()
-        profile.finish()
-    meta = _meta(options, profile, started, status)
-    blob = profile.encode(meta)
-    profile.discard()
+        recording.leave()
+        recording.finish()
+    meta = _meta(options, recording, started, status)
+    blob = recording.encode(meta)
+    recording.discard()
     if options.output is not None:
         with open(options.output, "wb") as file:
             file.write(blob)
@@ -90,8 +90,8 @@ def _print_traceback(error: BaseException) -> None:
     traceback.print_exception(type(error), error, at)
 
 
-def _meta(options: argparse.Namespace, profile: _core.Profile, started: int, status: int) -> dict[str, Any]:
-    totals = profile.totals()
+def _meta(options: argparse.Namespace, recording: _core.Recording, started: int, status: int) -> dict[str, Any]:
+    totals = recording.totals()
     sampled = options.mode == "sampling"
     return {
         "id": new_id(started), "started": started, "mode": options.mode,

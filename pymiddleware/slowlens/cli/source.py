@@ -13,7 +13,7 @@ from ..request import ID
 from ..store import Query, Store, open_store
 from .terminal import Progress
 
-__all__ = ["CliError", "Profile", "find", "find_all", "is_empty", "open_files", "open_one"]
+__all__ = ["CliError", "Opened", "find", "find_all", "is_empty", "open_files", "open_one"]
 
 SUFFIX = ".slowlens"
 
@@ -22,10 +22,10 @@ class CliError(Exception):
     """Said on one line; exit status 2."""
 
 
-class Profile(NamedTuple):
+class Opened(NamedTuple):
     """A profile that was read and checked."""
 
-    blob: _core.Blob
+    profile: _core.Profile
     meta: dict[str, Any]
     data: bytes
 
@@ -68,12 +68,12 @@ def is_empty(store: Store) -> None:
         raise CliError(f"there is no store at {root}; name one with --store")
 
 
-def _read(data: bytes) -> Profile:
-    blob = _core.Blob(data)
-    return Profile(blob, json.loads(blob.meta())["meta"], data)
+def _read(data: bytes) -> Opened:
+    profile = _core.Profile(data)
+    return Opened(profile, json.loads(profile.meta())["meta"], data)
 
 
-def _file(path: str) -> Profile:
+def _file(path: str) -> Opened:
     with open(path, "rb") as file:
         data = file.read()
     try:
@@ -82,7 +82,7 @@ def _file(path: str) -> Profile:
         raise CliError(f"{path}: {error}") from None
 
 
-def find(options: argparse.Namespace, name: str) -> Profile:
+def find(options: argparse.Namespace, name: str) -> Opened:
     """The one profile that ``name`` means."""
     if os.path.isfile(name):
         return _file(name)
@@ -101,7 +101,7 @@ def find(options: argparse.Namespace, name: str) -> Profile:
     return _read(data)
 
 
-def find_all(options: argparse.Namespace, name: str, limit: int = 100) -> list[Profile]:
+def find_all(options: argparse.Namespace, name: str, limit: int = 100) -> list[Opened]:
     """All profiles that ``name`` means: one, those of a folder, or the latest of a route."""
     if os.path.isdir(name):
         paths = files_in(name)

@@ -13,7 +13,7 @@ from django.http import FileResponse, HttpResponse
 
 from ..asgi import SCOPE_KEY
 from ..options import OptionsError, disabled
-from ..recorder import Recorder, Recording
+from ..recorder import Recorder, Transaction
 from ..request import Incoming, wsgi_incoming
 from ..viewer.mount import Response, serve
 from ..wsgi import ENVIRON_KEY, Body
@@ -79,13 +79,13 @@ class ProfilerMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: Any) -> Any:
-        recording = self._outer(request)
-        if recording is not None:
+        transaction = self._outer(request)
+        if transaction is not None:
             # A WSGI or ASGI middleware of ours outside profiles already: tell it the route.
             if self._async:
-                return self._note_async(request, recording)
+                return self._note_async(request, transaction)
             response = self.get_response(request)
-            _note(request, recording)
+            _note(request, transaction)
             return response
         incoming = self.recorder.read(incoming_of, request)
         if incoming is None:
@@ -95,93 +95,93 @@ class ProfilerMiddleware:
             if served is not None:
                 return self._ready(to_django(served)) if self._async else to_django(served)
             return self.get_response(request)
-        recording = self.recorder.begin(incoming, follows=self._async)
-        if recording is None:
+        transaction = self.recorder.begin(incoming, follows=self._async)
+        if transaction is None:
             return self.get_response(request)
         if self._async:
-            return self._run_async(request, recording)
-        return self._run(request, recording)
+            return self._run_async(request, transaction)
+        return self._run(request, transaction)
 
     @staticmethod
-    def _outer(request: Any) -> Recording | None:
+    def _outer(request: Any) -> Transaction | None:
         found = request.META.get(ENVIRON_KEY)
         if found is None:
             found = (getattr(request, "scope", None) or {}).get(SCOPE_KEY)
-        return found if isinstance(found, Recording) and not found.done else None
+        return found if isinstance(found, Transaction) and not found.done else None
 
     @staticmethod
     async def _ready(response: HttpResponse) -> HttpResponse:
         return response
 
-    async def _note_async(self, request: Any, recording: Recording) -> Any:
+    async def _note_async(self, request: Any, transaction: Transaction) -> Any:
         response = await self.get_response(request)
-        _note(request, recording)
+        _note(request, transaction)
         return response
 
-    def _run(self, request: Any, recording: Recording) -> Any:
-        profile = recording.profile
+    def _run(self, request: Any, transaction: Transaction) -> Any:
+        recording = transaction.recording
         try:
-            profile.enter()
+            recording.enter()
         except Exception:
-            recording.abandon()
+            transaction.abandon()
             return self.get_response(request)
         try:
             response = self.get_response(request)
         except BaseException:
-            recording.seen.error = True
-            profile.leave()
-            recording.finish()
+            transaction.seen.error = True
+            recording.leave()
+            transaction.finish()
             raise
-        profile.leave()
-        return self._respond(request, response, recording)
+        recording.leave()
+        return self._respond(request, response, transaction)
 
-    async def _run_async(self, request: Any, recording: Recording) -> Any:
+    async def _run_async(self, request: Any, transaction: Transaction) -> Any:
         try:
-            response = await recording.profile.step(self.get_response(request))
+            response = await transaction.recording.step(self.get_response(request))
         except BaseException:
-            recording.seen.error = True
-            recording.finish()
+            transaction.seen.error = True
+            transaction.finish()
             raise
-        return self._respond(request, response, recording)
+        return self._respond(request, response, transaction)
 
-    def _respond(self, request: Any, response: Any, recording: Recording) -> Any:
+    def _respond(self, request: Any, response: Any, transaction: Transaction) -> Any:
         """Finishes now, or when a streamed body ends."""
-        _note(request, recording)
-        recording.headers_sent(response.status_code)
+        _note(request, transaction)
+        transaction.headers_sent(response.status_code)
         if not getattr(response, "streaming", False):
-            recording.seen.bytes = len(response.content)
-            recording.finish()
+            transaction.seen.bytes = len(response.content)
+            transaction.finish()
         elif isinstance(response, FileResponse):
-            recording.finish()  # the server may send the file itself
+            transaction.finish()  # the server may send the file itself
         else:
-            recording.leave_context()
+            transaction.leave_context()
             if response.is_async:
-                response.streaming_content = _stream_async(response.streaming_content, recording)
+                response.streaming_content = _stream_async(response.streaming_content, transaction)
             else:
-                response.streaming_content = Body(response.streaming_content, recording)
+                response.streaming_content = Body(response.streaming_content, transaction)
             # Django closes these with the response, also when the client went away.
-            response._resource_closers.append(recording.finish)
+            response._resource_closers.append(transaction.finish)
         return response
 
 
-def _note(request: Any, recording: Recording) -> None:
+def _note(request: Any, transaction: Transaction) -> None:
     match = getattr(request, "resolver_match", None)
-    if match is not None and not recording.done:
-        recording.seen.route = "/" + (match.route or "").lstrip("^/")
-        recording.seen.framework = "Django " + django.get_version()
+    if match is not None and not transaction.done:
+        transaction.seen.route = "/" + (match.route or "").lstrip("^/")
+        transaction.seen.framework = "Django " + django.get_version()
 
 
-async def _stream_async(chunks: AsyncIterator[bytes], recording: Recording) -> AsyncIterator[bytes]:
+async def _stream_async(chunks: AsyncIterator[bytes], transaction: Transaction) -> AsyncIterator[bytes]:
     iterator = aiter(chunks)
     while True:
         step: Any = anext(iterator)
         try:
-            chunk = await (step if recording.done else recording.profile.step(step))
+            chunk = await (step if transaction.done else transaction.recording.step(step))
         except StopAsyncIteration:
-            recording.body_sent()
+            transaction.body_sent()
             return
         except BaseException:
-            recording.seen.error = True
+            transaction.seen.error = True
             raise
-        recording.seen.bytes += len(chunk)
+        transaction.seen.bytes += len(chunk)
         yield chunk

@@ -35,7 +35,7 @@ class FileStore(DirectoryStore):
         try:
             with open(path, "rb") as file:
                 blob = file.read()
-            summary = json.loads(_core.Blob(blob).summary())
+            summary = json.loads(_core.Profile(blob).summary())
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror}") from None
         except ValueError as error:

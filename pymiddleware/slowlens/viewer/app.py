@@ -189,7 +189,7 @@ class Viewer:
         return _json({"problem": self.store.problem(), "counters": counters})
 
     def _summary(self, incoming: Incoming, ref: str) -> Response:
-        return self._report(incoming, ref, lambda blob: blob.summary())
+        return self._report(incoming, ref, lambda profile: profile.summary())
 
     def _tree(self, incoming: Incoming, ref: str) -> Response:
         values = _parameters(incoming)
@@ -198,39 +198,39 @@ class Viewer:
         limit = _whole(values, "limit", 2000, 20000)
         hot = values.get("hot", "") == "1"
         return self._report(
-            incoming, ref, lambda blob: blob.tree(node=node, depth=max(1, depth), hot=hot, limit=limit))
+            incoming, ref, lambda profile: profile.tree(node=node, depth=max(1, depth), hot=hot, limit=limit))
 
     def _functions(self, incoming: Incoming, ref: str) -> Response:
         limit = _whole(_parameters(incoming), "limit", 200, 1 << 20)
-        return self._report(incoming, ref, lambda blob: blob.functions(limit))
+        return self._report(incoming, ref, lambda profile: profile.functions(limit))
 
     def _flame(self, incoming: Incoming, ref: str) -> Response:
         values = _parameters(incoming)
         node, limit = _whole(values, "node", 0, 1 << 31), _whole(values, "limit", 200_000, 2_000_000)
-        return self._report(incoming, ref, lambda blob: blob.flame(node, limit))
+        return self._report(incoming, ref, lambda profile: profile.flame(node, limit))
 
     def _timeline(self, incoming: Incoming, ref: str) -> Response:
         limit = _whole(_parameters(incoming), "limit", 200_000, 2_000_000)
-        return self._report(incoming, ref, lambda blob: blob.timeline(limit))
+        return self._report(incoming, ref, lambda profile: profile.timeline(limit))
 
     def _calls(self, incoming: Incoming, ref: str) -> Response:
         values = _parameters(incoming)
         function, permille = _whole(values, "function", _ALL, _ALL), _whole(values, "permille", 5, 1000)
-        return self._report(incoming, ref, lambda blob: blob.calls(function, permille))
+        return self._report(incoming, ref, lambda profile: profile.calls(function, permille))
 
     def _repeats(self, incoming: Incoming, ref: str) -> Response:
         limit = _whole(_parameters(incoming), "limit", 50, 10000)
-        return self._report(incoming, ref, lambda blob: blob.repeats(limit))
+        return self._report(incoming, ref, lambda profile: profile.repeats(limit))
 
     def _lines(self, incoming: Incoming, ref: str) -> Response:
         function = _whole(_parameters(incoming), "function", 0, _ALL)
-        return self._report(incoming, ref, lambda blob: blob.lines(function))
+        return self._report(incoming, ref, lambda profile: profile.lines(function))
 
     def _source(self, incoming: Incoming, ref: str) -> Response:
         function = _whole(_parameters(incoming), "function", 0, _ALL)
 
-        def report(blob: _core.Blob) -> bytes:
-            found: dict[str, Any] = json.loads(blob.lines(function))
+        def report(profile: _core.Profile) -> bytes:
+            found: dict[str, Any] = json.loads(profile.lines(function))
             known = [row["line"] for row in found["rows"] if row["line"] >= found["line"] > 0]
             if self._shows_source():
                 text, why = source.read_lines(found["file"], max(1, found["line"]), max(known, default=found["line"]))
@@ -245,7 +245,7 @@ class Viewer:
         to, permille = values.get("to", ""), _whole(values, "permille", 1, 1000)
         if to != AGGREGATE and not ID.match(to):
             raise BadRequest("to is the id of a profile, or aggregate")
-        return self._report(incoming, ref, lambda blob: blob.diff(self._blob(incoming, to), permille))
+        return self._report(incoming, ref, lambda profile: profile.diff(self._blob(incoming, to), permille))
 
     def _spread(self, incoming: Incoming) -> Response:
         found = self._profiles.aggregate(*_route_of(incoming))
@@ -253,21 +253,21 @@ class Viewer:
             raise Missing("no stored profile of this route")
         return _document(self._profiles.spread(found))
 
-    def _blob(self, incoming: Incoming, ref: str) -> _core.Blob:
+    def _blob(self, incoming: Incoming, ref: str) -> _core.Profile:
         if ref == AGGREGATE:
             found = self._profiles.aggregate(*_route_of(incoming))
             if found is None:
                 raise Missing("no stored profile of this route")
             return found.merged
-        blob = self._profiles.get(ref)
-        if blob is None:
+        profile = self._profiles.get(ref)
+        if profile is None:
             raise Missing("no such profile: deleted, or never stored")
-        return blob
+        return profile
 
-    def _report(self, incoming: Incoming, ref: str, report: Callable[[_core.Blob], bytes]) -> Response:
-        blob = self._blob(incoming, ref)
+    def _report(self, incoming: Incoming, ref: str, report: Callable[[_core.Profile], bytes]) -> Response:
+        profile = self._blob(incoming, ref)
         try:
-            return _document(report(blob))
+            return _document(report(profile))
         except _core.CorruptError:
             raise
         except ValueError as error:
@@ -286,7 +286,7 @@ class Viewer:
             names = ", ".join(("slowlens", *_core.EXPORT_FORMATS))
             raise BadRequest(f"format is one of {names}")
         meta = json.loads(_core.read_meta(data))["meta"]
-        body = data if form == "slowlens" else _core.Blob(data).export(form)
+        body = data if form == "slowlens" else _core.Profile(data).export(form)
         name = download_name(meta, ref, form)
         return _secured(200, [
             ("Content-Type", "application/octet-stream"), ("Cache-Control", "no-store"),

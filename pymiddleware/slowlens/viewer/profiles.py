@@ -25,8 +25,8 @@ class Aggregate(NamedTuple):
     """Profiles of one route and mode: their ids, and what all took together."""
 
     ids: tuple[str, ...]
-    parts: tuple[_core.Blob, ...]
-    merged: _core.Blob
+    parts: tuple[_core.Profile, ...]
+    merged: _core.Profile
     data: bytes
 
 
@@ -35,28 +35,28 @@ class Profiles:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._blobs: OrderedDict[str, _core.Blob] = OrderedDict()
+        self._decoded: OrderedDict[str, _core.Profile] = OrderedDict()
         self._aggregates: OrderedDict[tuple[str, ...], Aggregate] = OrderedDict()
 
-    def get(self, profile_id: str) -> _core.Blob | None:
+    def get(self, profile_id: str) -> _core.Profile | None:
         """None: there is no such profile.
 
         :raises CorruptError: it cannot be read.
         """
-        blob = self._blobs.get(profile_id)
-        if blob is None:
+        profile = self._decoded.get(profile_id)
+        if profile is None:
             data = self._store.get(profile_id)
             if data is None:
                 return None
-            blob = _core.Blob(data)
+            profile = _core.Profile(data)
             if len(data) <= CACHE_BLOB_MAX:
-                self._blobs[profile_id] = blob
-                while len(self._blobs) > CACHE_MAX:
-                    self._blobs.popitem(last=False)
-        return blob
+                self._decoded[profile_id] = profile
+                while len(self._decoded) > CACHE_MAX:
+                    self._decoded.popitem(last=False)
+        return profile
 
     def drop(self, profile_id: str) -> None:
-        self._blobs.pop(profile_id, None)
+        self._decoded.pop(profile_id, None)
 
     def aggregate(self, route: str, method: str | None, mode: str | None) -> Aggregate | None:
         """The newest profiles of a route, of one mode (None: of the newest one). None: there is none."""
@@ -67,14 +67,14 @@ class Profiles:
         if found is not None:
             return found
         ids: list[str] = []
-        parts: list[_core.Blob] = []
+        parts: list[_core.Profile] = []
         size = 0
         for row in rows:
             data = self._store.get(row["id"])
             if data is None or (parts and size + len(data) > AGGREGATE_BYTES):
                 continue  # deleted meanwhile, or more than can be held at once
             try:
-                parts.append(_core.Blob(data))
+                parts.append(_core.Profile(data))
             except _core.CorruptError:
                 continue
             ids.append(row["id"])
@@ -86,7 +86,7 @@ class Profiles:
             "path": route, "merged": len(parts), "started": rows[0]["started"],
         }
         data = _core.merge(parts, meta)
-        found = Aggregate(tuple(ids), tuple(parts), _core.Blob(data), data)
+        found = Aggregate(tuple(ids), tuple(parts), _core.Profile(data), data)
         if size <= CACHE_BLOB_MAX:
             self._aggregates[key] = found
             while len(self._aggregates) > 1:

@@ -92,7 +92,7 @@ sl_py_weak_is(PyObject *weak, const PyObject *object)
 #endif
 
 #ifdef SL_PY_INTERNALS
-#    include "frames.h"
+#    include "look/frames.h"
 
 #    if PY_VERSION_HEX >= 0x030E0000
 #        include "internal/pycore_interpframe_structs.h"

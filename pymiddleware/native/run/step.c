@@ -1,61 +1,61 @@
-/* The awaitable that runs an ASGI app (any awaitable) under a profile.
+/* The awaitable that runs an ASGI app (any awaitable) under a recording.
  *
- *   await profile.step(app(...))
+ *   await recording.step(app(...))
  *
  * Each send, throw or close enters the request, runs the inner iterator, and
  * leaves it again, so that what other tasks do on the same thread meanwhile
  * is never charged to it. Results and exceptions pass through untouched.
  *
- *   await step(app(...))      step.follow(profile) while it runs
+ *   await step(app(...))      step.follow(recording) while it runs
  *
  * The same for an app that serves one request after the other (a websocket):
- * from where it calls `follow`, its work is that profile's. */
-#include "engine.h"
-#include "loop.h"
-#include "sampler.h"
+ * from where it calls `follow`, its work is that recording's. */
+#include "engine/engine.h"
+#include "run/loop.h"
+#include "sampler/sampler.h"
 
 typedef struct {
-    PyObject_HEAD sl_py_profile *profile; /* strong; NULL: none now */
+    PyObject_HEAD sl_py_recording *recording; /* strong; NULL: none now */
     PyObject *inner; /* strong: the awaitable, then its iterator */
     bool begun;
-    bool follows; /* its profile changes while it runs */
+    bool follows; /* its recording changes while it runs */
     bool running; /* inside a send, throw or close */
-    bool section; /* ...and its profile is in a section that we began */
+    bool section; /* ...and its recording is in a section that we began */
     /* While it runs and follows: the frames that its own stand above. */
     uintptr_t anchor;
     PyFrameObject *below; /* strong */
 } step;
 
 PyObject *
-sl_py_step_new(sl_py_profile *profile, PyObject *awaitable)
+sl_py_step_new(sl_py_recording *recording, PyObject *awaitable)
 {
     step *self = PyObject_GC_New(step, &sl_py_step_type);
     if (self == NULL)
         return NULL;
-    self->profile = (sl_py_profile *)Py_XNewRef((PyObject *)profile);
+    self->recording = (sl_py_recording *)Py_XNewRef((PyObject *)recording);
     self->inner = Py_NewRef(awaitable);
     self->begun = self->running = self->section = false;
     self->below = NULL;
-    self->follows = profile == NULL;
+    self->follows = recording == NULL;
     self->anchor = 0;
     PyObject_GC_Track(self);
     return (PyObject *)self;
 }
 
-/* A section, if the profile still wants one. Trouble is not the app's. */
+/* A section, if the recording still wants one. Trouble is not the app's. */
 static void
 step_begin(step *self)
 {
-    sl_py_profile *profile = self->profile;
+    sl_py_recording *recording = self->recording;
 
     self->running = true;
     if (self->follows) {
         self->anchor = sl_py_sampler_anchor();
         Py_XSETREF(self->below, PyThreadState_GetFrame(sl_py_borrow_tstate()));
     }
-    if (profile == NULL || profile->finished || profile->running)
+    if (recording == NULL || recording->finished || recording->running)
         return;
-    if (sl_py_section_begin(profile, SL_PSEUDO_AWAIT, self->anchor) < 0)
+    if (sl_py_section_begin(recording, SL_PSEUDO_AWAIT, self->anchor) < 0)
         PyErr_Clear();
     else
         self->section = true;
@@ -73,15 +73,15 @@ step_end(step *self, PyObject *awaited)
     if (!self->section)
         return;
     self->section = false;
-    if (!self->profile->running)
+    if (!self->recording->running)
         return; /* it was finished meanwhile */
     PyErr_Fetch(&type, &value, &traceback);
-    sl_py_section_end(self->profile, awaited != NULL ? self->inner : NULL);
-    sl_py_loop_suspends(self->profile, awaited);
+    sl_py_section_end(self->recording, awaited != NULL ? self->inner : NULL);
+    sl_py_loop_suspends(self->recording, awaited);
     PyErr_Restore(type, value, traceback);
 }
 
-/* Tells a deterministic profile what runs already: the frames of the calling
+/* Tells a deterministic recording what runs already: the frames of the calling
  * thread above the one that awaits the step. */
 static void
 step_enter_frames(const step *self)
@@ -102,42 +102,42 @@ step_enter_frames(const step *self)
         frame = back;
     }
     Py_XDECREF(frame);
-    sl_strand *strand = sl_recording_main(self->profile->recording);
+    sl_strand *strand = sl_recording_main(self->recording->core);
     while (count > 0) {
         sl_strand_resume(strand, codes[--count],
-                         sl_clock_ticks(self->profile->clock));
+                         sl_clock_ticks(self->recording->clock));
         Py_DECREF(codes[count]);
     }
 }
 
 static PyObject *
-step_follow(PyObject *object, PyObject *profile)
+step_follow(PyObject *object, PyObject *recording)
 {
     step *self = (step *)object;
 
-    if (profile != Py_None && !Py_IS_TYPE(profile, &sl_py_profile_type)) {
-        PyErr_SetString(PyExc_TypeError, "a Profile, or None");
+    if (recording != Py_None && !Py_IS_TYPE(recording, &sl_py_recording_type)) {
+        PyErr_SetString(PyExc_TypeError, "a Recording, or None");
         return NULL;
     }
     if (!self->follows) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "only a step made without a profile follows one");
+                        "only a step made without a recording follows one");
         return NULL;
     }
     if (self->section)
-        sl_py_section_end(self->profile, NULL);
+        sl_py_section_end(self->recording, NULL);
     self->section = false;
-    Py_CLEAR(self->profile);
-    if (profile == Py_None)
+    Py_CLEAR(self->recording);
+    if (recording == Py_None)
         Py_RETURN_NONE;
-    self->profile = (sl_py_profile *)Py_NewRef(profile);
+    self->recording = (sl_py_recording *)Py_NewRef(recording);
     /* Asked by another task: from the next send on. */
-    if (!self->running || self->profile->finished || self->profile->running)
+    if (!self->running || self->recording->finished || self->recording->running)
         Py_RETURN_NONE;
-    if (sl_py_section_begin(self->profile, SL_PSEUDO_AWAIT, self->anchor) < 0)
+    if (sl_py_section_begin(self->recording, SL_PSEUDO_AWAIT, self->anchor) < 0)
         return NULL;
     self->section = true;
-    if (!self->profile->sampled)
+    if (!self->recording->sampled)
         step_enter_frames(self);
     Py_RETURN_NONE;
 }
@@ -262,7 +262,7 @@ step_dealloc(PyObject *object)
     PyObject_GC_UnTrack(object);
     Py_CLEAR(self->inner);
     Py_CLEAR(self->below);
-    Py_CLEAR(self->profile);
+    Py_CLEAR(self->recording);
     PyObject_GC_Del(object);
 }
 
@@ -277,14 +277,14 @@ static PyMethodDef step_methods[] = {
       "throw(type, value=None, traceback=None, /)\n--\n\nAs a coroutine's." },
     { "close", step_close, METH_NOARGS, "close()\n--\n\nAs a coroutine's." },
     { "follow", step_follow, METH_O,
-      "follow(profile, /)\n--\n\nWhat runs in this step from here on is the "
-      "profile's; None: nobody's. Only for a step made without a profile." },
+      "follow(recording, /)\n--\n\nWhat runs in this step from here on is the "
+      "recording's; None: nobody's. Only for a step made without a recording." },
     { NULL, NULL, 0, NULL },
 };
 
 PyTypeObject sl_py_step_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Step",
-    .tp_doc = "An awaitable under a profile. See Profile.step.",
+    .tp_doc = "An awaitable under a recording. See Recording.step.",
     .tp_basicsize = sizeof(step),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
                 Py_TPFLAGS_DISALLOW_INSTANTIATION,

@@ -1,6 +1,6 @@
 /* slowlens._core: the module and its functions. */
-#include "engine.h"
-#include "sampler.h"
+#include "engine/engine.h"
+#include "sampler/sampler.h"
 
 sl_clock_kind sl_py_clock = SL_CLOCK_MONOTONIC;
 PyObject *sl_py_corrupt_error;
@@ -164,15 +164,15 @@ static PyMethodDef methods[] = {
     { "engine_info", engine_info, METH_NOARGS,
       "engine_info()\n--\n\nWhat records the events, and its state: a dict." },
     { "engine_idle", engine_idle, METH_O,
-      "engine_idle(linger, /)\n--\n\nTurns events off when no profile wanted "
+      "engine_idle(linger, /)\n--\n\nTurns events off when no recording wanted "
       "them for `linger` seconds. True: still on, call again." },
     { "after_fork", after_fork, METH_NOARGS,
-      "after_fork()\n--\n\nIn the child: all live profiles are the "
+      "after_fork()\n--\n\nIn the child: all live recordings are the "
       "parent's." },
     { "step", step, METH_O,
-      "step(awaitable, /)\n--\n\nAn awaitable as Profile.step makes it, "
+      "step(awaitable, /)\n--\n\nAn awaitable as Recording.step makes it, "
       "without "
-      "a profile: its `follow` says whose its work is from there on." },
+      "a recording: its `follow` says whose its work is from there on." },
     { "sampler_test", sampler_test, METH_O,
       "sampler_test(own, /)\n--\n\nTries all that sampling needs on the "
       "calling thread's stack. None: it works; else why not. `own`: prefix of "
@@ -184,18 +184,18 @@ static PyMethodDef methods[] = {
       "sampler_stop()\n--\n\nEnds the sampler's thread; the next sampled "
       "request starts it again." },
     { "active_count", active_count, METH_NOARGS,
-      "active_count()\n--\n\nProfiles being recorded now." },
+      "active_count()\n--\n\nRecordings being recorded now." },
     { "gc_hook", (PyCFunction)(void (*)(void))gc_hook, METH_FASTCALL,
       "gc_hook(phase, info, /)\n--\n\nGoes into gc.callbacks." },
     { "merge", sl_py_merge, METH_VARARGS,
-      "merge(blobs, meta, /)\n--\n\nThe sum of several Blobs as the bytes of a "
+      "merge(blobs, meta, /)\n--\n\nThe sum of several Profiles as the bytes of a "
       "blob with `meta` in it." },
     { "aggregate", sl_py_aggregate, METH_O,
-      "aggregate(blobs, /)\n--\n\nBlobs of one route as one tree: JSON bytes, "
+      "aggregate(blobs, /)\n--\n\nProfiles of one route as one tree: JSON bytes, "
       "see slowlens/merge.h." },
     { "growth", sl_py_growth, METH_VARARGS,
-      "growth(before, after, meta, /)\n--\n\nWhat Blob `after` has more than "
-      "Blob `before`, as the bytes of a blob with `meta` in it." },
+      "growth(before, after, meta, /)\n--\n\nWhat Profile `after` has more than "
+      "Profile `before`, as the bytes of a blob with `meta` in it." },
     { "read_meta", sl_py_read_meta, METH_O,
       "read_meta(data, /)\n--\n\nThe metadata of a blob, reading no further: "
       "JSON bytes. CorruptError." },
@@ -235,9 +235,9 @@ module_exec(PyObject *module)
         return -1;
     }
     Py_DECREF(formats);
-    if (PyModule_AddType(module, &sl_py_profile_type) < 0)
+    if (PyModule_AddType(module, &sl_py_recording_type) < 0)
         return -1;
-    return PyModule_AddType(module, &sl_py_blob_type);
+    return PyModule_AddType(module, &sl_py_profile_type);
 }
 
 static PyModuleDef_Slot slots[] = {

@@ -1,8 +1,8 @@
 /* Whether what the headers say holds in this process: tried on the calling
  * thread's own stack, which Python shows too. */
-#include "contexts.h"
-#include "memory.h"
-#include "sampler_state.h"
+#include "look/contexts.h"
+#include "look/memory.h"
+#include "sampler/state.h"
 
 #include <stdio.h>
 #include <string.h>

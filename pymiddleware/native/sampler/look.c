@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "sampler_state.h"
+#include "sampler/state.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -97,7 +97,7 @@ sl_py_slot_measure(sl_py_slot *s, sl_times *out, uint64_t *now, uint64_t cpu,
     uint64_t passed = wall - s->wall_ns;
     bool waits = false, asked = false;
 
-    *now = sl_clock_ticks(s->profile->clock);
+    *now = sl_clock_ticks(s->recording->clock);
     uint64_t on = cpu > s->cpu_ns ? cpu - s->cpu_ns : 0;
     on = on < passed ? on : passed;
     uint64_t off = passed - on;
@@ -172,7 +172,7 @@ slot_sample(sl_py_slot *s)
     s->walked = false;
     if (count < 0)
         return false; /* its time goes to the next one */
-    if (count == 0 && strand != sl_recording_main(s->profile->recording))
+    if (count == 0 && strand != sl_recording_main(s->recording->core))
         return true; /* so does that of a task on its way in or out */
     bool gc = sl_py_sampler.layout.collecting != NULL &&
               *sl_py_sampler.layout.collecting != 0 && sl_py_holds_gil(s);
@@ -186,12 +186,12 @@ slot_sample(sl_py_slot *s)
 void
 sl_py_slot_look(sl_py_slot *s)
 {
-    if (s->profile->sampled) {
+    if (s->recording->sampled) {
         if (slot_sample(s)) {
             sl_py_sampler.counts.samples++;
         } else {
             sl_py_sampler.counts.rejected++;
-            s->profile->rejected++;
+            s->recording->rejected++;
         }
         return;
     }
@@ -199,6 +199,6 @@ sl_py_slot_look(sl_py_slot *s)
     uint64_t now;
     sl_py_slot_measure(s, &passed, &now,
                        sl_py_clock_ns(sl_py_thread_clock(s->tid)), false);
-    sl_recording_observe(s->profile->recording, &passed, now);
+    sl_recording_observe(s->recording->core, &passed, now);
     sl_py_sampler.counts.samples++;
 }

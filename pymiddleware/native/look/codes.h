@@ -11,7 +11,7 @@
 #ifndef SL_PY_CODES_H
 #define SL_PY_CODES_H
 
-#include "frames.h"
+#include "look/frames.h"
 
 /* A function as a sample names it; never freed, so its address is a key. */
 typedef struct {

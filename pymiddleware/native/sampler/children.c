@@ -1,18 +1,18 @@
 /* Child work: other threads and tasks that run in a request's context. */
-#include "contexts.h"
-#include "memory.h"
-#include "sampler_state.h"
-#include "tasks.h"
+#include "look/contexts.h"
+#include "look/memory.h"
+#include "sampler/state.h"
+#include "run/tasks.h"
 
 #include <string.h>
 #include <unistd.h>
 
 /* Threads that are not in a section of their own; what each ran last. */
 typedef struct {
-    sl_py_slot seen; /* seen.profile: the request it worked for, or NULL */
+    sl_py_slot seen; /* seen.recording: the request it worked for, or NULL */
     uintptr_t ts;
     uintptr_t context, vars; /* as last looked up... */
-    sl_py_profile *found;    /* ...with this result */
+    sl_py_recording *found;    /* ...with this result */
     uint64_t serial;         /* of the round it was met in */
 } other;
 
@@ -23,22 +23,22 @@ typedef struct {
 static other others[OTHERS_MAX];
 static int others_count;
 static uint64_t others_serial;
-static sl_py_profile *live[LIVE_MAX]; /* sampled, not finished */
+static sl_py_recording *live[LIVE_MAX]; /* sampled, not finished */
 static int live_count;
 
 static bool
-live_has(const sl_py_profile *profile)
+live_has(const sl_py_recording *recording)
 {
     for (int i = 0; i < live_count; i++) {
-        if (live[i] == profile)
+        if (live[i] == recording)
             return true;
     }
     return false;
 }
 
-/* The live profile whose handle the context variable holds in `vars`. */
-static sl_py_profile *
-profile_of(uintptr_t vars)
+/* The live recording whose handle the context variable holds in `vars`. */
+static sl_py_recording *
+recording_of(uintptr_t vars)
 {
     sl_py_handle handle;
     uintptr_t value = sl_py_context_find(
@@ -46,9 +46,9 @@ profile_of(uintptr_t vars)
 
     if (!sl_py_memory_copy(value, sizeof(handle), &handle) ||
         ((PyObject *)&handle)->ob_type != &sl_py_handle_type ||
-        !live_has(handle.profile))
+        !live_has(handle.recording))
         return NULL;
-    return handle.profile;
+    return handle.recording;
 }
 
 /* Frames above the innermost one that runs other contexts. */
@@ -97,38 +97,38 @@ other_walk(const other *o, const char *state)
 }
 
 static void
-other_sample(other *o, sl_py_profile *profile, uintptr_t context,
+other_sample(other *o, sl_py_recording *recording, uintptr_t context,
              const char *state)
 {
     sl_py_slot *s = &o->seen;
     sl_times passed;
     uint64_t now;
-    bool first = s->profile != profile;
+    bool first = s->recording != recording;
 
     if (first) {
-        s->profile = profile;
+        s->recording = recording;
         s->cpu_ns = sl_py_clock_ns(sl_py_thread_clock(s->tid));
         s->wall_ns = sl_clock_monotonic_ns();
-        s->ticks = sl_clock_ticks(profile->clock);
+        s->ticks = sl_clock_ticks(recording->clock);
         s->waited = false;
     }
     int count = other_walk(o, state);
     if (count < 0) {
         sl_py_sampler.counts.moved += count == -2;
         sl_py_sampler.counts.rejected += count == -1;
-        profile->rejected += count == -1;
+        recording->rejected += count == -1;
         return; /* its time goes to the next one */
     }
     sl_py_slot_measure(s, &passed, &now,
                        sl_py_clock_ns(sl_py_thread_clock(s->tid)), false);
-    if (first && profile->clock == SL_CLOCK_MONOTONIC) {
+    if (first && recording->clock == SL_CLOCK_MONOTONIC) {
         /* It began at some time since the tick before. */
         passed = (sl_times){ .wall = sl_py_sampler.current_ns / 2,
                              .cpu = sl_py_sampler.current_ns / 2 };
     }
-    sl_py_child *child = sl_py_child_of_context(profile, context);
+    sl_py_child *child = sl_py_child_of_context(recording, context);
     sl_strand *strand = child == NULL ? NULL
-                                      : sl_py_child_open(profile, child, s->ts,
+                                      : sl_py_child_open(recording, child, s->ts,
                                                          now - passed.wall);
     uint32_t frames = sl_py_stack_fill(cut_stack(count));
     if (strand == NULL || frames == 0)
@@ -166,7 +166,7 @@ other_look(uintptr_t ts, const char *state)
     unsigned long tid;
 
     for (int i = 0; i < sl_py_sampler.slots_used; i++) {
-        if (sl_py_sampler.slots[i].profile != NULL &&
+        if (sl_py_sampler.slots[i].recording != NULL &&
             (uintptr_t)sl_py_sampler.slots[i].ts == ts)
             return; /* a section: its own slot sees to it */
     }
@@ -181,18 +181,18 @@ other_look(uintptr_t ts, const char *state)
                            sizeof(vars), &vars))
         return;
     if (o->context != context || o->vars != vars) {
-        o->found = profile_of(vars);
+        o->found = recording_of(vars);
         o->context = context;
         o->vars = vars;
     }
-    sl_py_profile *profile = o->found;
+    sl_py_recording *recording = o->found;
     /* In the request's own context outside its sections: who awaits it. */
-    if (profile == NULL || !live_has(profile) ||
-        (uintptr_t)profile->context == context) {
-        o->seen.profile = NULL;
+    if (recording == NULL || !live_has(recording) ||
+        (uintptr_t)recording->context == context) {
+        o->seen.recording = NULL;
         return;
     }
-    other_sample(o, profile, context, state);
+    other_sample(o, recording, context, state);
 }
 
 void
@@ -216,38 +216,38 @@ sl_py_children_look(uint64_t ticks)
 }
 
 void
-sl_py_sampler_add(sl_py_profile *profile)
+sl_py_sampler_add(sl_py_recording *recording)
 {
     pthread_mutex_lock(&sl_py_sampler.lock);
     if (live_count < LIVE_MAX) {
-        live[live_count++] = profile;
-        sl_py_sampler.live_following += profile->follows;
+        live[live_count++] = recording;
+        sl_py_sampler.live_following += recording->follows;
     }
     pthread_mutex_unlock(&sl_py_sampler.lock);
-    if (profile->follows)
+    if (recording->follows)
         sl_py_tasks_watch();
 }
 
 void
-sl_py_sampler_remove(sl_py_profile *profile)
+sl_py_sampler_remove(sl_py_recording *recording)
 {
     pthread_mutex_lock(&sl_py_sampler.lock);
     for (int i = 0; i < live_count; i++) {
-        if (live[i] == profile) {
+        if (live[i] == recording) {
             live[i] = live[--live_count];
-            sl_py_sampler.live_following -= profile->follows;
+            sl_py_sampler.live_following -= recording->follows;
             break;
         }
     }
-    /* A new profile may get this one's address. */
+    /* A new recording may get this one's address. */
     for (int i = 0; i < others_count; i++) {
-        if (others[i].found == profile)
+        if (others[i].found == recording)
             others[i].found = NULL, others[i].context = 0;
-        if (others[i].seen.profile == profile)
-            others[i].seen.profile = NULL;
+        if (others[i].seen.recording == recording)
+            others[i].seen.recording = NULL;
     }
-    sl_py_tasks_end(profile);
-    sl_py_children_free(profile);
+    sl_py_tasks_end(recording);
+    sl_py_children_free(recording);
     pthread_mutex_unlock(&sl_py_sampler.lock);
 }
 

@@ -22,14 +22,14 @@
 
 #include "native.h"
 
-/* A step of `profile` begins at `now` (monotonic ns). Returns for how long, of
+/* A step of `recording` begins at `now` (monotonic ns). Returns for how long, of
  * the time since its last step ended, it could have gone on but for the loop,
  * at most; ns. */
-uint64_t sl_py_loop_resumes(sl_py_profile *profile, uint64_t now);
+uint64_t sl_py_loop_resumes(sl_py_recording *recording, uint64_t now);
 
 /* Its step ended, and with it its section; `awaited`: what it gave to the
  * loop to wait for, BORROWED, or NULL: it is over. No exception is set, before
  * or after. */
-void sl_py_loop_suspends(sl_py_profile *profile, PyObject *awaited);
+void sl_py_loop_suspends(sl_py_recording *recording, PyObject *awaited);
 
 #endif /* SL_PY_LOOP_H */

@@ -1,7 +1,7 @@
 /* engine.h - where enter and leave come from: one mechanism a file.
  *
  *   engine_monitoring.c   CPython 3.12+: sys.monitoring, a tool id of its own
- *   engine_setprofile.c   CPython 3.11: the C profile hook of each thread
+ *   engine_setprofile.c   CPython 3.11: the C recording hook of each thread
  *
  * The build takes exactly one of them.
  */
@@ -13,18 +13,18 @@
 /* Prepares the engine. 0, or -1 with an exception. */
 int sl_py_engine_init(void);
 
-/* A profile wants events from now on. 0; or -1 with a RuntimeError that says
+/* A recording wants events from now on. 0; or -1 with a RuntimeError that says
  * why there are none to be had (another tool holds the hook). */
-int sl_py_engine_acquire(sl_py_profile *profile);
+int sl_py_engine_acquire(sl_py_recording *recording);
 
 /* It does not any more. Events may go on for a while (engine_idle). */
-void sl_py_engine_release(sl_py_profile *profile);
+void sl_py_engine_release(sl_py_recording *recording);
 
-/* The section of `profile` begins / ends in the calling thread. 0 or -1. */
-int sl_py_engine_section_begin(sl_py_profile *profile);
-void sl_py_engine_section_end(sl_py_profile *profile);
+/* The section of `recording` begins / ends in the calling thread. 0 or -1. */
+int sl_py_engine_section_begin(sl_py_recording *recording);
+void sl_py_engine_section_end(sl_py_recording *recording);
 
-/* Turns events off if no profile wanted them for `linger_ns`. Returns true
+/* Turns events off if no recording wanted them for `linger_ns`. Returns true
  * while they are still on: call again later. */
 bool sl_py_engine_idle(uint64_t linger_ns);
 

@@ -10,7 +10,7 @@
 #ifndef SL_PY_SAMPLER_STATE_H
 #define SL_PY_SAMPLER_STATE_H
 
-#include "sampler.h"
+#include "sampler/sampler.h"
 
 #include <pthread.h>
 #include <sys/types.h>
@@ -22,7 +22,7 @@
 
 /* A thread that runs a request. */
 typedef struct {
-    sl_py_profile *profile; /* NULL: free; valid while the slot is in use */
+    sl_py_recording *recording; /* NULL: free; valid while the slot is in use */
     sl_strand *strand;      /* of it */
     uint64_t serial;        /* no two uses of any slot have the same */
     const void *ts;
@@ -42,7 +42,7 @@ typedef struct {
     sl_py_slot slots[SL_PY_SLOTS_MAX];
     int slots_used; /* up to here some may be in use */
     int slots_active;
-    int live_following; /* sampled profiles that child work may belong to */
+    int live_following; /* sampled recordings that child work may belong to */
     sl_py_layout layout;
     const char *method; /* of reading memory; NULL: not ready */
     char why_not[200];  /* empty: it works */
@@ -68,9 +68,9 @@ extern sl_py_sampler_state sl_py_sampler;
 /* Whether sampling can be had. */
 bool sl_py_sampler_ready(void);
 
-/* `strand` of `profile` runs in the calling thread, from `now` (ticks) on. NULL
+/* `strand` of `recording` runs in the calling thread, from `now` (ticks) on. NULL
  * (counted): no thread can be sampled besides those that are. */
-sl_py_slot *sl_py_slot_open(sl_py_profile *profile, sl_strand *strand,
+sl_py_slot *sl_py_slot_open(sl_py_recording *recording, sl_strand *strand,
                             uint64_t now, uint64_t cpu, uintptr_t anchor);
 
 /* It has stopped running, or is not to be looked at any more. */
@@ -118,31 +118,31 @@ void sl_py_children_forget(void);
 
 /* The request is over: those of its tasks that run are not looked at any more,
  * and those that wait have waited until now. */
-void sl_py_tasks_end(sl_py_profile *profile);
+void sl_py_tasks_end(sl_py_recording *recording);
 
 /* ---- sampler_strands.c; with the lock held, and _task with the GIL ---- */
 
 /* The request's work in a context that is no task's step: found, or new. NULL:
  * no room (counted). Valid until the next of these calls. */
-sl_py_child *sl_py_child_of_context(sl_py_profile *profile, uintptr_t context);
+sl_py_child *sl_py_child_of_context(sl_py_recording *recording, uintptr_t context);
 
 /* The task of this coroutine; NULL: it was not added. */
-sl_py_child *sl_py_child_of_task(sl_py_profile *profile,
+sl_py_child *sl_py_child_of_task(sl_py_recording *recording,
                                  const PyObject *coroutine);
 
 /* A task that was not there. NULL: no room (counted). */
-sl_py_child *sl_py_child_add_task(sl_py_profile *profile, PyObject *coroutine,
+sl_py_child *sl_py_child_add_task(sl_py_recording *recording, PyObject *coroutine,
                                   uintptr_t context);
 
 /* Its strand, which begins at `now` if it has none yet; `ts`: where it runs.
  * NULL: no memory (counted). */
-sl_strand *sl_py_child_open(sl_py_profile *profile, sl_py_child *child,
+sl_strand *sl_py_child_open(sl_py_recording *recording, sl_py_child *child,
                             const void *ts, uint64_t now);
 
 /* Its work is over. With the GIL. */
-void sl_py_child_end(sl_py_profile *profile, sl_py_child *child);
+void sl_py_child_end(sl_py_recording *recording, sl_py_child *child);
 
 /* Forgets all of them. With the GIL. */
-void sl_py_children_free(sl_py_profile *profile);
+void sl_py_children_free(sl_py_recording *recording);
 
 #endif /* SL_PY_SAMPLER_STATE_H */

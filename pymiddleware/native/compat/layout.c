@@ -1,6 +1,6 @@
 /* The one file that is compiled against the interpreter's insides. */
 #define SL_PY_INTERNALS
-#include "sampler.h"
+#include "sampler/sampler.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 #define _GNU_SOURCE
-#include "engine.h"
-#include "memory.h"
-#include "sampler_state.h"
-#include "tasks.h"
+#include "engine/engine.h"
+#include "look/memory.h"
+#include "sampler/state.h"
+#include "run/tasks.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -46,7 +46,7 @@ tick(uint64_t ticks)
     for (int i = 0; i < SL_PY_SLOTS_MAX; i++) {
         pthread_mutex_lock(&sl_py_sampler.lock);
         bool last = i >= sl_py_sampler.slots_used;
-        if (!last && sl_py_sampler.slots[i].profile != NULL)
+        if (!last && sl_py_sampler.slots[i].recording != NULL)
             sl_py_slot_look(&sl_py_sampler.slots[i]);
         pthread_mutex_unlock(&sl_py_sampler.lock);
         if (last)
@@ -252,7 +252,7 @@ static sl_py_slot *
 slot_take(void)
 {
     for (int i = 0; i < SL_PY_SLOTS_MAX; i++) {
-        if (sl_py_sampler.slots[i].profile == NULL) {
+        if (sl_py_sampler.slots[i].recording == NULL) {
             if (i >= sl_py_sampler.slots_used)
                 sl_py_sampler.slots_used = i + 1;
             return &sl_py_sampler.slots[i];
@@ -268,7 +268,7 @@ sl_py_sampler_ready(void)
 }
 
 sl_py_slot *
-sl_py_slot_open(sl_py_profile *profile, sl_strand *strand, uint64_t now,
+sl_py_slot_open(sl_py_recording *recording, sl_strand *strand, uint64_t now,
                 uint64_t cpu, uintptr_t anchor)
 {
     static uint64_t serial;
@@ -278,7 +278,7 @@ sl_py_slot_open(sl_py_profile *profile, sl_strand *strand, uint64_t now,
         return NULL;
     s = slot_take();
     if (s != NULL) {
-        s->profile = profile;
+        s->recording = recording;
         s->strand = strand;
         s->serial = ++serial;
         s->ts = sl_py_borrow_tstate();
@@ -301,48 +301,48 @@ sl_py_slot_open(sl_py_profile *profile, sl_strand *strand, uint64_t now,
 void
 sl_py_slot_close(sl_py_slot *s)
 {
-    s->profile = NULL;
+    s->recording = NULL;
     sl_py_sampler.slots_active--;
     while (sl_py_sampler.slots_used > 0 &&
-           sl_py_sampler.slots[sl_py_sampler.slots_used - 1].profile == NULL)
+           sl_py_sampler.slots[sl_py_sampler.slots_used - 1].recording == NULL)
         sl_py_sampler.slots_used--;
 }
 
 /* When the last `busy` ns before `now` began; the section before ended
- * turn.ended ns and profile->suspended_at ticks ago or so. */
+ * turn.ended ns and recording->suspended_at ticks ago or so. */
 static uint64_t
-busy_since(const sl_py_profile *profile, uint64_t busy, uint64_t now)
+busy_since(const sl_py_recording *recording, uint64_t busy, uint64_t now)
 {
-    uint64_t ns = sl_clock_monotonic_ns() - profile->turn.ended;
-    uint64_t ticks = now - profile->suspended_at;
+    uint64_t ns = sl_clock_monotonic_ns() - recording->turn.ended;
+    uint64_t ticks = now - recording->suspended_at;
 
     if (busy >= ns)
-        return profile->suspended_at;
+        return recording->suspended_at;
     return now - (uint64_t)((double)ticks * (double)busy / (double)ns);
 }
 
 void
-sl_py_sampler_begin(sl_py_profile *profile, sl_pseudo gap, uint64_t busy,
+sl_py_sampler_begin(sl_py_recording *recording, sl_pseudo gap, uint64_t busy,
                     uint64_t cpu, uintptr_t anchor)
 {
-    sl_strand *strand = sl_recording_main(profile->recording);
+    sl_strand *strand = sl_recording_main(recording->core);
 
     pthread_mutex_lock(&sl_py_sampler.lock);
-    uint64_t now = sl_clock_ticks(profile->clock);
-    profile->slot = -1;
-    profile->unseen_since = now;
+    uint64_t now = sl_clock_ticks(recording->clock);
+    recording->slot = -1;
+    recording->unseen_since = now;
     if (busy > 0) {
-        sl_strand_wait(strand, gap, busy_since(profile, busy, now));
+        sl_strand_wait(strand, gap, busy_since(recording, busy, now));
         gap = SL_PSEUDO_LOOP;
     }
-    if (profile->started)
+    if (recording->started)
         sl_strand_continue(strand, gap, now);
     else
         sl_strand_charge(strand, now);
-    sl_py_slot *s = sl_py_slot_open(profile, strand, now, cpu, anchor);
-    profile->thread_ts = sl_py_borrow_tstate();
+    sl_py_slot *s = sl_py_slot_open(recording, strand, now, cpu, anchor);
+    recording->thread_ts = sl_py_borrow_tstate();
     if (s != NULL)
-        profile->slot = (int)(s - sl_py_sampler.slots);
+        recording->slot = (int)(s - sl_py_sampler.slots);
     pthread_mutex_unlock(&sl_py_sampler.lock);
 }
 
@@ -363,16 +363,16 @@ sl_py_waiting_stack(PyObject *waiting)
 }
 
 void
-sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting, uint64_t cpu)
+sl_py_sampler_end(sl_py_recording *recording, PyObject *waiting, uint64_t cpu)
 {
-    sl_strand *strand = sl_recording_main(profile->recording);
+    sl_strand *strand = sl_recording_main(recording->core);
     sl_times passed = { 0 };
     uint64_t now;
 
     pthread_mutex_lock(&sl_py_sampler.lock);
     sl_py_slot *s =
-        profile->slot >= 0 ? &sl_py_sampler.slots[profile->slot] : NULL;
-    if (s != NULL && s->profile == profile) {
+        recording->slot >= 0 ? &sl_py_sampler.slots[recording->slot] : NULL;
+    if (s != NULL && s->recording == recording) {
         /* Ended by another thread than it began in: whose CPU clock is it? */
         bool self = s->tid == sl_py_own_tid();
         if (!self)
@@ -380,14 +380,14 @@ sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting, uint64_t cpu)
         sl_py_slot_measure(s, &passed, &now, cpu, self);
         sl_py_slot_close(s);
     } else {
-        now = sl_clock_ticks(profile->clock);
+        now = sl_clock_ticks(recording->clock);
         passed.wall =
-            now > profile->unseen_since ? now - profile->unseen_since : 0;
+            now > recording->unseen_since ? now - recording->unseen_since : 0;
     }
-    profile->slot = -1;
-    profile->interval_ns = sl_py_sampler.current_ns;
-    profile->suspended_at = now;
-    if (profile->sampled)
+    recording->slot = -1;
+    recording->interval_ns = sl_py_sampler.current_ns;
+    recording->suspended_at = now;
+    if (recording->sampled)
         sl_strand_pause(strand, sl_py_sampler.stack,
                         sl_py_waiting_stack(waiting), &passed, now);
     else
@@ -403,37 +403,37 @@ sl_py_sampler_anchor(void)
 }
 
 void
-sl_py_sampler_take_over(sl_py_profile *profile)
+sl_py_sampler_take_over(sl_py_recording *recording)
 {
     sl_times passed;
-    uint64_t now = sl_clock_ticks(profile->clock);
+    uint64_t now = sl_clock_ticks(recording->clock);
 
-    profile->full = false;
+    recording->full = false;
     pthread_mutex_lock(&sl_py_sampler.lock);
-    bool done = sl_py_sampler_ready() && profile->slot >= 0;
+    bool done = sl_py_sampler_ready() && recording->slot >= 0;
     if (done) {
-        sl_py_slot *s = &sl_py_sampler.slots[profile->slot];
+        sl_py_slot *s = &sl_py_sampler.slots[recording->slot];
         sl_py_slot_measure(s, &passed, &now, sl_clock_thread_cpu_ns(), true);
         s->walked = false;
-        sl_recording_observe(profile->recording, &passed, now);
-        done = sl_recording_sample_on(profile->recording, now) == SL_OK;
-        profile->sampled = done;
+        sl_recording_observe(recording->core, &passed, now);
+        done = sl_recording_sample_on(recording->core, now) == SL_OK;
+        recording->sampled = done;
     }
     pthread_mutex_unlock(&sl_py_sampler.lock);
     if (!done)
         return;
-    sl_py_sampler_add(profile);
-    sl_py_engine_release(profile);
-    sl_py_engine_section_end(profile);
+    sl_py_sampler_add(recording);
+    sl_py_engine_release(recording);
+    sl_py_engine_section_end(recording);
 }
 
 uint32_t
-sl_py_sampler_seen(const sl_py_profile *profile, uint32_t *functions,
+sl_py_sampler_seen(const sl_py_recording *recording, uint32_t *functions,
                    uint32_t max)
 {
     pthread_mutex_lock(&sl_py_sampler.lock);
-    uint32_t count = sl_recording_seen(profile->recording,
-                                       profile->unseen_since, functions, max);
+    uint32_t count = sl_recording_seen(recording->core,
+                                       recording->unseen_since, functions, max);
     pthread_mutex_unlock(&sl_py_sampler.lock);
     return count;
 }

@@ -1,6 +1,6 @@
-/* Profile: one request while it is recorded, for Python. */
-#include "engine.h"
-#include "sampler.h"
+/* Recording: one request while it is recorded, for Python. */
+#include "engine/engine.h"
+#include "sampler/sampler.h"
 
 #include <string.h>
 
@@ -20,7 +20,7 @@ PyTypeObject sl_py_handle_type = {
 static bool
 on_function(void *ctx, const void *key, uint32_t id)
 {
-    sl_py_profile *profile = ctx;
+    sl_py_recording *recording = ctx;
     PyObject *object = (PyObject *)key;
     bool is_code = true;
 
@@ -32,27 +32,27 @@ on_function(void *ctx, const void *key, uint32_t id)
     }
 
     uint32_t at = id - SL_PSEUDO_COUNT;
-    if (at >= profile->function_capacity) {
-        uint32_t capacity = profile->function_capacity * 2;
+    if (at >= recording->function_capacity) {
+        uint32_t capacity = recording->function_capacity * 2;
         if (capacity <= at)
             capacity = at < 256 ? 256 : at * 2;
         PyObject **grown =
-            PyMem_Realloc(profile->functions, capacity * sizeof(*grown));
+            PyMem_Realloc(recording->functions, capacity * sizeof(*grown));
         if (grown == NULL) {
             /* The name is lost; the reference is leaked on purpose, so that
              * the address is not used again. */
             return false;
         }
-        memset(grown + profile->function_capacity, 0,
-               (capacity - profile->function_capacity) * sizeof(*grown));
-        profile->functions = grown;
-        profile->function_capacity = capacity;
+        memset(grown + recording->function_capacity, 0,
+               (capacity - recording->function_capacity) * sizeof(*grown));
+        recording->functions = grown;
+        recording->function_capacity = capacity;
     }
-    profile->functions[at] = object;
-    if (at >= profile->function_count)
-        profile->function_count = at + 1;
+    recording->functions[at] = object;
+    if (at >= recording->function_count)
+        recording->function_count = at + 1;
 
-    if (!is_code || profile->c_calls == SL_C_NONE)
+    if (!is_code || recording->c_calls == SL_C_NONE)
         return false;
     if (!sl_py_code_is_chosen((PyCodeObject *)object))
         return false;
@@ -64,30 +64,30 @@ on_function(void *ctx, const void *key, uint32_t id)
 static void
 on_full(void *ctx)
 {
-    ((sl_py_profile *)ctx)->full = true;
+    ((sl_py_recording *)ctx)->full = true;
     sl_py_active_forget();
 }
 
 static void
-release_functions(sl_py_profile *profile)
+release_functions(sl_py_recording *recording)
 {
-    for (uint32_t i = 0; i < profile->function_count; i++)
-        Py_XDECREF(profile->functions[i]);
-    PyMem_Free(profile->functions);
-    profile->functions = NULL;
-    profile->function_count = profile->function_capacity = 0;
+    for (uint32_t i = 0; i < recording->function_count; i++)
+        Py_XDECREF(recording->functions[i]);
+    PyMem_Free(recording->functions);
+    recording->functions = NULL;
+    recording->function_count = recording->function_capacity = 0;
 }
 
 static void
-release_recording(sl_py_profile *profile)
+release_core(sl_py_recording *recording)
 {
-    if (profile->recording == NULL)
+    if (recording->core == NULL)
         return;
     if (pool_count < POOL_MAX)
-        pool[pool_count++] = profile->recording;
+        pool[pool_count++] = recording->core;
     else
-        sl_recording_free(profile->recording);
-    profile->recording = NULL;
+        sl_recording_free(recording->core);
+    recording->core = NULL;
 }
 
 static int
@@ -107,7 +107,7 @@ parse_c_calls(const char *text, sl_c_calls *out)
 
 /* What feeds the recording: events, or the sampler. */
 static int
-profile_acquire(sl_py_profile *self)
+recording_acquire(sl_py_recording *self)
 {
     if (!self->sampled)
         return sl_py_engine_acquire(self);
@@ -119,7 +119,7 @@ profile_acquire(sl_py_profile *self)
 }
 
 static void
-profile_release(sl_py_profile *self)
+recording_release(sl_py_recording *self)
 {
     if (self->sampled)
         sl_py_sampler_remove(self);
@@ -128,7 +128,7 @@ profile_release(sl_py_profile *self)
 }
 
 static PyObject *
-profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = { "c_calls", "max_bytes", "max_nodes", "follows",
                              "sampled", "goes_on",   "label",     NULL };
@@ -138,7 +138,7 @@ profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     int follows = 0, sampled = 0, goes_on = 0;
     PyObject *label = NULL;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpppO:Profile", names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpppO:Recording", names,
                                      &c_calls, &max_bytes, &max_nodes, &follows,
                                      &sampled, &goes_on, &label))
         return NULL;
@@ -150,7 +150,7 @@ profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (parse_c_calls(c_calls, &calls) < 0)
         return NULL;
 
-    sl_py_profile *self = (sl_py_profile *)type->tp_alloc(type, 0);
+    sl_py_recording *self = (sl_py_recording *)type->tp_alloc(type, 0);
     if (self == NULL)
         return NULL;
     self->c_calls = calls;
@@ -165,8 +165,8 @@ profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->handle = PyObject_New(sl_py_handle, &sl_py_handle_type);
     if (self->handle == NULL)
         goto fail;
-    self->handle->profile = NULL;
-    if (profile_acquire(self) < 0)
+    self->handle->recording = NULL;
+    if (recording_acquire(self) < 0)
         goto fail;
 
     sl_recording_options options = { .clock = self->clock,
@@ -178,17 +178,17 @@ profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                                      .ctx = self };
     sl_status status;
     if (pool_count > 0) {
-        self->recording = pool[--pool_count];
-        status = sl_recording_reset(self->recording, &options);
+        self->core = pool[--pool_count];
+        status = sl_recording_reset(self->core, &options);
     } else {
-        status = sl_recording_new(&self->recording, &options, NULL);
+        status = sl_recording_new(&self->core, &options, NULL);
     }
     if (status < 0) {
-        profile_release(self);
+        recording_release(self);
         sl_py_raise(status);
         goto fail;
     }
-    self->handle->profile = self;
+    self->handle->recording = self;
     self->finished = false;
     sl_py_active_add(self);
     if (self->sampled)
@@ -201,25 +201,25 @@ fail:
 
 /* Ends it, whatever state it is in; no exception. */
 static void
-profile_finish(sl_py_profile *self)
+recording_finish(sl_py_recording *self)
 {
     if (self->finished)
         return;
     self->finished = true;
     sl_py_section_end(self, NULL);
-    profile_release(self);
-    sl_recording_stop(self->recording, sl_clock_ticks(self->clock));
+    recording_release(self);
+    sl_recording_stop(self->core, sl_clock_ticks(self->clock));
     sl_py_active_remove(self);
 }
 
 static void
-profile_dealloc(PyObject *object)
+recording_dealloc(PyObject *object)
 {
-    sl_py_profile *self = (sl_py_profile *)object;
+    sl_py_recording *self = (sl_py_recording *)object;
 
-    profile_finish(self);
+    recording_finish(self);
     release_functions(self);
-    release_recording(self);
+    release_core(self);
     Py_XDECREF(self->handle);
     Py_XDECREF(self->label);
     Py_XDECREF(self->turn.holder);
@@ -228,19 +228,19 @@ profile_dealloc(PyObject *object)
 }
 
 static PyObject *
-need_live(sl_py_profile *self)
+need_live(sl_py_recording *self)
 {
     if (!self->finished)
         return Py_None;
-    PyErr_SetString(PyExc_RuntimeError, "the profile is finished");
+    PyErr_SetString(PyExc_RuntimeError, "the recording is finished");
     return NULL;
 }
 
 static PyObject *
-profile_enter(PyObject *object, PyObject *ignored)
+recording_enter(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
-    sl_py_profile *self = (sl_py_profile *)object;
+    sl_py_recording *self = (sl_py_recording *)object;
 
     if (need_live(self) == NULL)
         return NULL;
@@ -254,10 +254,10 @@ profile_enter(PyObject *object, PyObject *ignored)
 }
 
 static PyObject *
-profile_leave(PyObject *object, PyObject *ignored)
+recording_leave(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
-    sl_py_profile *self = (sl_py_profile *)object;
+    sl_py_recording *self = (sl_py_recording *)object;
     sl_py_section_end(self, NULL);
     if (!self->follows)
         sl_py_context_release(self);
@@ -265,39 +265,39 @@ profile_leave(PyObject *object, PyObject *ignored)
 }
 
 static PyObject *
-profile_finish_method(PyObject *object, PyObject *ignored)
+recording_finish_method(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
-    profile_finish((sl_py_profile *)object);
+    recording_finish((sl_py_recording *)object);
     Py_RETURN_NONE;
 }
 
 static PyObject *
-profile_discard(PyObject *object, PyObject *ignored)
+recording_discard(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
-    sl_py_profile *self = (sl_py_profile *)object;
-    profile_finish(self);
+    sl_py_recording *self = (sl_py_recording *)object;
+    recording_finish(self);
     release_functions(self);
-    release_recording(self);
+    release_core(self);
     Py_RETURN_NONE;
 }
 
 static PyObject *
-profile_totals(PyObject *object, PyObject *ignored)
+recording_totals(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
-    sl_py_profile *self = (sl_py_profile *)object;
+    sl_py_recording *self = (sl_py_recording *)object;
     const sl_py_turn *turn = &self->turn;
     sl_recording_totals t;
 
-    if (self->recording == NULL || !self->finished) {
-        PyErr_SetString(PyExc_RuntimeError, self->recording == NULL
-                                                ? "the profile is discarded"
-                                                : "the profile is running");
+    if (self->core == NULL || !self->finished) {
+        PyErr_SetString(PyExc_RuntimeError, self->core == NULL
+                                                ? "the recording is discarded"
+                                                : "the recording is running");
         return NULL;
     }
-    sl_recording_totals_get(self->recording, &t);
+    sl_recording_totals_get(self->core, &t);
     const struct {
         const char *name;
         uint64_t number;
@@ -347,7 +347,7 @@ profile_totals(PyObject *object, PyObject *ignored)
 /* ---- encoding ---- */
 
 typedef struct {
-    sl_py_profile *profile;
+    sl_py_recording *recording;
     sl_function *functions; /* by id less SL_PSEUDO_COUNT */
     uint32_t count;
 } name_table;
@@ -368,26 +368,26 @@ describe_sampled(const sl_py_code *code, sl_function *out)
 
 /* Function `id`, no pseudo one; strings live in `keep`. false: no name. */
 static bool
-function_describe(const sl_py_profile *profile, uint32_t id, PyObject *keep,
+function_describe(const sl_py_recording *recording, uint32_t id, PyObject *keep,
                   sl_function *out)
 {
-    const void *key = sl_recording_key(profile->recording, id);
+    const void *key = sl_recording_key(recording->core, id);
     uint32_t at = id - SL_PSEUDO_COUNT;
 
-    if (id >= sl_recording_first_sampled(profile->recording)) {
+    if (id >= sl_recording_first_sampled(recording->core)) {
         describe_sampled(key, out);
         return true;
     }
-    return at < profile->function_count && profile->functions[at] != NULL &&
-           sl_py_describe(profile->functions[at], key, keep, out);
+    return at < recording->function_count && recording->functions[at] != NULL &&
+           sl_py_describe(recording->functions[at], key, keep, out);
 }
 
 PyObject *
-sl_py_profile_where(sl_py_profile *profile)
+sl_py_recording_where(sl_py_recording *recording)
 {
     enum { DEEPEST = 128, SHOWN = 4 };
     uint32_t functions[DEEPEST];
-    uint32_t count = sl_py_sampler_seen(profile, functions, DEEPEST);
+    uint32_t count = sl_py_sampler_seen(recording, functions, DEEPEST);
     PyObject *keep = count == 0 ? NULL : PyList_New(0);
     PyObject *where = keep == NULL ? NULL : PyList_New(0);
     sl_function f;
@@ -395,7 +395,7 @@ sl_py_profile_where(sl_py_profile *profile)
     for (uint32_t i = 0; where != NULL && i < count; i++) {
         if (PyList_GET_SIZE(where) == SHOWN)
             break;
-        if (!function_describe(profile, functions[i], keep, &f) ||
+        if (!function_describe(recording, functions[i], keep, &f) ||
             (i > 0 && (f.origin != SL_ORIGIN_PROJECT ||
                        functions[i] == functions[i - 1])))
             continue;
@@ -415,16 +415,16 @@ sl_py_profile_where(sl_py_profile *profile)
 static uint32_t
 site_line(void *ctx, uint32_t id, uint32_t site)
 {
-    const sl_py_profile *profile = ctx;
+    const sl_py_recording *recording = ctx;
     uint32_t at = id - SL_PSEUDO_COUNT;
 
-    if (id >= sl_recording_first_sampled(profile->recording))
+    if (id >= sl_recording_first_sampled(recording->core))
         return site; /* a line already */
-    if (id < SL_PSEUDO_COUNT || at >= profile->function_count ||
-        profile->functions[at] == NULL || !PyCode_Check(profile->functions[at]))
+    if (id < SL_PSEUDO_COUNT || at >= recording->function_count ||
+        recording->functions[at] == NULL || !PyCode_Check(recording->functions[at]))
         return 0;
     int line =
-        PyCode_Addr2Line((PyCodeObject *)profile->functions[at], (int)site);
+        PyCode_Addr2Line((PyCodeObject *)recording->functions[at], (int)site);
     return line > 0 ? (uint32_t)line : 0;
 }
 
@@ -489,12 +489,12 @@ fail:
 }
 
 static bool
-resolve_names(sl_py_profile *self, PyObject *keep, name_table *table)
+resolve_names(sl_py_recording *self, PyObject *keep, name_table *table)
 {
     sl_recording_totals totals;
 
-    sl_recording_totals_get(self->recording, &totals);
-    table->profile = self;
+    sl_recording_totals_get(self->core, &totals);
+    table->recording = self;
     table->count = totals.functions - SL_PSEUDO_COUNT;
     table->functions =
         PyMem_Calloc((size_t)table->count + 1, sizeof(*table->functions));
@@ -503,7 +503,7 @@ resolve_names(sl_py_profile *self, PyObject *keep, name_table *table)
         return false;
     }
     if (!self->resolved && self->function_count > 0)
-        sl_recording_resolve_sites(self->recording, site_line, self);
+        sl_recording_resolve_sites(self->core, site_line, self);
     self->resolved = true;
     for (uint32_t i = 0; i < table->count; i++) {
         if (!function_describe(self, i + SL_PSEUDO_COUNT, keep,
@@ -514,9 +514,9 @@ resolve_names(sl_py_profile *self, PyObject *keep, name_table *table)
 }
 
 static PyObject *
-profile_encode(PyObject *object, PyObject *args)
+recording_encode(PyObject *object, PyObject *args)
 {
-    sl_py_profile *self = (sl_py_profile *)object;
+    sl_py_recording *self = (sl_py_recording *)object;
     PyObject *dict, *result = NULL;
     int level = 3;
     size_t count = 0;
@@ -525,9 +525,9 @@ profile_encode(PyObject *object, PyObject *args)
 
     if (!PyArg_ParseTuple(args, "O!|i:encode", &PyDict_Type, &dict, &level))
         return NULL;
-    if (self->recording == NULL || !self->finished || self->fork_lost) {
+    if (self->core == NULL || !self->finished || self->fork_lost) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "only a finished, undiscarded profile of this process "
+                        "only a finished, undiscarded recording of this process "
                         "can be encoded");
         return NULL;
     }
@@ -538,7 +538,7 @@ profile_encode(PyObject *object, PyObject *args)
     if (meta != NULL && resolve_names(self, keep, &table)) {
         sl_status status;
         Py_BEGIN_ALLOW_THREADS status = sl_recording_encode(
-            self->recording, meta, count, describe, &table, level, &blob);
+            self->core, meta, count, describe, &table, level, &blob);
         Py_END_ALLOW_THREADS if (status < 0) sl_py_raise(status);
         else result = PyBytes_FromStringAndSize((const char *)blob.data,
                                                 (Py_ssize_t)blob.size);
@@ -551,83 +551,83 @@ profile_encode(PyObject *object, PyObject *args)
 }
 
 static PyObject *
-profile_step(PyObject *object, PyObject *awaitable)
+recording_step(PyObject *object, PyObject *awaitable)
 {
-    sl_py_profile *self = (sl_py_profile *)object;
+    sl_py_recording *self = (sl_py_recording *)object;
     if (need_live(self) == NULL)
         return NULL;
     return sl_py_step_new(self, awaitable);
 }
 
 static PyObject *
-profile_get_wall(PyObject *object, void *closure)
+recording_get_wall(PyObject *object, void *closure)
 {
     (void)closure;
-    sl_py_profile *self = (sl_py_profile *)object;
-    if (self->recording == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "the profile is discarded");
+    sl_py_recording *self = (sl_py_recording *)object;
+    if (self->core == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the recording is discarded");
         return NULL;
     }
-    return PyLong_FromUnsignedLongLong(sl_recording_wall_ns(self->recording));
+    return PyLong_FromUnsignedLongLong(sl_recording_wall_ns(self->core));
 }
 
 static PyObject *
-profile_get_finished(PyObject *object, void *closure)
+recording_get_finished(PyObject *object, void *closure)
 {
     (void)closure;
-    return PyBool_FromLong(((sl_py_profile *)object)->finished);
+    return PyBool_FromLong(((sl_py_recording *)object)->finished);
 }
 
 static PyObject *
-profile_get_cpu(PyObject *object, void *closure)
+recording_get_cpu(PyObject *object, void *closure)
 {
     (void)closure;
-    return PyLong_FromUnsignedLongLong(((sl_py_profile *)object)->cpu_ns);
+    return PyLong_FromUnsignedLongLong(((sl_py_recording *)object)->cpu_ns);
 }
 
-static PyGetSetDef profile_getset[] = {
-    { "wall_ns", profile_get_wall, NULL,
+static PyGetSetDef recording_getset[] = {
+    { "wall_ns", recording_get_wall, NULL,
       "Wall time in nanoseconds, so far or in all.", NULL },
-    { "cpu_ns", profile_get_cpu, NULL, "CPU time of the sections, nanoseconds.",
+    { "cpu_ns", recording_get_cpu, NULL, "CPU time of the sections, nanoseconds.",
       NULL },
-    { "finished", profile_get_finished, NULL, "Whether it has ended.", NULL },
+    { "finished", recording_get_finished, NULL, "Whether it has ended.", NULL },
     { NULL, NULL, NULL, NULL, NULL },
 };
 
-static PyMethodDef profile_methods[] = {
-    { "enter", profile_enter, METH_NOARGS,
+static PyMethodDef recording_methods[] = {
+    { "enter", recording_enter, METH_NOARGS,
       "enter()\n--\n\nThis thread works for the request from here on. Time "
       "since the last leave() is charged to [between chunks]." },
-    { "leave", profile_leave, METH_NOARGS,
+    { "leave", recording_leave, METH_NOARGS,
       "leave()\n--\n\nThis thread does something else from here on." },
-    { "step", profile_step, METH_O,
+    { "step", recording_step, METH_O,
       "step(awaitable, /)\n--\n\nAn awaitable that runs `awaitable` with each "
       "of its steps inside the request, and charges the time between two "
       "steps to [await]. May be awaited once." },
-    { "finish", profile_finish_method, METH_NOARGS,
+    { "finish", recording_finish_method, METH_NOARGS,
       "finish()\n--\n\nEnds the recording. Idempotent." },
-    { "discard", profile_discard, METH_NOARGS,
+    { "discard", recording_discard, METH_NOARGS,
       "discard()\n--\n\nEnds it and gives its memory back." },
-    { "totals", profile_totals, METH_NOARGS,
-      "totals()\n--\n\nCounts and times of the finished profile, a dict." },
-    { "encode", profile_encode, METH_VARARGS,
-      "encode(meta, level=3, /)\n--\n\nThe finished profile as a blob with "
+    { "totals", recording_totals, METH_NOARGS,
+      "totals()\n--\n\nCounts and times of the finished recording, a dict." },
+    { "encode", recording_encode, METH_VARARGS,
+      "encode(meta, level=3, /)\n--\n\nThe finished recording as a blob with "
       "`meta` (str to int or str; None is left out) in it. The GIL is "
       "released while it works." },
     { NULL, NULL, 0, NULL },
 };
 
 bool
-sl_py_profile_is_method(const PyMethodDef *method)
+sl_py_recording_is_method(const PyMethodDef *method)
 {
     const PyMethodDef *end =
-        profile_methods + sizeof(profile_methods) / sizeof(*profile_methods);
-    return method >= profile_methods && method < end;
+        recording_methods + sizeof(recording_methods) / sizeof(*recording_methods);
+    return method >= recording_methods && method < end;
 }
 
-PyTypeObject sl_py_profile_type = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Profile",
-    .tp_doc = "Profile(c_calls='chosen', *, max_bytes=0, max_nodes=0, "
+PyTypeObject sl_py_recording_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Recording",
+    .tp_doc = "Recording(c_calls='chosen', *, max_bytes=0, max_nodes=0, "
               "follows=False, sampled=False, goes_on=False, label=None)\n--"
               "\n\nOne request being recorded, from now on. `follows`: its "
               "work may go on in any task or thread; `sampled`: by looking at "
@@ -635,10 +635,10 @@ PyTypeObject sl_py_profile_type = {
               "events are too many for its limits; `label`: what "
               "totals()['held_by'] of those it held up gives.\n"
               "RuntimeError: no engine is free; ValueError: a wrong argument.",
-    .tp_basicsize = sizeof(sl_py_profile),
+    .tp_basicsize = sizeof(sl_py_recording),
     .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_new = profile_new,
-    .tp_dealloc = profile_dealloc,
-    .tp_methods = profile_methods,
-    .tp_getset = profile_getset,
+    .tp_new = recording_new,
+    .tp_dealloc = recording_dealloc,
+    .tp_methods = recording_methods,
+    .tp_getset = recording_getset,
 };

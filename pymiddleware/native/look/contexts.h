@@ -8,7 +8,7 @@
 #ifndef SL_PY_CONTEXTS_H
 #define SL_PY_CONTEXTS_H
 
-#include "frames.h"
+#include "look/frames.h"
 
 /* The value of `variable` (its hash folded to 32 bits by sl_py_context_hash)
  * in the trie `vars`; 0: it has none there, or something was torn. The

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "memory.h"
+#include "look/memory.h"
 
 #include <string.h>
 #include <sys/mman.h>

@@ -1,5 +1,5 @@
-#include "frames.h"
-#include "memory.h"
+#include "look/frames.h"
+#include "look/memory.h"
 
 #include <string.h>
 

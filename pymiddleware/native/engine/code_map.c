@@ -1,4 +1,4 @@
-/* Code objects to origins, and to the names that go into a profile. */
+/* Code objects to origins, and to the names that go into a recording. */
 #include "native.h"
 
 #include <string.h>

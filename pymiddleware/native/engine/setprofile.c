@@ -1,10 +1,10 @@
-/* CPython 3.11: the C profile hook, one slot in each thread.
+/* CPython 3.11: the C recording hook, one slot in each thread.
  *
  * A synchronous section hooks its own thread only, and costs no other thread
- * anything. A profile that follows its work (asynchronous) hooks every thread
+ * anything. A recording that follows its work (asynchronous) hooks every thread
  * that has no other hook, because nothing says where a child task or an
  * executor will go on; threads born later are hooked at the next section. */
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <opcode.h>
 
@@ -111,7 +111,7 @@ hook(PyObject *self, PyFrameObject *frame, int what, PyObject *arg)
     return 0;
 }
 
-/* What _PyEval_SetProfile of 3.11 does, for any thread; it is not exported.
+/* What _PyEval_SetRecording of 3.11 does, for any thread; it is not exported.
  * `use_tracing` also says whether a trace function is there. */
 static void
 thread_hook(PyThreadState *ts, Py_tracefunc func)
@@ -139,7 +139,7 @@ sl_py_engine_init(void)
 }
 
 int
-sl_py_engine_acquire(sl_py_profile *profile)
+sl_py_engine_acquire(sl_py_recording *recording)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
 
@@ -151,40 +151,40 @@ sl_py_engine_acquire(sl_py_profile *profile)
         return -1;
     }
     users++;
-    followers += profile->follows;
+    followers += recording->follows;
     return 0;
 }
 
 void
-sl_py_engine_release(sl_py_profile *profile)
+sl_py_engine_release(sl_py_recording *recording)
 {
     users--;
-    followers -= profile->follows;
-    if (followers == 0 && profile->follows)
+    followers -= recording->follows;
+    if (followers == 0 && recording->follows)
         threads_hook(hook, NULL);
 }
 
 int
-sl_py_engine_section_begin(sl_py_profile *profile)
+sl_py_engine_section_begin(sl_py_recording *recording)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
 
-    if (profile->follows)
+    if (recording->follows)
         threads_hook(NULL, hook);
     else if (ts->c_profilefunc == NULL)
         thread_hook(ts, hook);
     if (ts->c_profilefunc != hook)
-        profile->displaced = true;
+        recording->displaced = true;
     return 0;
 }
 
 void
-sl_py_engine_section_end(sl_py_profile *profile)
+sl_py_engine_section_end(sl_py_recording *recording)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
 
     if (ts->c_profilefunc != hook)
-        profile->displaced = true;
+        recording->displaced = true;
     else if (followers == 0)
         thread_hook(ts, NULL);
 }
@@ -212,7 +212,7 @@ sl_py_engine_after_fork(void)
 PyObject *
 sl_py_engine_info(void)
 {
-    return Py_BuildValue("{s:s,s:O,s:K,s:n,s:K}", "name", "PyEval_SetProfile",
+    return Py_BuildValue("{s:s,s:O,s:K,s:n,s:K}", "name", "PyEval_SetRecording",
                          "events_on", users > 0 ? Py_True : Py_False,
                          "switches", (unsigned long long)switches, "users",
                          users, "refused", (unsigned long long)refused);

@@ -1,4 +1,4 @@
-/* Blob: a finished profile, for reports and exports. */
+/* Profile: a finished profile, for reports and exports. */
 #include "native.h"
 
 #include "slowlens/merge.h"
@@ -7,7 +7,7 @@
 
 typedef struct {
     PyObject_HEAD sl_profile *profile;
-} blob;
+} decoded;
 
 /* Takes the bytes over into a Python object, or raises for `status`. */
 static PyObject *
@@ -22,7 +22,7 @@ to_bytes(sl_status status, sl_bytes *bytes)
 }
 
 static PyObject *
-blob_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = { "data", "max_bytes", NULL };
     Py_buffer data;
@@ -30,7 +30,7 @@ blob_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     sl_profile *profile = NULL;
     sl_status status;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y*|n:Blob", names, &data,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y*|n:Profile", names, &data,
                                      &max_bytes))
         return NULL;
     Py_BEGIN_ALLOW_THREADS status =
@@ -40,7 +40,7 @@ blob_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (status < 0)
         return sl_py_raise(status);
 
-    blob *self = (blob *)type->tp_alloc(type, 0);
+    decoded *self = (decoded *)type->tp_alloc(type, 0);
     if (self == NULL) {
         sl_profile_free(profile);
         return NULL;
@@ -50,9 +50,9 @@ blob_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 }
 
 static void
-blob_dealloc(PyObject *object)
+profile_dealloc(PyObject *object)
 {
-    sl_profile_free(((blob *)object)->profile);
+    sl_profile_free(((decoded *)object)->profile);
     Py_TYPE(object)->tp_free(object);
 }
 
@@ -64,15 +64,15 @@ blob_dealloc(PyObject *object)
         sl_status status;                                                      \
         (void)ignored;                                                         \
         Py_BEGIN_ALLOW_THREADS status =                                        \
-            report(((blob *)object)->profile, &out);                           \
+            report(((decoded *)object)->profile, &out);                           \
         Py_END_ALLOW_THREADS return to_bytes(status, &out);                    \
     }
 
-DOCUMENT(blob_meta, sl_report_meta)
-DOCUMENT(blob_summary, sl_report_summary)
+DOCUMENT(profile_meta, sl_report_meta)
+DOCUMENT(profile_summary, sl_report_summary)
 
 static PyObject *
-blob_tree(PyObject *object, PyObject *args, PyObject *kwargs)
+profile_tree(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = { "node", "depth", "hot", "limit", NULL };
     unsigned int node = 0, depth = 1, limit = 0;
@@ -85,7 +85,7 @@ blob_tree(PyObject *object, PyObject *args, PyObject *kwargs)
         return NULL;
     sl_report_tree_options options = { node, depth, hot != 0, limit };
     Py_BEGIN_ALLOW_THREADS status =
-        sl_report_tree(((blob *)object)->profile, &options, &out);
+        sl_report_tree(((decoded *)object)->profile, &options, &out);
     Py_END_ALLOW_THREADS return to_bytes(status, &out);
 }
 
@@ -100,15 +100,15 @@ blob_tree(PyObject *object, PyObject *args, PyObject *kwargs)
         if (!PyArg_ParseTuple(args, format, &number))                          \
             return NULL;                                                       \
         Py_BEGIN_ALLOW_THREADS status =                                        \
-            report(((blob *)object)->profile, number, &out);                   \
+            report(((decoded *)object)->profile, number, &out);                   \
         Py_END_ALLOW_THREADS return to_bytes(status, &out);                    \
     }
 
-NUMBERED(blob_functions, sl_report_functions, "|I:functions")
-NUMBERED(blob_text, sl_report_text, "|I:text")
-NUMBERED(blob_lines, sl_report_lines, "I:lines")
-NUMBERED(blob_timeline, sl_report_timeline, "|I:timeline")
-NUMBERED(blob_repeats, sl_report_repeats, "|I:repeats")
+NUMBERED(profile_functions, sl_report_functions, "|I:functions")
+NUMBERED(profile_text, sl_report_text, "|I:text")
+NUMBERED(profile_lines, sl_report_lines, "I:lines")
+NUMBERED(profile_timeline, sl_report_timeline, "|I:timeline")
+NUMBERED(profile_repeats, sl_report_repeats, "|I:repeats")
 
 /* A report that takes two. */
 #define NUMBERED_TWICE(function, report, first, format)                        \
@@ -121,12 +121,12 @@ NUMBERED(blob_repeats, sl_report_repeats, "|I:repeats")
         if (!PyArg_ParseTuple(args, format, &one, &two))                       \
             return NULL;                                                       \
         Py_BEGIN_ALLOW_THREADS status =                                        \
-            report(((blob *)object)->profile, one, two, &out);                 \
+            report(((decoded *)object)->profile, one, two, &out);                 \
         Py_END_ALLOW_THREADS return to_bytes(status, &out);                    \
     }
 
-NUMBERED_TWICE(blob_flame, sl_report_flame, 0, "|II:flame")
-NUMBERED_TWICE(blob_calls, sl_report_calls, SL_REPORT_ALL, "|II:calls")
+NUMBERED_TWICE(profile_flame, sl_report_flame, 0, "|II:flame")
+NUMBERED_TWICE(profile_calls, sl_report_calls, SL_REPORT_ALL, "|II:calls")
 
 static sl_status
 export_text(const sl_profile *profile, sl_bytes *out)
@@ -152,7 +152,7 @@ static const struct {
 };
 
 static PyObject *
-blob_export(PyObject *object, PyObject *arg)
+profile_export(PyObject *object, PyObject *arg)
 {
     const char *name = PyUnicode_AsUTF8(arg);
     sl_bytes out = { 0 };
@@ -164,7 +164,7 @@ blob_export(PyObject *object, PyObject *arg)
         if (strcmp(formats[i].name, name) != 0)
             continue;
         Py_BEGIN_ALLOW_THREADS status =
-            formats[i].write(((blob *)object)->profile, &out);
+            formats[i].write(((decoded *)object)->profile, &out);
         Py_END_ALLOW_THREADS return to_bytes(status, &out);
     }
     PyErr_Format(PyExc_ValueError, "unknown export format %R", arg);
@@ -207,22 +207,22 @@ sl_py_read_meta(PyObject *module, PyObject *arg)
 }
 
 static PyObject *
-blob_diff(PyObject *object, PyObject *args)
+profile_diff(PyObject *object, PyObject *args)
 {
     PyObject *other;
     unsigned int permille = 1;
     sl_bytes out = { 0 };
     sl_status status;
 
-    if (!PyArg_ParseTuple(args, "O!|I:diff", &sl_py_blob_type, &other,
+    if (!PyArg_ParseTuple(args, "O!|I:diff", &sl_py_profile_type, &other,
                           &permille))
         return NULL;
     Py_BEGIN_ALLOW_THREADS status = sl_report_diff(
-        ((blob *)object)->profile, ((blob *)other)->profile, permille, &out);
+        ((decoded *)object)->profile, ((decoded *)other)->profile, permille, &out);
     Py_END_ALLOW_THREADS return to_bytes(status, &out);
 }
 
-/* Calls `write` with the profiles of `blobs`, a sequence of Blobs, and what
+/* Calls `write` with the profiles of `blobs`, a sequence of Profiles, and what
  * `dict` holds. */
 static PyObject *
 combine(PyObject *blobs, PyObject *dict,
@@ -230,7 +230,7 @@ combine(PyObject *blobs, PyObject *dict,
                            size_t, sl_bytes *))
 {
     PyObject *keep = PyList_New(0), *result = NULL;
-    PyObject *list = PySequence_Fast(blobs, "merge takes a sequence of Blobs");
+    PyObject *list = PySequence_Fast(blobs, "merge takes a sequence of Profiles");
     const sl_profile **profiles = NULL;
     sl_meta *meta = NULL;
     size_t meta_count = 0;
@@ -245,11 +245,11 @@ combine(PyObject *blobs, PyObject *dict,
     }
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *one = PySequence_Fast_GET_ITEM(list, i);
-        if (!Py_IS_TYPE(one, &sl_py_blob_type)) {
-            PyErr_SetString(PyExc_TypeError, "expected Blobs");
+        if (!Py_IS_TYPE(one, &sl_py_profile_type)) {
+            PyErr_SetString(PyExc_TypeError, "expected Profiles");
             goto done;
         }
-        profiles[i] = ((blob *)one)->profile;
+        profiles[i] = ((decoded *)one)->profile;
     }
     meta = sl_py_parse_meta(dict, keep, &meta_count);
     if (meta != NULL) {
@@ -319,8 +319,8 @@ sl_py_growth(PyObject *module, PyObject *args)
     PyObject *before, *after, *meta;
 
     (void)module;
-    if (!PyArg_ParseTuple(args, "O!O!O!:growth", &sl_py_blob_type, &before,
-                          &sl_py_blob_type, &after, &PyDict_Type, &meta))
+    if (!PyArg_ParseTuple(args, "O!O!O!:growth", &sl_py_profile_type, &before,
+                          &sl_py_profile_type, &after, &PyDict_Type, &meta))
         return NULL;
     PyObject *both = PyTuple_Pack(2, before, after);
     if (both == NULL)
@@ -330,52 +330,52 @@ sl_py_growth(PyObject *module, PyObject *args)
     return result;
 }
 
-static PyMethodDef blob_methods[] = {
-    { "meta", blob_meta, METH_NOARGS,
+static PyMethodDef profile_methods[] = {
+    { "meta", profile_meta, METH_NOARGS,
       "meta()\n--\n\nIts metadata: JSON bytes." },
-    { "summary", blob_summary, METH_NOARGS,
+    { "summary", profile_summary, METH_NOARGS,
       "summary()\n--\n\nMetadata, counts, time split, hot path, heaviest "
       "functions: JSON bytes, see slowlens/report.h." },
-    { "tree", (PyCFunction)(void (*)(void))blob_tree,
+    { "tree", (PyCFunction)(void (*)(void))profile_tree,
       METH_VARARGS | METH_KEYWORDS,
       "tree(node=0, depth=1, hot=False, limit=0)\n--\n\nPart of the call "
       "tree: JSON bytes. ValueError: no such node." },
-    { "functions", blob_functions, METH_VARARGS,
+    { "functions", profile_functions, METH_VARARGS,
       "functions(limit=0, /)\n--\n\nFunctions by self time: JSON bytes." },
-    { "diff", blob_diff, METH_VARARGS,
+    { "diff", profile_diff, METH_VARARGS,
       "diff(after, permille=1, /)\n--\n\nThis profile beside another: JSON "
       "bytes, see slowlens/merge.h." },
-    { "lines", blob_lines, METH_VARARGS,
+    { "lines", profile_lines, METH_VARARGS,
       "lines(function, /)\n--\n\nTime of each line of a function: JSON bytes. "
       "ValueError: no such function." },
-    { "timeline", blob_timeline, METH_VARARGS,
+    { "timeline", profile_timeline, METH_VARARGS,
       "timeline(limit=0, /)\n--\n\nWhich node was innermost when: JSON "
       "bytes." },
-    { "flame", blob_flame, METH_VARARGS,
+    { "flame", profile_flame, METH_VARARGS,
       "flame(node=0, limit=0, /)\n--\n\nA subtree in columns: JSON bytes. "
       "ValueError: no such node." },
-    { "calls", blob_calls, METH_VARARGS,
+    { "calls", profile_calls, METH_VARARGS,
       "calls(function=0xFFFFFFFF, permille=0, /)\n--\n\nWho called whom: all, "
       "or of one function: JSON bytes. ValueError: no such function." },
-    { "repeats", blob_repeats, METH_VARARGS,
+    { "repeats", profile_repeats, METH_VARARGS,
       "repeats(limit=0, /)\n--\n\nCalls made many times from one line: JSON "
       "bytes." },
-    { "text", blob_text, METH_VARARGS,
+    { "text", profile_text, METH_VARARGS,
       "text(permille=0, /)\n--\n\nThe tree as text: UTF-8 bytes." },
-    { "export", blob_export, METH_O,
+    { "export", profile_export, METH_O,
       "export(format, /)\n--\n\nThe profile for another tool: bytes. "
       "ValueError: unknown format." },
     { NULL, NULL, 0, NULL },
 };
 
-PyTypeObject sl_py_blob_type = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Blob",
-    .tp_doc = "Blob(data, max_bytes=0)\n--\n\nA finished profile, decoded and "
+PyTypeObject sl_py_profile_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Profile",
+    .tp_doc = "Profile(data, max_bytes=0)\n--\n\nA finished profile, decoded and "
               "checked.\nCorruptError: not one of ours, or damaged, or of a "
               "newer format; MemoryError.",
-    .tp_basicsize = sizeof(blob),
+    .tp_basicsize = sizeof(decoded),
     .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_new = blob_new,
-    .tp_dealloc = blob_dealloc,
-    .tp_methods = blob_methods,
+    .tp_new = profile_new,
+    .tp_dealloc = profile_dealloc,
+    .tp_methods = profile_methods,
 };

@@ -1,5 +1,5 @@
-#include "tasks.h"
-#include "sampler.h"
+#include "run/tasks.h"
+#include "sampler/sampler.h"
 
 #include <string.h>
 
@@ -14,7 +14,7 @@ static __thread const PyObject *inside;
 
 /* What to do when the step that begins has ended. */
 typedef struct {
-    sl_py_profile *profile; /* strong */
+    sl_py_recording *recording; /* strong */
     const PyObject *outer;  /* `inside` before */
     sl_py_task_step step;
 } task_step;
@@ -30,16 +30,16 @@ step_begin(task_step *s, PyObject *coroutine)
     if (!sl_py_sampler_follows() || ts->interp != interpreter ||
         ts->context == NULL || ts->context == inside)
         return false;
-    sl_py_profile *profile = sl_py_active_profile();
-    if (profile == NULL || !profile->sampled || profile->context == ts->context)
+    sl_py_recording *recording = sl_py_active_recording();
+    if (recording == NULL || !recording->sampled || recording->context == ts->context)
         return false;
-    s->profile = (sl_py_profile *)Py_NewRef((PyObject *)profile);
+    s->recording = (sl_py_recording *)Py_NewRef((PyObject *)recording);
     s->outer = inside;
     /* An eager task runs on the stack of whoever makes it, until it waits. */
     bool nested =
-        inside != NULL || (profile->running && profile->thread == ts->id);
+        inside != NULL || (recording->running && recording->thread == ts->id);
     inside = ts->context;
-    sl_py_sampler_task_begin(profile, coroutine, nested, &s->step);
+    sl_py_sampler_task_begin(recording, coroutine, nested, &s->step);
     return true;
 }
 
@@ -51,9 +51,9 @@ step_end(task_step *s, PyObject *coroutine, bool waits)
 
     PyErr_Fetch(&type, &value, &traceback);
     inside = s->outer;
-    if (!s->profile->finished)
-        sl_py_sampler_task_end(s->profile, coroutine, waits, &s->step);
-    Py_DECREF((PyObject *)s->profile);
+    if (!s->recording->finished)
+        sl_py_sampler_task_end(s->recording, coroutine, waits, &s->step);
+    Py_DECREF((PyObject *)s->recording);
     PyErr_Restore(type, value, traceback);
 }
 

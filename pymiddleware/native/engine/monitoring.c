@@ -7,10 +7,10 @@
  *
  * set_events makes the interpreter rewrite every code object again when it
  * next runs, and the interpreter (3.13+) refuses for good after 2^24 calls.
- * So events stay on for a while after the last profile (sl_py_engine_idle),
+ * So events stay on for a while after the last recording (sl_py_engine_idle),
  * and switching stops altogether long before that. */
-#include "engine.h"
-#include "sampler.h"
+#include "engine/engine.h"
+#include "sampler/sampler.h"
 
 #define SWITCHES_MAX 12000000u
 #define WATCHED_MAX  8192u
@@ -195,7 +195,7 @@ sl_py_engine_init(void)
     return 0;
 }
 
-/* Takes the first free of the ids 4 and 3 (2 is cProfile's) for good. */
+/* Takes the first free of the ids 4 and 3 (2 is cRecording's) for good. */
 static int
 engine_claim(void)
 {
@@ -272,40 +272,40 @@ engine_wanted(void)
 }
 
 int
-sl_py_engine_acquire(sl_py_profile *profile)
+sl_py_engine_acquire(sl_py_recording *recording)
 {
     if (engine_claim() < 0)
         return -1;
     users++;
-    users_all += profile->c_calls == SL_C_ALL;
+    users_all += recording->c_calls == SL_C_ALL;
     /* Only ever more events here; fewer when idle. */
     if (engine_set(events_on | engine_wanted()) < 0) {
         users--;
-        users_all -= profile->c_calls == SL_C_ALL;
+        users_all -= recording->c_calls == SL_C_ALL;
         return -1;
     }
     return 0;
 }
 
 void
-sl_py_engine_release(sl_py_profile *profile)
+sl_py_engine_release(sl_py_recording *recording)
 {
     users--;
-    users_all -= profile->c_calls == SL_C_ALL;
+    users_all -= recording->c_calls == SL_C_ALL;
     idle_since_ns = sl_clock_monotonic_ns();
 }
 
 int
-sl_py_engine_section_begin(sl_py_profile *profile)
+sl_py_engine_section_begin(sl_py_recording *recording)
 {
-    (void)profile;
+    (void)recording;
     return 0;
 }
 
 void
-sl_py_engine_section_end(sl_py_profile *profile)
+sl_py_engine_section_end(sl_py_recording *recording)
 {
-    (void)profile;
+    (void)recording;
 }
 
 static uint32_t

@@ -1,16 +1,16 @@
 /* Steps of a sampled request's tasks: each is a section of its own strand. */
-#include "sampler_state.h"
+#include "sampler/state.h"
 
 /* What waited in `child` since it was suspended goes on, in the calling
  * thread. NULL: no memory. */
 static sl_strand *
-task_resume(sl_py_profile *profile, sl_py_child *child, PyObject *coroutine,
+task_resume(sl_py_recording *recording, sl_py_child *child, PyObject *coroutine,
             uint64_t now)
 {
     bool first = !child->opened;
     uint64_t since = child->waits ? child->since : now;
     sl_strand *strand =
-        sl_py_child_open(profile, child, sl_py_borrow_tstate(), since);
+        sl_py_child_open(recording, child, sl_py_borrow_tstate(), since);
 
     child->waits = false;
     if (strand == NULL)
@@ -32,7 +32,7 @@ sl_py_sampler_follows(void)
 }
 
 void
-sl_py_sampler_task_begin(sl_py_profile *profile, PyObject *coroutine,
+sl_py_sampler_task_begin(sl_py_recording *recording, PyObject *coroutine,
                          bool nested, sl_py_task_step *step)
 {
     uint64_t cpu = sl_clock_thread_cpu_ns();
@@ -40,16 +40,16 @@ sl_py_sampler_task_begin(sl_py_profile *profile, PyObject *coroutine,
     step->slot = -1;
     step->nested = nested;
     pthread_mutex_lock(&sl_py_sampler.lock);
-    sl_py_child *child = sl_py_child_of_task(profile, coroutine);
+    sl_py_child *child = sl_py_child_of_task(recording, coroutine);
     if (child == NULL && !nested)
-        child = sl_py_child_add_task(profile, coroutine,
+        child = sl_py_child_add_task(recording, coroutine,
                                      (uintptr_t)sl_py_borrow_tstate()->context);
-    uint64_t now = sl_clock_ticks(profile->clock);
+    uint64_t now = sl_clock_ticks(recording->clock);
     sl_strand *strand =
-        child == NULL ? NULL : task_resume(profile, child, coroutine, now);
+        child == NULL ? NULL : task_resume(recording, child, coroutine, now);
     sl_py_slot *s = strand == NULL || nested
                         ? NULL
-                        : sl_py_slot_open(profile, strand, now, cpu, 0);
+                        : sl_py_slot_open(recording, strand, now, cpu, 0);
     if (s != NULL) {
         step->slot = (int)(s - sl_py_sampler.slots);
         step->serial = s->serial;
@@ -65,7 +65,7 @@ task_measure(const sl_py_task_step *step, sl_times *passed)
     sl_py_slot *s = step->slot < 0 ? NULL : &sl_py_sampler.slots[step->slot];
     uint64_t now;
 
-    if (s == NULL || s->profile == NULL || s->serial != step->serial)
+    if (s == NULL || s->recording == NULL || s->serial != step->serial)
         return;
     bool self = s->tid == sl_py_own_tid();
     sl_py_slot_measure(s, passed, &now,
@@ -76,17 +76,17 @@ task_measure(const sl_py_task_step *step, sl_times *passed)
 }
 
 void
-sl_py_sampler_task_end(sl_py_profile *profile, PyObject *coroutine, bool waits,
+sl_py_sampler_task_end(sl_py_recording *recording, PyObject *coroutine, bool waits,
                        const sl_py_task_step *step)
 {
     sl_times passed = { 0 };
 
     pthread_mutex_lock(&sl_py_sampler.lock);
     task_measure(step, &passed);
-    uint64_t now = sl_clock_ticks(profile->clock);
-    sl_py_child *child = sl_py_child_of_task(profile, coroutine);
+    uint64_t now = sl_clock_ticks(recording->clock);
+    sl_py_child *child = sl_py_child_of_task(recording, coroutine);
     if (child == NULL && waits && step->nested)
-        child = sl_py_child_add_task(profile, coroutine,
+        child = sl_py_child_add_task(recording, coroutine,
                                      (uintptr_t)sl_py_borrow_tstate()->context);
     if (child != NULL) {
         child->waits = waits;
@@ -97,23 +97,23 @@ sl_py_sampler_task_end(sl_py_profile *profile, PyObject *coroutine, bool waits,
         else if (child->opened)
             sl_strand_end(child->strand, &passed, now);
         if (!waits)
-            sl_py_child_end(profile, child);
+            sl_py_child_end(recording, child);
     }
     pthread_mutex_unlock(&sl_py_sampler.lock);
 }
 
 void
-sl_py_tasks_end(sl_py_profile *profile)
+sl_py_tasks_end(sl_py_recording *recording)
 {
-    uint64_t now = sl_clock_ticks(profile->clock);
+    uint64_t now = sl_clock_ticks(recording->clock);
 
     for (int i = 0; i < SL_PY_SLOTS_MAX; i++) {
-        if (sl_py_sampler.slots[i].profile == profile)
+        if (sl_py_sampler.slots[i].recording == recording)
             sl_py_slot_close(&sl_py_sampler.slots[i]);
     }
-    for (uint32_t i = 0; i < profile->child_count; i++) {
-        sl_py_child *child = &profile->children[i];
+    for (uint32_t i = 0; i < recording->child_count; i++) {
+        sl_py_child *child = &recording->children[i];
         if (child->waits && sl_py_weak_is(child->task, child->coroutine))
-            task_resume(profile, child, (PyObject *)child->coroutine, now);
+            task_resume(recording, child, (PyObject *)child->coroutine, now);
     }
 }

@@ -13,7 +13,7 @@
 #ifndef SL_PY_SAMPLER_H
 #define SL_PY_SAMPLER_H
 
-#include "codes.h"
+#include "look/codes.h"
 #include "native.h"
 
 /* ---- layout.c ---- */
@@ -50,29 +50,29 @@ const char *sl_py_sampler_why_not(void);
  * which it takes fewer; 0: no limit. */
 void sl_py_sampler_configure(uint64_t interval_ns, uint32_t limit_ppm);
 
-/* The profile's main strand begins / ends to run in the calling thread, as
+/* The recording's main strand begins / ends to run in the calling thread, as
  * sl_py_section_begin and _end say it. The last `busy` ns of the gap were the
  * event loop's; `cpu`: the thread's CPU clock now. Never raise. */
-void sl_py_sampler_begin(sl_py_profile *profile, sl_pseudo gap, uint64_t busy,
+void sl_py_sampler_begin(sl_py_recording *recording, sl_pseudo gap, uint64_t busy,
                          uint64_t cpu, uintptr_t anchor);
-void sl_py_sampler_end(sl_py_profile *profile, PyObject *waiting, uint64_t cpu);
+void sl_py_sampler_end(sl_py_recording *recording, PyObject *waiting, uint64_t cpu);
 
 /* The innermost frame of the calling thread that is not ours; 0: none, or
  * sampling cannot be had. */
 uintptr_t sl_py_sampler_anchor(void);
 
-/* The running deterministic profile is full: it goes on by sampling, if that
+/* The running deterministic recording is full: it goes on by sampling, if that
  * can be had. Its main strand is the calling thread's. */
-void sl_py_sampler_take_over(sl_py_profile *profile);
+void sl_py_sampler_take_over(sl_py_recording *recording);
 
 /* sl_recording_seen of the section that just ended. */
-uint32_t sl_py_sampler_seen(const sl_py_profile *profile, uint32_t *functions,
+uint32_t sl_py_sampler_seen(const sl_py_recording *recording, uint32_t *functions,
                             uint32_t max);
 
-/* The sampled profile is new / over: its work may be found in any thread's
+/* The sampled recording is new / over: its work may be found in any thread's
  * context between the two. */
-void sl_py_sampler_add(sl_py_profile *profile);
-void sl_py_sampler_remove(sl_py_profile *profile);
+void sl_py_sampler_add(sl_py_recording *recording);
+void sl_py_sampler_remove(sl_py_recording *recording);
 
 /* ---- sampler_tasks.c; see tasks.h ---- */
 
@@ -83,12 +83,12 @@ typedef struct {
     uint64_t serial;
 } sl_py_task_step;
 
-/* A task of the sampled profile, whose coroutine this is, goes on in the
- * calling thread / stops, and `waits` for something or is over. The profile is
+/* A task of the sampled recording, whose coroutine this is, goes on in the
+ * calling thread / stops, and `waits` for something or is over. The recording is
  * not finished. Never raise. */
-void sl_py_sampler_task_begin(sl_py_profile *profile, PyObject *coroutine,
+void sl_py_sampler_task_begin(sl_py_recording *recording, PyObject *coroutine,
                               bool nested, sl_py_task_step *step);
-void sl_py_sampler_task_end(sl_py_profile *profile, PyObject *coroutine,
+void sl_py_sampler_task_end(sl_py_recording *recording, PyObject *coroutine,
                             bool waits, const sl_py_task_step *step);
 
 /* Whether there is a sampled request that tasks may belong to. */

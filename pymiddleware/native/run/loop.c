@@ -1,5 +1,5 @@
-#include "loop.h"
-#include "sampler.h"
+#include "run/loop.h"
+#include "sampler/sampler.h"
 
 #include <string.h>
 
@@ -164,10 +164,10 @@ not_ready_at(loop_state *l, uint64_t now)
 }
 
 uint64_t
-sl_py_loop_resumes(sl_py_profile *profile, uint64_t now)
+sl_py_loop_resumes(sl_py_recording *recording, uint64_t now)
 {
     loop_state *l = &state;
-    sl_py_turn *turn = &profile->turn;
+    sl_py_turn *turn = &recording->turn;
 
     /* While it is watched, its polls tell. */
     if (l->loop == NULL && now - l->ended > PAUSE_NS) {
@@ -176,14 +176,14 @@ sl_py_loop_resumes(sl_py_profile *profile, uint64_t now)
         forget_longest(l);
     }
     turn->began = now;
-    if (!profile->started || turn->thread != sl_py_borrow_tstate()->id)
+    if (!recording->started || turn->thread != sl_py_borrow_tstate()->id)
         return 0;
     uint64_t since = turn->next ? turn->ended : not_ready_at(l, now);
     since = since > turn->ended ? since : turn->ended;
     uint64_t busy = now > since ? now - since : 0;
     if (busy < LEAST_NS && !turn->next)
         return 0;
-    if (busy > turn->held && busy >= HELD_NS && l->label != profile->label) {
+    if (busy > turn->held && busy >= HELD_NS && l->label != recording->label) {
         bool cause = l->longest >= busy / CAUSE_PART;
         turn->held = busy;
         turn->holder_ns = cause ? l->longest : 0;
@@ -194,10 +194,10 @@ sl_py_loop_resumes(sl_py_profile *profile, uint64_t now)
 }
 
 void
-sl_py_loop_suspends(sl_py_profile *profile, PyObject *awaited)
+sl_py_loop_suspends(sl_py_recording *recording, PyObject *awaited)
 {
     loop_state *l = &state;
-    sl_py_turn *turn = &profile->turn;
+    sl_py_turn *turn = &recording->turn;
     uint64_t now = sl_clock_monotonic_ns();
     uint64_t step = now - turn->began;
 
@@ -209,8 +209,8 @@ sl_py_loop_suspends(sl_py_profile *profile, PyObject *awaited)
     l->stepped += step;
     if (step >= LEAST_NS && step > l->longest) {
         l->longest = step;
-        Py_XSETREF(l->label, Py_XNewRef(profile->label));
-        Py_XSETREF(l->where, sl_py_profile_where(profile));
+        Py_XSETREF(l->label, Py_XNewRef(recording->label));
+        Py_XSETREF(l->where, sl_py_recording_where(recording));
     }
     if (now - l->busy_since >= HELD_NS && l->stepped >= LEAST_NS)
         watch(l);

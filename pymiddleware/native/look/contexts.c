@@ -1,5 +1,5 @@
-#include "contexts.h"
-#include "memory.h"
+#include "look/contexts.h"
+#include "look/memory.h"
 #include "native.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-#include "codes.h"
-#include "memory.h"
+#include "look/codes.h"
+#include "look/memory.h"
 #include "native.h"
 
 #include <stdlib.h>
