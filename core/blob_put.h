@@ -6,7 +6,7 @@
 #include "buf.h"
 #include "intern.h"
 
-#include "slowlens/recording.h"
+#include "slowlens/vocabulary.h"
 
 /* FUNCTIONS at work: strings and columns. */
 typedef struct {

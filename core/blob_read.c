@@ -176,12 +176,12 @@ read_functions(sl_profile *profile, sl_reader *in, const string_table *strings)
         f[i].line = (uint32_t)value;
     }
     for (size_t i = 0; i < count; i++) {
-        if (sl_varint_get_max(in, SL_KIND_SPAN, &value) < 0)
+        if (sl_varint_get_max(in, SL_KIND_COUNT - 1, &value) < 0)
             return SL_ECORRUPT;
         f[i].kind = (sl_kind)value;
     }
     for (size_t i = 0; i < count; i++) {
-        if (sl_varint_get_max(in, SL_ORIGIN_NONE, &value) < 0)
+        if (sl_varint_get_max(in, SL_ORIGIN_COUNT - 1, &value) < 0)
             return SL_ECORRUPT;
         f[i].origin = (sl_origin)value;
     }

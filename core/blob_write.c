@@ -1,7 +1,8 @@
+/* A stopped recording as a blob. blob.h draws the format. */
 #include "blob.h"
 #include "blob_put.h"
 #include "compress.h"
-#include "recording.h"
+#include "numbering.h"
 #include "varint.h"
 
 #include <stdlib.h>
@@ -22,12 +23,6 @@ typedef struct {
     void *ctx;
 } writer;
 
-static const char *const pseudo_names[] = {
-#define XX(name, text) [SL_PSEUDO_##name] = text,
-    SL_PSEUDO_MAP(XX)
-#undef XX
-};
-
 /* Writes function `id` into the columns. */
 static sl_status
 writer_function(writer *w, uint32_t id)
@@ -40,7 +35,7 @@ writer_function(writer *w, uint32_t id)
                       .origin = SL_ORIGIN_LIBRARY };
 
     if (id < SL_PSEUDO_COUNT) {
-        f.name = pseudo_names[id];
+        f.name = sl_pseudo_name((sl_pseudo)id);
         f.name_len = strlen(f.name);
         f.kind = SL_KIND_PSEUDO;
         f.origin = SL_ORIGIN_NONE;

@@ -52,7 +52,7 @@ put_event(sl_json *json, const sl_profile *profile, uint32_t i, uint32_t thread,
     sl_json_text(json, "ph", "X");
     sl_json_key(json, "name");
     sl_json_str(json, (const char *)name->data, name->size);
-    sl_json_text(json, "cat", sl_origin_names[f->origin]);
+    sl_json_text(json, "cat", sl_origin_name(f->origin));
     sl_json_number(json, "pid", 1);
     sl_json_number(json, "tid", (uint64_t)thread + 1);
     put_us(json, "ts", from);

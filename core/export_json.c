@@ -28,10 +28,9 @@ put_functions(sl_json *json, const sl_profile *profile)
         sl_json_str(json, f->name, f->name_len);
         sl_json_str(json, f->file, f->file_len);
         sl_json_u64(json, f->line);
-        sl_json_str(json, sl_kind_names[f->kind],
-                    strlen(sl_kind_names[f->kind]));
-        sl_json_str(json, sl_origin_names[f->origin],
-                    strlen(sl_origin_names[f->origin]));
+        sl_json_str(json, sl_kind_name(f->kind), strlen(sl_kind_name(f->kind)));
+        sl_json_str(json, sl_origin_name(f->origin),
+                    strlen(sl_origin_name(f->origin)));
         sl_json_close(json, ']');
     }
     sl_json_close(json, ']');

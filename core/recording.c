@@ -1,4 +1,6 @@
-#include "recording.h"
+/* One request while it runs: its strands enter, leave, wait; its totals. */
+#include "pending.h"
+#include "recording_data.h"
 
 #define MAX_BYTES ((size_t)8 << 20)
 #define MAX_NODES 100000u
@@ -120,8 +122,8 @@ strand_base(sl_recording *recording, sl_pseudo pseudo)
 
     /* The awaiting function is most often the one that started the work; a
      * main strand that runs on says nothing about who did. */
-    if (recording->suspended && recording->main.deep != NULL)
-        under = recording->main.deep;
+    if (recording->suspended && recording->main.awaiting != NULL)
+        under = recording->main.awaiting;
     sl_node *base =
         sl_tree_child(tree, under, sl_pseudo_key(pseudo), 0, SL_KIND_PSEUDO);
     if (base == NULL)
@@ -160,7 +162,7 @@ sl_strand_restart(sl_strand *strand, sl_pseudo pseudo, uint64_t now)
     sl_recording *recording = sl_recording_of(strand->tree);
 
     strand->cur = strand->base = strand_base(recording, pseudo);
-    strand->deep = NULL;
+    strand->awaiting = NULL;
     strand->known = false;
     strand->last = now;
     if (strand->path != NULL)
@@ -174,7 +176,7 @@ strand_down(sl_strand *strand, const void *key, sl_kind kind)
     sl_node *child = cur->last;
     uint32_t site = 0;
 
-    strand->deep = NULL;
+    strand->awaiting = NULL;
     if (strand->site != 0) {
         site = strand->site_node == cur ? strand->site : 0;
         strand->site = 0;
@@ -217,7 +219,7 @@ sl_strand_resume(sl_strand *strand, const void *key, uint64_t now)
     sl_node *child = strand->cur->last;
 
     sl_strand_tick(strand, now);
-    strand->deep = NULL;
+    strand->awaiting = NULL;
     strand->site = 0;
     if (child != NULL && child->key == key) {
         child->resumes++;
@@ -231,7 +233,7 @@ void
 sl_strand_leave(sl_strand *strand, const void *key, uint64_t now)
 {
     sl_strand_tick(strand, now);
-    strand->deep = NULL;
+    strand->awaiting = NULL;
     strand_up(strand, key);
 }
 
@@ -240,7 +242,7 @@ sl_strand_leave_top(sl_strand *strand, const void *key, uint64_t now)
 {
     if (strand->cur->key == key && strand->lost_depth == 0) {
         sl_strand_tick(strand, now);
-        strand->deep = NULL;
+        strand->awaiting = NULL;
         strand->site = 0;
         strand->cur = strand->cur->parent;
     } else if (strand->flat_depth > 0 || strand->lost_depth > 0) {
@@ -255,8 +257,8 @@ sl_strand_yield(sl_strand *strand, const void *key, uint64_t now)
 {
     sl_strand_tick(strand, now);
     /* A flat node has no children of its own to hang an await under. */
-    if (strand->deep == NULL && strand->flat_depth == 0)
-        strand->deep = strand->cur;
+    if (strand->awaiting == NULL && strand->flat_depth == 0)
+        strand->awaiting = strand->cur;
     strand_up(strand, key);
 }
 
@@ -314,8 +316,8 @@ sl_strand_wait(sl_strand *strand, sl_pseudo pseudo, uint64_t until)
 
     if ((int64_t)passed <= 0)
         return;
-    if (pseudo != SL_PSEUDO_IDLE && strand->deep != NULL)
-        under = strand->deep;
+    if (pseudo != SL_PSEUDO_IDLE && strand->awaiting != NULL)
+        under = strand->awaiting;
     sl_node *node = sl_tree_child(strand->tree, under, sl_pseudo_key(pseudo), 0,
                                   SL_KIND_PSEUDO);
     if (node == NULL)
@@ -345,7 +347,7 @@ sl_strand_continue(sl_strand *strand, sl_pseudo pseudo, uint64_t now)
     sl_recording *recording = sl_recording_of(strand->tree);
 
     sl_strand_wait(strand, pseudo, now);
-    strand->deep = NULL;
+    strand->awaiting = NULL;
     if (strand == &recording->main)
         recording->suspended = false;
 }
@@ -374,22 +376,11 @@ sl_recording_stop(sl_recording *recording, uint64_t now)
     if (recording->stopped)
         return;
     if (recording->sampled)
-        sl_recording_settle(recording);
+        sl_pending_charge_all(recording);
     sl_strand_tick(&recording->main, now);
     recording->stop_ticks = recording->main.last;
     recording->stop_ns = sl_clock_monotonic_ns();
     recording->stopped = true;
-}
-
-double
-sl_recording_scale(const sl_recording *recording)
-{
-    uint64_t ticks = recording->stop_ticks - recording->start_ticks;
-    uint64_t ns = recording->stop_ns - recording->start_ns;
-
-    if (recording->clock == SL_CLOCK_MONOTONIC || ticks == 0)
-        return 1.0;
-    return (double)ns / (double)ticks;
 }
 
 const void *

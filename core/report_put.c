@@ -1,10 +1,5 @@
+/* What several reports put into their JSON. */
 #include "report_put.h"
-
-#include <string.h>
-
-const char *const sl_kind_names[] = { "python", "c", "pseudo", "span" };
-const char *const sl_origin_names[] = { "project", "library", "stdlib",
-                                        "builtin", "none" };
 
 void
 sl_put_function_open(sl_json *json, const sl_function *f, uint32_t id)
@@ -16,11 +11,8 @@ sl_put_function_open(sl_json *json, const sl_function *f, uint32_t id)
     sl_json_key(json, "file");
     sl_json_str(json, f->file, f->file_len);
     sl_json_number(json, "line", f->line);
-    sl_json_key(json, "kind");
-    sl_json_str(json, sl_kind_names[f->kind], strlen(sl_kind_names[f->kind]));
-    sl_json_key(json, "origin");
-    sl_json_str(json, sl_origin_names[f->origin],
-                strlen(sl_origin_names[f->origin]));
+    sl_json_text(json, "kind", sl_kind_name(f->kind));
+    sl_json_text(json, "origin", sl_origin_name(f->origin));
 }
 
 void

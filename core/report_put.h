@@ -9,10 +9,6 @@
 /* A report holds no more than this. */
 #define SL_REPORT_MAX ((size_t)256 << 20)
 
-/* By sl_kind and sl_origin. */
-extern const char *const sl_kind_names[];
-extern const char *const sl_origin_names[];
-
 /* "meta":{...}, all there is. */
 void sl_put_meta(sl_json *json, const sl_profile *profile);
 

@@ -1,6 +1,6 @@
 /* Strands that are fed by samples: each is the difference to the one before,
  * so that one tree serves both engines. */
-#include "recording.h"
+#include "pending.h"
 
 #include <string.h>
 
@@ -81,45 +81,6 @@ strand_descend(sl_strand *strand, sl_path *path, const sl_frame *frames,
     return node;
 }
 
-/* Adds the times to the mark of (node, line). The clocks of a thread and of
- * the wall are read one after the other: what does not fit is cut. */
-static void
-sampled_mark(sl_marks *marks, const sl_node *node, uint32_t line,
-             const sl_times *times, bool main)
-{
-    sl_mark mark = { .node = node,
-                     .line = line,
-                     .wall = times->wall,
-                     .cpu =
-                         times->cpu < times->wall ? times->cpu : times->wall };
-    uint64_t off = mark.wall - mark.cpu;
-
-    mark.gil = times->gil < off ? times->gil : off;
-    sl_marks_add(marks, &mark);
-    if (main) {
-        marks->wall += mark.wall;
-        marks->cpu += mark.cpu;
-        marks->gil += mark.gil;
-    }
-}
-
-static void
-sampled_charge(sl_strand *strand, sl_node *node, uint32_t line,
-               const sl_times *times)
-{
-    node->self += times->wall;
-    sampled_mark(&sl_recording_of(strand->tree)->marks, node, line, times,
-                 strand->lane == 0);
-}
-
-static void
-strand_owe(sl_strand *strand, const sl_times *passed)
-{
-    strand->owed.wall += passed->wall;
-    strand->owed.cpu += passed->cpu;
-    strand->owed.gil += passed->gil;
-}
-
 /* One sample more of where its path says. */
 static void
 sampled_count(sl_strand *strand, uint64_t now)
@@ -129,8 +90,9 @@ sampled_count(sl_strand *strand, uint64_t now)
 
     node->calls++;
     recording->samples++;
-    sampled_charge(strand, node, strand->path->charged_line, &strand->owed);
-    strand->owed = (sl_times){ 0 };
+    sl_sampled_charge(strand, node, strand->path->charged_line,
+                      &strand->pending);
+    strand->pending = (sl_times){ 0 };
     sl_marks_stretch(&recording->marks, &(sl_stretch){ .node = node,
                                                        .from = strand->last,
                                                        .to = now,
@@ -145,9 +107,9 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
     sl_recording *recording = sl_recording_of(strand->tree);
 
     recording->sampled = true;
-    strand_owe(strand, passed);
+    sl_pending_add(strand, passed);
     sl_path *path = strand_path_of(strand, &frames, &count);
-    if (path == NULL) { /* no memory: charged when it is settled */
+    if (path == NULL) { /* no memory: charged as pending time */
         strand->tree->dropped++;
         strand->last = now;
         return;
@@ -174,7 +136,7 @@ sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now)
 {
     if (!strand->known)
         return false;
-    strand_owe(strand, passed);
+    sl_pending_add(strand, passed);
     sampled_count(strand, now);
     return true;
 }
@@ -186,8 +148,8 @@ sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
     sl_recording *recording = sl_recording_of(strand->tree);
 
     recording->sampled = true;
-    strand_owe(strand, passed);
-    strand->deep = NULL;
+    sl_pending_add(strand, passed);
+    strand->awaiting = NULL;
     strand->known = false;
     if (count > 0) {
         sl_path *path = strand_path_of(strand, &frames, &count);
@@ -195,7 +157,7 @@ sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
             sl_node *node = strand_descend(strand, path, frames, count);
             /* A flat node has no children to hang an await under. */
             if (path->depth > 0 && node == path->nodes[path->depth - 1])
-                strand->deep = node;
+                strand->awaiting = node;
         }
     }
     strand->last = now;
@@ -203,36 +165,11 @@ sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
         recording->suspended = true;
 }
 
-/* Charges what no sample came for to where the strand was seen last. */
-static void
-strand_settle(sl_strand *strand)
-{
-    sl_node *node = strand->base;
-    uint32_t line = 0;
-
-    if (strand->owed.wall == 0)
-        return;
-    if (strand->path != NULL && strand->path->depth > 0) {
-        node = strand->path->nodes[strand->path->depth - 1];
-        line = strand->path->line;
-    }
-    sampled_charge(strand, node, line, &strand->owed);
-    strand->owed = (sl_times){ 0 };
-}
-
 void
 sl_strand_end(sl_strand *strand, const sl_times *passed, uint64_t now)
 {
     sl_strand_pause(strand, NULL, 0, passed, now);
-    strand_settle(strand);
-}
-
-void
-sl_recording_settle(sl_recording *recording)
-{
-    strand_settle(&recording->main);
-    for (sl_strand *s = recording->strands; s != NULL; s = s->next)
-        strand_settle(s);
+    sl_pending_charge(strand);
 }
 
 sl_status
@@ -325,64 +262,9 @@ sl_recording_observe(sl_recording *recording, const sl_times *passed,
     const sl_node *node =
         __atomic_load_n(&recording->main.cur, __ATOMIC_RELAXED);
 
-    sampled_mark(&recording->marks, node, 0, passed, true);
+    sl_sampled_mark(&recording->marks, node, 0, passed, true);
     recording->samples++;
     sl_marks_stretch(
         &recording->marks,
         &(sl_stretch){ .node = node, .from = now - passed->wall, .to = now });
-}
-
-/* Makes the samples of each node those of its subtree. */
-static void
-samples_sum(sl_node *const *order, uint64_t number)
-{
-    order[0]->calls--; /* its own: it is no sample */
-    for (uint64_t i = number; i-- > 1;) {
-        /* What a strand or a wait counts are not its parent's samples. */
-        if (order[i]->function >= SL_PSEUDO_COUNT ||
-            order[i]->function == SL_PSEUDO_GC)
-            order[i]->parent->calls += order[i]->calls;
-    }
-}
-
-/* Samples are no calls: below `top`, beside nodes that count calls, how often
- * a function was called is not known. */
-static void
-samples_hide(sl_node *top, sl_node *const *order, uint64_t number)
-{
-    top->calls = 1;
-    /* In preorder, the first whose parent comes before is outside. */
-    for (uint64_t i = top->number + 1;
-         i < number && order[i]->parent->number >= top->number; i++) {
-        if (order[i]->function >= SL_PSEUDO_COUNT)
-            order[i]->calls = 0;
-    }
-}
-
-sl_status
-sl_recording_number(sl_recording *recording)
-{
-    sl_tree *tree = &recording->tree;
-    uint32_t depth = 0;
-    uint64_t number = 0;
-
-    if (recording->summed)
-        return SL_OK;
-    sl_node **order = recording->alloc.take(
-        recording->alloc.ctx, (size_t)tree->nodes * sizeof(*order));
-    if (order == NULL)
-        return SL_ENOMEM;
-    for (const sl_node *node = tree->root; node != NULL;
-         node = sl_tree_next(node, &depth)) {
-        order[number] = (sl_node *)(uintptr_t)node;
-        order[number]->number = number;
-        number += !sl_tree_is_unused(tree, node);
-    }
-    if (recording->sampled && recording->sampled_from == 0)
-        samples_sum(order, number);
-    else if (recording->sampled)
-        samples_hide(recording->main.base, order, number);
-    recording->alloc.give(recording->alloc.ctx, order);
-    recording->summed = true;
-    return SL_OK;
 }

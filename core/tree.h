@@ -69,10 +69,10 @@ typedef struct {
 struct sl_strand {
     sl_tree *tree;
     sl_node *cur;
-    uint64_t last; /* ticks of the last event */
-    sl_node *deep; /* yielded first since the last enter, or NULL */
-    sl_node *base; /* its lowest node: root, or a pseudo node */
-    uint32_t site; /* call site for the next enter, 0: none */
+    uint64_t last;     /* ticks of the last event */
+    sl_node *awaiting; /* yielded first since the last enter, or NULL */
+    sl_node *base;     /* its lowest node: root, or a pseudo node */
+    uint32_t site;     /* call site for the next enter, 0: none */
     sl_node *site_node;
     sl_node **flat; /* way back to the tree while flat */
     uint32_t flat_depth;
@@ -80,7 +80,7 @@ struct sl_strand {
     uint64_t lost_depth; /* flat frames beyond what `flat` could hold */
     sl_path *path;       /* of the last sample, or NULL */
     bool known;          /* ...which was of this section */
-    sl_times owed;       /* passed, but no sample has told where */
+    sl_times pending;    /* passed, but no sample has told where */
     uint32_t lane;       /* 0: the main strand */
     sl_strand *next;
 };

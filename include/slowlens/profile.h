@@ -16,8 +16,8 @@
 #define SL_PROFILE_H
 
 #include "slowlens/alloc.h"
-#include "slowlens/recording.h"
 #include "slowlens/status.h"
+#include "slowlens/vocabulary.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -37,6 +37,7 @@
 #include "slowlens/bytes.h"
 #include "slowlens/clock.h"
 #include "slowlens/status.h"
+#include "slowlens/vocabulary.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,56 +46,8 @@
 typedef struct sl_recording sl_recording;
 typedef struct sl_strand sl_strand;
 
-/* What a function is. Values are part of the file format. */
-typedef enum {
-    SL_KIND_PYTHON = 0,
-    SL_KIND_C = 1,
-    SL_KIND_PSEUDO = 2, /* not code: [await], [gc], [truncated]... */
-    SL_KIND_SPAN = 3,   /* named by the application */
-} sl_kind;
-
-/* Whose it is. Values are part of the file format. */
-typedef enum {
-    SL_ORIGIN_PROJECT = 0,
-    SL_ORIGIN_LIBRARY = 1,
-    SL_ORIGIN_STDLIB = 2,
-    SL_ORIGIN_BUILTIN = 3,
-    SL_ORIGIN_NONE = 4, /* pseudo functions */
-} sl_origin;
-
-/* Pseudo functions; the first ids of every recording, in this order. */
-#define SL_PSEUDO_MAP(XX)                                                      \
-    XX(ROOT, "[request]")                                                      \
-    XX(AWAIT, "[await]")                                                       \
-    XX(IDLE, "[between chunks]")                                               \
-    XX(GC, "[gc]")                                                             \
-    XX(TASK, "[task]")                                                         \
-    XX(THREAD, "[thread]")                                                     \
-    XX(TRUNCATED, "[truncated]")                                               \
-    XX(LOOP, "[loop busy]")                                                    \
-    XX(SAMPLED, "[by sampling]")
-
-typedef enum {
-#define XX(name, text) SL_PSEUDO_##name,
-    SL_PSEUDO_MAP(XX)
-#undef XX
-        SL_PSEUDO_COUNT
-} sl_pseudo;
-
 /* Key of a pseudo function, for sl_strand_enter and _leave. */
 const void *sl_pseudo_key(sl_pseudo pseudo);
-
-/* Everything about one function that goes into the file. Strings are UTF-8,
- * borrowed for the call only, and need no NUL. */
-typedef struct {
-    const char *name; /* qualified: "Shop.view", "dict.get" */
-    size_t name_len;
-    const char *file; /* "" for C and pseudo functions */
-    size_t file_len;
-    uint32_t line; /* of the definition; 0: none */
-    sl_kind kind;
-    sl_origin origin;
-} sl_function;
 
 typedef struct {
     sl_clock_kind clock;
@@ -298,15 +251,6 @@ const void *sl_recording_key(const sl_recording *recording, uint32_t id);
 
 /* Wall nanoseconds so far, also before it is stopped. */
 uint64_t sl_recording_wall_ns(const sl_recording *recording);
-
-/* One item of the profile's metadata. A key or string is UTF-8 without NUL. */
-typedef struct {
-    const char *key;
-    size_t key_len;
-    const char *text; /* NULL: the value is `number` */
-    size_t text_len;
-    int64_t number;
-} sl_meta;
 
 /* Replaces the call sites of the stopped recording by source lines, as `line`
  * knows them (0: unknown) of site `site` in function `id`. Call it once where

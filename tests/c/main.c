@@ -24,6 +24,7 @@ main(void)
     srunner_add_suite(runner, clock_suite());
     srunner_add_suite(runner, compress_suite());
     srunner_add_suite(runner, functions_suite());
+    srunner_add_suite(runner, golden_suite());
     srunner_add_suite(runner, intern_suite());
     srunner_add_suite(runner, json_suite());
     srunner_add_suite(runner, marks_suite());

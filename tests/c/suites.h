@@ -9,6 +9,7 @@ Suite *buf_suite(void);
 Suite *clock_suite(void);
 Suite *compress_suite(void);
 Suite *functions_suite(void);
+Suite *golden_suite(void);
 Suite *intern_suite(void);
 Suite *json_suite(void);
 Suite *marks_suite(void);

@@ -1,7 +1,7 @@
 #include "suites.h"
 
 #include "fault.h"
-#include "recording.h"
+#include "recording_data.h"
 #include "sample.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #include "suites.h"
 
 #include "fault.h"
-#include "recording.h"
+#include "numbering.h"
 #include "sample.h"
 
 #include "slowlens/profile.h"

@@ -1,7 +1,13 @@
-/* recording.h - the inside of a recording, for its two files: recording.c
- * records, blob_write.c encodes. */
-#ifndef SL_CORE_RECORDING_H
-#define SL_CORE_RECORDING_H
+/* recording_data.h - the inside of a recording: data alone.
+ *
+ *   recording.c   enter, leave, wait: what events feed
+ *   sampled.c     what samples feed; pending.c: time that none told about
+ *   numbering.c   its nodes in order, once it is stopped; blob_write.c: a blob
+ *
+ * They share this struct and do not call each other, but for the lower ones
+ * (pending, numbering). The rules about threads: slowlens/recording.h. */
+#ifndef SL_CORE_RECORDING_DATA_H
+#define SL_CORE_RECORDING_DATA_H
 
 #include "marks.h"
 #include "tree.h"
@@ -44,15 +50,16 @@ sl_recording_of(const sl_tree *tree)
                             offsetof(sl_recording, tree));
 }
 
-/* Charges what no sample came for to where each strand was seen last. */
-void sl_recording_settle(sl_recording *recording);
-
-/* Gives each node its number in preorder (sl_node.number) and makes the
- * samples of a node those of its whole subtree. The recording is stopped.
- * SL_ENOMEM: nothing has changed. */
-sl_status sl_recording_number(sl_recording *recording);
-
 /* Nanoseconds per tick, from the recording's own two ends. */
-double sl_recording_scale(const sl_recording *recording);
+static inline double
+sl_recording_scale(const sl_recording *recording)
+{
+    uint64_t ticks = recording->stop_ticks - recording->start_ticks;
+    uint64_t ns = recording->stop_ns - recording->start_ns;
 
-#endif /* SL_CORE_RECORDING_H */
+    if (recording->clock == SL_CLOCK_MONOTONIC || ticks == 0)
+        return 1.0;
+    return (double)ns / (double)ticks;
+}
+
+#endif /* SL_CORE_RECORDING_DATA_H */

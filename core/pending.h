@@ -1,0 +1,35 @@
+/* pending.h - time of sampled strands that has passed, but that no sample has
+ * told about yet.
+ *
+ *   section | . . . . . | section     no sample in between: its time is pending
+ *           `- pending -'             and goes to the next sample, or, at the
+ *                                     end, to where the strand was seen last
+ *
+ * So a coroutine's short steps are charged in proportion, and none of its time
+ * is lost. Called by what feeds a recording; the rules of slowlens/recording.h
+ * about threads hold.
+ */
+#ifndef SL_CORE_PENDING_H
+#define SL_CORE_PENDING_H
+
+#include "recording_data.h"
+
+/* Adds the times to the mark of (node, line). The clocks of a thread and of
+ * the wall are read one after the other: what does not fit is cut. `main`: the
+ * strand is the main one, whose sums are kept. */
+void sl_sampled_mark(sl_marks *marks, const sl_node *node, uint32_t line,
+                     const sl_times *times, bool main);
+
+/* Charges times to a node and its line. */
+void sl_sampled_charge(sl_strand *strand, sl_node *node, uint32_t line,
+                       const sl_times *times);
+
+/* Adds to what is pending. */
+void sl_pending_add(sl_strand *strand, const sl_times *passed);
+
+/* Charges what is pending to where the strand (each strand of the recording)
+ * was seen last. */
+void sl_pending_charge(sl_strand *strand);
+void sl_pending_charge_all(sl_recording *recording);
+
+#endif /* SL_CORE_PENDING_H */

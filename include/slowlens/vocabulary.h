@@ -1,0 +1,104 @@
+/* slowlens/vocabulary.h - the words that recordings and profiles share.
+ *
+ *   function   what a node runs: its KIND (code, C, pseudo, span), and whose it
+ *              is, its ORIGIN
+ *   pseudo     a function that is no code: [await], [gc], [task]...
+ *   meta       one item of a profile's metadata; the keys: slowlens/meta.h
+ *   flag       one word of the metadata's "flags"
+ *
+ * Each list makes an enum and its words, so they cannot drift. Numbers of
+ * kinds and origins are part of the file format: add at the end, never change.
+ */
+#ifndef SL_VOCABULARY_H
+#define SL_VOCABULARY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a function is. */
+#define SL_KIND_MAP(XX)                                                        \
+    XX(PYTHON, 0, "python")                                                    \
+    XX(C, 1, "c")                                                              \
+    XX(PSEUDO, 2, "pseudo") /* not code: see SL_PSEUDO_MAP */                  \
+    XX(SPAN, 3, "span")     /* named by the application */
+
+typedef enum {
+#define XX(name, number, word) SL_KIND_##name = (number),
+    SL_KIND_MAP(XX)
+#undef XX
+        SL_KIND_COUNT
+} sl_kind;
+
+/* Whose it is. */
+#define SL_ORIGIN_MAP(XX)                                                      \
+    XX(PROJECT, 0, "project")                                                  \
+    XX(LIBRARY, 1, "library")                                                  \
+    XX(STDLIB, 2, "stdlib")                                                    \
+    XX(BUILTIN, 3, "builtin")                                                  \
+    XX(NONE, 4, "none") /* pseudo functions */
+
+typedef enum {
+#define XX(name, number, word) SL_ORIGIN_##name = (number),
+    SL_ORIGIN_MAP(XX)
+#undef XX
+        SL_ORIGIN_COUNT
+} sl_origin;
+
+/* Pseudo functions; the first ids of every recording, in this order. A file
+ * knows them by their names. */
+#define SL_PSEUDO_MAP(XX)                                                      \
+    XX(ROOT, "[request]")                                                      \
+    XX(AWAIT, "[await]")                                                       \
+    XX(IDLE, "[between chunks]")                                               \
+    XX(GC, "[gc]")                                                             \
+    XX(TASK, "[task]")                                                         \
+    XX(THREAD, "[thread]")                                                     \
+    XX(TRUNCATED, "[truncated]")                                               \
+    XX(LOOP, "[loop busy]")                                                    \
+    XX(SAMPLED, "[by sampling]")
+
+typedef enum {
+#define XX(name, text) SL_PSEUDO_##name,
+    SL_PSEUDO_MAP(XX)
+#undef XX
+        SL_PSEUDO_COUNT
+} sl_pseudo;
+
+/* Words of the metadata's "flags", joined by blanks. */
+#define SL_FLAG_MAP(XX)                                                        \
+    XX(TRUNCATED, "truncated") /* paths were folded for want of room */        \
+    XX(PARTIAL, "partial") /* calls without a name, strands without tree */    \
+    XX(DISPLACED, "displaced") /* CPython 3.11: another tool took the hook */
+
+/* Everything about one function that goes into the file. Strings are UTF-8
+ * and borrowed. */
+typedef struct {
+    const char *name; /* qualified: "Shop.view", "dict.get" */
+    size_t name_len;
+    const char *file; /* "" for C and pseudo functions */
+    size_t file_len;
+    uint32_t line; /* of the definition; 0: none */
+    sl_kind kind;
+    sl_origin origin;
+} sl_function;
+
+/* One item of the profile's metadata. A key or string is UTF-8 without NUL. */
+typedef struct {
+    const char *key;
+    size_t key_len;
+    const char *text; /* NULL: the value is `number` */
+    size_t text_len;
+    int64_t number;
+} sl_meta;
+
+/* Words of a kind, of an origin, and the name of a pseudo function: static
+ * strings; "?" for a number that is none. */
+const char *sl_kind_name(sl_kind kind);
+const char *sl_origin_name(sl_origin origin);
+const char *sl_pseudo_name(sl_pseudo pseudo);
+
+/* Which pseudo function it is, by its kind and name; SL_PSEUDO_COUNT: it is
+ * none, or one that this version does not know. */
+sl_pseudo sl_pseudo_of(const sl_function *function);
+
+#endif /* SL_VOCABULARY_H */
