@@ -13,7 +13,8 @@
     XX(CORRUPT, -4, "not a slowlens profile, or truncated or damaged")         \
     XX(VERSION, -5, "profile was written by a newer slowlens: format unknown") \
     XX(RANGE, -6, "argument out of range")                                     \
-    XX(COMPRESS, -7, "the compressor failed")
+    XX(COMPRESS, -7, "the compressor failed")                                  \
+    XX(MORE, -8, "more bytes are needed")
 
 typedef enum {
     SL_OK = 0,

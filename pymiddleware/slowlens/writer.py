@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from . import _core, engine
 from .log import SlowLog
-from .store.base import Store
+from .store.interface import Store
 
 __all__ = ["Job", "Writer"]
 

@@ -18,6 +18,7 @@ Suite *profile_suite(void);
 Suite *recording_suite(void);
 Suite *report_suite(void);
 Suite *sampled_suite(void);
+Suite *segment_suite(void);
 Suite *status_suite(void);
 Suite *varint_suite(void);
 

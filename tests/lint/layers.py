@@ -16,6 +16,7 @@ MAY = {
     "json": "buf",
     "intern": "arena",
     "compress": "buf",
+    "segment": "",
     "blob_put": "blob buf intern varint",
     # recording side
     "functions": "arena",

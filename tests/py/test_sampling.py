@@ -747,6 +747,6 @@ def test_asgi_app_by_default_options(store_path: str) -> None:
 
 
 def _query() -> Any:
-    from slowlens.store.base import Query
+    from slowlens.store.interface import Query
 
     return Query()

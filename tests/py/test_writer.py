@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from slowlens import _core
-from slowlens.store.base import StoreError
+from slowlens.store.interface import StoreError
 from slowlens.wsgi import ProfilerMiddleware
 
 from conftest import Stored, wsgi_call

@@ -1,6 +1,7 @@
 /* slowlens._core: the module and its functions. */
 #include "engine/engine.h"
 #include "sampler/sampler.h"
+#include "types/stored.h"
 
 sl_clock_kind sl_py_clock = SL_CLOCK_MONOTONIC;
 PyObject *sl_py_corrupt_error;
@@ -199,6 +200,20 @@ static PyMethodDef methods[] = {
     { "read_meta", sl_py_read_meta, METH_O,
       "read_meta(data, /)\n--\n\nThe metadata of a blob, reading no further: "
       "JSON bytes. CorruptError." },
+    { "record_head", sl_py_record_head, METH_VARARGS,
+      "record_head(kind, id, inside=b'', outside=0, /)\n--\n\nA segment's "
+      "record (slowlens/segment.h) up to what is outside, which is `outside` "
+      "bytes long. `id`: a ULID, or 16 bytes." },
+    { "record_erase", sl_py_record_erase, METH_O,
+      "record_erase(size, /)\n--\n\nThe head that makes a record of that size "
+      "an erased one; zeros belong behind it." },
+    { "records", sl_py_records, METH_VARARGS,
+      "records(data, /)\n--\n\nWhat a piece of a segment holds: ([(kind, id, "
+      "offset, inside, outside)], used, damaged). `used` is past the end when "
+      "the last record goes on there." },
+    { "footer_end", sl_py_footer_end, METH_O,
+      "footer_end(data, /)\n--\n\n(oldest ms, newest ms, profiles, size of the "
+      "record) from the end of a segment, or None: it has no footer." },
     { NULL, NULL, 0, NULL },
 };
 

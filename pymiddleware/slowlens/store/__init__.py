@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..options import Options, OptionsError
-from .base import Page, Query, RouteStats, Store, StoreError
+from .interface import Finished, Page, Query, RouteStats, Sink, Store, StoreError
 
-__all__ = ["Page", "Query", "RouteStats", "Store", "StoreError", "open_store"]
+__all__ = ["Finished", "Page", "Query", "RouteStats", "Sink", "Store", "StoreError", "open_store"]
 
 
 def open_store(options: Options) -> Store:

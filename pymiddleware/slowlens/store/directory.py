@@ -29,7 +29,7 @@ from typing import Any
 
 from .. import _core
 from ..request import ID, id_time_ns
-from .base import COLUMNS, SORTS, TREND, Page, Query, RouteStats, StoreError
+from .interface import COLUMNS, SORTS, TREND, Page, Query, RouteStats, Stored, StoreError
 
 __all__ = ["DirectoryStore", "row_of"]
 
@@ -357,6 +357,16 @@ class DirectoryStore:
             start = end
         found.sort(key=lambda stats: -stats["total"])
         return found
+
+    def everything(self) -> Iterator[Stored]:
+        for profile_id, path in sorted(self._blobs()):
+            with open(path, "rb") as file:
+                blob = file.read()
+            meta = json.loads(_core.read_meta(blob))["meta"]
+            yield Stored({**meta, "id": profile_id}, blob)
+
+    def close(self) -> None:
+        pass
 
     # ---- retention ----
 

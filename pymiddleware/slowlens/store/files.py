@@ -9,8 +9,8 @@ from typing import Any
 
 from .. import _core
 from ..request import ID, new_id
-from .base import StoreError
 from .directory import _INSERT, _SCHEMA, DirectoryStore, row_of
+from .interface import StoreError
 
 __all__ = ["FileStore"]
 

@@ -46,7 +46,7 @@ from urllib.parse import parse_qsl
 from .. import _core
 from ..auth import Access, query_value
 from ..request import ID, Incoming
-from ..store.base import Query, Store, StoreError
+from ..store.interface import Query, Store, StoreError
 from . import source
 from .profiles import AGGREGATE, Profiles
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from .. import _core
-from ..store.base import Query, Store
+from ..store.interface import Query, Store
 
 __all__ = ["AGGREGATE", "Aggregate", "Profiles"]
 

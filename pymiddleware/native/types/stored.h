@@ -1,0 +1,12 @@
+/* stored.h - what the store uses of slowlens/segment.h and slowlens/rows.h. */
+#ifndef SL_PY_STORED_H
+#define SL_PY_STORED_H
+
+#include "native.h"
+
+PyObject *sl_py_record_head(PyObject *module, PyObject *args);
+PyObject *sl_py_record_erase(PyObject *module, PyObject *arg);
+PyObject *sl_py_records(PyObject *module, PyObject *args);
+PyObject *sl_py_footer_end(PyObject *module, PyObject *arg);
+
+#endif /* SL_PY_STORED_H */

@@ -1,0 +1,165 @@
+"""The interface of a store, and of a sink: what leaves the writer, and who takes it.
+
+A store keeps profiles and answers lists. It is named by a URL (``store=``):
+its scheme finds it among the entry points ``slowlens.stores``; a plain path is
+the folder of segments. Every store passes ``tests/py/store_contract.py``.
+
+A sink takes each :class:`Finished` profile: the store is one, the slow log
+another; others come by the entry points ``slowlens.sinks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypedDict
+
+__all__ = [
+    "COLUMNS", "SORTS", "TREND", "Finished", "Page", "Query", "RouteStats", "Sink", "Store", "StoreError", "Stored",
+]
+
+
+class StoreError(Exception):
+    """The store cannot do what was asked, in one sentence."""
+
+
+#: What a row of a list holds: metadata of the profile, ``bytes`` (of the blob), ``hot`` (path),
+#: ``tags`` (lines of ``key=value``). ``kind`` is "profile", or "checkpoint": the request had not ended.
+#: A store adds ``pinned``: kept for ever.
+COLUMNS = (
+    "id", "started", "wall_ns", "cpu_ns", "await_ns", "waiting_ns", "method", "path", "route",
+    "status", "mode", "calls", "c_calls", "bytes", "kept", "flags", "hot", "framework", "host", "release", "pid",
+    "tags", "findings", "kind",
+)
+
+#: Parts of a route's trend.
+TREND = 12
+
+#: Columns a list can be sorted by; ``-`` before one means falling.
+SORTS = (
+    "started", "wall_ns", "cpu_ns", "await_ns", "waiting_ns", "bytes", "calls", "c_calls", "status", "method",
+    "route", "mode", "host", "release",
+)
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which rows, in which order. ``cursor`` is what the page before gave as ``next``.
+
+    Every condition must hold. Pages follow each other by (value, id), never by
+    a number of rows: what is stored meanwhile moves nothing.
+    """
+
+    sort: str = "-started"
+    route: str | None = None
+    method: str | None = None
+    status: str | None = None  # "404", a class as "5xx", or "error" (500 and up)
+    mode: str | None = None
+    host: str | None = None
+    release: str | None = None
+    min_ns: int | None = None
+    since: int | None = None  # Unix ns, by when the request began
+    until: int | None = None
+    text: str | None = None  # in path, route or hot path; ASCII letters in any case
+    tag: str | None = None  # "key", or "key=value"
+    finding: str | None = None
+    #: What a page before gave as ``mark``: only what was stored after it.
+    stored_since: str | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+@dataclass
+class Page:
+    """Some rows, and where to go on (None: that was all).
+
+    ``mark``: the moment of this list, for ``Query.stored_since``.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    next: str | None = None
+    mark: str = ""
+
+
+class RouteStats(TypedDict):
+    """One route, over what is stored of it. Times in ns, ``error_share`` 0 to 1."""
+
+    route: str
+    method: str
+    count: int
+    p50: int
+    p95: int
+    p99: int
+    max: int
+    total: int
+    error_share: float
+    worst: str  # id of the slowest
+    trend: list[int]  # medians over the stored time in TREND parts; 0: none in that part
+
+
+class Stored(NamedTuple):
+    """A profile as it leaves one store for another (``slowlens copy``)."""
+
+    row: dict[str, Any]
+    blob: bytes
+
+
+class Finished(NamedTuple):
+    """A profile on its way out of the writer."""
+
+    #: Metadata as in the blob, without what is not known.
+    meta: dict[str, Any]
+    #: What it says at a glance: ``hot`` (text). More as the blob's SUMMARY has it.
+    summary: dict[str, Any]
+    blob: bytes
+    #: Whether the keep rules want it stored.
+    kept: bool
+    #: Whether it is a slow one.
+    slow: bool
+
+
+class Sink(Protocol):
+    """Takes finished profiles, in the writer's thread: it may do input and output, and may fail."""
+
+    def take(self, profile: Finished) -> None:
+        """Whatever it raises is counted and said once a minute; other sinks go on."""
+
+    def close(self) -> None:
+        """The process ends."""
+
+
+class Store(Protocol):
+    """Implementations are used by several threads and processes at once.
+
+    Reading never needs the right to write. Nothing here is called by a request.
+    """
+
+    def put(self, row: dict[str, Any], blob: bytes) -> None:
+        """Stores one profile: ``row`` is its metadata with ``hot``. :raises StoreError: it is not stored."""
+
+    def get(self, profile_id: str) -> bytes | None:
+        """The blob of a profile; None: there is none of that id."""
+
+    def list(self, query: Query) -> Page:
+        """A page of rows. :raises StoreError: a sort or cursor that makes no sense."""
+
+    def routes(self, route: str | None = None) -> Sequence[RouteStats]:
+        """Numbers of all routes, or of the methods of one, most total time first."""
+
+    def delete(self, profile_id: str) -> bool:
+        """For good: its bytes are overwritten where they can be. False: there was none."""
+
+    def pin(self, profile_id: str, on: bool) -> bool:
+        """Keeps a profile for ever, or no longer. False: there is none of that id."""
+
+    def gc(self, budget_seconds: float = 0.05) -> dict[str, int]:
+        """One bounded step of retention: ``deleted``, and what is left: ``kept`` profiles, ``bytes`` on disk."""
+
+    def problem(self) -> str | None:
+        """Why nothing can be stored; None: all is well."""
+
+    def everything(self) -> Iterator[Stored]:
+        """All profiles, oldest stored first, in bounded memory."""
+
+    def close(self) -> None:
+        """Lets go of files and connections; the next use opens them again."""
