@@ -25,10 +25,12 @@ main(void)
     srunner_add_suite(runner, compress_suite());
     srunner_add_suite(runner, functions_suite());
     srunner_add_suite(runner, golden_suite());
+    srunner_add_suite(runner, histogram_suite());
     srunner_add_suite(runner, intern_suite());
     srunner_add_suite(runner, json_suite());
     srunner_add_suite(runner, marks_suite());
     srunner_add_suite(runner, merge_suite());
+    srunner_add_suite(runner, numbers_suite());
     srunner_add_suite(runner, profile_suite());
     srunner_add_suite(runner, recording_suite());
     srunner_add_suite(runner, report_suite());

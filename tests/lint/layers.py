@@ -18,6 +18,8 @@ MAY = {
     "compress": "buf",
     "segment": "",
     "blob_put": "blob buf intern varint",
+    "histogram": "arena buf varint",
+    "numbers": "compress histogram intern varint",
     # recording side
     "functions": "arena",
     "tree": "arena functions",
@@ -39,6 +41,7 @@ MAY = {
     "report_flame": "report_put",
     "report_calls": "calls report_put",
     "report_repeats": "report_put",
+    "report_numbers": "numbers report_put",
     "union": "",
     "merge": "blob blob_put compress union varint",
     "report_diff": "profile report_put union",
