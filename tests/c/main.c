@@ -20,6 +20,7 @@ main(void)
     SRunner *runner = srunner_create(NULL);
     srunner_add_suite(runner, arena_suite());
     srunner_add_suite(runner, blob_suite());
+    srunner_add_suite(runner, board_suite());
     srunner_add_suite(runner, buf_suite());
     srunner_add_suite(runner, clock_suite());
     srunner_add_suite(runner, compress_suite());

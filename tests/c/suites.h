@@ -5,6 +5,7 @@
 
 Suite *arena_suite(void);
 Suite *blob_suite(void);
+Suite *board_suite(void);
 Suite *buf_suite(void);
 Suite *clock_suite(void);
 Suite *compress_suite(void);

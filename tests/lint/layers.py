@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 MAY = {
     # ground
     "alloc": "", "bytes": "", "clock": "", "status": "", "varint": "", "blob": "", "vocabulary": "",
-    "arena": "",
+    "arena": "", "board": "",
     "buf": "varint",
     "json": "buf",
     "intern": "arena",
