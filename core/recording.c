@@ -28,7 +28,7 @@ recording_start(sl_recording *recording, const sl_recording_options *options)
     recording->max_bytes = options_max_bytes(options);
     recording->first_sampled = SL_PSEUDO_COUNT;
     recording->sampled_from = 0;
-    recording->strands = NULL;
+    recording->strands = recording->idle_strands = NULL;
     recording->strand_count = 0;
     recording->clock = options->clock;
     recording->await_ticks = recording->idle_ticks = 0;
@@ -115,10 +115,10 @@ sl_recording_main(sl_recording *recording)
 
 /* Where the work of a strand that begins now hangs. */
 static sl_node *
-strand_base(sl_recording *recording, sl_pseudo pseudo)
+strand_base(sl_recording *recording, sl_pseudo pseudo, sl_node *begun_at)
 {
     sl_tree *tree = &recording->tree;
-    sl_node *under = recording->main.base;
+    sl_node *under = begun_at != NULL ? begun_at : recording->main.base;
 
     /* The awaiting function is most often the one that started the work; a
      * main strand that runs on says nothing about who did. */
@@ -132,8 +132,9 @@ strand_base(sl_recording *recording, sl_pseudo pseudo)
     return base;
 }
 
-sl_strand *
-sl_recording_strand(sl_recording *recording, sl_pseudo pseudo, uint64_t now)
+static sl_strand *
+strand_new(sl_recording *recording, sl_pseudo pseudo, sl_node *begun_at,
+           uint64_t now)
 {
     void *mem;
 
@@ -143,7 +144,7 @@ sl_recording_strand(sl_recording *recording, sl_pseudo pseudo, uint64_t now)
     }
 
     sl_strand *strand = mem;
-    sl_node *base = strand_base(recording, pseudo);
+    sl_node *base = strand_base(recording, pseudo, begun_at);
     *strand = (sl_strand){
         .tree = &recording->tree,
         .cur = base,
@@ -156,17 +157,67 @@ sl_recording_strand(sl_recording *recording, sl_pseudo pseudo, uint64_t now)
     return strand;
 }
 
-void
-sl_strand_restart(sl_strand *strand, sl_pseudo pseudo, uint64_t now)
+sl_strand *
+sl_recording_strand(sl_recording *recording, sl_pseudo pseudo, uint64_t now)
+{
+    return strand_new(recording, pseudo, NULL, now);
+}
+
+static void
+strand_restart(sl_strand *strand, sl_pseudo pseudo, sl_node *begun_at,
+               uint64_t now)
 {
     sl_recording *recording = sl_recording_of(strand->tree);
 
-    strand->cur = strand->base = strand_base(recording, pseudo);
+    strand->cur = strand->base = strand_base(recording, pseudo, begun_at);
     strand->awaiting = NULL;
     strand->known = false;
     strand->last = now;
     if (strand->path != NULL)
         strand->path->depth = 0;
+}
+
+void
+sl_strand_restart(sl_strand *strand, sl_pseudo pseudo, uint64_t now)
+{
+    strand_restart(strand, pseudo, NULL, now);
+}
+
+const void *
+sl_strand_node(const sl_strand *strand)
+{
+    /* Flat nodes have no children. */
+    return strand->flat_depth > 0 || strand->lost_depth > 0 ? NULL
+                                                            : strand->cur;
+}
+
+sl_strand *
+sl_recording_job(sl_recording *recording, sl_pseudo pseudo, const void *under,
+                 uint64_t since, uint64_t now)
+{
+    sl_strand *strand = recording->idle_strands;
+    sl_node *begun_at = (sl_node *)(uintptr_t)under;
+
+    if (strand != NULL) {
+        recording->idle_strands = strand->idle_next;
+        strand_restart(strand, pseudo, begun_at, since);
+    } else {
+        strand = strand_new(recording, pseudo, begun_at, since);
+    }
+    if (strand != NULL)
+        sl_strand_wait(strand, SL_PSEUDO_QUEUED, now);
+    return strand;
+}
+
+void
+sl_strand_done(sl_strand *strand, uint64_t now)
+{
+    sl_recording *recording = sl_recording_of(strand->tree);
+
+    if (!recording->sampled)
+        sl_strand_suspend(strand, now);
+    strand->idle_next = recording->idle_strands;
+    recording->idle_strands = strand;
 }
 
 static inline void

@@ -20,7 +20,8 @@ struct sl_recording {
     sl_arena *arena;
     sl_tree tree;
     sl_strand main;
-    sl_strand *strands; /* the others, newest first */
+    sl_strand *strands;      /* the others, newest first */
+    sl_strand *idle_strands; /* of these, whose job is done */
     uint32_t strand_count;
     sl_clock_kind clock;
     uint64_t start_ticks;

@@ -83,6 +83,7 @@ struct sl_strand {
     sl_times pending;    /* passed, but no sample has told where */
     uint32_t lane;       /* 0: the main strand */
     sl_strand *next;
+    sl_strand *idle_next; /* while it waits for its next job */
 };
 
 /* functions.flags[id]: two bits, and above them the nodes it has so far. A

@@ -115,6 +115,22 @@ sl_strand *sl_recording_main(sl_recording *recording);
 sl_strand *sl_recording_strand(sl_recording *recording, sl_pseudo pseudo,
                                uint64_t now);
 
+/* Where the strand stands, to be the `under` of a strand that begins there
+ * later; NULL: nowhere in particular. Valid until the recording is freed or
+ * reset. */
+const void *sl_strand_node(const sl_strand *strand);
+
+/* Work that was handed over at `since`, where `under` stands (NULL, or the main
+ * strand awaits meanwhile: as sl_recording_strand), begins at `now`: a strand
+ * below `pseudo`, whose time up to `now` is [queued]. Borrowed; NULL when out
+ * of memory (counted). Give it back by sl_strand_done. */
+sl_strand *sl_recording_job(sl_recording *recording, sl_pseudo pseudo,
+                            const void *under, uint64_t since, uint64_t now);
+
+/* The job is over at `now`; its strand does for the next one. Times that
+ * samples are still to tell are charged first (sl_strand_end). */
+void sl_strand_done(sl_strand *strand, uint64_t now);
+
 /* The work of another strand is over, and it begins anew, as one that
  * sl_recording_strand opens now: one strand does for work one after another. */
 void sl_strand_restart(sl_strand *strand, sl_pseudo pseudo, uint64_t now);

@@ -55,7 +55,8 @@ typedef enum {
     XX(THREAD, "[thread]")                                                     \
     XX(TRUNCATED, "[truncated]")                                               \
     XX(LOOP, "[loop busy]")                                                    \
-    XX(SAMPLED, "[by sampling]")
+    XX(SAMPLED, "[by sampling]")                                               \
+    XX(QUEUED, "[queued]") /* work that waits for a thread to take it up */
 
 typedef enum {
 #define XX(name, text) SL_PSEUDO_##name,

@@ -23,6 +23,7 @@
 #define SL_PY_NATIVE_H
 
 #include "compat/py_compat.h"
+#include "run/stints.h"
 
 #include "slowlens/profile.h"
 #include "slowlens/recording.h"
@@ -84,9 +85,10 @@ struct sl_py_recording {
     bool started;
     bool finished;
     bool fork_lost;
-    bool follows;   /* asynchronous: child work may run anywhere */
-    bool displaced; /* another tool took the hook away */
-    bool sampled;   /* by the sampler, no events */
+    bool follows;    /* asynchronous: child work may run anywhere */
+    bool displaced;  /* another tool took the hook away */
+    bool hands_over; /* 3.11: every thread has the hook for it */
+    bool sampled;    /* by the sampler, no events */
     sl_clock_kind clock;
     int slot;              /* of the sampler, or -1 */
     uint64_t unseen_since; /* ticks when the section began */
@@ -109,6 +111,7 @@ struct sl_py_recording {
     PyObject *label; /* strong: what Python calls it; NULL: nothing */
     bool full;       /* no room for more paths: see sl_py_sampler_take_over */
     uint64_t lost_strands;
+    sl_py_stint section; /* where its main strand runs, while it does */
     sl_py_recording *previous, *next; /* all live recordings */
 };
 
@@ -168,6 +171,11 @@ int sl_py_active_init(void);
 /* The live recording of the calling thread's context, BORROWED, or NULL. Never
  * raises. */
 sl_py_recording *sl_py_active_recording(void);
+
+/* The recording that the code which runs in the calling thread belongs to,
+ * BORROWED, or NULL; *strand: where its events go, NULL if it is sampled.
+ * Never raises. */
+sl_py_recording *sl_py_active_owner(sl_strand **strand);
 
 /* The context variable that holds the handle. BORROWED. */
 PyObject *sl_py_active_variable(void);

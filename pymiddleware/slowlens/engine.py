@@ -74,6 +74,7 @@ def prepare() -> None:
     )
     gc.callbacks.append(_core.gc_hook)
     _test_sampler(own)
+    _core.probes_install()
     atexit.register(_core.sampler_stop)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_after_fork)

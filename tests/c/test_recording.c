@@ -302,6 +302,42 @@ START_TEST(strands_hang_where_the_main_one_awaits)
 }
 END_TEST
 
+START_TEST(jobs_hang_where_they_were_handed_over)
+{
+    sl_recording *r = start(0);
+    sl_strand *s = sl_recording_main(r);
+    uint64_t t = r->start_ticks;
+
+    sl_strand_enter(s, VIEW, SL_KIND_PYTHON, t += 1);
+    const void *view = sl_strand_node(s);
+    uint64_t handed_over = t += 1;
+    sl_strand_leave(s, VIEW, t += 1);
+    t += 5;
+    sl_strand *job =
+        sl_recording_job(r, SL_PSEUDO_THREAD, view, handed_over, t);
+    sl_strand_enter(job, COPY, SL_KIND_PYTHON, t += 1);
+    sl_strand_leave(job, COPY, t += 10);
+    sl_strand_done(job, t += 1);
+
+    const sl_node *base = find(r, sl_pseudo_key(SL_PSEUDO_THREAD), 0);
+    ck_assert_ptr_eq(base->parent, find(r, VIEW, 0));
+    ck_assert_ptr_eq(find(r, COPY, 0)->parent, base);
+    ck_assert_uint_eq(find(r, COPY, 0)->self, 10);
+    const sl_node *queued = find(r, sl_pseudo_key(SL_PSEUDO_QUEUED), 0);
+    ck_assert_ptr_eq(queued->parent, base);
+    ck_assert_uint_eq(queued->self, 6);
+    ck_assert_uint_eq(base->self, 2);
+
+    /* The strand does for the next one, wherever that was handed over. */
+    ck_assert_ptr_eq(sl_recording_job(r, SL_PSEUDO_THREAD, NULL, t, t + 1),
+                     job);
+    ck_assert_uint_eq(base->calls, 1);
+    ck_assert_uint_eq(r->strand_count, 1);
+    ck_assert_ptr_eq(job->cur->parent, r->tree.root);
+    sl_recording_free(r);
+}
+END_TEST
+
 START_TEST(a_reset_recording_is_as_good_as_new)
 {
     sl_recording_options options = { 0 };
@@ -368,6 +404,7 @@ recording_suite(void)
                                    a_capped_tree_loses_no_call_and_no_time,
                                    deep_recursion_is_fine,
                                    strands_hang_where_the_main_one_awaits,
+                                   jobs_hang_where_they_were_handed_over,
                                    a_reset_recording_is_as_good_as_new,
                                    any_allocation_may_fail,
                                    NULL };

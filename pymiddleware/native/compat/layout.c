@@ -36,6 +36,32 @@ sl_py_layout_trust(const sl_py_layout *layout)
     trusted = *layout;
 }
 
+bool
+sl_py_own_is_trusted(void)
+{
+    return trusted.frame_size != 0;
+}
+
+uintptr_t
+sl_py_own_frame(void)
+{
+    return sl_py_layout_current_frame();
+}
+
+/* The frame's variables begin where the rest of it ends. Tagged references
+ * (3.14+) are masked like those to code. */
+PyObject *
+sl_py_own_local(uintptr_t frame, int index)
+{
+    uintptr_t value;
+
+    memcpy(&value,
+           (const char *)frame + trusted.frame_size +
+               (size_t)index * sizeof(value),
+           sizeof(value));
+    return (PyObject *)(value & trusted.code_mask);
+}
+
 uint32_t
 sl_py_layout_caller_site(const void *code)
 {

@@ -76,6 +76,22 @@ sl_py_weak_is(PyObject *weak, const PyObject *object)
 #endif
 }
 
+/* Whether variable `index` of the code's frames lies in a cell. */
+static inline bool
+sl_py_code_is_cell(const PyCodeObject *code, int index)
+{
+    enum { FAST_CELL = 0x40 }; /* CO_FAST_CELL of pycore_code.h */
+    return (PyBytes_AS_STRING(code->co_localspluskinds)[index] & FAST_CELL) !=
+           0;
+}
+
+/* Whether sys.monitoring tells of PY_UNWIND for one code object alone. */
+#if PY_VERSION_HEX >= 0x030F0000
+static const bool sl_py_unwind_is_local = true;
+#else
+static const bool sl_py_unwind_is_local = false;
+#endif
+
 /* The same as a static list of module slots: runs with the GIL, only in the
  * main interpreter (the engines' state is the process's). */
 #if PY_VERSION_HEX >= 0x030D0000

@@ -31,6 +31,21 @@ bool sl_py_engine_idle(uint64_t linger_ns);
 /* Makes C calls out of `code` visible (chosen code only). Never raises. */
 void sl_py_engine_watch(PyCodeObject *code);
 
+/* The recording, fed by events, handed work to another thread: its events are
+ * wanted from all of them from now on. */
+void sl_py_engine_hand_over(sl_py_recording *recording);
+
+/* ---- probes, see probes.h ---- */
+
+/* Makes local events possible. NULL: they are; else why not. */
+const char *sl_py_engine_probes(void);
+
+/* The local events of a probe with these actions. Never raises. */
+long sl_py_engine_probe_events(bool start, bool leave, bool raises);
+
+/* Sets the local events of `code`: those that anybody wants. Never raises. */
+void sl_py_engine_local(PyObject *code);
+
 /* In a forked child: off, at once. */
 void sl_py_engine_after_fork(void);
 

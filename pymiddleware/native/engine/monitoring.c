@@ -10,6 +10,7 @@
  * So events stay on for a while after the last recording (sl_py_engine_idle),
  * and switching stops altogether long before that. */
 #include "engine/engine.h"
+#include "engine/probes.h"
 #include "sampler/sampler.h"
 
 #define SWITCHES_MAX 12000000u
@@ -44,6 +45,7 @@ static PyObject *missing; /* sys.monitoring.MISSING */
 static long python_events, c_events;
 static int tool = -1;
 static long events_on;
+static long always; /* what probes need that cannot be local */
 static uint64_t switches;
 static uint64_t on_since_ns, idle_since_ns;
 static uint64_t on_total_ns;
@@ -58,10 +60,20 @@ static uint32_t watched_mask, watched_count;
                           size_t nargsf, PyObject *names)
 #define HOOK_ARGS (void)self, (void)nargsf, (void)names
 
+/* The strand that records here; NULL also where only probes are on. */
+static inline sl_strand *
+hook_strand(void)
+{
+    return events_on != 0 ? sl_py_active_strand() : NULL;
+}
+
 HOOK(on_start)
 {
     HOOK_ARGS;
-    sl_strand *strand = sl_py_active_strand();
+    const sl_py_probe *probe = sl_py_probe_of(args[0]);
+    if (probe != NULL && sl_py_probe_start(probe))
+        Py_RETURN_NONE;
+    sl_strand *strand = hook_strand();
     if (strand == NULL)
         Py_RETURN_NONE;
 
@@ -81,25 +93,42 @@ HOOK(on_start)
 HOOK(on_resume)
 {
     HOOK_ARGS;
-    sl_strand *strand = sl_py_active_strand();
+    sl_strand *strand = hook_strand();
     if (strand != NULL)
         sl_strand_resume(strand, args[0], sl_py_now());
     Py_RETURN_NONE;
 }
 
+/* A probe's action comes last: what it ends is no strand for others. */
+static inline void
+hook_leave(PyObject *code, PyObject *result)
+{
+    sl_strand *strand = hook_strand();
+    if (strand != NULL)
+        sl_strand_leave(strand, code, sl_py_now());
+    const sl_py_probe *probe = sl_py_probe_of(code);
+    if (probe != NULL)
+        sl_py_probe_leave(probe, result);
+}
+
 HOOK(on_return)
 {
     HOOK_ARGS;
-    sl_strand *strand = sl_py_active_strand();
-    if (strand != NULL)
-        sl_strand_leave(strand, args[0], sl_py_now());
+    hook_leave(args[0], args[2]);
+    Py_RETURN_NONE;
+}
+
+HOOK(on_unwind)
+{
+    HOOK_ARGS;
+    hook_leave(args[0], NULL);
     Py_RETURN_NONE;
 }
 
 HOOK(on_yield)
 {
     HOOK_ARGS;
-    sl_strand *strand = sl_py_active_strand();
+    sl_strand *strand = hook_strand();
     if (strand != NULL)
         sl_strand_yield(strand, args[0], sl_py_now());
     Py_RETURN_NONE;
@@ -109,7 +138,7 @@ HOOK(on_yield)
 HOOK(on_call)
 {
     HOOK_ARGS;
-    sl_strand *strand = sl_py_active_strand();
+    sl_strand *strand = hook_strand();
     if (strand == NULL || sl_py_active.c_calls == SL_C_NONE)
         Py_RETURN_NONE;
 
@@ -133,7 +162,7 @@ HOOK(on_call)
 HOOK(on_c_return)
 {
     HOOK_ARGS;
-    sl_strand *strand = sl_py_active_strand();
+    sl_strand *strand = hook_strand();
     PyMethodDef *key;
     if (strand != NULL && (key = sl_py_c_function(args[2])) != NULL)
         sl_strand_leave_top(strand, key, sl_py_now());
@@ -141,7 +170,7 @@ HOOK(on_c_return)
 }
 
 static const vectorcallfunc hook_calls[EVENTS] = {
-    on_start,  on_resume, on_return,   on_yield,    on_return,
+    on_start,  on_resume, on_return,   on_yield,    on_unwind,
     on_resume, on_call,   on_c_return, on_c_return,
 };
 
@@ -231,6 +260,25 @@ engine_claim(void)
     return 0;
 }
 
+/* Tells the interpreter; it lets this be done 2^24 times. */
+static int
+engine_apply(long events)
+{
+    PyObject *done = PyObject_CallMethod(monitoring, "set_events", "il", tool,
+                                         events | always);
+    if (done == NULL)
+        return -1;
+    Py_DECREF(done);
+    if (switches++ == 0) {
+        /* A former owner of the id may have left locations DISABLEd. */
+        done = PyObject_CallMethod(monitoring, "restart_events", NULL);
+        if (done == NULL)
+            return -1;
+        Py_DECREF(done);
+    }
+    return 0;
+}
+
 static int
 engine_set(long events)
 {
@@ -241,25 +289,14 @@ engine_set(long events)
                         "events were switched too often in this process");
         return -1;
     }
-    PyObject *done =
-        PyObject_CallMethod(monitoring, "set_events", "il", tool, events);
-    if (done == NULL)
+    if (engine_apply(events) < 0)
         return -1;
-    Py_DECREF(done);
-
     uint64_t now = sl_clock_monotonic_ns();
     if (events_on == 0)
         on_since_ns = now;
     else if (events == 0)
         on_total_ns += now - on_since_ns;
     events_on = events;
-    if (switches++ == 0) {
-        /* A former owner of the id may have left locations DISABLEd. */
-        done = PyObject_CallMethod(monitoring, "restart_events", NULL);
-        if (done == NULL)
-            return -1;
-        Py_DECREF(done);
-    }
     return 0;
 }
 
@@ -308,6 +345,13 @@ sl_py_engine_section_end(sl_py_recording *recording)
     (void)recording;
 }
 
+/* Events come from all threads anyway. */
+void
+sl_py_engine_hand_over(sl_py_recording *recording)
+{
+    (void)recording;
+}
+
 static uint32_t
 watched_slot(PyObject *const *set, uint32_t mask, const PyObject *code)
 {
@@ -339,8 +383,18 @@ watched_reserve(void)
 }
 
 static bool
-set_local(PyObject *code, long events)
+is_watched(PyObject *code)
 {
+    return watched != NULL &&
+           watched[watched_slot(watched, watched_mask, code)] != NULL;
+}
+
+/* Sets the local events of `code` to what its probe needs, and `more`. */
+static bool
+set_local(PyObject *code, long more)
+{
+    const sl_py_probe *probe = sl_py_probe_of(code);
+    long events = more | (probe != NULL ? probe->events : 0);
     PyObject *done =
         PyObject_CallFunction(set_local_events, "iOl", tool, code, events);
     if (done == NULL)
@@ -350,10 +404,41 @@ set_local(PyObject *code, long events)
 }
 
 void
+sl_py_engine_local(PyObject *code)
+{
+    set_local(code, is_watched(code) ? c_events : 0);
+}
+
+const char *
+sl_py_engine_probes(void)
+{
+    if (engine_claim() == 0)
+        return NULL;
+    PyErr_Clear();
+    return "sys.monitoring tool ids 4 and 3 are both taken by other tools";
+}
+
+long
+sl_py_engine_probe_events(bool start, bool leave, bool raises)
+{
+    long events = (start ? event_number("PY_START") : 0) |
+                  (leave ? event_number("PY_RETURN") : 0);
+    long unwind = leave && raises ? event_number("PY_UNWIND") : 0;
+
+    if (sl_py_unwind_is_local)
+        return events | unwind;
+    if ((unwind & ~always) != 0) {
+        always |= unwind;
+        if (engine_apply(events_on) < 0)
+            PyErr_Clear();
+    }
+    return events;
+}
+
+void
 sl_py_engine_watch(PyCodeObject *code)
 {
-    if (watched != NULL &&
-        watched[watched_slot(watched, watched_mask, (PyObject *)code)] != NULL)
+    if (is_watched((PyObject *)code))
         return;
     if (!watched_reserve() || !set_local((PyObject *)code, c_events))
         return;
@@ -411,8 +496,9 @@ sl_py_engine_info(void)
     if (events_on != 0)
         on += sl_clock_monotonic_ns() - on_since_ns;
     return Py_BuildValue(
-        "{s:s,s:i,s:O,s:K,s:I,s:n,s:K}", "name", "sys.monitoring", "tool", tool,
-        "events_on", events_on != 0 ? Py_True : Py_False, "switches",
+        "{s:s,s:i,s:O,s:K,s:I,s:n,s:K,s:I}", "name", "sys.monitoring", "tool",
+        tool, "events_on", events_on != 0 ? Py_True : Py_False, "switches",
         (unsigned long long)switches, "watched", (unsigned)watched_count,
-        "users", users, "on_ns", (unsigned long long)on);
+        "users", users, "on_ns", (unsigned long long)on, "probes",
+        (unsigned)sl_py_probes_count());
 }

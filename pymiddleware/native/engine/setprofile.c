@@ -3,8 +3,11 @@
  * A synchronous section hooks its own thread only, and costs no other thread
  * anything. A recording that follows its work (asynchronous) hooks every thread
  * that has no other hook, because nothing says where a child task or an
- * executor will go on; threads born later are hooked at the next section. */
+ * executor will go on; threads born later are hooked at the next section, or
+ * by the one that starts them. So does a synchronous one, from when it hands
+ * work to another thread. */
 #include "engine/engine.h"
+#include "engine/probes.h"
 
 #include <opcode.h>
 
@@ -88,25 +91,64 @@ hook_c(sl_strand *strand, PyFrameObject *frame, int what, PyObject *callable,
     sl_py_pending_callable = NULL; /* it may die before the next call */
 }
 
+static void threads_hook(Py_tracefunc from, Py_tracefunc to);
+static int hook(PyObject *self, PyFrameObject *frame, int what, PyObject *arg);
+
+/* A new thread has not run anything yet when the function that started it
+ * returns: there is no event between that lets go of the GIL. */
+static void
+hook_new_threads(PyObject *callable)
+{
+    static PyMethodDef *start_new_thread;
+
+    if (start_new_thread == NULL) {
+        PyObject *module = PyImport_ImportModule("_thread");
+        PyObject *start =
+            module == NULL ? NULL
+                           : PyObject_GetAttrString(module, "start_new_thread");
+        if (start != NULL && PyCFunction_Check(start))
+            start_new_thread = ((PyCFunctionObject *)start)->m_ml;
+        Py_XDECREF(start); /* the module keeps it, and is never unloaded */
+        Py_XDECREF(module);
+        PyErr_Clear();
+    }
+    if (PyCFunction_Check(callable) &&
+        ((PyCFunctionObject *)callable)->m_ml == start_new_thread)
+        threads_hook(NULL, hook);
+}
+
+static void
+hook_code(PyFrameObject *frame, int what, PyObject *arg)
+{
+    PyCodeObject *code = PyFrame_GetCode(frame); /* the frame keeps it */
+    const sl_py_probe *probe = sl_py_probe_of((PyObject *)code);
+
+    Py_DECREF(code);
+    if (what == PyTrace_CALL && probe != NULL && sl_py_probe_start(probe))
+        return;
+    sl_strand *strand = sl_py_active_strand();
+    if (strand != NULL && what == PyTrace_CALL)
+        hook_call(strand, frame, code, sl_py_now());
+    else if (strand != NULL)
+        hook_return(strand, frame, code, arg, sl_py_now());
+    /* Last: what it ends is no strand for others. */
+    if (what == PyTrace_RETURN && probe != NULL)
+        sl_py_probe_leave(probe, arg);
+}
+
 static int
 hook(PyObject *self, PyFrameObject *frame, int what, PyObject *arg)
 {
     (void)self;
-    sl_strand *strand = sl_py_active_strand();
-    if (strand == NULL)
-        return 0;
-
-    uint64_t now = sl_py_now();
     if (what == PyTrace_CALL || what == PyTrace_RETURN) {
-        PyCodeObject *code = PyFrame_GetCode(frame); /* the frame keeps it */
-        if (what == PyTrace_CALL)
-            hook_call(strand, frame, code, now);
-        else
-            hook_return(strand, frame, code, arg, now);
-        Py_DECREF(code);
+        hook_code(frame, what, arg);
     } else if (what == PyTrace_C_CALL || what == PyTrace_C_RETURN ||
                what == PyTrace_C_EXCEPTION) {
-        hook_c(strand, frame, what, arg, now);
+        sl_strand *strand = sl_py_active_strand();
+        if (strand != NULL)
+            hook_c(strand, frame, what, arg, sl_py_now());
+        if (what == PyTrace_C_RETURN && followers > 0)
+            hook_new_threads(arg);
     }
     return 0;
 }
@@ -152,6 +194,7 @@ sl_py_engine_acquire(sl_py_recording *recording)
     }
     users++;
     followers += recording->follows;
+    sl_py_probes_refresh();
     return 0;
 }
 
@@ -159,9 +202,20 @@ void
 sl_py_engine_release(sl_py_recording *recording)
 {
     users--;
-    followers -= recording->follows;
-    if (followers == 0 && recording->follows)
+    bool all = recording->follows || recording->hands_over;
+    followers -= all;
+    if (followers == 0 && all)
         threads_hook(hook, NULL);
+}
+
+void
+sl_py_engine_hand_over(sl_py_recording *recording)
+{
+    if (recording->follows || recording->hands_over)
+        return;
+    recording->hands_over = true;
+    followers++;
+    threads_hook(NULL, hook);
 }
 
 int
@@ -212,8 +266,29 @@ sl_py_engine_after_fork(void)
 PyObject *
 sl_py_engine_info(void)
 {
-    return Py_BuildValue("{s:s,s:O,s:K,s:n,s:K}", "name", "PyEval_SetRecording",
-                         "events_on", users > 0 ? Py_True : Py_False,
-                         "switches", (unsigned long long)switches, "users",
-                         users, "refused", (unsigned long long)refused);
+    return Py_BuildValue(
+        "{s:s,s:O,s:K,s:n,s:K,s:I}", "name", "PyEval_SetRecording", "events_on",
+        users > 0 ? Py_True : Py_False, "switches",
+        (unsigned long long)switches, "users", users, "refused",
+        (unsigned long long)refused, "probes", (unsigned)sl_py_probes_count());
+}
+
+/* A probe here is a look at the table in the hook, where there is one. */
+const char *
+sl_py_engine_probes(void)
+{
+    return NULL;
+}
+
+long
+sl_py_engine_probe_events(bool start, bool leave, bool raises)
+{
+    (void)start, (void)leave, (void)raises;
+    return 0;
+}
+
+void
+sl_py_engine_local(PyObject *code)
+{
+    (void)code;
 }

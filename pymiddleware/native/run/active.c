@@ -5,7 +5,9 @@
  * is looked up only when the thread or the version of its context differs
  * from the last event's. */
 #include "engine/engine.h"
+#include "run/jobs.h"
 #include "run/loop.h"
+#include "run/stints.h"
 #include "sampler/sampler.h"
 
 #define SIDES_MAX 4096u
@@ -42,8 +44,8 @@ sl_py_active_recording(void)
     if (value == NULL)
         return NULL;
     sl_py_recording *recording = Py_IS_TYPE(value, &sl_py_handle_type)
-                                 ? ((sl_py_handle *)value)->recording
-                                 : NULL;
+                                     ? ((sl_py_handle *)value)->recording
+                                     : NULL;
     Py_DECREF(value); /* the context still holds it */
     return recording;
 }
@@ -114,25 +116,52 @@ active_side(sl_py_recording *recording, PyThreadState *ts)
     return strand;
 }
 
+/* Whose code runs in the calling thread: BORROWED, or NULL. *strand: where its
+ * events go; NULL: nowhere, it is sampled. */
+static sl_py_recording *
+active_find(PyThreadState *ts, sl_strand **strand)
+{
+    sl_py_recording *recording =
+        ts->context != NULL ? sl_py_active_recording() : NULL;
+    const sl_py_stint *stint = sl_py_stint_here(ts->id);
+
+    *strand = NULL;
+    /* What the context names goes before the stack that it runs on; a context
+     * that names nothing (of a pool's thread, an empty one) does not. */
+    if (recording == NULL && stint != NULL)
+        recording = stint->recording;
+    if (recording == NULL)
+        return NULL;
+    if (recording->full && recording->running && recording->thread == ts->id)
+        sl_py_sampler_take_over(recording);
+    bool here = stint != NULL && stint->recording == recording;
+    if (recording->running && recording->thread == ts->id)
+        /* Its own context, or one run nested on its stack (an eager task, a
+         * copied context): one stack, one strand. */
+        *strand = sl_recording_main(recording->core);
+    else if (here)
+        *strand = stint->strand;
+    else if (recording->context == ts->context)
+        return NULL; /* an outer middleware in the context of the request */
+    else if (!recording->sampled)
+        *strand = active_side(recording, ts);
+    if (recording->sampled)
+        *strand = NULL;
+    return recording;
+}
+
+sl_py_recording *
+sl_py_active_owner(sl_strand **strand)
+{
+    return active_find(sl_py_borrow_tstate(), strand);
+}
+
 sl_strand *
 sl_py_active_resync(PyThreadState *ts)
 {
-    sl_strand *strand = NULL;
-    sl_py_recording *recording =
-        ts->context != NULL ? sl_py_active_recording() : NULL;
+    sl_strand *strand;
+    sl_py_recording *recording = active_find(ts, &strand);
 
-    if (recording != NULL && recording->full && recording->running &&
-        recording->thread == ts->id)
-        sl_py_sampler_take_over(recording);
-    if (recording != NULL && !recording->sampled) {
-        if (recording->running && recording->thread == ts->id)
-            /* Its own context, or one run nested on its stack (an eager
-             * task, a copied context): one stack, one strand. */
-            strand = sl_recording_main(recording->core);
-        else if (recording->context != ts->context)
-            strand = active_side(recording, ts);
-        /* else: an outer middleware in the context of the request */
-    }
     sl_py_active = (sl_py_current){
         .thread = ts->id,
         .version = ts->context_ver,
@@ -166,6 +195,8 @@ sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap, uintptr_t anchor)
     recording->thread = ts->id;
     recording->running = true;
     recording->cpu_since = cpu;
+    sl_py_stint_push(&recording->section, recording,
+                     sl_recording_main(recording->core));
     sl_py_active_forget();
     return 0;
 }
@@ -182,6 +213,7 @@ sl_py_section_end(sl_py_recording *recording, PyObject *waiting)
         cpu > recording->cpu_since)
         recording->cpu_ns += cpu - recording->cpu_since;
     recording->running = false;
+    sl_py_stint_drop(&recording->section);
     sl_py_active_forget();
     if (!recording->sampled)
         sl_py_engine_section_end(recording);
@@ -217,6 +249,7 @@ sl_py_active_remove(sl_py_recording *recording)
     if (recording->handle == NULL || recording->handle->recording == NULL)
         return;
     recording->handle->recording = NULL;
+    sl_py_stint_drop(&recording->section);
     if (recording->previous != NULL)
         recording->previous->next = recording->next;
     else

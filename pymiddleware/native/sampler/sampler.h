@@ -27,6 +27,16 @@ uintptr_t sl_py_layout_anchor(const sl_py_layout *layout);
 /* The layout was tried on real frames and found right. */
 void sl_py_layout_trust(const sl_py_layout *layout);
 
+/* Whether the layout is trusted. */
+bool sl_py_own_is_trusted(void);
+
+/* Address of the calling thread's innermost frame. */
+uintptr_t sl_py_own_frame(void);
+
+/* Variable `index` of that frame, BORROWED; NULL: not set. The layout is
+ * trusted. */
+PyObject *sl_py_own_local(uintptr_t frame, int index);
+
 /* Where (an offset into its instructions) the frame that runs `code` called
  * the calling thread's current frame; 0: not known, it is another frame that
  * did, or the layout is not trusted. Plain loads: needs the GIL. */
@@ -53,9 +63,10 @@ void sl_py_sampler_configure(uint64_t interval_ns, uint32_t limit_ppm);
 /* The recording's main strand begins / ends to run in the calling thread, as
  * sl_py_section_begin and _end say it. The last `busy` ns of the gap were the
  * event loop's; `cpu`: the thread's CPU clock now. Never raise. */
-void sl_py_sampler_begin(sl_py_recording *recording, sl_pseudo gap, uint64_t busy,
-                         uint64_t cpu, uintptr_t anchor);
-void sl_py_sampler_end(sl_py_recording *recording, PyObject *waiting, uint64_t cpu);
+void sl_py_sampler_begin(sl_py_recording *recording, sl_pseudo gap,
+                         uint64_t busy, uint64_t cpu, uintptr_t anchor);
+void sl_py_sampler_end(sl_py_recording *recording, PyObject *waiting,
+                       uint64_t cpu);
 
 /* The innermost frame of the calling thread that is not ours; 0: none, or
  * sampling cannot be had. */
@@ -66,13 +77,32 @@ uintptr_t sl_py_sampler_anchor(void);
 void sl_py_sampler_take_over(sl_py_recording *recording);
 
 /* sl_recording_seen of the section that just ended. */
-uint32_t sl_py_sampler_seen(const sl_py_recording *recording, uint32_t *functions,
-                            uint32_t max);
+uint32_t sl_py_sampler_seen(const sl_py_recording *recording,
+                            uint32_t *functions, uint32_t max);
 
 /* The sampled recording is new / over: its work may be found in any thread's
  * context between the two. */
 void sl_py_sampler_add(sl_py_recording *recording);
 void sl_py_sampler_remove(sl_py_recording *recording);
+
+/* ---- jobs.c; see run/jobs.h ---- */
+
+/* Where the sampler looks at a job. */
+typedef struct {
+    int slot; /* or -1 */
+    uint64_t serial;
+} sl_py_job_slot;
+
+/* Work that was handed over at `since` (ticks), where the recording's `node`
+ * is (NULL: not known), begins in the calling thread, above the frame `anchor`.
+ * Returns its strand; NULL: no memory (counted). The recording is live. */
+sl_strand *sl_py_sampler_job_begin(sl_py_recording *recording, const void *node,
+                                   uint64_t since, uintptr_t anchor,
+                                   sl_py_job_slot *slot);
+
+/* It is over, whichever thread says so. */
+void sl_py_sampler_job_end(sl_py_recording *recording, sl_strand *strand,
+                           const sl_py_job_slot *slot);
 
 /* ---- sampler_tasks.c; see tasks.h ---- */
 
@@ -84,8 +114,8 @@ typedef struct {
 } sl_py_task_step;
 
 /* A task of the sampled recording, whose coroutine this is, goes on in the
- * calling thread / stops, and `waits` for something or is over. The recording is
- * not finished. Never raise. */
+ * calling thread / stops, and `waits` for something or is over. The recording
+ * is not finished. Never raise. */
 void sl_py_sampler_task_begin(sl_py_recording *recording, PyObject *coroutine,
                               bool nested, sl_py_task_step *step);
 void sl_py_sampler_task_end(sl_py_recording *recording, PyObject *coroutine,

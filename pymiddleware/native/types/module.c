@@ -1,5 +1,7 @@
 /* slowlens._core: the module and its functions. */
 #include "engine/engine.h"
+#include "engine/probes.h"
+#include "run/jobs.h"
 #include "sampler/sampler.h"
 #include "types/stored.h"
 
@@ -80,6 +82,7 @@ after_fork(PyObject *module, PyObject *ignored)
 {
     (void)module, (void)ignored;
     sl_py_sampler_after_fork();
+    sl_py_jobs_after_fork();
     sl_py_active_after_fork();
     sl_py_engine_after_fork();
     Py_RETURN_NONE;
@@ -100,6 +103,16 @@ sampler_test(PyObject *module, PyObject *own)
     if (prefix == NULL)
         return NULL;
     const char *why_not = sl_py_sampler_test(prefix);
+    if (why_not == NULL)
+        Py_RETURN_NONE;
+    return PyUnicode_FromString(why_not);
+}
+
+static PyObject *
+probes_install(PyObject *module, PyObject *ignored)
+{
+    (void)module, (void)ignored;
+    const char *why_not = sl_py_probes_install();
     if (why_not == NULL)
         Py_RETURN_NONE;
     return PyUnicode_FromString(why_not);
@@ -178,6 +191,9 @@ static PyMethodDef methods[] = {
       "sampler_test(own, /)\n--\n\nTries all that sampling needs on the "
       "calling thread's stack. None: it works; else why not. `own`: prefix of "
       "slowlens's files, whose frames are not shown." },
+    { "probes_install", probes_install, METH_NOARGS,
+      "probes_install()\n--\n\nWatches the known functions of known libraries, "
+      "imported now or later; after sampler_test. None: done; else why not." },
     { "sampler_configure", sampler_configure, METH_VARARGS,
       "sampler_configure(interval, limit, /)\n--\n\nSeconds between samples, "
       "and percent of a core past which there are fewer (0: no limit)." },
@@ -189,13 +205,16 @@ static PyMethodDef methods[] = {
     { "gc_hook", (PyCFunction)(void (*)(void))gc_hook, METH_FASTCALL,
       "gc_hook(phase, info, /)\n--\n\nGoes into gc.callbacks." },
     { "merge", sl_py_merge, METH_VARARGS,
-      "merge(blobs, meta, /)\n--\n\nThe sum of several Profiles as the bytes of a "
+      "merge(blobs, meta, /)\n--\n\nThe sum of several Profiles as the bytes "
+      "of a "
       "blob with `meta` in it." },
     { "aggregate", sl_py_aggregate, METH_O,
-      "aggregate(blobs, /)\n--\n\nProfiles of one route as one tree: JSON bytes, "
+      "aggregate(blobs, /)\n--\n\nProfiles of one route as one tree: JSON "
+      "bytes, "
       "see slowlens/merge.h." },
     { "growth", sl_py_growth, METH_VARARGS,
-      "growth(before, after, meta, /)\n--\n\nWhat Profile `after` has more than "
+      "growth(before, after, meta, /)\n--\n\nWhat Profile `after` has more "
+      "than "
       "Profile `before`, as the bytes of a blob with `meta` in it." },
     { "read_meta", sl_py_read_meta, METH_O,
       "read_meta(data, /)\n--\n\nThe metadata of a blob, reading no further: "
@@ -235,6 +254,7 @@ module_exec(PyObject *module)
     if (sl_py_active_init() < 0 || sl_py_code_map_init() < 0 ||
         sl_py_engine_init() < 0)
         return -1;
+    sl_py_jobs_init();
     if (sl_py_corrupt_error == NULL)
         sl_py_corrupt_error = PyErr_NewExceptionWithDoc(
             "slowlens._core.CorruptError",

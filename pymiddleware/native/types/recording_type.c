@@ -1,5 +1,6 @@
 /* Recording: one request while it is recorded, for Python. */
 #include "engine/engine.h"
+#include "run/jobs.h"
 #include "sampler/sampler.h"
 
 #include <string.h>
@@ -207,6 +208,7 @@ recording_finish(sl_py_recording *self)
         return;
     self->finished = true;
     sl_py_section_end(self, NULL);
+    sl_py_jobs_end(self);
     recording_release(self);
     sl_recording_stop(self->core, sl_clock_ticks(self->clock));
     sl_py_active_remove(self);
@@ -421,7 +423,8 @@ site_line(void *ctx, uint32_t id, uint32_t site)
     if (id >= sl_recording_first_sampled(recording->core))
         return site; /* a line already */
     if (id < SL_PSEUDO_COUNT || at >= recording->function_count ||
-        recording->functions[at] == NULL || !PyCode_Check(recording->functions[at]))
+        recording->functions[at] == NULL ||
+        !PyCode_Check(recording->functions[at]))
         return 0;
     int line =
         PyCode_Addr2Line((PyCodeObject *)recording->functions[at], (int)site);
@@ -526,9 +529,10 @@ recording_encode(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "O!|i:encode", &PyDict_Type, &dict, &level))
         return NULL;
     if (self->core == NULL || !self->finished || self->fork_lost) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "only a finished, undiscarded recording of this process "
-                        "can be encoded");
+        PyErr_SetString(
+            PyExc_RuntimeError,
+            "only a finished, undiscarded recording of this process "
+            "can be encoded");
         return NULL;
     }
     PyObject *keep = PyList_New(0);
@@ -588,8 +592,8 @@ recording_get_cpu(PyObject *object, void *closure)
 static PyGetSetDef recording_getset[] = {
     { "wall_ns", recording_get_wall, NULL,
       "Wall time in nanoseconds, so far or in all.", NULL },
-    { "cpu_ns", recording_get_cpu, NULL, "CPU time of the sections, nanoseconds.",
-      NULL },
+    { "cpu_ns", recording_get_cpu, NULL,
+      "CPU time of the sections, nanoseconds.", NULL },
     { "finished", recording_get_finished, NULL, "Whether it has ended.", NULL },
     { NULL, NULL, NULL, NULL, NULL },
 };
@@ -620,8 +624,8 @@ static PyMethodDef recording_methods[] = {
 bool
 sl_py_recording_is_method(const PyMethodDef *method)
 {
-    const PyMethodDef *end =
-        recording_methods + sizeof(recording_methods) / sizeof(*recording_methods);
+    const PyMethodDef *end = recording_methods + sizeof(recording_methods) /
+                                                     sizeof(*recording_methods);
     return method >= recording_methods && method < end;
 }
 

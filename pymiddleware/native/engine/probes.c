@@ -1,0 +1,295 @@
+/* Which code objects are probed, and how they are found: see probes.h. */
+#include "engine/probes.h"
+#include "engine/engine.h"
+#include "sampler/sampler.h"
+
+#include <string.h>
+
+#define TABLES_MAX 8
+#define PROBES_MAX (SL_PY_PROBE_SLOTS / 2)
+/* Objects that are looked through in search of one function. */
+#define SEEN_MAX 40
+
+sl_py_probe *sl_py_probe_slots[SL_PY_PROBE_SLOTS];
+
+static struct {
+    const sl_py_target *targets;
+    size_t count;
+} tables[TABLES_MAX];
+static size_t table_count;
+static uint32_t probe_count;
+static bool installed;
+
+void
+sl_py_probes_table(const sl_py_target *targets, size_t count)
+{
+    if (table_count < TABLES_MAX) {
+        tables[table_count].targets = targets;
+        tables[table_count++].count = count;
+    }
+}
+
+uint32_t
+sl_py_probes_count(void)
+{
+    return probe_count;
+}
+
+/* ---- one call ---- */
+
+bool
+sl_py_probe_start(const sl_py_probe *probe)
+{
+    uintptr_t frame = sl_py_own_frame();
+    PyObject *argument = NULL;
+
+    if (probe->local >= 0)
+        argument = sl_py_own_local(frame, probe->local);
+    if (argument != NULL && probe->cell)
+        argument = PyCell_Check(argument) ? PyCell_GET(argument) : NULL;
+    return probe->target->action->start != NULL &&
+           probe->target->action->start(probe->target, frame, argument);
+}
+
+void
+sl_py_probe_leave(const sl_py_probe *probe, PyObject *result)
+{
+    if (probe->target->action->leave != NULL)
+        probe->target->action->leave(probe->target, sl_py_own_frame(), result);
+}
+
+/* ---- from a name to a code object ---- */
+
+/* `object`'s own entry `name`, BORROWED, without running any code of its. */
+static PyObject *
+own_entry(PyObject *object, PyObject *name)
+{
+    if (PyModule_Check(object))
+        return PyDict_GetItemWithError(PyModule_GetDict(object), name);
+    if (!PyType_Check(object))
+        return NULL;
+    PyObject *dict = PyObject_GetAttrString(object, "__dict__");
+    PyObject *found = dict == NULL ? NULL : PyObject_GetItem(dict, name);
+    Py_XDECREF(dict);
+    Py_XDECREF(found); /* the type holds it */
+    return found;
+}
+
+/* What stands at `qualname` in the module, BORROWED; NULL: nothing. */
+static PyObject *
+resolve(PyObject *module, const char *qualname)
+{
+    PyObject *at = module;
+
+    while (at != NULL && *qualname != '\0') {
+        size_t length = strcspn(qualname, ".");
+        PyObject *name =
+            PyUnicode_FromStringAndSize(qualname, (Py_ssize_t)length);
+        at = name == NULL ? NULL : own_entry(at, name);
+        Py_XDECREF(name);
+        qualname += length + (qualname[length] == '.');
+    }
+    PyErr_Clear();
+    return at;
+}
+
+/* A queue of objects; each once. */
+typedef struct {
+    PyObject *objects[SEEN_MAX]; /* strong */
+    int count;
+} seen;
+
+static void
+seen_add(seen *s, PyObject *object)
+{
+    for (int i = 0; i < s->count; i++) {
+        if (s->objects[i] == object)
+            return;
+    }
+    if (object != NULL && s->count < SEEN_MAX)
+        s->objects[s->count++] = Py_NewRef(object);
+}
+
+/* What a wrapper of whatever kind may hide. */
+static void
+seen_add_inside(seen *s, PyObject *object)
+{
+    static const char *const names[] = { "__wrapped__", "__func__", "fget" };
+
+    if (PyFunction_Check(object)) {
+        PyObject *cells = PyFunction_GET_CLOSURE(object);
+        for (Py_ssize_t i = 0; cells != NULL && i < PyTuple_GET_SIZE(cells);
+             i++) {
+            PyObject *inside = PyCell_GET(PyTuple_GET_ITEM(cells, i));
+            if (inside != NULL && PyCallable_Check(inside))
+                seen_add(s, inside);
+        }
+    }
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        PyObject *inside = PyObject_GetAttrString(object, names[i]);
+        PyErr_Clear();
+        seen_add(s, inside);
+        Py_XDECREF(inside);
+    }
+}
+
+/* The code object of that qualified name in or below `object`, NEW; NULL: it
+ * is not there. By the code's own name: another library may have put a wrapper
+ * of the same `__name__` in front. */
+static PyObject *
+find_code(PyObject *object, const char *qualname)
+{
+    seen s = { .count = 0 };
+    PyObject *found = NULL;
+
+    seen_add(&s, object);
+    for (int i = 0; i < s.count && found == NULL; i++) {
+        PyObject *at = s.objects[i];
+        if (PyFunction_Check(at)) {
+            PyCodeObject *code = (PyCodeObject *)PyFunction_GET_CODE(at);
+            if (PyUnicode_CompareWithASCIIString(code->co_qualname, qualname) ==
+                0)
+                found = Py_NewRef((PyObject *)code);
+        }
+        if (found == NULL)
+            seen_add_inside(&s, at);
+    }
+    while (s.count > 0)
+        Py_DECREF(s.objects[--s.count]);
+    return found;
+}
+
+/* ---- from a code object to a probe ---- */
+
+/* Index of the parameter among the frame's variables; -1: it has none of that
+ * name. */
+static int
+parameter_index(const PyCodeObject *code, const char *name)
+{
+    int count = code->co_argcount + code->co_kwonlyargcount +
+                ((code->co_flags & CO_VARARGS) != 0) +
+                ((code->co_flags & CO_VARKEYWORDS) != 0);
+
+    for (int i = 0; name != NULL && i < count; i++) {
+        if (PyUnicode_CompareWithASCIIString(
+                PyTuple_GET_ITEM(code->co_localsplusnames, i), name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static void
+probe_add(PyObject *code, const sl_py_target *target)
+{
+    const PyCodeObject *of = (const PyCodeObject *)code;
+    uint32_t at = 0;
+
+    if (sl_py_probe_of(code) != NULL || probe_count >= PROBES_MAX)
+        return;
+    sl_py_probe *probe = PyMem_Calloc(1, sizeof(*probe));
+    if (probe == NULL)
+        return;
+    *probe = (sl_py_probe){ .code = Py_NewRef(code),
+                            .target = target,
+                            .events = sl_py_engine_probe_events(
+                                target->action->start != NULL,
+                                target->action->leave != NULL,
+                                target->action->raises),
+                            .local = parameter_index(of, target->argument) };
+    probe->cell = probe->local >= 0 && sl_py_code_is_cell(of, probe->local);
+    at = (uint32_t)(((uintptr_t)code >> 4) * 2654435761u) &
+         (SL_PY_PROBE_SLOTS - 1);
+    while (sl_py_probe_slots[at] != NULL)
+        at = (at + 1) & (SL_PY_PROBE_SLOTS - 1);
+    sl_py_probe_slots[at] = probe;
+    probe_count++;
+    sl_py_engine_local(code);
+}
+
+/* Probes the targets that stand in this module. */
+static void
+module_scan(PyObject *module, const char *name)
+{
+    for (size_t t = 0; t < table_count; t++) {
+        for (size_t i = 0; i < tables[t].count; i++) {
+            const sl_py_target *target = &tables[t].targets[i];
+            if (strcmp(target->module, name) != 0)
+                continue;
+            PyObject *object = resolve(module, target->qualname);
+            PyObject *code =
+                object == NULL ? NULL : find_code(object, target->qualname);
+            if (code != NULL)
+                probe_add(code, target);
+            Py_XDECREF(code);
+        }
+    }
+    PyErr_Clear();
+}
+
+/* ---- imports ---- */
+
+/* A module was imported: it is what the function returned. */
+static void
+imported(const sl_py_target *target, uintptr_t frame, PyObject *result)
+{
+    (void)target, (void)frame;
+    PyObject *type, *value, *traceback;
+
+    if (result == NULL || !PyModule_Check(result))
+        return;
+    PyErr_Fetch(&type, &value, &traceback);
+    const char *name = PyModule_GetName(result);
+    if (name != NULL)
+        module_scan(result, name);
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+}
+
+static const sl_py_action import_action = { .leave = imported };
+
+/* importlib tells of each module, whatever found it; the second is of reload.
+ */
+static const sl_py_target import_targets[] = {
+    { "_frozen_importlib", "_load_unlocked", NULL, &import_action, 0 },
+    { "_frozen_importlib", "_exec", NULL, &import_action, 0 },
+};
+
+void
+sl_py_probes_refresh(void)
+{
+    static Py_ssize_t scanned;
+    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+
+    if (!installed || PyDict_GET_SIZE(modules) == scanned)
+        return;
+    scanned = PyDict_GET_SIZE(modules);
+    for (size_t t = 0; t < table_count; t++) {
+        const char *last = "";
+        for (size_t i = 0; i < tables[t].count; i++) {
+            const char *name = tables[t].targets[i].module;
+            if (strcmp(name, last) == 0)
+                continue;
+            PyObject *module = PyDict_GetItemString(modules, name);
+            if (module != NULL && PyModule_Check(module))
+                module_scan(module, name);
+            last = name;
+        }
+    }
+}
+
+const char *
+sl_py_probes_install(void)
+{
+    if (installed)
+        return NULL;
+    if (!sl_py_own_is_trusted())
+        return "frames cannot be read on this interpreter";
+    const char *why_not = sl_py_engine_probes();
+    if (why_not != NULL)
+        return why_not;
+    installed = true;
+    sl_py_probes_table(import_targets,
+                       sizeof(import_targets) / sizeof(import_targets[0]));
+    sl_py_probes_refresh();
+    return NULL;
+}

@@ -1,0 +1,328 @@
+/* From a work item to its strand: see jobs.h. */
+#include "run/jobs.h"
+#include "engine/engine.h"
+#include "engine/probes.h"
+#include "run/stints.h"
+#include "sampler/sampler.h"
+
+#include <string.h>
+
+/* ---- handed over, not begun ---- */
+
+/* By the object's address, which says enough: each new one passes its
+ * __init__ (or start) and takes the entry over. */
+typedef struct {
+    const void *object;   /* NULL: free */
+    sl_py_handle *handle; /* strong */
+    uint64_t since;       /* ticks of the recording's clock */
+    const void *node;     /* where the strand that handed it over stood */
+} note;
+
+#define NOTES_MAX (1u << 16)
+
+static note *notes;
+static uint32_t notes_mask, notes_count;
+static uint64_t notes_lost;
+
+static note *
+note_slot(const void *object)
+{
+    uint32_t at =
+        (uint32_t)(((uintptr_t)object >> 4) * 2654435761u) & notes_mask;
+    while (notes[at].object != NULL && notes[at].object != object)
+        at = (at + 1) & notes_mask;
+    return &notes[at];
+}
+
+/* Closes the gap, so that every look-up still finds its entry. */
+static void
+note_remove(note *n)
+{
+    uint32_t hole = (uint32_t)(n - notes), at = hole;
+
+    Py_DECREF((PyObject *)n->handle);
+    notes_count--;
+    for (;;) {
+        notes[hole].object = NULL;
+        uint32_t home;
+        do {
+            at = (at + 1) & notes_mask;
+            if (notes[at].object == NULL)
+                return;
+            home =
+                (uint32_t)(((uintptr_t)notes[at].object >> 4) * 2654435761u) &
+                notes_mask;
+            /* It may stay where it is if its home is after the hole. */
+        } while (((at - home) & notes_mask) < ((at - hole) & notes_mask));
+        notes[hole] = notes[at];
+        hole = at;
+    }
+}
+
+/* Room for one more: without those whose request is over, or in a table twice
+ * the size. */
+static bool
+notes_reserve(void)
+{
+    if (notes != NULL && notes_count < notes_mask / 2)
+        return true;
+    uint32_t live = 0;
+    for (uint32_t i = 0; notes != NULL && i <= notes_mask; i++)
+        live += notes[i].object != NULL && notes[i].handle->recording != NULL;
+    uint32_t slots = 64;
+    while (slots / 4 < live + 1)
+        slots *= 2;
+    note *old = notes, *grown = NULL;
+    if (slots <= NOTES_MAX)
+        grown = PyMem_Calloc(slots, sizeof(*grown));
+    if (grown == NULL)
+        return false;
+    uint32_t old_mask = notes_mask;
+    notes = grown;
+    notes_mask = slots - 1;
+    notes_count = live;
+    for (uint32_t i = 0; old != NULL && i <= old_mask; i++) {
+        if (old[i].object == NULL)
+            continue;
+        if (old[i].handle->recording != NULL)
+            *note_slot(old[i].object) = old[i];
+        else
+            Py_DECREF((PyObject *)old[i].handle);
+    }
+    PyMem_Free(old);
+    return true;
+}
+
+/* What runs in the calling thread hands `object` over. */
+static void
+note_add(const void *object)
+{
+    sl_strand *strand = NULL;
+    sl_py_recording *recording = sl_py_active_owner(&strand);
+    note *known = notes == NULL || notes_count == 0 ? NULL : note_slot(object);
+
+    if (known != NULL && known->object == NULL)
+        known = NULL;
+    if (recording == NULL) {
+        if (known != NULL)
+            note_remove(known);
+        return;
+    }
+    if (known != NULL) {
+        Py_DECREF((PyObject *)known->handle);
+    } else if (notes_reserve()) {
+        known = note_slot(object);
+        notes_count++;
+    } else {
+        notes_lost++;
+        return;
+    }
+    if (!recording->sampled)
+        sl_py_engine_hand_over(recording);
+    *known = (note){
+        .object = object,
+        .handle = (sl_py_handle *)Py_NewRef((PyObject *)recording->handle),
+        .since = sl_clock_ticks(recording->clock),
+        .node =
+            recording->sampled || strand == NULL ? NULL : sl_strand_node(strand)
+    };
+}
+
+/* ---- running ---- */
+
+typedef struct job {
+    sl_py_stint stint; /* recording NULL: the request is over */
+    uintptr_t frame;   /* that ends it */
+    sl_py_job_slot slot;
+    struct job *next; /* all that run, or all that are free */
+} job;
+
+static job *running, *unused;
+
+static job *
+job_new(void)
+{
+    job *j = unused;
+
+    if (j != NULL)
+        unused = j->next;
+    else
+        j = PyMem_Calloc(1, sizeof(*j));
+    return j;
+}
+
+/* `object` runs in the calling thread, above `frame`. Whether it is a job. */
+static bool
+job_begin(const void *object, uintptr_t frame)
+{
+    note *n = notes_count == 0 ? NULL : note_slot(object);
+
+    if (n == NULL || n->object == NULL)
+        return false;
+    sl_py_recording *recording = n->handle->recording;
+    note was = *n;
+    note_remove(n);
+    PyThreadState *ts = sl_py_borrow_tstate();
+    sl_py_stint *here = sl_py_stint_here(ts->id);
+    /* On a stack of the request itself: a part of it like any other. */
+    if (recording == NULL || (here != NULL && here->recording == recording))
+        return false;
+    job *j = job_new();
+    if (j == NULL)
+        return false;
+    sl_strand *strand = sl_py_sampler_job_begin(recording, was.node, was.since,
+                                                frame, &j->slot);
+    if (strand == NULL) {
+        j->next = unused;
+        unused = j;
+        return false;
+    }
+    j->frame = frame;
+    sl_py_stint_push(&j->stint, recording, strand);
+    j->next = running;
+    running = j;
+    sl_py_active_forget();
+    return true;
+}
+
+/* The call in `frame` of the calling thread ends, and its job, if it is one. */
+static void
+job_end(uintptr_t frame)
+{
+    uint64_t thread = sl_py_borrow_tstate()->id;
+    job **at = &running;
+
+    while (*at != NULL &&
+           ((*at)->frame != frame ||
+            ((*at)->stint.recording != NULL && (*at)->stint.thread != thread)))
+        at = &(*at)->next;
+    job *j = *at;
+    if (j == NULL)
+        return;
+    *at = j->next;
+    if (j->stint.recording != NULL)
+        sl_py_sampler_job_end(j->stint.recording, j->stint.strand, &j->slot);
+    sl_py_stint_drop(&j->stint);
+    j->next = unused;
+    unused = j;
+    sl_py_active_forget();
+}
+
+void
+sl_py_jobs_end(sl_py_recording *recording)
+{
+    for (job *j = running; j != NULL; j = j->next) {
+        if (j->stint.recording != recording)
+            continue;
+        sl_py_sampler_job_end(recording, j->stint.strand, &j->slot);
+        sl_py_stint_drop(&j->stint);
+    }
+}
+
+void
+sl_py_jobs_after_fork(void)
+{
+    while (running != NULL) {
+        job *j = running;
+        running = j->next;
+        sl_py_stint_drop(&j->stint);
+        j->next = unused;
+        unused = j;
+    }
+    for (uint32_t i = 0; notes != NULL && i <= notes_mask; i++) {
+        if (notes[i].object != NULL)
+            Py_DECREF((PyObject *)notes[i].handle);
+        notes[i].object = NULL;
+    }
+    notes_count = 0;
+}
+
+/* ---- the probes ---- */
+
+static bool
+on_handed_over(const sl_py_target *target, uintptr_t frame, PyObject *self)
+{
+    (void)target, (void)frame;
+    if (self != NULL)
+        note_add(self);
+    return false;
+}
+
+static bool
+on_begun(const sl_py_target *target, uintptr_t frame, PyObject *self)
+{
+    (void)target;
+    return self != NULL && job_begin(self, frame);
+}
+
+static void
+on_ended(const sl_py_target *target, uintptr_t frame, PyObject *result)
+{
+    (void)target, (void)result;
+    if (running != NULL)
+        job_end(frame);
+}
+
+/* Whether the thread serves whoever comes: the workers of a pool. */
+static bool
+is_worker(PyObject *thread)
+{
+    static PyObject *target_name, *module_name;
+    bool worker = false;
+
+    if (module_name == NULL) {
+        target_name = PyUnicode_InternFromString("_target");
+        module_name = PyUnicode_InternFromString("__module__");
+    }
+    if (module_name == NULL || target_name == NULL)
+        return false;
+    /* concurrent.futures: a Thread whose target is its _worker. Others derive
+     * a class of their own. */
+    PyObject *target = PyObject_GenericGetAttr(thread, target_name);
+    PyErr_Clear();
+    PyObject *of = target != NULL && PyFunction_Check(target)
+                       ? PyFunction_GetModule(target)
+                       : NULL;
+    if (of != NULL && PyUnicode_Check(of))
+        worker = PyUnicode_CompareWithASCIIString(
+                     of, "concurrent.futures.thread") == 0;
+    Py_XDECREF(target);
+    PyObject *module = PyObject_GenericGetAttr(thread, module_name);
+    PyErr_Clear();
+    if (module != NULL && PyUnicode_Check(module)) {
+        PyObject *prefix = PyUnicode_FromString("anyio.");
+        worker = worker || (prefix != NULL &&
+                            PyUnicode_Tailmatch(module, prefix, 0,
+                                                PY_SSIZE_T_MAX, -1) > 0);
+        Py_XDECREF(prefix);
+    }
+    Py_XDECREF(module);
+    PyErr_Clear();
+    return worker;
+}
+
+static bool
+on_thread_start(const sl_py_target *target, uintptr_t frame, PyObject *self)
+{
+    if (self != NULL && is_worker(self))
+        return false;
+    return on_handed_over(target, frame, self);
+}
+
+static const sl_py_action handed_over = { .start = on_handed_over };
+static const sl_py_action thread_started = { .start = on_thread_start };
+static const sl_py_action runs = { .start = on_begun, .leave = on_ended };
+
+static const sl_py_target targets[] = {
+    { "concurrent.futures.thread", "_WorkItem.__init__", "self", &handed_over,
+      0 },
+    { "concurrent.futures.thread", "_WorkItem.run", "self", &runs, 0 },
+    { "threading", "Thread.start", "self", &thread_started, 0 },
+    { "threading", "Thread._bootstrap_inner", "self", &runs, 0 },
+};
+
+void
+sl_py_jobs_init(void)
+{
+    sl_py_probes_table(targets, sizeof(targets) / sizeof(targets[0]));
+}

@@ -1,0 +1,32 @@
+/* jobs.h - work that a request hands to another thread.
+ *
+ *   the request's thread                  a thread of the pool
+ *     submit(f)
+ *       _WorkItem.__init__  -- noted ->     waits in the queue
+ *     goes on                               _WorkItem.run: a strand [thread]
+ *                                             [queued]  f  ...
+ *
+ * Probes on the standard library's own functions (probes.h) tell of both ends,
+ * so a job is found however short it is, and whether or not it takes the
+ * request's context along: ThreadPoolExecutor (and with it run_in_executor,
+ * to_thread, asgiref), and threading.Thread. A pool's threads are nobody's:
+ * they serve whoever comes.
+ *
+ * With the GIL. Never raises.
+ */
+#ifndef SL_PY_JOBS_H
+#define SL_PY_JOBS_H
+
+#include "native.h"
+
+/* Adds the probes to the table. */
+void sl_py_jobs_init(void);
+
+/* The recording is over: what still runs for it runs for nobody, and what was
+ * noted for it is forgotten. */
+void sl_py_jobs_end(sl_py_recording *recording);
+
+/* In a forked child: none runs. */
+void sl_py_jobs_after_fork(void);
+
+#endif /* SL_PY_JOBS_H */

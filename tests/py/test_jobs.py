@@ -1,0 +1,221 @@
+"""What a request hands to other threads is its work: a strand of it, in both modes, however short."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import pytest
+
+from slowlens import _core
+
+from conftest import functions, loops, record, tree
+
+# Without local events (3.11) only the hook of the deterministic engine sees work that changes threads.
+MODES = (False, True) if sys.version_info >= (3, 12) else (False,)
+both = pytest.mark.parametrize("sampled", MODES, ids=lambda sampled: "sampled" if sampled else "deterministic")
+
+
+def spin(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def strands(recording: _core.Recording) -> dict[str, list[str]]:
+    """Names of the functions at the bottom of each [thread] or [task], by the name of what is above it."""
+    report = tree(recording)
+    by_node = {row["node"]: row for row in report["rows"]}
+    found: dict[str, list[str]] = {}
+    for row in report["rows"]:
+        parent = by_node.get(row["parent"])
+        if parent is not None and parent["name"] in ("[thread]", "[task]") and row is not parent:
+            found.setdefault(by_node[parent["parent"]]["name"], []).append(row["name"])
+    return found
+
+
+def below_threads(recording: _core.Recording) -> set[str]:
+    return {name for names in strands(recording).values() for name in names}
+
+
+def names(recording: _core.Recording) -> set[str]:
+    return {row["function"]["name"] for row in functions(recording)}
+
+
+def in_pool() -> None:
+    spin(0.03)
+
+
+def in_thread() -> None:
+    spin(0.03)
+
+
+def in_context() -> None:
+    spin(0.03)
+
+
+class Worker(threading.Thread):
+    def run(self) -> None:
+        in_thread()
+
+
+@both
+def test_pools_and_threads_with_and_without_the_context(sampled: bool) -> None:
+    def view() -> None:
+        with ThreadPoolExecutor(2) as pool:
+            pool.submit(in_pool).result()
+            pool.submit(contextvars.copy_context().run, in_context).result()
+        for thread in (threading.Thread(target=in_thread), Worker()):
+            thread.start()
+            thread.join()
+
+    recording = record(view, sampled=sampled)
+    found = below_threads(recording)
+    assert {"in_pool", "Thread.run", "Worker.run", "[queued]"} <= found
+    assert {"in_thread", "in_context"} <= names(recording)
+
+
+@both
+def test_very_short_jobs_are_all_found(sampled: bool) -> None:
+    jobs = 300
+    with ThreadPoolExecutor(3) as pool:
+        recording = record(lambda: wait([pool.submit(int, "7") for _ in range(jobs)]), sampled=sampled)
+    report = tree(recording)
+    queued = sum(row["calls"] for row in report["rows"] if row["name"] == "[queued]")
+    assert queued == jobs
+
+
+@both
+def test_a_job_that_waits_for_a_thread_is_queued(sampled: bool) -> None:
+    def view() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(time.sleep, 0.05)
+            pool.submit(in_pool)
+
+    report = tree(record(view, sampled=sampled))
+    assert sum(row["self_ns"] for row in report["rows"] if row["name"] == "[queued]") > 40e6
+
+
+def test_jobs_hang_where_they_were_handed_over() -> None:
+    def first_half(pool: ThreadPoolExecutor) -> None:
+        pool.submit(in_pool)
+
+    def view() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            first_half(pool)
+
+    report = tree(record(view))
+    by_node = {row["node"]: row for row in report["rows"]}
+    row = next(row for row in report["rows"] if row["name"].endswith("in_pool"))
+    above = []
+    while row["node"] != 0:
+        row = by_node[row["parent"]]
+        above.append(row["name"].rpartition(".")[2])
+    assert above[:4] == ["[thread]", "submit", "first_half", "view"]
+
+
+@both
+def test_a_pool_that_serves_two_requests_mixes_nothing(sampled: bool) -> None:
+    spaces: list[dict[str, Any]] = []
+    for number in range(8):
+        space: dict[str, Any] = {"spin": spin}
+        exec(f"def own_{number}(): spin(0.002)", space)
+        spaces.append(space)
+    pool = ThreadPoolExecutor(3)
+    results: dict[int, set[str]] = {}
+
+    def request(number: int) -> None:
+        recording = record(lambda: wait([pool.submit(spaces[number][f"own_{number}"]) for _ in range(30)]),
+                           sampled=sampled)
+        results[number] = {name for name in names(recording) if name.startswith("own_")}
+
+    threads = [threading.Thread(target=request, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    pool.shutdown()
+    assert results == {number: {f"own_{number}"} for number in range(8)}
+
+
+@both
+def test_a_job_outlives_its_request(sampled: bool) -> None:
+    go_on = threading.Event()
+    late: list[Future[None]] = []
+
+    def after() -> None:
+        go_on.wait(10)
+        in_pool()
+
+    pool = ThreadPoolExecutor(1)
+    recording = record(lambda: late.extend([pool.submit(after), pool.submit(in_thread)]), sampled=sampled)
+    go_on.set()
+    wait(late)
+    assert all(one.exception() is None for one in late)
+    assert not {"in_pool", "in_thread"} & names(recording)
+    # The pool's thread is nobody's afterwards, and the next request's when it is asked.
+    recording = record(lambda: pool.submit(in_context).result(), sampled=sampled)
+    assert "in_context" in names(recording)
+    pool.shutdown()
+
+
+@both
+@pytest.mark.parametrize("new_loop", loops())
+def test_run_in_executor(sampled: bool, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def view() -> None:
+        await asyncio.get_running_loop().run_in_executor(None, in_pool)
+        await asyncio.to_thread(in_context)
+
+    async def main() -> _core.Recording:
+        recording = _core.Recording("none", follows=True, sampled=sampled)
+        await recording.step(view())
+        recording.finish()
+        return recording
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        recording = runner.run(main())
+    assert {"in_pool", "in_context"} <= names(recording)
+    report = tree(recording)
+    for row in report["rows"]:
+        if row["name"].endswith(("in_pool", "in_context")):
+            assert row["total_ns"] > 2e6
+
+
+@pytest.mark.parametrize("sampled", (False, True), ids=("deterministic", "sampled"))
+def test_a_context_of_its_own_on_the_requests_stack(sampled: bool) -> None:
+    def view() -> None:
+        contextvars.Context().run(in_context)
+
+    recording = record(view, sampled=sampled)
+    report = tree(recording)
+    by_node = {row["node"]: row for row in report["rows"]}
+    row = next(row for row in report["rows"] if row["name"].endswith("in_context"))
+    assert by_node[row["parent"]]["name"].endswith("view") or "Context.run" in by_node[row["parent"]]["name"]
+    assert not any(row["name"] in ("[thread]", "[task]") for row in report["rows"])
+
+
+def test_without_a_request_nothing_is_kept() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        assert [one.result() for one in [pool.submit(int, str(n)) for n in range(50)]] == list(range(50))
+    assert names(record(in_pool, "none")) >= {"in_pool", "spin"}
+
+
+@pytest.mark.parametrize("sampled", MODES)
+def test_a_job_that_raises(sampled: bool) -> None:
+    def fails() -> None:
+        spin(0.03)
+        raise KeyError("mine")
+
+    def view() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            with pytest.raises(KeyError):
+                pool.submit(fails).result()
+            pool.submit(in_pool).result()
+
+    assert any("fails" in name for name in below_threads(record(view, sampled=sampled)))
