@@ -201,7 +201,8 @@ job_end(uintptr_t frame)
         return;
     *at = j->next;
     if (j->stint.recording != NULL)
-        sl_py_sampler_job_end(j->stint.recording, j->stint.strand, &j->slot);
+        sl_py_sampler_job_end(j->stint.recording, j->stint.strand, &j->slot,
+                              false);
     sl_py_stint_drop(&j->stint);
     j->next = unused;
     unused = j;
@@ -214,7 +215,7 @@ sl_py_jobs_end(sl_py_recording *recording)
     for (job *j = running; j != NULL; j = j->next) {
         if (j->stint.recording != recording)
             continue;
-        sl_py_sampler_job_end(recording, j->stint.strand, &j->slot);
+        sl_py_sampler_job_end(recording, j->stint.strand, &j->slot, true);
         sl_py_stint_drop(&j->stint);
     }
 }

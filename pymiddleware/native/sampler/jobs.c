@@ -57,7 +57,7 @@ slot_cpu(const sl_py_slot *s, bool self)
 
 void
 sl_py_sampler_job_end(sl_py_recording *recording, sl_strand *strand,
-                      const sl_py_job_slot *slot)
+                      const sl_py_job_slot *slot, bool cut)
 {
     sl_times passed = { 0 };
 
@@ -76,7 +76,10 @@ sl_py_sampler_job_end(sl_py_recording *recording, sl_strand *strand,
         sl_strand_end(strand, &passed, now);
     }
     /* Began by events and went on by samples: not fed any more. */
-    if (slot->slot >= 0 || !recording->sampled)
+    bool fed = slot->slot >= 0 || !recording->sampled;
+    if (fed && !cut)
         sl_strand_done(strand, now);
+    else if (!recording->sampled)
+        sl_strand_charge(strand, now);
     pthread_mutex_unlock(&sl_py_sampler.lock);
 }

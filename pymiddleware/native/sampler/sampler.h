@@ -100,9 +100,10 @@ sl_strand *sl_py_sampler_job_begin(sl_py_recording *recording, const void *node,
                                    uint64_t since, uintptr_t anchor,
                                    sl_py_job_slot *slot);
 
-/* It is over, whichever thread says so. */
+/* It is over, whichever thread says so; `cut`: its request is, and it goes on
+ * for nobody. */
 void sl_py_sampler_job_end(sl_py_recording *recording, sl_strand *strand,
-                           const sl_py_job_slot *slot);
+                           const sl_py_job_slot *slot, bool cut);
 
 /* ---- sampler_tasks.c; see tasks.h ---- */
 
