@@ -59,23 +59,64 @@ decompress_stream(ZSTD_DCtx *ctx, sl_buf *dst, ZSTD_inBuffer *in, size_t limit,
     }
 }
 
+struct sl_unpacker {
+    sl_alloc alloc;
+    ZSTD_DCtx *ctx;
+};
+
 sl_status
-sl_decompress(sl_buf *dst, const void *src, size_t size, size_t limit,
-              size_t want)
+sl_unpacker_new(sl_unpacker **out, const sl_alloc *alloc)
+{
+    const sl_alloc *from = alloc != NULL ? alloc : &sl_alloc_libc;
+    sl_unpacker *unpacker = from->take(from->ctx, sizeof(*unpacker));
+    if (unpacker == NULL)
+        return SL_ENOMEM;
+    *unpacker = (sl_unpacker){ *from, ZSTD_createDCtx() };
+    if (unpacker->ctx == NULL) {
+        sl_unpacker_free(unpacker);
+        return SL_ENOMEM;
+    }
+    ZSTD_DCtx_setParameter(unpacker->ctx, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
+    *out = unpacker;
+    return SL_OK;
+}
+
+void
+sl_unpacker_free(sl_unpacker *unpacker)
+{
+    if (unpacker == NULL)
+        return;
+    ZSTD_freeDCtx(unpacker->ctx);
+    unpacker->alloc.give(unpacker->alloc.ctx, unpacker);
+}
+
+sl_status
+sl_unpack(sl_unpacker *unpacker, sl_buf *dst, const void *src, size_t size,
+          size_t limit, size_t want)
 {
     /* A skippable or legacy frame would decode to nothing, silently. */
     if (size < 4 || ((const uint8_t *)src)[0] != 0x28)
         return SL_ECORRUPT;
 
-    ZSTD_DCtx *ctx = ZSTD_createDCtx();
-    if (ctx == NULL)
-        return SL_ENOMEM;
-    ZSTD_DCtx_setParameter(ctx, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
-
+    /* The frame before may have been left half-way. */
+    ZSTD_DCtx_reset(unpacker->ctx, ZSTD_reset_session_only);
     ZSTD_inBuffer in = { src, size, 0 };
-    sl_status status = decompress_stream(ctx, dst, &in, limit, want);
-    ZSTD_freeDCtx(ctx);
+    sl_status status = decompress_stream(unpacker->ctx, dst, &in, limit, want);
     if (status == SL_OK && want == 0 && dst->size > limit)
         status = SL_ELIMIT;
+    return status;
+}
+
+sl_status
+sl_decompress(sl_buf *dst, const void *src, size_t size, size_t limit,
+              size_t want)
+{
+    sl_unpacker *unpacker;
+
+    sl_status status = sl_unpacker_new(&unpacker, &dst->alloc);
+    if (status < 0)
+        return status;
+    status = sl_unpack(unpacker, dst, src, size, limit, want);
+    sl_unpacker_free(unpacker);
     return status;
 }

@@ -19,4 +19,15 @@ sl_status sl_compress(sl_buf *dst, const void *src, size_t size, int level);
 sl_status sl_decompress(sl_buf *dst, const void *src, size_t size, size_t limit,
                         size_t want);
 
+/* A context that is kept: making one costs more than what is in a small frame.
+ * One caller at a time. */
+typedef struct sl_unpacker sl_unpacker;
+
+sl_status sl_unpacker_new(sl_unpacker **out, const sl_alloc *alloc);
+void sl_unpacker_free(sl_unpacker *unpacker); /* NULL is fine */
+
+/* As sl_decompress. */
+sl_status sl_unpack(sl_unpacker *unpacker, sl_buf *dst, const void *src,
+                    size_t size, size_t limit, size_t want);
+
 #endif /* SL_CORE_COMPRESS_H */

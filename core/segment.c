@@ -159,7 +159,8 @@ sl_id_text(const uint8_t id[SL_ID_SIZE], char text[SL_ID_TEXT])
     for (int i = 0; i < SL_ID_TEXT; i++) {
         unsigned digit = 0;
         for (int bit = 5 * i - 2; bit < 5 * i + 3; bit++) {
-            unsigned one = bit < 0 ? 0 : id[bit / 8] >> (7 - bit % 8) & 1u;
+            unsigned one =
+                bit < 0 ? 0 : (unsigned)id[bit / 8] >> (7 - bit % 8) & 1u;
             digit = digit << 1 | one;
         }
         text[i] = digits[digit];

@@ -21,7 +21,9 @@ Suite *profile_suite(void);
 Suite *recording_suite(void);
 Suite *report_suite(void);
 Suite *sampled_suite(void);
+Suite *rows_suite(void);
 Suite *segment_suite(void);
+Suite *words_suite(void);
 Suite *status_suite(void);
 Suite *varint_suite(void);
 

@@ -272,6 +272,8 @@ module_exec(PyObject *module)
     Py_DECREF(formats);
     if (PyModule_AddType(module, &sl_py_recording_type) < 0)
         return -1;
+    if (PyModule_AddType(module, &sl_py_rows_type) < 0)
+        return -1;
     return PyModule_AddType(module, &sl_py_profile_type);
 }
 

@@ -5,9 +5,8 @@
 
 #include <string.h>
 
-/* An id is its text, or 16 bytes. */
-static int
-id_of(PyObject *value, uint8_t id[SL_ID_SIZE])
+int
+sl_py_id(PyObject *value, uint8_t id[SL_ID_SIZE])
 {
     Py_ssize_t size;
 
@@ -40,7 +39,7 @@ sl_py_record_head(PyObject *module, PyObject *args)
                           &outside))
         return NULL;
     PyObject *result = NULL;
-    if (id_of(text, id) == 0) {
+    if (sl_py_id(text, id) == 0) {
         result = PyBytes_FromStringAndSize(NULL, SL_RECORD_HEAD + inside.len);
     }
     if (result != NULL) {

@@ -4,6 +4,11 @@
 
 #include "native.h"
 
+extern PyTypeObject sl_py_rows_type;
+
+/* An id is its text, or 16 bytes. -1: an exception. */
+int sl_py_id(PyObject *value, uint8_t id[16]);
+
 PyObject *sl_py_record_head(PyObject *module, PyObject *args);
 PyObject *sl_py_record_erase(PyObject *module, PyObject *arg);
 PyObject *sl_py_records(PyObject *module, PyObject *args);
