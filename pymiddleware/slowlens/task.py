@@ -15,12 +15,14 @@ being profiled already, nothing is added: its tree holds the work anyway.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, TypeVar
 
-from .recorder import Recorder, Transaction, current
+from . import _core
+from .recorder import Recorder, Transaction, _current, current
 from .request import Incoming
 
 __all__ = ["profile"]
@@ -38,8 +40,34 @@ def _recorder(options: dict[str, Any]) -> Recorder:
     return found
 
 
+def _callee(function: Any) -> Any:
+    """The function that runs in the end: of a partial, a bound method, an instance with ``__call__``."""
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif inspect.ismethod(function):
+            function = function.__func__
+        elif inspect.isroutine(function):
+            return function
+        else:
+            function = type(function).__call__
+
+
+def _name(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
+
+
+def _named(of: profile, name: str) -> profile:
+    """The same with a name of its own."""
+    named = copy.copy(of)
+    named._name = name
+    return named
+
+
 class profile:
-    """A decorator (sync and async functions) and a context manager.
+    """A decorator (of whatever can be called) and a context manager.
 
     :param name: what the profile is called; default the function's name.
     :param options: as for the middlewares; unless given, ``keep`` is "all" and ``mode`` "deterministic".
@@ -66,30 +94,123 @@ class profile:
         return transaction
 
     def __call__(self, function: _F) -> _F:
-        name = self._name or function.__qualname__
-        if inspect.iscoroutinefunction(function):
-            @functools.wraps(function)
-            async def run_async(*args: Any, **kwargs: Any) -> Any:
-                transaction = self._begin(name, True)
-                if transaction is None:
-                    return await function(*args, **kwargs)
-                try:
-                    return await transaction.recording.step(function(*args, **kwargs))
-                except BaseException:
+        """``function`` profiled: a function, method, partial or other callable, also one that makes a generator, a
+        coroutine or an asynchronous generator; a class with ``__call__`` (the calls of its instances are profiled).
+
+        :raises TypeError: nothing of these.
+        """
+        if isinstance(function, (staticmethod, classmethod)):
+            return type(function)(self(function.__func__))
+        if isinstance(function, type):
+            return self._class(function)  # type: ignore[no-any-return]
+        if not callable(function):
+            raise TypeError(f"slowlens.profile takes callables, not {type(function).__name__}")
+        name = self._name or _name(function)
+        inner = _callee(function)
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(inner):
+            run = self._coroutine(function, name)
+        elif inspect.isasyncgenfunction(inner):
+            run = self._async_generator(function, name)
+        elif inspect.isgeneratorfunction(inner):
+            run = self._generator(function, name)
+        else:
+            def run(*args: Any, **kwargs: Any) -> Any:
+                with _Run(self, name):
+                    return function(*args, **kwargs)
+        return functools.update_wrapper(run, function)  # type: ignore[return-value]
+
+    def _class(self, of: Any) -> Any:
+        if "__call__" not in vars(of):
+            raise TypeError(f"slowlens.profile takes callables; {of.__name__} defines no __call__")
+        named = self if self._name else _named(self, of.__qualname__)
+        setattr(of, "__call__", named(vars(of)["__call__"]))  # noqa: B010
+        return of
+
+    def _coroutine(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        async def run(*args: Any, **kwargs: Any) -> Any:
+            transaction = self._begin(name, True)
+            if transaction is None:
+                return await function(*args, **kwargs)
+            try:
+                return await transaction.recording.step(function(*args, **kwargs))
+            except BaseException:
+                transaction.seen.error = True
+                raise
+            finally:
+                transaction.finish()
+        return run
+
+    def _generator(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            transaction = self._begin(name, False)
+            inner = function(*args, **kwargs)
+            if transaction is None:
+                return (yield from inner)
+            transaction.leave_context()
+            call: Callable[..., Any] = inner.send
+            arguments: tuple[Any, ...] = (None,)
+            try:
+                while True:
+                    try:
+                        value = self._within(transaction, call, arguments)
+                    except StopIteration as stop:
+                        return stop.value
+                    try:
+                        call, arguments = inner.send, ((yield value),)
+                    except GeneratorExit:
+                        self._within(transaction, inner.close, ())
+                        raise
+                    except BaseException as error:
+                        call, arguments = inner.throw, (error,)
+            except GeneratorExit:
+                raise
+            except BaseException:
+                transaction.seen.error = True
+                raise
+            finally:
+                transaction.finish()
+        return run
+
+    @staticmethod
+    def _within(transaction: Transaction, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        token = _current.set(transaction)
+        transaction.recording.enter()
+        try:
+            return call(*arguments)
+        finally:
+            transaction.recording.leave()
+            _current.reset(token)
+
+    def _async_generator(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        async def run(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+            transaction = self._begin(name, True)
+            inner = function(*args, **kwargs)
+            step: Callable[[Any], Any] = _core.step if transaction is None else transaction.recording.step
+            call: Callable[..., Any] = inner.asend
+            arguments: tuple[Any, ...] = (None,)
+            try:
+                while True:
+                    try:
+                        value = await step(call(*arguments))
+                    except StopAsyncIteration:
+                        return
+                    try:
+                        call, arguments = inner.asend, ((yield value),)
+                    except GeneratorExit:
+                        await step(inner.aclose())
+                        raise
+                    except BaseException as error:
+                        call, arguments = inner.athrow, (error,)
+            except GeneratorExit:
+                raise
+            except BaseException:
+                if transaction is not None:
                     transaction.seen.error = True
-                    raise
-                finally:
+                raise
+            finally:
+                if transaction is not None:
                     transaction.finish()
-            return run_async  # type: ignore[return-value]
-
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError("slowlens.profile takes functions and coroutine functions, not generators")
-
-        @functools.wraps(function)
-        def run(*args: Any, **kwargs: Any) -> Any:
-            with _Run(self, name):
-                return function(*args, **kwargs)
-        return run  # type: ignore[return-value]
+        return run
 
     def __enter__(self) -> profile:
         if self._running is not None:

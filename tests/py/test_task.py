@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+import time
+from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -108,11 +111,135 @@ def test_inside_a_request_it_adds_nothing(store_path: str) -> None:
     assert row["path"] == "/x" and "fib" in stored.names(row["id"])
 
 
+def test_partials_methods_and_callable_objects(store_path: str) -> None:
+    task = profile(store=store_path)
+
+    class Report:
+        def __init__(self, size: int) -> None:
+            self.size = size
+
+        def build(self, more: int = 0) -> int:
+            return fib(self.size + more)
+
+        async def fetch(self) -> int:
+            await asyncio.sleep(0)
+            return fib(self.size)
+
+        @task
+        @staticmethod
+        def fixed() -> int:
+            return fib(3)
+
+    class Handler:
+        def __call__(self, n: int) -> int:
+            return fib(n)
+
+    class AsyncHandler:
+        async def __call__(self, n: int) -> int:
+            await asyncio.sleep(0)
+            return fib(n)
+
+    assert task(functools.partial(fib, 6))() == 8
+    assert task(Report(6).build)(more=1) == 13
+    assert task(Handler())(6) == 8
+    assert Report.fixed() == 2
+    assert asyncio.run(task(functools.partial(AsyncHandler(), 6))()) == 8
+    assert asyncio.run(task(Report(6).fetch)()) == 8
+    stored = Stored(task._recorder)
+    paths = [row["path"].rpartition(".")[2] for row in stored.rows(limit=20)]
+    assert sorted(paths) == ["AsyncHandler", "Handler", "build", "fetch", "fib", "fixed"]
+    assert all("fib" in stored.names(row["id"]) for row in stored.rows(limit=20))
+
+
+def test_a_class_with_a_call(store_path: str) -> None:
+    task = profile(store=store_path)
+
+    @task
+    class Handler:
+        def __call__(self, n: int) -> int:
+            return fib(n)
+
+    assert isinstance(Handler(), Handler) and Handler()(6) == 8
+    assert rows(task)[0]["path"].endswith("Handler")
+    with pytest.raises(TypeError, match="defines no __call__"):
+        @task
+        class Other:
+            pass
+
+
+def test_a_generator(store_path: str) -> None:
+    task = profile(store=store_path)
+    closed = []
+
+    @task
+    def numbers(n: int) -> Generator[int, str, str]:
+        got = []
+        try:
+            for i in range(n):
+                fib(5)
+                try:
+                    got.append((yield i))
+                except KeyError:
+                    got.append("thrown")
+            return ",".join(map(str, got))
+        finally:
+            closed.append(n)
+
+    one = numbers(3)
+    assert [next(one), one.send("a"), one.throw(KeyError)] == [0, 1, 2]
+    time.sleep(0.02)
+    with pytest.raises(StopIteration) as stop:
+        one.send("z")
+    assert stop.value.value == "a,thrown,z"
+    two = numbers(4)
+    assert next(two) == 0
+    two.close()
+    assert closed == [3, 4]
+    stored = Stored(task._recorder)
+    found = stored.rows(limit=10)
+    assert len(found) == 2 and all(row["status"] == 0 for row in found)
+    whole = next(row for row in found if row["wall_ns"] > 20e6)
+    assert json.loads(stored.blob(whole["id"]).meta())["meta"]["idle_ns"] > 18e6
+    report = json.loads(stored.blob(whole["id"]).functions())["rows"]
+    assert next(one["calls"] for one in report if one["function"]["name"] == "fib") == 15 * 3
+
+
+def test_an_asynchronous_generator(store_path: str) -> None:
+    task = profile(store=store_path)
+    closed = []
+
+    @task
+    async def numbers(n: int) -> AsyncGenerator[int, str]:
+        try:
+            for i in range(n):
+                await asyncio.sleep(0.001)
+                fib(5)
+                yield i
+        finally:
+            await asyncio.sleep(0)
+            closed.append(n)
+
+    async def main() -> list[int]:
+        found = [i async for i in numbers(3)]
+        other = numbers(4)
+        found.append(await anext(other))
+        await other.aclose()
+        return found
+
+    assert asyncio.run(main()) == [0, 1, 2, 0]
+    assert closed == [3, 4]
+    stored = Stored(task._recorder)
+    calls = []
+    for row in stored.rows(limit=10):
+        report = json.loads(stored.blob(row["id"]).functions())["rows"]
+        calls.append(next(one["calls"] for one in report if one["function"]["name"] == "fib"))
+        assert row["await_ns"] > 0.8e6
+    assert sorted(calls) == [15, 15 * 3]
+
+
 def test_what_cannot_work_says_so(store_path: str) -> None:
-    with pytest.raises(TypeError, match="not generators"):
-        @profile("g", store=store_path)
-        def generator() -> Any:
-            yield 1
+    with pytest.raises(TypeError, match="takes callables, not int"):
+        profile("g", store=store_path)(3)  # type: ignore[type-var]
 
     async def block() -> None:
         async with profile("b", store=store_path):
