@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FlameModel, asAnswer, boxAt, boxOf, firstAfter, leftHeavy, mergeRecursion, timeOrder } from "../../pymiddleware/slowlens/viewer/static/flamemodel.js";
+import { FlameModel, asAnswer, boxAt, boxOf, firstAfter, folds, laneOf, leftHeavy, mergeRecursion, ticks, timeOrder } from "../../pymiddleware/slowlens/viewer/static/flamemodel.js";
 
 const named = (name) => ({ id: 0, name, file: "", line: 0, kind: "python", origin: "project" });
 const report = (parents, total, more = {}) => ({
@@ -32,12 +32,51 @@ test("left heavy: children lie within their parent, side by side", () => {
   assert.deepEqual(boxOf(picture, 4), { node: 4, x: 0, w: 50, depth: 2 });
 });
 
-test("what ran beside the request stands right of it and overlaps nothing", () => {
-  const model = new FlameModel(report([0, 0, 1, 1], [100, 80, 500, 20], { strands: [0, 0, 1, 0] }));
-  const picture = leftHeavy(model);
-  assert.equal(picture.width, 600);
-  assert.equal(boxOf(picture, 2).x, 100);
-  assert.equal(boxOf(picture, 3).x, 0);
+test("what ran beside the request takes nothing of its width: a lane below, shut until it is opened", () => {
+  const model = new FlameModel(report([0, 0, 1, 2, 1], [100, 80, 500, 400, 20], { strands: [0, 0, 1, 0, 0] }));
+  const shut = leftHeavy(model);
+  assert.equal(shut.width, 100);
+  assert.deepEqual(boxOf(shut, 1), { node: 1, x: 0, w: 80, depth: 1 });
+  assert.deepEqual(shut.lanes, [{ key: "2", node: 2, depth: 4, open: false }]);
+  assert.deepEqual(boxOf(shut, 2), { node: 2, x: 0, w: 100, depth: 4 }, "500 at a scale of its own");
+  assert.equal(boxOf(shut, 3), null);
+  const open = leftHeavy(model, { open: new Set(["2"]) });
+  assert.deepEqual(boxOf(open, 3), { node: 3, x: 0, w: 80, depth: 5 });
+  assert.equal(laneOf(model, 3), 2);
+  assert.equal(laneOf(model, 1), -1);
+});
+
+//   0 > 1 > 2 > 3 > 4 (own) > 5 (own's callee) > 6 > 7 > 8, all of them nearly all of the time; 9 beside 3 below 2
+const wrapped = () => new FlameModel(report([0, 0, 1, 2, 3, 4, 5, 6, 7, 2], [100, 99, 98, 97, 96, 95, 94, 93, 92, 1], {
+  functions: ["library", "project"].map((origin) => ({ ...named(origin), origin })), function: [0, 0, 0, 0, 1, 0, 0, 0, 0, 0],
+}));
+
+test("library frames that only pass on are one box, own code and what it called always show", () => {
+  const model = wrapped();
+  const fold = folds(model);
+  assert.equal(fold.next[1], 4);
+  assert.equal(fold.count[1], 3);
+  assert.deepEqual([1, 2, 3].map((i) => fold.head[i]), [1, 1, 1]);
+  assert.equal(fold.head[4], -1, "own code");
+  assert.equal(fold.head[5], -1, "what own code called");
+  const picture = leftHeavy(model, { fold });
+  assert.deepEqual(picture.levels.map((level) => level.node[0]), [0, 1, 4, 5, 6, 7, 8], "two frames are not worth a fold");
+  assert.equal(boxOf(picture, 1).w, 99);
+  assert.equal(folds(tree()), null);
+});
+
+test("the order of time is folded as the flame graph is", () => {
+  const model = wrapped();
+  const picture = timeOrder(model, { rows: [{ node: 8, lane: 0, from_ns: 0, to_ns: 90 }] }, { fold: folds(model) });
+  assert.deepEqual(picture.levels.map((level) => level.node[0]), [0, 1, 4, 5, 6, 7, 8]);
+});
+
+test("marks of a ruler stand at round numbers, as many as there is room for", () => {
+  const { at, step } = ticks(0, 417e6, 1080);
+  assert.equal(step, 50e6);
+  assert.deepEqual(at.slice(0, 3), [0, 50e6, 100e6]);
+  assert.ok(ticks(3.2e6, 3.3e6, 300).at.every((ns) => ns >= 3.2e6 && ns <= 3.3e6 && ns % 1000 === 0));
+  assert.ok(ticks(0, 1, 900).at.length >= 1);
 });
 
 test("boxes of a level are sorted and never overlap", () => {
@@ -79,14 +118,26 @@ test("the order of time: what goes on is one box, what comes again another", () 
   assert.deepEqual(Array.from(picture.levels[2].x), [0, 30, 70, 90]);
 });
 
-test("lanes stand below each other", () => {
+test("lanes stand below each other, one row high until they are opened", () => {
   const model = new FlameModel(report([0, 0, 1, 2], [100, 80, 50, 40], { strands: [0, 0, 1, 0] }));
-  const picture = timeOrder(model, { rows: [
-    { node: 1, lane: 0, from_ns: 0, to_ns: 80 }, { node: 3, lane: 1, from_ns: 20, to_ns: 60 }] });
-  const strand = boxOf(picture, 2);
-  assert.ok(strand.depth > boxOf(picture, 1).depth);
-  assert.equal(boxOf(picture, 3).depth, strand.depth + 1);
+  const rows = [{ node: 1, lane: 0, from_ns: 0, to_ns: 80 }, { node: 3, lane: 1, from_ns: 20, to_ns: 60 }, { node: 3, lane: 2, from_ns: 30, to_ns: 50 }];
+  const shut = timeOrder(model, { rows });
+  assert.deepEqual(shut.lanes.map((lane) => [lane.key, lane.depth, lane.open]), [["1", 3, false], ["2", 4, false]]);
+  assert.equal(boxOf(shut, 3), null);
+  const open = timeOrder(model, { rows }, { open: new Set(["1"]) });
+  const strand = boxOf(open, 2);
+  assert.ok(strand.depth > boxOf(open, 1).depth);
+  assert.equal(boxOf(open, 3).depth, strand.depth + 1);
   assert.equal(strand.x, 20);
+  assert.equal(open.lanes[1].depth, 5);
+});
+
+test("what goes on after a gap that nobody could see is one box", () => {
+  const row = (node, from_ns, to_ns) => ({ node, lane: 0, from_ns, to_ns });
+  const model = new FlameModel(report([0, 0], [1e6, 9e5]));
+  const picture = timeOrder(model, { rows: [row(1, 0, 4e5), row(1, 4e5 + 100, 9e5)] });
+  assert.deepEqual(Array.from(picture.levels[1].x), [0]);
+  assert.deepEqual(Array.from(picture.levels[1].w), [9e5]);
 });
 
 test("a search counts a match within a match once, and not what ran beside", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytes, count, duration, label, ms, percent, shortPath, tame, when } from "../../pymiddleware/slowlens/viewer/static/format.js";
+import { bytes, count, duration, label, middle, ms, percent, share, shortPath, tame, when } from "../../pymiddleware/slowlens/viewer/static/format.js";
 
 test("milliseconds keep three digits that matter", () => {
   assert.deepEqual([1234.5, 99.95, 12.34, 1.234, 0.1234, 0].map(ms), ["1235", "100.0", "12.3", "1.23", "0.123", "0.000"]);
@@ -39,4 +39,18 @@ test("hostile text is tamed", () => {
   assert.equal(tame("a\u0000b\u202ec\nd"), "a\ufffdb\ufffdc\ufffdd");
   assert.equal(tame("x".repeat(1000000)).length, 301);
   assert.equal(tame("<b>"), "<b>");
+});
+
+test("shares have the digits that are known", () => {
+  assert.equal(share(1, 3), "33.3 %");
+  assert.equal(share(1, 3, 500), "33.3 %");
+  assert.equal(share(1, 3, 60), "33 %");
+  assert.equal(share(1, 3, 12), "about 33 %");
+  assert.equal(share(5, 2), "2.5×", "tasks beside a request may take longer than it");
+});
+
+test("long names lose their middle", () => {
+  assert.equal(middle("short", 10), "short");
+  assert.equal(middle("abcdefghijklmnop", 7), "abc…nop");
+  assert.equal(middle("x".repeat(1000), 60).length, 60);
 });

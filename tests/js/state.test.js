@@ -31,3 +31,9 @@ test("a column sorts falling, then rising", () => {
   assert.equal(toggleSort("-wall_ms", "wall_ms"), "wall_ms");
   assert.equal(toggleSort("wall_ms", "wall_ms"), "-wall_ms");
 });
+
+test("times are relative to now, or local", () => {
+  assert.equal(listQuery({ last: "1h" }, 3_600_500).since, "500");
+  assert.equal(listQuery({ since: "2026-01-31T08:00" }).since, String(new Date("2026-01-31T08:00").getTime()));
+  assert.ok(!("last" in listQuery({ last: "1h" })));
+});

@@ -1,25 +1,32 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { asColumns, asTree, scale, signed } from "../../pymiddleware/slowlens/viewer/static/diff.js";
+import { asColumns, asTree, caution, scale, signed, verdict } from "../../pymiddleware/slowlens/viewer/static/diff.js";
 import { FlameModel } from "../../pymiddleware/slowlens/viewer/static/flamemodel.js";
 import { acyclic, layout } from "../../pymiddleware/slowlens/viewer/static/graph.js";
 import { sentence } from "../../pymiddleware/slowlens/viewer/static/repeats.js";
 import { points } from "../../pymiddleware/slowlens/viewer/static/routes.js";
 import { matcher } from "../../pymiddleware/slowlens/viewer/static/search.js";
-import { lines } from "../../pymiddleware/slowlens/viewer/static/source.js";
-import { comparison, notices, phases, timeSplit } from "../../pymiddleware/slowlens/viewer/static/summary.js";
+import { lines, toShow } from "../../pymiddleware/slowlens/viewer/static/source.js";
+import { parts, rowSplit, timeSplit } from "../../pymiddleware/slowlens/viewer/static/rowbar.js";
+import { answer, comparison, curl, how, linked, markdown, notices, phases, samplesOf } from "../../pymiddleware/slowlens/viewer/static/summary.js";
 import { squarify, treemap } from "../../pymiddleware/slowlens/viewer/static/treemap.js";
 
 const callee = (name, file = "/app/shop.py") => ({ id: 0, name, file, line: 3, kind: "python", origin: "project" });
 
-test("the parts of wall time add up to it", () => {
+const total = (split) => split.reduce((sum, part) => sum + part.ns, 0);
+
+test("the parts of wall time add up to it, in the list and on the page", () => {
   for (const meta of [{}, { cpu_ns: 60, gc_ns: 10, blocked_ns: 20, gil_wait_ns: 5, await_ns: 7 }, { cpu_ns: 500, await_ns: 70 }]) {
-    assert.equal(timeSplit(meta, 100).reduce((sum, part) => sum + part.ns, 0), 100);
+    assert.equal(total(timeSplit(meta, 100)), 100);
   }
-  const parts = Object.fromEntries(timeSplit({ cpu_ns: 60, gc_ns: 10, blocked_ns: 20 }, 100).map((part) => [part.kind, part.ns]));
-  assert.deepEqual(parts, { cpu: 50, gil: 0, blocked: 20, await: 0, loop: 0, gc: 10, other: 20 });
+  const split = Object.fromEntries(timeSplit({ cpu_ns: 60, gc_ns: 10, blocked_ns: 20 }, 100).map((part) => [part.kind, part.ns]));
+  assert.deepEqual(split, { cpu: 50, blocked: 20, gc: 10, other: 20 });
   assert.equal(timeSplit({ cpu_ns: 10, loop_ns: 30 }, 100).find((part) => part.kind === "loop").ns, 30);
+  assert.equal(total(rowSplit({ wall_ms: 3, cpu_ms: 1, await_ms: 1, waiting_ms: 0.5 })), 3e6);
+  assert.equal(total(rowSplit({ wall_ms: 3, cpu_ms: 9, await_ms: 1, waiting_ms: 1 })), 3e6, "clocks of two kinds may differ");
+  assert.deepEqual(rowSplit({ wall_ms: 3, split: { runq: 2e6, cpu: 1e6 } }).map((part) => part.kind), ["cpu", "runq"]);
+  assert.deepEqual(parts({}, 0), []);
 });
 
 test("what a reader must know beside the numbers", () => {
@@ -38,8 +45,9 @@ test("phases end where the wall time ends", () => {
 });
 
 test("a request beside its route", () => {
-  assert.equal(comparison(1e8, { count: 2, p50_ms: 10 }), "", "too few to compare");
-  assert.match(comparison(1e8, { count: 31, p50_ms: 10 }), /^10 times the median .*31 stored/);
+  assert.equal(comparison(1e8, { count: 2, p50_ms: 10 }), null, "too few to compare");
+  assert.equal(comparison(8e6, { count: 31, p50_ms: 10 }).text, "0.8× usual");
+  assert.match(comparison(1e8, { count: 31, p50_ms: 10 }).whole, /^10 times the median .*31 stored/);
 });
 
 test("squares: areas are weights, within the rectangle, nothing overlaps", () => {
@@ -136,4 +144,79 @@ test("lines with and without text", () => {
 test("a trend leaves out the times without requests", () => {
   assert.equal(points([1, 0, 2]).split(" ").length, 2);
   assert.equal(points([0, 0]), "");
+});
+
+// ---- the sentence ----
+
+const step = (node, name, origin, total_ns, call_line = 0, file = "/app/books/reports.py") => ({
+  node, total_ns, call_line, function: { id: node, name, file, line: 31, kind: "python", origin },
+});
+const summaryOf = (meta, hot_path, more = {}) => ({
+  meta: { mode: "deterministic", method: "GET", path: "/report/", status: 200, ...meta }, wall_ns: 1000, hot_path, hot_text: "", self_ns: {},
+  heaviest: [{ function: hot_path[0]?.function || callee("f"), self_ns: 100, calls: 1, total_ns: 100 }], calls: 5, c_calls: 2, ...more,
+});
+const REPORT = [step(0, "[request]", "none", 1000), step(1, "build", "project", 900), step(2, "deepcopy", "stdlib", 700, 35, "/lib/copy.py")];
+
+test("the sentence names own code, what it called, and the line; each can be gone to", () => {
+  const summary = summaryOf({}, REPORT);
+  const text = answer(summary);
+  assert.equal(text, "70.0 % of this request went to copy.deepcopy, called by reports.build at books/reports.py:35.");
+  const cut = linked(text, summary);
+  assert.equal(cut.map((part) => part.text ?? part).join(""), text, "nothing is lost");
+  assert.deepEqual(cut.filter((part) => part.text), [
+    { text: "copy.deepcopy", node: 2 }, { text: "reports.build", node: 1 }, { text: "books/reports.py:35", fn: 1, line: 35, file: "/app/books/reports.py" }]);
+});
+
+test("a request that waited for the loop says so, and names who held it", () => {
+  const summary = summaryOf({ mode: "sampling", samples: 0, loop_ns: 800, held_ns: 15e7, held_by: "GET /blocking/: app.render", held_id: "01j" }, REPORT);
+  assert.match(answer(summary), /^80\.0 % .* event loop was busy with others: for 150 ms with GET \/blocking\/: app\.render\.$/);
+  assert.deepEqual(linked(answer(summary), summary).find((part) => part.id), { text: "GET /blocking/: app.render", id: "01j" });
+});
+
+test("few samples look few; what was awaited is measured, not sampled", () => {
+  const few = summaryOf({ mode: "sampling", samples: 12 }, REPORT);
+  assert.match(answer(few), /^About 70 % of this request/);
+  assert.equal(how(few), "sampled, 12 samples (few)");
+  assert.match(answer(summaryOf({ mode: "sampling", samples: 3 }, REPORT)), /^Not enough samples \(3\)/);
+  const waited = summaryOf({ mode: "sampling", samples: 1, await_ns: 900 }, REPORT);
+  assert.equal(samplesOf(waited), undefined);
+  assert.match(answer(waited), /^70\.0 % of this request/);
+});
+
+test("the core's own sentence is taken where there is one", () => {
+  assert.equal(answer(summaryOf({}, REPORT, { headline: "It waited for copy.deepcopy." })), "It waited for copy.deepcopy.");
+});
+
+test("a profile as markdown and as a command", () => {
+  const summary = summaryOf({ path: "/it's" }, REPORT);
+  const text = markdown(summary, "http://x/#r=1", [{ title: "on CPU", ns: 5 }]);
+  for (const part of ["copy.deepcopy", "books/reports.py:35", "http://x/#r=1", "on CPU 5 ns"]) assert.ok(text.includes(part), part);
+  assert.equal(curl({ method: "GET", path: "/it's" }, "http://h"), "curl -H 'X-Slowlens: deterministic' 'http://h/it'\\''s'");
+});
+
+test("a difference in a sentence: which function, called by whom", () => {
+  const before = (calls, ns) => ({ calls, self_ns: ns, total_ns: ns });
+  const functions = [["[request]", "none"], ["build", "project"], ["deepcopy", "stdlib"]].map(([name, origin]) => (
+    { ...callee(name), kind: origin === "none" ? "pseudo" : "python", origin, before: before(1, 1), after: before(1, 1) }));
+  const row = (node, parent, a, b) => ({ node, parent, function: node, depth: node, strand: false, before: a, after: b });
+  const report = { before_ns: 1e9, after_ns: 4e8, functions, rows: [
+    row(0, 0, before(1, 1e9), before(1, 4e8)), row(1, 0, before(1, 9e8), before(1, 3e8)), row(2, 1, before(800, 6e8), before(0, 0))] };
+  assert.equal(verdict(report), "−600 ms (−60.0 %). −600 ms of it in shop.deepcopy, called by shop.build: 800 calls before, none after.");
+  assert.ok(!verdict(report, ["sampling", "sampling"]).includes("calls"), "samples count no calls");
+  assert.match(verdict({ ...report, after_ns: 1.001e9 }), /about the same/);
+});
+
+test("a difference of two kinds says so", () => {
+  assert.equal(caution({ mode: "sampling", route: "/a" }, { mode: "sampling", route: "/a" }), "");
+  assert.match(caution({ mode: "sampling" }, { mode: "deterministic" }), /Not of one kind: sampling before, deterministic after/);
+  assert.match(caution({ mode: "sampling", route: "/a" }, { mode: "sampling", route: "/b" }), /Two routes/);
+});
+
+test("Source shows the chosen function, else own code on the hot path", () => {
+  const functions = [callee("a"), callee("b")].map((one, id) => ({ ...one, id }));
+  const hot = [{ function: functions[1] }];
+  assert.equal(toShow(0, functions, hot), 0);
+  assert.equal(toShow(undefined, functions, hot), 1);
+  assert.equal(toShow(77, functions, hot), 1, "what has no lines");
+  assert.equal(toShow(undefined, [], []), undefined);
 });

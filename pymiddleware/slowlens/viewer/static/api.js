@@ -1,25 +1,31 @@
 // api.js - the server's JSON. URLs are relative: the page may be mounted anywhere.
 
 async function ask(path, options) {
-  const response = await fetch(path, { credentials: "same-origin", ...options });
+  let response;
+  try {
+    response = await fetch(path, { credentials: "same-origin", ...options });
+  } catch {
+    throw new Error("the server does not answer");
+  }
   let body = null;
   try {
     body = await response.json();
   } catch {
     throw new Error(response.status === 404 ? "not found, or you may not look any more" : `the server answered ${response.status}`);
   }
-  if (!response.ok) throw new Error(body.error || `the server answered ${response.status}`);
+  if (!response.ok) throw Object.assign(new Error(body.error || `the server answered ${response.status}`), { status: response.status });
   return body;
 }
 
 const query = (values) => {
-  const text = String(new URLSearchParams(values));
+  const text = String(new URLSearchParams(Object.entries(values).filter(([, value]) => value !== undefined)));
   return text ? `?${text}` : "";
 };
-const post = (path) => ask(path, { method: "POST", headers: { "X-Slowlens-Viewer": "1" } });
+const post = (path) => ask(path, { method: "POST", headers: { "X-Slowlens-Viewer": "1" }, keepalive: true });
 
 export const requests = (values) => ask(`api/requests${query(values)}`);
 export const routes = (values = {}) => ask(`api/routes${query(values)}`);
+export const live = () => ask("api/live");
 export const status = () => ask("api/status");
 export const remove = (id) => post(`api/delete?id=${id}`);
 export const pin = (id, on) => post(`api/pin?id=${id}&on=${on ? 1 : 0}`);
@@ -29,7 +35,7 @@ export const pin = (id, on) => post(`api/pin?id=${id}&on=${on ? 1 : 0}`);
  * merged, whose `extra` says which: {route, method, mode}.
  */
 export function profile(id, extra = {}) {
-  const report = (name) => (values = {}) => ask(`api/requests/${id}${name}${query({ ...extra, ...values })}`);
+  const report = (name) => (values = {}) => ask(`api/requests/${encodeURIComponent(id)}${name}${query({ ...extra, ...values })}`);
   return {
     id,
     summary: report(""),
@@ -39,6 +45,7 @@ export function profile(id, extra = {}) {
     timeline: report("/timeline"),
     calls: report("/calls"),
     repeats: report("/repeats"),
+    spans: report("/spans"),
     source: report("/source"),
     diff: report("/diff"),
     spread: report("/spread"),

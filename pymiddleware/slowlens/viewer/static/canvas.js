@@ -1,18 +1,23 @@
 // canvas.js - one component for flame graph, timeline and difference: zoom,
 // pan, minimap, hover, keyboard. Only what can be seen is drawn: by binary
 // search to the left edge, and one box for each half pixel.
-import { el } from "./dom.js";
-import { boxAt, boxOf, firstAfter } from "./flamemodel.js";
+import { isDark } from "./colors.js";
+import { button, el } from "./dom.js";
+import { boxAt, boxOf, firstAfter, ticks } from "./flamemodel.js";
+import { duration, middle } from "./format.js";
 
 const ROW = 18;
-const MAP = 36;
-const KEYS = "Arrow keys walk, Enter focuses, + and - zoom, 0 resets.";
+const MAP = 26;
+const RULER = 20;
+const KEYS = "Arrow keys walk, Enter zooms to a box, Space opens a lane, + and - zoom, 0 resets.";
 
 export class FlameCanvas {
   /**
-   * `options`: label, describe(node) -> text for people, name(node), color(node)
-   * -> CSS colour, neighbours(node) -> {parent, child, previous, next} (nodes or
-   * undefined), onSelect(node).
+   * `options`: label, describe(node) -> text for people, card(node) -> nodes of
+   * the card at the pointer, name(node), color(node) -> CSS colour, ink(node),
+   * neighbours(node) -> {parent, child, previous, next} (nodes or undefined),
+   * onSelect(node), onLane(key): a lane shall open or close; time: false for
+   * widths that are no time.
    */
   constructor(picture, options) {
     this.picture = picture;
@@ -29,22 +34,25 @@ export class FlameCanvas {
       "aria-describedby": "flame-live",
     });
     this.live = el("p", { class: "live", id: "flame-live", "aria-live": "polite" }, "");
+    this.card = el("div", { class: "card", hidden: true, "aria-hidden": "true" });
     this.root = el("div", { class: "flame-box" },
       el("div", { class: "flame-tools" },
-        el("button", { type: "button", click: () => this.zoom(0.5) }, "Zoom in"),
-        el("button", { type: "button", click: () => this.zoom(2) }, "Zoom out"),
-        el("button", { type: "button", click: () => this.reset() }, "Reset"),
-        el("span", { class: "hint" }, "Drag pans, Ctrl and wheel zooms, double click focuses.")),
-      this.map, this.canvas, this.live);
+        button("+", () => this.zoom(0.5), { "aria-label": "Zoom in", title: "Zoom in (+, Ctrl and wheel)" }),
+        button("−", () => this.zoom(2), { "aria-label": "Zoom out", title: "Zoom out (-)" }),
+        button("Reset", () => this.reset(), { title: "All of it (0)" }),
+        this.map),
+      this.canvas, this.live, this.card);
     this.listen();
     this.observer = new ResizeObserver(() => this.draw());
     this.observer.observe(this.canvas);
     this.scheme = matchMedia("(prefers-color-scheme: dark)");
     this.redraw = () => this.draw();
     this.scheme.addEventListener("change", this.redraw);
+    addEventListener("slowlens-theme", this.redraw);
   }
 
   stop() {
+    removeEventListener("slowlens-theme", this.redraw);
     this.observer.disconnect();
     this.scheme.removeEventListener("change", this.redraw);
     cancelAnimationFrame(this.frame);
@@ -70,7 +78,7 @@ export class FlameCanvas {
   }
 
   scroll(top) {
-    const most = Math.max(0, this.picture.levels.length * ROW - this.canvas.clientHeight);
+    const most = Math.max(0, this.picture.levels.length * ROW + RULER - this.canvas.clientHeight);
     const next = Math.max(0, Math.min(top, most));
     const moved = next !== this.top;
     this.top = next;
@@ -96,7 +104,8 @@ export class FlameCanvas {
       this.view(box.x + box.w / 2 - size / 2, box.x + box.w / 2 + size / 2);
     }
     const y = box.depth * ROW;
-    if (y < this.top || y + ROW > this.top + this.canvas.clientHeight) this.scroll(y - this.canvas.clientHeight / 2);
+    const room = this.canvas.clientHeight - RULER;
+    if (y < this.top || y + ROW > this.top + room) this.scroll(y - room / 2);
     this.later();
     this.options.onSelect?.(box.node);
   }
@@ -106,10 +115,24 @@ export class FlameCanvas {
     this.later();
   }
 
+  /** Another picture of the same width; what is chosen stays so, where it is still there. */
   show(picture) {
+    const node = this.selected?.node;
     this.picture = picture;
-    this.selected = null;
-    this.reset();
+    this.hovered = null;
+    this.selected = node === undefined ? null : boxOf(picture, node);
+    this.scroll(this.top);
+    this.view(this.from, this.to);
+  }
+
+  /** Where it stands, for `restore`. */
+  saved() {
+    return { from: this.from, to: this.to, top: this.top };
+  }
+
+  restore({ from, to, top }) {
+    this.top = top || 0;
+    this.view(from, to);
   }
 
   // ---- input ----
@@ -118,7 +141,7 @@ export class FlameCanvas {
     const bounds = this.canvas.getBoundingClientRect();
     return {
       x: this.from + ((event.clientX - bounds.left) / bounds.width) * (this.to - this.from),
-      depth: Math.floor((event.clientY - bounds.top + this.top) / ROW),
+      depth: event.clientY - bounds.top < RULER ? -1 : Math.floor((event.clientY - bounds.top - RULER + this.top) / ROW),
     };
   }
 
@@ -140,7 +163,13 @@ export class FlameCanvas {
       const { x, depth } = this.place(event);
       const box = drag && !drag.moved ? boxAt(this.picture, depth, x) : null;
       drag = null;
-      if (box) this.selectBox(box, false);
+      if (!box) return;
+      const lane = this.laneAt(box);
+      this.selectBox(box, false);
+      if (lane) this.options.onLane?.(lane.key);
+    });
+    this.canvas.addEventListener("pointercancel", () => {
+      drag = null;
     });
     this.canvas.addEventListener("pointerleave", () => this.hover(null));
     this.canvas.addEventListener("dblclick", (event) => {
@@ -173,13 +202,32 @@ export class FlameCanvas {
     this.map.addEventListener("pointermove", jump);
   }
 
+  laneAt(box) {
+    return this.picture.lanes?.find((lane) => lane.depth === box.depth);
+  }
+
   hover(event) {
     const found = event ? this.place(event) : null;
     const box = found ? boxAt(this.picture, found.depth, found.x) : null;
+    if (box) this.putCard(event);
     if (box?.node === this.hovered?.node && box?.x === this.hovered?.x) return;
     this.hovered = box;
-    this.canvas.title = box ? this.options.describe(box.node) : "";
+    this.card.hidden = !box;
+    if (box) {
+      this.card.replaceChildren(...this.options.card(box.node));
+      this.putCard(event);
+    }
     this.later();
+  }
+
+  /** Beside the pointer, within the box. */
+  putCard(event) {
+    const bounds = this.root.getBoundingClientRect();
+    const x = event.clientX - bounds.left;
+    const y = event.clientY - bounds.top;
+    const { offsetWidth: width, offsetHeight: height } = this.card;
+    this.card.style.left = `${Math.max(0, Math.min(x + 14, bounds.width - width - 4))}px`;
+    this.card.style.top = `${y + 18 + height > bounds.height ? Math.max(0, y - height - 10) : y + 18}px`;
   }
 
   key(event) {
@@ -192,7 +240,9 @@ export class FlameCanvas {
     const moves = {
       ArrowUp: () => walk(around.parent), ArrowDown: () => walk(around.child),
       ArrowLeft: () => walk(around.previous), ArrowRight: () => walk(around.next),
-      Enter: () => box && this.selectBox(box, true), Escape: () => this.reset(), 0: () => this.reset(),
+      Enter: () => box && this.selectBox(box, true), 0: () => this.reset(),
+      " ": () => box && this.laneAt(box) && this.options.onLane?.(this.laneAt(box).key),
+      Home: () => walk(this.picture.levels[0]?.node[0]),
       "+": () => this.zoom(0.5, box ? box.x + box.w / 2 : undefined), "=": () => this.zoom(0.5), "-": () => this.zoom(2),
     };
     if (!(event.key in moves)) return;
@@ -235,20 +285,47 @@ export class FlameCanvas {
     const scale = canvas.clientWidth / (this.to - this.from);
     context.font = "12px system-ui, sans-serif";
     context.textBaseline = "middle";
-    const last = Math.min(picture.levels.length, Math.ceil((this.top + height) / ROW));
+    this.letter ||= context.measureText("the_quick.brown_fox.jumps").width / 25;
+    const last = Math.min(picture.levels.length, Math.ceil((this.top + height - RULER) / ROW));
+    const heads = new Map((picture.lanes || []).map((lane) => [lane.depth, lane]));
     for (let depth = Math.floor(this.top / ROW); depth < last; depth++) {
-      this.drawLevel(context, picture.levels[depth], depth * ROW - this.top, scale);
+      this.drawLevel(context, picture.levels[depth], RULER + depth * ROW - this.top, scale, heads.get(depth));
     }
     for (const [box, color, size] of [[this.hovered, colors.text, 1], [this.selected, colors.focus, 2]]) {
       if (!box) continue;
       context.strokeStyle = color;
       context.lineWidth = size;
-      context.strokeRect((box.x - this.from) * scale + 0.5, box.depth * ROW - this.top + 0.5, Math.max(1, box.w * scale - 1), ROW - 2);
+      context.strokeRect((box.x - this.from) * scale + 0.5, RULER + box.depth * ROW - this.top + 0.5, Math.max(1, box.w * scale - 1), ROW - 2);
     }
+    if (picture.lanes?.length) this.drawCaption(context, picture.lanes[0].depth);
+    this.drawRuler(context, scale, style);
     this.drawMap(colors);
   }
 
-  drawLevel(context, level, y, scale) {
+  /** Above the lanes: what they are. */
+  drawCaption(context, depth) {
+    const y = RULER + (depth - 1) * ROW - this.top;
+    if (y < RULER || y > this.canvas.clientHeight) return;
+    context.fillStyle = isDark() ? "#a8a29e" : "#57534e";
+    context.fillText("beside the request: tasks and threads (a click opens one)", 4, y + ROW / 2);
+  }
+
+  drawRuler(context, scale, style) {
+    const width = this.canvas.clientWidth;
+    context.fillStyle = style.getPropertyValue("--band");
+    context.fillRect(0, 0, width, RULER);
+    const { at, step } = ticks(this.from, this.to, width);
+    context.fillStyle = style.getPropertyValue("--soft");
+    const digits = step >= 1e6 ? 0 : Math.min(3, Math.ceil(6 - Math.log10(step)));
+    for (const ns of at) {
+      const x = (ns - this.from) * scale;
+      context.fillRect(x, RULER - 5, 1, 5);
+      const text = this.to >= 1e9 && step >= 1e7 ? `${(ns / 1e9).toFixed(step >= 1e9 ? 0 : 2)} s` : this.to < 1e4 ? duration(ns) : `${(ns / 1e6).toFixed(digits)} ms`;
+      if (x + 60 < width) context.fillText(text, x + 3, RULER / 2);
+    }
+  }
+
+  drawLevel(context, level, y, scale, lane) {
     let painted = -1; // right edge of what is there already, in pixels
     for (let i = firstAfter(level, this.from); i < level.x.length && level.x[i] < this.to; i++) {
       const left = (level.x[i] - this.from) * scale;
@@ -263,11 +340,11 @@ export class FlameCanvas {
       if (width < 26) continue;
       const inner = Math.max(left, 0);
       const room = Math.min(left + width, this.canvas.clientWidth) - inner - 6;
-      const fits = Math.floor(room / 6.4);
+      const fits = Math.floor(room / this.letter);
       if (fits < 3) continue;
-      const name = this.options.name(node);
+      const name = lane && lane.node === node ? `${lane.open ? "▾" : "▸"} ${this.options.lane?.(node) || this.options.name(node)}` : this.options.name(node);
       context.fillStyle = this.options.ink(node);
-      context.fillText(name.length > fits ? `${name.slice(0, fits - 1)}…` : name, inner + 3, y + ROW / 2);
+      context.fillText(middle(name, fits), inner + 3, y + ROW / 2);
       if (found) context.fillRect(left, y + ROW - 3, width - 1, 2);
     }
     context.globalAlpha = 1;

@@ -1,18 +1,48 @@
-// colors.js - colours of boxes: by category, module or self time. Pure but for reading the style sheet.
+// colors.js - what each colour means, in every bar, graph and legend, once; and
+// the colours of boxes. Pure but for reading the style sheet.
+//
+// Whose code: your own is orange, all others are cool and pale. Where time
+// went: the hues of Okabe and Ito ("Color Universal Design", 2008), which the
+// colour-blind tell apart. tests/js/colors.test.js holds both to that, and
+// style.css to this table.
 
-/** The category of a function, as the summary's bar names it. */
+/** kind -> [title, light, dark]; the first four say whose code it is, the others what the time was. */
+export const KINDS = {
+  project: ["your code", "#f59e0b", "#d97706"],
+  library: ["libraries", "#93b7a4", "#4d7462"],
+  stdlib: ["standard library", "#8fb1d9", "#41618c"],
+  builtin: ["C functions", "#b9a5d6", "#6a5590"],
+  cpu: ["on CPU", "#009e73", "#00a97c"],
+  runq: ["waiting for a CPU", "#d55e00", "#e66a0a"],
+  gil: ["waiting for the GIL", "#f0e442", "#e5d52f"],
+  blocked: ["blocked", "#0072b2", "#2a8fd0"],
+  await: ["awaiting", "#8ccbf0", "#79b8de"],
+  loop: ["waiting for the event loop", "#cc79a7", "#d287b2"],
+  gc: ["garbage collection", "#6b2d73", "#a35fad"],
+  idle: ["the client", "#cfcac4", "#57534e"],
+  other: ["not measured", "#a8a29e", "#78716c"],
+};
+
+/** The kind of a function: whose code, or what the time of a pseudo function was. */
 export function category(callee) {
-  if (callee.kind !== "pseudo") return callee.origin;
-  return { "[await]": "await", "[loop busy]": "loop", "[between chunks]": "idle", "[gc]": "gc" }[callee.name] || "other";
+  if (callee.kind !== "pseudo") return callee.origin === "none" ? "other" : callee.origin;
+  return { "[await]": "await", "[loop busy]": "loop", "[between chunks]": "idle", "[gc]": "gc", "[runqueue]": "runq", "[gil]": "gil", "[blocked]": "blocked" }[callee.name] || "other";
 }
 
-export const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
+export const isDark = () => (document.documentElement.dataset.theme
+  ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
 
 /** A hue from a text: the same for the same module, in every profile. */
 export function hue(text) {
   let hash = 2166136261;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 16777619);
   return (hash >>> 0) % 360;
+}
+
+/** Black or white, whichever is read better on `color` ("#rrggbb"). Pure. */
+export function inkOn(color) {
+  const [r, g, b] = [1, 3, 5].map((i) => (parseInt(color.slice(i, i + 2), 16) / 255) ** 2.2);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.2 ? "#1c1917" : "#ffffff";
 }
 
 /** {color(node), ink(node)} for a model; `by`: "category", "module" or "self". */
@@ -24,11 +54,11 @@ export function paint(model, by) {
     const most = model.self.reduce((a, b) => Math.max(a, b), 1);
     return { color: (node) => shade(24, Math.sqrt(model.self[node] / most) * 1.4), ink: () => ink };
   }
-  const hues = { project: 24, library: 90, stdlib: 205, builtin: 265, await: 40, idle: 40, loop: 172, gc: 330, other: 40 };
-  const of = model.functions.map((callee) => {
-    if (by === "module") return shade(hue(callee.file || callee.name));
-    const kind = category(callee);
-    return ["await", "idle", "other"].includes(kind) ? (dark ? "#44403c" : "#e7e5e4") : shade(hues[kind]);
-  });
-  return { color: (node) => of[model.function[node]], ink: () => ink };
+  if (by === "module") {
+    const of = model.functions.map((callee) => shade(hue(callee.file || callee.name)));
+    return { color: (node) => of[model.function[node]], ink: () => ink };
+  }
+  const of = model.functions.map((callee) => KINDS[category(callee)][dark ? 2 : 1]);
+  const inks = of.map(inkOn);
+  return { color: (node) => of[model.function[node]], ink: (node) => inks[model.function[node]] };
 }

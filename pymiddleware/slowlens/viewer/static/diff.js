@@ -1,15 +1,21 @@
-// diff.js - two profiles beside each other: what takes more, what takes less.
+// diff.js - two profiles beside each other: what takes more, what takes less, and which functions that is.
 import * as api from "./api.js";
 import { FlameCanvas } from "./canvas.js";
-import { isDark } from "./colors.js";
-import { el } from "./dom.js";
-import { FlameModel, leftHeavy } from "./flamemodel.js";
-import { count, duration, label, ms, percent, tame } from "./format.js";
+import { category, isDark } from "./colors.js";
+import { button, el, menu } from "./dom.js";
+import { FlameModel, around, folds, leftHeavy } from "./flamemodel.js";
+import { count, duration, label, middle, ms, percent, tame, when } from "./format.js";
 import { where } from "./functions.js";
+import { tabKeys } from "./profile.js";
 import { searchBox } from "./searchbox.js";
+import { copy, go, recall, remember, replace, slot, toList } from "./shell.js";
+import { format } from "./state.js";
+import { how } from "./summary.js";
 import { cell, header } from "./table.js";
 import { Tree } from "./tree.js";
 import { whole } from "./treemodel.js";
+
+export const fixed = true;
 
 /** "+12.3 ms", "−4.00 ms", "±0". Pure. */
 export function signed(ns) {
@@ -46,13 +52,46 @@ export function asColumns(report) {
   };
 }
 
+/** What the difference is, and which functions make it. Pure. `modes`: those of both sides. */
+export function verdict(report, modes = ["", ""]) {
+  const change = report.after_ns - report.before_ns;
+  const larger = Math.max(report.before_ns, report.after_ns) || 1;
+  if (Math.abs(change) < larger / 100) return "Both took about the same time.";
+  const size = report.before_ns ? ` (${change > 0 ? "+" : "−"}${percent(Math.abs(change), report.before_ns)})` : "";
+  const answer = asTree(report);
+  const rows = new Map(answer.rows.map((row) => [row.node, row]));
+  const path = answer.hot.map((node) => rows.get(node));
+  const origin = (row) => report.functions[row.function].origin;
+  const at = path.findLastIndex((row) => origin(row) === "project");
+  const guilty = at >= 0 && at < path.length - 1 ? path[at + 1] : path.at(-1);
+  const one = report.functions[guilty.function];
+  let why = "";
+  if (guilty.node !== 0 && one.kind !== "pseudo") {
+    const own = at >= 0 && at < path.length - 1 ? `, called by ${label(report.functions[path[at].function])}` : "";
+    const { before, after } = guilty;
+    const calls = modes.includes("sampling") || before.calls === after.calls ? ""
+      : `: ${before.calls ? count(before.calls) : "no"} calls before, ${after.calls ? count(after.calls) : "none"} after`;
+    why = ` ${signed(guilty.change)} of it in ${label(one)}${own}${calls}.`;
+  }
+  return `${signed(change)}${size}.${why}`;
+}
+
+/** Why numbers of both sides may not be put beside each other; "": they may. Pure. */
+export function caution(before, after) {
+  if (before.mode !== after.mode) {
+    return `Not of one kind: ${tame(before.mode || "?")} before, ${tame(after.mode || "?")} after. Times that were measured carry the cost of measuring, and samples count no calls.`;
+  }
+  if ((before.route || before.path) !== (after.route || after.path)) return "Two routes: what stands at other places in the tree counts as gone and new.";
+  return "";
+}
+
 const tone = (change, whole) => (Math.abs(change) < whole / 1000 ? "same" : change > 0 ? "more" : "less");
 
-function treeView(report) {
+function treeView(report, model, page) {
   const answer = asTree(report);
   const change = (row) => row.after.total_ns - row.before.total_ns;
   const tree = new Tree({
-    label: "Difference as a tree", load: async () => answer,
+    label: "Difference as a tree", load: async () => answer, onSelect: (node) => page.keep({ node }),
     columns: [
       { title: "Before ms", value: (row) => ms(row.before.total_ns / 1e6)},
       { title: "After ms", value: (row) => ms(row.after.total_ns / 1e6) },
@@ -63,39 +102,45 @@ function treeView(report) {
   });
   tree.root.classList.add("wide");
   return {
-    root: tree.root, ready: () => tree.load(undefined, true),
+    root: tree.root, step: (by) => tree.move(tree.current + by), save: () => tree.saved(),
+    async ready(saved) {
+      await tree.load(page.state.node === undefined ? undefined : Number(page.state.node), true);
+      if (saved) await tree.restore(saved);
+      if (saved) tree.root.scrollTop = saved.scroll;
+    },
     select: (model, index) => tree.reach(model.path(index).map((one) => model.nodes[one])),
     mark: (model, indices) => tree.mark(indices && new Set(indices.map((one) => model.nodes[one]))),
   };
 }
 
-function flameView(report, model) {
+function flameView(report, model, page) {
   const change = (node) => report.rows[node].after.total_ns - report.rows[node].before.total_ns;
-  const dark = isDark();
-  const canvas = new FlameCanvas(leftHeavy(model), {
+  const words = (node) => [duration(report.rows[node].before.total_ns), duration(report.rows[node].after.total_ns), signed(change(node))];
+  const fold = folds(model);
+  const canvas = new FlameCanvas(leftHeavy(model, { fold }), {
     label: "Difference as a flame graph: red takes more than before, blue less",
-    name: (node) => `${change(node) > 0 ? "▲ " : change(node) < 0 ? "▼ " : ""}${label(model.callee(node))}`,
-    describe: (node) => `${label(model.callee(node))} · before ${duration(report.rows[node].before.total_ns)} · after ${duration(report.rows[node].after.total_ns)} · ${signed(change(node))}`,
+    name: (node) => `${change(node) > 0 ? "▲ " : change(node) < 0 ? "▼ " : ""}${fold && fold.next[node] >= 0 ? `${fold.count[node]} frames` : label(model.callee(node))}`,
+    describe: (node) => `${label(model.callee(node))} · before ${words(node)[0]} · after ${words(node)[1]} · ${words(node)[2]}`,
+    card: (node) => [el("strong", {}, label(model.callee(node))), el("span", { class: "where" }, where(model.callee(node))),
+      el("dl", {}, ["before", "after", "change"].map((title, i) => [el("dt", {}, title), el("dd", {}, words(node)[i])]))],
     color: (node) => {
       const part = Math.min(1, Math.abs(change(node)) / (model.total[node] || 1));
+      const dark = isDark();
       if (part < 0.02) return dark ? "#44403c" : "#e7e5e4";
       return `hsl(${change(node) > 0 ? 4 : 215} 75% ${dark ? 24 + 16 * part : 92 - 28 * part}%)`;
     },
-    ink: () => (dark ? "#f5f5f4" : "#1c1917"),
-    neighbours: (node) => around(model, node),
+    ink: () => (isDark() ? "#f5f5f4" : "#1c1917"),
+    neighbours: (node) => around(model, node), onSelect: (node) => page.keep({ node: report.rows[node].node }),
   });
   return {
-    root: canvas.root, stop: () => canvas.stop(), select: (_, index) => canvas.select(index),
-    mark: (_, indices) => canvas.mark(indices && new Set(indices)),
+    root: canvas.root, tools: [el("span", { class: "hint" }, "▲ red: more than before · ▼ blue: less")], stop: () => canvas.stop(), save: () => canvas.saved(),
+    ready(saved) {
+      const index = page.state.node === undefined ? -1 : report.rows.findIndex((row) => row.node === Number(page.state.node));
+      if (index >= 0) canvas.select(index);
+      if (saved) canvas.restore(saved);
+    },
+    select: (_, index) => canvas.select(index) || (fold && fold.head[index] >= 0 && canvas.select(fold.head[index])), mark: (_, indices) => canvas.mark(indices && new Set(indices)),
   };
-}
-
-/** What arrow keys reach from a node: {parent, child, previous, next}. */
-export function around(model, node) {
-  const parent = node === 0 ? undefined : model.parents[node];
-  const siblings = parent === undefined ? [] : Array.from(model.children(parent));
-  const at = siblings.indexOf(node);
-  return { parent, child: model.children(node)[0], previous: siblings[at - 1], next: siblings[at + 1] };
 }
 
 const COLUMNS = [
@@ -103,49 +148,163 @@ const COLUMNS = [
   { title: "Self before", number: true }, { title: "after", number: true }, { title: "Change", number: true },
 ];
 
-function functionsView(report) {
+function functionsView(report, model, page) {
   const whole = Math.max(report.before_ns, report.after_ns);
-  return el("table", { "aria-label": "Functions before and after" }, header(COLUMNS, "", () => {}),
-    el("tbody", {}, report.functions.filter((one) => one.before.calls || one.after.calls || one.before.self_ns || one.after.self_ns).slice(0, 300).map((one) => {
+  const all = report.functions.filter((one) => one.before.calls || one.after.calls || one.before.self_ns || one.after.self_ns);
+  const body = el("tbody");
+  let found = all;
+  const draw = () => {
+    found = all.filter((one) => !page.test || page.test(one));
+    body.replaceChildren(...found.slice(0, 300).map((one) => {
       const change = one.after.self_ns - one.before.self_ns;
       const values = [
-        [label(one), el("span", { class: "hot" }, where(one))], count(one.before.calls), count(one.after.calls),
+        [el("span", { class: `mark k-${category(one)}`, "aria-hidden": "true" }), middle(label(one), 90), " ", el("span", { class: "where" }, where(one))], count(one.before.calls), count(one.after.calls),
         duration(one.before.self_ns), duration(one.after.self_ns), el("span", { class: tone(change, whole) }, signed(change)),
       ];
-      return el("tr", {}, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
-    })));
+      return el("tr", { tabindex: -1, "data-row": true }, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
+    }));
+  };
+  draw();
+  return {
+    root: el("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": "Functions" },
+      el("table", { class: "functions", "aria-label": "Functions before and after" }, header(COLUMNS, "", () => {}), body)),
+    find() {
+      draw();
+      return { count: found.length, show: (i) => body.children[i]?.scrollIntoView({ block: "center" }) };
+    },
+  };
 }
 
-const VIEWS = [["tree", "Call tree"], ["flame", "Flame graph"], ["functions", "Functions"]];
+const VIEWS = { tree: ["Call tree", treeView], flame: ["Flame graph", flameView], functions: ["Functions", functionsView] };
 
-export async function show(main, state, go, replace) {
-  const extra = state.route ? { route: state.route, ...(state.method ? { method: state.method } : {}) } : {};
-  const report = await api.profile(state.a, extra).diff({ to: state.b, permille: 1 });
-  if (state.a === "aggregate") scale(report, "before", await api.profile("aggregate", extra).summary());
-  const view = VIEWS.some(([name]) => name === state.view) ? state.view : "tree";
-  const model = new FlameModel(asColumns(report));
-  const change = report.after_ns - report.before_ns;
-  const title = (id) => (id === "aggregate" ? `mean of ${tame(state.route)}` : id);
-  const built = { tree: treeView, flame: flameView, functions: (one) => ({ root: functionsView(one) }) }[view](report, model);
-  const page = {
-    state: { ...state }, panel: built, wall: Math.max(report.before_ns, report.after_ns), model: async () => model,
-    keep: (values) => replace(Object.assign(page.state, values)),
+/** Both sides in a table, the greatest changes, and what colours mean. */
+function beside(sides, report) {
+  const row = (title, value) => {
+    const both = sides.map(value);
+    return both.some(Boolean) ? el("tr", { class: both[0] === both[1] ? null : "differs" }, el("th", { scope: "row" }, title), both.map((one) => el("td", {}, one || "–"))) : null;
   };
-  const search = searchBox(page);
-  main.replaceChildren(
-    el("h2", {}, "Difference"),
-    el("p", {}, "Before: ", el("a", { href: state.a === "aggregate" ? `#${new URLSearchParams({ r: "aggregate", ...extra })}` : `#r=${state.a}` }, title(state.a)), ` ${duration(report.before_ns)}. After: `,
-      el("a", { href: `#r=${state.b}` }, title(state.b)), ` ${duration(report.after_ns)}. `,
-      el("button", { type: "button", disabled: state.a === "aggregate", click: () => go({ ...state, a: state.b, b: state.a }) }, "Exchange")),
-    el("p", { class: "answer" }, `${signed(change)} (${report.before_ns ? `${change >= 0 ? "+" : "−"}${percent(Math.abs(change), report.before_ns)}` : "new"}). ▲ and red: more than before. ▼ and blue: less.`),
-    search.form,
-    el("div", { role: "tablist", "aria-label": "Views" }, VIEWS.map(([name, text]) => el("button", {
-      type: "button", role: "tab", "aria-selected": String(view === name), "aria-controls": "panel", click: () => go({ ...state, view: name }),
-    }, text))),
-    el("div", { role: "tabpanel", id: "panel", "aria-label": VIEWS.find(([name]) => name === view)[1] }, built.root));
-  await built.ready?.();
-  if (state.q) await search.run();
-  return built.stop || null;
+  const changed = report.functions.filter((one) => one.kind !== "pseudo" && one.before.self_ns !== one.after.self_ns).slice(0, 8);
+  const whole = Math.max(report.before_ns, report.after_ns);
+  return el("aside", { id: "side", "aria-label": "What is compared", tabindex: 0 },
+    el("section", {}, el("h2", {}, "Compared"), el("table", { class: "sides" },
+      el("thead", {}, el("tr", {}, el("td", {}), ["Before", "After"].map((title) => el("th", { scope: "col" }, title)))),
+      el("tbody", {}, row("Request", (one) => middle(one.name, 34)), row("Began", (one) => one.when), row("Wall", (one) => duration(one.wall)), row("Mode", (one) => tame(one.meta.mode || "")),
+        row("Profile", (one) => one.how), row("Status", (one) => String(one.meta.status || "")), row("Release", (one) => tame(one.meta.release || "")), row("Host", (one) => tame(one.meta.host || ""))))),
+    el("section", {}, el("h2", {}, "Changed most, by self time"), el("table", { "aria-label": "Changed most" }, el("tbody", {}, changed.map((one) => {
+      const change = one.after.self_ns - one.before.self_ns;
+      return el("tr", {}, el("td", { class: `number ${tone(change, whole)}` }, signed(change)), el("td", { class: "path", title: where(one) }, middle(label(one), 40)));
+    })))));
+}
+
+class Difference {
+  constructor(state, report, sides) {
+    this.state = { ...state };
+    this.report = report;
+    this.sides = sides;
+    this.columns = new FlameModel(asColumns(report));
+    this.wall = Math.max(report.before_ns, report.after_ns);
+    this.panel = {};
+    this.test = null;
+  }
+
+  get view() {
+    return this.state.view in VIEWS ? this.state.view : "tree";
+  }
+
+  model = async () => this.columns;
+
+  keep(values) {
+    replace(Object.assign(this.state, values));
+  }
+
+  place(view) {
+    return `view ${this.state.a} ${this.state.b} ${view}`;
+  }
+
+  save() {
+    if (this.shown && this.panel.save) remember(this.place(this.shown), this.panel.save());
+  }
+
+  async showView() {
+    this.save();
+    this.panel.stop?.();
+    const { view } = this;
+    for (const tab of this.tabs.children) tab.setAttribute("aria-selected", String(tab.dataset.view === view));
+    this.area.setAttribute("aria-label", VIEWS[view][0]);
+    this.panel = VIEWS[view][1](this.report, this.columns, this);
+    this.tools.replaceChildren(...(this.panel.tools || []));
+    this.area.replaceChildren(this.panel.root);
+    await this.panel.ready?.(recall(this.place(view)));
+    this.shown = view;
+    if (this.state.q) await this.search.run();
+  }
+
+  build(main) {
+    const { state, report } = this;
+    const [before, after] = this.sides;
+    const link = (one) => el("a", { href: one.href, title: one.name }, middle(one.name, 36));
+    this.search = searchBox(this);
+    this.tools = el("div", { class: "viewtools" });
+    this.area = el("div", { role: "tabpanel", id: "panel", "aria-label": "" });
+    this.tabs = el("div", { role: "tablist", "aria-label": "Views", keydown: tabKeys }, Object.entries(VIEWS).map(([name, [title]]) => el("button", {
+      type: "button", role: "tab", "aria-selected": "false", "aria-controls": "panel", "data-view": name, click: () => go({ ...this.state, view: name }),
+    }, title)));
+    const warning = caution(before.meta, after.meta);
+    slot().replaceChildren(el("div", { class: "titlebar" },
+      el("button", { type: "button", class: "back", "aria-label": "Back to the list", title: "Back to the list (Esc)", click: toList }, "‹"),
+      el("h1", {}, "Difference"),
+      el("p", { class: "brief" }, link(before), ` ${duration(before.wall)} → `, link(after), ` ${duration(after.wall)}`),
+      el("div", { class: "actions" }, button("Exchange", () => go({ ...this.state, a: state.b, b: state.a }), { disabled: state.a === "aggregate", title: "What is before becomes after" }),
+        menu("Copy", [button("link", () => copy(location.href, "Link")), button("slowlens command", () => copy(`slowlens diff ${state.a} ${state.b}`, "Command"))]))));
+    main.replaceChildren(
+      el("p", { class: "answer" }, verdict(report, [before.meta.mode, after.meta.mode])),
+      el("div", { class: "splitline" }, el("p", { class: before.meta.mode !== after.meta.mode ? "caution" : "hint", title: warning }, warning || `Of one kind: ${tame(before.meta.mode || "")} both.`), this.search.form),
+      el("div", { class: "viewbar" }, this.tabs, this.tools),
+      el("div", { class: "work" }, this.area, beside(this.sides, report)));
+  }
+}
+
+async function side(id, extra) {
+  const summary = await api.profile(id, id === "aggregate" ? extra : {}).summary();
+  const { meta } = summary;
+  const merged = id === "aggregate";
+  return {
+    summary, meta, wall: summary.wall_ns / (merged ? meta.merged || 1 : 1), how: how(summary),
+    name: merged ? `mean of ${tame(extra.route)}` : `${tame(meta.method || "")} ${tame(meta.path || meta.route || "")}`.trim(),
+    when: merged ? "" : when(meta.started / 1e6), href: merged ? format({ r: "aggregate", ...extra }) : format({ r: id }),
+  };
+}
+
+export async function show(main, state) {
+  const extra = Object.fromEntries(["route", "method", "mode"].filter((name) => state[name]).map((name) => [name, state[name]]));
+  if (state.a === "aggregate" && !extra.mode) {
+    // The mean of the same kind of profiles, where there are such.
+    const { meta } = await api.profile(state.b).summary();
+    const same = await api.requests({ route: state.route, mode: meta.mode, limit: 2 }).catch(() => ({ requests: [] }));
+    if (same.requests.length > 1) extra.mode = meta.mode;
+  }
+  const [report, ...sides] = await Promise.all([api.profile(state.a, extra).diff({ to: state.b, permille: 1 }), side(state.a, extra), side(state.b, extra)]);
+  if (state.a === "aggregate") scale(report, "before", sides[0].summary);
+  const page = new Difference(state, report, sides);
+  page.build(main);
+  await page.showView();
+  return {
+    title: `Difference: ${sides[0].name} and ${sides[1].name}`,
+    update(next) {
+      if (next.a !== page.state.a || next.b !== page.state.b) return false;
+      page.state = { ...next };
+      if (page.view !== page.shown) page.showView();
+      return true;
+    },
+    save: () => page.save(),
+    stop() {
+      page.save();
+      page.panel.stop?.();
+    },
+    search: () => page.search.focus(), match: (by) => page.search.step(by), step: (by) => page.panel.step?.(by), leave: toList,
+    view: (i) => page.tabs.children[i]?.click(),
+    places: () => Object.entries(VIEWS).map(([view, [title]]) => ({ kind: "view", text: title, act: () => go({ ...page.state, view }) })),
+  };
 }
 
 /** A merged profile holds the sums of so many: brings one side down to their mean. */

@@ -8,7 +8,7 @@ function fill(node, attributes, children) {
     if (typeof value === "function") node.addEventListener(name, value);
     else node.setAttribute(name, value === true ? "" : String(value));
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined).map(
+  node.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false).map(
     (child) => (child instanceof Node ? child : document.createTextNode(String(child)))));
   return node;
 }
@@ -23,9 +23,40 @@ export const el = (tag, attributes = {}, ...children) => fill(document.createEle
 /** The same for SVG. */
 export const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
+/** A button that does no more than what it is told. */
+export const button = (text, click, attributes = {}) => el("button", { type: "button", click, ...attributes }, text);
+
 /** A labelled choice; `change(value)` is told. `choices`: [value, title]. */
 export function choice(label, choices, value, change) {
   const select = el("select", { change: () => change(select.value) },
     choices.map(([one, title]) => el("option", { value: one, selected: one === value }, title)));
   return el("label", { class: "choice" }, `${label} `, select);
+}
+
+/** A labelled box to tick; `change(on)` is told. */
+export function tick(label, on, change) {
+  const input = el("input", { type: "checkbox", change: () => change(input.checked) });
+  input.checked = on;
+  return Object.assign(el("label", { class: "choice" }, input, ` ${label}`), { input });
+}
+
+/** What opens below a button: closes by Escape, by a click elsewhere and by what is chosen in it. */
+export function menu(title, items, attributes = {}) {
+  const box = el("details", { class: "menu", ...attributes }, el("summary", {}, title), el("div", {}, items));
+  const close = (event) => {
+    if (!box.isConnected) return removeEventListener("pointerdown", close);
+    if (!box.contains(event.target)) box.open = false;
+    return undefined;
+  };
+  addEventListener("pointerdown", close);
+  box.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !box.open) return;
+    event.stopPropagation();
+    box.open = false;
+    box.querySelector("summary").focus();
+  });
+  box.addEventListener("click", (event) => {
+    if (event.target.closest("a, button")) box.open = false;
+  });
+  return box;
 }

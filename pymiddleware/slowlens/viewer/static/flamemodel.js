@@ -144,7 +144,7 @@ export function asAnswer(model, hot) {
   }
   const root = rows[0];
   rows.sort((a, b) => (a === root ? -1 : b === root ? 1 : b.total_ns - a.total_ns));
-  const functions = model.functions.map((one, i) => ({ ...one, id: i }));
+  const functions = model.functions.map((one, i) => ({ ...one, id: i, fn: one.id }));
   return { wall_ns: model.wall, functions, rows, hot, truncated: model.truncated };
 }
 
@@ -172,51 +172,121 @@ class Builder {
   }
 }
 
+// Frames of libraries that only pass the time on to one callee are one box, as
+// in the tree: these many frames, with this much of a frame's time.
+const FOLD_LEAST = 3;
+const FOLD_SHARE = 0.9;
+const LANES_MAX = 300;
+
+/**
+ * Chains of library frames that only pass on: {head[i]: first frame of the chain that i is in, or -1; next[i] for a
+ * first frame: where its chain goes on to; count[i]: frames in it}. Null: none.
+ */
+export function folds(model) {
+  const { size, parents } = model;
+  const own = Uint8Array.from(model.functions, (one) => (one.origin === "project" ? 2 : one.origin === "none" || one.kind === "pseudo" ? 1 : 0));
+  const passes = new Int32Array(size).fill(-1);
+  const length = new Int32Array(size);
+  for (let i = size - 1; i > 0; i--) {
+    // What own code called itself always shows.
+    if (own[model.function[i]] || own[model.function[parents[i]]] === 2 || model.strands[i]) continue;
+    const heaviest = model.first[i + 1] > model.first[i] ? model.child[model.first[i]] : -1;
+    if (heaviest < 0 || model.strands[heaviest] || model.total[heaviest] < model.total[i] * FOLD_SHARE) continue;
+    passes[i] = heaviest;
+    length[i] = 1 + length[heaviest];
+  }
+  const head = new Int32Array(size).fill(-1);
+  const next = new Int32Array(size).fill(-1);
+  let any = false;
+  for (let i = 1; i < size; i++) {
+    if (passes[i] < 0 || head[i] >= 0 || length[i] < FOLD_LEAST) continue;
+    any = true;
+    let at = i;
+    for (; passes[at] >= 0; at = passes[at]) head[at] = i;
+    next[i] = at;
+  }
+  return any ? { head, next, count: length } : null;
+}
+
 /**
  * The left-heavy picture: what was called by the same stack stands together,
- * heaviest first. What ran beside the request stands right of it.
- * `weight[i]`: the width of box i; total times unless given.
+ * heaviest first. What ran beside the request (tasks, threads) never takes of
+ * its width: each has a lane below, one row high until it is opened, at a scale
+ * of its own where it took longer than the request.
+ *
+ * `weight[i]`: the width of box i; `fold`: of `folds`; `open`: lanes that are
+ * open. Adds to the picture lanes [{key, node, depth, open}] and `fold`.
  */
-export function leftHeavy(model, weight = model.total) {
+export function leftHeavy(model, { weight = model.total, fold = null, open = new Set() } = {}) {
   const built = new Builder();
-  let width = weight[0];
-  let level = [[0, 0]];
-  for (let depth = 0; level.length; depth++) {
-    const next = [];
-    const beside = [];
-    for (const [node, x] of level) {
-      if (weight[node] > 0) built.put(depth, x, weight[node], node);
-      let at = x;
-      for (const child of model.children(node)) {
-        if (model.strands[child]) {
-          beside.push(child);
+  const width = weight[0];
+  const beside = [];
+  const stack = (root, base, scale, flat) => {
+    let nodes = [root];
+    let at = [0];
+    let depth = 0;
+    for (; nodes.length; depth++) {
+      const below = [];
+      const places = [];
+      for (let i = 0; i < nodes.length; i++) {
+        const node = nodes[i];
+        if (weight[node] > 0) built.put(base + depth, at[i] * scale, weight[node] * scale, node);
+        if (flat) continue;
+        let x = at[i];
+        const folded = fold ? fold.next[node] : -1;
+        if (folded >= 0) {
+          below.push(folded);
+          places.push(x);
+          for (let inner = node; inner !== folded; inner = model.children(inner)[0]) {
+            for (const child of model.children(inner)) if (model.strands[child]) beside.push(child);
+          }
           continue;
         }
-        next.push([child, at]);
-        at += weight[child];
+        for (let c = model.first[node]; c < model.first[node + 1]; c++) {
+          const child = model.child[c];
+          if (model.strands[child]) {
+            beside.push(child);
+            continue;
+          }
+          below.push(child);
+          places.push(x);
+          x += weight[child];
+        }
       }
+      if (flat) return 1;
+      nodes = below;
+      at = places;
     }
-    for (const child of beside) {
-      next.push([child, width]);
-      width += weight[child];
-    }
-    level = next.sort((a, b) => a[1] - b[1]);
+    return depth;
+  };
+  let base = stack(0, 0, 1, false);
+  const lanes = [];
+  for (let i = 0; i < beside.length && lanes.length < LANES_MAX; i++) {
+    if (i === 0) base++; // a row of nothing between the request and what ran beside it
+    const node = beside[i];
+    if (!(weight[node] > 0)) continue;
+    const isOpen = open.has(String(node));
+    lanes.push({ key: String(node), node, depth: base, open: isOpen });
+    base += stack(node, base, Math.min(1, width / weight[node]), !isOpen);
   }
-  return built.done(width);
+  return Object.assign(built.done(width), { lanes, fold });
 }
 
 /**
  * The picture in the order of time, from sl_report_timeline: which stack was
  * there when. Each lane (what ran beside the request) stands below the one
- * before.
+ * before, one row high until it is opened.
  */
-export function timeOrder(model, report) {
+export function timeOrder(model, report, { fold = null, open: openLanes = new Set() } = {}) {
   const built = new Builder();
+  const lanes = [];
   let base = 0;
   let lane = -1;
   let deepest = 0;
+  let flat = false;
   let open = []; // {node, x} from the root down
   let until = 0;
+  const hardly = model.wall / 2000; // no gap that anybody could see
   const close = (keep, end) => {
     while (open.length > keep) {
       const { node, x } = open.pop();
@@ -224,20 +294,26 @@ export function timeOrder(model, report) {
     }
   };
   for (const row of report.rows) {
-    if (row.lane !== lane) {
-      close(0, until);
-      if (lane >= 0) base += deepest + 1;
-      lane = row.lane;
-      deepest = 0;
-      until = row.from_ns;
-    }
     const index = model.indexOf(row.node);
     let path = index < 0 ? [] : model.path(index);
     // A strand's own stack begins at the strand.
     const strand = path.findLastIndex((node) => model.strands[node]);
     if (strand > 0) path = path.slice(strand);
+    if (row.lane !== lane) {
+      close(0, until);
+      if (lane >= 0) base += deepest + (lanes.length ? 0 : 1);
+      if (lane >= 0 || row.lane > 0) {
+        flat = !openLanes.has(String(row.lane));
+        lanes.push({ key: String(row.lane), node: path[0] ?? 0, depth: base, open: !flat });
+      }
+      lane = row.lane;
+      deepest = 1;
+      until = row.from_ns;
+    }
+    if (flat) path = path.slice(0, 1);
+    else if (fold) path = path.filter((node, i) => fold.head[node] < 0 || fold.head[node] === node || i === 0);
     let same = 0;
-    if (row.from_ns === until) while (same < open.length && same < path.length && open[same].node === path[same]) same++;
+    if (row.from_ns - until <= hardly) while (same < open.length && same < path.length && open[same].node === path[same]) same++;
     close(same, until);
     for (let i = same; i < path.length; i++) open.push({ node: path[i], x: row.from_ns });
     deepest = Math.max(deepest, path.length);
@@ -251,7 +327,24 @@ export function timeOrder(model, report) {
     for (const name of ["x", "w", "node"]) level[name] = level[name].map((_, i) => level[name][order[i]]);
   }
   picture.width = Math.max(model.wall, ...picture.levels.map((level) => (level.x.length ? level.x.at(-1) + level.w.at(-1) : 0)));
-  return picture;
+  return Object.assign(picture, { lanes, fold });
+}
+
+/** Marks of a ruler from `from` to `to` (ns) over `width` pixels: {step, at: [ns]}, at round numbers. */
+export function ticks(from, to, width) {
+  const most = Math.max(1, Math.floor(width / 90));
+  const least = (to - from) / most;
+  const power = 10 ** Math.floor(Math.log10(least || 1));
+  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= least) || power * 10;
+  const at = [];
+  for (let i = Math.ceil(from / step); i * step <= to; i++) at.push(i * step);
+  return { step, at };
+}
+
+/** The lane that `node` is shown in: the innermost strand above it, or -1. */
+export function laneOf(model, node) {
+  for (let at = node; at > 0; at = model.parents[at]) if (model.strands[at]) return at;
+  return -1;
 }
 
 /** The index of the first box of a level that ends after `x`. */
@@ -283,4 +376,12 @@ export function boxOf(picture, node) {
     }
   });
   return best;
+}
+
+/** What arrow keys reach from a node: {parent, child, previous, next}. */
+export function around(model, node) {
+  const parent = node === 0 ? undefined : model.parents[node];
+  const siblings = parent === undefined ? [] : Array.from(model.children(parent));
+  const at = siblings.indexOf(node);
+  return { parent, child: model.children(node)[0], previous: siblings[at - 1], next: siblings[at + 1] };
 }

@@ -30,6 +30,27 @@ export function bytes(value) {
   return `${value} B`;
 }
 
+/** Samples below which a share is a rough one. */
+export const FEW = 100;
+
+/**
+ * A share in as many digits as are known: `samples` of them saw it (undefined: it was measured). Few samples look
+ * few: "about 80 %".
+ */
+export function share(part, whole, samples) {
+  // Tasks and threads beside a request may take longer than it, all together.
+  if (part > whole * 1.0005 && whole > 0) return `${(part / whole).toFixed(1)}×`;
+  if (samples === undefined || samples >= FEW) return percent(part, whole);
+  return `${samples < FEW / 4 ? "about " : ""}${whole > 0 ? Math.round((part / whole) * 100) : 0} %`;
+}
+
+/** A long name without its middle: both ends tell more than one. */
+export function middle(text, most = 60) {
+  if (text.length <= most) return text;
+  const left = Math.ceil((most - 1) / 2);
+  return `${text.slice(0, left)}…${text.slice(text.length - (most - 1 - left))}`;
+}
+
 /** Unix milliseconds as local time, with the date only when it is not today. */
 export function when(started, now = Date.now()) {
   const date = new Date(started);

@@ -1,7 +1,8 @@
 // functions.js - the table of functions, and what surrounds the chosen one:
 // callers above, callees below.
-import { el } from "./dom.js";
-import { count, duration, label, percent, shortPath, tame } from "./format.js";
+import { category } from "./colors.js";
+import { button, el } from "./dom.js";
+import { count, duration, label, middle, shortPath, tame } from "./format.js";
 import { cell, header } from "./table.js";
 
 const COLUMNS = [
@@ -24,51 +25,91 @@ export function sorted(rows, sort) {
   return all.sort((a, b) => (sort.startsWith("-") ? b[name] - a[name] : a[name] - b[name]));
 }
 
-function sandwichTable(title, pairs, functions, side, wall, open) {
+function sandwichTable(title, pairs, functions, side, page, open) {
   const rows = [...pairs].sort((a, b) => b.total_ns - a.total_ns);
   return el("section", { class: "sandwich" }, el("h3", {}, title), rows.length ? el("table", { "aria-label": title },
     el("tbody", {}, rows.map((pair) => {
       const one = functions.get(pair[side]);
       return el("tr", {},
-        el("td", { class: "number" }, percent(pair.total_ns, wall)), el("td", { class: "number" }, duration(pair.total_ns)),
+        el("td", { class: "number" }, page.share(pair.total_ns)), el("td", { class: "number" }, duration(pair.total_ns)),
         el("td", { class: "number" }, `${count(pair.calls)}×`),
         el("td", { class: "path" }, el("button", { type: "button", class: "link", click: () => open(one.id) }, label(one)), " ", el("span", { class: "hot" }, where(one))));
     }))) : el("p", {}, "None."));
 }
 
 /** The chosen function with its callers and callees. `actions`: nodes to show beside its name. */
-async function sandwich(profile, id, open, actions) {
-  const report = await profile.calls({ function: id });
+async function sandwich(page, id, open, actions) {
+  const report = await page.profile.calls({ function: id });
   const functions = new Map(report.functions.map((one) => [one.id, one]));
   const chosen = functions.get(id);
+  page.side.show({ callee: chosen, total: chosen.total_ns, self: chosen.self_ns, calls: chosen.calls });
   return el("div", { class: "chosen" },
-    sandwichTable("Called by", report.pairs.filter((pair) => pair.callee === id), functions, "caller", report.wall_ns, open),
-    el("p", { class: "answer" }, el("strong", {}, label(chosen)), ` ${where(chosen)} · self ${duration(chosen.self_ns)} (${percent(chosen.self_ns, report.wall_ns)}) · `,
-      `total ${duration(chosen.total_ns)} · ${count(chosen.calls)} calls `, actions(chosen)),
-    sandwichTable("Calls", report.pairs.filter((pair) => pair.caller === id), functions, "callee", report.wall_ns, open));
+    sandwichTable("Called by", report.pairs.filter((pair) => pair.callee === id), functions, "caller", page, open),
+    el("p", { class: "middle" }, el("strong", {}, label(chosen)), ` ${where(chosen)} · self ${duration(chosen.self_ns)} (${page.share(chosen.self_ns)}) · `,
+      `total ${duration(chosen.total_ns)} · ${count(chosen.calls)} ${page.sampled ? "samples" : "calls"} `, actions(chosen)),
+    sandwichTable("Calls", report.pairs.filter((pair) => pair.caller === id), functions, "callee", page, open));
 }
 
-/** The view. `test` (null: all) says which functions a search found. */
-export async function functionsView({ profile, state, go, test }) {
+export async function functionsView(page) {
+  const { profile, state } = page;
   const report = await profile.functions({ limit: 100000 });
-  const sort = state.fsort || "-self_ns";
-  const chosen = state.fn === undefined ? null : Number(state.fn);
-  const found = sorted(report.rows, sort).filter((row) => !test || test(row.function));
-  const open = (id) => go({ ...state, fn: id });
-  const rows = found.slice(0, SHOWN).map((row) => {
-    const values = [
-      [el("button", { type: "button", class: "link", click: () => open(row.function.id), "aria-pressed": String(row.function.id === chosen) }, label(row.function)),
-        el("span", { class: "hot" }, where(row.function))],
-      count(row.calls), duration(row.self_ns), percent(row.self_ns, report.wall_ns), duration(row.total_ns), row.calls ? duration(row.per_call) : "",
-    ];
-    return el("tr", { class: row.function.id === chosen ? "chosen" : null }, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
-  });
+  let found = [];
+  let sort = state.fsort || "-self_ns";
+  const place = el("div", { class: "sandwichbox" });
+  const body = el("tbody");
+  const table = el("table", { class: "functions", "aria-label": "Functions" });
+  const more = el("p", { class: "hint" });
+  const root = el("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": "Functions" }, place, table, more);
+  const choose = (id) => {
+    page.keep({ fn: id, node: undefined });
+    return showChosen();
+  };
   const actions = (one) => [
-    el("button", { type: "button", click: () => go({ ...state, view: "source", fn: one.id }) }, "Source"),
-    el("button", { type: "button", click: () => go({ ...state, fn: undefined }) }, "Close"),
+    one.kind === "python" ? button("Source", () => page.open({ view: "source", fn: one.id })) : null,
+    button("In the tree", () => page.open({ view: "tree", fn: one.id, node: undefined })),
+    button("Close", () => {
+      page.keep({ fn: undefined, node: undefined });
+      showChosen();
+    }),
   ];
-  return el("div", {},
-    chosen === null ? null : await sandwich(profile, chosen, open, actions),
-    el("table", { "aria-label": "Functions" }, header(COLUMNS, sort, (next) => go({ ...state, fsort: next })), el("tbody", {}, rows)),
-    found.length > SHOWN ? el("p", {}, `${count(found.length - SHOWN)} more functions: search for them.`) : null);
+  async function showChosen() {
+    const id = page.chosenFunction();
+    place.replaceChildren(id === undefined ? "" : await sandwich(page, id, choose, actions));
+    for (const row of body.children) row.classList.toggle("chosen", row.dataset.fn === String(id));
+    if (id !== undefined) root.scrollTop = 0;
+  }
+  const draw = () => {
+    found = sorted(report.rows, sort).filter((row) => !page.test || page.test(row.function));
+    body.replaceChildren(...found.slice(0, SHOWN).map((row) => {
+      const values = [
+        [el("span", { class: `mark k-${category(row.function)}`, "aria-hidden": "true" }), button(middle(label(row.function), 90), () => choose(row.function.id), { class: "link", "data-row": true }), " ",
+          el("span", { class: "where" }, where(row.function))],
+        count(row.calls), duration(row.self_ns), page.share(row.self_ns), duration(row.total_ns), row.calls ? duration(row.per_call) : "",
+      ];
+      const made = el("tr", { "data-fn": row.function.id }, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
+      made.style.setProperty("--part", `${(row.self_ns / (page.wall || 1)) * 100}%`);
+      return made;
+    }));
+    const names = COLUMNS.map((column) => (column.sort === "calls" && page.sampled ? { ...column, title: "Samples" } : column.sort === "per_call" && page.sampled ? { ...column, title: "" , sort: undefined } : column));
+    table.replaceChildren(header(names, sort, (next) => {
+      sort = next;
+      page.keep({ fsort: next });
+      draw();
+    }), body);
+    more.textContent = found.length > SHOWN ? `${count(found.length - SHOWN)} more functions: search for them.` : "";
+  };
+  draw();
+  return {
+    root,
+    async ready(saved) {
+      await showChosen();
+      if (saved) root.scrollTop = saved.scroll;
+    },
+    save: () => ({ scroll: root.scrollTop }),
+    choose: ({ fn }) => (fn === undefined ? undefined : choose(fn)),
+    find() {
+      draw();
+      return { count: found.length, show: (i) => choose(found[i].function.id) };
+    },
+  };
 }

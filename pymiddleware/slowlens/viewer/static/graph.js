@@ -4,6 +4,7 @@
 // Toda, "Methods for Visual Understanding of Hierarchical System Structures",
 // 1981).
 import { svg } from "./dom.js";
+import { middle } from "./format.js";
 
 const WIDTH = 190;
 const HEIGHT = 42;
@@ -122,14 +123,17 @@ export function graphView(report, { text, heat, note, open }) {
     svg("title", {}, lines.join("\n")),
     svg("rect", { width: WIDTH, height: HEIGHT, rx: 4 }),
     svg("rect", { class: "heat", width: WIDTH, height: HEIGHT, rx: 4, "fill-opacity": heat(one).toFixed(3) }),
-    ...lines.map((line, i) => svg("text", { x: 8, y: 17 + i * 16 }, line.length > 27 ? `${line.slice(0, 26)}…` : line)));
+    ...lines.map((line, i) => svg("text", { x: 8, y: 17 + i * 16 }, middle(line, 27))));
     boxes.set(one.id, box);
     root.append(box);
   }
   return {
     root,
     /** Shows where a function is; nothing when it is below the threshold. */
-    show: (id) => boxes.get(id)?.scrollIntoView({ block: "center", inline: "center" }),
+    show(id) {
+      for (const [one, box] of boxes) box.classList.toggle("chosen", one === id);
+      boxes.get(id)?.scrollIntoView({ block: "center", inline: "center" });
+    },
     /** Fades all but these ids; null: none. */
     mark(ids) {
       for (const [id, box] of boxes) box.classList.toggle("faded", ids !== null && !ids.has(id));

@@ -1,233 +1,280 @@
-// profile.js - one request (or a route's merged profiles): the summary and the views.
+// profile.js - one request (or a route's merged profiles): the answer on top, a view, the panel beside it.
 import * as api from "./api.js";
-import { FlameCanvas } from "./canvas.js";
-import { paint } from "./colors.js";
-import { around } from "./diff.js";
-import { choice, el } from "./dom.js";
-import { FlameModel, asAnswer, leftHeavy, mergeRecursion, timeOrder } from "./flamemodel.js";
-import { count, duration, label, percent, tame } from "./format.js";
-import { functionsView, where } from "./functions.js";
-import { graphView } from "./graph.js";
-import { repeatsView } from "./repeats.js";
+import { button, el, menu } from "./dom.js";
+import { FlameModel, mergeRecursion } from "./flamemodel.js";
+import { count, duration, label, middle, share, tame } from "./format.js";
+import { bar, said, timeSplit } from "./rowbar.js";
 import { matcher } from "./search.js";
 import { searchBox } from "./searchbox.js";
-import { sourceView } from "./source.js";
-import { spreadView } from "./spread.js";
-import { format } from "./state.js";
-import { guilty, summaryBand } from "./summary.js";
-import { Tree, columns } from "./tree.js";
-import { treemapView } from "./treemap.js";
+import { copy, entry, go, notice, recall, remember, removeLater, replace, server, slot, toList } from "./shell.js";
+import { sidePanel, place } from "./side.js";
+import { format, without } from "./state.js";
+import { answer, comparison, curl, how, isSampled, linked, markdown, samplesOf } from "./summary.js";
+import { viewsOf } from "./views.js";
 
-const FORMATS = [
-  ["slowlens", "slowlens (everything)"], ["pstats", "pstats, snakeviz"], ["callgrind", "KCachegrind"],
-  ["speedscope", "speedscope"], ["pprof", "pprof"], ["gecko", "Firefox Profiler"], ["chrome", "Chrome trace"],
-  ["collapsed", "collapsed stacks"], ["dot", "Graphviz"], ["html", "HTML page"], ["json", "JSON"], ["text", "text"],
-];
-const COLORS = [["category", "category"], ["module", "module"], ["self", "self time"]];
-const LEAST = [["0", "everything"], ["0.001", "0.1 % and more"], ["0.01", "1 % and more"], ["0.05", "5 % and more"]];
+export const fixed = true;
 
-// ---- views: each takes the page and gives {root, ready, stop, select, mark} ----
-
-function treePanel(page) {
-  const { state, summary, profile } = page;
-  const fold = el("input", { type: "checkbox", change: () => {
-    page.keep({ fold: fold.checked ? undefined : "0" });
-    tree.setFold(fold.checked);
-  } });
-  fold.checked = state.fold !== "0";
-  const percents = el("input", { type: "checkbox", change: () => {
-    page.keep({ percent: percents.checked ? "1" : undefined });
-    tree.setColumns(columns(percents.checked, sampled));
-  } });
-  percents.checked = state.percent === "1";
-  const sampled = summary.meta.mode === "sampling";
-  const recursion = recursionBox(page);
-  const whole = async () => {
-    const model = await page.model();
-    return asAnswer(model, summary.hot_path.map((step) => step.node));
-  };
-  const tree = new Tree({
-    label: "Call tree", load: recursion.input.checked ? whole : profile.tree, columns: columns(percents.checked, sampled), least: Number(state.least || 0),
-    onSelect: (node) => page.keep({ node }),
-  });
-  return {
-    root: el("div", {}, el("label", { class: "choice" }, fold, " Fold library frames that only pass on"),
-      el("label", { class: "choice" }, percents, " Percent"), recursion,
-      choice("Show", LEAST, state.least || "0", (value) => {
-        page.keep({ least: value === "0" ? undefined : value });
-        tree.setLeast(Number(value));
-      }), tree.root),
-    async ready() {
-      const node = state.node === undefined ? guilty(summary) : Number(state.node);
-      await tree.load(node, fold.checked);
-      // A node off the hot path: the model knows what leads to it.
-      if (node !== undefined && !tree.model.rows.has(node)) {
-        const model = await page.model();
-        const index = model.indexOf(node);
-        if (index >= 0) await tree.reach(model.path(index).map((one) => model.nodes[one]));
-      }
-    },
-    select: (model, index) => tree.reach(model.path(index).map((one) => model.nodes[one])),
-    mark: (model, indices) => tree.mark(indices && new Set(indices.map((one) => model.nodes[one]))),
-  };
-}
-
-/** Whether calls of what is open already are shown as one with it. */
-function recursionBox(page) {
-  const input = el("input", { type: "checkbox", change: () => page.go({ ...page.state, recursion: input.checked ? "1" : undefined }) });
-  input.checked = page.state.recursion === "1";
-  return Object.assign(el("label", { class: "choice" }, input, " Merge recursion"), { input });
-}
-
-/** What one box says to people. */
-function describe(model, node) {
-  const callee = model.callee(node);
-  return `${label(callee)} · ${where(callee)} · total ${duration(model.total[node])} (${percent(model.total[node], model.wall)}) · ` +
-    `self ${duration(model.self[node])} · ${count(model.calls[node])} calls${model.strands[node] ? " · beside the request" : ""}`;
-}
-
-const boxes = (page, model) => ({
-  name: (node) => label(model.callee(node)), describe: (node) => describe(model, node),
-  neighbours: (node) => around(model, node), onSelect: (node) => page.keep({ node: model.nodes[node] }),
-  ...paint(model, page.state.color || "category"),
-});
-
-async function canvasPanel(page, title, picture) {
-  const model = await page.model();
-  const canvas = new FlameCanvas(await picture(model), { label: title, ...boxes(page, model) });
-  const color = choice("Colour by", COLORS, page.state.color || "category", (by) => {
-    page.keep({ color: by });
-    Object.assign(canvas.options, paint(model, by));
-    canvas.later();
-  });
-  const { root, node, ...whole } = page.state;
-  const subtree = page.view !== "flame" ? [] : [recursionBox(page), el("button", { type: "button", click: () => {
-    if (page.state.node !== undefined) page.go({ ...page.state, root: page.state.node });
-  } }, "Only the chosen box and below"), root ? el("button", { type: "button", click: () => page.go({ ...whole, node }) }, "Whole request") : null];
-  return {
-    root: el("div", {}, color, subtree, model.truncated ? el("p", { class: "hint" }, "Boxes too small to see are left out: choose one and show what is below it.") : null, canvas.root),
-    ready() {
-      const index = page.state.node === undefined ? -1 : model.indexOf(Number(page.state.node));
-      if (index >= 0) canvas.select(index);
-    },
-    select: (_, index) => canvas.select(index),
-    mark: (_, indices) => canvas.mark(indices && new Set(indices)),
-    stop: () => canvas.stop(),
-  };
-}
-
-const flamePanel = (page) => canvasPanel(page, "Flame graph: the same stacks together, heaviest left", leftHeavy);
-
-async function timelinePanel(page) {
-  const report = await page.profile.timeline();
-  if (!report.rows.length) {
-    return { root: el("p", { class: "empty" }, "This profile was not sampled, so the order of time is not known.") };
-  }
-  return canvasPanel(page, "Timeline: which stack was there when", (model) => timeOrder(model, report));
-}
-
-async function treemapPanel(page) {
-  const model = await page.model();
-  const place = el("div");
-  let view = null;
-  let marked = null;
-  const open = (node) => {
-    view?.stop();
-    view = treemapView(model, node, { ...boxes(page, model), open });
-    view.mark(marked);
-    place.replaceChildren(node === 0 ? "" : el("button", { type: "button", click: () => open(0) }, "Whole request"), view.root);
-  };
-  open(0);
-  return {
-    root: el("div", {}, el("p", { class: "hint" }, "Areas are total time; a double click goes into a box."), place),
-    select: (_, index) => view.select(index),
-    mark: (_, indices) => view.mark(marked = indices && new Set(indices)),
-    stop: () => view.stop(),
-  };
-}
-
-async function graphPanel(page) {
-  const permille = page.state.permille || "20";
-  const report = await page.profile.calls({ permille });
-  const most = Math.max(1, ...report.functions.map((one) => one.self_ns));
-  const names = new Map(report.functions.map((one) => [one.id, label(one)]));
-  const picture = graphView(report, {
-    text: (one) => [label(one), `${percent(one.total_ns, report.wall_ns)} · self ${percent(one.self_ns, report.wall_ns)} · ${count(one.calls)}×`],
-    heat: (one) => one.self_ns / most,
-    note: (pair) => `${names.get(pair.caller)} → ${names.get(pair.callee)}: ${duration(pair.total_ns)}, ${count(pair.calls)} calls`,
-    open: (id) => page.go({ ...page.state, view: "functions", fn: id }),
-  });
-  return {
-    root: el("div", {}, choice("Functions of at least", [["5", "0.5 %"], ["20", "2 %"], ["50", "5 %"], ["100", "10 %"]], permille, (value) => page.go({ ...page.state, permille: value })),
-      el("p", { class: "hint" }, "Total and self time of each function; the darker, the more self time. A click shows its callers and callees."),
-      el("div", { class: "graph-box", tabindex: 0, role: "region", "aria-label": "Call graph, scrollable" }, picture.root)),
-    select: (model, index) => picture.show(model.callee(index).id),
-    mark: (model, indices) => picture.mark(indices && new Set(indices.map((one) => model.callee(one).id))),
-  };
-}
-
-const plain = (view) => async (page) => ({ root: await view(page) });
-const VIEWS = {
-  tree: ["Call tree", treePanel], flame: ["Flame graph", flamePanel], timeline: ["Timeline", timelinePanel],
-  functions: ["Functions", plain(functionsView)], treemap: ["Treemap", treemapPanel], graph: ["Call graph", graphPanel],
-  source: ["Source", plain(sourceView)], repeats: ["Repeats", plain(repeatsView)],
-};
-const SPREAD = { spread: ["Mean and worst", spreadView] };
-
-// ---- the page ----
+const FORMATS = ["slowlens", "pstats", "callgrind", "speedscope", "pprof", "gecko", "chrome", "collapsed", "dot", "html", "json", "text"];
+/** Belongs to one view and goes when another is opened. */
+const OF_VIEW = ["root", "permille"];
 
 /** The tag of a route in state and queries. */
 const routeOf = (state) => Object.fromEntries(["route", "method", "mode"].filter((name) => state[name]).map((name) => [name, state[name]]));
 
-export async function show(main, state, go, replace) {
-  const id = state.r;
-  const merged = id === "aggregate";
-  const profile = api.profile(id, merged ? routeOf(state) : {});
+class Page {
+  constructor(state, profile, summary) {
+    this.profile = profile;
+    this.summary = summary;
+    this.state = { ...state };
+    this.wall = summary.wall_ns;
+    this.samples = samplesOf(summary);
+    this.sampled = isSampled(summary);
+    this.merged = state.r === "aggregate";
+    this.views = viewsOf(this.merged);
+    this.models = new Map();
+    this.panel = {};
+    this.test = null;
+    this.turn = 0;
+    this.title = this.name();
+  }
+
+  name() {
+    const { meta } = this.summary;
+    return `${tame(meta.method || "")} ${tame(this.merged ? meta.route : meta.path || meta.route || "")}`.trim();
+  }
+
+  share(part) {
+    return share(part, this.wall, this.samples);
+  }
+
+  get view() {
+    return this.state.view in this.views ? this.state.view : Object.keys(this.views)[0];
+  }
+
+  /** Whether a state is another state of this very page. */
+  isOf(state) {
+    return state.r === this.state.r && (!this.merged || format(routeOf(state)) === format(routeOf(this.state)));
+  }
+
+  // ---- state ----
+
+  keep(values) {
+    Object.assign(this.state, values);
+    replace(this.state);
+  }
+
+  /** The same view anew, under changed state. */
+  redraw(values) {
+    this.keep(values);
+    return this.showView();
+  }
+
+  /** Moves on to another view, or another state of it. */
+  open(values) {
+    go({ ...without(this.state, ...(values.view && values.view !== this.view ? OF_VIEW : [])), ...values });
+  }
+
+  /** The tree in columns: of all of it, or of what the flame graph is cut to; recursion merged where that was asked for. */
+  model() {
+    const merges = this.state.recursion === "1" && (this.view === "tree" || this.view === "flame");
+    const below = this.view === "flame" && this.state.root ? { node: this.state.root } : {};
+    const key = `${below.node || 0} ${merges}`;
+    if (!this.models.has(key)) {
+      this.models.set(key, this.profile.flame(below).then((report) => new FlameModel(merges ? mergeRecursion(report) : report)));
+    }
+    return this.models.get(key);
+  }
+
+  // ---- the chosen one, the same in every view ----
+
+  /** A view says what was chosen in it. */
+  chose(one) {
+    if (!one) return;
+    this.keep({ node: one.node, fn: one.callee.fn ?? one.callee.id });
+    this.side.show(one);
+  }
+
+  /** Something outside of the view says what is chosen: a node, or a function (then its heaviest node). */
+  async choose({ node, fn }) {
+    const at = node ?? (await this.nodeOf(fn));
+    if (fn !== undefined) this.keep({ fn, node: at });
+    if (this.panel.choose) await this.panel.choose({ node: at, fn });
+    else if (fn !== undefined) this.open({ fn, node: at });
+  }
+
+  async nodeOf(fn) {
+    const model = await this.model();
+    let best = -1;
+    for (let i = 0; i < model.size; i++) {
+      if (model.callee(i).id === fn && (best < 0 || model.total[i] > model.total[best])) best = i;
+    }
+    return best < 0 ? undefined : model.nodes[best];
+  }
+
+  async chosenNode(usual) {
+    if (this.state.node !== undefined) return Number(this.state.node);
+    const fn = this.chosenFunction();
+    return fn === undefined ? usual : (await this.nodeOf(fn)) ?? usual;
+  }
+
+  chosenFunction() {
+    return this.state.fn === undefined ? undefined : Number(this.state.fn);
+  }
+
+  // ---- the view ----
+
+  place(view) {
+    return `view ${this.state.r} ${this.state.route || ""} ${view}`;
+  }
+
+  save() {
+    if (this.shown && this.panel.save) remember(this.place(this.shown), this.panel.save());
+  }
+
+  async showView() {
+    const turn = ++this.turn;
+    this.save();
+    this.panel.stop?.();
+    this.panel = {};
+    const { view } = this;
+    this.shown = null;
+    for (const tab of this.tabs.children) tab.setAttribute("aria-selected", String(tab.dataset.view === view));
+    this.tabs.querySelector("[aria-selected=true]").scrollIntoView({ block: "nearest", inline: "nearest" });
+    this.area.setAttribute("aria-label", this.views[view][0]);
+    const late = setTimeout(() => this.area.replaceChildren(el("p", { class: "state loading" }, "Loading…")), 250);
+    try {
+      const panel = await this.views[view][1](this);
+      if (turn !== this.turn) return panel.stop?.();
+      clearTimeout(late);
+      this.panel = panel;
+      this.tools.replaceChildren(...(panel.tools || []).filter(Boolean));
+      this.area.replaceChildren(panel.root);
+      await panel.ready?.(recall(this.place(view)));
+      if (turn !== this.turn) return undefined;
+      this.shown = view;
+      if (this.state.q) await this.search.run();
+    } catch (error) {
+      clearTimeout(late);
+      if (turn !== this.turn) return undefined;
+      this.tools.replaceChildren();
+      this.area.replaceChildren(el("div", { class: "state" }, el("p", {}, `${error.message}.`), button("Try again", () => this.showView())));
+      notice(error.message);
+    }
+    return undefined;
+  }
+
+  tab(name) {
+    return el("button", {
+      type: "button", role: "tab", "aria-selected": "false", "aria-controls": "panel", "data-view": name, tabindex: 0,
+      click: () => name !== this.view && this.open({ view: name }),
+    }, this.views[name][0]);
+  }
+
+  // ---- the top ----
+
+  sentence() {
+    const text = answer(this.summary);
+    if (!text) return el("p", { class: "answer" }, "No function stands out.");
+    return el("p", { class: "answer" }, linked(text, this.summary).map((part) => {
+      if (typeof part === "string") return part;
+      if (part.id) return el("a", { href: format({ r: part.id }) }, part.text);
+      if (part.node !== undefined) return button(part.text, () => this.choose({ node: part.node }), { class: "link", title: "Show it in this view" });
+      return [button(part.text, () => this.open({ view: "source", fn: part.fn, node: undefined }), { class: "link", title: "Its source, with times" }), this.editor(part)];
+    }));
+  }
+
+  editor({ file, line }) {
+    const link = place(file, line, "✎");
+    return link.tagName === "A" ? [" ", link] : null;
+  }
+
+  menus() {
+    const { meta } = this.summary;
+    const { state, profile } = this;
+    const link = (values, text) => el("a", { href: format(values) }, text);
+    const downloads = el("div", {});
+    const fill = (formats) => downloads.replaceChildren(...formats.map((one) => el("a", { href: profile.download(one.name || one), download: true }, one.title || one.name || one)));
+    fill(FORMATS);
+    server().then(({ formats }) => formats && fill(formats));
+    const route = { route: meta.route, method: meta.method };
+    const id = state.r;
+    const split = timeSplit(meta, this.wall);
+    return [
+      meta.route ? menu("Compare", [
+        this.merged ? null : link({ page: "diff", a: "aggregate", b: id, ...route }, "with the mean of its route"),
+        this.merged ? null : link({ r: "aggregate", ...route }, "All of its route, merged"),
+        link({ page: "requests", route: meta.route, sort: "-wall_ms" }, "Requests of this route")].filter(Boolean)) : null,
+      menu("Copy", [
+        button("link", () => copy(location.href, "Link")),
+        this.merged ? null : button("curl command", () => copy(curl(meta, location.origin), "Command")),
+        this.merged ? null : button("slowlens command", () => copy(`slowlens tree ${id}`, "Command")),
+        button("markdown", () => copy(markdown(this.summary, location.href, split), "Markdown"))].filter(Boolean)),
+      menu("Download", [downloads, this.merged ? null : el("a", { href: `firefox?r=${encodeURIComponent(id)}`, target: "_blank", rel: "noopener" }, "Open in Firefox Profiler")].filter(Boolean)),
+      this.merged ? null : button("Delete", () => {
+        removeLater([id], () => go({ r: id }));
+        toList();
+      }, { class: "quiet" }),
+    ].filter(Boolean);
+  }
+
+  top(route) {
+    const { meta } = this.summary;
+    const beside = this.merged ? null : comparison(this.wall, route);
+    const status = meta.status ? el("span", { class: meta.status >= 500 ? "status bad" : "status" }, meta.status) : null;
+    return el("div", { class: "titlebar" },
+      el("button", { type: "button", class: "back", "aria-label": "Back to the list", title: "Back to the list (Esc)", click: toList }, "‹"),
+      el("h1", { title: this.title }, middle(this.title, 64), " ", status),
+      el("p", { class: "brief" }, el("strong", {}, duration(this.merged ? this.wall / (meta.merged || 1) : this.wall)), this.merged ? " on average" : "",
+        beside ? [" · ", el("span", { class: beside.times >= 2 ? "more" : null, title: beside.whole }, beside.text)] : "", ` · ${how(this.summary)}`),
+      el("div", { class: "actions" }, this.menus()));
+  }
+
+  build(main, route) {
+    const { meta } = this.summary;
+    this.side = sidePanel(this);
+    this.search = searchBox(this);
+    this.tools = el("div", { class: "viewtools" });
+    this.tabs = el("div", { role: "tablist", "aria-label": "Views", keydown: tabKeys }, Object.keys(this.views).map((name) => this.tab(name)));
+    this.area = el("div", { role: "tabpanel", id: "panel", "aria-label": "" });
+    const sideButton = button("Panel", () => this.toggleSide(), { class: "quiet", "aria-controls": "side", "aria-pressed": "true", title: "Show or hide the panel (s)" });
+    this.sideButton = sideButton;
+    const split = timeSplit(meta, this.wall);
+    const measured = meta.cpu_ns !== undefined && !meta.merged;
+    const counts = this.summary.layers || {};
+    slot().replaceChildren(this.top(route));
+    main.replaceChildren(
+      this.sentence(),
+      el("div", { class: "splitline" }, measured ? [bar("Wall time", split, this.wall), el("ul", { class: "inline", "aria-hidden": "true", title: said(split, this.wall) },
+        split.map((part) => el("li", {}, el("span", { class: `key k-${part.kind}` }), `${part.title} ${duration(part.ns)}`)),
+        Object.entries(counts).map(([name, one]) => el("li", {}, `${name} ${count(one.count ?? one)} ${one.total_ns ? duration(one.total_ns) : ""}`)))] : null, this.search.form),
+      el("div", { class: "viewbar" }, this.tabs, this.tools, sideButton),
+      el("div", { class: "work" }, this.area, this.side.root));
+    main.querySelectorAll(":scope > :empty").forEach((one) => one.tagName === "P" && one.remove());
+    this.main = main;
+    this.showSide();
+  }
+
+  toggleSide() {
+    this.keep({ side: this.state.side === "0" ? undefined : "0" });
+    this.showSide();
+  }
+
+  showSide() {
+    const on = this.state.side !== "0";
+    this.main.classList.toggle("noside", !on);
+    this.sideButton.setAttribute("aria-pressed", String(on));
+  }
+}
+
+export async function show(main, state) {
+  entry();
+  const merged = state.r === "aggregate";
+  const profile = api.profile(state.r, merged ? routeOf(state) : {});
   const summary = await profile.summary();
   const { meta } = summary;
-  const views = merged ? { ...SPREAD, ...VIEWS } : VIEWS;
-  const view = state.view in views ? state.view : Object.keys(views)[0];
-  const merges = state.recursion === "1" && (view === "tree" || view === "flame");
-  const below = view === "flame" && state.root ? { node: state.root } : {};
-  let loading = null;
-  const page = {
-    profile, summary, view, state: { ...state }, go, panel: {}, test: null, wall: summary.wall_ns,
-    model: () => (loading ||= profile.flame(below).then((report) => new FlameModel(merges ? mergeRecursion(report) : report))),
-    keep(values) {
-      Object.assign(page.state, values);
-      replace(page.state);
-    },
-  };
   const { routes } = meta.route && !merged ? await api.routes({ route: meta.route }).catch(() => ({ routes: [] })) : { routes: [] };
-  const route = routes.find((one) => one.method === meta.method);
-  const place = el("div", { role: "tabpanel", id: "panel", "aria-label": views[view][0] });
-  const tab = (name) => el("button", {
-    type: "button", role: "tab", "aria-selected": String(view === name), "aria-controls": "panel",
-    click: () => go({ r: id, ...(merged ? routeOf(state) : {}), view: name, q: page.state.q, node: page.state.node, fn: page.state.fn }),
-  }, views[name][0]);
-  const link = (values, text) => el("a", { href: format(values) }, text);
-  const removal = el("button", { type: "button", click: async () => {
-    await api.remove(id);
-    go({ page: "requests" });
-  } }, "Delete");
-  const search = searchBox(page, () => view === "functions" && go({ ...page.state }));
-  const title = merged ? `${tame(meta.method || "")} ${tame(meta.route)} · ${count(meta.merged)} profiles merged` : `${tame(meta.method || "")} ${tame(meta.path || "")} · ${meta.status || "–"} · ${duration(summary.wall_ns)}`;
-
-  main.replaceChildren(
-    el("h2", {}, title),
-    ...summaryBand(summary, route, (fn) => go({ r: id, ...(merged ? routeOf(state) : {}), view: "functions", fn })),
-    el("p", { class: "downloads" },
-      el("details", { class: "menu" }, el("summary", {}, "Download"), el("div", {}, FORMATS.map(([name, text]) => el("a", { href: profile.download(name), download: true }, text)))),
-      meta.route ? [
-        link({ page: "requests", route: meta.route, sort: "-wall_ms" }, "Requests of this route"),
-        merged ? null : link({ r: "aggregate", route: meta.route, method: meta.method }, "All of them merged"),
-        merged ? null : link({ page: "diff", a: "aggregate", b: id, route: meta.route, method: meta.method }, "Compare with their mean"),
-      ] : null,
-      merged ? null : removal),
-    search.form,
-    el("div", { role: "tablist", "aria-label": "Views", keydown: tabKeys }, Object.keys(views).map(tab)),
-    place);
-
+  const page = new Page(state, profile, summary);
+  page.build(main, routes.find((one) => one.method === meta.method));
   if (state.q) {
     try {
       page.test = matcher(state.q);
@@ -235,15 +282,43 @@ export async function show(main, state, go, replace) {
       page.test = null; // said when the search runs
     }
   }
-  page.panel = await views[view][1](page);
-  place.replaceChildren(page.panel.root);
-  await page.panel.ready?.();
-  if (state.q) await search.run();
-  return page.panel.stop || null;
+  await page.showView();
+  return {
+    title: `${page.title} ${duration(page.wall)}`,
+    update(next) {
+      if (!page.isOf(next)) return false;
+      const before = page.state;
+      page.state = { ...next };
+      page.showSide();
+      if (page.view === page.shown && before.root === next.root && before.recursion === next.recursion && before.permille === next.permille) {
+        const values = Object.fromEntries(["node", "fn"].filter((name) => next[name] !== undefined).map((name) => [name, Number(next[name])]));
+        if (next.fn !== before.fn || next.node !== before.node) page.panel.choose?.(values);
+        return true;
+      }
+      page.showView();
+      return true;
+    },
+    save: () => page.save(),
+    stop() {
+      page.save();
+      page.turn++;
+      page.panel.stop?.();
+    },
+    search: () => page.search.focus(),
+    match: (by) => page.search.step(by),
+    step: (by) => page.panel.step?.(by),
+    leave: toList,
+    side: () => page.toggleSide(),
+    view: (i) => page.tabs.children[i]?.click(),
+    places: () => Object.entries(page.views).map(([name, [title]]) => ({ kind: "view", text: title, act: () => page.open({ view: name }) })),
+    functions: async () => (await profile.functions({ limit: 5000 })).rows.map((row) => ({
+      kind: "function", text: label(row.function), note: `self ${page.share(row.self_ns)}`, act: () => page.choose({ fn: row.function.id }),
+    })),
+  };
 }
 
 /** Arrow keys move between tabs (WAI-ARIA tabs pattern, manual activation). */
-function tabKeys(event) {
+export function tabKeys(event) {
   const tabs = Array.from(event.currentTarget.querySelectorAll("[role=tab]"));
   const at = tabs.indexOf(document.activeElement);
   const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];

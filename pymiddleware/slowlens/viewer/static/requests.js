@@ -1,139 +1,308 @@
-// requests.js - the list of requests: filter, sort, page by page.
+// requests.js - the list of requests: filter, sort, page by page, live.
 import * as api from "./api.js";
-import { el } from "./dom.js";
-import { bytes, count, ms, tame, when } from "./format.js";
-import { format, listQuery } from "./state.js";
+import { button, choice, el } from "./dom.js";
+import { filterBox } from "./filterbox.js";
+import { NAMES } from "./filter.js";
+import { count, middle, ms, tame, when } from "./format.js";
+import { bar, rowSplit } from "./rowbar.js";
+import { entry, go, isGone, notice, recall, remember, removeLater, slot } from "./shell.js";
+import { format, listQuery, without } from "./state.js";
 import { cell, header } from "./table.js";
 
+export const keepsScroll = true;
+
+const POLL = 2000;
+const LOOKED = 200; // of the newest, for what is new
 const COLUMNS = [
-  { title: "" },
-  { title: "When", sort: "started" },
-  { title: "Method", sort: "method" },
+  { title: "", class: "pick" },
+  { title: "When", sort: "started", class: "when" },
   { title: "Request", class: "path", sort: "route" },
   { title: "Status", sort: "status", class: "status" },
-  { title: "Wall ms", sort: "wall_ms", number: true },
-  { title: "CPU ms", sort: "cpu_ms", number: true },
-  { title: "Waiting ms", sort: "waiting_ms", number: true },
-  { title: "Calls / samples", sort: "calls", number: true },
-  { title: "Mode", sort: "mode" },
-  { title: "Size", sort: "bytes", number: true },
-  { title: "Keep" },
+  { title: "Hot path", class: "hot" },
+  { title: "Wall ms", sort: "wall_ms", number: true, class: "wall" },
+  { title: "Time", class: "split" },
+  { title: "Queries", number: true, class: "queries" },
+  { title: "Keep", class: "keep" },
+];
+const SORTS = [
+  ["-started", "newest"], ["started", "oldest"], ["-wall_ms", "slowest"], ["-cpu_ms", "most CPU"], ["-waiting_ms", "most waiting"],
+  ["-calls", "most calls"], ["-bytes", "largest profile"], ["-status", "status"], ["route", "route"], ["mode", "mode"],
+];
+const QUICK = [
+  ["last hour", { last: "1h" }], ["slow", { min_ms: "200" }], ["errors", { status: "error" }], ["exact counts", { mode: "deterministic" }],
 ];
 
 function keepButton(request) {
-  const button = el("button", { type: "button", class: "keep", click: async () => {
-    const { pinned } = await api.pin(request.id, button.getAttribute("aria-pressed") !== "true");
-    say(pinned);
-  } });
+  const one = button("", async () => {
+    try {
+      say((await api.pin(request.id, one.getAttribute("aria-pressed") !== "true")).pinned);
+    } catch (error) {
+      notice(error.message);
+    }
+  }, { class: "keep" });
   const say = (pinned) => {
-    button.setAttribute("aria-pressed", String(pinned));
-    button.setAttribute("aria-label", `Keep ${tame(request.path, 60)} for ever`);
-    button.textContent = pinned ? "★ kept" : "☆ keep";
+    one.setAttribute("aria-pressed", String(pinned));
+    one.setAttribute("aria-label", `Keep ${tame(request.path, 60)} for ever`);
+    one.title = pinned ? "Kept for ever: click to let it go" : "Keep for ever";
+    one.textContent = pinned ? "★" : "☆";
   };
   say(request.pinned);
-  return button;
+  return one;
 }
 
-function row(request, picked) {
-  const waiting = request.waiting_ms + request.await_ms;
+/** What a row says about queries and findings: "3 q", "101 q · N+1"; "" where nothing is known. Pure. */
+export function tally(request) {
+  const queries = request.queries ?? request.counts?.db;
+  const findings = Array.isArray(request.findings) ? request.findings.map((one) => one.title || one.kind || one) : [];
+  return { queries: queries === undefined || queries === null ? "" : count(queries), findings };
+}
+
+function row(request, page) {
+  const { queries, findings } = tally(request);
+  const filtered = (parts) => format({ ...without(page.state, "sort"), page: "requests", ...parts });
+  const name = `${tame(request.method, 20)} ${tame(request.path)}`;
+  const link = el("a", { href: format({ r: request.id }), "data-row": true }, middle(tame(request.path), 70));
   const values = [
-    el("input", { type: "checkbox", value: request.id, "aria-label": `Choose ${tame(request.method, 20)} ${tame(request.path, 60)} ${when(request.started)}`, change: picked }),
-    when(request.started),
-    tame(request.method, 20),
-    [el("a", { href: format({ r: request.id }) }, tame(request.path)),
-      request.hot ? el("span", { class: "hot" }, tame(request.hot)) : null,
-      request.tags.length ? el("span", { class: "hot" }, request.tags.map((tag) => tame(tag, 60)).join(" · ")) : null],
+    el("input", { type: "checkbox", value: request.id, "aria-label": `Choose ${middle(name, 80)} ${when(request.started)}`, change: page.picked }),
+    el("time", { title: new Date(request.started).toLocaleString() }, when(request.started)),
+    [el("span", { class: "method" }, tame(request.method, 20)), " ", link, request.tags.map((tag) => [" ", el("a", { class: "tag", href: filtered({ tag }), title: "Only requests with this tag" }, middle(tame(tag, 100), 28))])],
     request.status || "–",
-    ms(request.wall_ms), ms(request.cpu_ms), ms(waiting), count(request.calls + request.c_calls),
-    request.mode, bytes(request.bytes), keepButton(request),
+    [findings.map((one) => [el("span", { class: "finding" }, tame(one, 30)), " "]), el("span", { title: tame(request.hot || "") }, tame(request.hot || ""))],
+    ms(request.wall_ms), el("div", { class: "barbox" }), queries, keepButton(request),
   ];
-  return el("tr", { class: request.status >= 500 ? "bad" : null, "data-id": request.id },
+  const made = el("tr", { class: request.status >= 500 ? "bad" : request.killed ? "bad killed" : null, "data-id": request.id, "data-mode": request.mode },
     COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
-}
-
-function filterForm(state, go) {
-  const field = (label, name, attributes = {}) =>
-    el("label", {}, label, el("input", { name, value: state[name] || "", ...attributes }));
-  const submit = (event) => {
-    event.preventDefault();
-    const values = Object.fromEntries(new FormData(event.target));
-    go({ ...state, ...values });
-  };
-  return el("form", { class: "filter", role: "search", submit },
-    field("Text", "q", { type: "search", placeholder: "path, route or function" }),
-    field("Route", "route"),
-    field("Tag", "tag", { size: 10, placeholder: "key=value" }),
-    field("Method", "method", { size: 6 }),
-    field("Status", "status", { size: 6, placeholder: "5xx" }),
-    field("At least ms", "min_ms", { type: "number", min: 0, step: "any", size: 6 }),
-    el("label", {}, "Mode", el("select", { name: "mode" }, [["", "any"], ["sampling", "sampling"], ["deterministic", "deterministic"]].map(
-      ([value, title]) => el("option", { value, selected: (state.mode || "") === value }, title)))),
-    field("From", "since", { type: "datetime-local", step: 1 }),
-    field("Until", "until", { type: "datetime-local", step: 1 }),
-    el("button", { type: "submit" }, "Filter"),
-    el("button", { type: "button", click: () => go({ page: "requests", sort: state.sort }) }, "Clear"));
+  made.request = request;
+  return made;
 }
 
 function empty(state) {
-  const filtered = ["q", "route", "method", "status", "min_ms", "mode", "since", "until", "tag"].some((name) => state[name]);
-  if (filtered) return el("p", { class: "empty" }, "No stored request matches this filter.");
+  if (["q", ...NAMES].some((name) => state[name])) return el("p", { class: "empty" }, "No stored request matches this filter.");
   return el("div", { class: "empty" },
     el("h2", {}, "No profiles yet"),
     el("p", {}, "Open a page of your app in another tab, then come back: its request appears here. ",
       "Outside development only slow, failing and worst requests are kept; the option “keep” decides."));
 }
 
-/** Shows the list in `main`. `go(state)` moves on; returns a function that stops it. */
-export async function show(main, state, go) {
-  const sort = state.sort || "-started";
-  const body = el("tbody");
-  const more = el("button", { type: "button", hidden: true }, "More");
-  const table = el("table", { "aria-label": "Requests" },
-    header(COLUMNS, sort, (next) => go({ ...state, page: "requests", sort: next })), body);
-  let cursor = null;
-  const chosen = () => Array.from(body.querySelectorAll("input:checked"), (box) => box.value).sort();
-  const compare = el("button", { type: "button", disabled: true, click: () => {
-    const [a, b] = chosen(); // ids stand in the order of time
-    go({ page: "diff", a, b });
-  } }, "Compare two");
-  const removal = el("button", { type: "button", disabled: true, click: async () => {
-    for (const id of chosen()) {
-      await api.remove(id);
-      body.querySelector(`[data-id="${id}"]`)?.remove();
-    }
-    picked();
-  } }, "Delete chosen");
-  const picked = () => {
-    compare.disabled = chosen().length !== 2;
-    removal.disabled = chosen().length === 0;
-  };
-
-  async function load() {
-    const query = listQuery(state);
-    if (cursor) query.cursor = cursor;
-    const page = await api.requests(query);
-    body.append(...page.requests.map((one) => row(one, picked)));
-    cursor = page.next;
-    more.hidden = cursor === null;
-    return page.requests.length;
+class List {
+  constructor(main) {
+    this.state = {};
+    this.body = el("tbody");
+    this.tags = new Set();
+    this.routes = [];
+    this.turn = 0;
+    this.picked = () => this.countPicked();
+    this.compareButton = button("Compare two", () => this.compare(), { disabled: true, title: "Choose two requests to see what one took more than the other (c)" });
+    this.removal = button("Delete chosen", () => this.remove(), { disabled: true });
+    this.more = button("More", () => this.load().catch((error) => notice(error.message)), { hidden: true });
+    this.news = button("", () => this.takeNews(true), { class: "news", hidden: true });
+    this.quick = el("span", { class: "quick", role: "group", "aria-label": "Quick filters" });
+    this.order = el("span", { class: "order" });
+    this.box = filterBox({}, () => ({ tag: [...this.tags], route: this.routes }), (parts) => this.filter(parts));
+    this.table = el("table", { class: "requests", "aria-label": "Requests" });
+    this.place = el("div", { class: "rows" });
+    slot().replaceChildren(this.box.form);
+    main.replaceChildren(el("h1", { class: "offscreen" }, "Requests"),
+      el("div", { class: "toolbar" }, this.quick, this.compareButton, this.removal, this.news, this.order), this.place, this.more);
   }
-  more.addEventListener("click", () => load());
 
-  const loaded = await load();
-  const tools = el("p", { class: "downloads" }, compare, removal, el("span", { class: "hint" }, "Choose two requests to see what one took more than the other."));
-  main.replaceChildren(filterForm(state, go), ...(loaded ? [tools, table] : [empty(state)]), more);
+  /** Shows what a state asks for. What is shown stays until the answer is there, and when there is none. */
+  async apply(state) {
+    const turn = ++this.turn;
+    const next = { state, key: `list ${entry()}`, sort: state.sort || "-started", body: el("tbody", { click: (event) => this.open(event) }), seen: new Set(), fresh: [], cursor: null, most: 0 };
+    const before = recall(next.key) || {};
+    this.box.show(state);
+    this.drawTools(state, next.sort);
+    const old = { state: this.state, key: this.key, sort: this.sort, body: this.body, seen: this.seen, fresh: this.fresh, cursor: this.cursor, most: this.most };
+    Object.assign(this, next);
+    this.news.hidden = true;
+    try {
+      await this.load(Math.min(before.rows || 0, 2000));
+      this.box.say("");
+    } catch (error) {
+      if (turn !== this.turn) return;
+      if (error.status !== 400) throw error;
+      this.box.say(error.message); // the box, what was written in it, and the rows stay
+      if (old.key) Object.assign(this, { ...old, state, key: next.key });
+      else this.place.replaceChildren(el("p", { class: "empty" }, "This filter cannot be read: mend it above."));
+      return;
+    }
+    if (turn !== this.turn) return;
+    this.table.replaceChildren(header(COLUMNS, this.sort, (sort) => this.resort(sort)), this.body);
+    this.place.replaceChildren(this.body.children.length ? this.table : empty(state));
+    for (const id of before.chosen || []) {
+      const box = this.body.querySelector(`input[value="${id}"]`);
+      if (box) box.checked = true;
+    }
+    this.countPicked();
+    scrollTo(0, before.scroll || 0);
+    if (before.focus) this.body.querySelector(`[data-id="${before.focus}"] a[data-row]`)?.focus({ preventScroll: true });
+  }
 
-  // New requests come in by themselves while the newest are on top.
-  let latest = body.firstElementChild?.dataset.id || "";
-  const timer = setInterval(async () => {
-    if (document.hidden || sort !== "-started") return;
-    const page = await api.requests({ ...listQuery(state), limit: 20 }).catch(() => null);
-    if (!page) return;
-    const fresh = page.requests.filter((request) => request.id > latest);
-    if (!fresh.length) return;
-    if (!latest) return go(state);
-    body.prepend(...fresh.map((one) => row(one, picked)));
-    latest = fresh[0].id;
-  }, 3000);
-  return () => clearInterval(timer);
+  drawTools(state, sort) {
+    this.quick.replaceChildren(...QUICK.map(([title, parts]) => {
+      const [[name, value]] = Object.entries(parts);
+      const on = state[name] === value;
+      return button(title, () => this.filter(on ? { [name]: undefined } : parts), { "aria-pressed": String(on) });
+    }));
+    this.order.replaceChildren(choice("Sort", SORTS.some(([name]) => name === sort) ? SORTS : [...SORTS, [sort, sort]], sort, (next) => this.resort(next)));
+  }
+
+  open(event) {
+    if (event.target.closest("a, button, input")) return;
+    const at = event.target.closest("tr");
+    if (at && !String(getSelection())) go({ r: at.dataset.id });
+  }
+
+  filter(parts) {
+    go({ ...this.state, page: "requests", ...parts });
+  }
+
+  resort(sort) {
+    go({ ...this.state, page: "requests", sort });
+  }
+
+  chosen() {
+    return Array.from(this.body.querySelectorAll("input:checked"), (box) => box.value);
+  }
+
+  countPicked() {
+    const many = this.chosen().length;
+    this.compareButton.disabled = many !== 2;
+    this.removal.disabled = many === 0;
+  }
+
+  compare() {
+    const two = this.chosen();
+    if (two.length !== 2) return;
+    const [a, b] = two.sort(); // ids stand in the order of time
+    go({ page: "diff", a, b });
+  }
+
+  remove() {
+    const ids = this.chosen();
+    const gone = ids.map((id) => [this.body.querySelector(`[data-id="${id}"]`), this.body.querySelector(`[data-id="${id}"]`).nextSibling]);
+    const focus = gone.at(-1)?.[1]?.querySelector?.("a") || this.body.querySelector("a");
+    gone.forEach(([one]) => one.remove());
+    removeLater(ids, () => {
+      for (const [one, next] of gone.reverse()) this.body.insertBefore(one, next?.isConnected ? next : null);
+      this.countPicked();
+    });
+    focus?.focus({ preventScroll: true });
+    this.countPicked();
+  }
+
+  add(requests, top = false) {
+    const made = requests.filter((one) => !isGone(one.id) && !this.seen.has(one.id)).map((one) => {
+      this.seen.add(one.id);
+      one.tags.forEach((tag) => this.tags.add(tag));
+      return row(one, this);
+    });
+    if (top) this.body.prepend(...made);
+    else this.body.append(...made);
+    this.scale();
+    const first = this.body.querySelector("a[data-row]");
+    this.body.querySelector("[data-first]")?.removeAttribute("data-first");
+    first?.setAttribute("data-first", "");
+  }
+
+  /** Bars stand to scale with the slowest row shown. */
+  scale() {
+    const most = Math.max(1e-6, ...Array.from(this.body.children, (one) => one.request.wall_ms));
+    if (most !== this.most) for (const one of this.body.children) one.drawn = false;
+    this.most = most;
+    for (const one of this.body.children) {
+      if (one.drawn) continue;
+      one.drawn = true;
+      const { wall_ms: wall } = one.request;
+      one.querySelector(".barbox").replaceChildren(bar("Wall time", rowSplit(one.request), wall * 1e6, wall / most));
+    }
+  }
+
+  async load(least = 0) {
+    const { body } = this;
+    do {
+      const query = { ...listQuery({ ...this.state, sort: this.sort }), limit: least > 50 ? 200 : 50 };
+      if (this.cursor) query.cursor = this.cursor;
+      const page = await api.requests(query);
+      if (body !== this.body) return; // another filter meanwhile
+      this.add(page.requests);
+      this.cursor = page.next;
+    } while (this.cursor && body.children.length < least);
+    this.more.hidden = this.cursor === null;
+  }
+
+  // ---- live ----
+
+  /** What was stored since: not what began since, for a slow request began before many that are here. */
+  async poll() {
+    if (document.hidden || this.polling) return;
+    this.polling = true;
+    try {
+      const page = await api.requests({ ...listQuery({ ...this.state, sort: "-started" }), limit: LOOKED });
+      const have = new Set([...this.seen, ...this.fresh.map((one) => one.id)]);
+      // Older than the oldest row here is no news, but what "More" is for.
+      const oldest = this.sort === "-started" && this.cursor ? this.body.lastElementChild?.request.started || 0 : 0;
+      const added = page.requests.filter((one) => !have.has(one.id) && !isGone(one.id) && one.started >= oldest);
+      this.fresh = [...added, ...this.fresh];
+      if (this.fresh.length) this.takeNews(false);
+    } catch {
+      // The server is away: the next turn will tell.
+    } finally {
+      this.polling = false;
+    }
+  }
+
+  /** Puts in what is new, unless the reader is busy below. */
+  takeNews(asked) {
+    const busy = scrollY > 30 || this.body.matches(":hover") || this.body.contains(document.activeElement) || this.chosen().length > 0;
+    if (!asked && (busy || this.sort !== "-started")) {
+      this.news.hidden = false;
+      this.news.textContent = `${count(this.fresh.length)} new`;
+      return;
+    }
+    this.news.hidden = true;
+    if (asked) scrollTo(0, 0);
+    if (this.sort !== "-started") return void this.apply(this.state).catch((error) => notice(error.message));
+    if (!this.table.isConnected) this.place.replaceChildren(this.table);
+    this.add(this.fresh, true);
+    this.fresh = [];
+  }
+
+  // ---- what the shell asks ----
+
+  save() {
+    const focused = document.activeElement?.closest?.("tbody tr")?.dataset.id;
+    const now = { rows: this.body.children.length, scroll: Math.round(scrollY), focus: focused, chosen: this.chosen(), hash: format(this.state) };
+    remember(this.key, now);
+    remember("last list", now);
+  }
+}
+
+/** Shows the list in `main`. */
+export async function show(main, state) {
+  const list = new List(main);
+  const save = () => list.save();
+  addEventListener("scrollend", save);
+  await list.apply(state);
+  const timer = setInterval(() => list.poll(), POLL);
+  api.routes().then(({ routes }) => {
+    list.routes = [...new Set(routes.map((one) => one.route))];
+  }, () => {});
+  return {
+    title: "Requests", save,
+    update(next) {
+      save();
+      list.apply(next).catch((error) => notice(error.message));
+      return true;
+    },
+    stop() {
+      save();
+      clearInterval(timer);
+      removeEventListener("scrollend", save);
+    },
+    search: () => list.box.focus(),
+    compare: () => list.compare(),
+    pick: () => document.activeElement?.closest?.("tr")?.querySelector("input[type=checkbox]")?.click(),
+  };
 }

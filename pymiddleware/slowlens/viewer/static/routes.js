@@ -1,22 +1,23 @@
-// routes.js - the routes, over all stored profiles of each.
+// routes.js - the routes: how often, how long, how much of all time.
 import * as api from "./api.js";
 import { el, svg } from "./dom.js";
-import { count, ms, percent, tame } from "./format.js";
+import { count, duration, middle, ms, percent, tame } from "./format.js";
+import { entry, go, recall, remember, replace, slot } from "./shell.js";
 import { format } from "./state.js";
 import { cell, header } from "./table.js";
 
 const COLUMNS = [
   { title: "Route", sort: "route", class: "path" },
-  { title: "Method", sort: "method" },
+  { title: "Method", sort: "method", class: "method" },
   { title: "Count", sort: "count", number: true },
   { title: "p50 ms", sort: "p50_ms", number: true },
   { title: "p95 ms", sort: "p95_ms", number: true },
-  { title: "p99 ms", sort: "p99_ms", number: true },
-  { title: "Max ms", sort: "max_ms", number: true },
-  { title: "Total ms", sort: "total_ms", number: true },
+  { title: "p99 ms", sort: "p99_ms", number: true, class: "wide" },
+  { title: "Max ms", sort: "max_ms", number: true, class: "wide" },
+  { title: "Share of all time", sort: "total_ms", class: "split" },
   { title: "Errors", sort: "error_share", number: true },
-  { title: "Trend" },
-  { title: "" },
+  { title: "Trend", class: "trend" },
+  { title: "Look at", class: "links" },
 ];
 
 /** Points of a small line from medians, oldest first; where there was no request there is no point. Pure. */
@@ -37,27 +38,53 @@ export function sorted(rows, sort) {
   return [...rows].sort((a, b) => sign * (a[name] > b[name] ? 1 : a[name] < b[name] ? -1 : 0));
 }
 
-export async function show(main, state, go) {
+/** How much of all time went to a route, as a bar and in words. */
+function shareOf(route, all) {
+  const piece = el("span", { class: "k-plain" });
+  piece.style.width = `${(route.total_ms / (all || 1)) * 100}%`;
+  return el("div", { class: "sharebar", title: `${duration(route.total_ms * 1e6)} in all` }, el("div", { class: "bar", "aria-hidden": "true" }, piece),
+    el("span", {}, percent(route.total_ms, all)));
+}
+
+export async function show(main, state) {
   const sort = state.sort || "-total_ms";
-  const { routes } = await api.routes();
+  const answer = await api.routes();
+  const { routes } = answer;
   if (!routes.length) {
-    main.replaceChildren(el("p", { class: "empty" }, "No profiles yet."));
-    return null;
+    main.replaceChildren(el("h1", {}, "Routes"), el("p", { class: "empty" }, "No profiles yet."));
+    return { title: "Routes" };
   }
-  const rows = sorted(routes, sort).map((route) => {
-    const values = [
-      el("a", { href: format({ page: "requests", route: route.route, method: route.method, sort: "-wall_ms" }) }, tame(route.route)),
-      tame(route.method, 20), count(route.count), ms(route.p50_ms), ms(route.p95_ms), ms(route.p99_ms),
-      ms(route.max_ms), ms(route.total_ms), percent(route.error_share, 1),
-      trend(route),
-      [el("a", { href: format({ r: "aggregate", route: route.route, method: route.method }) }, "merged tree"), " · ", el("a", { href: format({ r: route.worst }) }, "worst")],
-    ];
-    return el("tr", {}, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
-  });
+  const all = routes.reduce((sum, route) => sum + route.total_ms, 0);
+  const field = el("input", { type: "search", value: state.q || "", placeholder: "route…", "aria-label": "Filter routes", input: () => {
+    replace({ ...state, q: field.value });
+    fill();
+  } });
+  const body = el("tbody");
+  const fill = () => {
+    const low = field.value.toLowerCase();
+    const rows = sorted(routes, sort).filter((route) => `${route.method} ${route.route}`.toLowerCase().includes(low)).map((route) => {
+      const of = { route: route.route, method: route.method };
+      const values = [
+        el("a", { href: format({ page: "requests", ...of, sort: "-wall_ms" }), "data-row": true }, middle(tame(route.route), 90)),
+        tame(route.method, 20), count(route.count), ms(route.p50_ms), ms(route.p95_ms), ms(route.p99_ms), ms(route.max_ms),
+        shareOf(route, all), route.error_share ? percent(route.error_share, 1) : "–", trend(route),
+        [el("a", { href: format({ r: route.worst }) }, "slowest"), " ", el("a", { href: format({ page: "diff", a: "aggregate", b: route.worst, ...of }) }, "against mean"), " ",
+          el("a", { href: format({ r: "aggregate", ...of }) }, "merged"), " ", el("a", { href: format({ r: "aggregate", ...of, view: "flame" }) }, "flame")],
+      ];
+      return el("tr", {}, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
+    });
+    rows[0]?.querySelector("a").setAttribute("data-first", "");
+    body.replaceChildren(...rows);
+  };
+  fill();
+  slot().replaceChildren(el("form", { class: "filter", role: "search", submit: (event) => event.preventDefault() }, el("div", { class: "box" }, field)));
   main.replaceChildren(
-    el("h2", {}, "Routes"),
-    el("p", {}, "Over the profiles in the store, which are not all requests: slow ones are kept longer."),
-    el("table", { "aria-label": "Routes" },
-      header(COLUMNS, sort, (next) => go({ page: "routes", sort: next })), el("tbody", {}, rows)));
-  return null;
+    el("h1", { class: "offscreen" }, "Routes"),
+    el("p", { class: "toolbar hint" }, answer.all_requests ? "Numbers of all requests, kept or not." : "Over the profiles in the store, which are not all requests: slow ones are kept longer."),
+    el("div", { class: "rows" }, el("table", { class: "routes", "aria-label": "Routes" },
+      header(COLUMNS, sort, (next) => go({ ...state, page: "routes", sort: next })), body)));
+  const key = `routes ${entry()}`;
+  scrollTo(0, recall(key)?.scroll || 0);
+  const save = () => remember(key, { scroll: Math.round(scrollY) });
+  return { title: "Routes", save, stop: save, search: () => field.focus() };
 }

@@ -1,49 +1,62 @@
 // searchbox.js - looking for functions in whatever view is shown.
-import { el } from "./dom.js";
+import { button, el } from "./dom.js";
 import { count, percent } from "./format.js";
 import { matcher } from "./search.js";
 
 /**
  * `page`: state.q, keep({q}), model() -> FlameModel, wall (ns), and panel with
- * select(model, index) and mark(model, indices or null); `changed()` is told
- * of another text. Returns {form, run}.
+ * select(model, index) and mark(model, indices or null), or with a search of
+ * its own, find(test) -> {count, show(i)}. Returns {form, run, step, focus}.
  */
-export function searchBox(page, changed = () => {}) {
+export function searchBox(page) {
   const out = el("span", { class: "found", role: "status" });
-  let found = null; // {indices, ns}
+  let found = null; // {count, show(i), ns}
   let at = -1;
-  const input = el("input", { type: "search", value: page.state.q || "", placeholder: "name, file or /regular expression/", "aria-label": "Search in this profile" });
+  const input = el("input", { type: "search", value: page.state.q || "", placeholder: "Search: name, file, /regex/", "aria-label": "Search in this profile", title: "Search (/), next match (n), match before (N)" });
+  const words = () => `${at + 1} of ${count(found.count)}${found.ns === undefined ? "" : ` · ${percent(found.ns, page.wall)} of the request`}`;
   const step = (by) => {
-    if (!found?.indices.length) return;
-    at = (at + by + found.indices.length) % found.indices.length;
+    if (!found?.count) return;
+    at = at < 0 && by < 0 ? found.count - 1 : (at + by + found.count) % found.count;
     out.textContent = words();
-    page.model().then((model) => page.panel.select?.(model, found.indices[at]));
+    found.show(at);
   };
-  const words = () => `${at + 1} of ${count(found.indices.length)} · ${percent(found.ns, page.wall)} of the request`;
+  const inModel = async () => {
+    const model = await page.model();
+    const result = page.test ? model.search(page.test) : null;
+    result?.indices.sort((a, b) => model.total[b] - model.total[a]);
+    page.panel.mark?.(model, result && result.indices);
+    return result && { count: result.indices.length, ns: result.ns, show: (i) => page.panel.select?.(model, result.indices[i]) };
+  };
   const run = async () => {
+    found = null;
+    at = -1;
+    input.removeAttribute("aria-invalid");
     try {
       page.test = matcher(input.value);
     } catch (error) {
-      found = null;
+      input.setAttribute("aria-invalid", "true");
       out.textContent = error.message;
       return;
     }
-    const model = await page.model();
-    found = page.test ? model.search(page.test) : null;
-    found?.indices.sort((a, b) => model.total[b] - model.total[a]);
-    at = -1;
-    out.textContent = found ? (found.indices.length ? words() : "nothing found") : "";
-    page.panel.mark?.(model, found && found.indices);
+    found = page.panel.find ? page.panel.find(page.test) : await inModel();
+    out.textContent = !page.test ? "" : found?.count ? words() : "nothing found";
   };
+  const ask = async () => {
+    if ((page.state.q || "") === input.value && found) return;
+    page.keep({ q: input.value });
+    await run();
+  };
+  input.addEventListener("search", () => input.value || ask());
   const form = el("form", { class: "search", role: "search", submit: async (event) => {
     event.preventDefault();
-    if (page.state.q !== input.value) {
-      page.keep({ q: input.value });
-      await run();
-      changed();
-    }
+    await ask();
     step(1);
-  } }, input, el("button", { type: "submit" }, "Next"), el("button", { type: "button", click: () => step(-1) }, "Previous"), out);
-  return { form, run };
+  } }, input, button("‹", async () => {
+    await ask();
+    step(-1);
+  }, { "aria-label": "Previous match" }), el("button", { type: "submit", "aria-label": "Next match" }, "›"), out);
+  return { form, run, step, focus: () => {
+    input.focus();
+    input.select();
+  } };
 }
-

@@ -1,6 +1,7 @@
 // spread.js - a route's profiles as one tree: mean, p95 and worst of each node.
-import { el } from "./dom.js";
+import { button, el } from "./dom.js";
 import { ms, percent } from "./format.js";
+import { go } from "./shell.js";
 import { Tree } from "./tree.js";
 import { whole } from "./treemodel.js";
 
@@ -13,15 +14,16 @@ export function asTree(report) {
   };
 }
 
-export async function spreadView({ profile, go }) {
-  const report = await profile.spread();
+export async function spreadView(page) {
+  const report = await page.profile.spread();
   const answer = asTree(report);
   let worst = null;
-  const open = el("button", { type: "button", click: () => go({ r: report.ids[worst.worst] }) }, "Open the request where this node is worst");
+  const open = button("Open the request where this node is worst", () => go({ r: report.ids[worst.worst] }));
   const tree = new Tree({
     label: `${report.count} profiles as one tree`, load: async () => answer,
     onSelect: (node) => {
       worst = report.rows.find((row) => row.node === node);
+      page.side.show(tree.chosen(node));
     },
     columns: [
       { title: "Mean ms", value: (row) => ms(row.total_ns / report.count / 1e6) },
@@ -33,7 +35,12 @@ export async function spreadView({ profile, go }) {
   });
   tree.root.classList.add("wide");
   return {
-    root: el("div", {}, el("p", {}, `${report.count} stored profiles, newest first, of one mode. `, open), tree.root),
-    ready: () => tree.load(undefined, true),
+    root: tree.root, tools: [el("span", { class: "hint" }, `${report.count} stored profiles, newest first, of one mode`), open],
+    ready: () => tree.load(undefined, true), step: (by) => tree.move(tree.current + by),
+    find: (test) => {
+      const found = report.rows.filter((row) => test && test(answer.functions.find((one) => one.id === row.function)));
+      tree.mark(test ? new Set(found.map((row) => row.node)) : null);
+      return { count: found.length, show: (i) => tree.select(found[i].node, false) };
+    },
   };
 }

@@ -1,10 +1,11 @@
 // state.js - the whole state of the page lives in the URL's fragment. Pure.
 //
 //   #page=requests&sort=-wall_ms&q=book     the list, as filtered
-//   #page=routes
+//   #page=routes   #page=live   #page=changes
 //   #r=ID&view=tree&node=17                 one request
 //   #r=aggregate&route=R&method=M           a route's requests, merged
 //   #page=diff&a=ID&b=ID&view=flame         two of them
+import { NAMES, span } from "./filter.js";
 
 /** An object from "#a=b&c=d"; unknown names are kept. */
 export function parse(hash) {
@@ -26,12 +27,15 @@ export function format(state) {
 }
 
 /** The list's query for the server from the page's state. */
-export function listQuery(state) {
+export function listQuery(state, now = Date.now()) {
   const query = { sort: state.sort || "-started" };
-  for (const name of ["route", "method", "status", "min_ms", "q", "mode", "since", "until", "tag"]) {
-    if (!state[name]) continue;
-    // Times are local in the form, and milliseconds since 1970 for the server.
-    query[name] = name === "since" || name === "until" ? String(new Date(state[name]).getTime()) : state[name];
+  for (const name of ["q", ...NAMES]) {
+    const value = state[name];
+    if (!value) continue;
+    // Times are local in the box, and milliseconds since 1970 for the server.
+    if (name === "last") query.since = String(now - (span(value) || 0));
+    else if (name === "since" || name === "until") query[name] = String(/^\d+$/.test(value) ? value : new Date(value).getTime());
+    else query[name] = value;
   }
   return query;
 }
@@ -40,3 +44,6 @@ export function listQuery(state) {
 export function toggleSort(sort, column) {
   return sort === `-${column}` ? column : `-${column}`;
 }
+
+/** State without `names`. */
+export const without = (state, ...names) => Object.fromEntries(Object.entries(state).filter(([name]) => !names.includes(name)));

@@ -1,76 +1,29 @@
-// summary.js - the band over a profile: where the wall time went, phases, facts, the culprit.
-import { el } from "./dom.js";
-import { bytes, count, duration, label, percent, shortPath, tame } from "./format.js";
-import { where } from "./functions.js";
-
-const KINDS = [
-  ["project", "your code"], ["library", "libraries"], ["stdlib", "standard library"],
-  ["builtin", "C functions"], ["await", "awaiting"],
-  ["loop", "waiting for the event loop"], ["idle", "between chunks"], ["gc", "garbage collection"], ["other", "other"],
-];
+// summary.js - what is said about a profile: the sentence, what to know beside it, facts. Pure.
+import { bytes, count, duration, label, percent, share, shortPath, tame } from "./format.js";
 
 /** A step on the event loop that is worth a word. */
 const HOLDS_NS = 5e7;
+/** Samples below which no sentence is made. */
+const TOO_FEW = 5;
 
-/** A bar of parts [{kind, title, ns}] with a legend; parts without time are left out. */
-function bar(name, parts, whole) {
-  const shown = parts.filter((part) => part.ns > 0);
-  const image = el("div", { class: "bar", role: "img", "aria-label": `${name}: ${shown.map((part) => `${part.title} ${percent(part.ns, whole)}`).join(", ")}` },
-    shown.map((part) => {
-      const piece = el("span", { class: `k-${part.kind}`, title: `${part.title} ${duration(part.ns)}` });
-      piece.style.width = `${(part.ns / (whole || 1)) * 100}%`;
-      return piece;
-    }));
-  return el("div", { class: "band" }, el("span", { class: "of" }, name), image, el("ul", { class: "legend" }, shown.map((part) => el("li", {},
-    el("span", { class: `key k-${part.kind}` }), `${part.title} ${duration(part.ns)} (${percent(part.ns, whole)})`))));
+export const isSampled = (summary) => summary.meta.mode === "sampling";
+
+/** How many samples stand behind the shares of a summary; undefined: most of the time was measured, waits are. */
+export function samplesOf(summary) {
+  const { meta, wall_ns: wall } = summary;
+  const measured = (meta.await_ns || 0) + (meta.loop_ns || 0) + (meta.idle_ns || 0);
+  return isSampled(summary) && measured < wall / 2 ? meta.samples || 0 : undefined;
 }
 
-/** Wall time in parts that add up, from what was measured; what was not is named so. Pure. */
-export function timeSplit(meta, wall) {
-  const gc = meta.gc_ns || 0;
-  const parts = [
-    { kind: "cpu", title: "on CPU", ns: Math.max(0, (meta.cpu_ns || 0) - gc) },
-    { kind: "gil", title: "waiting for the GIL", ns: meta.gil_wait_ns || 0 },
-    { kind: "blocked", title: "blocked", ns: meta.blocked_ns ?? 0 },
-    { kind: "await", title: "awaiting", ns: meta.await_ns || 0 },
-    { kind: "loop", title: "waiting for the event loop", ns: meta.loop_ns || 0 },
-    { kind: "gc", title: "garbage collection", ns: gc },
-  ];
-  let left = wall;
-  for (const part of parts) {
-    part.ns = Math.min(part.ns, left); // clocks of two kinds may differ by a little
-    left -= part.ns;
-  }
-  return [...parts, { kind: "other", title: "not measured", ns: left }];
-}
-
-/** Until the headers, the body, and what came after. Pure. */
+/** Until the headers, the body, and what came after: [{title, ns}]. */
 export function phases(meta, wall) {
   if (!meta.headers_ns) return [];
   const headers = Math.min(meta.headers_ns, wall);
   const body = Math.min(Math.max(meta.body_ns || headers, headers), wall);
   return [
-    { kind: "stdlib", title: "until the headers", ns: headers }, { kind: "library", title: "body", ns: body - headers },
-    { kind: "other", title: "background", ns: meta.body_ns ? wall - body : 0 },
+    { title: "until the headers", ns: headers }, { title: "body", ns: body - headers },
+    { title: "background", ns: meta.body_ns ? wall - body : 0 },
   ];
-}
-
-function facts(summary) {
-  const { meta } = summary;
-  const fact = (title, value) => (value ? el("div", {}, el("dt", {}, title), el("dd", {}, value)) : null);
-  return el("dl", { class: "facts" },
-    meta.merged ? fact("Profiles", count(meta.merged)) : null,
-    meta.mode === "sampling" ? [fact("Samples", count(meta.samples || 0)), fact("Torn samples", meta.rejected ? count(meta.rejected) : ""),
-      fact("Sampled every", meta.interval_ns ? duration(meta.interval_ns) : "")]
-      : [fact("Python calls", count(summary.calls)), fact("C calls", count(summary.c_calls))],
-    fact("Own cost", meta.own_ns ? `about ${duration(meta.own_ns)}` : ""),
-    meta.blocked_ns === undefined ? fact("Off CPU", meta.waiting_ns ? duration(meta.waiting_ns) : "") : null,
-    fact("Mode", tame(meta.mode || "")), fact("Route", tame(meta.route || "")),
-    fact("Framework", tame(meta.framework || "")), fact("Python", tame(meta.python || "")),
-    fact("Process", meta.pid ? `${tame(meta.host || "")} ${meta.pid} ${tame(meta.thread || "")}` : ""),
-    fact("Release", tame(meta.release || "")), fact("Response", meta.response_bytes ? bytes(meta.response_bytes) : ""),
-    fact("Flags", tame(meta.flags || "")),
-    Object.keys(meta).filter((key) => key.startsWith("tag.")).map((key) => fact(tame(key.slice(4)), tame(meta[key]))));
 }
 
 /** The node to begin at: what own code called last on the hot path; undefined without a hot path. */
@@ -80,8 +33,19 @@ export function guilty(summary) {
   return (path[at + 1] || path.at(-1))?.node;
 }
 
-/** The sentence that names the culprit: the last project frame of the hot path and what it called. */
+/** The sentence that says why. The core's own (`headline`) where there is one. */
 export function answer(summary) {
+  if (summary.headline) return tame(typeof summary.headline === "string" ? summary.headline : summary.headline.text, 600);
+  const { meta, wall_ns: wall } = summary;
+  const samples = samplesOf(summary);
+  const loop = Math.max(meta.loop_ns || 0, summary.self_ns?.loop || 0);
+  if (loop > wall / 2) {
+    const longest = meta.held_by ? `: for ${duration(meta.held_ns)} with ${tame(meta.held_by)}` : "";
+    return `${percent(Math.min(loop, wall), wall)} of this request it could have gone on, but the event loop was busy with others${longest}.`;
+  }
+  if (samples !== undefined && samples < TOO_FEW) {
+    return `Not enough samples (${samples}) to say where the time of this request went.`;
+  }
   const path = summary.hot_path;
   const at = path.findLastIndex((step) => step.function.origin === "project");
   if (at < 0 || at === path.length - 1) {
@@ -89,24 +53,70 @@ export function answer(summary) {
   }
   const own = path[at].function;
   const beside = ["[task]", "[thread]"].includes(path[at + 1].function.name) && path[at + 2];
+  const part = (step) => {
+    const text = share(step.total_ns, wall, samples);
+    return text[0].toUpperCase() + text.slice(1);
+  };
   if (beside) {
-    return `${percent(beside.total_ns, summary.wall_ns)} of this request went to ${label(beside.function)}, ` +
+    return `${part(beside)} of this request went to ${label(beside.function)}, ` +
       `a task or thread that ${label(own)} awaited.`;
   }
   const called = path[at + 1];
   const line = called.call_line ? `:${called.call_line}` : "";
-  return `${percent(called.total_ns, summary.wall_ns)} of this request went to ${label(called.function)}, ` +
+  return `${part(called)} of this request went to ${label(called.function)}, ` +
     `called by ${label(own)} at ${tame(shortPath(own.file))}${line}.`;
 }
 
-/** "4.2 times the median of its route (24.1 ms over 31 profiles)", or "". Pure. */
-export function comparison(wall, route) {
-  if (!route || route.count < 3 || !route.p50_ms) return "";
-  const times = wall / 1e6 / route.p50_ms;
-  return `${times >= 10 ? times.toFixed(0) : times.toFixed(1)} times the median of its route (${duration(route.p50_ms * 1e6)} over ${count(route.count)} stored profiles).`;
+/**
+ * A sentence cut where it names what can be gone to: [text | {text, node} | {text, fn, line} | {text, id}]. Names are
+ * those of the hot path, places "file.py:12" of its functions, and `held_by` the request that held the loop up.
+ */
+export function linked(text, summary) {
+  const found = [];
+  const put = (words, values) => {
+    const at = words ? text.indexOf(words) : -1;
+    if (at < 0 || found.some((one) => at < one.at + one.text.length && one.at < at + words.length)) return;
+    found.push({ at, text: words, ...values });
+  };
+  const { meta } = summary;
+  if (meta.held_id && meta.held_by) put(tame(meta.held_by), { id: meta.held_id });
+  for (const step of [...summary.hot_path].reverse()) {
+    if (step.function.kind === "pseudo") continue;
+    put(label(step.function), { node: step.node });
+    const file = step.function.file && tame(shortPath(step.function.file));
+    const place = file && new RegExp(`${file.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}:(\\d+)`).exec(text);
+    if (place) put(place[0], { fn: step.function.id, line: Number(place[1]), file: step.function.file });
+  }
+  found.sort((a, b) => a.at - b.at);
+  const parts = [];
+  let from = 0;
+  for (const { at, ...one } of found) {
+    if (at > from) parts.push(text.slice(from, at));
+    parts.push(one);
+    from = at + one.text.length;
+  }
+  if (from < text.length) parts.push(text.slice(from));
+  return parts;
 }
 
-/** What a reader must know beside the numbers: [{text, id}], `id` a profile to go to or "". Pure. */
+/** {times, text} beside the route: "4.2× usual" and the whole sentence; null: too little is known. */
+export function comparison(wall, route) {
+  if (!route || route.count < 3 || !route.p50_ms) return null;
+  const times = wall / 1e6 / route.p50_ms;
+  const said = times >= 10 ? times.toFixed(0) : times.toFixed(1);
+  return { times, text: `${said}× usual`, whole: `${said} times the median of its route (${duration(route.p50_ms * 1e6)} over ${count(route.count)} stored profiles).` };
+}
+
+/** How it was profiled: "sampled, 12 samples (few)", "every call: 1,204 and 80 in C". */
+export function how(summary) {
+  const { meta } = summary;
+  if (meta.merged) return `${count(meta.merged)} profiles merged, ${tame(meta.mode || "")}`;
+  if (meta.mode !== "sampling") return `exact: ${count(summary.calls + summary.c_calls)} calls`;
+  const samples = meta.samples || 0;
+  return `sampled, ${count(samples)} ${samples === 1 ? "sample" : "samples"}${samples < 30 ? " (few)" : ""}`;
+}
+
+/** What a reader must know beside the numbers: [{text, id}], `id` a profile to go to or "". */
 export function notices(meta) {
   const found = [];
   if (meta.held_ns) {
@@ -121,30 +131,45 @@ export function notices(meta) {
   return found;
 }
 
-function heaviest(summary, open) {
-  return el("section", {}, el("h3", {}, "Heaviest functions by self time"), el("table", { class: "fit", "aria-label": "Heaviest functions" },
-    el("tbody", {}, summary.heaviest.map((one) => el("tr", {},
-      el("td", { class: "number" }, percent(one.self_ns, summary.wall_ns)),
-      el("td", { class: "number" }, duration(one.self_ns)),
-      el("td", { class: "number" }, `${count(one.calls)} ${one.function.kind === "pseudo" ? "times" : summary.meta.mode === "sampling" ? "samples" : "calls"}`),
-      el("td", { class: "path" }, el("button", { type: "button", class: "link", click: () => open(one.function.id) }, label(one.function)), " ",
-        el("span", { class: "hot" }, where(one.function))))))));
+/** [title, value] of all that is known and not shown elsewhere; what is empty is left out. */
+export function facts(summary) {
+  const { meta } = summary;
+  const sampled = meta.mode === "sampling";
+  return [
+    ["Started", meta.started ? new Date(meta.started / 1e6).toLocaleString() : ""],
+    ["Route", meta.route], ["Mode", meta.mode], ["Profiles", meta.merged ? count(meta.merged) : ""],
+    ["Samples", sampled && meta.samples ? count(meta.samples) : ""], ["Torn samples", sampled && meta.rejected ? count(meta.rejected) : ""],
+    ["Sampled every", sampled && meta.interval_ns ? duration(meta.interval_ns) : ""],
+    ["Python calls", sampled ? "" : count(summary.calls)], ["C calls", sampled ? "" : count(summary.c_calls)],
+    ["Own cost", meta.own_ns ? `about ${duration(meta.own_ns)}` : ""],
+    ["Framework", meta.framework], ["Python", meta.python], ["Process", meta.pid ? `${meta.host || ""} ${meta.pid} ${meta.thread || ""}` : ""],
+    ["Release", meta.release], ["Response", meta.response_bytes ? bytes(meta.response_bytes) : ""], ["Kept as", meta.kept], ["Flags", meta.flags],
+    ["Trace", meta.trace_id], ["Id", meta.id],
+  ].filter(([, value]) => value).map(([title, value]) => [title, tame(value)]);
 }
 
-/** All of it, as nodes. `route`: its statistics, or undefined; `open(function id)`. */
-export function summaryBand(summary, route, open) {
+export const tags = (meta) => Object.keys(meta).filter((key) => key.startsWith("tag.")).map((key) => `${key.slice(4)}=${meta[key]}`);
+
+/** The profile as markdown, for an issue or a chat. */
+export function markdown(summary, href, split) {
   const { meta, wall_ns: wall } = summary;
-  const text = answer(summary);
-  const beside = meta.merged ? "" : comparison(wall, route);
-  const kinds = KINDS.map(([kind, title]) => ({ kind, title, ns: summary.self_ns[kind] || 0 }));
-  const parts = phases(meta, wall);
+  const samples = samplesOf(summary);
+  const place = (step) => (step.function.file ? `${tame(shortPath(step.function.file, 3))}:${step.call_line || step.function.line}` : "");
   return [
-    text ? el("p", { class: "answer" }, text) : null,
-    beside ? el("p", { class: "beside" }, beside) : null,
-    ...notices(meta).map((one) => el("p", { class: "notice" }, one.text, one.id ? [" ", el("a", { href: `#r=${encodeURIComponent(one.id)}` }, "Show that request")] : null)),
-    meta.cpu_ns === undefined || meta.merged ? null : bar("Wall time", timeSplit(meta, wall), wall),
-    bar("Self time", kinds, wall),
-    parts.length ? bar("Phases", parts, wall) : null,
-    facts(summary), heaviest(summary, open),
-  ].filter(Boolean);
+    `**${tame(meta.method || "")} ${tame(meta.path || meta.route || "")}** ${meta.status || ""} · ${duration(wall)} · ${how(summary)}`,
+    "", answer(summary), "",
+    split.map((part) => `${part.title} ${duration(part.ns)}`).join(" · "), "",
+    "| self | function | defined at |", "|---:|---|---|",
+    ...summary.heaviest.map((one) => `| ${share(one.self_ns, wall, samples)} | \`${label(one.function)}\` | ${tame(shortPath(one.function.file || "", 3))}${one.function.file ? `:${one.function.line}` : ""} |`),
+    "", "Hot path:", "",
+    ...summary.hot_path.filter((step) => step.function.origin === "project" || step === summary.hot_path.at(-1)).map((step) => `- \`${label(step.function)}\` ${share(step.total_ns, wall, samples)} ${place(step)}`),
+    "", href, "",
+  ].join("\n");
+}
+
+/** A request as a curl command that asks for exact counts. */
+export function curl(meta, origin) {
+  const quote = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
+  const method = meta.method && meta.method !== "GET" ? ` -X ${/^[A-Z]+$/.test(meta.method) ? meta.method : quote(meta.method)}` : "";
+  return `curl${method} -H 'X-Slowlens: deterministic' ${quote(origin + encodeURI(meta.path || "/"))}`;
 }

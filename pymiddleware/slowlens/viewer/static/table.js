@@ -2,6 +2,8 @@
 import { el } from "./dom.js";
 import { toggleSort } from "./state.js";
 
+const classes = (column) => [column.number ? "number" : "", column.class || ""].join(" ").trim() || null;
+
 /**
  * A header row. `columns`: {name, title, number, sort} (sort: server's or
  * caller's name of it; none: not sortable). `onSort(newSort)`.
@@ -14,10 +16,10 @@ export function header(columns, sort, onSort) {
       ? el("button", { type: "button", click: () => onSort(toggleSort(sort, column.sort)) },
         column.title, current ? (direction === "descending" ? " ▾" : " ▴") : "")
       : column.title;
-    return el("th", { scope: "col", class: column.number ? "number" : null, "aria-sort": direction }, title);
+    return el("th", { scope: "col", class: classes(column), "aria-sort": direction }, title);
   })));
 }
 
 export function cell(column, ...content) {
-  return el("td", { class: [column.number ? "number" : "", column.class || ""].join(" ").trim() || null }, ...content);
+  return el("td", { class: classes(column) }, ...content);
 }

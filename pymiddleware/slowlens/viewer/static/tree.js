@@ -1,21 +1,23 @@
 // tree.js - a call tree: a virtualised treegrid (WAI-ARIA pattern).
+import { category } from "./colors.js";
 import { el } from "./dom.js";
-import { count, duration, label, ms, percent, shortPath, tame } from "./format.js";
+import { count, duration, label, middle, ms, share, shortPath, tame } from "./format.js";
 import { TreeModel } from "./treemodel.js";
 
 const ROW = 24;
+const OPEN_MAX = 1000; // opened rows that are remembered
 
 /** The columns of one profile's tree; `percents`: shares of the request in place of times. */
-export function columns(percents, sampled) {
-  const time = (name) => (row, wall) => (percents ? percent(row[name], wall) : ms(row[name] / 1e6));
+export function columns(percents, { sampled, samples }) {
+  const time = (name) => (row, wall) => (percents ? share(row[name], wall, samples) : ms(row[name] / 1e6));
   const calls = (row) => row.calls + row.resumes;
   return [
+    { title: "Share", value: (row, wall) => share(row.total_ns, wall, samples), share: (row, wall) => row.total_ns / (wall || 1), own: true, part: (row, wall) => row.self_ns / (wall || 1) },
     { title: percents ? "Total %" : "Total ms", value: time("total_ns") },
-    { title: "Share", value: (row, wall) => percent(row.total_ns, wall), share: (row, wall) => row.total_ns / (wall || 1) },
-    { title: percents ? "Self %" : "Self ms", value: time("self_ns"), own: true },
+    { title: percents ? "Self %" : "Self ms", value: time("self_ns"), own: true, heat: (row, wall) => row.self_ns / (wall || 1) },
     { title: sampled ? "Samples" : "Calls", value: (row) => count(calls(row)), alone: true },
     { title: sampled ? "On CPU" : "Per call", alone: true, value: (row) => {
-      if (sampled) return row.seen_ns ? percent(row.cpu_ns, row.seen_ns) : "";
+      if (sampled) return row.seen_ns ? share(row.cpu_ns, row.seen_ns, samples) : "";
       return calls(row) ? duration(row.total_ns / calls(row)) : "";
     } },
   ];
@@ -43,7 +45,7 @@ export class Tree {
     this.current = 0; // index in shown
     this.body = el("div", { role: "rowgroup" });
     this.head = el("div", { role: "rowgroup", class: "top" });
-    this.root = el("div", { class: "tree", role: "treegrid", "aria-label": options.label, scroll: () => this.draw(), keydown: (event) => this.key(event) },
+    this.root = el("div", { class: "tree", role: "treegrid", "aria-readonly": "true", "aria-label": options.label, scroll: () => this.draw(), keydown: (event) => this.key(event) },
       this.head, this.body);
     this.setColumns(options.columns);
   }
@@ -125,27 +127,72 @@ export class Tree {
     const open = this.model.open.has(node);
     const name = el("span", { role: "gridcell", title: `${tame(callee.name)}\n${tame(callee.file, 1000)}:${callee.line}` },
       el("span", { class: "twist", "aria-hidden": "true" }, row.children ? (open ? "▾" : "▸") : ""),
-      el("span", { class: `mark k-${callee.kind === "pseudo" ? "other" : callee.origin}`, "aria-hidden": "true" }),
-      el("span", { class: "name" }, label(callee)),
+      el("span", { class: `mark k-${category(callee)}`, "aria-hidden": "true" }),
+      el("span", { class: "name" }, middle(label(callee), 80)),
       el("span", { class: "where" }, tame(place(callee, caller, row.call_line)), row.strand ? " · beside the request" : ""));
-    name.style.paddingLeft = `${8 + Math.min(depth, 60) * 14}px`;
+    name.style.setProperty("--depth", Math.min(depth, 60));
     const node_ = el("div", {
       class: `row ${callee.origin}${hot ? " hot" : ""}${this.marked?.has(node) ? " found" : ""}`, role: "row", "data-node": node,
       tabindex: index === this.current ? 0 : -1, "aria-level": depth + 1, "aria-rowindex": index + 1,
-      "aria-expanded": row.children ? String(open) : null,
-      click: () => { this.move(index, true); this.toggle(index); },
+      "aria-expanded": row.children ? String(open) : null, "aria-selected": String(index === this.current),
+      ...this.clicks(index),
     }, name, this.columns.map((column) => this.cell(column, row)));
     node_.style.top = `${index * ROW}px`;
     return node_;
   }
 
+  /** A click chooses; on the twist, or a second one, it opens too. */
+  clicks(index) {
+    return {
+      click: (event) => {
+        const twist = event.target.classList.contains("twist") || this.shown[index].folded.length;
+        this.move(index, true);
+        if (twist) this.toggle(index);
+      },
+      dblclick: (event) => event.target.classList.contains("twist") || this.shown[index]?.folded.length || this.toggle(index),
+    };
+  }
+
   cell(column, row) {
-    const cell = el("span", { role: "gridcell", class: column.tone ? column.tone(row) : null }, column.value(row, this.model.wall));
+    const { wall } = this.model;
+    const cell = el("span", { role: "gridcell", class: column.tone ? column.tone(row) : null }, column.value(row, wall));
     if (column.share) {
+      // Total and, darker, the self part of it.
       cell.classList.add("share");
-      cell.style.backgroundSize = `${Math.min(100, column.share(row, this.model.wall) * 100)}% 3px`;
+      cell.style.setProperty("--total", `${Math.min(100, column.share(row, wall) * 100)}%`);
+      cell.style.setProperty("--self", `${Math.min(100, (column.part ? column.part(row, wall) : 0) * 100)}%`);
+    }
+    if (column.heat) {
+      const heat = column.heat(row, wall);
+      if (heat >= 0.02) cell.classList.add(heat >= 0.1 ? "hot2" : "hot1");
     }
     return cell;
+  }
+
+  /** The row of a node with what surrounds it, as the panel beside the view shows it. */
+  chosen(node) {
+    const { row, callee, caller } = this.model.describe(node);
+    const parent = node === 0 ? null : this.model.rows.get(row.parent);
+    return { node, callee, caller, line: row.call_line, total: row.total_ns, self: row.self_ns, calls: row.calls + row.resumes, parent: parent ? parent.total_ns : 0 };
+  }
+
+  /** What to come back to. */
+  saved() {
+    const { open, unfolded } = this.model;
+    return { scroll: this.root.scrollTop, open: [...open].slice(0, OPEN_MAX), unfolded: [...unfolded].slice(0, OPEN_MAX), current: this.shown[this.current]?.node };
+  }
+
+  /** Opens what was open, asking for what is not there yet. */
+  async restore({ open, unfolded, current }) {
+    for (const node of unfolded) this.model.unfolded.add(node);
+    this.model.open.clear();
+    for (const node of open) {
+      if (!this.model.rows.has(node)) continue;
+      if (this.model.missing(node)) this.model.add(await this.options.load({ node, depth: 1 }));
+      this.model.open.add(node);
+    }
+    this.refresh();
+    if (current !== undefined && this.model.rows.has(current)) this.select(current, false);
   }
 
   /** One row for a chain of library frames; Enter or a click shows them. */
@@ -156,11 +203,11 @@ export class Tree {
     const name = el("span", { role: "gridcell" },
       el("span", { class: "twist", "aria-hidden": "true" }, "⋯"),
       el("span", { class: "where" }, `${folded.length} library frames folded`));
-    name.style.paddingLeft = `${8 + Math.min(depth, 60) * 14}px`;
+    name.style.setProperty("--depth", Math.min(depth, 60));
     const line = el("div", {
       class: `row folded${hot ? " hot" : ""}`, role: "row", "data-node": node,
       tabindex: index === this.current ? 0 : -1, "aria-level": depth + 1, "aria-rowindex": index + 1,
-      "aria-expanded": "false", click: () => { this.move(index, true); this.toggle(index); },
+      "aria-expanded": "false", "aria-selected": String(index === this.current), ...this.clicks(index),
     }, name, this.columns.map((column) => (column.alone ? el("span", { role: "gridcell" }) : this.cell(column, column.own ? { ...row, self_ns: self } : row))));
     line.style.top = `${index * ROW}px`;
     return line;
@@ -183,7 +230,7 @@ export class Tree {
     else if (top + 2 * ROW > view.scrollTop + view.clientHeight) view.scrollTop = top + 3 * ROW - view.clientHeight;
     this.draw();
     if (focus) this.focus();
-    this.options.onSelect?.(this.shown[this.current].node);
+    if (this.shown[this.current]) this.options.onSelect?.(this.shown[this.current].node);
   }
 
   async toggle(index, want) {

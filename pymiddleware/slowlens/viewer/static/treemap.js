@@ -2,6 +2,7 @@
 //
 // Squarified treemaps: Bruls, Huizing and van Wijk, "Squarified Treemaps", 2000.
 import { el } from "./dom.js";
+import { middle } from "./format.js";
 
 const LEAST = 14; // pixels a box must have on each side to hold others
 const EDGE = 3;
@@ -75,7 +76,7 @@ export function treemapView(model, root, options) {
   const live = el("p", { class: "live", "aria-live": "polite" }, options.describe(root));
   const canvas = el("canvas", {
     class: "treemap", tabindex: 0, role: "application",
-    "aria-label": "Treemap: areas are total time. Arrow keys walk, Enter goes into a box.",
+    "aria-label": "Treemap: areas are total time. Arrow keys walk, Enter goes into a box, 0 shows all.",
   });
   const draw = () => {
     const width = canvas.clientWidth;
@@ -101,7 +102,7 @@ export function treemapView(model, root, options) {
       if (fits < 4 || box.h < 13) continue;
       const name = options.name(box.node);
       context.fillStyle = options.ink(box.node);
-      context.fillText(name.length > fits ? `${name.slice(0, fits - 1)}…` : name, box.x + 3, box.y + 2);
+      context.fillText(middle(name, fits), box.x + 3, box.y + 2);
     }
     context.globalAlpha = 1;
     const at = boxes.find((box) => box.node === selected);
@@ -112,7 +113,7 @@ export function treemapView(model, root, options) {
     }
   };
   const select = (node) => {
-    if (node === undefined) return;
+    if (node === undefined || node < 0) return;
     selected = node;
     live.textContent = options.describe(node);
     options.onSelect?.(node);
@@ -125,9 +126,21 @@ export function treemapView(model, root, options) {
     return boxes.findLast((box) => x >= box.x && x < box.x + box.w && y >= box.y && y < box.y + box.h)?.node;
   };
   canvas.addEventListener("click", (event) => select(at(event)));
+  const card = el("div", { class: "card", hidden: true, "aria-hidden": "true" });
+  let under;
   canvas.addEventListener("pointermove", (event) => {
     const node = at(event);
-    canvas.title = node === undefined ? "" : options.describe(node);
+    card.hidden = node === undefined;
+    if (node === undefined) return;
+    if (node !== under) card.replaceChildren(...options.card(node));
+    under = node;
+    const bounds = canvas.getBoundingClientRect();
+    const [x, y] = [event.clientX - bounds.left, event.clientY - bounds.top];
+    card.style.left = `${Math.max(0, Math.min(x + 14, bounds.width - card.offsetWidth - 4))}px`;
+    card.style.top = `${y + 18 + card.offsetHeight > bounds.height ? Math.max(0, y - card.offsetHeight - 10) : y + 18}px`;
+  });
+  canvas.addEventListener("pointerleave", () => {
+    card.hidden = true;
   });
   canvas.addEventListener("dblclick", (event) => {
     const node = at(event);
@@ -138,7 +151,7 @@ export function treemapView(model, root, options) {
     const moves = {
       ArrowUp: () => select(around.parent), ArrowDown: () => select(around.child),
       ArrowLeft: () => select(around.previous), ArrowRight: () => select(around.next),
-      Enter: () => options.open(selected), Escape: () => options.open(0),
+      Enter: () => options.open(selected), 0: () => options.open(0),
     };
     if (!(event.key in moves)) return;
     event.preventDefault();
@@ -150,5 +163,5 @@ export function treemapView(model, root, options) {
     marked = nodes;
     draw();
   };
-  return { root: el("div", {}, canvas, live), select, mark, stop: () => observer.disconnect() };
+  return { root: el("div", { class: "flame-box" }, canvas, live, card), select, mark, stop: () => observer.disconnect() };
 }

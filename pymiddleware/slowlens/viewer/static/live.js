@@ -1,0 +1,36 @@
+// live.js - the requests that run now, on all workers of this store.
+import * as api from "./api.js";
+import { el } from "./dom.js";
+import { duration, middle, tame, when } from "./format.js";
+import { notice } from "./shell.js";
+import { format } from "./state.js";
+import { cell, header } from "./table.js";
+
+const POLL = 1000;
+const COLUMNS = [
+  { title: "Since", class: "when" }, { title: "Request", class: "path" }, { title: "Running for", number: true, class: "wall" },
+  { title: "Where", class: "hot" }, { title: "Process", class: "host" }, { title: "State", class: "status" },
+];
+
+export async function show(main) {
+  const body = el("tbody");
+  const none = el("p", { class: "empty" }, "No request is running.");
+  const place = el("div", { class: "rows" });
+  const draw = async () => {
+    const { requests } = await api.live();
+    body.replaceChildren(...requests.map((one) => {
+      const name = middle(tame(one.path || one.route || ""), 90);
+      const values = [
+        when(one.started), [el("span", { class: "method" }, tame(one.method || "", 20)), " ", one.stored ? el("a", { href: format({ r: one.id }), "data-row": true }, name) : name],
+        duration((one.running_ms || 0) * 1e6), el("span", { title: tame(one.hot || "") }, tame(one.hot || "")),
+        tame([one.host, one.pid, one.thread].filter(Boolean).join(" "), 60), one.killed ? "killed" : "running",
+      ];
+      return el("tr", { class: one.killed ? "bad" : null }, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
+    }));
+    place.replaceChildren(requests.length ? el("table", { class: "live", "aria-label": "Running requests" }, header(COLUMNS, "", () => {}), body) : none);
+  };
+  await draw();
+  main.replaceChildren(el("h1", {}, "Running now"), place);
+  const timer = setInterval(() => document.hidden || draw().catch((error) => notice(error.message)), POLL);
+  return { title: "Live", stop: () => clearInterval(timer) };
+}

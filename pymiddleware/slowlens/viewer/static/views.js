@@ -1,0 +1,264 @@
+// views.js - the views of a profile. Each takes the page and gives a panel:
+//   root, tools [node]; ready(saved): it is in the page; save(): what to come back to; stop();
+//   select(model, index), choose({node, fn}): show this one; mark(model, indices or null): what a search found;
+//   find(test) -> {count, show(i)}: a search of its own; step(by): next row.
+import { FlameCanvas } from "./canvas.js";
+import { paint } from "./colors.js";
+import { button, choice, el, tick } from "./dom.js";
+import { around, asAnswer, folds, laneOf, leftHeavy, timeOrder } from "./flamemodel.js";
+import { count, duration, label, share } from "./format.js";
+import { functionsView, where } from "./functions.js";
+import { graphView } from "./graph.js";
+import { repeatsView } from "./repeats.js";
+import { sourceView } from "./source.js";
+import { spreadView } from "./spread.js";
+import { guilty } from "./summary.js";
+import { Tree, columns } from "./tree.js";
+import { treemapView } from "./treemap.js";
+
+const COLORS = [["category", "whose code"], ["module", "module"], ["self", "self time"]];
+const LEAST = [["0", "everything"], ["0.001", "0.1 % and more"], ["0.01", "1 % and more"], ["0.05", "5 % and more"]];
+
+const unless = (value, usual) => (value === usual ? undefined : value);
+
+function foldTick(page, change) {
+  return tick("Fold", page.state.fold !== "0", (on) => {
+    page.keep({ fold: on ? undefined : "0" });
+    change(on);
+  });
+}
+
+/** Whether calls of what is open already are shown as one with it. */
+const recursionTick = (page) => tick("Merge recursion", page.state.recursion === "1", (on) => page.redraw({ recursion: on ? "1" : undefined }));
+
+/** The chosen one as the side panel wants it, from a model. */
+function fromModel(model, index) {
+  const parent = index === 0 ? -1 : model.parents[index];
+  return {
+    node: model.nodes[index], callee: model.callee(index), total: model.total[index], self: model.self[index], calls: model.calls[index],
+    parent: parent < 0 ? 0 : model.total[parent], caller: parent < 0 ? null : model.callee(parent), line: model.callLines[index],
+  };
+}
+
+function treePanel(page) {
+  const { state, summary, profile } = page;
+  const fold = foldTick(page, (on) => tree.setFold(on));
+  const percents = tick("Percent", state.percent === "1", (on) => {
+    page.keep({ percent: on ? "1" : undefined });
+    tree.setColumns(columns(on, page));
+  });
+  const whole = async () => asAnswer(await page.model(), summary.hot_path.map((step) => step.node));
+  const merged = state.recursion === "1";
+  const tree = new Tree({
+    label: "Call tree", load: merged ? whole : profile.tree, columns: columns(percents.input.checked, page), least: Number(state.least || 0),
+    onSelect: (node) => page.chose(tree.chosen(node)),
+  });
+  const reach = async (node) => {
+    if (tree.model.rows.has(node)) return tree.select(node, false);
+    // A node off the hot path: the model knows what leads to it.
+    const model = await page.model();
+    const index = model.indexOf(node);
+    return index < 0 ? undefined : tree.reach(model.path(index).map((one) => model.nodes[one]));
+  };
+  return {
+    root: tree.root,
+    tools: [fold, percents, recursionTick(page), choice("Show", LEAST, state.least || "0", (value) => {
+      page.keep({ least: unless(value, "0") });
+      tree.setLeast(Number(value));
+    })],
+    async ready(saved) {
+      await tree.load(undefined, fold.input.checked);
+      if (saved && !merged) await tree.restore(saved);
+      const node = await page.chosenNode(guilty(summary));
+      if (node !== undefined) await reach(node);
+      if (saved) tree.root.scrollTop = saved.scroll;
+    },
+    save: () => tree.saved(),
+    choose: ({ node }) => reach(node),
+    select: (model, index) => tree.reach(model.path(index).map((one) => model.nodes[one])),
+    mark: (model, indices) => tree.mark(indices && new Set(indices.map((one) => model.nodes[one]))),
+    step: (by) => tree.move(tree.current + by),
+  };
+}
+
+/** What one box says to people. */
+function describe(page, model, node) {
+  const callee = model.callee(node);
+  return `${label(callee)} · ${where(callee)} · total ${duration(model.total[node])} (${page.share(model.total[node])}) · ` +
+    `self ${duration(model.self[node])} · ${count(model.calls[node])} ${page.sampled ? "samples" : "calls"}${model.strands[node] ? " · beside the request" : ""}`;
+}
+
+/** The card at the pointer: all there is to say of a box. */
+function card(page, model, node, fold) {
+  const one = fromModel(model, node);
+  const folded = fold && fold.next[node] >= 0 ? fold.count[node] : 0;
+  const row = (title, value) => [el("dt", {}, title), el("dd", {}, value)];
+  return [
+    el("strong", {}, folded ? `${folded} library frames, from ${label(one.callee)} on` : label(one.callee)),
+    el("span", { class: "where" }, where(one.callee)),
+    one.line && one.caller?.file ? el("span", { class: "where" }, `called at ${label(one.caller)}:${one.line}`) : null,
+    el("dl", {}, row("total", `${duration(one.total)} · ${page.share(one.total)}`), row("self", `${duration(one.self)} · ${page.share(one.self)}`),
+      one.parent ? row("of its caller", share(one.total, one.parent, page.samples)) : [],
+      row(page.sampled ? "samples" : "calls", count(one.calls))),
+  ].filter(Boolean);
+}
+
+const boxes = (page, model) => ({
+  name: (node) => label(model.callee(node)), describe: (node) => describe(page, model, node), card: (node) => card(page, model, node),
+  neighbours: (node) => around(model, node), onSelect: (node) => page.chose(fromModel(model, node)),
+  ...paint(model, page.state.color || "category"),
+});
+
+/** Flame graph and timeline: the same canvas, folded and with lanes. */
+async function canvasPanel(page, title, picture) {
+  const model = await page.model();
+  const all = folds(model);
+  let folding = page.state.fold !== "0" ? all : null;
+  const open = new Set(String(page.state.lanes || "").split(".").filter(Boolean));
+  const options = {
+    label: title, ...boxes(page, model),
+    name: (node) => (folding && folding.next[node] >= 0 ? `⋯ ${folding.count[node]} frames` : label(model.callee(node))),
+    card: (node) => card(page, model, node, folding),
+    lane: (node) => {
+      const child = model.children(node)[0];
+      const name = child === undefined ? "" : ` ${label(model.callee(child))}`;
+      return `${label(model.callee(node))}${name} ${duration(model.total[node])}${model.calls[node] > 1 && !page.sampled ? ` in ${count(model.calls[node])}` : ""}`;
+    },
+    neighbours(node) {
+      const near = around(model, node);
+      if (!folding) return near;
+      if (folding.next[node] >= 0) near.child = folding.next[node];
+      if (near.parent !== undefined && folding.head[near.parent] >= 0) near.parent = folding.head[near.parent];
+      return near;
+    },
+    onLane(key) {
+      if (open.has(key)) open.delete(key);
+      else open.add(key);
+      page.keep({ lanes: [...open].join(".") });
+      redraw();
+    },
+  };
+  const drawn = () => picture(model, { fold: folding, open });
+  const canvas = new FlameCanvas(drawn(), options);
+  const redraw = () => canvas.show(drawn());
+  /** Shows a node also where it is folded away or in a lane that is closed. */
+  const select = (index) => {
+    if (canvas.select(index)) return;
+    const lane = laneOf(model, index);
+    const closed = canvas.picture.lanes.find((one) => one.node === lane && !one.open);
+    if (closed) {
+      open.add(closed.key);
+      redraw();
+      if (canvas.select(index)) return;
+    }
+    if (folding && folding.head[index] >= 0) canvas.select(folding.head[index]);
+  };
+  const recolor = () => {
+    Object.assign(options, paint(model, page.state.color || "category"));
+    canvas.later();
+  };
+  addEventListener("slowlens-theme", recolor);
+  const subtree = page.view !== "flame" ? [] : [recursionTick(page), button("Only the chosen box", () => {
+    if (page.state.node !== undefined) page.redraw({ root: page.state.node });
+  }, { title: "Only the chosen box and below" }), page.state.root ? button("Whole request", () => page.redraw({ root: undefined })) : null];
+  return {
+    root: canvas.root,
+    tools: [foldTick(page, (on) => {
+      folding = on ? all : null;
+      redraw();
+    }), ...subtree, choice("Colour", COLORS, page.state.color || "category", (by) => {
+      page.keep({ color: unless(by, "category") });
+      recolor();
+    }), model.truncated ? el("span", { class: "hint" }, "Boxes too small to see are left out: choose one and show only it.") : null],
+    async ready(saved) {
+      const node = await page.chosenNode(guilty(page.summary));
+      const index = node === undefined ? -1 : model.indexOf(node);
+      if (index >= 0) select(index);
+      if (saved) canvas.restore(saved);
+      canvas.draw();
+    },
+    save: () => canvas.saved(),
+    choose: ({ node }) => select(model.indexOf(node)),
+    select: (_, index) => select(index),
+    mark: (_, indices) => canvas.mark(indices && new Set(indices.map((one) => (folding && folding.head[one] >= 0 ? folding.head[one] : one)))),
+    step: (by) => canvas.key(new KeyboardEvent("keydown", { key: by > 0 ? "ArrowDown" : "ArrowUp" })),
+    stop() {
+      removeEventListener("slowlens-theme", recolor);
+      canvas.stop();
+    },
+  };
+}
+
+const flamePanel = (page) => canvasPanel(page, "Flame graph: the same stacks together, heaviest left", (model, options) => leftHeavy(model, options));
+
+async function timelinePanel(page) {
+  const report = await page.profile.timeline();
+  if (!report.rows.length) {
+    return { root: el("p", { class: "empty" }, "This profile was not sampled, so the order of time is not known.") };
+  }
+  return canvasPanel(page, "Timeline: which stack was there when", (model, options) => timeOrder(model, report, options));
+}
+
+async function treemapPanel(page) {
+  const model = await page.model();
+  const place = el("div", { class: "fill" });
+  const back = button("Whole request", () => open(0), { hidden: true });
+  let view = null;
+  let marked = null;
+  const open = (node) => {
+    view?.stop();
+    view = treemapView(model, node, { ...boxes(page, model), open });
+    view.mark(marked);
+    back.hidden = node === 0;
+    place.replaceChildren(view.root);
+  };
+  open(0);
+  return {
+    root: place, tools: [back, el("span", { class: "hint" }, "Areas are total time; a double click goes into a box.")],
+    async ready() {
+      const node = await page.chosenNode(undefined);
+      const index = node === undefined ? -1 : model.indexOf(node);
+      if (index >= 0) view.select(index);
+    },
+    choose: ({ node }) => view.select(model.indexOf(node)),
+    select: (_, index) => view.select(index),
+    mark: (_, indices) => view.mark(marked = indices && new Set(indices)),
+    stop: () => view.stop(),
+  };
+}
+
+async function graphPanel(page) {
+  const permille = page.state.permille || "20";
+  const report = await page.profile.calls({ permille });
+  const most = Math.max(1, ...report.functions.map((one) => one.self_ns));
+  const names = new Map(report.functions.map((one) => [one.id, label(one)]));
+  const picture = graphView(report, {
+    text: (one) => [label(one), `${page.share(one.total_ns)} · self ${page.share(one.self_ns)} · ${count(one.calls)}×`],
+    heat: (one) => one.self_ns / most,
+    note: (pair) => `${names.get(pair.caller)} → ${names.get(pair.callee)}: ${duration(pair.total_ns)}, ${count(pair.calls)} calls`,
+    open: (id) => {
+      picture.show(id);
+      page.choose({ fn: id });
+    },
+  });
+  return {
+    root: el("div", { class: "graph-box", tabindex: 0, role: "region", "aria-label": "Call graph, scrollable" }, picture.root),
+    tools: [choice("Functions of at least", [["5", "0.5 %"], ["20", "2 %"], ["50", "5 %"], ["100", "10 %"]], permille, (value) => page.redraw({ permille: unless(value, "20") }))],
+    async ready() {
+      const fn = page.chosenFunction();
+      if (fn !== undefined) picture.show(fn);
+    },
+    choose: ({ fn }) => picture.show(fn),
+    select: (model, index) => picture.show(model.callee(index).id),
+    mark: (model, indices) => picture.mark(indices && new Set(indices.map((one) => model.callee(one).id))),
+  };
+}
+
+const VIEWS = {
+  tree: ["Call tree", treePanel], flame: ["Flame graph", flamePanel], timeline: ["Timeline", timelinePanel],
+  functions: ["Functions", functionsView], source: ["Source", sourceView], repeats: ["Repeats", repeatsView],
+  treemap: ["Treemap", treemapPanel], graph: ["Call graph", graphPanel],
+};
+
+/** The views of a profile: {name: [title, build(page)]}. */
+export const viewsOf = (merged) => (merged ? { spread: ["Mean and worst", spreadView], ...VIEWS } : VIEWS);
