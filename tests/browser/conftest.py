@@ -110,6 +110,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.wait(20)
 
 
+def size(browser: Any, width: int, height: int) -> None:
+    """What the page has to itself, to the pixel."""
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})
+
+
 def chromium(*arguments: str) -> webdriver.Chrome:
     """A headless Chromium that talks to nobody but the page."""
     options = webdriver.ChromeOptions()

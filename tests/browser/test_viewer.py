@@ -20,10 +20,10 @@ def test_a_newcomer_finds_the_deep_copy(browser: Any, shop: str) -> None:
     open_list(browser, shop)
     wait(browser, "th button", "Wall ms").click()
     wait(browser, "th[aria-sort=descending]", "Wall ms")
-    walls = [float(cell.text) for cell in browser.find_elements(By.CSS_SELECTOR, "tbody tr td:nth-child(6)")]
+    walls = [float(cell.text) for cell in browser.find_elements(By.CSS_SELECTOR, "tbody td.wall")]
     assert walls == sorted(walls, reverse=True)
     listed = wait(browser, "tbody tr", "copy.deepcopy")
-    link = listed.find_element(By.CSS_SELECTOR, "a")
+    link = listed.find_element(By.CSS_SELECTOR, "td.path a")
     assert link.text == "/report/"
     link.click()
 
@@ -70,8 +70,9 @@ def test_filter_and_deep_links(browser: Any, shop: str) -> None:
     assert browser.find_element(By.NAME, "q").get_attribute("value") == "/authors/"
     assert len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == 4
     browser.find_element(By.NAME, "q").clear()
-    browser.find_element(By.NAME, "status").send_keys("5xx", Keys.ENTER)
+    browser.find_element(By.NAME, "q").send_keys("5xx", Keys.ENTER)
     wait(browser, "td.path", "/error/")
+    assert wait(browser, ".chip", "5xx").accessible_name == "Remove the filter 5xx"
 
 
 def test_pages_go_on(browser: Any, shop: str) -> None:
@@ -86,8 +87,8 @@ def test_routes(browser: Any, shop: str) -> None:
     browser.get(shop + VIEWER)
     wait(browser, "#nav-routes").click()
     wait(browser, "td.path", "/books/<int:pk>/")
-    wait(browser, "th button", "Max ms").click()
-    wait(browser, "th[aria-sort=descending]", "Max ms")
+    wait(browser, "th button", "p95 ms").click()
+    wait(browser, "th[aria-sort=descending]", "p95 ms")
     wait(browser, "td.path a", "/report/repaired/").click()
     wait(browser, "tbody tr", "/report/repaired/")
     assert "route=%2Freport%2Frepaired%2F" in browser.current_url
@@ -140,7 +141,7 @@ def test_branches_are_fetched_when_opened(browser: Any, shop: str) -> None:
     count = lambda: int(browser.find_element(By.CSS_SELECTOR, ".tree").get_attribute("aria-rowcount"))  # noqa: E731
     before = count()
     closed = wait(browser, ".tree .row[aria-expanded=false]")
-    closed.click()
+    closed.find_element(By.CSS_SELECTOR, ".twist").click()
     WebDriverWait(browser, 10).until(lambda _: count() > before)
 
 
@@ -151,7 +152,7 @@ def test_functions_view_and_download(browser: Any, shop: str) -> None:
     wait(browser, "[aria-label=Functions] td", "copy.deepcopy")
     assert wait(browser, "[role=tab][aria-selected=true]").text == "Functions"
     wait(browser, ".menu summary", "Download").click()
-    link = wait(browser, ".downloads a", "slowlens (everything)").get_attribute("href")
+    link = wait(browser, ".menu a", "slowlens (everything)").get_attribute("href")
     from slowlens import _core
 
     assert json.loads(_core.Profile(fetch(link)).meta())["meta"]["route"] == "/report/"
@@ -173,8 +174,13 @@ def test_a_deleted_request_is_gone(browser: Any, shop: str) -> None:
     time.sleep(1)
     open_list(browser, shop, "#page=requests&q=/books/999/")
     wait(browser, "td.path a").click()
+    wait(browser, ".answer")
     wait(browser, "button", "Delete").click()
-    wait(browser, "td.path a")
+    assert "No stored request matches" in wait(browser, ".empty").text, "the list as it was left"
+    wait(browser, ".toast button", "Undo").click()
+    wait(browser, "h1", "GET /books/999/")
+    wait(browser, "button", "Delete").click()
+    wait(browser, ".toast button", "Undo")
     browser.get("about:blank")
     browser.get(shop + VIEWER + "#page=requests&q=/books/999/")
     assert "No stored request matches" in wait(browser, ".empty").text

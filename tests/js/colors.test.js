@@ -49,6 +49,6 @@ test("writing on a box can be read", () => {
   for (const [kind, ...both] of Object.values(KINDS)) for (const color of both) {
     const light = (one) => linear(one).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
     const [a, b] = [light(color), light(inkOn(color))].sort((x, y) => y - x);
-    assert.ok((a + 0.05) / (b + 0.05)   >= 4.5, `${kind} ${color}`);
+    assert.ok((a + 0.05) / (b + 0.05) >= 4.5, `${kind} ${color}`);
   }
 });

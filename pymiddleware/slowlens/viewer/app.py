@@ -1,10 +1,12 @@
 """The viewer's pages and JSON, for whatever serves it: one route table.
 
     /                                   the page
-    /static/NAME                        its files
+    /static/NAME                        its files; badge.js is for pages of the app
+    /firefox?r=ID                       hands a profile to the Firefox Profiler
     GET  /api/requests?...              {"requests": [ROW], "next": CURSOR|null}
     GET  /api/routes                    {"routes": [ROUTE]}
-    GET  /api/status                    counters of this process
+    GET  /api/status                    counters of this process, and what can be downloaded: {"problem", "counters",
+                                        "formats": [{"name", "title"}], "features": [name of a page]}
     GET  /api/requests/ID               summary; see slowlens/report.h
     GET  /api/requests/ID/tree?node=&depth=&hot=&limit=
     GET  /api/requests/ID/functions?limit=
@@ -152,6 +154,12 @@ class Viewer:
     def _page(self, incoming: Incoming) -> Response:
         return self._file(incoming, "index.html")
 
+    def _firefox(self, incoming: Incoming) -> Response:
+        """The one page that may hold a window of another origin (and nothing of the app's opens it: ``noopener``)."""
+        response = self._file(incoming, "firefox.html")
+        return response._replace(headers=[
+            (name, "unsafe-none" if name == "Cross-Origin-Opener-Policy" else value) for name, value in response.headers])
+
     def _file(self, incoming: Incoming, name: str) -> Response:
         found = _static().get(name)
         if found is None:
@@ -186,7 +194,8 @@ class Viewer:
 
     def _status(self, incoming: Incoming) -> Response:
         counters = self._counters() if self._counters is not None else {}
-        return _json({"problem": self.store.problem(), "counters": counters})
+        formats = [{"name": name, "title": _TITLES.get(name, name)} for name in ("slowlens", *_core.EXPORT_FORMATS)]
+        return _json({"problem": self.store.problem(), "counters": counters, "formats": formats, "features": []})
 
     def _summary(self, incoming: Incoming, ref: str) -> Response:
         return self._report(incoming, ref, lambda profile: profile.summary())
@@ -311,6 +320,7 @@ _REF = rf"([0-7][0-9a-hjkmnp-tv-z]{{25}}|{AGGREGATE})"
 _ROUTES: tuple[tuple[str, re.Pattern[str], Callable[..., Response]], ...] = (
     ("GET", re.compile(""), Viewer._page),
     ("GET", re.compile(r"static/([a-z-]+\.[a-z]+)"), Viewer._file),
+    ("GET", re.compile("firefox"), Viewer._firefox),
     ("GET", re.compile("api/requests"), Viewer._requests),
     ("GET", re.compile("api/routes"), Viewer._routes_page),
     ("GET", re.compile("api/status"), Viewer._status),
@@ -329,6 +339,11 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], Callable[..., Response]], ...] = (
     ("POST", re.compile("api/delete"), Viewer._delete),
     ("POST", re.compile("api/pin"), Viewer._pin),
 )
+_TITLES = {
+    "slowlens": "slowlens (everything)", "pstats": "pstats, snakeviz", "callgrind": "KCachegrind",
+    "collapsed": "collapsed stacks", "speedscope": "speedscope", "pprof": "pprof", "gecko": "Firefox Profiler",
+    "chrome": "Chrome trace, Perfetto", "dot": "Graphviz", "html": "HTML page", "json": "JSON", "text": "text",
+}
 _ENDINGS = {
     "slowlens": ".slowlens", "pstats": ".prof", "callgrind": ".callgrind.out",
     "collapsed": ".collapsedstack.txt", "speedscope": ".speedscope.json", "pprof": ".pb.gz",

@@ -86,17 +86,17 @@ export class FlameCanvas {
     return moved;
   }
 
-  /** Shows a node and says what it is. false: it has no box here. */
-  select(node, focus = false) {
-    const box = boxOf(this.picture, node);
+  /** Shows a node and says what it is; in the box of `within`, which it is folded into. false: that has no box here. */
+  select(node, within = node) {
+    const box = boxOf(this.picture, within);
     if (!box) return false;
-    this.selectBox(box, focus);
+    this.selectBox(box, false, node);
     return true;
   }
 
-  selectBox(box, focus) {
+  selectBox(box, focus, node = box.node) {
     this.selected = box;
-    this.live.textContent = this.options.describe(box.node);
+    this.live.textContent = this.options.describe(node);
     if (focus) {
       this.view(box.x, box.x + box.w);
     } else if (box.x + box.w < this.from || box.x > this.to) {
@@ -107,7 +107,7 @@ export class FlameCanvas {
     const room = this.canvas.clientHeight - RULER;
     if (y < this.top || y + ROW > this.top + room) this.scroll(y - room / 2);
     this.later();
-    this.options.onSelect?.(box.node);
+    this.options.onSelect?.(node);
   }
 
   mark(nodes) {

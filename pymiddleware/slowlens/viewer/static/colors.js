@@ -18,7 +18,7 @@ export const KINDS = {
   blocked: ["blocked", "#0072b2", "#2a8fd0"],
   await: ["awaiting", "#8ccbf0", "#79b8de"],
   loop: ["waiting for the event loop", "#cc79a7", "#d287b2"],
-  gc: ["garbage collection", "#6b2d73", "#a35fad"],
+  gc: ["garbage collection", "#6b2d73", "#8a3f95"],
   idle: ["the client", "#cfcac4", "#57534e"],
   other: ["not measured", "#a8a29e", "#78716c"],
 };
@@ -42,7 +42,7 @@ export function hue(text) {
 /** Black or white, whichever is read better on `color` ("#rrggbb"). Pure. */
 export function inkOn(color) {
   const [r, g, b] = [1, 3, 5].map((i) => (parseInt(color.slice(i, i + 2), 16) / 255) ** 2.2);
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.2 ? "#1c1917" : "#ffffff";
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.185 ? "#0c0a09" : "#ffffff";
 }
 
 /** {color(node), ink(node)} for a model; `by`: "category", "module" or "self". */

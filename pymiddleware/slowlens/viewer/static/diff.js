@@ -139,7 +139,7 @@ function flameView(report, model, page) {
       if (index >= 0) canvas.select(index);
       if (saved) canvas.restore(saved);
     },
-    select: (_, index) => canvas.select(index) || (fold && fold.head[index] >= 0 && canvas.select(fold.head[index])), mark: (_, indices) => canvas.mark(indices && new Set(indices)),
+    select: (_, index) => canvas.select(index) || (fold && fold.head[index] >= 0 && canvas.select(index, fold.head[index])), mark: (_, indices) => canvas.mark(indices && new Set(indices)),
   };
 }
 

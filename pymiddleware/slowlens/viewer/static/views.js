@@ -151,7 +151,7 @@ async function canvasPanel(page, title, picture) {
       redraw();
       if (canvas.select(index)) return;
     }
-    if (folding && folding.head[index] >= 0) canvas.select(folding.head[index]);
+    if (folding && folding.head[index] >= 0) canvas.select(index, folding.head[index]);
   };
   const recolor = () => {
     Object.assign(options, paint(model, page.state.color || "category"));
@@ -248,7 +248,12 @@ async function graphPanel(page) {
       const fn = page.chosenFunction();
       if (fn !== undefined) picture.show(fn);
     },
-    choose: ({ fn }) => picture.show(fn),
+    async choose({ fn, node }) {
+      picture.show(fn);
+      const model = await page.model();
+      const index = node === undefined ? -1 : model.indexOf(node);
+      if (index >= 0) page.chose(fromModel(model, index));
+    },
     select: (model, index) => picture.show(model.callee(index).id),
     mark: (model, indices) => picture.mark(indices && new Set(indices.map((one) => model.callee(one).id))),
   };

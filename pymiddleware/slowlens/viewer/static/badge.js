@@ -1,0 +1,61 @@
+// badge.js - a small badge in a corner of an HTML page of yours, while debugging: this page's time, queries and profile.
+// Put in by you, once, in the page's template:
+//
+//   <script src="/__slowlens__/static/badge.js" defer></script>
+//
+// It asks the viewer for the newest profile of this page's path that began when this page was asked for. Whoever may
+// not look sees nothing: the viewer then answers as if it were not there.
+(() => {
+  const base = new URL("..", document.currentScript.src);
+  const begun = performance.timeOrigin;
+  const SLACK_MS = 5000; // clocks of browser and server
+  const TRIES = [300, 700, 1500, 3000]; // ms; a profile is stored after its response
+
+  const text = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : `${ms >= 100 ? ms.toFixed(0) : ms.toFixed(1)} ms`);
+
+  function show(row) {
+    const host = document.createElement("slowlens-badge");
+    const root = host.attachShadow({ mode: "closed" });
+    const style = new CSSStyleSheet();
+    style.replaceSync(`
+      div { position: fixed; right: 12px; bottom: 12px; z-index: 2147483647; display: flex; font: 12px/1.4 system-ui, sans-serif;
+            background: #1c1917; color: #f5f5f4; border-radius: 4px; box-shadow: 0 2px 8px rgb(0 0 0 / 40%); }
+      a { color: inherit; text-decoration: none; padding: 4px 10px; } a:hover, a:focus-visible { text-decoration: underline; }
+      .slow { color: #fdba74; font-weight: 600; }
+      button { font: inherit; background: none; border: 0; color: inherit; padding: 4px 8px; cursor: pointer; }
+      @media print { div { display: none; } }`);
+    root.adoptedStyleSheets = [style];
+    const box = document.createElement("div");
+    box.setAttribute("role", "region");
+    box.setAttribute("aria-label", "slowlens");
+    const link = document.createElement("a");
+    link.href = `${base}#r=${encodeURIComponent(row.id)}`;
+    link.target = "_blank";
+    link.rel = "noopener";
+    const queries = row.queries ?? row.counts?.db;
+    link.textContent = `${text(row.wall_ms)}${queries === undefined || queries === null ? "" : ` · ${queries} ${queries === 1 ? "query" : "queries"}`}`;
+    link.title = row.hot || "Open this request's profile";
+    if (row.wall_ms >= 200) link.className = "slow";
+    const close = document.createElement("button");
+    close.type = "button";
+    close.textContent = "✕";
+    close.setAttribute("aria-label", "Hide");
+    close.addEventListener("click", () => host.remove());
+    box.append(link, close);
+    root.append(box);
+    document.body.append(host);
+  }
+
+  async function look(left) {
+    const query = new URLSearchParams({ q: location.pathname, since: String(Math.floor(begun - SLACK_MS)), sort: "-started", limit: "20" });
+    const response = await fetch(new URL(`api/requests?${query}`, base), { credentials: "same-origin" });
+    if (!response.ok) return;
+    const { requests } = await response.json();
+    const found = requests.filter((one) => one.path === location.pathname)
+      .sort((a, b) => Math.abs(a.started - begun) - Math.abs(b.started - begun))[0];
+    if (found) show(found);
+    else if (left.length) setTimeout(() => look(left.slice(1)).catch(() => {}), left[0]);
+  }
+
+  addEventListener("load", () => setTimeout(() => look(TRIES.slice(1)).catch(() => {}), TRIES[0]));
+})();
