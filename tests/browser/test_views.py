@@ -90,7 +90,8 @@ def test_the_flame_graph_by_pointer(browser: Any, shop: str) -> None:
     left, top = -canvas.size["width"] // 2, -canvas.size["height"] // 2
     ActionChains(browser).move_to_element_with_offset(canvas, left + 100, top + RULER + 5).click().perform()
     wait(browser, ".live", "[request]")
-    ActionChains(browser).move_to_element_with_offset(canvas, left + 100, top + RULER + 18 * 3 + 5).double_click().perform()
+    third = top + RULER + 18 * 3 + 5
+    ActionChains(browser).move_to_element_with_offset(canvas, left + 100, third).double_click().perform()
     assert "[request]" not in wait(browser, ".live").text
     wait(browser, ".flame-tools button", "+").click()
     wait(browser, ".flame-tools button", "Reset").click()

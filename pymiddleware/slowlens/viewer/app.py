@@ -157,8 +157,9 @@ class Viewer:
     def _firefox(self, incoming: Incoming) -> Response:
         """The one page that may hold a window of another origin (and nothing of the app's opens it: ``noopener``)."""
         response = self._file(incoming, "firefox.html")
+        opener = ("Cross-Origin-Opener-Policy", "unsafe-none")
         return response._replace(headers=[
-            (name, "unsafe-none" if name == "Cross-Origin-Opener-Policy" else value) for name, value in response.headers])
+            opener if name == opener[0] else (name, value) for name, value in response.headers])
 
     def _file(self, incoming: Incoming, name: str) -> Response:
         found = _static().get(name)
