@@ -1,9 +1,10 @@
 """Who may include whom. This table IS the architecture; ctest runs it."""
 
+import ast
 import pathlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -72,15 +73,51 @@ READING = {
     "report_repeats", "text", "union", "merge", "report_diff", "report_aggregate",
 }
 
+# The rooms of the glue, from the bottom up: a room uses those before it, and itself. What must go up is a pointer
+# that the upper room registers.
+ROOMS = "compat look sampler engine run types".split()
+
+# The Python package: what a unit (a module, or a folder of them) may import of slowlens when it is imported itself, its
+# own folder aside. What a function imports when it is called does not count: that is how the top is reached from below
+# (a viewer that nobody asked for is never loaded).
+PACKAGE = {
+    "_core": "", "log": "", "options": "", "pytest_plugin": "", "request": "", "slowlens": "",
+    "engine": "_core",
+    "board": "_core engine",
+    "auth": "options request",
+    "policy": "auth options request",
+    "routes": "request",
+    "store": "_core options request",
+    "live": "_core board store",
+    "writer": "_core board engine log request store",
+    "recorder": "_core auth board engine log options policy request routes store writer",
+    "viewer": "_core auth board live options request store",
+    "wsgi": "_core recorder request routes viewer",
+    "asgi": "_core recorder request routes viewer",
+    "task": "_core recorder request",
+    "flask": "recorder request routes wsgi",
+    "django": "asgi auth cli engine log options recorder request routes store viewer wsgi",
+    "cli": "_core auth board engine live options request slowlens store",
+    "__main__": "cli",
+}
+
 # Folders in which no circle may be: how a file is named there (its module, its room). Headers are named
 # from the area's folder. The folder that comes next adds its line.
+ENGINES = {"monitoring": "engine", "setprofile": "engine"}  # whichever is built is engine.h's other half
 AREAS: dict[str, Callable[[pathlib.Path], str]] = {
     "core": lambda file: file.stem,
+    "pymiddleware/native": lambda file: f"{file.parent.name}/{ENGINES.get(file.stem, file.stem)}",
 }
 
 # outside headers that have exactly one door
 DOOR = {"uthash.h": "core/intern.c", "zstd.h": "core/compress.c"}
 PYTHON = {"Python.h", "frameobject.h", "structmember.h", "opcode.h"}
+
+
+def own_room(header: str) -> str | None:
+    """The room of the glue that a header is of; None: it is of no room."""
+    room = header.split("/")[0]
+    return room if room in ROOMS and "/" in header else None
 
 
 def why_not(path: str, header: str, own: bool) -> str | None:
@@ -100,6 +137,13 @@ def why_not(path: str, header: str, own: bool) -> str | None:
             return f"{stem} may not include {header}"
         if (stem in RECORDING and name in READING) or (stem in READING and name in RECORDING and own):
             return "the recording side and the reading side do not include each other"
+    if top == "pymiddleware" and own_room(header) is not None:
+        if ROOMS.index(own_room(header)) > ROOMS.index(path.split("/")[2]):
+            return f"{path.split('/')[2]}/ may not use {header}: what must go up is registered"
+    if top == "pymiddleware" and header.startswith("internal/") and path != "pymiddleware/native/compat/py_compat.h":
+        return "the interpreter's insides are compat/'s"
+    if top == "pymiddleware" and "/" not in header and own and not header.startswith("slowlens/"):
+        return "headers are named by their room"
     if top == "pymiddleware" and name in MAY and not header.startswith("slowlens/"):
         return "glue uses include/slowlens/ only"
     return None
@@ -138,6 +182,61 @@ def circle(edges: dict[str, set[str]]) -> list[str]:
     return next((found for module in sorted(edges) if (found := visit(module, []))), [])
 
 
+def upward(edges: dict[str, set[str]]) -> list[str]:
+    """What the glue's files use of a room above their own, by whatever declaration."""
+    return [f"pymiddleware/native/{file}: uses {other}, which is above it: what must go up is registered"
+            for file, used in sorted(edges.items()) for other in sorted(used)
+            if ROOMS.index(other.split("/")[0]) > ROOMS.index(file.split("/")[0])]
+
+
+# ---- the Python package ----
+
+
+def at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements that run when the module is imported, but for those that only a type checker sees."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, ast.If) and "TYPE_CHECKING" not in ast.unparse(statement.test):
+            yield from at_import(statement.body + statement.orelse)
+        elif isinstance(statement, ast.Try):
+            yield from at_import(statement.body + [inner for handler in statement.handlers for inner in handler.body])
+
+
+def imports(root: pathlib.Path) -> dict[str, set[str]]:
+    """Module of the package -> those of it that it imports when it is imported itself."""
+    files = {".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): file
+             for file in sorted(root.rglob("*.py"))}
+    files["slowlens"] = files.pop("__init__")
+    edges: dict[str, set[str]] = {}
+    for module, file in files.items():
+        here = [] if module == "slowlens" else module.split(".")[: None if file.name == "__init__.py" else -1]
+        edges[module] = used = set()
+        for statement in at_import(ast.parse(file.read_text()).body):
+            if not isinstance(statement, ast.ImportFrom) or not statement.level:
+                continue
+            base = [*here[: len(here) - statement.level + 1], *(statement.module or "").split(".")]
+            found = ".".join(filter(None, base))
+            for name in statement.names:
+                inner = f"{found}.{name.name}".lstrip(".")
+                used.add(inner if inner in files or inner == "_core" else found or "slowlens")
+        used.discard(module)
+    return edges
+
+
+def package_bad(edges: dict[str, set[str]]) -> list[str]:
+    bad = []
+    for module, used in edges.items():
+        unit = module.split(".")[0]
+        if unit not in PACKAGE:
+            bad.append(f"pymiddleware/slowlens: {unit} is not in the table of tests/lint/layers.py")
+            continue
+        for other in sorted({name.split(".")[0] for name in used} - {unit} - set(PACKAGE[unit].split())):
+            bad.append(f"pymiddleware/slowlens: {module} may not import {other} when it is imported")
+    if found := circle(edges):
+        bad.append(f"pymiddleware/slowlens: a circle: {' > '.join(found)}")
+    return bad
+
+
 def main() -> int:
     bad = []
     for top in ("include", "core", "pymiddleware/native"):
@@ -152,6 +251,8 @@ def main() -> int:
                 if re.search(r"\b(exit|abort|printf)\s*\(", line) and top == "core" and "intern.c" not in path:
                     bad.append(f"{path}:{n}: the core neither ends nor prints")
     bad += [f"{area}: a circle: {' > '.join(found)}" for area, name in AREAS.items() if (found := circle(uses(area, name)))]
+    bad += upward(uses("pymiddleware/native", AREAS["pymiddleware/native"]))
+    bad += package_bad(imports(ROOT / "pymiddleware/slowlens"))
     print("\n".join(bad) or "layers: fine")
     return bool(bad)
 

@@ -61,19 +61,21 @@ sl_py_code_version(const PyCodeObject *code)
 #endif
 }
 
-/* Whether the weak reference is to `object`, and that lives. */
+/* Whether the weak reference is to `object`, and that lives. A plain load: it
+ * takes and drops no reference. */
 static inline bool
 sl_py_weak_is(PyObject *weak, const PyObject *object)
 {
-#if PY_VERSION_HEX >= 0x030D0000
-    PyObject *found = NULL;
-    if (PyWeakref_GetRef(weak, &found) < 0)
-        PyErr_Clear();
-    Py_XDECREF(found); /* `object` is held by the caller, if it is this one */
-    return found == object && found != NULL;
-#else
-    return PyWeakref_GetObject(weak) == object;
-#endif
+    return ((const PyWeakReference *)weak)->wr_object == object &&
+           Py_REFCNT(object) > 0;
+}
+
+/* Whether what the weak reference is to lives. Likewise. */
+static inline bool
+sl_py_weak_lives(PyObject *weak)
+{
+    const PyObject *object = ((const PyWeakReference *)weak)->wr_object;
+    return object != Py_None && Py_REFCNT(object) > 0;
 }
 
 /* Whether variable `index` of the code's frames lies in a cell. */
@@ -108,7 +110,6 @@ static const bool sl_py_unwind_is_local = false;
 #endif
 
 #ifdef SL_PY_INTERNALS
-#    include "look/frames.h"
 
 #    if PY_VERSION_HEX >= 0x030E0000
 #        include "internal/pycore_interpframe_structs.h"
@@ -172,16 +173,6 @@ sl_py_layout_fill(sl_py_layout *out)
     out->gil_holder = offsetof(struct _gil_runtime_state, last_holder);
 }
 
-/* Address of the frame the calling thread is in. */
-static inline uintptr_t
-sl_py_layout_current_frame(void)
-{
-#    if PY_VERSION_HEX >= 0x030D0000
-    return (uintptr_t)PyThreadState_GetUnchecked()->current_frame;
-#    else
-    return (uintptr_t)_PyThreadState_UncheckedGet()->cframe->current_frame;
-#    endif
-}
 #endif /* SL_PY_INTERNALS */
 
 #endif /* SL_PY_COMPAT_H */

@@ -1,28 +1,28 @@
 /* engine.h - where enter and leave come from: one mechanism a file.
  *
- *   engine_monitoring.c   CPython 3.12+: sys.monitoring, a tool id of its own
- *   engine_setprofile.c   CPython 3.11: the C recording hook of each thread
+ *   monitoring.c   CPython 3.12+: sys.monitoring, a tool id of its own
+ *   setprofile.c    CPython 3.11: the C recording hook of each thread
  *
- * The build takes exactly one of them.
+ * The build takes exactly one of them. Everything here needs the GIL.
  */
 #ifndef SL_PY_ENGINE_H
 #define SL_PY_ENGINE_H
 
-#include "native.h"
+#include "engine/traced.h"
 
 /* Prepares the engine. 0, or -1 with an exception. */
 int sl_py_engine_init(void);
 
 /* A recording wants events from now on. 0; or -1 with a RuntimeError that says
  * why there are none to be had (another tool holds the hook). */
-int sl_py_engine_acquire(sl_py_recording *recording);
+int sl_py_engine_acquire(sl_py_traced *traced);
 
 /* It does not any more. Events may go on for a while (engine_idle). */
-void sl_py_engine_release(sl_py_recording *recording);
+void sl_py_engine_release(sl_py_traced *traced);
 
-/* The section of `recording` begins / ends in the calling thread. 0 or -1. */
-int sl_py_engine_section_begin(sl_py_recording *recording);
-void sl_py_engine_section_end(sl_py_recording *recording);
+/* The section of the recording begins / ends in the calling thread. 0 or -1. */
+int sl_py_engine_section_begin(sl_py_traced *traced);
+void sl_py_engine_section_end(sl_py_traced *traced);
 
 /* Turns events off if no recording wanted them for `linger_ns`. Returns true
  * while they are still on: call again later. */
@@ -33,7 +33,7 @@ void sl_py_engine_watch(PyCodeObject *code);
 
 /* The recording, fed by events, handed work to another thread: its events are
  * wanted from all of them from now on. */
-void sl_py_engine_hand_over(sl_py_recording *recording);
+void sl_py_engine_hand_over(sl_py_traced *traced);
 
 /* ---- probes, see probes.h ---- */
 
@@ -45,6 +45,9 @@ long sl_py_engine_probe_events(bool start, bool leave, bool raises);
 
 /* Sets the local events of `code`: those that anybody wants. Never raises. */
 void sl_py_engine_local(PyObject *code);
+
+/* Whether a probe tells of each import; else sl_py_probes_refresh looks. */
+bool sl_py_engine_hears_imports(void);
 
 /* In a forked child: off, at once. */
 void sl_py_engine_after_fork(void);

@@ -10,8 +10,10 @@
  * So events stay on for a while after the last recording (sl_py_engine_idle),
  * and switching stops altogether long before that. */
 #include "engine/engine.h"
-#include "engine/probes.h"
-#include "sampler/sampler.h"
+#include "engine/current.h"
+#include "engine/probe.h"
+#include "look/code_map.h"
+#include "look/own_stack.h"
 
 #define SWITCHES_MAX 12000000u
 #define WATCHED_MAX  8192u
@@ -82,7 +84,7 @@ HOOK(on_start)
                              ? NULL
                              : sl_strand_without_site(strand);
     if (caller != NULL) {
-        uint32_t site = sl_py_layout_caller_site(caller);
+        uint32_t site = sl_py_own_caller_site(caller);
         if (site > 0)
             sl_strand_site(strand, site);
     }
@@ -153,9 +155,7 @@ HOOK(on_call)
     /* A method called without its object raises before it is entered. */
     if (key == NULL || (args[3] == missing && !PyCFunction_Check(args[2])))
         Py_RETURN_NONE;
-    sl_py_pending_callable = args[2];
-    sl_strand_enter(strand, key, SL_KIND_C, sl_py_now());
-    sl_py_pending_callable = NULL; /* it may die before the next call */
+    sl_py_enter_c(strand, args[2], key, sl_py_now());
     Py_RETURN_NONE;
 }
 
@@ -309,47 +309,47 @@ engine_wanted(void)
 }
 
 int
-sl_py_engine_acquire(sl_py_recording *recording)
+sl_py_engine_acquire(sl_py_traced *traced)
 {
     if (engine_claim() < 0)
         return -1;
     users++;
-    users_all += recording->c_calls == SL_C_ALL;
+    users_all += traced->c_calls == SL_C_ALL;
     /* Only ever more events here; fewer when idle. */
     if (engine_set(events_on | engine_wanted()) < 0) {
         users--;
-        users_all -= recording->c_calls == SL_C_ALL;
+        users_all -= traced->c_calls == SL_C_ALL;
         return -1;
     }
     return 0;
 }
 
 void
-sl_py_engine_release(sl_py_recording *recording)
+sl_py_engine_release(sl_py_traced *traced)
 {
     users--;
-    users_all -= recording->c_calls == SL_C_ALL;
+    users_all -= traced->c_calls == SL_C_ALL;
     idle_since_ns = sl_clock_monotonic_ns();
 }
 
 int
-sl_py_engine_section_begin(sl_py_recording *recording)
+sl_py_engine_section_begin(sl_py_traced *traced)
 {
-    (void)recording;
+    (void)traced;
     return 0;
 }
 
 void
-sl_py_engine_section_end(sl_py_recording *recording)
+sl_py_engine_section_end(sl_py_traced *traced)
 {
-    (void)recording;
+    (void)traced;
 }
 
 /* Events come from all threads anyway. */
 void
-sl_py_engine_hand_over(sl_py_recording *recording)
+sl_py_engine_hand_over(sl_py_traced *traced)
 {
-    (void)recording;
+    (void)traced;
 }
 
 static uint32_t
@@ -500,5 +500,11 @@ sl_py_engine_info(void)
         tool, "events_on", events_on != 0 ? Py_True : Py_False, "switches",
         (unsigned long long)switches, "watched", (unsigned)watched_count,
         "users", users, "on_ns", (unsigned long long)on, "probes",
-        (unsigned)sl_py_probes_count());
+        (unsigned)sl_py_probe_count);
+}
+
+bool
+sl_py_engine_hears_imports(void)
+{
+    return true;
 }

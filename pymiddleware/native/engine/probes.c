@@ -1,23 +1,19 @@
 /* Which code objects are probed, and how they are found: see probes.h. */
 #include "engine/probes.h"
 #include "engine/engine.h"
-#include "sampler/sampler.h"
+#include "look/own_stack.h"
 
 #include <string.h>
 
 #define TABLES_MAX 8
-#define PROBES_MAX (SL_PY_PROBE_SLOTS / 2)
 /* Objects that are looked through in search of one function. */
 #define SEEN_MAX 40
-
-sl_py_probe *sl_py_probe_slots[SL_PY_PROBE_SLOTS];
 
 static struct {
     const sl_py_target *targets;
     size_t count;
 } tables[TABLES_MAX];
 static size_t table_count;
-static uint32_t probe_count;
 static bool installed;
 
 void
@@ -27,35 +23,6 @@ sl_py_probes_table(const sl_py_target *targets, size_t count)
         tables[table_count].targets = targets;
         tables[table_count++].count = count;
     }
-}
-
-uint32_t
-sl_py_probes_count(void)
-{
-    return probe_count;
-}
-
-/* ---- one call ---- */
-
-bool
-sl_py_probe_start(const sl_py_probe *probe)
-{
-    uintptr_t frame = sl_py_own_frame();
-    PyObject *argument = NULL;
-
-    if (probe->local >= 0)
-        argument = sl_py_own_local(frame, probe->local);
-    if (argument != NULL && probe->cell)
-        argument = PyCell_Check(argument) ? PyCell_GET(argument) : NULL;
-    return probe->target->action->start != NULL &&
-           probe->target->action->start(probe->target, frame, argument);
-}
-
-void
-sl_py_probe_leave(const sl_py_probe *probe, PyObject *result)
-{
-    if (probe->target->action->leave != NULL)
-        probe->target->action->leave(probe->target, sl_py_own_frame(), result);
 }
 
 /* ---- from a name to a code object ---- */
@@ -182,9 +149,8 @@ static void
 probe_add(PyObject *code, const sl_py_target *target)
 {
     const PyCodeObject *of = (const PyCodeObject *)code;
-    uint32_t at = 0;
 
-    if (sl_py_probe_of(code) != NULL || probe_count >= PROBES_MAX)
+    if (sl_py_probe_of(code) != NULL)
         return;
     sl_py_probe *probe = PyMem_Calloc(1, sizeof(*probe));
     if (probe == NULL)
@@ -197,12 +163,11 @@ probe_add(PyObject *code, const sl_py_target *target)
                                 target->action->raises),
                             .local = parameter_index(of, target->argument) };
     probe->cell = probe->local >= 0 && sl_py_code_is_cell(of, probe->local);
-    at = (uint32_t)(((uintptr_t)code >> 4) * 2654435761u) &
-         (SL_PY_PROBE_SLOTS - 1);
-    while (sl_py_probe_slots[at] != NULL)
-        at = (at + 1) & (SL_PY_PROBE_SLOTS - 1);
-    sl_py_probe_slots[at] = probe;
-    probe_count++;
+    if (!sl_py_probe_put(probe)) {
+        Py_DECREF(code);
+        PyMem_Free(probe);
+        return;
+    }
     sl_py_engine_local(code);
 }
 

@@ -7,7 +7,9 @@
  * by the one that starts them. So does a synchronous one, from when it hands
  * work to another thread. */
 #include "engine/engine.h"
-#include "engine/probes.h"
+#include "engine/current.h"
+#include "engine/probe.h"
+#include "look/code_map.h"
 
 #include <opcode.h>
 
@@ -86,9 +88,7 @@ hook_c(sl_strand *strand, PyFrameObject *frame, int what, PyObject *callable,
     if (sl_py_active.c_calls == SL_C_CHOSEN && !sl_strand_chosen(strand))
         return;
     hook_site(strand, frame);
-    sl_py_pending_callable = callable;
-    sl_strand_enter(strand, key, SL_KIND_C, now);
-    sl_py_pending_callable = NULL; /* it may die before the next call */
+    sl_py_enter_c(strand, callable, key, now);
 }
 
 static void threads_hook(Py_tracefunc from, Py_tracefunc to);
@@ -181,7 +181,7 @@ sl_py_engine_init(void)
 }
 
 int
-sl_py_engine_acquire(sl_py_recording *recording)
+sl_py_engine_acquire(sl_py_traced *traced)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
 
@@ -193,52 +193,51 @@ sl_py_engine_acquire(sl_py_recording *recording)
         return -1;
     }
     users++;
-    followers += recording->follows;
-    sl_py_probes_refresh();
+    followers += traced->follows;
     return 0;
 }
 
 void
-sl_py_engine_release(sl_py_recording *recording)
+sl_py_engine_release(sl_py_traced *traced)
 {
     users--;
-    bool all = recording->follows || recording->hands_over;
+    bool all = traced->follows || traced->hands_over;
     followers -= all;
     if (followers == 0 && all)
         threads_hook(hook, NULL);
 }
 
 void
-sl_py_engine_hand_over(sl_py_recording *recording)
+sl_py_engine_hand_over(sl_py_traced *traced)
 {
-    if (recording->follows || recording->hands_over)
+    if (traced->follows || traced->hands_over)
         return;
-    recording->hands_over = true;
+    traced->hands_over = true;
     followers++;
     threads_hook(NULL, hook);
 }
 
 int
-sl_py_engine_section_begin(sl_py_recording *recording)
+sl_py_engine_section_begin(sl_py_traced *traced)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
 
-    if (recording->follows)
+    if (traced->follows)
         threads_hook(NULL, hook);
     else if (ts->c_profilefunc == NULL)
         thread_hook(ts, hook);
     if (ts->c_profilefunc != hook)
-        recording->displaced = true;
+        traced->displaced = true;
     return 0;
 }
 
 void
-sl_py_engine_section_end(sl_py_recording *recording)
+sl_py_engine_section_end(sl_py_traced *traced)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
 
     if (ts->c_profilefunc != hook)
-        recording->displaced = true;
+        traced->displaced = true;
     else if (followers == 0)
         thread_hook(ts, NULL);
 }
@@ -270,7 +269,7 @@ sl_py_engine_info(void)
         "{s:s,s:O,s:K,s:n,s:K,s:I}", "name", "PyEval_SetRecording", "events_on",
         users > 0 ? Py_True : Py_False, "switches",
         (unsigned long long)switches, "users", users, "refused",
-        (unsigned long long)refused, "probes", (unsigned)sl_py_probes_count());
+        (unsigned long long)refused, "probes", (unsigned)sl_py_probe_count);
 }
 
 /* A probe here is a look at the table in the hook, where there is one. */
@@ -291,4 +290,10 @@ void
 sl_py_engine_local(PyObject *code)
 {
     (void)code;
+}
+
+bool
+sl_py_engine_hears_imports(void)
+{
+    return false;
 }

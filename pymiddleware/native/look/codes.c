@@ -1,6 +1,6 @@
 #include "look/codes.h"
+#include "compat/py_compat.h"
 #include "look/memory.h"
-#include "native.h"
 
 #include <stdlib.h>
 #include <string.h>

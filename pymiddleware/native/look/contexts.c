@@ -1,6 +1,6 @@
 #include "look/contexts.h"
+#include "compat/py_compat.h"
 #include "look/memory.h"
-#include "native.h"
 
 #include <string.h>
 

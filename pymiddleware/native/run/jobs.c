@@ -1,9 +1,11 @@
 /* From a work item to its strand: see jobs.h. */
 #include "run/jobs.h"
+#include "engine/current.h"
 #include "engine/engine.h"
 #include "engine/probes.h"
+#include "run/active.h"
 #include "run/stints.h"
-#include "sampler/sampler.h"
+#include "sampler/jobs.h"
 
 #include <string.h>
 
@@ -117,14 +119,14 @@ note_add(const void *object)
         notes_lost++;
         return;
     }
-    if (!recording->sampled)
-        sl_py_engine_hand_over(recording);
+    if (!recording->sampled.by_samples)
+        sl_py_engine_hand_over(&recording->traced);
     *known = (note){
         .object = object,
         .handle = (sl_py_handle *)Py_NewRef((PyObject *)recording->handle),
-        .since = sl_clock_ticks(recording->clock),
+        .since = sl_clock_ticks(recording->sampled.clock),
         .node =
-            recording->sampled || strand == NULL ? NULL : sl_strand_node(strand)
+            recording->sampled.by_samples || strand == NULL ? NULL : sl_strand_node(strand)
     };
 }
 
@@ -170,7 +172,7 @@ job_begin(const void *object, uintptr_t frame)
     job *j = job_new();
     if (j == NULL)
         return false;
-    sl_strand *strand = sl_py_sampler_job_begin(recording, was.node, was.since,
+    sl_strand *strand = sl_py_sampler_job_begin(&recording->sampled, was.node, was.since,
                                                 frame, &j->slot);
     if (strand == NULL) {
         j->next = unused;
@@ -201,7 +203,7 @@ job_end(uintptr_t frame)
         return;
     *at = j->next;
     if (j->stint.recording != NULL)
-        sl_py_sampler_job_end(j->stint.recording, j->stint.strand, &j->slot,
+        sl_py_sampler_job_end(&j->stint.recording->sampled, j->stint.strand, &j->slot,
                               false);
     sl_py_stint_drop(&j->stint);
     j->next = unused;
@@ -215,7 +217,7 @@ sl_py_jobs_end(sl_py_recording *recording)
     for (job *j = running; j != NULL; j = j->next) {
         if (j->stint.recording != recording)
             continue;
-        sl_py_sampler_job_end(recording, j->stint.strand, &j->slot, true);
+        sl_py_sampler_job_end(&recording->sampled, j->stint.strand, &j->slot, true);
         sl_py_stint_drop(&j->stint);
     }
 }

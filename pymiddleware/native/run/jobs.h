@@ -17,7 +17,7 @@
 #ifndef SL_PY_JOBS_H
 #define SL_PY_JOBS_H
 
-#include "native.h"
+#include "run/recording.h"
 
 /* Adds the probes to the table. */
 void sl_py_jobs_init(void);

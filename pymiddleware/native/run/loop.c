@@ -1,5 +1,6 @@
+/* What the event loop did while a request waited in it; see loop.h. */
 #include "run/loop.h"
-#include "sampler/sampler.h"
+#include "run/names.h"
 
 #include <string.h>
 
@@ -164,10 +165,10 @@ not_ready_at(loop_state *l, uint64_t now)
 }
 
 uint64_t
-sl_py_loop_resumes(sl_py_recording *recording, uint64_t now)
+sl_py_loop_resumes(sl_py_turn *turn, const PyObject *label, bool started,
+                   uint64_t now)
 {
     loop_state *l = &state;
-    sl_py_turn *turn = &recording->turn;
 
     /* While it is watched, its polls tell. */
     if (l->loop == NULL && now - l->ended > PAUSE_NS) {
@@ -176,14 +177,14 @@ sl_py_loop_resumes(sl_py_recording *recording, uint64_t now)
         forget_longest(l);
     }
     turn->began = now;
-    if (!recording->started || turn->thread != sl_py_borrow_tstate()->id)
+    if (!started || turn->thread != sl_py_borrow_tstate()->id)
         return 0;
     uint64_t since = turn->next ? turn->ended : not_ready_at(l, now);
     since = since > turn->ended ? since : turn->ended;
     uint64_t busy = now > since ? now - since : 0;
     if (busy < LEAST_NS && !turn->next)
         return 0;
-    if (busy > turn->held && busy >= HELD_NS && l->label != recording->label) {
+    if (busy > turn->held && busy >= HELD_NS && l->label != label) {
         bool cause = l->longest >= busy / CAUSE_PART;
         turn->held = busy;
         turn->holder_ns = cause ? l->longest : 0;

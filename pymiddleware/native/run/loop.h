@@ -20,12 +20,13 @@
 #ifndef SL_PY_LOOP_H
 #define SL_PY_LOOP_H
 
-#include "native.h"
+#include "run/recording.h"
 
-/* A step of `recording` begins at `now` (monotonic ns). Returns for how long, of
- * the time since its last step ended, it could have gone on but for the loop,
- * at most; ns. */
-uint64_t sl_py_loop_resumes(sl_py_recording *recording, uint64_t now);
+/* A step of the request with this turn and label begins at `now` (monotonic
+ * ns); `started`: it is not its first. Returns for how long, of the time since
+ * its last step ended, it could have gone on but for the loop, at most; ns. */
+uint64_t sl_py_loop_resumes(sl_py_turn *turn, const PyObject *label,
+                            bool started, uint64_t now);
 
 /* Its step ended, and with it its section; `awaited`: what it gave to the
  * loop to wait for, BORROWED, or NULL: it is over. No exception is set, before

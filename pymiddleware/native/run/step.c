@@ -10,9 +10,14 @@
  *
  * The same for an app that serves one request after the other (a websocket):
  * from where it calls `follow`, its work is that recording's. */
-#include "engine/engine.h"
+#include "run/step.h"
+#include "look/code_map.h"
+#include "run/active.h"
 #include "run/loop.h"
 #include "sampler/sampler.h"
+
+static PyTypeObject step_type;
+static PyTypeObject *recording_type; /* set once, at import */
 
 typedef struct {
     PyObject_HEAD sl_py_recording *recording; /* strong; NULL: none now */
@@ -29,7 +34,7 @@ typedef struct {
 PyObject *
 sl_py_step_new(sl_py_recording *recording, PyObject *awaitable)
 {
-    step *self = PyObject_GC_New(step, &sl_py_step_type);
+    step *self = PyObject_GC_New(step, &step_type);
     if (self == NULL)
         return NULL;
     self->recording = (sl_py_recording *)Py_XNewRef((PyObject *)recording);
@@ -105,7 +110,7 @@ step_enter_frames(const step *self)
     sl_strand *strand = sl_recording_main(self->recording->core);
     while (count > 0) {
         sl_strand_resume(strand, codes[--count],
-                         sl_clock_ticks(self->recording->clock));
+                         sl_clock_ticks(self->recording->sampled.clock));
         Py_DECREF(codes[count]);
     }
 }
@@ -115,7 +120,7 @@ step_follow(PyObject *object, PyObject *recording)
 {
     step *self = (step *)object;
 
-    if (recording != Py_None && !Py_IS_TYPE(recording, &sl_py_recording_type)) {
+    if (recording != Py_None && !Py_IS_TYPE(recording, recording_type)) {
         PyErr_SetString(PyExc_TypeError, "a Recording, or None");
         return NULL;
     }
@@ -137,7 +142,7 @@ step_follow(PyObject *object, PyObject *recording)
     if (sl_py_section_begin(self->recording, SL_PSEUDO_AWAIT, self->anchor) < 0)
         return NULL;
     self->section = true;
-    if (!self->recording->sampled)
+    if (!self->recording->sampled.by_samples)
         step_enter_frames(self);
     Py_RETURN_NONE;
 }
@@ -282,7 +287,7 @@ static PyMethodDef step_methods[] = {
     { NULL, NULL, 0, NULL },
 };
 
-PyTypeObject sl_py_step_type = {
+static PyTypeObject step_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Step",
     .tp_doc = "An awaitable under a recording. See Recording.step.",
     .tp_basicsize = sizeof(step),
@@ -296,3 +301,10 @@ PyTypeObject sl_py_step_type = {
     .tp_clear = step_clear,
     .tp_dealloc = step_dealloc,
 };
+
+int
+sl_py_step_init(PyTypeObject *recording)
+{
+    recording_type = recording;
+    return PyType_Ready(&step_type);
+}

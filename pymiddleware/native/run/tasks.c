@@ -1,5 +1,7 @@
+/* The steps of tasks that a sampled request started; see tasks.h. */
 #include "run/tasks.h"
-#include "sampler/sampler.h"
+#include "run/live.h"
+#include "sampler/tasks.h"
 
 #include <string.h>
 
@@ -30,8 +32,8 @@ step_begin(task_step *s, PyObject *coroutine)
     if (!sl_py_sampler_follows() || ts->interp != interpreter ||
         ts->context == NULL || ts->context == inside)
         return false;
-    sl_py_recording *recording = sl_py_active_recording();
-    if (recording == NULL || !recording->sampled || recording->context == ts->context)
+    sl_py_recording *recording = sl_py_live_recording();
+    if (recording == NULL || !recording->sampled.by_samples || recording->context == ts->context)
         return false;
     s->recording = (sl_py_recording *)Py_NewRef((PyObject *)recording);
     s->outer = inside;
@@ -39,7 +41,7 @@ step_begin(task_step *s, PyObject *coroutine)
     bool nested =
         inside != NULL || (recording->running && recording->thread == ts->id);
     inside = ts->context;
-    sl_py_sampler_task_begin(recording, coroutine, nested, &s->step);
+    sl_py_sampler_task_begin(&recording->sampled, coroutine, nested, &s->step);
     return true;
 }
 
@@ -52,7 +54,7 @@ step_end(task_step *s, PyObject *coroutine, bool waits)
     PyErr_Fetch(&type, &value, &traceback);
     inside = s->outer;
     if (!s->recording->finished)
-        sl_py_sampler_task_end(s->recording, coroutine, waits, &s->step);
+        sl_py_sampler_task_end(&s->recording->sampled, coroutine, waits, &s->step);
     Py_DECREF((PyObject *)s->recording);
     PyErr_Restore(type, value, traceback);
 }

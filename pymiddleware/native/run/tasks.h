@@ -17,7 +17,7 @@
 #ifndef SL_PY_TASKS_H
 #define SL_PY_TASKS_H
 
-#include "native.h"
+#include <stdbool.h>
 
 /* Puts them there, once; where that cannot be had, nothing changes. With the
  * GIL, in the main interpreter. Never raises. */

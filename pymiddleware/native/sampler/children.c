@@ -1,18 +1,20 @@
 /* Child work: other threads and tasks that run in a request's context. */
+#include "sampler/children.h"
 #include "look/contexts.h"
 #include "look/memory.h"
-#include "sampler/state.h"
-#include "run/tasks.h"
+#include "sampler/clocks.h"
+#include "sampler/look.h"
+#include "sampler/strands.h"
 
 #include <string.h>
 #include <unistd.h>
 
 /* Threads that are not in a section of their own; what each ran last. */
 typedef struct {
-    sl_py_slot seen; /* seen.recording: the request it worked for, or NULL */
+    sl_py_slot seen; /* seen.sampled: the request it worked for, or NULL */
     uintptr_t ts;
     uintptr_t context, vars; /* as last looked up... */
-    sl_py_recording *found;    /* ...with this result */
+    sl_py_sampled *found;    /* ...with this result */
     uint64_t serial;         /* of the round it was met in */
 } other;
 
@@ -23,32 +25,54 @@ typedef struct {
 static other others[OTHERS_MAX];
 static int others_count;
 static uint64_t others_serial;
-static sl_py_recording *live[LIVE_MAX]; /* sampled, not finished */
+static sl_py_sampled *live[LIVE_MAX]; /* sampled, not finished */
 static int live_count;
 
 static bool
-live_has(const sl_py_recording *recording)
+live_has(const sl_py_sampled *sampled)
 {
     for (int i = 0; i < live_count; i++) {
-        if (live[i] == recording)
+        if (live[i] == sampled)
             return true;
     }
     return false;
 }
 
-/* The live recording whose handle the context variable holds in `vars`. */
-static sl_py_recording *
-recording_of(uintptr_t vars)
-{
-    sl_py_handle handle;
-    uintptr_t value = sl_py_context_find(
-        vars, (uintptr_t)sl_py_active_variable(), sl_py_sampler.variable_hash);
+/* How the request of a context is found; set once, at import. */
+static const PyObject *variable;
+static const PyTypeObject *handle_type;
+static size_t handle_offset;
 
-    if (!sl_py_memory_copy(value, sizeof(handle), &handle) ||
-        ((PyObject *)&handle)->ob_type != &sl_py_handle_type ||
-        !live_has(handle.recording))
+void
+sl_py_children_find_by(const PyObject *v, const PyTypeObject *handle,
+                       size_t offset)
+{
+    variable = v;
+    handle_type = handle;
+    handle_offset = offset;
+}
+
+const PyObject *
+sl_py_children_variable(void)
+{
+    return variable;
+}
+
+/* The live recording whose handle the context variable holds in `vars`. */
+static sl_py_sampled *
+sampled_of(uintptr_t vars)
+{
+    uintptr_t value = sl_py_context_find(vars, (uintptr_t)variable,
+                                         sl_py_sampler.variable_hash);
+    PyObject head;
+    sl_py_sampled *found;
+
+    if (!sl_py_memory_copy(value, sizeof(head), &head) ||
+        head.ob_type != handle_type ||
+        !sl_py_memory_copy(value + handle_offset, sizeof(found), &found) ||
+        !live_has(found))
         return NULL;
-    return handle.recording;
+    return found;
 }
 
 /* Frames above the innermost one that runs other contexts. */
@@ -97,38 +121,38 @@ other_walk(const other *o, const char *state)
 }
 
 static void
-other_sample(other *o, sl_py_recording *recording, uintptr_t context,
+other_sample(other *o, sl_py_sampled *sampled, uintptr_t context,
              const char *state)
 {
     sl_py_slot *s = &o->seen;
     sl_times passed;
     uint64_t now;
-    bool first = s->recording != recording;
+    bool first = s->sampled != sampled;
 
     if (first) {
-        s->recording = recording;
+        s->sampled = sampled;
         s->cpu_ns = sl_py_clock_ns(sl_py_thread_clock(s->tid));
         s->wall_ns = sl_clock_monotonic_ns();
-        s->ticks = sl_clock_ticks(recording->clock);
+        s->ticks = sl_clock_ticks(sampled->clock);
         s->waited = false;
     }
     int count = other_walk(o, state);
     if (count < 0) {
         sl_py_sampler.counts.moved += count == -2;
         sl_py_sampler.counts.rejected += count == -1;
-        recording->rejected += count == -1;
+        sampled->rejected += count == -1;
         return; /* its time goes to the next one */
     }
     sl_py_slot_measure(s, &passed, &now,
                        sl_py_clock_ns(sl_py_thread_clock(s->tid)), false);
-    if (first && recording->clock == SL_CLOCK_MONOTONIC) {
+    if (first && sampled->clock == SL_CLOCK_MONOTONIC) {
         /* It began at some time since the tick before. */
         passed = (sl_times){ .wall = sl_py_sampler.current_ns / 2,
                              .cpu = sl_py_sampler.current_ns / 2 };
     }
-    sl_py_child *child = sl_py_child_of_context(recording, context);
+    sl_py_child *child = sl_py_child_of_context(sampled, context);
     sl_strand *strand = child == NULL ? NULL
-                                      : sl_py_child_open(recording, child, s->ts,
+                                      : sl_py_child_open(sampled, child, s->ts,
                                                          now - passed.wall);
     uint32_t frames = sl_py_stack_fill(cut_stack(count));
     if (strand == NULL || frames == 0)
@@ -165,9 +189,9 @@ other_look(uintptr_t ts, const char *state)
     uintptr_t context, vars;
     unsigned long tid;
 
-    for (int i = 0; i < sl_py_sampler.slots_used; i++) {
-        if (sl_py_sampler.slots[i].recording != NULL &&
-            (uintptr_t)sl_py_sampler.slots[i].ts == ts)
+    for (int i = 0; i < sl_py_slots_used; i++) {
+        if (sl_py_slots[i].sampled != NULL &&
+            (uintptr_t)sl_py_slots[i].ts == ts)
             return; /* a section: its own slot sees to it */
     }
     memcpy(&context, state + sl_py_sampler.layout.ts_context, sizeof(context));
@@ -181,74 +205,74 @@ other_look(uintptr_t ts, const char *state)
                            sizeof(vars), &vars))
         return;
     if (o->context != context || o->vars != vars) {
-        o->found = recording_of(vars);
+        o->found = sampled_of(vars);
         o->context = context;
         o->vars = vars;
     }
-    sl_py_recording *recording = o->found;
+    sl_py_sampled *sampled = o->found;
     /* In the request's own context outside its sections: who awaits it. */
-    if (recording == NULL || !live_has(recording) ||
-        (uintptr_t)recording->context == context) {
-        o->seen.recording = NULL;
+    if (sampled == NULL || !live_has(sampled) ||
+        sampled->context == context) {
+        o->seen.sampled = NULL;
         return;
     }
-    other_sample(o, recording, context, state);
+    other_sample(o, sampled, context, state);
 }
 
 void
 sl_py_children_look(uint64_t ticks)
 {
-    static char state[4096];
+    static char state[4096]; /* the sampler's thread's own */
     uintptr_t ts;
 
-    if (!sl_py_sampler.children || live_count == 0 ||
-        sl_py_sampler.layout.ts_size > sizeof(state) ||
-        (sl_py_sampler.live_following == 0 && ticks % OTHERS_EVERY != 0))
-        return;
+    sl_py_lock();
+    bool wanted = sl_py_sampler.children && live_count > 0 &&
+                  sl_py_sampler.layout.ts_size <= sizeof(state) &&
+                  (sl_py_sampler.live_following > 0 ||
+                   ticks % OTHERS_EVERY == 0);
     others_serial++;
     memcpy(&ts, sl_py_sampler.layout.threads, sizeof(ts));
-    for (int i = 0; ts != 0 && i < OTHERS_MAX; i++) {
-        if (!sl_py_memory_copy(ts, sl_py_sampler.layout.ts_size, state))
-            return;
+    for (int i = 0; wanted && ts != 0 && i < OTHERS_MAX; i++) {
+        wanted = sl_py_memory_copy(ts, sl_py_sampler.layout.ts_size, state);
+        if (!wanted)
+            break;
         other_look(ts, state);
         memcpy(&ts, state + sl_py_sampler.layout.ts_next, sizeof(ts));
+        /* One look a turn. */
+        sl_py_unlock();
+        sl_py_lock();
     }
+    sl_py_unlock();
 }
 
 void
-sl_py_sampler_add(sl_py_recording *recording)
+sl_py_children_add(sl_py_sampled *sampled)
 {
-    pthread_mutex_lock(&sl_py_sampler.lock);
-    if (live_count < LIVE_MAX) {
-        live[live_count++] = recording;
-        sl_py_sampler.live_following += recording->follows;
-    }
-    pthread_mutex_unlock(&sl_py_sampler.lock);
-    if (recording->follows)
-        sl_py_tasks_watch();
+    SL_PY_NEEDS_LOCK();
+    if (live_count == LIVE_MAX)
+        return;
+    live[live_count++] = sampled;
+    sl_py_sampler.live_following += sampled->follows;
 }
 
 void
-sl_py_sampler_remove(sl_py_recording *recording)
+sl_py_children_remove(sl_py_sampled *sampled)
 {
-    pthread_mutex_lock(&sl_py_sampler.lock);
+    SL_PY_NEEDS_LOCK();
     for (int i = 0; i < live_count; i++) {
-        if (live[i] == recording) {
+        if (live[i] == sampled) {
             live[i] = live[--live_count];
-            sl_py_sampler.live_following -= recording->follows;
+            sl_py_sampler.live_following -= sampled->follows;
             break;
         }
     }
     /* A new recording may get this one's address. */
     for (int i = 0; i < others_count; i++) {
-        if (others[i].found == recording)
+        if (others[i].found == sampled)
             others[i].found = NULL, others[i].context = 0;
-        if (others[i].seen.recording == recording)
-            others[i].seen.recording = NULL;
+        if (others[i].seen.sampled == sampled)
+            others[i].seen.sampled = NULL;
     }
-    sl_py_tasks_end(recording);
-    sl_py_children_free(recording);
-    pthread_mutex_unlock(&sl_py_sampler.lock);
 }
 
 void

@@ -1,6 +1,9 @@
 /* Work that a request handed to another thread: a strand, and while it is
  * sampled a slot. */
-#include "sampler/state.h"
+#include "sampler/jobs.h"
+#include "sampler/clocks.h"
+#include "sampler/look.h"
+#include "sampler/thread.h"
 
 #define SHORT_NS UINT64_C(20000)
 #define FRESH_NS UINT64_C(200000)
@@ -20,24 +23,25 @@ begin_cpu(void)
 }
 
 sl_strand *
-sl_py_sampler_job_begin(sl_py_recording *recording, const void *node,
+sl_py_sampler_job_begin(sl_py_sampled *sampled, const void *node,
                         uint64_t since, uintptr_t anchor, sl_py_job_slot *slot)
 {
-    uint64_t cpu = recording->sampled ? begin_cpu() : 0;
+    uint64_t cpu = sampled->by_samples ? begin_cpu() : 0;
 
     *slot = (sl_py_job_slot){ .slot = -1 };
-    pthread_mutex_lock(&sl_py_sampler.lock);
-    uint64_t now = sl_clock_ticks(recording->clock);
+    sl_py_lock();
+    uint64_t now = sl_clock_ticks(sampled->clock);
     sl_strand *strand =
-        sl_recording_job(recording->core, SL_PSEUDO_THREAD, node, since, now);
-    sl_py_slot *s = strand == NULL || !recording->sampled
+        sl_recording_job(sampled->core, SL_PSEUDO_THREAD, node, since, now);
+    sl_py_slot *s = strand == NULL || !sampled->by_samples ||
+                                !sl_py_thread_needed()
                         ? NULL
-                        : sl_py_slot_open(recording, strand, now, cpu, anchor);
+                        : sl_py_slot_open(sampled, strand, now, cpu, anchor);
     if (s != NULL) {
-        slot->slot = (int)(s - sl_py_sampler.slots);
+        slot->slot = (int)(s - sl_py_slots);
         slot->serial = s->serial;
     }
-    pthread_mutex_unlock(&sl_py_sampler.lock);
+    sl_py_unlock();
     return strand;
 }
 
@@ -56,15 +60,15 @@ slot_cpu(const sl_py_slot *s, bool self)
 }
 
 void
-sl_py_sampler_job_end(sl_py_recording *recording, sl_strand *strand,
+sl_py_sampler_job_end(sl_py_sampled *sampled, sl_strand *strand,
                       const sl_py_job_slot *slot, bool cut)
 {
     sl_times passed = { 0 };
 
-    pthread_mutex_lock(&sl_py_sampler.lock);
-    uint64_t now = sl_clock_ticks(recording->clock);
-    sl_py_slot *s = slot->slot < 0 ? NULL : &sl_py_sampler.slots[slot->slot];
-    if (s != NULL && s->recording == recording && s->serial == slot->serial) {
+    sl_py_lock();
+    uint64_t now = sl_clock_ticks(sampled->clock);
+    sl_py_slot *s = slot->slot < 0 ? NULL : &sl_py_slots[slot->slot];
+    if (s != NULL && s->sampled == sampled && s->serial == slot->serial) {
         bool self = s->tid == sl_py_own_tid();
         uint64_t cpu = slot_cpu(s, self);
         sl_py_slot_measure(s, &passed, &now, cpu, self);
@@ -76,10 +80,10 @@ sl_py_sampler_job_end(sl_py_recording *recording, sl_strand *strand,
         sl_strand_end(strand, &passed, now);
     }
     /* Began by events and went on by samples: not fed any more. */
-    bool fed = slot->slot >= 0 || !recording->sampled;
+    bool fed = slot->slot >= 0 || !sampled->by_samples;
     if (fed && !cut)
         sl_strand_done(strand, now);
-    else if (!recording->sampled)
+    else if (!sampled->by_samples)
         sl_strand_charge(strand, now);
-    pthread_mutex_unlock(&sl_py_sampler.lock);
+    sl_py_unlock();
 }

@@ -1,5 +1,7 @@
+/* One look at one thread: its stack, CPU, GIL, blocking. */
 #define _GNU_SOURCE
-#include "sampler/state.h"
+#include "sampler/look.h"
+#include "sampler/clocks.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,34 +11,6 @@
 
 /* Off the CPU for less than this part of the time: not worth asking why. */
 #define OFF_CPU_PART 10
-
-uint64_t
-sl_py_clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    if (clock_gettime(clock, &now) != 0)
-        return 0;
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-/* CPU clock of any thread of this process: MAKE_THREAD_CPUCLOCK and
- * CPUCLOCK_SCHED of Linux' include/linux/posix-timers_types.h. */
-clockid_t
-sl_py_thread_clock(pid_t tid)
-{
-    return (clockid_t)((~(unsigned)tid << 3) | 6u);
-}
-
-pid_t
-sl_py_own_tid(void)
-{
-    static __thread pid_t tid, pid;
-    if (pid != getpid()) {
-        pid = getpid();
-        tid = (pid_t)syscall(SYS_gettid);
-    }
-    return tid;
-}
 
 /* ---- what the thread is doing ---- */
 
@@ -97,7 +71,7 @@ sl_py_slot_measure(sl_py_slot *s, sl_times *out, uint64_t *now, uint64_t cpu,
     uint64_t passed = wall - s->wall_ns;
     bool waits = false, asked = false;
 
-    *now = sl_clock_ticks(s->recording->clock);
+    *now = sl_clock_ticks(s->sampled->clock);
     uint64_t on = cpu > s->cpu_ns ? cpu - s->cpu_ns : 0;
     on = on < passed ? on : passed;
     uint64_t off = passed - on;
@@ -137,6 +111,18 @@ sl_py_stack_fill(int count)
     return used;
 }
 
+uint32_t
+sl_py_waiting_stack(const sl_py_raw_frame *raw, int count)
+{
+    /* A second time, if what was known of these addresses was out of date. */
+    for (int try = 0; try < 2; try++) {
+        if (sl_py_codes_resolve(&sl_py_sampler.layout, raw, count, true,
+                                sl_py_sampler.places))
+            return sl_py_stack_fill(count);
+    }
+    return 0;
+}
+
 /* ---- one look ---- */
 
 int
@@ -172,7 +158,7 @@ slot_sample(sl_py_slot *s)
     s->walked = false;
     if (count < 0)
         return false; /* its time goes to the next one */
-    if (count == 0 && strand != sl_recording_main(s->recording->core))
+    if (count == 0 && strand != sl_recording_main(s->sampled->core))
         return true; /* so does that of a task on its way in or out */
     bool gc = sl_py_sampler.layout.collecting != NULL &&
               *sl_py_sampler.layout.collecting != 0 && sl_py_holds_gil(s);
@@ -186,12 +172,12 @@ slot_sample(sl_py_slot *s)
 void
 sl_py_slot_look(sl_py_slot *s)
 {
-    if (s->recording->sampled) {
+    if (s->sampled->by_samples) {
         if (slot_sample(s)) {
             sl_py_sampler.counts.samples++;
         } else {
             sl_py_sampler.counts.rejected++;
-            s->recording->rejected++;
+            s->sampled->rejected++;
         }
         return;
     }
@@ -199,6 +185,6 @@ sl_py_slot_look(sl_py_slot *s)
     uint64_t now;
     sl_py_slot_measure(s, &passed, &now,
                        sl_py_clock_ns(sl_py_thread_clock(s->tid)), false);
-    sl_recording_observe(s->recording->core, &passed, now);
+    sl_recording_observe(s->sampled->core, &passed, now);
     sl_py_sampler.counts.samples++;
 }

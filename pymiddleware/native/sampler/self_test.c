@@ -1,10 +1,16 @@
 /* Whether what the headers say holds in this process: tried on the calling
  * thread's own stack, which Python shows too. */
+#include "sampler/self_test.h"
 #include "look/contexts.h"
 #include "look/memory.h"
-#include "sampler/state.h"
+#include "look/own_stack.h"
+#include "sampler/children.h"
+#include "sampler/look.h"
+#include "sampler/sampler.h"
+#include "sampler/thread.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Compares one place with the frame that Python shows. */
@@ -23,29 +29,45 @@ test_frame(PyFrameObject *frame, const sl_py_place *place)
     return same;
 }
 
+/* The calling thread's stack as the sampler reads it, into `places`, and how
+ * many frames it has. Why it cannot be read; NULL: it can. */
+static const char *
+read_stack(sl_py_place places[SL_PY_WALK_MAX], int *count)
+{
+    const char *wrong = NULL;
+    const void *ts = sl_py_borrow_tstate();
+
+    sl_py_lock();
+    *count = sl_py_frames_walk(&sl_py_sampler.layout, ts, SL_PY_NO_ANCHOR,
+                               sl_py_sampler.raw);
+    if (*count < 0)
+        wrong = "frames are not where this interpreter's headers say";
+    else if (!sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw,
+                                  *count, false, places))
+        wrong = "code objects are not what this interpreter's headers say";
+    else if (!sl_py_holds_gil(&(sl_py_slot){ .ts = ts }))
+        wrong = "the GIL is not where this interpreter's headers say";
+    sl_py_unlock();
+    return wrong;
+}
+
 /* Why the stack that is read is not the one Python shows; NULL: it is. */
 static const char *
 test_stack(void)
 {
-    int count = sl_py_frames_walk(&sl_py_sampler.layout, sl_py_borrow_tstate(),
-                                  0, sl_py_sampler.raw),
-        at = 0;
-    const char *wrong = NULL;
+    sl_py_place places[SL_PY_WALK_MAX];
+    int count, at = 0;
+    const char *wrong = read_stack(places, &count);
 
-    if (count < 0)
-        return "frames are not where this interpreter's headers say";
-    if (!sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw, count,
-                             false, sl_py_sampler.places))
-        return "code objects are not what this interpreter's headers say";
-    if (!sl_py_holds_gil(&(sl_py_slot){ .ts = sl_py_borrow_tstate() }))
-        return "the GIL is not where this interpreter's headers say";
+    if (wrong != NULL)
+        return wrong;
     PyFrameObject *frame =
         (PyFrameObject *)Py_XNewRef((PyObject *)PyEval_GetFrame());
     while (frame != NULL) {
-        while (at < count && strcmp(sl_py_sampler.places[at].code->file,
+        while (at < count && strcmp(places[at].code->file,
                                     "<interpreter trampoline>") == 0)
             at++;
-        if (at == count || !test_frame(frame, &sl_py_sampler.places[at++]))
+        if (at == count || !test_frame(frame, &places[at++]))
             wrong = "frames read from outside differ from those Python shows";
         PyFrameObject *back = wrong == NULL ? PyFrame_GetBack(frame) : NULL;
         Py_DECREF(frame);
@@ -59,7 +81,7 @@ test_stack(void)
  * caller at the end of the address space, or is a suspended generator's. They
  * must be refused, not followed. */
 static const char *
-test_torn(void)
+test_torn_locked(void)
 {
     static uintptr_t state[512], frame[64], cframe[64];
     uintptr_t wild = UINTPTR_MAX - 7, code = (uintptr_t)frame;
@@ -96,24 +118,45 @@ test_torn(void)
     return NULL;
 }
 
+static const char *
+test_torn(void)
+{
+    sl_py_lock();
+    const char *wrong = test_torn_locked();
+    sl_py_unlock();
+    return wrong;
+}
+
+/* Whether the value of `variable`, itself, is found in `context`. */
+static bool
+context_has(uintptr_t context, uintptr_t variable, int32_t hash)
+{
+    uintptr_t vars;
+
+    sl_py_lock();
+    sl_py_sampler.variable_hash = hash;
+    bool found =
+        context != 0 &&
+        sl_py_memory_copy(context + sl_py_sampler.layout.context_vars,
+                          sizeof(vars), &vars) &&
+        sl_py_context_find(vars, variable, hash) == variable;
+    sl_py_unlock();
+    return found;
+}
+
 /* Whether a variable is found in the calling thread's context. */
 static bool
 test_context(void)
 {
-    PyObject *variable = sl_py_active_variable();
-    PyObject *token = PyContextVar_Set(variable, variable);
-    uintptr_t vars;
-
-    sl_py_sampler.variable_hash =
-        sl_py_context_hash((int64_t)PyObject_Hash(variable));
-    PyObject *context = sl_py_borrow_tstate()->context;
+    PyObject *variable = (PyObject *)sl_py_children_variable();
+    PyObject *token =
+        variable != NULL ? PyContextVar_Set(variable, variable) : NULL;
     bool found =
-        token != NULL && context != NULL &&
-        sl_py_memory_copy((uintptr_t)context +
-                              sl_py_sampler.layout.context_vars,
-                          sizeof(vars), &vars) &&
-        sl_py_context_find(vars, (uintptr_t)variable,
-                           sl_py_sampler.variable_hash) == (uintptr_t)variable;
+        token != NULL &&
+        context_has((uintptr_t)sl_py_borrow_tstate()->context,
+                    (uintptr_t)variable,
+                    sl_py_context_hash((int64_t)PyObject_Hash(variable)));
+
     if (token != NULL && PyContextVar_Reset(variable, token) < 0)
         found = false;
     PyErr_Clear();
@@ -121,23 +164,43 @@ test_context(void)
     return found;
 }
 
+/* Chooses how memory is read. false: there is no way. */
+static bool
+prepare_memory(void)
+{
+    sl_py_lock();
+    if (sl_py_sampler.method == NULL)
+        sl_py_sampler.method = sl_py_memory_init();
+    bool can = sl_py_sampler.method != NULL;
+    sl_py_unlock();
+    return can;
+}
+
+static void
+result_set(const char *wrong, bool children)
+{
+    sl_py_lock();
+    sl_py_sampler.children = children;
+    snprintf(sl_py_sampler.why_not, sizeof(sl_py_sampler.why_not), "%s",
+             wrong != NULL ? wrong : "");
+    sl_py_unlock();
+}
+
 const char *
 sl_py_sampler_test(const char *own_files)
 {
     const char *wrong = NULL;
 
-    pthread_mutex_lock(&sl_py_sampler.lock);
+    sl_py_lock();
     sl_py_layout_get(&sl_py_sampler.layout);
-    if (!sl_py_codes_init(own_files))
+    bool memory = sl_py_codes_init(own_files) && sl_py_thread_set_up();
+    sl_py_unlock();
+    if (!memory)
         wrong = "out of memory";
-    else if (sl_py_sampler.method == NULL &&
-             (sl_py_sampler.method = sl_py_memory_init()) == NULL)
+    else if (!prepare_memory())
         wrong = "this system lets no thread read the memory of its own process";
     else if ((wrong = test_torn()) == NULL && (wrong = test_stack()) == NULL)
-        sl_py_layout_trust(&sl_py_sampler.layout);
-    sl_py_sampler.children = wrong == NULL && test_context();
-    snprintf(sl_py_sampler.why_not, sizeof(sl_py_sampler.why_not), "%s",
-             wrong != NULL ? wrong : "");
-    pthread_mutex_unlock(&sl_py_sampler.lock);
+        sl_py_own_trust(&sl_py_sampler.layout);
+    result_set(wrong, wrong == NULL && test_context());
     return sl_py_sampler_why_not();
 }

@@ -1,5 +1,5 @@
 /* The strands of a sampled request beside its main one. */
-#include "sampler/state.h"
+#include "sampler/strands.h"
 
 #include <stdlib.h>
 
@@ -7,38 +7,38 @@
 #define CHILDREN_MAX 4096
 
 static sl_py_child *
-child_again(sl_py_recording *recording)
+child_again(sl_py_sampled *sampled)
 {
-    for (uint32_t i = 0; i < recording->child_count; i++) {
-        if (recording->children[i].context == 0) {
-            recording->child_free--;
-            return &recording->children[i];
+    for (uint32_t i = 0; i < sampled->child_count; i++) {
+        if (sampled->children[i].context == 0) {
+            sampled->child_free--;
+            return &sampled->children[i];
         }
     }
     return NULL;
 }
 
 static sl_py_child *
-child_new(sl_py_recording *recording, uintptr_t context)
+child_new(sl_py_sampled *sampled, uintptr_t context)
 {
-    sl_py_child *child = recording->child_free > 0 ? child_again(recording) : NULL;
+    sl_py_child *child = sampled->child_free > 0 ? child_again(sampled) : NULL;
 
-    if (child == NULL && recording->child_count == recording->child_capacity) {
+    if (child == NULL && sampled->child_count == sampled->child_capacity) {
         uint32_t capacity =
-            recording->child_capacity == 0 ? 8 : recording->child_capacity * 2;
+            sampled->child_capacity == 0 ? 8 : sampled->child_capacity * 2;
         sl_py_child *grown =
             capacity > CHILDREN_MAX
                 ? NULL
-                : realloc(recording->children, capacity * sizeof(*grown));
+                : realloc(sampled->children, capacity * sizeof(*grown));
         if (grown == NULL) {
-            recording->lost_strands++;
+            sampled->lost_strands++;
             return NULL;
         }
-        recording->children = grown;
-        recording->child_capacity = capacity;
+        sampled->children = grown;
+        sampled->child_capacity = capacity;
     }
     if (child == NULL) {
-        child = &recording->children[recording->child_count++];
+        child = &sampled->children[sampled->child_count++];
         child->strand = NULL;
     }
     *child = (sl_py_child){ .context = context, .strand = child->strand };
@@ -46,31 +46,31 @@ child_new(sl_py_recording *recording, uintptr_t context)
 }
 
 sl_py_child *
-sl_py_child_of_context(sl_py_recording *recording, uintptr_t context)
+sl_py_child_of_context(sl_py_sampled *sampled, uintptr_t context)
 {
-    for (uint32_t i = 0; i < recording->child_count; i++) {
-        sl_py_child *child = &recording->children[i];
+    for (uint32_t i = 0; i < sampled->child_count; i++) {
+        sl_py_child *child = &sampled->children[i];
         /* A task that waits does not run: this is a callback of its. */
         if (child->context == context && !child->waits)
             return child;
     }
-    return child_new(recording, context);
+    return child_new(sampled, context);
 }
 
 sl_py_child *
-sl_py_child_of_task(sl_py_recording *recording, const PyObject *coroutine)
+sl_py_child_of_task(sl_py_sampled *sampled, const PyObject *coroutine)
 {
-    uint32_t count = recording->child_count, at = recording->child_hint;
+    uint32_t count = sampled->child_count, at = sampled->child_hint;
 
     /* Tasks go on in the order in which they were suspended, more or less. */
     for (uint32_t i = 0; i < count; i++, at++) {
         at = at < count ? at : 0;
-        const sl_py_child *child = &recording->children[at];
+        const sl_py_child *child = &sampled->children[at];
         /* No other one that lay at its address. */
         if (child->coroutine == coroutine &&
             sl_py_weak_is(child->task, coroutine)) {
-            recording->child_hint = at + 1;
-            return &recording->children[at];
+            sampled->child_hint = at + 1;
+            return &sampled->children[at];
         }
     }
     return NULL;
@@ -79,32 +79,27 @@ sl_py_child_of_task(sl_py_recording *recording, const PyObject *coroutine)
 /* Tasks whose coroutines are gone: closed by hand, or with their loop. Until
  * when they waited is not known. */
 static void
-children_prune(sl_py_recording *recording)
+children_prune(sl_py_sampled *sampled)
 {
-    for (uint32_t i = 0; i < recording->child_count; i++) {
-        sl_py_child *child = &recording->children[i];
+    for (uint32_t i = 0; i < sampled->child_count; i++) {
+        sl_py_child *child = &sampled->children[i];
         if (child->task != NULL &&
             !sl_py_weak_is(child->task, child->coroutine))
-            sl_py_child_end(recording, child);
+            sl_py_child_end(sampled, child);
     }
 }
 
 sl_py_child *
-sl_py_child_add_task(sl_py_recording *recording, PyObject *coroutine,
-                     uintptr_t context)
+sl_py_child_add_task(sl_py_sampled *sampled, PyObject *coroutine,
+                     PyObject *weak, uintptr_t context)
 {
-    PyObject *weak = PyWeakref_NewRef(coroutine, NULL);
-    if (weak == NULL) {
-        PyErr_Clear();
-        recording->lost_strands++;
-        return NULL;
-    }
-    if (recording->child_free == 0 &&
-        recording->child_count == recording->child_capacity)
-        children_prune(recording);
-    sl_py_child *child = child_new(recording, context);
+    SL_PY_NEEDS_LOCK();
+    if (sampled->child_free == 0 &&
+        sampled->child_count == sampled->child_capacity)
+        children_prune(sampled);
+    sl_py_child *child = child_new(sampled, context);
     if (child == NULL) {
-        Py_DECREF(weak);
+        sl_py_drop_later(weak);
         return NULL;
     }
     child->task = weak;
@@ -113,14 +108,14 @@ sl_py_child_add_task(sl_py_recording *recording, PyObject *coroutine,
 }
 
 sl_strand *
-sl_py_child_open(sl_py_recording *recording, sl_py_child *child, const void *ts,
+sl_py_child_open(sl_py_sampled *sampled, sl_py_child *child, const void *ts,
                  uint64_t now)
 {
     sl_pseudo pseudo =
-        recording->thread_ts == ts ? SL_PSEUDO_TASK : SL_PSEUDO_THREAD;
+        sampled->thread_ts == ts ? SL_PSEUDO_TASK : SL_PSEUDO_THREAD;
 
     if (child->strand == NULL)
-        child->strand = sl_recording_strand(recording->core, pseudo, now);
+        child->strand = sl_recording_strand(sampled->core, pseudo, now);
     else if (!child->opened)
         sl_strand_restart(child->strand, pseudo, now);
     child->opened = child->strand != NULL;
@@ -128,20 +123,20 @@ sl_py_child_open(sl_py_recording *recording, sl_py_child *child, const void *ts,
 }
 
 void
-sl_py_child_end(sl_py_recording *recording, sl_py_child *child)
+sl_py_child_end(sl_py_sampled *sampled, sl_py_child *child)
 {
-    Py_CLEAR(child->task);
+    sl_py_drop_later(child->task);
     *child = (sl_py_child){ .strand = child->strand };
-    recording->child_free++;
+    sampled->child_free++;
 }
 
 void
-sl_py_children_free(sl_py_recording *recording)
+sl_py_children_free(sl_py_sampled *sampled)
 {
-    for (uint32_t i = 0; i < recording->child_count; i++)
-        Py_XDECREF(recording->children[i].task);
-    free(recording->children);
-    recording->children = NULL;
-    recording->child_count = recording->child_capacity = 0;
-    recording->child_free = recording->child_hint = 0;
+    for (uint32_t i = 0; i < sampled->child_count; i++)
+        sl_py_drop_later(sampled->children[i].task);
+    free(sampled->children);
+    sampled->children = NULL;
+    sampled->child_count = sampled->child_capacity = 0;
+    sampled->child_free = sampled->child_hint = 0;
 }

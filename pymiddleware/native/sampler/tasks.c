@@ -1,26 +1,45 @@
 /* Steps of a sampled request's tasks: each is a section of its own strand. */
-#include "sampler/state.h"
+#include "sampler/tasks.h"
+#include "look/own_stack.h"
+#include "sampler/clocks.h"
+#include "sampler/look.h"
+#include "sampler/strands.h"
+#include "sampler/thread.h"
+
+/* Where a coroutine waits; told before the lock is taken, because asking it
+ * is a call into the interpreter. */
+typedef struct {
+    int count;
+    sl_py_raw_frame frames[SL_PY_WALK_MAX];
+} waiting;
+
+static void
+waiting_tell(waiting *w, PyObject *coroutine)
+{
+    w->count = sl_py_own_await_chain(&sl_py_sampler.layout, coroutine,
+                                     w->frames);
+}
 
 /* What waited in `child` since it was suspended goes on, in the calling
- * thread. NULL: no memory. */
+ * thread. `w`: where it waits, or begins; looked at if this is its first
+ * step. NULL: no memory. */
 static sl_strand *
-task_resume(sl_py_recording *recording, sl_py_child *child, PyObject *coroutine,
+task_resume(sl_py_sampled *sampled, sl_py_child *child, const waiting *w,
             uint64_t now)
 {
     bool first = !child->opened;
     uint64_t since = child->waits ? child->since : now;
     sl_strand *strand =
-        sl_py_child_open(recording, child, sl_py_borrow_tstate(), since);
+        sl_py_child_open(sampled, child, sl_py_borrow_tstate(), since);
 
     child->waits = false;
     if (strand == NULL)
         return NULL;
-    /* Where it waits, or begins: what it does before a sample comes is
-     * charged there. */
+    /* What it does before a sample comes is charged to where it waits. */
     if (first)
         sl_strand_pause(strand, sl_py_sampler.stack,
-                        sl_py_waiting_stack(coroutine), &(sl_times){ 0 },
-                        since);
+                        sl_py_waiting_stack(w->frames, w->count),
+                        &(sl_times){ 0 }, since);
     sl_strand_continue(strand, SL_PSEUDO_AWAIT, now);
     return strand;
 }
@@ -28,33 +47,64 @@ task_resume(sl_py_recording *recording, sl_py_child *child, PyObject *coroutine,
 bool
 sl_py_sampler_follows(void)
 {
-    return sl_py_sampler.live_following > 0;
+    return __atomic_load_n(&sl_py_sampler.live_following, __ATOMIC_RELAXED) > 0;
+}
+
+/* The task's child, new if need be; the lock is held before and after, but
+ * given back in between where something must be asked of the interpreter:
+ * then *w is filled. NULL: no room. */
+static sl_py_child *
+task_child(sl_py_sampled *sampled, PyObject *coroutine, bool add, waiting *w)
+{
+    sl_py_child *child = sl_py_child_of_task(sampled, coroutine);
+    PyObject *weak = NULL;
+
+    if ((child != NULL && child->opened) || (child == NULL && !add))
+        return child;
+    sl_py_unlock_drop();
+    waiting_tell(w, coroutine);
+    if (child == NULL) {
+        weak = PyWeakref_NewRef(coroutine, NULL);
+        if (weak == NULL)
+            PyErr_Clear();
+    }
+    sl_py_lock();
+    child = sl_py_child_of_task(sampled, coroutine);
+    if (child != NULL)
+        sl_py_drop_later(weak);
+    else if (weak != NULL)
+        child = sl_py_child_add_task(sampled, coroutine, weak,
+                                     (uintptr_t)sl_py_borrow_tstate()->context);
+    else
+        sampled->lost_strands++;
+    return child;
 }
 
 void
-sl_py_sampler_task_begin(sl_py_recording *recording, PyObject *coroutine,
+sl_py_sampler_task_begin(sl_py_sampled *sampled, PyObject *coroutine,
                          bool nested, sl_py_task_step *step)
 {
     uint64_t cpu = sl_clock_thread_cpu_ns();
+    uintptr_t anchor = nested ? 0 : sl_py_own_anchor(&sl_py_sampler.layout);
+    waiting w;
 
     step->slot = -1;
     step->nested = nested;
-    pthread_mutex_lock(&sl_py_sampler.lock);
-    sl_py_child *child = sl_py_child_of_task(recording, coroutine);
-    if (child == NULL && !nested)
-        child = sl_py_child_add_task(recording, coroutine,
-                                     (uintptr_t)sl_py_borrow_tstate()->context);
-    uint64_t now = sl_clock_ticks(recording->clock);
+    w.count = 0;
+    sl_py_lock();
+    sl_py_child *child = task_child(sampled, coroutine, !nested, &w);
+    uint64_t now = sl_clock_ticks(sampled->clock);
     sl_strand *strand =
-        child == NULL ? NULL : task_resume(recording, child, coroutine, now);
-    sl_py_slot *s = strand == NULL || nested
-                        ? NULL
-                        : sl_py_slot_open(recording, strand, now, cpu, 0);
+        child == NULL ? NULL : task_resume(sampled, child, &w, now);
+    sl_py_slot *s =
+        strand == NULL || nested || !sl_py_thread_needed()
+            ? NULL
+            : sl_py_slot_open(sampled, strand, now, cpu, anchor);
     if (s != NULL) {
-        step->slot = (int)(s - sl_py_sampler.slots);
+        step->slot = (int)(s - sl_py_slots);
         step->serial = s->serial;
     }
-    pthread_mutex_unlock(&sl_py_sampler.lock);
+    sl_py_unlock_drop();
 }
 
 /* Where the step's time went, into *passed: nowhere, if it was not looked at
@@ -62,10 +112,10 @@ sl_py_sampler_task_begin(sl_py_recording *recording, PyObject *coroutine,
 static void
 task_measure(const sl_py_task_step *step, sl_times *passed)
 {
-    sl_py_slot *s = step->slot < 0 ? NULL : &sl_py_sampler.slots[step->slot];
+    sl_py_slot *s = step->slot < 0 ? NULL : &sl_py_slots[step->slot];
     uint64_t now;
 
-    if (s == NULL || s->recording == NULL || s->serial != step->serial)
+    if (s == NULL || s->sampled == NULL || s->serial != step->serial)
         return;
     bool self = s->tid == sl_py_own_tid();
     sl_py_slot_measure(s, passed, &now,
@@ -76,44 +126,68 @@ task_measure(const sl_py_task_step *step, sl_times *passed)
 }
 
 void
-sl_py_sampler_task_end(sl_py_recording *recording, PyObject *coroutine, bool waits,
+sl_py_sampler_task_end(sl_py_sampled *sampled, PyObject *coroutine, bool waits,
                        const sl_py_task_step *step)
 {
     sl_times passed = { 0 };
+    waiting w;
 
-    pthread_mutex_lock(&sl_py_sampler.lock);
+    w.count = 0;
+    if (waits)
+        waiting_tell(&w, coroutine);
+    sl_py_lock();
     task_measure(step, &passed);
-    uint64_t now = sl_clock_ticks(recording->clock);
-    sl_py_child *child = sl_py_child_of_task(recording, coroutine);
-    if (child == NULL && waits && step->nested)
-        child = sl_py_child_add_task(recording, coroutine,
-                                     (uintptr_t)sl_py_borrow_tstate()->context);
+    uint64_t now = sl_clock_ticks(sampled->clock);
+    sl_py_child *child =
+        waits && step->nested
+            ? task_child(sampled, coroutine, true, &w)
+            : sl_py_child_of_task(sampled, coroutine);
     if (child != NULL) {
         child->waits = waits;
         child->since = now;
         if (child->opened && waits)
             sl_strand_pause(child->strand, sl_py_sampler.stack,
-                            sl_py_waiting_stack(coroutine), &passed, now);
+                            sl_py_waiting_stack(w.frames, w.count), &passed,
+                            now);
         else if (child->opened)
             sl_strand_end(child->strand, &passed, now);
         if (!waits)
-            sl_py_child_end(recording, child);
+            sl_py_child_end(sampled, child);
     }
-    pthread_mutex_unlock(&sl_py_sampler.lock);
+    sl_py_unlock_drop();
+}
+
+/* A task that waits and of which this is to be told, and where it waits: NEW.
+ * NULL: there is none any more. */
+static PyObject *
+task_that_waits(sl_py_sampled *sampled)
+{
+    for (uint32_t i = 0; i < sampled->child_count; i++) {
+        sl_py_child *child = &sampled->children[i];
+        if (child->waits && sl_py_weak_is(child->task, child->coroutine))
+            return Py_NewRef((PyObject *)child->coroutine);
+    }
+    return NULL;
 }
 
 void
-sl_py_tasks_end(sl_py_recording *recording)
+sl_py_tasks_end_all(sl_py_sampled *sampled)
 {
-    uint64_t now = sl_clock_ticks(recording->clock);
+    uint64_t now = sl_clock_ticks(sampled->clock);
+    PyObject *coroutine;
+    waiting w;
 
-    for (int i = 0; i < SL_PY_SLOTS_MAX; i++) {
-        if (sl_py_sampler.slots[i].recording == recording)
-            sl_py_slot_close(&sl_py_sampler.slots[i]);
+    sl_py_lock();
+    for (int i = 0; i < sl_py_slots_used; i++) {
+        if (sl_py_slots[i].sampled == sampled)
+            sl_py_slot_close(&sl_py_slots[i]);
     }
-    for (uint32_t i = 0; i < recording->child_count; i++) {
-        sl_py_child *child = &recording->children[i];
-        if (child->waits && sl_py_weak_is(child->task, child->coroutine))
-            task_resume(recording, child, (PyObject *)child->coroutine, now);
+    while ((coroutine = task_that_waits(sampled)) != NULL) {
+        w.count = 0;
+        sl_py_child *child = task_child(sampled, coroutine, false, &w);
+        if (child != NULL)
+            task_resume(sampled, child, &w, now);
+        sl_py_drop_later(coroutine);
     }
+    sl_py_unlock_drop();
 }

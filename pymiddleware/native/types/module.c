@@ -1,30 +1,20 @@
 /* slowlens._core: the module and its functions. */
+#include "compat/py_compat.h"
+#include "engine/current.h"
 #include "engine/engine.h"
 #include "engine/probes.h"
+#include "look/code_map.h"
+#include "run/active.h"
 #include "run/jobs.h"
+#include "run/live.h"
+#include "run/step.h"
+#include "run/tasks.h"
 #include "sampler/sampler.h"
+#include "sampler/self_test.h"
+#include "types/profile_type.h"
+#include "types/recording_type.h"
 #include "types/stored.h"
-
-sl_clock_kind sl_py_clock = SL_CLOCK_MONOTONIC;
-PyObject *sl_py_corrupt_error;
-
-PyObject *
-sl_py_raise(sl_status status)
-{
-    PyObject *type;
-
-    switch (status) {
-    case SL_ENOMEM: return PyErr_NoMemory();
-    case SL_ECORRUPT:
-    case SL_EVERSION:
-    case SL_ELIMIT: type = sl_py_corrupt_error; break;
-    case SL_ERANGE: type = PyExc_ValueError; break;
-    default: type = PyExc_RuntimeError; break;
-    }
-    PyErr_Format(type, "%s (%s)", sl_status_text(status),
-                 sl_status_name(status));
-    return NULL;
-}
+#include "types/values.h"
 
 static PyObject *
 configure(PyObject *module, PyObject *args, PyObject *kwargs)
@@ -42,7 +32,7 @@ configure(PyObject *module, PyObject *args, PyObject *kwargs)
     if (sl_py_code_map_configure(stdlib, libraries, chosen, own) < 0)
         return NULL;
     /* Recordings under way keep to the clock they began with. */
-    if (sl_py_active_count() == 0)
+    if (sl_py_live_count() == 0)
         sl_py_clock = use_tsc && sl_clock_has_invariant_tsc()
                           ? SL_CLOCK_TSC
                           : SL_CLOCK_MONOTONIC;
@@ -61,8 +51,13 @@ engine_info(PyObject *module, PyObject *ignored)
     if (clock == NULL || PyDict_SetItemString(info, "clock", clock) < 0)
         Py_CLEAR(info);
     Py_XDECREF(clock);
-    if (info != NULL && sl_py_sampler_info(info) < 0)
+    PyObject *sampler = sl_py_sampler_info();
+    if (sampler == NULL ||
+        PyDict_SetItemString(sampler, "tasks",
+                             sl_py_tasks_watched() ? Py_True : Py_False) < 0 ||
+        (info != NULL && PyDict_SetItemString(info, "sampler", sampler) < 0))
         Py_CLEAR(info);
+    Py_XDECREF(sampler);
     return info;
 }
 
@@ -83,7 +78,7 @@ after_fork(PyObject *module, PyObject *ignored)
     (void)module, (void)ignored;
     sl_py_sampler_after_fork();
     sl_py_jobs_after_fork();
-    sl_py_active_after_fork();
+    sl_py_live_after_fork();
     sl_py_engine_after_fork();
     Py_RETURN_NONE;
 }
@@ -148,7 +143,7 @@ static PyObject *
 active_count(PyObject *module, PyObject *ignored)
 {
     (void)module, (void)ignored;
-    return PyLong_FromSsize_t(sl_py_active_count());
+    return PyLong_FromSsize_t(sl_py_live_count());
 }
 
 /* For gc.callbacks: the collector's work is a node of its own. */
@@ -205,16 +200,13 @@ static PyMethodDef methods[] = {
     { "gc_hook", (PyCFunction)(void (*)(void))gc_hook, METH_FASTCALL,
       "gc_hook(phase, info, /)\n--\n\nGoes into gc.callbacks." },
     { "merge", sl_py_merge, METH_VARARGS,
-      "merge(blobs, meta, /)\n--\n\nThe sum of several Profiles as the bytes "
-      "of a "
+      "merge(blobs, meta, /)\n--\n\nThe sum of several Profiles as the bytes of a "
       "blob with `meta` in it." },
     { "aggregate", sl_py_aggregate, METH_O,
-      "aggregate(blobs, /)\n--\n\nProfiles of one route as one tree: JSON "
-      "bytes, "
+      "aggregate(blobs, /)\n--\n\nProfiles of one route as one tree: JSON bytes, "
       "see slowlens/merge.h." },
     { "growth", sl_py_growth, METH_VARARGS,
-      "growth(before, after, meta, /)\n--\n\nWhat Profile `after` has more "
-      "than "
+      "growth(before, after, meta, /)\n--\n\nWhat Profile `after` has more than "
       "Profile `before`, as the bytes of a blob with `meta` in it." },
     { "read_meta", sl_py_read_meta, METH_O,
       "read_meta(data, /)\n--\n\nThe metadata of a blob, reading no further: "
@@ -239,20 +231,16 @@ static PyMethodDef methods[] = {
 static int
 module_exec(PyObject *module)
 {
-    PyTypeObject *const hidden[] = { &sl_py_handle_type, &sl_py_step_type };
-
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         PyErr_SetString(PyExc_ImportError,
                         "slowlens does not run in sub-interpreters (under "
                         "mod_wsgi set WSGIApplicationGroup %{GLOBAL})");
         return -1;
     }
-    for (size_t i = 0; i < 2; i++) {
-        if (PyType_Ready(hidden[i]) < 0)
-            return -1;
-    }
-    if (sl_py_active_init() < 0 || sl_py_code_map_init() < 0 ||
-        sl_py_engine_init() < 0)
+    sl_py_active_init();
+    if (sl_py_live_init() < 0 || sl_py_code_map_init() < 0 ||
+        sl_py_engine_init() < 0 || sl_py_recording_init() < 0 ||
+        sl_py_step_init(&sl_py_recording_type) < 0)
         return -1;
     sl_py_jobs_init();
     if (sl_py_corrupt_error == NULL)

@@ -1,7 +1,10 @@
 /* Profile: a finished profile, for reports and exports. */
-#include "native.h"
+#include "types/profile_type.h"
+#include "types/values.h"
 
 #include "slowlens/merge.h"
+#include "slowlens/profile.h"
+#include "slowlens/report.h"
 
 #include <string.h>
 

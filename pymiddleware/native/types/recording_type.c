@@ -1,7 +1,18 @@
 /* Recording: one request while it is recorded, for Python. */
+#include "types/recording_type.h"
+#include "engine/current.h"
 #include "engine/engine.h"
+#include "engine/functions.h"
+#include "engine/probes.h"
+#include "look/code_map.h"
+#include "run/active.h"
 #include "run/jobs.h"
+#include "run/live.h"
+#include "run/names.h"
+#include "run/step.h"
+#include "run/tasks.h"
 #include "sampler/sampler.h"
+#include "types/values.h"
 
 #include <string.h>
 
@@ -9,75 +20,6 @@
 #define POOL_MAX 8
 static sl_recording *pool[POOL_MAX];
 static int pool_count;
-
-PyTypeObject sl_py_handle_type = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Handle",
-    .tp_doc = "What the context variable holds: which request this is.",
-    .tp_basicsize = sizeof(sl_py_handle),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-};
-
-/* First sight of a function: hold what keeps its key valid. */
-static bool
-on_function(void *ctx, const void *key, uint32_t id)
-{
-    sl_py_recording *recording = ctx;
-    PyObject *object = (PyObject *)key;
-    bool is_code = true;
-
-    if (sl_py_pending_callable != NULL) {
-        object = sl_py_c_function_owner(sl_py_pending_callable);
-        is_code = false;
-    } else {
-        Py_INCREF(object);
-    }
-
-    uint32_t at = id - SL_PSEUDO_COUNT;
-    if (at >= recording->function_capacity) {
-        uint32_t capacity = recording->function_capacity * 2;
-        if (capacity <= at)
-            capacity = at < 256 ? 256 : at * 2;
-        PyObject **grown =
-            PyMem_Realloc(recording->functions, capacity * sizeof(*grown));
-        if (grown == NULL) {
-            /* The name is lost; the reference is leaked on purpose, so that
-             * the address is not used again. */
-            return false;
-        }
-        memset(grown + recording->function_capacity, 0,
-               (capacity - recording->function_capacity) * sizeof(*grown));
-        recording->functions = grown;
-        recording->function_capacity = capacity;
-    }
-    recording->functions[at] = object;
-    if (at >= recording->function_count)
-        recording->function_count = at + 1;
-
-    if (!is_code || recording->c_calls == SL_C_NONE)
-        return false;
-    if (!sl_py_code_is_chosen((PyCodeObject *)object))
-        return false;
-    sl_py_engine_watch((PyCodeObject *)object);
-    return true;
-}
-
-/* No more room for paths: the next event of the main strand sees to it. */
-static void
-on_full(void *ctx)
-{
-    ((sl_py_recording *)ctx)->full = true;
-    sl_py_active_forget();
-}
-
-static void
-release_functions(sl_py_recording *recording)
-{
-    for (uint32_t i = 0; i < recording->function_count; i++)
-        Py_XDECREF(recording->functions[i]);
-    PyMem_Free(recording->functions);
-    recording->functions = NULL;
-    recording->function_count = recording->function_capacity = 0;
-}
 
 static void
 release_core(sl_py_recording *recording)
@@ -110,8 +52,10 @@ parse_c_calls(const char *text, sl_c_calls *out)
 static int
 recording_acquire(sl_py_recording *self)
 {
-    if (!self->sampled)
-        return sl_py_engine_acquire(self);
+    if (!sl_py_engine_hears_imports())
+        sl_py_probes_refresh();
+    if (!self->sampled.by_samples)
+        return sl_py_engine_acquire(&self->traced);
     if (sl_py_sampler_why_not() == NULL)
         return 0; /* added when it is whole */
     PyErr_Format(PyExc_RuntimeError, "sampling cannot be had here: %s",
@@ -122,10 +66,10 @@ recording_acquire(sl_py_recording *self)
 static void
 recording_release(sl_py_recording *self)
 {
-    if (self->sampled)
-        sl_py_sampler_remove(self);
+    if (self->sampled.by_samples)
+        sl_py_sampler_remove(&self->sampled);
     else
-        sl_py_engine_release(self);
+        sl_py_engine_release(&self->traced);
 }
 
 static PyObject *
@@ -154,29 +98,28 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     sl_py_recording *self = (sl_py_recording *)type->tp_alloc(type, 0);
     if (self == NULL)
         return NULL;
-    self->c_calls = calls;
-    self->follows = follows != 0;
-    self->sampled = sampled != 0;
+    self->traced.c_calls = calls;
+    self->traced.follows = self->sampled.follows = follows != 0;
+    self->sampled.by_samples = sampled != 0;
     self->label = Py_XNewRef(label);
     goes_on = goes_on && !sampled && sl_py_sampler_why_not() == NULL;
     /* The sampler reads the kernel's clocks anyway. */
-    self->clock = sampled ? SL_CLOCK_MONOTONIC : sl_py_clock;
-    self->slot = -1;
+    self->sampled.clock = sampled ? SL_CLOCK_MONOTONIC : sl_py_clock;
+    self->sampled.slot = -1;
     self->finished = true; /* until it is whole */
-    self->handle = PyObject_New(sl_py_handle, &sl_py_handle_type);
+    self->handle = sl_py_handle_new();
     if (self->handle == NULL)
         goto fail;
-    self->handle->recording = NULL;
     if (recording_acquire(self) < 0)
         goto fail;
 
-    sl_recording_options options = { .clock = self->clock,
+    sl_recording_options options = { .clock = self->sampled.clock,
                                      .max_bytes = (size_t)max_bytes,
                                      .max_nodes = max_nodes,
                                      .on_function =
-                                         sampled ? NULL : on_function,
-                                     .on_full = goes_on ? on_full : NULL,
-                                     .ctx = self };
+                                         sampled ? NULL : sl_py_on_function,
+                                     .on_full = goes_on ? sl_py_on_full : NULL,
+                                     .ctx = &self->traced };
     sl_status status;
     if (pool_count > 0) {
         self->core = pool[--pool_count];
@@ -189,11 +132,14 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         sl_py_raise(status);
         goto fail;
     }
-    self->handle->recording = self;
+    self->sampled.core = self->core;
     self->finished = false;
-    sl_py_active_add(self);
-    if (self->sampled)
-        sl_py_sampler_add(self);
+    sl_py_live_add(self);
+    if (self->sampled.by_samples) {
+        sl_py_sampler_add(&self->sampled);
+        if (self->sampled.follows)
+            sl_py_tasks_watch();
+    }
     return (PyObject *)self;
 fail:
     Py_DECREF(self);
@@ -210,8 +156,8 @@ recording_finish(sl_py_recording *self)
     sl_py_section_end(self, NULL);
     sl_py_jobs_end(self);
     recording_release(self);
-    sl_recording_stop(self->core, sl_clock_ticks(self->clock));
-    sl_py_active_remove(self);
+    sl_recording_stop(self->core, sl_clock_ticks(self->sampled.clock));
+    sl_py_live_remove(self);
 }
 
 static void
@@ -220,7 +166,7 @@ recording_dealloc(PyObject *object)
     sl_py_recording *self = (sl_py_recording *)object;
 
     recording_finish(self);
-    release_functions(self);
+    sl_py_functions_release(&self->traced);
     release_core(self);
     Py_XDECREF(self->handle);
     Py_XDECREF(self->label);
@@ -261,8 +207,8 @@ recording_leave(PyObject *object, PyObject *ignored)
     (void)ignored;
     sl_py_recording *self = (sl_py_recording *)object;
     sl_py_section_end(self, NULL);
-    if (!self->follows)
-        sl_py_context_release(self);
+    if (!self->sampled.follows)
+        sl_py_live_leave_context(self);
     Py_RETURN_NONE;
 }
 
@@ -280,7 +226,7 @@ recording_discard(PyObject *object, PyObject *ignored)
     (void)ignored;
     sl_py_recording *self = (sl_py_recording *)object;
     recording_finish(self);
-    release_functions(self);
+    sl_py_functions_release(&self->traced);
     release_core(self);
     Py_RETURN_NONE;
 }
@@ -311,8 +257,8 @@ recording_totals(PyObject *object, PyObject *ignored)
         { "idle_ns", t.idle_ns },
         { "gc_ns", t.gc_ns },
         { "samples", t.samples },
-        { "rejected", self->rejected },
-        { "interval_ns", self->interval_ns },
+        { "rejected", self->sampled.rejected },
+        { "interval_ns", self->sampled.interval_ns },
         { "seen_ns", t.seen_ns },
         { "seen_cpu_ns", t.seen_cpu_ns },
         { "gil_ns", t.gil_ns },
@@ -322,7 +268,7 @@ recording_totals(PyObject *object, PyObject *ignored)
         { "functions", t.functions },
         { "strands", t.strands },
         { "mended", t.mended },
-        { "dropped", t.dropped + self->lost_strands },
+        { "dropped", t.dropped + self->lost_strands + self->sampled.lost_strands },
         { "bytes", t.bytes },
         { "sampled_from_ns", t.sampled_from_ns },
         { "step_ns", turn->longest },
@@ -331,7 +277,7 @@ recording_totals(PyObject *object, PyObject *ignored)
     };
     PyObject *dict = Py_BuildValue(
         "{s:O,s:O,s:O,s:O,s:O}", "truncated", t.truncated ? Py_True : Py_False,
-        "displaced", self->displaced ? Py_True : Py_False, "fork_lost",
+        "displaced", self->traced.displaced ? Py_True : Py_False, "fork_lost",
         self->fork_lost ? Py_True : Py_False, "held_by",
         turn->holder != NULL ? turn->holder : Py_None, "held_where",
         turn->where != NULL ? turn->where : Py_None);
@@ -354,83 +300,6 @@ typedef struct {
     uint32_t count;
 } name_table;
 
-/* A sampled function's key is its name already. */
-static void
-describe_sampled(const sl_py_code *code, sl_function *out)
-{
-    *out = (sl_function){ .name = code->name,
-                          .name_len = code->name_len,
-                          .file = code->file,
-                          .file_len = code->file_len,
-                          .line = code->line,
-                          .kind = SL_KIND_PYTHON,
-                          .origin =
-                              sl_py_file_origin(code->file, code->file_len) };
-}
-
-/* Function `id`, no pseudo one; strings live in `keep`. false: no name. */
-static bool
-function_describe(const sl_py_recording *recording, uint32_t id, PyObject *keep,
-                  sl_function *out)
-{
-    const void *key = sl_recording_key(recording->core, id);
-    uint32_t at = id - SL_PSEUDO_COUNT;
-
-    if (id >= sl_recording_first_sampled(recording->core)) {
-        describe_sampled(key, out);
-        return true;
-    }
-    return at < recording->function_count && recording->functions[at] != NULL &&
-           sl_py_describe(recording->functions[at], key, keep, out);
-}
-
-PyObject *
-sl_py_recording_where(sl_py_recording *recording)
-{
-    enum { DEEPEST = 128, SHOWN = 4 };
-    uint32_t functions[DEEPEST];
-    uint32_t count = sl_py_sampler_seen(recording, functions, DEEPEST);
-    PyObject *keep = count == 0 ? NULL : PyList_New(0);
-    PyObject *where = keep == NULL ? NULL : PyList_New(0);
-    sl_function f;
-
-    for (uint32_t i = 0; where != NULL && i < count; i++) {
-        if (PyList_GET_SIZE(where) == SHOWN)
-            break;
-        if (!function_describe(recording, functions[i], keep, &f) ||
-            (i > 0 && (f.origin != SL_ORIGIN_PROJECT ||
-                       functions[i] == functions[i - 1])))
-            continue;
-        PyObject *pair = Py_BuildValue("(s#s#)", f.name, (Py_ssize_t)f.name_len,
-                                       f.file, (Py_ssize_t)f.file_len);
-        if (pair == NULL || PyList_Append(where, pair) < 0)
-            Py_CLEAR(where);
-        Py_XDECREF(pair);
-    }
-    if (where != NULL)
-        PyList_Reverse(where);
-    PyErr_Clear();
-    Py_XDECREF(keep);
-    return where;
-}
-
-static uint32_t
-site_line(void *ctx, uint32_t id, uint32_t site)
-{
-    const sl_py_recording *recording = ctx;
-    uint32_t at = id - SL_PSEUDO_COUNT;
-
-    if (id >= sl_recording_first_sampled(recording->core))
-        return site; /* a line already */
-    if (id < SL_PSEUDO_COUNT || at >= recording->function_count ||
-        recording->functions[at] == NULL ||
-        !PyCode_Check(recording->functions[at]))
-        return 0;
-    int line =
-        PyCode_Addr2Line((PyCodeObject *)recording->functions[at], (int)site);
-    return line > 0 ? (uint32_t)line : 0;
-}
-
 static bool
 describe(void *ctx, uint32_t id, const void *key, sl_function *out)
 {
@@ -441,54 +310,6 @@ describe(void *ctx, uint32_t id, const void *key, sl_function *out)
         return false;
     *out = table->functions[id - SL_PSEUDO_COUNT];
     return true;
-}
-
-sl_meta *
-sl_py_parse_meta(PyObject *dict, PyObject *keep, size_t *count)
-{
-    sl_meta *meta =
-        PyMem_Calloc((size_t)PyDict_GET_SIZE(dict) + 1, sizeof(*meta));
-    PyObject *key, *value;
-    Py_ssize_t at = 0;
-
-    *count = 0;
-    if (meta == NULL) {
-        PyErr_NoMemory();
-        return NULL;
-    }
-    while (PyDict_Next(dict, &at, &key, &value)) {
-        sl_meta *item = &meta[*count];
-        PyObject *texts[] = { key, value };
-        if (value == Py_None)
-            continue;
-        if (!PyUnicode_Check(key) ||
-            !(PyUnicode_Check(value) || PyLong_Check(value))) {
-            PyErr_SetString(PyExc_TypeError, "metadata maps str to int or str");
-            goto fail;
-        }
-        for (int i = 0; i < 1 + PyUnicode_Check(value); i++) {
-            PyObject *bytes = PyUnicode_AsEncodedString(texts[i], "utf-8",
-                                                        "backslashreplace");
-            if (bytes == NULL || PyList_Append(keep, bytes) < 0) {
-                Py_XDECREF(bytes);
-                goto fail;
-            }
-            *(i == 0 ? &item->key : &item->text) = PyBytes_AS_STRING(bytes);
-            *(i == 0 ? &item->key_len : &item->text_len) =
-                (size_t)PyBytes_GET_SIZE(bytes);
-            Py_DECREF(bytes);
-        }
-        if (item->text == NULL) {
-            item->number = PyLong_AsLongLong(value);
-            if (item->number == -1 && PyErr_Occurred())
-                goto fail;
-        }
-        ++*count;
-    }
-    return meta;
-fail:
-    PyMem_Free(meta);
-    return NULL;
 }
 
 static bool
@@ -505,11 +326,11 @@ resolve_names(sl_py_recording *self, PyObject *keep, name_table *table)
         PyErr_NoMemory();
         return false;
     }
-    if (!self->resolved && self->function_count > 0)
-        sl_recording_resolve_sites(self->core, site_line, self);
+    if (!self->resolved && self->traced.function_count > 0)
+        sl_recording_resolve_sites(self->core, sl_py_site_line, self);
     self->resolved = true;
     for (uint32_t i = 0; i < table->count; i++) {
-        if (!function_describe(self, i + SL_PSEUDO_COUNT, keep,
+        if (!sl_py_function_describe(self, i + SL_PSEUDO_COUNT, keep,
                                &table->functions[i]))
             table->functions[i].name = NULL;
     }
@@ -529,10 +350,9 @@ recording_encode(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "O!|i:encode", &PyDict_Type, &dict, &level))
         return NULL;
     if (self->core == NULL || !self->finished || self->fork_lost) {
-        PyErr_SetString(
-            PyExc_RuntimeError,
-            "only a finished, undiscarded recording of this process "
-            "can be encoded");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "only a finished, undiscarded recording of this process "
+                        "can be encoded");
         return NULL;
     }
     PyObject *keep = PyList_New(0);
@@ -592,8 +412,8 @@ recording_get_cpu(PyObject *object, void *closure)
 static PyGetSetDef recording_getset[] = {
     { "wall_ns", recording_get_wall, NULL,
       "Wall time in nanoseconds, so far or in all.", NULL },
-    { "cpu_ns", recording_get_cpu, NULL,
-      "CPU time of the sections, nanoseconds.", NULL },
+    { "cpu_ns", recording_get_cpu, NULL, "CPU time of the sections, nanoseconds.",
+      NULL },
     { "finished", recording_get_finished, NULL, "Whether it has ended.", NULL },
     { NULL, NULL, NULL, NULL, NULL },
 };
@@ -621,14 +441,6 @@ static PyMethodDef recording_methods[] = {
     { NULL, NULL, 0, NULL },
 };
 
-bool
-sl_py_recording_is_method(const PyMethodDef *method)
-{
-    const PyMethodDef *end = recording_methods + sizeof(recording_methods) /
-                                                     sizeof(*recording_methods);
-    return method >= recording_methods && method < end;
-}
-
 PyTypeObject sl_py_recording_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Recording",
     .tp_doc = "Recording(c_calls='chosen', *, max_bytes=0, max_nodes=0, "
@@ -646,3 +458,14 @@ PyTypeObject sl_py_recording_type = {
     .tp_methods = recording_methods,
     .tp_getset = recording_getset,
 };
+
+int
+sl_py_recording_init(void)
+{
+    /* enter and leave are not calls of the program, and never return inside
+     * the request. */
+    sl_py_hidden_methods = recording_methods;
+    sl_py_hidden_end = recording_methods +
+                       sizeof(recording_methods) / sizeof(*recording_methods);
+    return PyType_Ready(&sl_py_recording_type);
+}

@@ -1,5 +1,6 @@
 /* Records of a segment, for the store: heads out, records in. */
-#include "stored.h"
+#include "types/stored.h"
+#include "types/values.h"
 
 #include "slowlens/segment.h"
 

@@ -1,5 +1,6 @@
 /* Rows: what is stored, as a table, for lists. */
-#include "stored.h"
+#include "types/stored.h"
+#include "types/values.h"
 
 #include "slowlens/rows.h"
 

@@ -2,7 +2,7 @@
 #ifndef SL_PY_STORED_H
 #define SL_PY_STORED_H
 
-#include "native.h"
+#include "compat/py_compat.h"
 
 extern PyTypeObject sl_py_rows_type;
 

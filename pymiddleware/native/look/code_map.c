@@ -1,5 +1,5 @@
 /* Code objects to origins, and to the names that go into a recording. */
-#include "native.h"
+#include "look/code_map.h"
 
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #define CHOSEN_BIT 8
 #define OWN_BIT    16
 
-PyObject *sl_py_pending_callable;
+const PyMethodDef *sl_py_hidden_methods, *sl_py_hidden_end;
 
 /* File name -> int: origin, CHOSEN_BIT and OWN_BIT. Code objects of one file
  * share the string, whose hash is kept in it, so a look-up is cheap. */

@@ -1,0 +1,65 @@
+/* current.h - which strand the calling thread records into. One compare an
+ * event; everything here needs the GIL. */
+#ifndef SL_PY_CURRENT_H
+#define SL_PY_CURRENT_H
+
+#include "engine/traced.h"
+
+/* The clock of all recordings that are fed by events. */
+extern sl_clock_kind sl_py_clock;
+
+static inline uint64_t
+sl_py_now(void)
+{
+    return sl_clock_ticks(sl_py_clock);
+}
+
+/* What runs in the thread that holds the GIL: valid while its id and its
+ * context's version are these. No two threads share an id, ever, and
+ * entering or leaving a context always moves the version. */
+typedef struct {
+    uint64_t thread;
+    uint64_t version;
+    sl_strand *strand; /* NULL: nothing that is recorded */
+    sl_c_calls c_calls;
+} sl_py_current;
+
+extern sl_py_current sl_py_active;
+
+/* Finds out what runs in the calling thread, fills sl_py_active and returns
+ * its strand. Set once, by run/active.c. Never raises. */
+extern sl_strand *(*sl_py_active_resync)(PyThreadState *ts);
+
+/* The strand the calling thread records into now, or NULL. Never raises. */
+static inline sl_strand *
+sl_py_active_strand(void)
+{
+    PyThreadState *ts = sl_py_borrow_tstate();
+    if (sl_py_active.thread == ts->id &&
+        sl_py_active.version == ts->context_ver)
+        return sl_py_active.strand;
+    return sl_py_active_resync(ts);
+}
+
+static inline void
+sl_py_active_forget(void)
+{
+    sl_py_active.thread = 0; /* ids of threads count from 1 */
+}
+
+/* The callable being entered, BORROWED: set for the length of sl_strand_enter
+ * of a C function, read on the first sight of its key. NULL: it is a code
+ * object that is entered, and the key is it. */
+extern PyObject *sl_py_pending_callable;
+
+/* Enters the C function `callable`, whose method definition is `key`. */
+static inline void
+sl_py_enter_c(sl_strand *strand, PyObject *callable, const PyMethodDef *key,
+              uint64_t now)
+{
+    sl_py_pending_callable = callable;
+    sl_strand_enter(strand, key, SL_KIND_C, now);
+    sl_py_pending_callable = NULL; /* it may die before the next call */
+}
+
+#endif /* SL_PY_CURRENT_H */

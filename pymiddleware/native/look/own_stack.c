@@ -1,0 +1,168 @@
+/* The calling thread's own stack: it holds the GIL and stands still, so plain
+ * loads do what look/frames.c needs the kernel for. */
+#include "look/own_stack.h"
+#include "look/code_map.h"
+
+#include <string.h>
+
+/* Address of the frame the calling thread is in. */
+static inline uintptr_t
+current_frame(const sl_py_layout *layout)
+{
+    const char *ts = (const char *)sl_py_borrow_tstate();
+    uintptr_t at;
+
+    if (!layout->via_cframe) {
+        memcpy(&at, ts + layout->ts_frame, sizeof(at));
+        return at;
+    }
+    memcpy(&at, ts + layout->ts_cframe, sizeof(at));
+    memcpy(&at, (const char *)at + layout->cframe_frame, sizeof(at));
+    return at;
+}
+
+/* The calling thread holds the GIL and stands still: plain loads do. */
+uintptr_t
+sl_py_own_anchor(const sl_py_layout *layout)
+{
+    uintptr_t at = current_frame(layout);
+
+    while (at != 0) {
+        const char *frame = (const char *)at;
+        uintptr_t code;
+        memcpy(&code, frame + layout->frame_code, sizeof(code));
+        if (frame[layout->frame_owner] < SL_PY_OWNER_ENTRY &&
+            !sl_py_code_is_own((PyCodeObject *)(code & layout->code_mask)))
+            return at;
+        memcpy(&at, frame + layout->frame_previous, sizeof(at));
+    }
+    return 0;
+}
+
+static sl_py_layout trusted;
+
+void
+sl_py_own_trust(const sl_py_layout *layout)
+{
+    trusted = *layout;
+}
+
+bool
+sl_py_own_is_trusted(void)
+{
+    return trusted.frame_size != 0;
+}
+
+uintptr_t
+sl_py_own_frame(void)
+{
+    return current_frame(&trusted);
+}
+
+/* The frame's variables begin where the rest of it ends. Tagged references
+ * (3.14+) are masked like those to code. */
+PyObject *
+sl_py_own_local(uintptr_t frame, int index)
+{
+    uintptr_t value;
+
+    memcpy(&value,
+           (const char *)frame + trusted.frame_size +
+               (size_t)index * sizeof(value),
+           sizeof(value));
+    return (PyObject *)(value & trusted.code_mask);
+}
+
+uint32_t
+sl_py_own_caller_site(const void *code)
+{
+    uintptr_t at = trusted.frame_size != 0 ? current_frame(&trusted) : 0;
+    const char *frame = NULL;
+
+    do {
+        if (at == 0)
+            return 0;
+        memcpy(&at, (const char *)at + trusted.frame_previous, sizeof(at));
+        frame = (const char *)at;
+    } while (frame != NULL && frame[trusted.frame_owner] >= SL_PY_OWNER_ENTRY);
+    if (frame == NULL)
+        return 0;
+    uintptr_t of, instruction;
+    memcpy(&of, frame + trusted.frame_code, sizeof(of));
+    memcpy(&instruction, frame + trusted.frame_instruction,
+           sizeof(instruction));
+    of &= trusted.code_mask;
+    uintptr_t offset = instruction - (of + trusted.code_bytes);
+    return of == (uintptr_t)code && offset < INT32_MAX ? (uint32_t)offset : 0;
+}
+
+static int
+keep_referent(PyObject *object, void *out)
+{
+    if (PyCoro_CheckExact(object) || PyGen_CheckExact(object) ||
+        PyAsyncGen_CheckExact(object))
+        *(PyObject **)out = object;
+    return 0;
+}
+
+/* What `object`, not a coroutine itself, stands before; BORROWED from it. */
+static PyObject *
+unwrap(PyObject *object)
+{
+    static const char *const wrappers[] = {
+        "coroutine_wrapper", "async_generator_asend", "async_generator_athrow",
+        "anext_awaitable", "slowlens._core.Step"
+    };
+    PyObject *inner = NULL;
+
+    for (size_t i = 0; i < sizeof(wrappers) / sizeof(wrappers[0]); i++) {
+        if (strcmp(Py_TYPE(object)->tp_name, wrappers[i]) == 0)
+            Py_TYPE(object)->tp_traverse(object, keep_referent, &inner);
+    }
+    return inner;
+}
+
+int
+sl_py_own_await_chain(const sl_py_layout *layout, PyObject *awaitable,
+                         sl_py_raw_frame frames[SL_PY_WALK_MAX])
+{
+    static PyObject *coroutine, *generator, *asynchronous;
+    PyObject *at = Py_NewRef(awaitable);
+    int count = 0;
+
+    if (asynchronous == NULL) {
+        coroutine = PyUnicode_InternFromString("cr_await");
+        generator = PyUnicode_InternFromString("gi_yieldfrom");
+        asynchronous = PyUnicode_InternFromString("ag_await");
+    }
+    while (at != NULL && count < SL_PY_WALK_MAX) {
+        PyObject *next = PyCoro_CheckExact(at)       ? coroutine
+                         : PyGen_CheckExact(at)      ? generator
+                         : PyAsyncGen_CheckExact(at) ? asynchronous
+                                                     : NULL;
+        if (next == NULL) {
+            Py_SETREF(at, Py_XNewRef(unwrap(at)));
+            continue;
+        }
+        const char *frame = (const char *)at + layout->generator_frame;
+        sl_py_raw_frame *raw = &frames[count];
+        memcpy(&raw->code, frame + layout->frame_code, sizeof(raw->code));
+        memcpy(&raw->instruction, frame + layout->frame_instruction,
+               sizeof(raw->instruction));
+        raw->code &= layout->code_mask;
+        count += raw->code != 0;
+        PyObject *inner = PyObject_GetAttr(at, next);
+        if (inner == NULL)
+            PyErr_Clear();
+        Py_SETREF(at, inner);
+        if (at == Py_None)
+            Py_CLEAR(at);
+    }
+    Py_XDECREF(at);
+    for (int i = 0; i < count / 2; i++) {
+        sl_py_raw_frame swap = frames[i];
+        frames[i] = frames[count - 1 - i];
+        frames[count - 1 - i] = swap;
+    }
+    return count;
+}

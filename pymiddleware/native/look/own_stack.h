@@ -1,0 +1,39 @@
+/* own_stack.h - the calling thread's own stack, by plain loads.
+ *
+ * Everything here needs the GIL. The sampler's lock may be held, but for
+ * sl_py_own_await_chain, which runs code of the interpreter.
+ */
+#ifndef SL_PY_OWN_STACK_H
+#define SL_PY_OWN_STACK_H
+
+#include "compat/py_compat.h"
+#include "look/frames.h"
+
+/* The innermost frame of the calling thread that is not one of slowlens's
+ * own: what lies above it belongs to the request. 0: there is none. */
+uintptr_t sl_py_own_anchor(const sl_py_layout *layout);
+
+/* The layout was tried on real frames and found right. */
+void sl_py_own_trust(const sl_py_layout *layout);
+
+/* Whether the layout is trusted. */
+bool sl_py_own_is_trusted(void);
+
+/* Address of the calling thread's innermost frame. The layout is trusted. */
+uintptr_t sl_py_own_frame(void);
+
+/* Variable `index` of that frame, BORROWED; NULL: not set. The layout is
+ * trusted. */
+PyObject *sl_py_own_local(uintptr_t frame, int index);
+
+/* Where (an offset into its instructions) the frame that runs `code` called
+ * the calling thread's current frame; 0: not known, it is another frame that
+ * did, or the layout is not trusted. */
+uint32_t sl_py_own_caller_site(const void *code);
+
+/* The chain of coroutines and generators that `awaitable` is suspended in,
+ * innermost first, as frames. Returns how many. */
+int sl_py_own_await_chain(const sl_py_layout *layout, PyObject *awaitable,
+                          sl_py_raw_frame frames[SL_PY_WALK_MAX]);
+
+#endif /* SL_PY_OWN_STACK_H */

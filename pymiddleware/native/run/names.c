@@ -1,0 +1,81 @@
+/* What the functions of a recording are called. */
+#include "run/names.h"
+#include "engine/functions.h"
+#include "look/code_map.h"
+#include "look/codes.h"
+#include "sampler/sampler.h"
+
+/* A sampled function's key is its name already. */
+static void
+describe_sampled(const sl_py_code *code, sl_function *out)
+{
+    *out = (sl_function){ .name = code->name,
+                          .name_len = code->name_len,
+                          .file = code->file,
+                          .file_len = code->file_len,
+                          .line = code->line,
+                          .kind = SL_KIND_PYTHON,
+                          .origin =
+                              sl_py_file_origin(code->file, code->file_len) };
+}
+
+/* Function `id`, no pseudo one; strings live in `keep`. false: no name. */
+bool
+sl_py_function_describe(const sl_py_recording *recording, uint32_t id, PyObject *keep,
+                  sl_function *out)
+{
+    const void *key = sl_recording_key(recording->core, id);
+    PyObject *holder = sl_py_function(&recording->traced, id);
+
+    if (id >= sl_recording_first_sampled(recording->core)) {
+        describe_sampled(key, out);
+        return true;
+    }
+    return holder != NULL && sl_py_describe(holder, key, keep, out);
+}
+
+PyObject *
+sl_py_recording_where(sl_py_recording *recording)
+{
+    enum { DEEPEST = 128, SHOWN = 4 };
+    uint32_t functions[DEEPEST];
+    uint32_t count = sl_py_sampler_seen(&recording->sampled, functions, DEEPEST);
+    PyObject *keep = count == 0 ? NULL : PyList_New(0);
+    PyObject *where = keep == NULL ? NULL : PyList_New(0);
+    sl_function f;
+
+    for (uint32_t i = 0; where != NULL && i < count; i++) {
+        if (PyList_GET_SIZE(where) == SHOWN)
+            break;
+        if (!sl_py_function_describe(recording, functions[i], keep, &f) ||
+            (i > 0 && (f.origin != SL_ORIGIN_PROJECT ||
+                       functions[i] == functions[i - 1])))
+            continue;
+        PyObject *pair = Py_BuildValue("(s#s#)", f.name, (Py_ssize_t)f.name_len,
+                                       f.file, (Py_ssize_t)f.file_len);
+        if (pair == NULL || PyList_Append(where, pair) < 0)
+            Py_CLEAR(where);
+        Py_XDECREF(pair);
+    }
+    if (where != NULL)
+        PyList_Reverse(where);
+    PyErr_Clear();
+    Py_XDECREF(keep);
+    return where;
+}
+
+uint32_t
+sl_py_site_line(void *ctx, uint32_t id, uint32_t site)
+{
+    const sl_py_recording *recording = ctx;
+    PyObject *holder;
+
+    if (id >= sl_recording_first_sampled(recording->core))
+        return site; /* a line already */
+    holder = id < SL_PSEUDO_COUNT ? NULL
+                                  : sl_py_function(&recording->traced, id);
+    if (holder == NULL || !PyCode_Check(holder))
+        return 0;
+    int line = PyCode_Addr2Line((PyCodeObject *)holder, (int)site);
+    return line > 0 ? (uint32_t)line : 0;
+}

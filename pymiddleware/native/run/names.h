@@ -1,0 +1,21 @@
+/* names.h - what the functions of a recording are called. With the GIL. */
+#ifndef SL_PY_NAMES_H
+#define SL_PY_NAMES_H
+
+#include "run/recording.h"
+
+/* Function `id`, no pseudo one; strings live in `keep`, a list. false: no
+ * name. */
+bool sl_py_function_describe(const sl_py_recording *recording, uint32_t id,
+                             PyObject *keep, sl_function *out);
+
+/* Line of the call site `site` in function `id`; 0: not known. For
+ * sl_recording_resolve_sites; `ctx` is the recording. */
+uint32_t sl_py_site_line(void *ctx, uint32_t id, uint32_t site);
+
+/* Where the section that just ended spent most of its time, NEW: a list of
+ * (name, file), of some functions of the project and then the innermost one;
+ * NULL, no exception: nobody looked. */
+PyObject *sl_py_recording_where(sl_py_recording *recording);
+
+#endif /* SL_PY_NAMES_H */

@@ -1,0 +1,71 @@
+/* recording.h - one request while it is recorded: the parts, and who owns them.
+ *
+ *   sampled   the sampler's (its lock)    sampler/sampled.h
+ *   traced    the engine's (the GIL)      engine/traced.h
+ *   turn      on the event loop (the GIL) run/loop.c
+ *   the rest  run/ (the GIL)
+ *
+ * The core's recording has one writer at a time for each of its parts, too:
+ * its marks (what samples saw) are written under the sampler's lock, always.
+ * Its tree is written under the GIL while events feed it, and under the lock
+ * once samples do (sampled.by_samples); whoever switches holds both.
+ */
+#ifndef SL_PY_RECORDING_H
+#define SL_PY_RECORDING_H
+
+#include "engine/traced.h"
+#include "run/stints.h"
+#include "sampler/sampled.h"
+
+/* One logical stack beside the main one, fed by events: a context of a child
+ * task or of a thread hop. */
+typedef struct {
+    PyObject *context; /* strong: a weak reference to it */
+    sl_strand *strand;
+} sl_py_side;
+
+/* Its turns on the event loop, see loop.h. */
+typedef struct {
+    uint64_t thread;    /* id of the one it waits in */
+    uint64_t began;     /* the step that runs; ns */
+    uint64_t ended;     /* the step before; ns */
+    bool next;          /* it waits for nothing but its next turn */
+    uint64_t longest;   /* step so far; ns */
+    uint64_t held;      /* the longest it waited for the busy loop; ns... */
+    PyObject *holder;   /* ...on account of whom (strong; NULL: not known), */
+    PyObject *where;    /* (strong or NULL) */
+    uint64_t holder_ns; /* whose step took so long */
+} sl_py_turn;
+
+typedef struct sl_py_recording sl_py_recording;
+
+/* What the context variable holds. Contexts of long-lived tasks keep copies
+ * for ever, so it is small and points nowhere once the request is over. */
+typedef struct {
+    PyObject_HEAD sl_py_recording *recording; /* borrowed; NULL: over */
+    sl_py_sampled *sampled; /* its part of that, for the sampler to read */
+} sl_py_handle;
+
+struct sl_py_recording {
+    PyObject_HEAD sl_recording *core; /* NULL: discarded */
+    sl_py_sampled sampled;
+    sl_py_traced traced;
+    sl_py_turn turn;
+    sl_py_handle *handle; /* strong */
+    PyObject *context;    /* strong: where the main strand runs */
+    uint64_t thread;      /* id of the thread it last ran in */
+    bool running;         /* the main strand is inside a section */
+    bool finished;
+    bool fork_lost; /* it is the parent's, in a forked child */
+    bool encoding;  /* the core is being read, without the GIL */
+    bool resolved;  /* its call sites are lines by now */
+    sl_py_stint section; /* where its main strand runs, while it does */
+    sl_py_side *sides;
+    uint32_t side_count, side_capacity;
+    uint64_t lost_strands; /* for which there was no room */
+    uint64_t cpu_ns, cpu_since;
+    PyObject *label; /* strong: what Python calls it; NULL: nothing */
+    sl_py_recording *previous, *next; /* all live recordings */
+};
+
+#endif /* SL_PY_RECORDING_H */

@@ -1,0 +1,15 @@
+/* step.h - the awaitable that runs work under a recording. With the GIL. */
+#ifndef SL_PY_STEP_H
+#define SL_PY_STEP_H
+
+#include "run/recording.h"
+
+/* `recording_type`: the type of recordings, for Step.follow. 0, or -1 with an
+ * exception. */
+int sl_py_step_init(PyTypeObject *recording_type);
+
+/* A NEW awaitable that runs `awaitable` under the recording (NULL: none, until
+ * its `follow` is called); NULL: exception. */
+PyObject *sl_py_step_new(sl_py_recording *recording, PyObject *awaitable);
+
+#endif /* SL_PY_STEP_H */

@@ -1,0 +1,34 @@
+/* CPU clocks of threads, as Linux names them. */
+#define _GNU_SOURCE
+#include "sampler/clocks.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+uint64_t
+sl_py_clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    if (clock_gettime(clock, &now) != 0)
+        return 0;
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* CPU clock of any thread of this process: MAKE_THREAD_CPUCLOCK and
+ * CPUCLOCK_SCHED of Linux' include/linux/posix-timers_types.h. */
+clockid_t
+sl_py_thread_clock(pid_t tid)
+{
+    return (clockid_t)((~(unsigned)tid << 3) | 6u);
+}
+
+pid_t
+sl_py_own_tid(void)
+{
+    static __thread pid_t tid, pid;
+    if (pid != getpid()) {
+        pid = getpid();
+        tid = (pid_t)syscall(SYS_gettid);
+    }
+    return tid;
+}

@@ -1,0 +1,18 @@
+/* clocks.h - CPU clocks of threads (Linux). Any thread may ask. */
+#ifndef SL_PY_CLOCKS_H
+#define SL_PY_CLOCKS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+/* ns of a clock, 0 where it cannot be read (a thread that is gone). */
+uint64_t sl_py_clock_ns(clockid_t clock);
+
+/* CPU clock of any thread of this process. */
+clockid_t sl_py_thread_clock(pid_t tid);
+
+/* The calling thread's id. */
+pid_t sl_py_own_tid(void);
+
+#endif /* SL_PY_CLOCKS_H */

@@ -1,0 +1,26 @@
+/* jobs.h - work that a request handed to another thread, see run/jobs.h. With
+ * the GIL held, and without the lock. */
+#ifndef SL_PY_SAMPLER_JOBS_H
+#define SL_PY_SAMPLER_JOBS_H
+
+#include "sampler/state.h"
+
+/* Where the sampler looks at a job. */
+typedef struct {
+    int slot; /* or -1 */
+    uint64_t serial;
+} sl_py_job_slot;
+
+/* Work that was handed over at `since` (ticks), where the recording's `node`
+ * is (NULL: not known), begins in the calling thread, above the frame `anchor`.
+ * Returns its strand; NULL: no memory (counted). The recording is live. */
+sl_strand *sl_py_sampler_job_begin(sl_py_sampled *sampled, const void *node,
+                                   uint64_t since, uintptr_t anchor,
+                                   sl_py_job_slot *slot);
+
+/* It is over, whichever thread says so; `cut`: its request is, and it goes on
+ * for nobody. */
+void sl_py_sampler_job_end(sl_py_sampled *sampled, sl_strand *strand,
+                           const sl_py_job_slot *slot, bool cut);
+
+#endif /* SL_PY_SAMPLER_JOBS_H */

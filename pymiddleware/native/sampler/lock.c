@@ -1,0 +1,84 @@
+/* The sampler's lock, and the references that wait for its end. */
+#include "sampler/lock.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+#ifndef NDEBUG
+static __thread bool held;
+#    define HELD(value) (held = (value))
+#else
+#    define HELD(value) ((void)0)
+#endif
+
+/* Guarded by the GIL: only who holds it puts something here. */
+static PyObject **dropped;
+static size_t dropped_count, dropped_room;
+
+void
+sl_py_lock(void)
+{
+    pthread_mutex_lock(&mutex);
+    HELD(true);
+}
+
+void
+sl_py_unlock(void)
+{
+    HELD(false);
+    pthread_mutex_unlock(&mutex);
+}
+
+bool
+sl_py_locked(void)
+{
+#ifndef NDEBUG
+    return held;
+#else
+    return true;
+#endif
+}
+
+void
+sl_py_drop_later(PyObject *object)
+{
+    if (object == NULL)
+        return;
+    if (dropped_count == dropped_room) {
+        size_t room = dropped_room == 0 ? 64 : dropped_room * 2;
+        PyObject **grown = realloc(dropped, room * sizeof(*grown));
+        if (grown == NULL)
+            return; /* leaked: better than a finalizer under the lock */
+        dropped = grown;
+        dropped_room = room;
+    }
+    dropped[dropped_count++] = object;
+}
+
+void
+sl_py_unlock_drop(void)
+{
+    sl_py_unlock();
+    /* What runs now may come back here: each is taken out before it goes. */
+    while (dropped_count > 0) {
+        PyObject *object = dropped[--dropped_count];
+        Py_DECREF(object);
+    }
+}
+
+void
+sl_py_lock_fork_child(void)
+{
+    pthread_mutex_init(&mutex, NULL);
+    HELD(false);
+}
+
+void
+sl_py_lock_wait(void *wanted)
+{
+    HELD(false);
+    pthread_cond_wait(wanted, &mutex);
+    HELD(true);
+}

@@ -1,0 +1,45 @@
+/* lock.h - the sampler's lock.
+ *
+ * It guards what sampler/ and look/ keep, and of each recording the part of
+ * the sampler (sampled.h) and all that samples write into the core. The order
+ * is: the GIL, then this one; the sampler's thread takes this one alone.
+ *
+ * Who holds it may hold the GIL, so whoever waits for it may stop every
+ * thread of the process. Therefore nothing of Python that allocates, drops a
+ * reference or runs code is called under it: a collection or a __del__ could
+ * come back here, and wait for itself. tests/lint/locks.py follows every call
+ * between lock and unlock and proves it.
+ */
+#ifndef SL_PY_LOCK_H
+#define SL_PY_LOCK_H
+
+#include "compat/py_compat.h"
+
+#include <assert.h>
+
+/* Any thread. */
+void sl_py_lock(void);
+void sl_py_unlock(void);
+
+/* The same for who holds the GIL: afterwards the references that were put
+ * aside meanwhile are dropped, which may run any code. */
+void sl_py_unlock_drop(void);
+
+/* `object` (NULL: nothing) loses a reference once the lock is given back.
+ * With the GIL and the lock held. */
+void sl_py_drop_later(PyObject *object);
+
+/* Whether the calling thread holds it; for assertions. true in builds that
+ * have none. */
+bool sl_py_locked(void);
+
+/* A rule that stands at a function: asserted in debug builds. */
+#define SL_PY_NEEDS_LOCK() assert(sl_py_locked())
+
+/* Around fork(2): held across it by the parent; new in the child. */
+void sl_py_lock_fork_child(void);
+
+/* Waits for `wanted` (pthread_cond_t *) without the lock. */
+void sl_py_lock_wait(void *wanted);
+
+#endif /* SL_PY_LOCK_H */

@@ -1,0 +1,33 @@
+/* look.h - one look at one thread: its stack, CPU, GIL, blocking.
+ *
+ * All with the sampler's lock held.
+ */
+#ifndef SL_PY_LOOK_H
+#define SL_PY_LOOK_H
+
+#include "sampler/slots.h"
+
+bool sl_py_holds_gil(const sl_py_slot *slot);
+
+/* Time since the slot was last seen, which it is *now. `cpu`: its thread's CPU
+ * clock; `self`: that is the calling thread. */
+void sl_py_slot_measure(sl_py_slot *slot, sl_times *out, uint64_t *now,
+                        uint64_t cpu, bool self);
+
+/* The stack of a thread above `anchor`, into sl_py_sampler.places. Returns how
+ * many frames; -1: torn. */
+int sl_py_stack_read(const void *ts, uintptr_t anchor);
+
+/* Looks at a slot in use. */
+void sl_py_slot_look(sl_py_slot *slot);
+
+/* `count` places to frames in sl_py_sampler.stack, outermost first and without
+ * slowlens's own. Returns how many. */
+uint32_t sl_py_stack_fill(int count);
+
+/* The `count` frames in `raw` that wait, as sl_py_own_await_chain told them in
+ * this thread, into sl_py_sampler.stack, innermost last. Returns how many.
+ * With the GIL, which is not given up since the chain was told. */
+uint32_t sl_py_waiting_stack(const sl_py_raw_frame *raw, int count);
+
+#endif /* SL_PY_LOOK_H */

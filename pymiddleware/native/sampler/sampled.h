@@ -1,0 +1,49 @@
+/* sampled.h - what the sampler keeps of one recording: its part of
+ * sl_py_recording (run/recording.h).
+ *
+ * The sampler's lock guards it. Fields marked "set once" are written before
+ * the sampler knows the recording and read by anybody after that; those
+ * marked "both" are written with the GIL and the lock, so that either of them
+ * is enough to read them.
+ */
+#ifndef SL_PY_SAMPLED_H
+#define SL_PY_SAMPLED_H
+
+#include "compat/py_compat.h"
+
+#include "slowlens/recording.h"
+
+/* Work of the recording beside its main strand: a context in another thread,
+ * or a task. The address of the context only tells one from another; one that
+ * is used again is still this request's. */
+typedef struct {
+    uintptr_t context; /* 0: the work is over, the strand may be used again */
+    sl_strand *strand; /* NULL: none yet */
+    PyObject *task;    /* strong: a weak reference to its coroutine, or NULL */
+    const PyObject *coroutine;
+    bool opened;    /* the strand is this work's */
+    bool waits;     /* suspended... */
+    uint64_t since; /* ...then; ticks */
+} sl_py_child;
+
+typedef struct {
+    sl_recording *core;    /* set once; borrowed from the recording */
+    sl_clock_kind clock;   /* set once */
+    bool follows;          /* set once: child work may run anywhere */
+    bool by_samples;       /* both: fed by the sampler, no events */
+    bool started;          /* both: had a section */
+    uintptr_t context;     /* both: where the main strand runs; an address */
+    const void *thread_ts; /* state of the thread it last ran in */
+    int slot;              /* of the running main strand, or -1 */
+    uint64_t unseen_since; /* ticks when the section began */
+    uint64_t suspended_at; /* ticks when the one before ended */
+    uint64_t rejected;     /* samples that were torn */
+    uint64_t interval_ns;  /* between samples, when the last section ended */
+    uint64_t lost_strands; /* for which there was no room */
+    sl_py_child *children;
+    uint32_t child_count, child_capacity;
+    uint32_t child_free; /* of them, to be used again */
+    uint32_t child_hint; /* the next to go on, most likely */
+} sl_py_sampled;
+
+#endif /* SL_PY_SAMPLED_H */

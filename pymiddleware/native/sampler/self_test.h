@@ -1,0 +1,10 @@
+/* self_test.h - whether sampling works on this interpreter. */
+#ifndef SL_PY_SELF_TEST_H
+#define SL_PY_SELF_TEST_H
+
+/* Tries everything the sampler needs on the calling thread's own stack. NULL:
+ * it works here, and may be used; else why not, in one sentence. With the GIL,
+ * without the sampler's lock. */
+const char *sl_py_sampler_test(const char *own_files);
+
+#endif /* SL_PY_SELF_TEST_H */

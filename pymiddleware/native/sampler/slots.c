@@ -1,0 +1,69 @@
+/* The threads that run a request now. */
+#include "sampler/slots.h"
+#include "sampler/clocks.h"
+
+#include <unistd.h>
+
+sl_py_slot sl_py_slots[SL_PY_SLOTS_MAX];
+int sl_py_slots_used, sl_py_slots_active;
+
+static sl_py_slot *
+slot_take(void)
+{
+    for (int i = 0; i < SL_PY_SLOTS_MAX; i++) {
+        if (sl_py_slots[i].sampled == NULL) {
+            if (i >= sl_py_slots_used)
+                sl_py_slots_used = i + 1;
+            return &sl_py_slots[i];
+        }
+    }
+    return NULL;
+}
+
+sl_py_slot *
+sl_py_slot_open(sl_py_sampled *sampled, sl_strand *strand, uint64_t now,
+                uint64_t cpu, uintptr_t anchor)
+{
+    static uint64_t serial;
+    sl_py_slot *s = slot_take();
+
+    SL_PY_NEEDS_LOCK();
+    if (s == NULL) {
+        sl_py_sampler.counts.no_slot++;
+        return NULL;
+    }
+    s->sampled = sampled;
+    s->strand = strand;
+    s->serial = ++serial;
+    s->ts = sl_py_borrow_tstate();
+    s->anchor = anchor;
+    s->tid = sl_py_own_tid();
+    s->waited = s->asked = s->walked = false;
+    s->cpu_ns = cpu;
+    s->wall_ns = sl_clock_monotonic_ns();
+    s->ticks = now;
+    sl_py_slots_active++;
+    return s;
+}
+
+void
+sl_py_slot_close(sl_py_slot *s)
+{
+    SL_PY_NEEDS_LOCK();
+    s->sampled = NULL;
+    sl_py_slots_active--;
+    while (sl_py_slots_used > 0 &&
+           sl_py_slots[sl_py_slots_used - 1].sampled == NULL)
+        sl_py_slots_used--;
+}
+
+void
+sl_py_slots_forget(void)
+{
+    for (int i = 0; i < SL_PY_SLOTS_MAX; i++) {
+        if (sl_py_slots[i].syscall_fd > 0)
+            close(sl_py_slots[i].syscall_fd);
+        sl_py_slots[i] = (sl_py_slot){ 0 };
+    }
+    sl_py_slots_used = sl_py_slots_active = 0;
+}

@@ -1,0 +1,46 @@
+/* slots.h - the threads that run a request now, for the sampler to look at.
+ *
+ * All with the sampler's lock held.
+ */
+#ifndef SL_PY_SLOTS_H
+#define SL_PY_SLOTS_H
+
+#include "sampler/state.h"
+
+#include <sys/types.h>
+
+#define SL_PY_SLOTS_MAX 256
+
+typedef struct {
+    sl_py_sampled *sampled; /* NULL: free; valid while the slot is in use */
+    sl_strand *strand;      /* of it */
+    uint64_t serial;        /* no two uses of any slot have the same */
+    const void *ts;
+    uintptr_t anchor;
+    pid_t tid;
+    pid_t syscall_tid; /* whose file syscall_fd is */
+    int syscall_fd;
+    bool waited;                     /* for the GIL, when last seen... */
+    bool asked;                      /* ...and asked about */
+    bool walked;                     /* its stack is known as of then */
+    uint64_t wall_ns, cpu_ns, ticks; /* when last seen */
+} sl_py_slot;
+
+extern sl_py_slot sl_py_slots[SL_PY_SLOTS_MAX];
+
+/* Up to here some may be in use; how many are. */
+extern int sl_py_slots_used, sl_py_slots_active;
+
+/* `strand` of `sampled` runs in the calling thread, above the frame `anchor`,
+ * from `now` (ticks) on; `cpu`: the thread's CPU clock. NULL (counted): no
+ * thread can be sampled besides those that are. */
+sl_py_slot *sl_py_slot_open(sl_py_sampled *sampled, sl_strand *strand,
+                            uint64_t now, uint64_t cpu, uintptr_t anchor);
+
+/* It has stopped running, or is not to be looked at any more. */
+void sl_py_slot_close(sl_py_slot *slot);
+
+/* In a forked child: none is in use. */
+void sl_py_slots_forget(void);
+
+#endif /* SL_PY_SLOTS_H */

@@ -1,0 +1,259 @@
+/* The sampler's thread: ticks, what they may cost, fork. */
+#define _GNU_SOURCE
+#include "sampler/thread.h"
+#include "look/memory.h"
+#include "sampler/children.h"
+#include "sampler/clocks.h"
+#include "sampler/look.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define LINGER_TICKS 20
+#define BRAKE_TICKS  64
+#define SLOWEST_NS   UINT64_C(50000000)
+#define TURN_NS      UINT64_C(100000)
+#define STACK_BYTES  ((size_t)512 << 10)
+
+/* Guarded by the lock. */
+static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
+static bool parked, stopping;
+
+/* Guarded by the GIL. */
+static bool running; /* the thread exists */
+static pthread_t thread;
+static bool handlers_set;
+
+/* ---- the thread ---- */
+
+static void
+tick(uint64_t ticks)
+{
+    sl_py_children_look(ticks);
+    for (int i = 0; i < SL_PY_SLOTS_MAX; i++) {
+        sl_py_lock();
+        bool last = i >= sl_py_slots_used;
+        if (!last && sl_py_slots[i].sampled != NULL)
+            sl_py_slot_look(&sl_py_slots[i]);
+        sl_py_unlock();
+        if (last)
+            break;
+    }
+}
+
+/* Takes fewer samples while they cost more than they may. */
+static void
+brake(uint64_t *cpu_before, uint64_t *wall_before)
+{
+    uint64_t cpu = sl_py_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    uint64_t wall = sl_clock_monotonic_ns();
+    uint64_t used = cpu - *cpu_before, passed = wall - *wall_before;
+
+    sl_py_lock();
+    uint64_t least = sl_py_sampler.interval_ns;
+    uint64_t most = SLOWEST_NS > least ? SLOWEST_NS : UINT64_MAX;
+    uint64_t interval = sl_py_sampler.current_ns;
+    if (sl_py_sampler.limit_ppm != 0 && passed > 0) {
+        double share = (double)used / (double)passed * 1e6;
+        if (share > sl_py_sampler.limit_ppm)
+            interval += interval / 4;
+        else if (share < sl_py_sampler.limit_ppm / 2.0)
+            interval -= interval / 8;
+    } else {
+        interval = least;
+    }
+    interval = interval < least ? least : interval;
+    sl_py_sampler.current_ns = interval > most ? most : interval;
+    sl_py_sampler.counts.cpu_ns += used;
+    sl_py_unlock();
+    *cpu_before = cpu;
+    *wall_before = wall;
+}
+
+/* What a tick is to know. */
+typedef struct {
+    bool slept;           /* before it, for want of work */
+    bool busy;            /* there is work */
+    uint64_t interval_ns; /* to the next one */
+} turn;
+
+static bool
+work_is_there(void)
+{
+    return sl_py_slots_active > 0 || sl_py_sampler.live_following > 0;
+}
+
+/* Sleeps until a slot is in use. false: the thread is to end. */
+static bool
+park(int idle_ticks, turn *t)
+{
+    sl_py_lock();
+    t->slept = false;
+    while (!stopping && !work_is_there() && idle_ticks >= LINGER_TICKS) {
+        parked = t->slept = true;
+        sl_py_lock_wait(&wanted);
+        parked = false;
+    }
+    t->busy = work_is_there();
+    t->interval_ns = sl_py_sampler.current_ns;
+    bool go_on = !stopping;
+    sl_py_unlock();
+    return go_on;
+}
+
+static void
+count_tick(uint64_t late)
+{
+    sl_py_lock();
+    sl_py_sampler.counts.ticks++;
+    sl_py_sampler.counts.late += late;
+    sl_py_unlock();
+}
+
+/* struct sched_attr of Linux' include/uapi/linux/sched/types.h, as far as its
+ * first version goes; libc has no wrapper for the two calls. */
+typedef struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+} scheduling;
+
+/* Asks for short turns: a thread that asks for less runs sooner (EEVDF, Linux
+ * 6.12 and later). Elsewhere nothing changes. */
+static void
+ask_for_short_turns(void)
+{
+    scheduling now = { 0 };
+
+    if (syscall(SYS_sched_getattr, 0, &now, sizeof(now), 0) != 0)
+        return;
+    now.size = sizeof(now);
+    now.runtime = TURN_NS;
+    syscall(SYS_sched_setattr, 0, &now, 0);
+}
+
+static void *
+sampler_run(void *unused)
+{
+    uint64_t next = sl_clock_monotonic_ns(), wall = next, cpu = 0;
+    int idle = 0;
+    turn t;
+
+    (void)unused;
+    prctl(PR_SET_TIMERSLACK, 1UL);
+    pthread_setname_np(pthread_self(), "slowlens-sample");
+    ask_for_short_turns();
+    for (uint32_t n = 1; park(idle, &t); n++) {
+        uint64_t now = sl_clock_monotonic_ns(), late = 0;
+        if (t.slept) {
+            next = wall = now;
+            idle = 0;
+        }
+        next += t.interval_ns;
+        if (next < now) {
+            late = (now - next) / t.interval_ns + 1;
+            next = now + t.interval_ns;
+        }
+        struct timespec at = { (time_t)(next / 1000000000u),
+                               (long)(next % 1000000000u) };
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) ==
+               EINTR)
+            continue;
+        idle = t.busy ? 0 : idle + 1;
+        tick(n);
+        count_tick(late);
+        if (n % BRAKE_TICKS == 0)
+            brake(&cpu, &wall);
+    }
+    return NULL;
+}
+
+/* ---- fork ---- */
+
+void
+sl_py_thread_after_fork(void)
+{
+    running = parked = stopping = false;
+    sl_py_slots_forget();
+    sl_py_children_forget();
+    memset(&sl_py_sampler.counts, 0, sizeof(sl_py_sampler.counts));
+    sl_py_sampler.current_ns = sl_py_sampler.interval_ns;
+    /* The parent's window on memory is shared with it: make our own. */
+    if (sl_py_sampler.method != NULL &&
+        (sl_py_sampler.method = sl_py_memory_init()) == NULL)
+        snprintf(sl_py_sampler.why_not, sizeof(sl_py_sampler.why_not),
+                 "no way to read memory after a fork");
+}
+
+/* Runs in every forked child, also of a C fork that calls no hooks of Python
+ * (uWSGI): the parent waited until the lock was nobody's. */
+static void
+fork_child(void)
+{
+    sl_py_lock_fork_child();
+    pthread_cond_init(&wanted, NULL);
+    sl_py_thread_after_fork();
+}
+
+bool
+sl_py_thread_set_up(void)
+{
+    if (!handlers_set)
+        handlers_set = pthread_atfork(sl_py_lock, sl_py_unlock, fork_child) == 0;
+    return handlers_set;
+}
+
+static bool
+thread_start(void)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+
+    stopping = false;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    running = pthread_create(&thread, &attributes, sampler_run, NULL) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return running;
+}
+
+bool
+sl_py_thread_needed(void)
+{
+    SL_PY_NEEDS_LOCK();
+    if (!sl_py_sampler_ready() || (!running && !thread_start()))
+        return false;
+    if (parked)
+        pthread_cond_signal(&wanted); /* it looks when the lock is free */
+    return true;
+}
+
+bool
+sl_py_thread_idle(void)
+{
+    return parked || !running;
+}
+
+void
+sl_py_thread_stop(void)
+{
+    if (!running)
+        return;
+    sl_py_lock();
+    stopping = true;
+    pthread_cond_signal(&wanted);
+    sl_py_unlock();
+    Py_BEGIN_ALLOW_THREADS pthread_join(thread, NULL);
+    Py_END_ALLOW_THREADS running = false;
+}

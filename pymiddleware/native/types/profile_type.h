@@ -1,0 +1,18 @@
+/* profile_type.h - Profile: a finished recording, for reports and exports. */
+#ifndef SL_PY_PROFILE_TYPE_H
+#define SL_PY_PROFILE_TYPE_H
+
+#include "compat/py_compat.h"
+
+extern PyTypeObject sl_py_profile_type;
+
+/* read_meta(data), a module function; and the names Profile.export knows. */
+PyObject *sl_py_read_meta(PyObject *module, PyObject *arg);
+PyObject *sl_py_export_formats(void);
+
+/* merge(blobs, meta) and growth(before, after, meta), module functions. */
+PyObject *sl_py_merge(PyObject *module, PyObject *args);
+PyObject *sl_py_growth(PyObject *module, PyObject *args);
+PyObject *sl_py_aggregate(PyObject *module, PyObject *blobs);
+
+#endif /* SL_PY_PROFILE_TYPE_H */

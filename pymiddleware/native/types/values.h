@@ -1,0 +1,20 @@
+/* values.h - what all types of the module share: errors, metadata. */
+#ifndef SL_PY_VALUES_H
+#define SL_PY_VALUES_H
+
+#include "compat/py_compat.h"
+
+#include "slowlens/recording.h"
+#include "slowlens/status.h"
+
+/* slowlens._core.CorruptError; set once, at import. */
+extern PyObject *sl_py_corrupt_error;
+
+/* Sets a Python exception for `status`; returns NULL for convenience. */
+PyObject *sl_py_raise(sl_status status);
+
+/* A dict of str to int or str (None: left out) as metadata, whose texts live
+ * in `keep`, a list; PyMem_Free it. NULL with an exception. */
+sl_meta *sl_py_parse_meta(PyObject *dict, PyObject *keep, size_t *count);
+
+#endif /* SL_PY_VALUES_H */
