@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["__version__", "profile", "tag"]
+__all__ = ["__version__", "name", "profile", "tag"]
 __version__ = "0.1.0"
 
 
@@ -22,8 +22,8 @@ def __getattr__(name: str) -> Any:
         from .task import profile
 
         return profile
-    if name == "tag":
-        from .recorder import tag
+    if name in ("tag", "name"):
+        from . import recorder
 
-        return tag
+        return getattr(recorder, name)
     raise AttributeError(f"module 'slowlens' has no attribute {name!r}")

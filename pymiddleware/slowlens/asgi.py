@@ -15,7 +15,8 @@ from typing import Any
 from . import _core
 from .recorder import Recorder, Transaction
 from .request import Incoming, asgi_incoming
-from .viewer.mount import serve_asgi
+from .routes import asgi_route
+from .viewer.mount import is_below, serve_asgi
 
 __all__ = ["SCOPE_KEY", "ProfilerMiddleware"]
 
@@ -45,6 +46,7 @@ class ProfilerMiddleware:
             recorder = Recorder(options, framework="ASGI", debug=lambda: _app_debug(app))
         self.recorder = recorder
         self._viewer_path = recorder.options.viewer_path
+        _watch_routes(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         recorder = self.recorder
@@ -56,7 +58,7 @@ class ProfilerMiddleware:
             return await self.app(scope, receive, send)
         if socket:
             return await _Messages(recorder, incoming, scope).run(self.app, receive, send)
-        if incoming.path.startswith(self._viewer_path[:-1]):
+        if is_below(incoming.path, self._viewer_path):
             if await serve_asgi(recorder.viewer, incoming, receive, send, self._viewer_path):
                 return None
             return await self.app(scope, receive, send)
@@ -70,6 +72,7 @@ async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, transact
     """Runs ``app`` inside the transaction, which is finished when the app returns."""
     scope[SCOPE_KEY] = transaction
     seen = transaction.seen
+    root = scope.get("root_path", "")  # routers change it
 
     def watched_send(message: Message) -> Awaitable[None]:
         kind = message["type"]
@@ -88,7 +91,7 @@ async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, transact
         raise
     finally:
         if not seen.route:
-            seen.route = _route(scope)
+            seen.note_route(asgi_route(scope, transaction.incoming.path, root))
         transaction.finish()
 
 
@@ -105,6 +108,7 @@ class _Messages:
 
     async def run(self, app: ASGIApp, receive: Receive, send: Send) -> None:
         self._scope[SCOPE_KEY] = None
+        self._root = self._scope.get("root_path", "")
 
         async def watched_receive() -> Message:
             self._end()
@@ -146,21 +150,26 @@ class _Messages:
             return
         if transaction.seen.error:
             transaction.seen.status = 500
-        transaction.seen.route = transaction.seen.route or _route(self._scope)
+        if not transaction.seen.route:
+            transaction.seen.note_route(asgi_route(self._scope, self._incoming.path, self._root))
         transaction.finish()
         self._step.follow(None)
 
 
-def _route(scope: Scope) -> str:
-    """The template of the path, where the framework leaves it in the scope."""
-    path = getattr(scope.get("route"), "path", None)
-    if isinstance(path, str):
-        return path
-    endpoint = scope.get("endpoint")
-    name = getattr(endpoint, "__qualname__", None)
-    if isinstance(name, str):
-        return f"{getattr(endpoint, '__module__', '')}.{name}"
-    return ""
+def _watch_routes(app: Any) -> None:
+    """Quart leaves nothing in the scope, but tells who asks."""
+    if type(app).__module__.partition(".")[0] == "quart":
+        from quart import request_started
+
+        request_started.connect(_note_quart_route, app)
+
+
+async def _note_quart_route(sender: Any, **extra: Any) -> None:
+    from quart import request
+
+    transaction = request.scope.get(SCOPE_KEY)
+    if isinstance(transaction, Transaction):
+        transaction.seen.note_route(getattr(request.url_rule, "rule", ""))
 
 
 def _app_debug(app: Any) -> bool:

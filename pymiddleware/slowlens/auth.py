@@ -1,10 +1,14 @@
-"""Who may open the viewer and trigger a profile. Nobody, unless:
+"""Who may open the viewer, change what is stored, and trigger a profile. Nobody, unless:
 
 * the option ``authorize`` says so of this request, or
 * this is a development setup (``debug``) and the request comes from this
   machine to a local host name (so that no web site can reach in through the
-  browser: DNS rebinding), or
-* it carries a token or cookie signed with the option ``key``.
+  browser: DNS rebinding), and no proxy says that it came from elsewhere, or
+* it carries a token or cookie signed with the option ``key``, for this purpose
+  and this host.
+
+What a stranger sends costs a constant: nothing of it is parsed before it is
+known that somebody may ask. SECURITY.md has the threat model.
 """
 
 from __future__ import annotations
@@ -12,69 +16,181 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import re
 import time
-from collections.abc import Callable
-from urllib.parse import parse_qsl
+from collections.abc import Callable, Iterable
 
-from .options import Options
+from .log import Seldom, clean
+from .options import Networks, Options
 from .request import Incoming
 
-__all__ = ["COOKIE", "Access", "make_token", "token_is_good"]
+__all__ = ["COOKIE", "PURPOSES", "Access", "from_elsewhere", "is_local", "make_token", "query_value", "token_grants"]
 
 COOKIE = "slowlens_session"
 SESSION_SECONDS = 12 * 3600
 
+#: What a client may be allowed to do; letters stand for them in a token.
+PURPOSES = {"view": "v", "change": "c", "trigger": "t"}
+EVERYTHING = frozenset(PURPOSES)
+NOTHING: frozenset[str] = frozenset()
+
+#: Longer values of ours are not looked at: a token has about 90 characters.
+VALUE_MAX = 300
+
 _log = logging.getLogger("slowlens")
+_LOCAL_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\]|([a-z0-9_-]{1,63}\.){1,8}localhost)(:[0-9]{1,5})?\Z")
+#: Proxies name the client in these...
+_NAMES_CLIENT = (
+    "x-forwarded-for", "x-real-ip", "x-client-ip", "cf-connecting-ip", "true-client-ip", "x-cluster-client-ip",
+    "fly-client-ip", "x-original-forwarded-for", "x-envoy-external-address",
+)
+#: ... the host that was asked for in these...
+_NAMES_HOST = ("x-forwarded-host", "x-original-host")
+#: ... and by these one only knows that there was a proxy.
+_NAMES_NOBODY = ("via", "x-forwarded-proto", "x-forwarded-server", "x-forwarded-port", "x-forwarded", "cdn-loop")
 
 
-def _sign(key: str, purpose: str, expires: int) -> str:
-    text = f"slowlens:{purpose}:{expires}".encode()
+# ---- tokens ----
+
+
+def _sign(key: str, kind: str, letters: str, expires: int, host: str) -> str:
+    text = f"slowlens:2:{kind}:{letters}:{expires}:{host}".encode()
     return hmac.new(key.encode(), text, hashlib.sha256).hexdigest()
 
 
-def make_token(key: str, seconds: int, purpose: str = "link") -> str:
-    """A token for ``purpose`` that is good for ``seconds`` from now."""
+def make_token(
+    key: str, seconds: int, purposes: Iterable[str] = ("view",), host: str = "", kind: str = "link"
+) -> str:
+    """A token for ``purposes`` at ``host`` (as the browser names it) that is good for ``seconds`` from now."""
+    letters = "".join(PURPOSES[purpose] for purpose in PURPOSES if purpose in purposes)
     expires = int(time.time()) + seconds
-    return f"{expires}-{_sign(key, purpose, expires)}"
+    return f"{expires}-{letters}-{_sign(key, kind, letters, expires, host.lower())}"
 
 
-def token_is_good(key: str, token: str, purpose: str = "link") -> bool:
-    """Whether ``token`` was signed with ``key`` and has not expired."""
-    expires, _, signature = token.partition("-")
-    if not (expires.isascii() and expires.isdigit() and len(expires) < 16):
+def token_grants(key: str, token: str, hosts: Iterable[str], kind: str = "link") -> frozenset[str]:
+    """What ``token`` allows at one of ``hosts``; nothing if it was not signed with ``key`` or has expired."""
+    if not 0 < len(token) <= VALUE_MAX or token.count("-") != 2:
+        return NOTHING
+    expires, letters, signature = token.split("-")
+    if not (expires.isascii() and expires.isdigit() and len(expires) < 16 and int(expires) > time.time()):
+        return NOTHING
+    for host in hosts:
+        good = _sign(key, kind, letters, int(expires), host.lower())
+        if hmac.compare_digest(good.encode(), signature.encode("utf-8", "replace")):
+            return frozenset(purpose for purpose, letter in PURPOSES.items() if letter in letters)
+    return NOTHING
+
+
+# ---- where a request comes from ----
+
+
+def is_loopback(address: str) -> bool:
+    """Whether ``address`` is this machine."""
+    return bool(re.fullmatch(r"127(\.[0-9]{1,3}){3}", address)) or address in ("::1", "::ffff:127.0.0.1")
+
+
+def _claims(incoming: Incoming) -> tuple[list[str], list[str], bool]:
+    """Clients and hosts that proxy headers name, nearest proxy last; whether there was any such header."""
+    clients: list[str] = []
+    hosts: list[str] = []
+    some = False
+    headers = incoming.headers
+    for name in _NAMES_CLIENT:
+        value = headers.get(name)
+        if value is not None:
+            some = True
+            clients += [_bare_address(part) for part in value[-2000:].split(",")]
+    for name in _NAMES_HOST:
+        value = headers.get(name)
+        if value is not None:
+            some = True
+            hosts += [part.strip() for part in value[-2000:].split(",")]
+    forwarded = headers.get("forwarded")
+    if forwarded is not None:
+        some = True
+        for element in forwarded[-2000:].split(","):
+            for pair in element.split(";"):
+                name, _, value = pair.strip().partition("=")
+                if name.lower() == "for":
+                    clients.append(_bare_address(value))
+                elif name.lower() == "host":
+                    hosts.append(value.strip('"'))
+    return clients, hosts, some or any(name in headers for name in _NAMES_NOBODY)
+
+
+def _bare_address(text: str) -> str:
+    """``"[2001:db8::1]:4711"`` and ``192.0.2.1:80`` without what stands around the address."""
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
+
+
+def is_local_host(host: str) -> bool:
+    """Whether a Host header names this machine, and nothing else."""
+    return _LOCAL_HOST.match(host.lower()) is not None
+
+
+def is_local(incoming: Incoming, trusted: Networks | None = None) -> bool:
+    """Whether the client sits at this machine and asked for a local host name.
+
+    :param trusted: addresses whose word about the client is taken, and which count as this machine themselves.
+    """
+    peer = incoming.remote
+    believed = trusted is not None and peer in trusted
+    if not (believed or is_loopback(peer)):
         return False
-    good = hmac.compare_digest(_sign(key, purpose, int(expires)).encode(), signature.encode())
-    return good and int(expires) > time.time()
+    clients, hosts, proxied = _claims(incoming)
+    if not proxied:
+        return is_local_host(incoming.host)
+    if believed:
+        assert trusted is not None
+        # The nearest address that is none of our own proxies: what stands before it is only hearsay.
+        strangers = [client for client in clients if client not in trusted]
+        return bool(clients) and is_local_host(hosts[-1] if hosts else incoming.host) and (
+            not strangers or is_loopback(strangers[-1]))
+    # Nobody is to be believed: then nothing may speak against it.
+    return bool(clients) and all(map(is_loopback, clients)) and all(map(is_local_host, [incoming.host, *hosts]))
 
 
-def _hostname(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
+def from_elsewhere(incoming: Incoming) -> bool:
+    """Whether another web site made a browser send this."""
+    headers = incoming.headers
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    source = headers.get("origin") or headers.get("referer")
+    if source is None:
+        return False
+    host = source[:VALUE_MAX].partition("://")[2].partition("/")[0].lower()
+    return host not in [name.lower() for name in hosts_of(incoming)]
 
 
-def is_local(incoming: Incoming) -> bool:
-    """From a loopback address, to a local host name."""
-    name = _hostname(incoming.host).lower()
-    local_name = name in ("localhost", "127.0.0.1", "[::1]") or name.endswith(".localhost")
-    remote = incoming.remote
-    return local_name and (remote.startswith("127.") or remote in ("::1", "::ffff:127.0.0.1"))
+def hosts_of(incoming: Incoming) -> list[str]:
+    """Names that the client may have asked for: Host, and what proxies say that it was."""
+    return [incoming.host, *(incoming.headers.get(name, "").rpartition(",")[2].strip() for name in _NAMES_HOST[:1]
+                             if name in incoming.headers)]
+
+
+def is_https(incoming: Incoming) -> bool:
+    """Whether the client's side is encrypted, as far as anybody says."""
+    said = incoming.headers.get("x-forwarded-proto", "") + incoming.headers.get("forwarded", "")
+    return incoming.secure or "https" in said[:VALUE_MAX].lower()
 
 
 def _cookie(incoming: Incoming) -> str:
-    for part in incoming.headers.get("cookie", "").split(";"):
-        name, _, value = part.strip().partition("=")
-        if name == COOKIE:
-            return value
-    return ""
+    cookies = incoming.headers.get("cookie", "")
+    at = cookies.find(COOKIE + "=")
+    return cookies[at + len(COOKIE) + 1:at + VALUE_MAX].partition(";")[0].strip() if at >= 0 else ""
 
 
 def query_value(incoming: Incoming, name: str) -> str:
-    """The first value of a query parameter, "" without one."""
-    for key, value in parse_qsl(incoming.query, keep_blank_values=True, max_num_fields=200):
-        if key == name:
-            return value
-    return ""
+    """The first value of a query parameter of ours, as it is sent; "" without one. Looks at a constant length."""
+    match = re.search(f"(?:^|&){name}=([^&]*)", incoming.query[:2000])
+    return match[1] if match is not None else ""
+
+
+# ---- answers ----
 
 
 class Access:
@@ -83,28 +199,82 @@ class Access:
     def __init__(self, options: Options, debug: Callable[[], bool]) -> None:
         self._authorize = options.authorize
         self._key = options.key
+        self._trusted = options.trusted_proxies
         self._debug = debug
+        self._seldom = Seldom()
+        #: The framework asks ``authorized`` later, when the request has a user; here it is not asked.
+        self.asks_later = False
 
-    def allows(self, incoming: Incoming, token: str = "") -> bool:
-        """Whether the client of this request may look. Never raises."""
+    @property
+    def has_authorize(self) -> bool:
+        return self._authorize is not None
+
+    def grants(self, incoming: Incoming, token: str = "") -> frozenset[str]:
+        """What the client of this request may do: some of PURPOSES. Never raises."""
         try:
-            if self._authorize is not None and self._authorize(incoming.native):
-                return True
+            if self._debug() and is_local(incoming, self._trusted):
+                return EVERYTHING
+            granted = NOTHING
             if self._key is not None:
-                if token and token_is_good(self._key, token):
-                    return True
+                if token:
+                    granted |= token_grants(self._key, token, hosts_of(incoming))
                 session = _cookie(incoming)
-                if session and token_is_good(self._key, session, "session"):
-                    return True
-            return self._debug() and is_local(incoming)
+                if session:
+                    granted |= token_grants(self._key, session, hosts_of(incoming), "session")
+            if self._authorize is not None and not self.asks_later:
+                granted |= self.authorized(incoming.native)
+            return granted
         except Exception:
-            _log.exception("slowlens: authorize failed; access refused")
-            return False
+            self._seldom.say(_log, "slowlens: access refused: it could not be found out who asks", exc=True)
+            return NOTHING
 
-    def session_cookie(self, token: str, path: str, secure: bool) -> str | None:
+    def authorized(self, native: object) -> frozenset[str]:
+        """What the option ``authorize`` says of a request: everything, nothing, or words of PURPOSES."""
+        if self._authorize is None:
+            return NOTHING
+        try:
+            answer: object = self._authorize(native)
+        except Exception as error:
+            self._seldom.say(_log, f"slowlens: access refused: the option authorize failed: {type(error).__name__}",
+                             exc=True)
+            return NOTHING
+        if isinstance(answer, str):
+            answer = answer.replace(",", " ").split()
+        if isinstance(answer, (list, tuple, set, frozenset)):
+            return EVERYTHING.intersection(answer)
+        return EVERYTHING if answer else NOTHING
+
+    def session_cookie(self, incoming: Incoming, token: str, path: str) -> str | None:
         """The Set-Cookie value that a good link token is exchanged for, or None."""
-        if self._key is None or not token_is_good(self._key, token):
+        if self._key is None:
             return None
-        value = make_token(self._key, SESSION_SECONDS, "session")
+        granted = token_grants(self._key, token, hosts_of(incoming)) & {"view", "change"}
+        host = next((host for host in hosts_of(incoming)
+                     if token_grants(self._key, token, (host,))), incoming.host)
+        if "view" not in granted:
+            return None
+        value = make_token(self._key, SESSION_SECONDS, granted, host, "session")
         cookie = f"{COOKIE}={value}; Path={path}; Max-Age={SESSION_SECONDS}; HttpOnly; SameSite=Strict"
-        return cookie + ("; Secure" if secure else "")
+        return cookie + ("; Secure" if is_https(incoming) else "")
+
+    def explain_refusal(self, incoming: Incoming, path: str) -> None:
+        """Says in the log of a debugging app, once for each reason, why its viewer stayed closed and what to add."""
+        try:
+            if not self._debug():
+                return
+            peer, host = clean(incoming.remote)[:60] or "an unknown address", clean(incoming.host)[:100]
+            proxied = _claims(incoming)[2]
+            if is_local_host(incoming.host) and not proxied and incoming.remote:
+                # Docker, a VM, WSL: the browser is here, the connection comes from a bridge.
+                what = (f"the connection comes from {peer}. If only this machine can reach the port (Docker: "
+                        f'-p 127.0.0.1:8000:8000), add the option trusted_proxies=["{peer}"] '
+                        f"(or SLOWLENS_TRUSTED_PROXIES={peer})")
+            elif is_loopback(incoming.remote) and host.partition(":")[0] == "0.0.0.0":
+                what = f"open it as http://127.0.0.1{host[7:]}{path}"
+            else:
+                why = "a proxy passed it on" if proxied else f"it asked for the host {host or '(none)'} from {peer}"
+                what = (f"{why}. Set SLOWLENS_KEY to a secret of 16 characters or more and open the link that "
+                        f"`slowlens token --url http://{host or 'HOST'}` prints")
+            self._seldom.say(_log, f"slowlens: {path} stayed closed: {what}", key=f"closed {proxied}", once=True)
+        except Exception:
+            self._seldom.say(_log, "slowlens: a refusal could not be explained", exc=True)

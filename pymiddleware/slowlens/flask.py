@@ -53,8 +53,8 @@ def _note_route(sender: Any, **extra: Any) -> None:
 
     transaction = request.environ.get(ENVIRON_KEY)
     rule = request.url_rule
-    if transaction is not None and rule is not None:
-        transaction.seen.route = rule.rule
+    if transaction is not None:
+        transaction.seen.note_route("" if rule is None else rule.rule)
 
 
 def _version() -> str:

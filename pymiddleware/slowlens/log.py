@@ -1,18 +1,24 @@
-"""One line for each slow request, no more than a reader can follow."""
+"""One line for each slow request, no more than a reader can follow; and our own troubles, once each.
+
+Nobody has to configure logging: warnings and errors go where Python's last
+resort sends them (stderr), and so does the line that says hello.
+"""
 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from typing import Any
 
-__all__ = ["SlowLog", "slow_line"]
+__all__ = ["Seldom", "SlowLog", "clean", "say_hello", "slow_line"]
 
-logging.getLogger("slowlens").addHandler(logging.NullHandler())
 _slow = logging.getLogger("slowlens.slow")
 
 BURST = 20.0
 PER_SECOND = 2.0
+#: The same trouble is said again after so many seconds.
+AGAIN = 60.0
 
 
 def clean(text: str) -> str:
@@ -20,19 +26,56 @@ def clean(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text[:500])
 
 
+class Seldom:
+    """Says the same thing once a minute, or once; and no more than a hundred things."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, float] = {}
+
+    def say(self, logger: logging.Logger, text: str, *, key: str = "", exc: bool = False, once: bool = False,
+            level: int = logging.WARNING) -> None:
+        """``key``: what makes two texts the same thing. Never raises: handlers are the app's, and may."""
+        key = key or text
+        now = time.monotonic()
+        last = self._said.get(key)
+        if last is not None and (once or now - last < AGAIN):
+            return
+        if last is None and len(self._said) >= 100:
+            return
+        self._said[key] = now
+        try:
+            logger.log(level, "%s (said once%s)", text, "" if once else " a minute", exc_info=exc)
+        except Exception:
+            pass
+
+
+def say_hello(text: str) -> None:
+    """An INFO line that is seen where nobody has configured logging, as warnings are."""
+    logger = logging.getLogger("slowlens")
+    try:
+        if logger.hasHandlers():
+            logger.info("%s", text)
+        elif sys.stderr is not None:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+    except Exception:
+        pass  # a closed stderr is no reason to stop a server
+
+
 def slow_line(meta: dict[str, Any], hot: str, link: str) -> str:
-    """``GET /books/<int:pk> 200 812 ms (cpu 340, await 12) views.detail > copy.deepcopy 76% LINK``"""
+    """``slow: GET /books/<int:pk> 200 812 ms (cpu 340, await 12) views.detail > copy.deepcopy 76% LINK``"""
     parts = [f"cpu {meta['cpu_ns'] / 1e6:.0f}"] if "cpu_ns" in meta else []
     waits = ("blocked", "gil_wait") if "blocked_ns" in meta else ("waiting",)
     for name in (*waits, "await", "loop", "gc"):
         if meta.get(name + "_ns", 0) >= 1_000_000:
             parts.append(f"{name.replace('_wait', '')} {meta[name + '_ns'] / 1e6:.0f}")
-    where = clean(meta.get("route") or meta["path"])
+    route = meta.get("route") or ""
+    where = clean(meta["path"] if route[:1] in ("", "[") else route)
     held = ""
     if meta.get("held_ns", 0) > meta["wall_ns"] / 10:
         held = f" [event loop held up {meta['held_ns'] / 1e6:.0f} ms by {clean(meta['held_by'])}]"
     return (
-        f"{clean(meta['method'])} {where} {meta['status'] or '-'} {meta['wall_ns'] / 1e6:.0f} ms "
+        f"slow: {clean(meta['method'])} {where} {meta['status'] or '-'} {meta['wall_ns'] / 1e6:.0f} ms "
         f"({', '.join(parts)}) {clean(hot)}{held} {link}"
     ).rstrip()
 

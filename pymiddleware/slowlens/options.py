@@ -16,11 +16,33 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-__all__ = ["OPTIONS", "Option", "Options", "OptionsError", "default_store", "disabled", "load"]
+__all__ = ["OPTIONS", "Networks", "Option", "Options", "OptionsError", "default_store", "disabled", "load"]
 
 
 class OptionsError(ValueError):
     """A wrong option, said in one sentence."""
+
+
+class Networks:
+    """Addresses and networks: ``"10.0.0.1" in Networks(["10.0.0.0/8"])``. Text that is no address is in none."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        from ipaddress import ip_network
+
+        self._networks = [ip_network(word.strip(), strict=False) for word in words]
+
+    def __contains__(self, address: str) -> bool:
+        from ipaddress import IPv6Address, ip_address
+
+        if not 0 < len(address) <= 60:
+            return False
+        try:
+            found = ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+            found = found.ipv4_mapped
+        return any(found.version == one.version and found in one for one in self._networks)
 
 
 @dataclass(frozen=True)
@@ -60,6 +82,8 @@ class Options:
     websockets: bool
     authorize: Callable[[Any], bool] | None
     key: str | None
+    trusted_proxies: Networks | None
+    response_headers: bool | None
     log: bool
     release: str | None
     max_profile_bytes: int
@@ -172,6 +196,14 @@ def _text(value: Any) -> str:
     return str(os.fspath(value))
 
 
+def _networks(value: Any) -> Networks | None:
+    words = _words(value)
+    try:
+        return Networks(words) if words else None
+    except ValueError as error:
+        raise OptionsError(f"must be addresses or networks such as 10.0.0.0/8: {error}") from None
+
+
 def _key(value: Any) -> str:
     text = _text(value)
     if len(text) < 16:
@@ -195,6 +227,8 @@ def _callable(value: Any) -> Callable[..., Any]:
 
 def default_store() -> str:
     """A private folder of this user for the project in the current folder."""
+    from .store.private import make_private
+
     here = os.getcwd()
     name = os.path.basename(here) or "root"
     name += "-" + hashlib.sha256(os.fsencode(here)).hexdigest()[:8]
@@ -203,7 +237,10 @@ def default_store() -> str:
         home = os.path.expanduser("~")
         state = os.path.join(home, ".local", "state")
         if home in ("~", "/") or not os.access(home, os.W_OK):
-            state = os.path.join(tempfile.gettempdir(), f"slowlens-{os.getuid()}")
+            # A name that others can guess: made here and now, for us alone; who was faster is found out when the
+            # store is opened (store/private.py).
+            state = os.path.join(tempfile.gettempdir(), f"slowlens-{os.geteuid()}")
+            make_private(state)
     return os.path.join(state, "slowlens", name)
 
 
@@ -245,10 +282,17 @@ OPTIONS: tuple[Option, ...] = (
     Option("websockets", _flag, False, "true or false",
            "ASGI: whether websockets are profiled, each message as a request of its own (method `WS`)."),
     Option("authorize", _callable, None, "function or its dotted name",
-           "Called with the request (WSGI: environ, ASGI: scope, Django: HttpRequest) of who wants the "
-           "viewer or a trigger; true lets them in."),
+           "Called with the request (WSGI: environ, ASGI: scope, Django: HttpRequest, with its user) of who wants the "
+           "viewer or a trigger. True allows everything; words out of `view`, `change` (delete, pin) and `trigger` "
+           "just that."),
     Option("key", _key, None, "secret of 16 characters or more",
            "Signs the links of `slowlens token` that open the viewer and allow triggers."),
+    Option("trusted_proxies", _networks, None, "addresses or networks",
+           "Proxies of yours (a Docker bridge is one): what their `X-Forwarded-For` or `Forwarded` says about the "
+           "client is believed, and what comes from them without it counts as coming from this machine."),
+    Option("response_headers", _flag, None, "true or false",
+           "Adds `Server-Timing` and `X-Slowlens` (link to the profile) to responses to those who may open the "
+           "viewer. Without it: while debugging."),
     Option("log", _flag, True, "true or false", "One warning on the logger `slowlens.slow` per slow request."),
     Option("release", _text, None, "text", "Revision of your app, stored with each profile."),
     Option("max_profile_bytes", _number(256 << 10, 1 << 30, True), 8 * MB, "bytes",

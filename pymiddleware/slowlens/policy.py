@@ -14,7 +14,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .auth import Access, query_value
+from .auth import VALUE_MAX, Access, from_elsewhere, query_value
+from .log import Seldom
 from .options import Options, OptionsError, check_mode
 from .request import Incoming, Seen
 
@@ -22,7 +23,7 @@ __all__ = ["Decision", "Policy"]
 
 _log = logging.getLogger("slowlens")
 
-#: Routes whose worst K are remembered; more come from paths that are no routes.
+#: Routes whose worst K are remembered, the latest ones.
 ROUTES_MAX = 2000
 
 
@@ -55,7 +56,7 @@ class Policy:
             mode: Decision(mode, options.c_calls, False) for mode in ("deterministic", "sampling")
         }
         self._worst: dict[str, list[int]] = {}
-        self._complained = False
+        self._seldom = Seldom()
 
     def decide(self, incoming: Incoming) -> Decision | None:
         """How to profile this request; None: not at all."""
@@ -75,15 +76,19 @@ class Policy:
         return self._plain.get(self.options.mode_word(self._debug()))
 
     def _trigger(self, incoming: Incoming) -> Decision | None:
-        """``X-Slowlens: MODE[.TOKEN]`` or ``?slowlens=MODE[.TOKEN]``. Authorise, then parse."""
-        value = incoming.headers.get("x-slowlens", "") or query_value(incoming, "slowlens")
+        """``X-Slowlens: MODE[.TOKEN]``, or ``?slowlens=MODE`` of a client that needs no token.
+
+        First who asks, then what: of a stranger nothing is parsed. A token is not taken from a query, which
+        browsers pass on (Referer) and servers log; and another web site triggers nothing.
+        """
+        value = incoming.headers.get("x-slowlens", "")[:VALUE_MAX]
         mode, _, token = value.partition(".")
-        if not self._access.allows(incoming, token):
+        if "trigger" not in self._access.grants(incoming, token) or from_elsewhere(incoming):
             return None
         try:
-            mode = check_mode(mode)
+            mode = check_mode(mode or query_value(incoming, "slowlens"))
         except OptionsError as error:
-            _log.warning("slowlens: trigger ignored: %s", error)
+            self._seldom.say(_log, f"slowlens: trigger ignored: {error}", key="trigger")
             return None
         return None if mode == "off" else Decision(mode, self.options.c_calls, True)
 
@@ -92,9 +97,8 @@ class Policy:
         try:
             mode = check_mode(self.options.mode(incoming.native))
         except Exception as error:
-            if not self._complained:
-                self._complained = True
-                _log.exception("slowlens: the option mode failed (said once): %s", error)
+            self._seldom.say(_log, f"slowlens: not profiled: the option mode failed: {type(error).__name__}",
+                             key="mode", exc=True)
             return None
         return self._plain.get(mode)
 
@@ -103,9 +107,9 @@ class Policy:
         return (wall_ns if seen.body_ns is None else seen.body_ns) > self.options.slow_ms * 1e6
 
     def keep(self, decision: Decision, seen: Seen, wall_ns: int, route: str) -> str:
-        """The rule that keeps this profile, or ""."""
+        """The rule that keeps this profile, or "". ``route``: "" if it is none whose worst are kept."""
         rules = self.options.keep_rules(self._debug())
-        worst = "worst" in rules and self._is_worst(route, wall_ns)
+        worst = bool(route) and "worst" in rules and self._is_worst(route, wall_ns)
         if decision.triggered and ("trigger" in rules or "all" in rules):
             return "trigger"
         if "slow" in rules and self.is_slow(seen, wall_ns):
@@ -128,8 +132,8 @@ class Policy:
             return False
         heap = self._worst.get(route)
         if heap is None:
-            if len(self._worst) >= ROUTES_MAX:
-                return False
+            while len(self._worst) >= ROUTES_MAX:
+                self._worst.pop(next(iter(self._worst)), None)  # the one that came first
             heap = self._worst[route] = []
         if len(heap) < count:
             heapq.heappush(heap, wall_ns)

@@ -12,28 +12,33 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
 from . import _core, engine
 from .auth import Access
+from .log import Seldom
 from .options import Options, disabled, load
 from .policy import Decision, Policy
 from .request import Incoming, Seen, traceparent
+from .routes import OTHER, UNMATCHED, Folded
 from .store import open_store
 from .writer import Job, Writer
 
 if TYPE_CHECKING:
     from .viewer.app import Viewer
 
-__all__ = ["Recorder", "Transaction", "current", "tag"]
+__all__ = ["Breaker", "Recorder", "Transaction", "current", "name", "tag"]
 
 _log = logging.getLogger("slowlens")
 _current: ContextVar[Transaction | None] = ContextVar("slowlens_transaction", default=None)
 
-#: After this many faults of its own a recorder stays off.
+#: After so many faults one after the other a part of ours goes off, for so many seconds; each time for twice as long.
 FAULTS_MAX = 20
+PAUSE = 60.0
+PAUSE_MAX = 3600.0
 
 
 def current() -> Transaction | None:
@@ -49,6 +54,45 @@ def tag(key: str, value: object) -> None:
         transaction.seen.tags[str(key)[:100]] = str(value)[:1000]
 
 
+def name(route: str) -> None:
+    """Calls the request being profiled ``route``: an operation of GraphQL, a type of page. Without one, nothing."""
+    transaction = current()
+    if transaction is not None:
+        transaction.seen.name_route(str(route))
+
+
+class Breaker:
+    """Switches a part of ours off when it fails again and again; after a while it is tried again."""
+
+    def __init__(self) -> None:
+        self.faults = 0
+        self._row = 0
+        self._until = 0.0
+        self._pause = PAUSE
+
+    def is_off(self) -> bool:
+        """Cheap as long as nothing is wrong."""
+        return self._until != 0.0 and time.monotonic() < self._until
+
+    def fault(self) -> float:
+        """One more. Seconds that the part is off from now on; 0: it stays on."""
+        self.faults += 1
+        self._row += 1
+        if self._row < FAULTS_MAX:
+            return 0.0
+        pause, self._pause = self._pause, min(PAUSE_MAX, 2 * self._pause)
+        self._until = time.monotonic() + pause
+        self._row = FAULTS_MAX - 3  # when it comes back, three more are enough
+        return pause
+
+    def good(self) -> None:
+        """It works."""
+        if self._row:
+            self._row = 0
+            self._until = 0.0
+            self._pause = PAUSE
+
+
 class Transaction:
     """One request being recorded."""
 
@@ -58,8 +102,7 @@ class Transaction:
         self._recorder = recorder
         self.incoming = incoming
         self.decision = decision
-        redact = recorder.options.redact
-        self.seen = Seen(incoming.method, incoming.path if redact is None else str(redact(incoming.path)))
+        self.seen = Seen(incoming.method, recorder.shown_path(incoming.path))
         self.done = False
         self.recording = _core.Recording(
             decision.c_calls, max_bytes=recorder.options.max_profile_bytes, follows=follows,
@@ -94,8 +137,9 @@ class Transaction:
             self.recording.finish()
             self.leave_context()
             self._recorder._finished(self)
+            self._recorder.profiling.good()
         except Exception:
-            self._recorder._fault("finishing a profile")
+            self._recorder._fault("finishing a profile", self._recorder.profiling)
 
     def abandon(self) -> None:
         """The response was thrown away half-way: keep nothing, lose nothing silently."""
@@ -131,8 +175,10 @@ class Recorder:
         self.policy = Policy(self.options, self.access, self.debug)
         self.store = open_store(self.options)
         self.writer = Writer(self.store, self.options.viewer_path)
-        self.faults = self.refused = self.abandoned = 0
-        self._complained: set[str] = set()
+        self.refused = self.abandoned = 0
+        self.reading, self.profiling = Breaker(), Breaker()
+        self._folded = Folded()
+        self._seldom = Seldom()
         self._release = self.options.release
         self._viewer: Viewer | None = None
         if self.enabled:
@@ -160,15 +206,17 @@ class Recorder:
 
     def read(self, reader: Callable[[Any], Incoming], native: Any) -> Incoming | None:
         """``reader(native)``; None: this request cannot be read, run the app as if we were not here."""
+        if self.reading.is_off():
+            return None
         try:
             return reader(native)
         except Exception:
-            self._fault("reading a request")
+            self._fault("reading a request", self.reading)
             return None
 
     def begin(self, incoming: Incoming, follows: bool = False) -> Transaction | None:
         """A transaction for this request, or None: run it as if we were not here."""
-        if not self.enabled:
+        if not self.enabled or self.profiling.is_off():
             return None
         try:
             decision = self.policy.decide(incoming)
@@ -178,10 +226,28 @@ class Recorder:
             return Transaction(self, incoming, decision, follows)
         except RuntimeError as error:
             self.refused += 1
-            self._once(f"slowlens: not profiling: {error}")
+            self._seldom.say(_log, f"slowlens: not profiling: {error}", level=logging.ERROR)
         except Exception:
-            self._fault("beginning a profile")
+            self._fault("beginning a profile", self.profiling)
         return None
+
+    def shown_path(self, path: str) -> str:
+        """The path as it may be stored."""
+        redact = self.options.redact
+        if redact is None:
+            return path
+        try:
+            return str(redact(path))
+        except Exception as error:
+            # What a client sends must not switch anything off: this is the option's fault.
+            self._seldom.say(_log, f"slowlens: the option redact failed ({type(error).__name__}): path not stored",
+                             key="redact", exc=True)
+            return "[redact failed]"
+
+    @property
+    def faults(self) -> int:
+        """Faults of ours, so far."""
+        return self.reading.faults + self.profiling.faults
 
     def counters(self) -> dict[str, Any]:
         """What happened to profiles in this process, and what records them."""
@@ -193,10 +259,12 @@ class Recorder:
         }
 
     def _finished(self, transaction: Transaction) -> None:
-        seen, incoming = transaction.seen, transaction.incoming
+        seen = transaction.seen
         wall = transaction.recording.wall_ns
-        route = seen.route or incoming.path
-        kept = self.policy.keep(transaction.decision, seen, wall, route)
+        if not seen.route:
+            seen.route = self._folded.name(seen.path, seen.status or (500 if seen.error else 0))
+        known = "" if seen.route in (UNMATCHED, OTHER) else seen.route
+        kept = self.policy.keep(transaction.decision, seen, wall, known)
         slow = self.policy.is_slow(seen, wall)
         if not kept and not (slow and self.options.log):
             transaction.recording.discard()
@@ -241,18 +309,14 @@ class Recorder:
             self._release = _git_revision() or ""
         return self._release or None
 
-    def _fault(self, doing: str) -> None:
-        """A fault of ours: counted, said once, and enough of them switch us off."""
-        self.faults += 1
-        self._once(f"slowlens: a fault of its own while {doing}", exc=True)
-        if self.faults >= FAULTS_MAX and self.enabled:
-            self.enabled = False
-            _log.error("slowlens: %d faults: profiling is off in this process", self.faults)
-
-    def _once(self, text: str, exc: bool = False) -> None:
-        if text not in self._complained and len(self._complained) < 100:
-            self._complained.add(text)
-            _log.error("%s (said once)", text, exc_info=exc)
+    def _fault(self, doing: str, part: Breaker) -> None:
+        """A fault of ours: counted, said once a minute, and enough of them switch the part off for a while."""
+        pause = part.fault()
+        self._seldom.say(_log, f"slowlens: a fault of its own while {doing}; the app is not touched. Please report it",
+                         exc=True, level=logging.ERROR)
+        if pause:
+            self._seldom.say(_log, f"slowlens: {FAULTS_MAX} faults while {doing}: off for {pause:.0f} s",
+                             level=logging.ERROR)
 
 
 _PYTHON = f"{sys.implementation.name} {sys.version.split()[0]}"

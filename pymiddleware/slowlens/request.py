@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from .routes import UNMATCHED
+
 __all__ = ["ID", "Incoming", "Seen", "asgi_incoming", "new_id", "traceparent", "wsgi_incoming"]
 
 #: What a profile id looks like: a lower-case ULID. Checked before it becomes a path.
@@ -80,9 +82,9 @@ def wsgi_incoming(environ: Mapping[str, Any]) -> Incoming:
         path = path.encode("latin-1", "replace").decode("utf-8", "replace")
     return Incoming(
         environ.get("REQUEST_METHOD", ""), path or "/", environ.get("QUERY_STRING", ""),
-        environ.get("HTTP_HOST", ""), environ.get("REMOTE_ADDR", ""),
+        environ.get("HTTP_HOST", ""), environ.get("REMOTE_ADDR") or "",
         environ.get("wsgi.url_scheme") == "https", _EnvironHeaders(environ), environ,
-        "HTTP_X_SLOWLENS" in environ or "slowlens=" in environ.get("QUERY_STRING", ""),
+        "HTTP_X_SLOWLENS" in environ or "slowlens=" in environ.get("QUERY_STRING", "")[:2000],
     )
 
 
@@ -118,7 +120,7 @@ def asgi_incoming(scope: Mapping[str, Any]) -> Incoming:
     headers = _ScopeHeaders(scope)
     raw = scope.get("headers", ())
     host = b""
-    asks = b"slowlens=" in scope.get("query_string", b"")
+    asks = b"slowlens=" in scope.get("query_string", b"")[:2000]
     for name, value in raw:
         if name == b"host":
             host = value
@@ -131,7 +133,7 @@ def asgi_incoming(scope: Mapping[str, Any]) -> Incoming:
     client = scope.get("client")
     return Incoming(
         scope.get("method", ""), path, scope.get("query_string", b"").decode("latin-1"),
-        host.decode("latin-1"), client[0] if client else "", scope.get("scheme") == "https",
+        host.decode("latin-1"), (client[0] or "") if client else "", scope.get("scheme") == "https",
         headers, scope, asks,
     )
 
@@ -152,8 +154,8 @@ class Seen:
     """What becomes known while the app runs; adapters fill it in."""
 
     __slots__ = (
-        "_id", "body_ns", "bytes", "error", "framework", "headers_ns", "method", "path", "route", "started_ns",
-        "status", "tags",
+        "_id", "_named", "body_ns", "bytes", "error", "framework", "headers_ns", "method", "path", "route",
+        "started_ns", "status", "tags",
     )
 
     def __init__(self, method: str = "", path: str = "") -> None:
@@ -161,6 +163,7 @@ class Seen:
         self.method = method
         self.path = path
         self._id = ""
+        self._named = False
         self.route = ""
         self.status = 0
         self.bytes = 0
@@ -176,6 +179,16 @@ class Seen:
         if not self._id:
             self._id = new_id(self.started_ns)
         return self._id
+
+    def note_route(self, route: str | None) -> None:
+        """What the framework says: a template, "" if none matched, None if it does not tell."""
+        if route is not None and not self._named:
+            self.route = route[:500] or UNMATCHED
+
+    def name_route(self, route: str) -> None:
+        """What the app itself calls this; the framework does not change it any more."""
+        self.route = route[:500]
+        self._named = bool(route)
 
     @property
     def name(self) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 
 from .recorder import Recorder, Transaction
 from .request import wsgi_incoming
-from .viewer.mount import serve_wsgi
+from .routes import wsgi_route
+from .viewer.mount import is_below, serve_wsgi
 
 __all__ = ["ENVIRON_KEY", "Body", "ProfilerMiddleware"]
 
@@ -45,7 +46,7 @@ class ProfilerMiddleware:
         incoming = recorder.read(wsgi_incoming, environ)
         if incoming is None:
             return self.app(environ, start_response)
-        if incoming.path.startswith(self._viewer_path[:-1]):
+        if is_below(incoming.path, self._viewer_path):
             response = serve_wsgi(recorder.viewer, incoming, environ, self._viewer_path)
             if response is not None:
                 return response.send(start_response)
@@ -63,8 +64,8 @@ def run(
     environ[ENVIRON_KEY] = transaction
     recording, seen = transaction.recording, transaction.seen
 
-    def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-        write = start_response(status, headers, *exc_info)
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        write = start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
         transaction.headers_sent(int(status[:3]) if status[:3].isdigit() else 0)
         return write
 
@@ -81,17 +82,26 @@ def run(
         transaction.finish()
         raise
     recording.leave()
+    if not seen.route:
+        seen.note_route(wsgi_route(environ, app))
     if isinstance(result, (list, tuple)):
         seen.bytes = sum(map(len, result))
         if not hasattr(result, "close"):
             transaction.finish()
             return result
-    wrapper = environ.get("wsgi.file_wrapper")
-    if isinstance(wrapper, type) and isinstance(result, wrapper):
+    if _is_wrapped_file(result, environ.get("wsgi.file_wrapper")):
         transaction.finish()  # the server sends the file itself, and must see that it may
         return result
     transaction.leave_context()
-    return Body(result, transaction)
+    return SizedBody(result, transaction) if hasattr(result, "__len__") else Body(result, transaction)
+
+
+def _is_wrapped_file(result: Any, wrapper: Any) -> bool:
+    """Whether the app answered with what the server's own file wrapper gave it."""
+    if isinstance(wrapper, type):
+        return isinstance(result, wrapper)
+    # A function (uWSGI): what it gives is the file itself.
+    return wrapper is not None and hasattr(result, "read") and hasattr(result, "fileno")
 
 
 class Body:
@@ -149,6 +159,15 @@ class Body:
     def __del__(self) -> None:
         # A server that never closes: the app's close stays uncalled, as it would without us.
         self._transaction.finish()
+
+
+class SizedBody(Body):
+    """Of an iterable that knows its length: a server may make headers of it (PEP 3333)."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self._iterable)  # type: ignore[arg-type]
 
 
 def _enter(transaction: Transaction) -> bool:

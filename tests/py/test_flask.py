@@ -56,7 +56,7 @@ def test_requests_are_profiled_by_route(store_path: str) -> None:
     rows = {row["path"]: row for row in stored.rows()}
     assert {path: (row["route"], row["status"]) for path, row in rows.items()} == {
         "/items/5": ("/items/<int:n>", 200), "/stream": ("/stream", 200), "/failing": ("/failing", 500),
-        "/none": ("/none", 404)}
+        "/none": ("[unmatched]", 404)}
     assert rows["/items/5"]["framework"].startswith("Flask ")
     assert any(name.endswith("item") for name in stored.names(rows["/items/5"]["id"]))
     assert "fib" in stored.names(rows["/stream"]["id"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from slowlens.auth import Access, make_token, token_is_good
+from slowlens.auth import EVERYTHING, NOTHING, Access, make_token, token_grants
 from slowlens.log import SlowLog, slow_line
 from slowlens.options import load
 from slowlens.policy import Decision, Policy
@@ -63,7 +63,7 @@ def test_a_mode_function_that_fails_harms_nobody(caplog: pytest.LogCaptureFixtur
     rules = policy(mode=lambda environ: environ["missing"])
     assert rules.decide(incoming()) is None
     assert rules.decide(incoming()) is None
-    assert len([record for record in caplog.records if "said once" in record.message]) == 1
+    assert len([record for record in caplog.records if "option mode failed" in record.message]) == 1
     assert policy(mode=lambda environ: "nonsense").decide(incoming()) is None
 
 
@@ -78,6 +78,10 @@ def test_a_mode_function_that_fails_harms_nobody(caplog: pytest.LogCaptureFixtur
     (False, incoming(query="slowlens=nonsense")),
     (True, incoming(query="slowlens=sampling")),
     (False, incoming(query="notslowlens=deterministic")),
+    (True, incoming(x_slowlens="deterministic", sec_fetch_site="same-origin")),
+    (False, incoming(query="slowlens=deterministic", sec_fetch_site="cross-site")),
+    (False, incoming(query="slowlens=deterministic", referer="http://evil.example/page")),
+    (True, incoming(query="slowlens=deterministic", referer="http://localhost:8000/page")),
 ])
 def test_triggers_are_for_the_authorised(allowed: bool, request_: Any) -> None:
     decision = policy(debug=True, mode="off").decide(request_)
@@ -89,26 +93,48 @@ def test_triggers_are_for_the_authorised(allowed: bool, request_: Any) -> None:
 
 def test_a_trigger_with_a_signed_token() -> None:
     rules = policy(mode="off", key=KEY)
-    good = make_token(KEY, 60)
-    assert rules.decide(incoming(query=f"slowlens=deterministic.{good}", host="x", remote="192.0.2.1"))
-    assert rules.decide(incoming(query=f"slowlens=deterministic.{good}x", host="x")) is None
-    assert rules.decide(incoming(query=f"slowlens=deterministic.{make_token(KEY, -1)}")) is None
-    assert rules.decide(incoming(query=f"slowlens=deterministic.{make_token('another secret key', 60)}")) is None
+    good = make_token(KEY, 60, ("trigger",), "shop.example")
+
+    def asked(token: str, host: str = "shop.example", **more: str) -> Any:
+        return rules.decide(incoming(host=host, remote="192.0.2.1", x_slowlens=f"deterministic.{token}", **more))
+
+    assert asked(good)
+    assert asked(good, host="SHOP.example")
+    assert asked(good, host="10.0.0.3:8000", x_forwarded_host="shop.example")
+    assert asked(good + "x") is None
+    assert asked(good, host="other.example") is None
+    assert asked(make_token(KEY, -1, ("trigger",), "shop.example")) is None
+    assert asked(make_token("another secret key", 60, ("trigger",), "shop.example")) is None
+    assert asked(make_token(KEY, 60, ("view", "change"), "shop.example")) is None, "for looking only"
+    query = incoming(query=f"slowlens=deterministic.{good}", host="shop.example", remote="192.0.2.1")
+    assert rules.decide(query) is None, "a query is passed on as Referer, and logged"
 
 
-def test_tokens_are_for_one_purpose() -> None:
-    assert token_is_good(KEY, make_token(KEY, 60))
-    assert not token_is_good(KEY, make_token(KEY, 60, "session"))
-    for bad in ("", "-", "x-y", "9" * 40 + "-x", "\u0661-x"):
-        assert not token_is_good(KEY, bad)
+def test_tokens_are_for_one_purpose_host_and_use() -> None:
+    good = make_token(KEY, 60, ("view",), "h")
+    assert token_grants(KEY, good, ("h",)) == {"view"}
+    assert token_grants(KEY, good, ("other", "H")) == {"view"}
+    assert token_grants(KEY, good, ("other",)) == NOTHING
+    assert token_grants(KEY, good, ("h",), "session") == NOTHING
+    assert token_grants(KEY, make_token(KEY, 60, ("view", "change"), "h"), ("h",)) == {"view", "change"}
+    assert token_grants(KEY, good.replace("-v-", "-vct-"), ("h",)) == NOTHING
+    for bad in ("", "-", "--", "x-v-y", "9" * 40 + "-v-x", "\u0661-v-x", "1-v-" + "x" * 5000, f"{10**14}-v-\udc80"):
+        assert token_grants(KEY, bad, ("h",)) == NOTHING
 
 
 def test_authorize_decides_and_its_faults_refuse(caplog: pytest.LogCaptureFixture) -> None:
-    open_to_all = Access(load({"authorize": lambda environ: True}, environ={}), lambda: False)
-    assert open_to_all.allows(incoming(remote="9.9.9.9"))
-    broken = Access(load({"authorize": lambda environ: 1 / 0}, environ={}), lambda: True)
-    assert not broken.allows(incoming())
-    assert "access refused" in caplog.text
+    def access(answer: Any, debug: bool = False) -> Access:
+        return Access(load({"authorize": answer}, environ={}), lambda: debug)
+
+    stranger = incoming(remote="9.9.9.9")
+    assert access(lambda environ: True).grants(stranger) == EVERYTHING
+    assert access(lambda environ: "view").grants(stranger) == {"view"}
+    assert access(lambda environ: ["view", "trigger", "nonsense"]).grants(stranger) == {"view", "trigger"}
+    assert access(lambda environ: None).grants(stranger) == NOTHING
+    broken = access(lambda environ: 1 / 0)
+    for _ in range(100):
+        assert broken.grants(stranger) == NOTHING
+    assert caplog.text.count("access refused") == 1, "a stranger fills no log"
 
 
 def test_keep() -> None:
@@ -137,6 +163,10 @@ def test_worst_of_each_route() -> None:
     kept = [wall for wall in (5, 1, 3, 2, 9, 1, 4, 10) if rules.keep(PLAIN, seen(), wall, "/a")]
     assert kept == [5, 1, 3, 2, 9, 4, 10]
     assert rules.keep(PLAIN, seen(), 1, "/b") == "worst"
+    assert rules.keep(PLAIN, seen(), 1 << 40, "") == "", "what no route matched has no worst"
+    for number in range(3000):
+        rules.keep(PLAIN, seen(), 1, f"/{number}")
+    assert len(rules._worst) <= 2000 and rules.keep(PLAIN, seen(), 2, "/new") == "worst"
 
 
 def test_ids_sort_by_time() -> None:
@@ -162,7 +192,7 @@ META = {"method": "GET", "path": "/x", "route": "/books/<int:pk>", "status": 200
 
 def test_slow_line() -> None:
     assert slow_line(META, "views.detail > copy.deepcopy 76%", "/__slowlens__/#r=i") == (
-        "GET /books/<int:pk> 200 812 ms (cpu 340, waiting 402, await 12) "
+        "slow: GET /books/<int:pk> 200 812 ms (cpu 340, waiting 402, await 12) "
         "views.detail > copy.deepcopy 76% /__slowlens__/#r=i")
 
 

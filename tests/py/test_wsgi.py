@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from wsgiref.util import FileWrapper
@@ -242,7 +243,7 @@ def test_slow_requests_are_logged(store_path: str, caplog: pytest.LogCaptureFixt
     wsgi_call(app, "/slow\nforged")
     assert stored.rows() == [], "logged, though not kept"
     (line,) = [record.message for record in caplog.records if record.name == "slowlens.slow"]
-    assert line.startswith("GET /slow?forged 200 ")
+    assert line.startswith("slow: GET /slow?forged 200 ")
     assert "slow > " in line
 
 
@@ -291,9 +292,18 @@ def test_a_fault_of_ours_never_reaches_the_app(
     monkeypatch.setattr(stored.recorder.policy, "decide", lambda incoming: 1 / 0)
     for _ in range(25):
         assert wsgi_call(app)[2] == b"hello"
-    assert stored.recorder.enabled is False, "switched itself off"
-    assert stored.recorder.faults == 20
-    assert "profiling is off" in caplog.text
+    assert stored.recorder.faults == 20, "profiling went off"
+    assert caplog.text.count("a fault of its own while beginning") == 1
+    assert "off for 60 s" in caplog.text
+    monkeypatch.undo()
+    assert wsgi_call(app)[2] == b"hello"
+    assert stored.rows() == [], "still off"
+    # The clock goes on: it comes back by itself.
+    now = time.monotonic()
+    monkeypatch.setattr("slowlens.recorder.time.monotonic", lambda: now + 61)
+    assert wsgi_call(app)[2] == b"hello"
+    assert len(stored.rows()) == 1
+    assert not stored.recorder.profiling.is_off()
 
     app, stored = make(plain, store_path)
     monkeypatch.setattr(stored.recorder.policy, "keep", lambda *args: 1 / 0)

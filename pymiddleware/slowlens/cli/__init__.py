@@ -142,8 +142,12 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("gc", maintain.gc, "Deletes what is too old or too much.")
     sub.add_argument("--json", action="store_true")
 
-    sub = command("token", maintain.token, "Makes a link token for the viewer, signed with SLOWLENS_KEY.")
-    sub.add_argument("--minutes", type=int, default=10)
+    sub = command("token", maintain.token, "Makes a link that opens the viewer, signed with SLOWLENS_KEY.")
+    sub.add_argument("--url", default="http://127.0.0.1:8000", help="where your app is (default http://127.0.0.1:8000)")
+    sub.add_argument("--minutes", type=int, default=10, help="how long it can be used (default 10)")
+    sub.add_argument("--change", action="store_true", help="a link for deleting and pinning too")
+    sub.add_argument("--trigger", choices=("deterministic", "sampling"), nargs="?", const="deterministic",
+                     help="instead, the header that has a request profiled this way")
 
     sub = command("doctor", maintain.doctor, "Says what is wrong with this installation.")
     sub.add_argument("--json", action="store_true")

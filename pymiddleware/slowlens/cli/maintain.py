@@ -77,10 +77,22 @@ def gc(options: argparse.Namespace) -> None:
 
 
 def token(options: argparse.Namespace) -> None:
-    key = load({}).key
-    if key is None:
-        raise CliError("set SLOWLENS_KEY to the option 'key' of your app first")
-    print(make_token(key, options.minutes * 60))
+    from urllib.parse import urlsplit
+
+    loaded = load({})
+    if loaded.key is None:
+        raise CliError("set SLOWLENS_KEY to the option 'key' of your app first (a secret of 16 characters or more)")
+    url = urlsplit(options.url if "://" in options.url else "http://" + options.url)
+    if not url.netloc or url.query or url.fragment:
+        raise CliError(f"{options.url}: give where your app is, such as https://shop.example")
+    host = url.netloc.rpartition("@")[2].lower()
+    seconds = options.minutes * 60
+    if options.trigger:
+        made = make_token(loaded.key, seconds, ("trigger",), host)
+        print(f"X-Slowlens: {options.trigger}.{made}")
+        return
+    made = make_token(loaded.key, seconds, ("view", "change") if options.change else ("view",), host)
+    print(f"{url.scheme}://{url.netloc}{url.path.rstrip('/')}{loaded.viewer_path}?token={made}")
 
 
 def doctor(options: argparse.Namespace) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import django
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, MiddlewareNotUsed
 from django.http import FileResponse, HttpResponse
@@ -15,7 +17,7 @@ from ..asgi import SCOPE_KEY
 from ..options import OptionsError, disabled
 from ..recorder import Recorder, Transaction
 from ..request import Incoming, wsgi_incoming
-from ..viewer.mount import Response, serve
+from ..viewer.mount import Response, is_below, serve
 from ..wsgi import ENVIRON_KEY, Body
 
 __all__ = ["ProfilerMiddleware", "make_recorder", "settings_options"]
@@ -39,6 +41,7 @@ def make_recorder() -> Recorder:
             {}, settings_options(), framework="Django " + django.get_version(),
             debug=lambda: bool(settings.DEBUG), where="settings.SLOWLENS",
         )
+        _recorder.access.asks_later = True  # the request has no user before the project's middleware ran
     return _recorder
 
 
@@ -90,11 +93,8 @@ class ProfilerMiddleware:
         incoming = self.recorder.read(incoming_of, request)
         if incoming is None:
             return self.get_response(request)
-        if incoming.path.startswith(self._viewer_path[:-1]):
-            served = serve(self.recorder.viewer, incoming, request.body, self._viewer_path)
-            if served is not None:
-                return self._ready(to_django(served)) if self._async else to_django(served)
-            return self.get_response(request)
+        if is_below(incoming.path, self._viewer_path):
+            return self._show_async(request, incoming) if self._async else self._show(request, incoming)
         transaction = self.recorder.begin(incoming, follows=self._async)
         if transaction is None:
             return self.get_response(request)
@@ -109,9 +109,35 @@ class ProfilerMiddleware:
             found = (getattr(request, "scope", None) or {}).get(SCOPE_KEY)
         return found if isinstance(found, Transaction) and not found.done else None
 
-    @staticmethod
-    async def _ready(response: HttpResponse) -> HttpResponse:
-        return response
+    # The viewer. Whom this machine or a link lets in is answered at once. Whom only ``authorize`` could let in, the
+    # project answers first, as it answers everybody: then its middleware has run and there are a user and a session
+    # to look at, and a stranger has the project's own answer already. No body is read.
+
+    def _show(self, request: Any, incoming: Incoming) -> Any:
+        served = serve(self.recorder.viewer, incoming, self._viewer_path, script_name(request))
+        if served is not None:
+            return to_django(served)
+        response = self.get_response(request)
+        if not self.recorder.access.has_authorize:
+            return response
+        return self._shown_instead(request, incoming, response)
+
+    async def _show_async(self, request: Any, incoming: Incoming) -> Any:
+        served = await asyncio.to_thread(
+            serve, self.recorder.viewer, incoming, self._viewer_path, script_name(request))
+        if served is not None:
+            return to_django(served)
+        response = await self.get_response(request)
+        if not self.recorder.access.has_authorize:
+            return response
+        return await sync_to_async(self._shown_instead)(request, incoming, response)
+
+    def _shown_instead(self, request: Any, incoming: Incoming, response: Any) -> Any:
+        granted = self.recorder.access.authorized(request)
+        if "view" not in granted:
+            return response
+        served = serve(self.recorder.viewer, incoming, self._viewer_path, script_name(request), granted)
+        return response if served is None else to_django(served)
 
     async def _note_async(self, request: Any, transaction: Transaction) -> Any:
         response = await self.get_response(request)
@@ -164,11 +190,27 @@ class ProfilerMiddleware:
         return response
 
 
+def script_name(request: Any) -> str:
+    """What the server cut off before the project's own paths."""
+    return str(request.path[:len(request.path) - len(request.path_info)])
+
+
 def _note(request: Any, transaction: Transaction) -> None:
+    if transaction.done:
+        return
     match = getattr(request, "resolver_match", None)
-    if match is not None and not transaction.done:
-        transaction.seen.route = "/" + (match.route or "").lstrip("^/")
-        transaction.seen.framework = "Django " + django.get_version()
+    transaction.seen.note_route("" if match is None else route_text(match.route or ""))
+    transaction.seen.framework = _FRAMEWORK
+
+
+_FRAMEWORK = "Django " + django.get_version()
+
+
+def route_text(route: str) -> str:
+    """A route as it is written, from the slash on; of regular expressions without what only anchors them."""
+    if "^" in route or "$" in route or "\\" in route:
+        route = re.sub(r"(?<![\[\\])\^|\\[AZ]|(?<!\\)\$(?=\Z|\^)", "", route)
+    return "/" + route.lstrip("/")
 
 
 async def _stream_async(chunks: AsyncIterator[bytes], transaction: Transaction) -> AsyncIterator[bytes]:

@@ -16,8 +16,13 @@ def open_store(options: Options) -> Store:
     if "://" in options.store:
         scheme = options.store.split("://", 1)[0]
         raise OptionsError(f"slowlens: store: no store of kind {scheme!r}; give a folder")
+    from .closed import ClosedStore
     from .directory import DirectoryStore
+    from .private import untrusted
 
+    why = untrusted(options.store)
+    if why is not None:
+        return ClosedStore(options.store, why)
     return DirectoryStore(
         options.store,
         max_bytes=options.max_bytes,

@@ -29,7 +29,7 @@ from typing import Any
 
 from .. import _core
 from ..request import ID, id_time_ns
-from .interface import COLUMNS, SORTS, TREND, Page, Query, RouteStats, Stored, StoreError
+from .interface import COLUMNS, SORTS, TREND, Page, Query, QueryError, RouteStats, Stored, StoreError
 
 __all__ = ["DirectoryStore", "row_of"]
 
@@ -319,7 +319,7 @@ class DirectoryStore:
         falling = query.sort.startswith("-")
         column = query.sort.lstrip("-")
         if column not in SORTS:
-            raise StoreError(f"cannot sort by {column!r}")
+            raise QueryError(f"cannot sort by {column!r}")
         where, values = _where(query)
         order = "DESC" if falling else "ASC"
         if query.cursor is not None:
@@ -470,7 +470,7 @@ def _where(query: Query) -> tuple[list[str], list[Any]]:
         elif query.status.isascii() and query.status.isdigit():
             add("status = ?", int(query.status))
         else:
-            raise StoreError(f"status is a number, a class as 5xx, or 'error', not {query.status!r}")
+            raise QueryError(f"status is a number, a class as 5xx, or 'error', not {query.status!r}")
     if query.tag:
         add("instr(tags, ?) > 0", "\n" + query.tag + ("\n" if "=" in query.tag else "="))
     if query.text:
@@ -486,10 +486,12 @@ def _encode_cursor(column: str, value: Any, profile_id: str) -> str:
 def _decode_cursor(cursor: str, column: str) -> tuple[Any, str]:
     try:
         of, value, profile_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-    except ValueError:
-        raise StoreError("a cursor that is none") from None
-    if of != column or not isinstance(value, (int, str)) or not isinstance(profile_id, str):
-        raise StoreError("a cursor of another list")
+    except (ValueError, TypeError, RecursionError):
+        raise QueryError("a cursor that is none") from None
+    if (of != column or not isinstance(value, (int, str)) or not isinstance(profile_id, str)
+            or (isinstance(value, int) and not -(1 << 63) <= value < 1 << 63)
+            or not f"{value}{profile_id}".isprintable()):
+        raise QueryError("a cursor of another list")
     return value, profile_id
 
 

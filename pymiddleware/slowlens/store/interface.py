@@ -15,12 +15,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypedDict
 
 __all__ = [
-    "COLUMNS", "SORTS", "TREND", "Finished", "Page", "Query", "RouteStats", "Sink", "Store", "StoreError", "Stored",
+    "COLUMNS", "SORTS", "TREND", "Finished", "Page", "Query", "QueryError", "RouteStats", "Sink", "Store", "StoreError",
+    "Stored",
 ]
 
 
 class StoreError(Exception):
     """The store cannot do what was asked, in one sentence."""
+
+
+class QueryError(StoreError):
+    """What was asked makes no sense: a sort, status or cursor that is none."""
 
 
 #: What a row of a list holds: metadata of the profile, ``bytes`` (of the blob), ``hot`` (path),

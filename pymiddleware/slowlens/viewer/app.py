@@ -19,6 +19,7 @@
     GET  /api/requests/ID/diff?to=ID&permille=
     GET  /api/requests/aggregate/spread?route=  slowlens/merge.h, and "ids"
     GET  /requests/ID/profile?format=   download
+    GET  /api/openapi.json              this table, with every parameter, for machines
     POST /api/delete?id=
     POST /api/pin?id=&on=1|0            keep for ever
 
@@ -31,28 +32,33 @@ host, pid, tags (["key=value"]). ROUTE: route, method, count, p50_ms, p95_ms, p9
 total_ms, error_share, worst (id), trend_ms. Errors: {"error": one sentence}, status 4xx.
 
 No path on disk is ever built from a request: static files are a fixed table,
-and ids are matched whole before the store sees them. Nothing is changed by
-GET; POST wants a header that no other site can send unasked.
+and ids are matched whole before the store sees them. What a request brings is
+checked in parameters.py and nowhere else. Nothing is changed by GET; POST wants
+a header that no other site can send unasked, and a client that may change.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
 
-from .. import _core
-from ..auth import Access, query_value
-from ..request import ID, Incoming
-from ..store.interface import Query, Store, StoreError
+from .. import __version__, _core
+from ..auth import EVERYTHING, Access, query_value
+from ..log import Seldom
+from ..request import Incoming
+from ..store.interface import Query, QueryError, Store, StoreError
 from . import source
-from .profiles import AGGREGATE, Profiles
+from .parameters import BadRequest, Missing, Parameter, check_headers, check_ref, describe, read
+from .profiles import AGGREGATE, Aggregate, Profiles
 
 __all__ = ["Response", "Viewer"]
+
+_log = logging.getLogger("slowlens")
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -74,12 +80,12 @@ class Response(NamedTuple):
     body: bytes
 
 
-class BadRequest(Exception):
-    """The client asked for something that makes no sense."""
+class Asked(NamedTuple):
+    """A request that was checked: values of its parameters, what its client may do, where the viewer is."""
 
-
-class Missing(Exception):
-    """There is no such profile."""
+    values: dict[str, Any]
+    granted: frozenset[str]
+    prefix: str
 
 
 @lru_cache(maxsize=1)
@@ -105,63 +111,90 @@ class Viewer:
         self._counters = counters
         self._shows_source = shows_source
         self._profiles = Profiles(store)
+        self._seldom = Seldom()
 
-    def handle(self, incoming: Incoming, path: str, body: bytes, prefix: str) -> Response | None:
+    def handle(
+        self, incoming: Incoming, path: str, prefix: str, granted: frozenset[str] | None = None
+    ) -> Response | None:
         """The answer for ``path`` below ``prefix``; None: not for this client, let the app answer.
 
         Never raises.
+
+        :param granted: what the client may do, if somebody else has asked that.
         """
-        token = query_value(incoming, "token") if "token=" in incoming.query else ""
-        if self.access is not None:
-            if not self.access.allows(incoming, token):
-                return None
-            if token and incoming.method in ("GET", "HEAD"):
-                cookie = self.access.session_cookie(token, prefix, incoming.secure)
-                if cookie is not None:
-                    return _secured(303, [("Location", prefix), ("Set-Cookie", cookie)], b"")
+        token = ""
+        if granted is None:
+            # A link is taken where it leads on at once to an address without it, and nowhere else.
+            if path == "" and incoming.method == "GET" and incoming.query.startswith("token="):
+                token = query_value(incoming, "token")
+            granted = EVERYTHING if self.access is None else self.access.grants(incoming, token)
+        if "view" not in granted:
+            if self.access is not None and path == "":
+                self.access.explain_refusal(incoming, prefix)
+            return None
         try:
-            response = self._route(incoming, path, prefix)
-        except BadRequest as error:
+            if token and self.access is not None:
+                cookie = self.access.session_cookie(incoming, token, prefix)
+                if cookie is not None:
+                    return _secured(303, [("Location", prefix), ("Set-Cookie", cookie),
+                                          ("Cache-Control", "no-store")], b"")
+            response = self._route(incoming, path, prefix, granted)
+        except (BadRequest, QueryError) as error:
             response = _json_error(400, str(error))
         except Missing as error:
             response = _json_error(404, str(error))
         except StoreError as error:
             response = _json_error(503, str(error))
+        except OSError as error:
+            response = _json_error(503, f"the store cannot be read now: {error.strerror}")
         except _core.CorruptError as error:
             response = _json_error(422, f"this profile cannot be read: {error}")
         except MemoryError:
             response = _json_error(507, "not enough memory for this profile")
+        except Exception as error:
+            self._seldom.say(_log, f"slowlens: the viewer failed: {type(error).__name__}", exc=True)
+            response = _json_error(500, "a fault of slowlens; it stands in the log of the app")
         if incoming.method == "HEAD":
             response = response._replace(body=b"")
         return response
 
-    def _route(self, incoming: Incoming, path: str, prefix: str) -> Response:
+    def _route(self, incoming: Incoming, path: str, prefix: str, granted: frozenset[str]) -> Response:
         if path == "" and not incoming.path.endswith("/"):
             return _secured(308, [("Location", prefix)], b"")
-        for method, pattern, handler in _ROUTES:
+        other = ""
+        for pattern, route in _TABLE:
             match = pattern.fullmatch(path)
             if match is None:
                 continue
-            if incoming.method != method and not (method == "GET" and incoming.method == "HEAD"):
-                return _json_error(405, f"only {method}")
+            if incoming.method != route.method and not (route.method == "GET" and incoming.method == "HEAD"):
+                other = route.method
+                continue
             if path.startswith(("api/", "requests/")):
-                _same_site(incoming, method)
-            return handler(self, incoming, *match.groups())
+                check_headers(incoming, route.changes)
+            if route.changes and "change" not in granted:
+                return _json_error(403, "this link is for reading: slowlens token --change makes one for more")
+            names = match.groupdict()
+            if "ref" in names:
+                names["ref"] = check_ref(names["ref"])
+            return route.handler(self, Asked(read(incoming, route.parameters), granted, prefix), **names)
+        if other:
+            response = _json_error(405, f"only {other}")
+            return response._replace(headers=[*response.headers, ("Allow", other)])
         return _json_error(404, "no such page")
 
     # ---- pages ----
 
-    def _page(self, incoming: Incoming) -> Response:
-        return self._file(incoming, "index.html")
+    def _page(self, asked: Asked) -> Response:
+        return self._file(asked, "index.html")
 
-    def _firefox(self, incoming: Incoming) -> Response:
+    def _firefox(self, asked: Asked) -> Response:
         """The one page that may hold a window of another origin (and nothing of the app's opens it: ``noopener``)."""
-        response = self._file(incoming, "firefox.html")
+        response = self._file(asked, "firefox.html")
         opener = ("Cross-Origin-Opener-Policy", "unsafe-none")
         return response._replace(headers=[
             opener if name == opener[0] else (name, value) for name, value in response.headers])
 
-    def _file(self, incoming: Incoming, name: str) -> Response:
+    def _file(self, asked: Asked, name: str) -> Response:
         found = _static().get(name)
         if found is None:
             return _json_error(404, "no such file")
@@ -169,22 +202,15 @@ class Viewer:
 
     # ---- JSON ----
 
-    def _requests(self, incoming: Incoming) -> Response:
-        values = _parameters(incoming)
-        query = Query(
-            sort=_sort(values.get("sort", "-started")), route=values.get("route") or None,
-            method=values.get("method") or None, status=values.get("status") or None,
-            mode=values.get("mode") or None, min_ns=_scaled(values, "min_ms"),
-            since=_scaled(values, "since"), until=_scaled(values, "until"),
-            text=values.get("q") or None, tag=values.get("tag") or None, limit=_whole(values, "limit", 50, 500),
-            cursor=values.get("cursor") or None,
-        )
+    def _requests(self, asked: Asked) -> Response:
+        values = dict(asked.values)
+        query = Query(min_ns=values.pop("min_ms"), text=values.pop("q"), **values)
         page = self.store.list(query)
         return _json({"requests": [_row(row) for row in page.rows], "next": page.next})
 
-    def _routes_page(self, incoming: Incoming) -> Response:
+    def _routes_page(self, asked: Asked) -> Response:
         routes = []
-        for stats in self.store.routes(_parameters(incoming).get("route")):
+        for stats in self.store.routes(asked.values["route"]):
             values: dict[str, Any] = dict(stats)
             row = {name: values[name] for name in ("route", "method", "count", "error_share", "worst")}
             for name in ("p50", "p95", "p99", "max", "total"):
@@ -193,54 +219,42 @@ class Viewer:
             routes.append(row)
         return _json({"routes": routes})
 
-    def _status(self, incoming: Incoming) -> Response:
+    def _status(self, asked: Asked) -> Response:
         counters = self._counters() if self._counters is not None else {}
         formats = [{"name": name, "title": _TITLES.get(name, name)} for name in ("slowlens", *_core.EXPORT_FORMATS)]
-        return _json({"problem": self.store.problem(), "counters": counters, "formats": formats, "features": []})
+        return _json({"problem": self.store.problem(), "counters": counters, "formats": formats, "features": [],
+                      "may": sorted(asked.granted)})
 
-    def _summary(self, incoming: Incoming, ref: str) -> Response:
-        return self._report(incoming, ref, lambda profile: profile.summary())
+    def _summary(self, asked: Asked, ref: str) -> Response:
+        return self._report(asked, ref, lambda profile: profile.summary())
 
-    def _tree(self, incoming: Incoming, ref: str) -> Response:
-        values = _parameters(incoming)
-        node = _whole(values, "node", 0, 1 << 31)
-        depth = _whole(values, "depth", 1, 64)
-        limit = _whole(values, "limit", 2000, 20000)
-        hot = values.get("hot", "") == "1"
-        return self._report(
-            incoming, ref, lambda profile: profile.tree(node=node, depth=max(1, depth), hot=hot, limit=limit))
+    def _tree(self, asked: Asked, ref: str) -> Response:
+        values = asked.values
+        return self._report(asked, ref, lambda profile: profile.tree(
+            node=values["node"], depth=max(1, values["depth"]), hot=values["hot"], limit=values["limit"]))
 
-    def _functions(self, incoming: Incoming, ref: str) -> Response:
-        limit = _whole(_parameters(incoming), "limit", 200, 1 << 20)
-        return self._report(incoming, ref, lambda profile: profile.functions(limit))
+    def _functions(self, asked: Asked, ref: str) -> Response:
+        return self._report(asked, ref, lambda profile: profile.functions(asked.values["limit"]))
 
-    def _flame(self, incoming: Incoming, ref: str) -> Response:
-        values = _parameters(incoming)
-        node, limit = _whole(values, "node", 0, 1 << 31), _whole(values, "limit", 200_000, 2_000_000)
-        return self._report(incoming, ref, lambda profile: profile.flame(node, limit))
+    def _flame(self, asked: Asked, ref: str) -> Response:
+        return self._report(asked, ref, lambda profile: profile.flame(asked.values["node"], asked.values["limit"]))
 
-    def _timeline(self, incoming: Incoming, ref: str) -> Response:
-        limit = _whole(_parameters(incoming), "limit", 200_000, 2_000_000)
-        return self._report(incoming, ref, lambda profile: profile.timeline(limit))
+    def _timeline(self, asked: Asked, ref: str) -> Response:
+        return self._report(asked, ref, lambda profile: profile.timeline(asked.values["limit"]))
 
-    def _calls(self, incoming: Incoming, ref: str) -> Response:
-        values = _parameters(incoming)
-        function, permille = _whole(values, "function", _ALL, _ALL), _whole(values, "permille", 5, 1000)
-        return self._report(incoming, ref, lambda profile: profile.calls(function, permille))
+    def _calls(self, asked: Asked, ref: str) -> Response:
+        values = asked.values
+        return self._report(asked, ref, lambda profile: profile.calls(values["function"], values["permille"]))
 
-    def _repeats(self, incoming: Incoming, ref: str) -> Response:
-        limit = _whole(_parameters(incoming), "limit", 50, 10000)
-        return self._report(incoming, ref, lambda profile: profile.repeats(limit))
+    def _repeats(self, asked: Asked, ref: str) -> Response:
+        return self._report(asked, ref, lambda profile: profile.repeats(asked.values["limit"]))
 
-    def _lines(self, incoming: Incoming, ref: str) -> Response:
-        function = _whole(_parameters(incoming), "function", 0, _ALL)
-        return self._report(incoming, ref, lambda profile: profile.lines(function))
+    def _lines(self, asked: Asked, ref: str) -> Response:
+        return self._report(asked, ref, lambda profile: profile.lines(asked.values["function"]))
 
-    def _source(self, incoming: Incoming, ref: str) -> Response:
-        function = _whole(_parameters(incoming), "function", 0, _ALL)
-
+    def _source(self, asked: Asked, ref: str) -> Response:
         def report(profile: _core.Profile) -> bytes:
-            found: dict[str, Any] = json.loads(profile.lines(function))
+            found: dict[str, Any] = json.loads(profile.lines(asked.values["function"]))
             known = [row["line"] for row in found["rows"] if row["line"] >= found["line"] > 0]
             if self._shows_source():
                 text, why = source.read_lines(found["file"], max(1, found["line"]), max(known, default=found["line"]))
@@ -248,34 +262,33 @@ class Viewer:
                 text, why = [], "source is shown while debugging, or where the option viewer_source says so"
             return json.dumps({**found, "text": text, "why": why}).encode()
 
-        return self._report(incoming, ref, report)
+        return self._report(asked, ref, report)
 
-    def _diff(self, incoming: Incoming, ref: str) -> Response:
-        values = _parameters(incoming)
-        to, permille = values.get("to", ""), _whole(values, "permille", 1, 1000)
-        if to != AGGREGATE and not ID.match(to):
-            raise BadRequest("to is the id of a profile, or aggregate")
-        return self._report(incoming, ref, lambda profile: profile.diff(self._blob(incoming, to), permille))
+    def _diff(self, asked: Asked, ref: str) -> Response:
+        values = asked.values
+        return self._report(
+            asked, ref, lambda profile: profile.diff(self._blob(asked, values["to"]), values["permille"]))
 
-    def _spread(self, incoming: Incoming) -> Response:
-        found = self._profiles.aggregate(*_route_of(incoming))
+    def _spread(self, asked: Asked) -> Response:
+        return _document(self._profiles.spread(self._aggregate(asked)))
+
+    def _aggregate(self, asked: Asked) -> Aggregate:
+        values = asked.values
+        found = self._profiles.aggregate(values["route"] or "", values["method"], values["mode"])
         if found is None:
             raise Missing("no stored profile of this route")
-        return _document(self._profiles.spread(found))
+        return found
 
-    def _blob(self, incoming: Incoming, ref: str) -> _core.Profile:
+    def _blob(self, asked: Asked, ref: str) -> _core.Profile:
         if ref == AGGREGATE:
-            found = self._profiles.aggregate(*_route_of(incoming))
-            if found is None:
-                raise Missing("no stored profile of this route")
-            return found.merged
+            return self._aggregate(asked).merged
         profile = self._profiles.get(ref)
         if profile is None:
             raise Missing("no such profile: deleted, or never stored")
         return profile
 
-    def _report(self, incoming: Incoming, ref: str, report: Callable[[_core.Profile], bytes]) -> Response:
-        profile = self._blob(incoming, ref)
+    def _report(self, asked: Asked, ref: str, report: Callable[[_core.Profile], bytes]) -> Response:
+        profile = self._blob(asked, ref)
         try:
             return _document(report(profile))
         except _core.CorruptError:
@@ -283,18 +296,11 @@ class Viewer:
         except ValueError as error:
             raise BadRequest(str(error)) from None
 
-    def _download(self, incoming: Incoming, ref: str) -> Response:
-        form = _parameters(incoming).get("format", "slowlens")
-        if ref == AGGREGATE:
-            found = self._profiles.aggregate(*_route_of(incoming))
-            data = None if found is None else found.data
-        else:
-            data = self.store.get(ref)
+    def _download(self, asked: Asked, ref: str) -> Response:
+        form = asked.values["format"]
+        data = self._aggregate(asked).data if ref == AGGREGATE else self.store.get(ref)
         if data is None:
             raise Missing("no such profile: deleted, or never stored")
-        if form != "slowlens" and form not in _core.EXPORT_FORMATS:
-            names = ", ".join(("slowlens", *_core.EXPORT_FORMATS))
-            raise BadRequest(f"format is one of {names}")
         meta = json.loads(_core.read_meta(data))["meta"]
         body = data if form == "slowlens" else _core.Profile(data).export(form)
         name = download_name(meta, ref, form)
@@ -303,43 +309,125 @@ class Viewer:
             ("Content-Disposition", f'attachment; filename="{name}"'),
         ], body)
 
-    def _delete(self, incoming: Incoming) -> Response:
-        profile_id = _parameters(incoming).get("id", "")
-        found = self.store.delete(profile_id)
-        self._profiles.drop(profile_id)
+    def _delete(self, asked: Asked) -> Response:
+        found = self.store.delete(asked.values["id"])
+        self._profiles.drop(asked.values["id"])
         return _json({"deleted": found})
 
-    def _pin(self, incoming: Incoming) -> Response:
-        values = _parameters(incoming)
-        on = values.get("on", "1") == "1"
-        if not self.store.pin(values.get("id", ""), on):
+    def _pin(self, asked: Asked) -> Response:
+        on = asked.values["on"]
+        if not self.store.pin(asked.values["id"], on):
             raise Missing("no such profile: deleted, or never stored")
         return _json({"pinned": on})
 
+    def _openapi(self, asked: Asked) -> Response:
+        return _json(describe(ROUTES, asked.prefix, __version__))
 
-_REF = rf"([0-7][0-9a-hjkmnp-tv-z]{{25}}|{AGGREGATE})"
-_ROUTES: tuple[tuple[str, re.Pattern[str], Callable[..., Response]], ...] = (
-    ("GET", re.compile(""), Viewer._page),
-    ("GET", re.compile(r"static/([a-z-]+\.[a-z]+)"), Viewer._file),
-    ("GET", re.compile("firefox"), Viewer._firefox),
-    ("GET", re.compile("api/requests"), Viewer._requests),
-    ("GET", re.compile("api/routes"), Viewer._routes_page),
-    ("GET", re.compile("api/status"), Viewer._status),
-    ("GET", re.compile(f"api/requests/{_REF}"), Viewer._summary),
-    ("GET", re.compile(f"api/requests/{_REF}/tree"), Viewer._tree),
-    ("GET", re.compile(f"api/requests/{_REF}/functions"), Viewer._functions),
-    ("GET", re.compile(f"api/requests/{_REF}/flame"), Viewer._flame),
-    ("GET", re.compile(f"api/requests/{_REF}/timeline"), Viewer._timeline),
-    ("GET", re.compile(f"api/requests/{_REF}/calls"), Viewer._calls),
-    ("GET", re.compile(f"api/requests/{_REF}/repeats"), Viewer._repeats),
-    ("GET", re.compile(f"api/requests/{_REF}/lines"), Viewer._lines),
-    ("GET", re.compile(f"api/requests/{_REF}/source"), Viewer._source),
-    ("GET", re.compile(f"api/requests/{_REF}/diff"), Viewer._diff),
-    ("GET", re.compile(f"api/requests/{AGGREGATE}/spread"), Viewer._spread),
-    ("GET", re.compile(f"requests/{_REF}/profile"), Viewer._download),
-    ("POST", re.compile("api/delete"), Viewer._delete),
-    ("POST", re.compile("api/pin"), Viewer._pin),
+
+class Route(NamedTuple):
+    """One row of the table: who answers what, and what of a query they get."""
+
+    method: str
+    path: str
+    handler: Callable[..., Response]
+    doc: str
+    parameters: tuple[Parameter, ...] = ()
+    media: str = "application/json"
+    schema: dict[str, Any] = {"type": "object"}  # noqa: RUF012 (a default that nobody changes)
+
+    @property
+    def changes(self) -> bool:
+        return self.method == "POST"
+
+
+def _whole(name: str, default: int, most: int, doc: str) -> Parameter:
+    return Parameter(name, "whole", doc, default, most=most)
+
+
+_ROUTE = Parameter("route", "text", "of this route")
+_METHOD = Parameter("method", "text", "of this method")
+_MODE = Parameter("mode", "text", "of this mode")
+#: Which profiles "aggregate" stands for; every report takes them.
+_WHICH = (_ROUTE, _METHOD, _MODE)
+_FUNCTION = _whole("function", 0, _ALL, "number of a function in this profile")
+_NODE = _whole("node", 0, 1 << 31, "number of a node in this profile")
+_PROFILE_ID = Parameter("id", "id", "which profile", required=True)
+_BYTES = {"type": "string", "format": "binary"}
+
+
+def _schema(*names: str) -> dict[str, Any]:
+    """An object with at least these members."""
+    return {"type": "object", "required": list(names)}
+
+
+def _report(name: str, handler: Callable[..., Response], doc: str, *parameters: Parameter,
+            schema: dict[str, Any] | None = None) -> Route:
+    path = "api/requests/{ref}" + (f"/{name}" if name else "")
+    return Route("GET", path, handler, doc, (*parameters, *_WHICH), schema=schema or {"type": "object"})
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "", Viewer._page, "The page.", media="text/html", schema={"type": "string"}),
+    Route("GET", "firefox", Viewer._firefox, "Hands a profile to the Firefox Profiler in another window.",
+          media="text/html", schema={"type": "string"}),
+    Route("GET", "static/{name}", Viewer._file, "A file of the page.", media="*/*", schema=_BYTES),
+    Route("GET", "api/requests", Viewer._requests, "A page of the list of requests.", (
+        Parameter("sort", "sort", "column, - before it for the largest first", "-started"),
+        *_WHICH,
+        Parameter("status", "status", "404, a class as 5xx, or error"),
+        Parameter("min_ms", "ms", "at least this slow"),
+        Parameter("since", "ms", "began at this Unix time or later"),
+        Parameter("until", "ms", "began before this Unix time"),
+        Parameter("q", "text", "in path, route or hot path"),
+        Parameter("tag", "text", "a tag, or one with its value: key=value"),
+        Parameter("limit", "whole", "how many", 50, least=1, most=500),
+        Parameter("cursor", "cursor", "where to go on: next of the page before"),
+    ), schema=_schema("requests", "next")),
+    Route("GET", "api/routes", Viewer._routes_page, "Routes with their percentiles.", (_ROUTE,),
+          schema=_schema("routes")),
+    Route("GET", "api/status", Viewer._status, "Counters of this process, and what this client may do.",
+          schema=_schema("problem", "counters", "may")),
+    Route("GET", "api/openapi.json", Viewer._openapi, "This description.", schema=_schema("openapi", "paths")),
+    Route("GET", f"api/requests/{AGGREGATE}/spread", Viewer._spread, "How a route's profiles differ.", _WHICH,
+          schema=_schema("ids")),
+    _report("", Viewer._summary, "One profile at a glance.", schema=_schema("meta", "wall_ns")),
+    _report("tree", Viewer._tree, "A part of the call tree.", _NODE, _whole("depth", 1, 64, "levels"),
+            Parameter("hot", "flag", "the hot path opened", False), _whole("limit", 2000, 20000, "rows"),
+            schema=_schema("rows", "functions")),
+    _report("functions", Viewer._functions, "Functions, most self time first.", _whole("limit", 200, 1 << 20, "rows"),
+            schema=_schema("rows")),
+    _report("flame", Viewer._flame, "Nodes for a flame graph.", _NODE, _whole("limit", 200_000, 2_000_000, "nodes"),
+            schema=_schema("nodes", "parents")),
+    _report("timeline", Viewer._timeline, "What ran when.", _whole("limit", 200_000, 2_000_000, "rows"),
+            schema=_schema("rows")),
+    _report("calls", Viewer._calls, "Who called whom.", _whole("function", _ALL, _ALL, "only with this function"),
+            _whole("permille", 5, 1000, "leave out smaller shares"), schema=_schema("pairs", "functions")),
+    _report("repeats", Viewer._repeats, "Calls that repeat.", _whole("limit", 50, 10000, "rows"),
+            schema=_schema("rows")),
+    _report("lines", Viewer._lines, "Lines of one function.", _FUNCTION, schema=_schema("rows")),
+    _report("source", Viewer._source, "Lines of one function, and their text.", _FUNCTION,
+            schema=_schema("rows", "text", "why")),
+    _report("diff", Viewer._diff, "What another profile has more.",
+            Parameter("to", "ref", "the other profile", required=True),
+            _whole("permille", 1, 1000, "leave out smaller shares"), schema=_schema("before_ns", "after_ns")),
+    Route("GET", "requests/{ref}/profile", Viewer._download, "A profile as a file.", (
+        Parameter("format", "word", "for which tool", "slowlens", words=("slowlens", *_core.EXPORT_FORMATS)), *_WHICH,
+    ), media="application/octet-stream", schema=_BYTES),
+    Route("POST", "api/delete", Viewer._delete, "Deletes a profile.", (_PROFILE_ID,), schema=_schema("deleted")),
+    Route("POST", "api/pin", Viewer._pin, "Keeps a profile for ever, or no longer.", (
+        _PROFILE_ID, Parameter("on", "flag", "1: for ever", True),
+    ), schema=_schema("pinned")),
 )
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    parts = re.split(r"\{(\w+)\}", path)
+    return re.compile("".join(f"(?P<{part}>[^/]+)" if at % 2 else re.escape(part) for at, part in enumerate(parts)))
+
+
+_TABLE = tuple((_pattern(route.path), route) for route in ROUTES)
+
+
 _TITLES = {
     "slowlens": "slowlens (everything)", "pstats": "pstats, snakeviz", "callgrind": "KCachegrind",
     "collapsed": "collapsed stacks", "speedscope": "speedscope", "pprof": "pprof", "gecko": "Firefox Profiler",
@@ -356,7 +444,7 @@ def download_name(meta: dict[str, Any], profile_id: str, form: str) -> str:
     """``GET-books-12-0812ms-01k....speedscope.json``: says what is in the file; safe anywhere."""
     where = re.sub(r"[^a-z0-9]+", "-", str(meta.get("route") or meta.get("path") or "").lower()).strip("-")
     method = re.sub(r"[^A-Z]", "", str(meta.get("method", "")))[:10]
-    parts = [method, where[:60], f"{int(meta.get('wall_ns', 0)) // 1_000_000}ms", profile_id]
+    parts = [method, where[:60], f"{_number(meta.get('wall_ns')) // 1_000_000}ms", profile_id]
     return "-".join(part for part in parts if part) + _ENDINGS.get(form, "." + form)
 
 
@@ -385,63 +473,15 @@ def _json_error(status: int, text: str) -> Response:
     return _json({"error": text}, status)
 
 
-def _same_site(incoming: Incoming, method: str) -> None:
-    """Refuses what another web site makes a browser send."""
-    headers = incoming.headers
-    if headers.get("sec-fetch-site", "none") == "cross-site":
-        raise BadRequest("not from another site")
-    if method == "POST":
-        origin = headers.get("origin")
-        if headers.get("x-slowlens-viewer", "") != "1":
-            raise BadRequest("only from the viewer itself")
-        if origin is not None and origin.split("://", 1)[-1] != incoming.host:
-            raise BadRequest("not from another origin")
-
-
-def _parameters(incoming: Incoming) -> dict[str, str]:
-    try:
-        return dict(parse_qsl(incoming.query, max_num_fields=50))
-    except ValueError:
-        raise BadRequest("too many parameters") from None
-
-
-def _route_of(incoming: Incoming) -> tuple[str, str | None, str | None]:
-    values = _parameters(incoming)
-    return values.get("route", ""), values.get("method") or None, values.get("mode") or None
-
-
-def _whole(values: dict[str, str], name: str, default: int, most: int) -> int:
-    text = values.get(name, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit()) or len(text) > 12 or int(text) > most:
-        raise BadRequest(f"{name} is a number from 0 to {most}")
-    return int(text)
-
-
-def _scaled(values: dict[str, str], name: str) -> int | None:
-    """Milliseconds of a parameter as nanoseconds."""
-    text = values.get(name, "")
-    if not text:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        raise BadRequest(f"{name} is a number of milliseconds") from None
-    if not 0 <= number < 9e12:
-        raise BadRequest(f"{name} is a number of milliseconds")
-    return int(number * 1e6)
-
-
-def _sort(text: str) -> str:
-    """Viewer's names of columns: ``wall_ms`` is ``wall_ns`` in the store."""
-    return re.sub(r"_ms\Z", "_ns", text)
-
-
 def _row(row: dict[str, Any]) -> dict[str, Any]:
+    """Metadata comes out of blobs, which may come from anywhere: what is no number counts as none."""
     shown = {key: value for key, value in row.items() if not key.endswith("_ns")}
-    shown["started"] = row["started"] // 1_000_000
-    shown["tags"] = (row["tags"] or "").split("\n")[1:-1]
+    shown["started"] = _number(row["started"]) // 1_000_000
+    shown["tags"] = str(row["tags"] or "").split("\n")[1:-1]
     for name in ("wall", "cpu", "await", "waiting"):
-        shown[name + "_ms"] = (row[name + "_ns"] or 0) / 1e6
+        shown[name + "_ms"] = _number(row[name + "_ns"]) / 1e6
     return shown
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -9,25 +9,25 @@ from typing import Any
 from ..request import Incoming
 from .app import Response, Viewer
 
-__all__ = ["Response", "WSGIResponse", "serve", "serve_asgi", "serve_wsgi", "wsgi_app"]
-
-#: A request body larger than this is nothing the viewer asks for.
-BODY_MAX = 1 << 16
+__all__ = ["Response", "WSGIResponse", "is_below", "serve", "serve_asgi", "serve_wsgi", "wsgi_app"]
 
 
-def serve(viewer: Viewer, incoming: Incoming, body: bytes, mount: str, root: str = "") -> Response | None:
-    """The viewer's answer if the path lies under ``mount`` (``/x/``) and the client may look.
+def is_below(path: str, mount: str) -> bool:
+    """Whether ``path`` is one of the viewer's, mounted at ``mount`` (``/x/``): ``/x``, ``/x/...``, not ``/xy``."""
+    return path.startswith(mount) or (path == mount[:-1] and path != "")
+
+
+def serve(
+    viewer: Viewer, incoming: Incoming, mount: str, root: str = "", granted: frozenset[str] | None = None
+) -> Response | None:
+    """The viewer's answer if the path lies under ``mount`` and the client may look. No body is ever read.
 
     :param root: what the server cut off before ``mount`` (SCRIPT_NAME, root_path), for redirects.
+    :param granted: what the client may do, if somebody else has asked that.
     """
-    path = incoming.path
-    if path + "/" == mount:
-        rest = ""
-    elif path.startswith(mount):
-        rest = path[len(mount):]
-    else:
+    if not is_below(incoming.path, mount):
         return None
-    return viewer.handle(incoming, rest, body, root + mount)
+    return viewer.handle(incoming, incoming.path[len(mount):], root + mount, granted)
 
 
 class WSGIResponse:
@@ -46,7 +46,7 @@ def serve_wsgi(
     viewer: Viewer, incoming: Incoming, environ: dict[str, Any], mount: str
 ) -> WSGIResponse | None:
     """As :func:`serve`, ready for ``start_response``."""
-    response = serve(viewer, incoming, b"", mount, environ.get("SCRIPT_NAME", ""))
+    response = serve(viewer, incoming, mount, environ.get("SCRIPT_NAME", ""))
     return None if response is None else WSGIResponse(response)
 
 
@@ -55,7 +55,7 @@ async def serve_asgi(viewer: Viewer, incoming: Incoming, receive: Any, send: Any
     import asyncio
 
     root = incoming.native.get("root_path", "")
-    response = await asyncio.to_thread(serve, viewer, incoming, b"", mount, root)
+    response = await asyncio.to_thread(serve, viewer, incoming, mount, root)
     if response is None:
         return False
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers]

@@ -1,0 +1,132 @@
+"""Which route a request had, as its framework calls it; and a name for it where no framework says.
+
+What no route matched is one route, ``UNMATCHED``: nobody fills a list of
+routes by asking for paths that are not there. Paths of frameworks that we do
+not know are folded (``/orders/17`` is ``/orders/{id}``), and only so many.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["OTHER", "UNMATCHED", "Folded", "asgi_route", "fold", "wsgi_route"]
+
+UNMATCHED = "[unmatched]"
+OTHER = "[other]"
+
+#: Different folded paths of one process; what comes later is OTHER.
+FOLDED_MAX = 300
+SEGMENTS_MAX = 12
+
+#: A segment that is an id rather than a word: a number, hexadecimal or base64 of some length, a UUID.
+_ID = re.compile(
+    r"[0-9]+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|(?=[^/]*[0-9])[0-9a-fA-F]{8,}|(?=[^/]*[0-9])[\w=-]{20,}|.{61,}"
+)
+
+
+def fold(path: str) -> str:
+    """``path`` with ``{id}`` for what looks like one."""
+    segments = path[:2000].split("/")
+    folded = [("{id}" if _ID.fullmatch(segment) else segment) for segment in segments[:SEGMENTS_MAX + 1]]
+    return "/".join(folded) + ("/..." if len(segments) > SEGMENTS_MAX + 1 else "")
+
+
+class Folded:
+    """The folded paths that a process has names for."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def name(self, path: str, status: int) -> str:
+        """What the route of ``path`` is called; only an answer that is no refusal makes a new name."""
+        route = fold(path)
+        if route in self._known:
+            return route
+        if 300 <= status < 500:
+            return UNMATCHED
+        if len(self._known) >= FOLDED_MAX:
+            return OTHER
+        self._known.add(route)
+        return route
+
+
+# ---- WSGI ----
+
+
+def wsgi_route(environ: Mapping[str, Any], app: Any) -> str | None:
+    """The template that matched, "" if nothing did; None: this framework does not say."""
+    request = environ.get("werkzeug.request")  # Flask
+    if request is not None and hasattr(request, "url_rule"):
+        return str(getattr(request.url_rule, "rule", "") or "")
+    if "bottle.app" in environ:
+        return str(getattr(environ.get("bottle.route"), "rule", "") or "")
+    adhoc = environ.get("webob.adhoc_attrs")  # Pyramid
+    if isinstance(adhoc, Mapping) and "matched_route" in adhoc:
+        return str(getattr(adhoc["matched_route"], "pattern", "") or "")
+    if type(app).__module__.partition(".")[0] == "falcon":
+        find = getattr(getattr(app, "_router", None), "find", None)
+        found = find(environ.get("PATH_INFO", "") or "/") if find is not None else None
+        return str(found[3] or "") if found else ""
+    return None
+
+
+# ---- ASGI ----
+
+
+def asgi_route(scope: Mapping[str, Any], path: str, root: str = "") -> str | None:
+    """The template that matched, mounts included, "" if nothing did; None: this framework does not say.
+
+    :param path: as the middleware saw it, below ``root``, before routers changed the scope.
+    """
+    template = scope.get("path_template")  # Litestar
+    if isinstance(template, str):
+        return _as_written(template, getattr(scope.get("route_handler"), "paths", ()))
+    own = getattr(scope.get("route"), "path", None)  # Starlette, FastAPI
+    if isinstance(own, str):
+        if own.count("/") == path.count("/") and ":path}" not in own:
+            return own or "/"  # nothing was taken off before it
+        parameters = scope.get("path_params")
+        return _whole_template(own, path, parameters if isinstance(parameters, Mapping) else {})
+    endpoint = scope.get("endpoint")
+    if endpoint is None or hasattr(endpoint, "routes"):
+        return "" if "router" in scope or "app" in scope else None
+    mount = scope.get("root_path", "")
+    if isinstance(mount, str) and len(mount) > len(root) and path.startswith(mount[len(root):]):
+        return mount[len(root):] + "/{path}"  # another app, or files
+    name = getattr(endpoint, "__qualname__", None) or type(endpoint).__qualname__
+    return f"{getattr(endpoint, '__module__', '')}.{name}"
+
+
+_PARAMETER = re.compile(r"\{(\w+)(?::(\w+))?\}")
+
+
+def _as_written(template: str, paths: Any) -> str:
+    """Litestar's template with the types of its parameters, as the handler's decorator has them."""
+    for path in paths:
+        bare = _PARAMETER.sub(r"{\1}", str(path))
+        if bare != path and template.endswith(bare):
+            return template[:-len(bare)] + str(path)
+    return template
+
+
+def _whole_template(own: str, path: str, parameters: Mapping[str, Any]) -> str:
+    """``own``, the template of the innermost route, with what mounts and included routers took off before it.
+
+    The rest of the path is known: the values of its parameters stand in it as they were sent.
+    """
+    expression = ""
+    at = 0
+    for match in _PARAMETER.finditer(own):
+        expression += re.escape(own[at:match.start()]) + ("(?:.*)" if match[2] == "path" else "(?:[^/]+)")
+        at = match.end()
+    expression += re.escape(own[at:])
+    # The shortest head with which the template matches the end of the path.
+    found = re.fullmatch(f"(.*?){expression}", path[:2000])
+    if found is None or not found[1]:
+        return own or "/"
+    names = {name for name, _ in _PARAMETER.findall(own)}
+    known = {str(value): name for name, value in parameters.items() if name not in names}
+    head = "/".join(f"{{{known[part]}}}" if part in known else part for part in found[1].split("/"))
+    return head + own

@@ -1,0 +1,387 @@
+"""Strangers: what they send is not parsed, not counted, changes nothing and shows nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slowlens.asgi import ProfilerMiddleware as ASGIMiddleware
+from slowlens.auth import is_local
+from slowlens.options import Networks, OptionsError, load
+from slowlens.request import wsgi_incoming
+from slowlens.routes import FOLDED_MAX, OTHER, UNMATCHED, Folded, asgi_route, fold
+from slowlens.store import open_store
+from slowlens.store.private import untrusted
+from slowlens.wsgi import ProfilerMiddleware
+
+from conftest import Stored, wsgi_call
+
+BASE = "/__slowlens__/"
+STRANGER = {"REMOTE_ADDR": "203.0.113.9", "HTTP_HOST": "shop.example"}
+MANY = "&a" * 300
+
+
+def app(environ: Any, start_response: Any) -> list[bytes]:
+    known = environ["PATH_INFO"] in ("/", "/known")
+    start_response("200 OK" if known else "404 Not Found", [("X-App", "1")])
+    return [b"the app's own"]
+
+
+def make(store: str, **options: Any) -> ProfilerMiddleware:
+    return ProfilerMiddleware(app, store=store, **options)
+
+
+# ---- nothing of a stranger's changes anything ----
+
+
+@pytest.mark.parametrize("query", ["slowlens=x" + MANY, "slowlens=lines" + MANY, "slowlens=%ff%00", "slowlens=;"])
+def test_triggers_of_strangers_are_not_read(store_path: str, query: str, caplog: pytest.LogCaptureFixture) -> None:
+    site = make(store_path, debug=False, keep="all", key="a secret of some length")
+    for _ in range(50):
+        assert wsgi_call(site, "/known", query, HTTP_X_SLOWLENS="sampling." + "x" * 9000, **STRANGER)[2]
+    assert site.recorder.faults == 0
+    rows = Stored(site.recorder).rows()
+    assert len(rows) == 50 and {row["mode"] for row in rows} == {"sampling"}, "as every other request"
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("query", ["token=1" + MANY, "token=" + "9" * 15 + "-v-x", "token=%ff", "token=\udc80"])
+def test_the_viewer_of_strangers_is_the_apps_own_answer(store_path: str, query: str) -> None:
+    site = make(store_path, debug=False, key="a secret of some length")
+    for path in (BASE, BASE[:-1], BASE + "api/requests", BASE + "static/main.js", BASE + "nothing"):
+        for method in ("GET", "HEAD", "POST", "PUT", "OPTIONS"):
+            status, headers, _ = wsgi_call(site, path, query, method, **STRANGER)
+            assert (status, headers) == ("404 Not Found", [("X-App", "1")])
+    assert site.recorder.faults == 0
+
+
+def test_the_same_through_asgi(store_path: str) -> None:
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b"own"})
+
+    site = ASGIMiddleware(inner, store=store_path, debug=False)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": BASE, "query_string": b"token=1" + MANY.encode(),
+             "headers": [(b"host", b"shop.example")], "client": None, "scheme": "http"}
+    asyncio.run(site(scope, None, send))  # type: ignore[arg-type]
+    assert [message.get("status") for message in sent] == [404, None]
+
+
+def test_paths_that_are_not_there_are_one_route(store_path: str) -> None:
+    site = make(store_path, debug=False, keep="worst", worst_per_route=2)
+    for number in range(100):
+        wsgi_call(site, f"/wp-{number}.php", **STRANGER)
+    assert Stored(site.recorder).rows() == []
+    assert site.recorder.policy._worst == {}
+    for _ in range(3):
+        wsgi_call(site, "/known")
+    assert {row["route"] for row in Stored(site.recorder).rows()} == {"/known"}
+
+
+def test_folded_paths_are_bounded() -> None:
+    assert fold("/orders/17/lines/deadbeef01") == "/orders/{id}/lines/{id}"
+    assert fold("/u/6fa459ea-ee8a-3ca4-894e-db77e160355e") == "/u/{id}"
+    assert fold("/v1/cafe/decade") == "/v1/cafe/decade", "words stay"
+    assert fold("/" + "a" * 5000) == "/{id}"
+    assert fold("/a" * 100).count("/") < 20
+    folded = Folded()
+    names = {folded.name(f"/a{number}x", 200) for number in range(2 * FOLDED_MAX)}
+    assert len(names) == FOLDED_MAX + 1 and OTHER in names
+    assert folded.name("/a0x", 404) == "/a0x", "known: an answer of it"
+    assert folded.name("/never-seen", 404) == UNMATCHED
+
+
+def test_an_option_that_fails_on_a_path_switches_nothing_off(store_path: str) -> None:
+    site = make(store_path, debug=False, keep="all", redact=lambda path: path[:0] + {}[path])
+    for number in range(30):
+        wsgi_call(site, f"/{number}", **STRANGER)
+    assert site.recorder.faults == 0
+    assert {row["path"] for row in Stored(site.recorder).rows()} == {"[redact failed]"}
+
+
+# ---- local means local ----
+
+
+def incoming(**environ: str) -> Any:
+    return wsgi_incoming({"REQUEST_METHOD": "GET", "PATH_INFO": "/", "REMOTE_ADDR": "127.0.0.1",
+                          "HTTP_HOST": "127.0.0.1:8000", **environ})
+
+
+@pytest.mark.parametrize("environ", [
+    {}, {"HTTP_HOST": "localhost"}, {"HTTP_HOST": "LOCALHOST:1"}, {"HTTP_HOST": "[::1]:80", "REMOTE_ADDR": "::1"},
+    {"HTTP_HOST": "shop.localhost:8000"}, {"REMOTE_ADDR": "::ffff:127.0.0.1"}, {"REMOTE_ADDR": "127.3.2.1"},
+    {"HTTP_X_FORWARDED_FOR": "127.0.0.1", "HTTP_X_FORWARDED_PROTO": "http"},  # a proxy for the browser beside it
+    {"HTTP_FORWARDED": 'for="[::1]:4711";host=localhost'},
+])
+def test_local(environ: dict[str, str]) -> None:
+    assert is_local(incoming(**environ))
+
+
+@pytest.mark.parametrize("environ", [
+    {"HTTP_X_FORWARDED_FOR": "203.0.113.9"}, {"HTTP_X_FORWARDED_FOR": "127.0.0.1, 203.0.113.9"},
+    {"HTTP_X_FORWARDED_FOR": "203.0.113.9, 127.0.0.1"}, {"HTTP_X_FORWARDED_FOR": ""},
+    {"HTTP_FORWARDED": "for=203.0.113.9"}, {"HTTP_FORWARDED": "for=127.0.0.1, for=_hidden"},
+    {"HTTP_X_REAL_IP": "203.0.113.9"}, {"HTTP_VIA": "1.1 cdn"}, {"HTTP_CF_CONNECTING_IP": "203.0.113.9"},
+    {"HTTP_X_FORWARDED_FOR": "127.0.0.1", "HTTP_X_FORWARDED_HOST": "shop.example"}, {"HTTP_X_FORWARDED_PROTO": "http"},
+    {"HTTP_HOST": "localhost:8000.evil"}, {"HTTP_HOST": "[::1]evil.com"}, {"HTTP_HOST": "localhost:@evil.com"},
+    {"HTTP_HOST": "localhost.evil.com"}, {"HTTP_HOST": "127.0.0.1.evil"}, {"HTTP_HOST": "localhost\n"},
+    {"HTTP_HOST": ""}, {"HTTP_HOST": "0.0.0.0"}, {"REMOTE_ADDR": ""}, {"REMOTE_ADDR": "192.168.1.4"},
+    {"REMOTE_ADDR": "127.0.0.1.evil"},
+])
+def test_not_local(environ: dict[str, str]) -> None:
+    assert not is_local(incoming(**environ))
+
+
+@pytest.mark.parametrize(("environ", "local"), [
+    ({"REMOTE_ADDR": "172.17.0.1"}, True),  # Docker's bridge, the browser at this machine
+    ({"REMOTE_ADDR": "172.17.0.1", "HTTP_HOST": "shop.example"}, False),
+    ({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "127.0.0.1"}, True),
+    ({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "203.0.113.9"}, False),
+    ({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "127.0.0.1, 203.0.113.9, 10.0.0.2"}, False),
+    ({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "127.0.0.1", "HTTP_X_FORWARDED_HOST": "evil.example"}, False),
+    ({"REMOTE_ADDR": "10.0.0.1", "HTTP_VIA": "1.1 x"}, False),
+    ({"REMOTE_ADDR": "11.0.0.1", "HTTP_X_FORWARDED_FOR": "127.0.0.1"}, False),
+])
+def test_proxies_that_are_believed(environ: dict[str, str], local: bool) -> None:
+    trusted = Networks(["10.0.0.0/8", "172.17.0.1"])
+    assert is_local(incoming(**environ), trusted) is local
+
+
+def test_trusted_proxies_are_checked() -> None:
+    assert "10.1.2.3" in load({"trusted_proxies": "10.0.0.0/8, ::1"}, environ={}).trusted_proxies  # type: ignore[operator]
+    with pytest.raises(OptionsError, match="trusted_proxies"):
+        load({"trusted_proxies": "all"}, environ={})
+
+
+@pytest.mark.parametrize(("environ", "says"), [
+    ({"REMOTE_ADDR": "172.17.0.1", "HTTP_HOST": "localhost:8000"}, 'trusted_proxies=["172.17.0.1"]'),
+    ({"REMOTE_ADDR": "192.168.1.7", "HTTP_HOST": "dev.example:8000"}, "slowlens token --url http://dev.example:8000"),
+    ({"HTTP_X_FORWARDED_FOR": "203.0.113.9"}, "slowlens token"),
+    ({"HTTP_HOST": "0.0.0.0:8000"}, "http://127.0.0.1:8000/__slowlens__/"),
+])
+def test_a_refusal_says_once_what_to_add(
+    store_path: str, caplog: pytest.LogCaptureFixture, environ: dict[str, str], says: str
+) -> None:
+    site = make(store_path, debug=True)
+    for _ in range(5):
+        assert wsgi_call(site, BASE, **environ)[2] == b"the app's own"
+    assert caplog.text.count("stayed closed") == 1 and says in caplog.text
+    caplog.clear()
+    wsgi_call(make(store_path, debug=False), BASE, **environ)
+    assert caplog.text == "", "not in production"
+
+
+# ---- the viewer's API: any request gets a clear answer ----
+
+
+@pytest.mark.parametrize(("path", "query"), [
+    ("api/requests", "status=%C2%B2xx"), ("api/requests", "status=" + "9" * 5000), ("api/requests", "cursor=%00%ff"),
+    ("api/requests", "q=" + "a" * 60000), ("api/requests", "q=%00"), ("api/requests", "min_ms=nan"),
+    ("api/requests", "min_ms=1_0"), ("api/requests", "since=8e300"), ("api/requests", "sort=%00"),
+    ("api/requests", "limit=0"), ("api/requests", "limit=\u0661"), ("api/requests", "q=%ff"),
+    ("api/requests", "limit=1&limit=2"), ("api/requests", "tag=%0a"), ("api/requests", "cursor=WzVd"),
+    ("api/requests", "cursor=WyJzdGFydGVkIiwgMWUzMDAsICJhIl0="), ("api/requests", "cursor=" + "W" * 999),
+    ("api/routes", "route=%00%ff"), ("api/requests/aggregate/tree", "route=%00"), ("api/requests", "&a" * 300),
+    ("api/requests/7zzzzzzzzzzzzzzzzzzzzzzzzz", ""), ("requests/7zzzzzzzzzzzzzzzzzzzzzzzzz/profile", ""),
+    ("static/..", ""), ("static/x.js", ""), ("api/requests/aggregate/diff", ""), ("api/requests/x%00y/tree", ""),
+])
+def test_nonsense_is_refused_in_one_sentence(store_path: str, path: str, query: str) -> None:
+    site = make(store_path, debug=True)
+    status, headers, body = wsgi_call(site, BASE + path, query)
+    assert status[:1] == "4", (status, body)
+    assert dict(headers)["Content-Type"] == "application/json"
+    assert json.loads(body)["error"]
+
+
+def test_a_fault_of_the_viewer_is_a_clear_answer_too(
+    store_path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make(store_path, debug=True)
+    monkeypatch.setattr(site.recorder.viewer.store, "list", lambda query: 1 / 0)
+    status, _, body = wsgi_call(site, BASE + "api/requests")
+    assert status[:3] == "500" and "fault of slowlens" in json.loads(body)["error"]
+    assert "ZeroDivisionError" in caplog.text
+    monkeypatch.setattr(site.recorder.viewer.store, "list", lambda query: open("/nowhere/at/all"))
+    assert wsgi_call(site, BASE + "api/requests")[0][:3] == "503"
+
+
+def test_the_description_names_every_route(store_path: str) -> None:
+    site = make(store_path, debug=True)
+    found = json.loads(wsgi_call(site, BASE + "api/openapi.json", SCRIPT_NAME="/app")[2])
+    assert found["openapi"] == "3.1.0" and found["servers"] == [{"url": "/app/__slowlens__"}]
+    assert set(found["paths"]["/api/delete"]) == {"post"}
+    limit = next(one for one in found["paths"]["/api/requests"]["get"]["parameters"] if one["name"] == "limit")
+    assert limit["schema"] == {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}
+    assert "{ref}" in "".join(found["paths"])
+
+
+# ---- Django ----
+
+DJANGO = """
+import asyncio, logging, sys, tempfile
+import django
+from django.conf import settings
+settings.configure(
+    DEBUG=False, ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, SECRET_KEY="x" * 50,
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "file:mem?mode=memory&cache=shared"}},
+    SLOWLENS={"store": sys.argv[1], "keep": "all", "authorize": lambda request: request.user.is_staff},
+    MIDDLEWARE=["slowlens.django.ProfilerMiddleware", "django.middleware.common.CommonMiddleware",
+                "django.contrib.sessions.middleware.SessionMiddleware", "django.middleware.csrf.CsrfViewMiddleware",
+                "django.contrib.auth.middleware.AuthenticationMiddleware"])
+django.setup()
+from django.core.management import call_command
+from django.http import HttpResponse
+from django.test import AsyncClient, Client
+from django.urls import path
+seen = []
+async def read(request):
+    return HttpResponse(str(len(request.read())))
+def upload(request):
+    return HttpResponse(str(len(request.read())))
+urlpatterns = [path("__slowlens__upload", upload)]
+call_command("migrate", verbosity=0)
+from django.contrib.auth.models import User
+User.objects.create_user("staff", password="x", is_staff=True)
+User.objects.create_user("guest", password="x")
+logging.disable(logging.CRITICAL)
+def client(name, kind=Client):
+    made = kind(raise_request_exception=False)
+    if name:
+        made.force_login(User.objects.get(username=name))
+    return made
+out = {}
+for name in ("staff", "guest", ""):
+    one = client(name)
+    out[name] = [one.get("/__slowlens__/").status_code, one.get("/__slowlens__/api/requests").status_code,
+                 one.post("/__slowlens__/api/delete?id=" + "0" * 26, headers={"X-Slowlens-Viewer": "1"}).status_code]
+big = b"x" * 3_000_000
+from slowlens.django.middleware import make_recorder
+out["body"] = [client("").post(where, big, content_type="application/octet-stream").status_code
+               for where in ("/__slowlens__/", "/nothing/", "/__slowlens__upload")]
+import threading
+threads = []
+store = make_recorder().store
+real = store.list
+def list_(query):
+    threads.append(threading.current_thread() is threading.main_thread())
+    return real(query)
+store.list = list_
+async def asynchronous():
+    staff = AsyncClient()
+    await staff.aforce_login(await User.objects.aget(username="staff"))
+    return [(await staff.get("/__slowlens__/api/requests")).status_code,
+            (await AsyncClient().get("/__slowlens__/api/requests")).status_code]
+import asyncio
+from asgiref.sync import async_to_sync
+result = []
+def run():
+    result.extend(asyncio.run(asynchronous()))
+worker = threading.Thread(target=run); worker.start(); worker.join()
+out["async"] = result
+import json
+print(json.dumps(out))
+"""
+
+
+def test_django_asks_authorize_where_there_is_a_user_and_reads_no_body(store_path: str) -> None:
+    done = subprocess.run([sys.executable, "-c", DJANGO, store_path], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["staff"] == [200, 200, 200]
+    assert found["guest"][:2] == found[""][:2] == [404, 404]
+    assert found["guest"][2] == found[""][2] != 200, "the project's own answer (its CSRF check, here)"
+    assert found["body"] == [404, 404, 200]
+    assert found["async"] == [200, 404]
+
+
+def test_mounted_and_plain_routes_of_scopes() -> None:
+    class Route:
+        path = "/orders/{n}"
+
+    def route(path: str, parameters: dict[str, Any], **more: Any) -> str | None:
+        return asgi_route({"route": Route(), "path_params": parameters, **more}, path)
+
+    assert route("/orders/7", {"n": 7}) == "/orders/{n}"
+    assert route("/v1/orders/7", {"n": "7"}) == "/v1/orders/{n}"
+    assert route("/shops/berlin/orders/7", {"n": "7", "shop": "berlin"}) == "/shops/{shop}/orders/{n}"
+    assert route("/7/orders/7", {"n": "7"}) == "/7/orders/{n}"
+    assert asgi_route({"router": 1}, "/x") == "" and asgi_route({}, "/x") is None
+
+
+# ---- the store is private ----
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes folders of other users")
+def test_a_store_in_other_hands_is_not_used(tmp_path: Path) -> None:
+    shared = tmp_path / "tmp"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    theirs = shared / "slowlens-0"
+    theirs.mkdir()
+    os.chown(theirs, 12345, 12345)
+    link = shared / "link"
+    link.symlink_to(tmp_path)
+    os.chown(link, 12345, 12345, follow_symlinks=False)
+    for root in (theirs / "slowlens" / "app", theirs, link / "slowlens"):
+        why = untrusted(str(root))
+        assert why is not None and "another user" in why, root
+        store = open_store(load({"store": str(root)}, environ={}))
+        assert "option store" in (store.problem() or "")
+        site = make(str(root), debug=True)
+        assert wsgi_call(site)[2]
+        site.recorder.writer.flush()
+        assert site.recorder.counters()["failed"] == 1
+    assert list(theirs.iterdir()) == []
+    assert untrusted(str(shared / "mine")) is None
+    shared.chmod(0o777)
+    assert "every user" in (untrusted(str(shared / "mine")) or "")
+
+
+def test_without_a_home_the_store_is_private_from_the_start(tmp_path: Path) -> None:
+    script = ("import os, stat; os.umask(0); from slowlens.options import default_store; import sys;"
+              "path = default_store(); top = path.split('/slowlens/')[0];"
+              "print(top); print(oct(stat.S_IMODE(os.lstat(top).st_mode)))")
+    environ = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TMPDIR": str(tmp_path),
+               "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True)
+    top, mode = done.stdout.split()
+    assert top == str(tmp_path / f"slowlens-{os.geteuid()}") and mode == "0o700"
+
+
+def test_a_logger_that_raises_harms_nobody(store_path: str) -> None:
+    class Bad(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("the disk is full")
+
+    site = make(store_path, debug=True)
+    handler = Bad()
+    logging.getLogger("slowlens").addHandler(handler)
+    try:
+        assert wsgi_call(site, BASE, REMOTE_ADDR="172.17.0.1")[2] == b"the app's own"
+    finally:
+        logging.getLogger("slowlens").removeHandler(handler)
+
+
+def test_no_body_is_read(store_path: str) -> None:
+    class Unread(io.BytesIO):
+        def read(self, *args: Any) -> bytes:
+            raise AssertionError("read")
+
+    site = make(store_path, debug=True)
+    for environ in ({}, STRANGER):
+        wsgi_call(site, BASE + "api/delete", "id=x", "POST", **{"wsgi.input": Unread(), **environ})
