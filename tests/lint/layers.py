@@ -81,17 +81,17 @@ ROOMS = "compat look sampler engine run types".split()
 # own folder aside. What a function imports when it is called does not count: that is how the top is reached from below
 # (a viewer that nobody asked for is never loaded).
 PACKAGE = {
-    "_core": "", "log": "", "options": "", "pytest_plugin": "", "request": "", "slowlens": "",
+    "_core": "", "log": "", "options": "", "pytest_plugin": "", "routes": "", "slowlens": "",
+    "request": "routes",
     "engine": "_core",
     "board": "_core engine",
-    "auth": "options request",
-    "policy": "auth options request",
-    "routes": "request",
+    "auth": "log options request",
+    "policy": "auth log options request",
     "store": "_core options request",
     "live": "_core board store",
     "writer": "_core board engine log request store",
     "recorder": "_core auth board engine log options policy request routes store writer",
-    "viewer": "_core auth board live options request store",
+    "viewer": "_core auth board live log options request slowlens store",
     "wsgi": "_core recorder request routes viewer",
     "asgi": "_core recorder request routes viewer",
     "task": "_core recorder request",
