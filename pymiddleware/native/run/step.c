@@ -287,6 +287,23 @@ static PyMethodDef step_methods[] = {
     { NULL, NULL, 0, NULL },
 };
 
+/* What asyncio's call graph, pstree and debuggers ask of a coroutine: the step
+ * is not there, they see the coroutine that it runs. */
+static PyObject *
+step_inner(PyObject *object, void *name)
+{
+    return PyObject_GetAttrString(((step *)object)->inner, name);
+}
+
+static PyGetSetDef step_attributes[] = {
+    { "cr_await", step_inner, NULL, "The coroutine's.", (void *)"cr_await" },
+    { "cr_frame", step_inner, NULL, "The coroutine's.", (void *)"cr_frame" },
+    { "cr_code", step_inner, NULL, "The coroutine's.", (void *)"cr_code" },
+    { "cr_running", step_inner, NULL, "The coroutine's.",
+      (void *)"cr_running" },
+    { NULL, NULL, NULL, NULL, NULL },
+};
+
 static PyTypeObject step_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Step",
     .tp_doc = "An awaitable under a recording. See Recording.step.",
@@ -297,6 +314,7 @@ static PyTypeObject step_type = {
     .tp_iter = PyObject_SelfIter,
     .tp_iternext = step_next,
     .tp_methods = step_methods,
+    .tp_getset = step_attributes,
     .tp_traverse = step_traverse,
     .tp_clear = step_clear,
     .tp_dealloc = step_dealloc,
