@@ -45,6 +45,7 @@ class ProfilerMiddleware:
         if recorder is None:
             recorder = Recorder(options, framework="ASGI", debug=lambda: _app_debug(app))
         self.recorder = recorder
+        recorder.owns(app)
         self._viewer_path = recorder.options.viewer_path
         _watch_routes(app)
 

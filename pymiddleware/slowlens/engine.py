@@ -11,13 +11,12 @@ import atexit
 import gc
 import os
 import sys
-import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar, copy_context
 from typing import Any
 
-from . import _core
+from . import _core, ownership
 
 __all__ = ["CHOSEN", "cost_ns", "info", "interval_ns", "on_fork", "prepare", "sampling", "why_not"]
 
@@ -62,18 +61,9 @@ def prepare() -> None:
     if _prepared:
         return
     _prepared = True
-    paths = sysconfig.get_paths()
-    stdlib = {os.path.realpath(paths["stdlib"]), paths["stdlib"], paths["platstdlib"]}
-    own = os.path.dirname(os.path.abspath(__file__)) + os.sep
-    _core.configure(
-        (*(path + os.sep for path in stdlib), "<frozen "),
-        (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep, own),
-        CHOSEN,
-        own,
-        use_tsc=_kernel_trusts_tsc(),
-    )
+    ownership.configure(CHOSEN, _kernel_trusts_tsc())
     gc.callbacks.append(_core.gc_hook)
-    _test_sampler(own)
+    _test_sampler(ownership.OWN)
     _core.probes_install()
     atexit.register(_core.sampler_stop)
     if hasattr(os, "register_at_fork"):

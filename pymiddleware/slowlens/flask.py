@@ -42,6 +42,7 @@ class Slowlens:
         )
         if str(app.config.get("SLOWLENS_DISABLE", "")).lower() in ("1", "true", "yes"):
             recorder.enabled = False
+        recorder.owns(module=app.import_name)
         app.extensions["slowlens"] = recorder
         app.wsgi_app = ProfilerMiddleware(app.wsgi_app, recorder=recorder)
         request_started.connect(_note_route, app)

@@ -73,6 +73,7 @@ class Options:
     keep: tuple[str, ...] | None
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+    project: tuple[str, ...]
     store: str
     max_bytes: int
     max_age_days: float
@@ -268,6 +269,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("include", _patterns, (), "path patterns",
            "Only these paths are profiled (`/api/*`); empty: all."),
     Option("exclude", _patterns, (), "path patterns", "These paths are not."),
+    Option("project", _words, (), "paths or module names",
+           "Folders, files or modules that are your own code although they are installed as a library is. Told anyway "
+           "where the application object comes from such a place."),
     Option("store", _text, "", "path",
            "Folder of the profiles. Default: a private folder under `~/.local/state/slowlens`, named "
            "after the current folder."),

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
-from . import _core, engine
+from . import _core, engine, ownership
 from .auth import Access
 from .log import Seldom
 from .options import Options, disabled, load
@@ -183,7 +183,15 @@ class Recorder:
         self._viewer: Viewer | None = None
         if self.enabled:
             engine.prepare()
+            ownership.claim(paths=self.options.project)
             engine.sampling(self.options.interval_us, self.options.sampler_cpu)
+
+    def owns(self, application: Any = None, module: str | None = None) -> None:
+        """What the application object, or a module of it, tells about whose code is whose. Never raises."""
+        try:
+            ownership.claim(application, module)
+        except Exception:
+            self._fault("asking whose code is whose")
 
     def debug(self) -> bool:
         """Development mode: the option, else what the framework says, else no."""

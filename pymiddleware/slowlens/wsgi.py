@@ -37,6 +37,7 @@ class ProfilerMiddleware:
     def __init__(self, app: WSGIApp, *, recorder: Recorder | None = None, **options: Any) -> None:
         self.app = app
         self.recorder = recorder if recorder is not None else Recorder(options, framework="WSGI")
+        self.recorder.owns(app)
         self._viewer_path = self.recorder.options.viewer_path
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -13,6 +13,7 @@ const PyMethodDef *sl_py_hidden_methods, *sl_py_hidden_end;
  * share the string, whose hash is kept in it, so a look-up is cheap. */
 static PyObject *files;
 static PyObject *stdlib_prefixes, *library_parts, *chosen_parts, *own_prefix;
+static PyObject *project_prefixes, *vendored_prefixes;
 
 int
 sl_py_code_map_init(void)
@@ -44,6 +45,26 @@ sl_py_code_map_configure(PyObject *stdlib, PyObject *libraries,
     return 0;
 }
 
+int
+sl_py_code_map_claim(PyObject *project, PyObject *vendored)
+{
+    PyObject *const lists[] = { project, vendored };
+
+    for (int l = 0; l < 2; l++) {
+        for (Py_ssize_t i = 0;
+             lists[l] != NULL && i < PyTuple_GET_SIZE(lists[l]); i++) {
+            if (!PyUnicode_Check(PyTuple_GET_ITEM(lists[l], i))) {
+                PyErr_SetString(PyExc_TypeError, "expected tuples of str");
+                return -1;
+            }
+        }
+    }
+    Py_XSETREF(project_prefixes, Py_XNewRef(project));
+    Py_XSETREF(vendored_prefixes, Py_XNewRef(vendored));
+    PyDict_Clear(files);
+    return 0;
+}
+
 /* Whether the file name holds (or, `start`: begins with) one of the parts. */
 static bool
 name_matches(PyObject *name, PyObject *parts, bool start)
@@ -67,7 +88,10 @@ file_classify(PyObject *name)
 {
     long origin = SL_ORIGIN_PROJECT;
 
-    if (name_matches(name, library_parts, false))
+    if (name_matches(name, project_prefixes, true))
+        origin = SL_ORIGIN_PROJECT;
+    else if (name_matches(name, library_parts, false) ||
+             name_matches(name, vendored_prefixes, true))
         origin = SL_ORIGIN_LIBRARY;
     else if (name_matches(name, stdlib_prefixes, true))
         origin = SL_ORIGIN_STDLIB;

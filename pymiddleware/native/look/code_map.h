@@ -27,6 +27,10 @@ sl_origin sl_py_file_origin(const char *name, size_t len);
 int sl_py_code_map_configure(PyObject *stdlib, PyObject *libraries,
                              PyObject *chosen, PyObject *own);
 
+/* Prefixes of what is the project's although it lies among libraries, and of
+ * libraries that lie elsewhere: tuples of str, or NULL. */
+int sl_py_code_map_claim(PyObject *project, PyObject *vendored);
+
 /* Methods of ours that are no calls of the program: from the first up to, not
  * with, the end. Set once, at import. */
 extern const PyMethodDef *sl_py_hidden_methods, *sl_py_hidden_end;
@@ -48,7 +52,7 @@ sl_py_c_function(PyObject *callable)
     else
         method = ((PyCFunctionObject *)callable)->m_ml;
     return method >= sl_py_hidden_methods && method < sl_py_hidden_end ? NULL
-                                                                     : method;
+                                                                       : method;
 }
 
 /* A NEW reference to what keeps `callable`'s method definition alive without

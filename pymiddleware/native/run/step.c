@@ -283,7 +283,8 @@ static PyMethodDef step_methods[] = {
     { "close", step_close, METH_NOARGS, "close()\n--\n\nAs a coroutine's." },
     { "follow", step_follow, METH_O,
       "follow(recording, /)\n--\n\nWhat runs in this step from here on is the "
-      "recording's; None: nobody's. Only for a step made without a recording." },
+      "recording's; None: nobody's. Only for a step made without a "
+      "recording." },
     { NULL, NULL, 0, NULL },
 };
 

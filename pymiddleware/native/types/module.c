@@ -19,17 +19,20 @@
 static PyObject *
 configure(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = { "stdlib", "libraries", "chosen",
-                             "own",    "use_tsc",   NULL };
+    static char *names[] = { "stdlib",  "libraries", "chosen",   "own",
+                             "use_tsc", "project",   "vendored", NULL };
     PyObject *stdlib, *libraries, *chosen, *own;
+    PyObject *project = NULL, *vendored = NULL;
     int use_tsc = 0;
 
     (void)module;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!O!U|p:configure", names, &PyTuple_Type, &stdlib,
-            &PyTuple_Type, &libraries, &PyTuple_Type, &chosen, &own, &use_tsc))
+            args, kwargs, "O!O!O!U|pO!O!:configure", names, &PyTuple_Type,
+            &stdlib, &PyTuple_Type, &libraries, &PyTuple_Type, &chosen, &own,
+            &use_tsc, &PyTuple_Type, &project, &PyTuple_Type, &vendored))
         return NULL;
-    if (sl_py_code_map_configure(stdlib, libraries, chosen, own) < 0)
+    if (sl_py_code_map_configure(stdlib, libraries, chosen, own) < 0 ||
+        sl_py_code_map_claim(project, vendored) < 0)
         return NULL;
     /* Recordings under way keep to the clock they began with. */
     if (sl_py_live_count() == 0)
@@ -165,11 +168,14 @@ gc_hook(PyObject *module, PyObject *const *args, Py_ssize_t count)
 static PyMethodDef methods[] = {
     { "configure", (PyCFunction)(void (*)(void))configure,
       METH_VARARGS | METH_KEYWORDS,
-      "configure(stdlib, libraries, chosen, own, use_tsc=False)\n--\n\nWhose "
-      "code is whose, as tuples of str: `stdlib` prefixes of file names, "
-      "parts of names of `libraries`, and parts of names whose C calls are "
-      "`chosen`; the prefix of slowlens's `own` files; and whether the kernel "
-      "trusts the time stamp counter." },
+      "configure(stdlib, libraries, chosen, own, use_tsc=False, project=(), "
+      "vendored=())\n--\n\nWhose code is whose, as tuples of str: `stdlib` "
+      "prefixes of file names, parts of names of `libraries`, and parts of "
+      "names "
+      "whose C calls are `chosen`; the prefix of slowlens's `own` files; "
+      "whether "
+      "the kernel trusts the time stamp counter; prefixes of what is the "
+      "`project`'s all the same, and of `vendored` libraries." },
     { "engine_info", engine_info, METH_NOARGS,
       "engine_info()\n--\n\nWhat records the events, and its state: a dict." },
     { "engine_idle", engine_idle, METH_O,
@@ -200,13 +206,16 @@ static PyMethodDef methods[] = {
     { "gc_hook", (PyCFunction)(void (*)(void))gc_hook, METH_FASTCALL,
       "gc_hook(phase, info, /)\n--\n\nGoes into gc.callbacks." },
     { "merge", sl_py_merge, METH_VARARGS,
-      "merge(blobs, meta, /)\n--\n\nThe sum of several Profiles as the bytes of a "
+      "merge(blobs, meta, /)\n--\n\nThe sum of several Profiles as the bytes "
+      "of a "
       "blob with `meta` in it." },
     { "aggregate", sl_py_aggregate, METH_O,
-      "aggregate(blobs, /)\n--\n\nProfiles of one route as one tree: JSON bytes, "
+      "aggregate(blobs, /)\n--\n\nProfiles of one route as one tree: JSON "
+      "bytes, "
       "see slowlens/merge.h." },
     { "growth", sl_py_growth, METH_VARARGS,
-      "growth(before, after, meta, /)\n--\n\nWhat Profile `after` has more than "
+      "growth(before, after, meta, /)\n--\n\nWhat Profile `after` has more "
+      "than "
       "Profile `before`, as the bytes of a blob with `meta` in it." },
     { "read_meta", sl_py_read_meta, METH_O,
       "read_meta(data, /)\n--\n\nThe metadata of a blob, reading no further: "

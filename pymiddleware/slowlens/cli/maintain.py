@@ -96,7 +96,7 @@ def token(options: argparse.Namespace) -> None:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    from .. import engine
+    from .. import engine, ownership
 
     findings: list[str] = []
     loaded = load({"store": options.store} if options.store else {})
@@ -113,8 +113,10 @@ def doctor(options: argparse.Namespace) -> int:
     information = engine.info()
     if information["sampler"]["why_not"] is not None:
         findings.append(f"sampling is off: {information['sampler']['why_not']}")
+    ownership.claim(paths=loaded.project)
     report: dict[str, Any] = {
-        "version": __version__, "engine": information, "store": getattr(store, "root", loaded.store),
+        "version": __version__, "engine": information, "ownership": ownership.explain(),
+        "store": getattr(store, "root", loaded.store),
         "findings": findings,
     }
     if problem is None:
@@ -129,6 +131,12 @@ def doctor(options: argparse.Namespace) -> int:
         sampler = info["sampler"]
         print(f"sampling: reads memory by {sampler['memory']}, every {sampler['interval_ns'] / 1000:g} us"
               if sampler["why_not"] is None else "sampling: off")
+        owned = report["ownership"]
+        print("code: installed packages are libraries, all else is the project's")
+        for prefix, why in owned["project"].items():
+            print(f"  project: {prefix} ({why})")
+        for prefix in owned["vendored"]:
+            print(f"  library: {prefix} (installed there by pip)")
         print(f"store: {report['store']}")
         if problem is None:
             print(f"  {report['contents']['kept']} profiles, {report['contents']['bytes'] / 1e6:.1f} MB")

@@ -42,6 +42,9 @@ def make_recorder() -> Recorder:
             debug=lambda: bool(settings.DEBUG), where="settings.SLOWLENS",
         )
         _recorder.access.asks_later = True  # the request has no user before the project's middleware ran
+        for module in (getattr(settings, "SETTINGS_MODULE", None), getattr(settings, "ROOT_URLCONF", None)):
+            if isinstance(module, str):
+                _recorder.owns(module=module)
     return _recorder
 
 
