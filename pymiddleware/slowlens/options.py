@@ -90,6 +90,7 @@ class Options:
     max_profile_bytes: int
     redact: Callable[[str], str] | None
     debug: bool | None
+    board: bool
 
     def mode_word(self, debug: bool) -> str:
         """The mode in force where no function decides: what was set, or the default for ``debug``."""
@@ -306,6 +307,9 @@ OPTIONS: tuple[Option, ...] = (
            "Applied to the path of each request before it is stored."),
     Option("debug", _flag, None, "true or false",
            "Whether this is a development setup. Default: what the framework says."),
+    Option("board", _flag, True, "true or false",
+           "Whether running requests are written into memory that other processes read: what runs now, and what "
+           "ran when a process was killed."),
 )
 
 BY_NAME = {option.name: option for option in OPTIONS}

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, engine, ownership
 from .auth import Access
+from .board import Board, board_of
 from .log import Seldom
 from .options import Options, disabled, load
 from .policy import Decision, Policy
@@ -104,9 +105,14 @@ class Transaction:
         self.decision = decision
         self.seen = Seen(incoming.method, recorder.shown_path(incoming.path))
         self.done = False
+        board = recorder.board.core
+        if board is not None:
+            seen = self.seen
+            seen.entry = board.begin(seen.started_ns, seen.method, seen.path, decision.mode == "sampling")
         self.recording = _core.Recording(
             decision.c_calls, max_bytes=recorder.options.max_profile_bytes, follows=follows,
             sampled=decision.mode == "sampling", goes_on=True, label=self.seen,
+            entry=self.seen.entry,
         )
         self._token: Token[Transaction | None] | None = _current.set(self)
 
@@ -174,7 +180,8 @@ class Recorder:
         self.access = Access(self.options, self.debug)
         self.policy = Policy(self.options, self.access, self.debug)
         self.store = open_store(self.options)
-        self.writer = Writer(self.store, self.options.viewer_path)
+        self.board = board_of(self.options.store) if self.options.board else Board("", "")  # which is never opened
+        self.writer = Writer(self.store, self.options.viewer_path, self.board)
         self.refused = self.abandoned = 0
         self.reading, self.profiling = Breaker(), Breaker()
         self._folded = Folded()
@@ -230,6 +237,8 @@ class Recorder:
             decision = self.policy.decide(incoming)
             if decision is None:
                 return None
+            if not self.board.tried and self.options.board:
+                self.board.open()
             self.writer.wake()
             return Transaction(self, incoming, decision, follows)
         except RuntimeError as error:
@@ -263,7 +272,7 @@ class Recorder:
         return {
             "stored": writer.stored, "dropped": writer.dropped, "failed": writer.failed,
             "refused": self.refused, "abandoned": self.abandoned, "faults": self.faults,
-            "pid": os.getpid(), "engine": _core.engine_info(),
+            "pid": os.getpid(), "engine": _core.engine_info(), "board": self.board.info(),
         }
 
     def _finished(self, transaction: Transaction) -> None:

@@ -6,9 +6,12 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .routes import UNMATCHED
+
+if TYPE_CHECKING:
+    from . import _core
 
 __all__ = ["ID", "Incoming", "Seen", "asgi_incoming", "new_id", "traceparent", "wsgi_incoming"]
 
@@ -154,7 +157,7 @@ class Seen:
     """What becomes known while the app runs; adapters fill it in."""
 
     __slots__ = (
-        "_id", "_named", "body_ns", "bytes", "error", "framework", "headers_ns", "method", "path", "route",
+        "_id", "_named", "_route", "body_ns", "bytes", "entry", "error", "framework", "headers_ns", "method", "path",
         "started_ns", "status", "tags",
     )
 
@@ -164,7 +167,9 @@ class Seen:
         self.path = path
         self._id = ""
         self._named = False
-        self.route = ""
+        self._route = ""
+        #: Its place on the board of running requests, if there is one.
+        self.entry: _core.Entry | None = None
         self.status = 0
         self.bytes = 0
         self.error = False
@@ -177,7 +182,7 @@ class Seen:
     def id(self) -> str:
         """The profile's id, made when first asked for."""
         if not self._id:
-            self._id = new_id(self.started_ns)
+            self._id = new_id(self.started_ns) if self.entry is None else self.entry.id
         return self._id
 
     def note_route(self, route: str | None) -> None:
@@ -189,6 +194,17 @@ class Seen:
         """What the app itself calls this; the framework does not change it any more."""
         self.route = route[:500]
         self._named = bool(route)
+
+    @property
+    def route(self) -> str:
+        """The route's pattern, ``/books/<int:pk>``; "" until it is known."""
+        return self._route
+
+    @route.setter
+    def route(self, route: str) -> None:
+        self._route = route
+        if self.entry is not None:
+            self.entry.name(route)
 
     @property
     def name(self) -> str:

@@ -20,6 +20,7 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from . import _core, engine
+from .board import Board
 from .log import SlowLog
 from .store.interface import Store
 
@@ -45,8 +46,9 @@ class Job(NamedTuple):
 class Writer:
     """One per middleware and process."""
 
-    def __init__(self, store: Store, viewer_link: str) -> None:
+    def __init__(self, store: Store, viewer_link: str, board: Board | None = None) -> None:
         self.store = store
+        self._board = board
         self._link = viewer_link
         self._log = SlowLog()
         self.stored = self.dropped = self.failed = 0
@@ -115,6 +117,7 @@ class Writer:
     # ---- the thread ----
 
     def _run(self) -> None:
+        self._announce()
         while not self._closed:
             try:
                 job = self._queue.get(timeout=LINGER if self._ticking else None)
@@ -137,6 +140,14 @@ class Writer:
                         self._pending -= 1
                         if self._pending == 0:
                             self._idle.set()
+
+    def _announce(self) -> None:
+        """This process's requests can be found from now on, and what a dead one left is looked after."""
+        try:
+            if self._board is not None:
+                self._board.announce()
+        except Exception:
+            self._complain("slowlens: running requests cannot be shown")
 
     def _work(self, job: Job) -> None:
         try:

@@ -75,7 +75,7 @@ READING = {
 
 # The rooms of the glue, from the bottom up: a room uses those before it, and itself. What must go up is a pointer
 # that the upper room registers.
-ROOMS = "compat look sampler engine run types".split()
+ROOMS = "compat look board sampler engine run types".split()
 
 # The Python package: what a unit (a module, or a folder of them) may import of slowlens when it is imported itself, its
 # own folder aside. What a function imports when it is called does not count: that is how the top is reached from below

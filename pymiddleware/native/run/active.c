@@ -210,6 +210,7 @@ sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap, uintptr_t anchor)
     recording->cpu_since = cpu;
     sl_py_stint_push(&recording->section, recording,
                      sl_recording_main(recording->core));
+    sl_py_entry_runs(recording->sampled.entry);
     sl_py_active_forget();
     return 0;
 }
@@ -227,6 +228,7 @@ sl_py_section_end(sl_py_recording *recording, PyObject *waiting)
         recording->cpu_ns += cpu - recording->cpu_since;
     recording->running = false;
     sl_py_stint_drop(&recording->section);
+    sl_py_entry_waits(recording->sampled.entry);
     sl_py_active_forget();
     if (!recording->sampled.by_samples)
         sl_py_engine_section_end(&recording->traced);

@@ -3,6 +3,8 @@
 #include "sampler/look.h"
 #include "sampler/clocks.h"
 
+#include "board/tell.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -136,6 +138,19 @@ sl_py_stack_read(const void *ts, uintptr_t anchor)
                : -1;
 }
 
+/* Where the request itself was seen goes on the board, too: with a stack of
+ * `depth` frames, or (0) where it was before. */
+static void
+slot_tell(const sl_py_slot *s, uint32_t depth)
+{
+    if (s->strand != sl_recording_main(s->sampled->core))
+        return;
+    if (depth > 0)
+        sl_py_tell(s->sampled->entry, sl_py_sampler.stack, depth, s->wall_ns);
+    else
+        sl_py_tell_again(s->sampled->entry, s->wall_ns);
+}
+
 static bool
 slot_sample(sl_py_slot *s)
 {
@@ -149,6 +164,7 @@ slot_sample(sl_py_slot *s)
     if (has_not_run(s, cpu) && s->walked) {
         sl_py_slot_measure(s, &passed, &now, cpu, false);
         sl_strand_again(strand, &passed, now);
+        slot_tell(s, 0);
         return true;
     }
     for (int try = 0; try < SL_PY_RETRIES && count < 0; try++) {
@@ -163,8 +179,9 @@ slot_sample(sl_py_slot *s)
     bool gc = sl_py_sampler.layout.collecting != NULL &&
               *sl_py_sampler.layout.collecting != 0 && sl_py_holds_gil(s);
     sl_py_slot_measure(s, &passed, &now, cpu, false);
-    sl_strand_sample(strand, sl_py_sampler.stack, sl_py_stack_fill(count), gc,
-                     &passed, now);
+    uint32_t depth = sl_py_stack_fill(count);
+    sl_strand_sample(strand, sl_py_sampler.stack, depth, gc, &passed, now);
+    slot_tell(s, depth);
     s->walked = true;
     return true;
 }

@@ -9,6 +9,7 @@
 #ifndef SL_PY_SAMPLED_H
 #define SL_PY_SAMPLED_H
 
+#include "board/board.h"
 #include "compat/py_compat.h"
 
 #include "slowlens/recording.h"
@@ -44,6 +45,7 @@ typedef struct {
     uint32_t child_count, child_capacity;
     uint32_t child_free; /* of them, to be used again */
     uint32_t child_hint; /* the next to go on, most likely */
+    sl_py_entry *entry;  /* set once: on the board (strong), or NULL */
 } sl_py_sampled;
 
 #endif /* SL_PY_SAMPLED_H */

@@ -1,4 +1,6 @@
 /* slowlens._core: the module and its functions. */
+#include "board/board.h"
+#include "board/origins.h"
 #include "compat/py_compat.h"
 #include "engine/current.h"
 #include "engine/engine.h"
@@ -32,7 +34,8 @@ configure(PyObject *module, PyObject *args, PyObject *kwargs)
             &use_tsc, &PyTuple_Type, &project, &PyTuple_Type, &vendored))
         return NULL;
     if (sl_py_code_map_configure(stdlib, libraries, chosen, own) < 0 ||
-        sl_py_code_map_claim(project, vendored) < 0)
+        sl_py_code_map_claim(project, vendored) < 0 ||
+        sl_py_origins_configure(stdlib, libraries, project, vendored) < 0)
         return NULL;
     /* Recordings under way keep to the clock they began with. */
     if (sl_py_live_count() == 0)
@@ -82,6 +85,7 @@ after_fork(PyObject *module, PyObject *ignored)
     sl_py_sampler_after_fork();
     sl_py_jobs_after_fork();
     sl_py_live_after_fork();
+    sl_py_board_after_fork();
     sl_py_engine_after_fork();
     Py_RETURN_NONE;
 }
@@ -217,6 +221,12 @@ static PyMethodDef methods[] = {
       "growth(before, after, meta, /)\n--\n\nWhat Profile `after` has more "
       "than "
       "Profile `before`, as the bytes of a blob with `meta` in it." },
+    { "board_read", sl_py_board_read, METH_VARARGS,
+      "board_read(memory, dead=False, /)\n--\n\nThe board in `memory`, of "
+      "whatever process: a dict. `dead`: its owner is. ValueError: no board." },
+    { "board_clear", sl_py_board_clear, METH_VARARGS,
+      "board_clear(memory, slot, /)\n--\n\nFrees a slot of a dead process's "
+      "board." },
     { "read_meta", sl_py_read_meta, METH_O,
       "read_meta(data, /)\n--\n\nThe metadata of a blob, reading no further: "
       "JSON bytes. CorruptError." },
@@ -249,6 +259,7 @@ module_exec(PyObject *module)
     sl_py_active_init();
     if (sl_py_live_init() < 0 || sl_py_code_map_init() < 0 ||
         sl_py_engine_init() < 0 || sl_py_recording_init() < 0 ||
+        PyType_Ready(&sl_py_entry_type) < 0 ||
         sl_py_step_init(&sl_py_recording_type) < 0)
         return -1;
     sl_py_jobs_init();
@@ -267,7 +278,8 @@ module_exec(PyObject *module)
         return -1;
     }
     Py_DECREF(formats);
-    if (PyModule_AddType(module, &sl_py_recording_type) < 0)
+    if (PyModule_AddType(module, &sl_py_board_type) < 0 ||
+        PyModule_AddType(module, &sl_py_recording_type) < 0)
         return -1;
     if (PyModule_AddType(module, &sl_py_rows_type) < 0)
         return -1;

@@ -76,19 +76,26 @@ static PyObject *
 recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = { "c_calls", "max_bytes", "max_nodes", "follows",
-                             "sampled", "goes_on",   "label",     NULL };
+                             "sampled", "goes_on",   "label",     "entry",
+                             NULL };
     const char *c_calls = "chosen";
     Py_ssize_t max_bytes = 0;
     unsigned int max_nodes = 0;
     int follows = 0, sampled = 0, goes_on = 0;
-    PyObject *label = NULL;
+    PyObject *label = NULL, *entry = NULL;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpppO:Recording", names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpppOO:Recording", names,
                                      &c_calls, &max_bytes, &max_nodes, &follows,
-                                     &sampled, &goes_on, &label))
+                                     &sampled, &goes_on, &label, &entry))
         return NULL;
     if (max_bytes < 0) {
         PyErr_SetString(PyExc_ValueError, "max_bytes must not be negative");
+        return NULL;
+    }
+    if (entry == Py_None)
+        entry = NULL;
+    if (entry != NULL && !Py_IS_TYPE(entry, &sl_py_entry_type)) {
+        PyErr_SetString(PyExc_TypeError, "entry: an Entry, or None");
         return NULL;
     }
     sl_c_calls calls;
@@ -102,6 +109,7 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->traced.follows = self->sampled.follows = follows != 0;
     self->sampled.by_samples = sampled != 0;
     self->label = Py_XNewRef(label);
+    self->sampled.entry = (sl_py_entry *)Py_XNewRef(entry);
     goes_on = goes_on && !sampled && sl_py_sampler_why_not() == NULL;
     /* The sampler reads the kernel's clocks anyway. */
     self->sampled.clock = sampled ? SL_CLOCK_MONOTONIC : sl_py_clock;
@@ -156,6 +164,7 @@ recording_finish(sl_py_recording *self)
     sl_py_section_end(self, NULL);
     sl_py_jobs_end(self);
     recording_release(self);
+    sl_py_entry_end(self->sampled.entry);
     sl_recording_stop(self->core, sl_clock_ticks(self->sampled.clock));
     sl_py_live_remove(self);
 }
@@ -170,6 +179,7 @@ recording_dealloc(PyObject *object)
     release_core(self);
     Py_XDECREF(self->handle);
     Py_XDECREF(self->label);
+    Py_XDECREF(self->sampled.entry);
     Py_XDECREF(self->turn.holder);
     Py_XDECREF(self->turn.where);
     Py_TYPE(object)->tp_free(object);
@@ -444,12 +454,13 @@ static PyMethodDef recording_methods[] = {
 PyTypeObject sl_py_recording_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Recording",
     .tp_doc = "Recording(c_calls='chosen', *, max_bytes=0, max_nodes=0, "
-              "follows=False, sampled=False, goes_on=False, label=None)\n--"
+              "follows=False, sampled=False, goes_on=False, label=None, entry=None)\n--"
               "\n\nOne request being recorded, from now on. `follows`: its "
               "work may go on in any task or thread; `sampled`: by looking at "
               "it now and then, not by events; `goes_on`: by sampling, where "
               "events are too many for its limits; `label`: what "
-              "totals()['held_by'] of those it held up gives.\n"
+              "totals()['held_by'] of those it held up gives; `entry`: its place on "
+              "the Board.\n"
               "RuntimeError: no engine is free; ValueError: a wrong argument.",
     .tp_basicsize = sizeof(sl_py_recording),
     .tp_flags = Py_TPFLAGS_DEFAULT,

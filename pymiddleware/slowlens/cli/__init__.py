@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--min-ms", type=float, metavar="MS", help="at least this slow")
     sub.add_argument("--text", help="in path, route or hot path")
     sub.add_argument("--limit", type=int, default=30)
+    sub.add_argument("--live", action="store_true", help="what runs now, in all processes of the store, longest first")
     sub.add_argument("--routes", action="store_true", help="routes with their percentiles instead")
     sub.add_argument("--json", action="store_true")
 

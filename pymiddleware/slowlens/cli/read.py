@@ -11,6 +11,8 @@ import sys
 import time
 from typing import Any
 
+from .. import live
+from ..options import load
 from ..store import Query
 from .source import CliError, Opened, find, is_empty, open_files, open_one
 from .terminal import Paint, clean, fit, width
@@ -23,7 +25,28 @@ SORTS = ("calls", "cumtime", "file", "line", "module", "name", "ncalls", "nfl", 
 FOLD_SELF = 0.05
 
 
+def list_live(options: argparse.Namespace) -> None:
+    """What runs now: from the boards of all processes, no store need be there yet."""
+    rows = live.running(options.store or load({}).store)[:options.limit]
+    if options.json:
+        print(json.dumps(rows, indent=1))
+        return
+    columns = width()
+    print(f"{'id':26} {'pid':>7} {'running':>9} {'state':>6}  request")
+    for row in rows:
+        state = "killed" if row["killed"] else row["state"]
+        print(fit(f"{row['id']} {row['pid']:7} {row['age_ns'] / 1e9:8.1f}s {state:>6}  "
+                  f"{clean(row['method'])} {clean(row['path'])}", columns))
+        if row["where"]:
+            print(fit(f"{'':53}{clean(row['where'])}", columns))
+
+
 def list_profiles(options: argparse.Namespace) -> None:
+    if options.live:
+        if options.paths:
+            raise CliError("--live is about a store (--store), not about files")
+        list_live(options)
+        return
     store = open_files(options.paths) if options.paths else open_one(options)
     is_empty(store)
     if options.routes:

@@ -5,6 +5,7 @@
     /firefox?r=ID                       hands a profile to the Firefox Profiler
     GET  /api/requests?...              {"requests": [ROW], "next": CURSOR|null}
     GET  /api/routes                    {"routes": [ROUTE]}
+    GET  /api/live                      {"requests": [LIVE]}: what runs now, longest first
     GET  /api/status                    counters of this process, and what can be downloaded: {"problem", "counters",
                                         "formats": [{"name", "title"}], "features": [name of a page]}
     GET  /api/requests/ID               summary; see slowlens/report.h
@@ -29,7 +30,10 @@ profiles of a route, merged.
 ROW: id, started (ms), method, path, route, status, wall_ms, cpu_ms, await_ms,
 waiting_ms, mode, calls, c_calls, bytes, kept, pinned, flags, hot, framework,
 host, pid, tags (["key=value"]). ROUTE: route, method, count, p50_ms, p95_ms, p99_ms, max_ms,
-total_ms, error_share, worst (id), trend_ms. Errors: {"error": one sentence}, status 4xx.
+total_ms, error_share, worst (id), trend_ms. LIVE: id, started (ms), running_ms, method, path, route,
+mode, state ("runs" in a thread or "waits"), state_ms (since when), host, pid, thread (of the system), hot
+("view views.py:12": the project's function it was seen in last, "" if it was not), seen_ms (how long ago, or null),
+killed. Errors: {"error": one sentence}, status 4xx.
 
 No path on disk is ever built from a request: static files are a fixed table,
 and ids are matched whole before the store sees them. What a request brings is
@@ -47,7 +51,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from .. import __version__, _core
+from .. import __version__, _core, live
 from ..auth import EVERYTHING, Access, query_value
 from ..log import Seldom
 from ..request import Incoming
@@ -111,6 +115,7 @@ class Viewer:
         self._counters = counters
         self._shows_source = shows_source
         self._profiles = Profiles(store)
+        self._name = str(getattr(store, "root", ""))  # whose boards are shown
         self._seldom = Seldom()
 
     def handle(
@@ -219,10 +224,14 @@ class Viewer:
             routes.append(row)
         return _json({"routes": routes})
 
+    def _live(self, asked: Asked) -> Response:
+        rows = live.running(self._name) if self._name else []
+        return _json({"requests": [_live_row(row) for row in rows]})
+
     def _status(self, asked: Asked) -> Response:
         counters = self._counters() if self._counters is not None else {}
         formats = [{"name": name, "title": _TITLES.get(name, name)} for name in ("slowlens", *_core.EXPORT_FORMATS)]
-        return _json({"problem": self.store.problem(), "counters": counters, "formats": formats, "features": [],
+        return _json({"problem": self.store.problem(), "counters": counters, "formats": formats, "features": ["live"],
                       "may": sorted(asked.granted)})
 
     def _summary(self, asked: Asked, ref: str) -> Response:
@@ -385,6 +394,7 @@ ROUTES: tuple[Route, ...] = (
     ), schema=_schema("requests", "next")),
     Route("GET", "api/routes", Viewer._routes_page, "Routes with their percentiles.", (_ROUTE,),
           schema=_schema("routes")),
+    Route("GET", "api/live", Viewer._live, "What runs now, longest first.", schema=_schema("requests")),
     Route("GET", "api/status", Viewer._status, "Counters of this process, and what this client may do.",
           schema=_schema("problem", "counters", "may")),
     Route("GET", "api/openapi.json", Viewer._openapi, "This description.", schema=_schema("openapi", "paths")),
@@ -471,6 +481,18 @@ def _document(body: bytes) -> Response:
 
 def _json_error(status: int, text: str) -> Response:
     return _json({"error": text}, status)
+
+
+def _live_row(row: dict[str, Any]) -> dict[str, Any]:
+    shown = {key: row[key] for key in (
+        "id", "method", "path", "route", "mode", "state", "host", "pid", "killed")}
+    shown["started"] = row["started"] // 1_000_000
+    shown["running_ms"] = row["age_ns"] / 1e6
+    shown["state_ms"] = row["state_ns"] / 1e6
+    shown["seen_ms"] = None if row["seen_ns"] is None else row["seen_ns"] / 1e6
+    shown["thread"] = row["tid"]
+    shown["hot"] = row["where"]
+    return shown
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
