@@ -163,6 +163,11 @@ void sl_rows_query_init(sl_rows_query *query); /* all rows, newest first */
 sl_status sl_rows_list(sl_rows *rows, const sl_rows_query *query,
                        sl_bytes *out);
 
+/* Writes [["METHOD route", "slow" or "errors", rank, bytes, id]...]: of each
+ * route and method the `per_route` slowest (rank: wall_ns), and as many of the
+ * latest with status 500 and up (rank: started). SL_ENOMEM. */
+sl_status sl_rows_worst(const sl_rows *rows, uint32_t per_route, sl_bytes *out);
+
 /* Rows that are shown, and bytes of memory held. */
 uint32_t sl_rows_count(const sl_rows *rows);
 size_t sl_rows_bytes(const sl_rows *rows);

@@ -277,7 +277,8 @@ OPTIONS: tuple[Option, ...] = (
            "Folder of the profiles. Default: a private folder under `~/.local/state/slowlens`, named "
            "after the current folder."),
     Option("max_bytes", _number(MB, 1e15, True), 512 * MB, "bytes",
-           "The store is kept below this size, oldest profiles going first."),
+           "The store is kept below this size, oldest profiles going first; the slowest of each route, the latest errors "
+           "and pinned ones last."),
     Option("max_age_days", _number(0, 36500), 14.0, "days", "Older profiles are deleted. 0: never."),
     Option("worst_per_route", _number(0, 1000, True), 10, "count",
            "How many of the slowest profiles of each route are kept longest."),

@@ -21,8 +21,8 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def new_id(now_ns: int) -> str:
-    """A ULID (github.com/ulid/spec): 48 bits of milliseconds, 80 of chance."""
-    number = (now_ns // 1_000_000 << 80) | int.from_bytes(os.urandom(10), "big")
+    """A ULID (github.com/ulid/spec): 48 bits of milliseconds, 80 of chance. A clock beyond them is at their end."""
+    number = (max(0, min(now_ns // 1_000_000, (1 << 48) - 1)) << 80) | int.from_bytes(os.urandom(10), "big")
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 

@@ -29,7 +29,7 @@ from exports import PYTHON, blob_file  # noqa: E402
 from slowlens import _core  # noqa: E402
 from slowlens.request import new_id  # noqa: E402
 from slowlens.store import Query  # noqa: E402
-from slowlens.store.directory import _INSERT, DirectoryStore, row_of  # noqa: E402
+from slowlens.store.directory import DirectoryStore  # noqa: E402
 
 from conftest import chromium, served  # noqa: E402 - the path is set above
 
@@ -100,17 +100,16 @@ def in_the_browser(path: Path, profile_id: str, rounds: int) -> tuple[float, flo
 
 def large_list(rounds: int, folder: Path) -> float:
     store = DirectoryStore(str(folder))
-    store.list(Query())
     now = time.time_ns()
-    rows = []
+    recording = _core.Recording()
+    recording.enter()
+    recording.leave()
+    recording.finish()
     for i in range(100_000):
         started = now - i * 1_000_000_000
-        rows.append(row_of({"id": new_id(started), "started": started, "wall_ns": i % 997 * 1000, "method": "GET",
-                            "route": f"/r/{i % 50}", "path": f"/r/{i}", "status": 200, "mode": "sampling"}, 900))
-    with store._index() as index:
-        index.execute("BEGIN")
-        index.executemany(_INSERT, rows)
-        index.execute("COMMIT")
+        meta = {"id": new_id(started), "started": started, "wall_ns": i % 997 * 1000, "method": "GET",
+                "route": f"/r/{i % 50}", "path": f"/r/{i}", "status": 200, "mode": "sampling"}
+        store.put(meta, recording.encode(meta))
     return max(timed(lambda sort=sort: store.list(Query(sort=sort)), rounds) for sort in ("-started", "-wall_ns"))
 
 

@@ -540,6 +540,35 @@ START_TEST(what_was_dropped_gives_its_memory_back)
 }
 END_TEST
 
+START_TEST(the_worst_of_each_route)
+{
+    sl_rows *rows = rows_of(30);
+    sl_bytes out = { 0 };
+    profile p = profile_of(29), q = profile_of(26), error = profile_of(19);
+    char id[SL_ID_TEXT + 1] = "";
+
+    ck_assert_int_eq(sl_rows_worst(rows, 1, &out), SL_OK);
+    char *json = calloc(1, out.size + 1);
+    memcpy(json, out.data, out.size);
+    sl_id_text(p.id, id); /* of GET /Page/29/: a route of its own */
+    ck_assert_ptr_nonnull(strstr(json, id));
+    sl_id_text(q.id, id);
+    ck_assert_ptr_nonnull(strstr(json, id));
+    ck_assert_ptr_nonnull(strstr(json, "[\"GET /authors/\",\"slow\",28000000"));
+    ck_assert_ptr_null(strstr(json, "[\"GET /authors/\",\"slow\",25000000"));
+    ck_assert_ptr_nonnull(
+        strstr(json, "POST /authors/\",\"errors\",1700000000019"));
+    sl_id_text(error.id, id);
+    ck_assert_ptr_nonnull(strstr(json, id));
+    free(json);
+    sl_bytes_free(&out);
+    ck_assert_int_eq(sl_rows_worst(rows, 0, &out), SL_OK);
+    ck_assert_uint_eq(out.size, 2);
+    sl_bytes_free(&out);
+    sl_rows_free(rows);
+}
+END_TEST
+
 START_TEST(any_allocation_may_fail)
 {
     sl_buf data;
@@ -553,7 +582,7 @@ START_TEST(any_allocation_may_fail)
         fault f;
         sl_rows *rows = NULL;
         sl_rows_query q;
-        sl_bytes out = { 0 }, made = { 0 };
+        sl_bytes out = { 0 }, made = { 0 }, worst = { 0 };
         size_t used;
 
         fault_init(&f, budget);
@@ -570,10 +599,13 @@ START_TEST(any_allocation_may_fail)
             status = sl_rows_footer(rows, 4, &made);
         if (status == SL_OK)
             status = sl_rows_list(rows, &q, &out);
+        if (status == SL_OK)
+            status = sl_rows_worst(rows, 2, &worst);
         if (rows != NULL)
             sl_rows_drop_segment(rows, 3);
         sl_bytes_free(&out);
         sl_bytes_free(&made);
+        sl_bytes_free(&worst);
         sl_rows_free(rows);
         ck_assert_int_eq(f.live, 0);
         if (status == SL_OK)
@@ -601,6 +633,7 @@ rows_suite(void)
         a_segment_may_end_anywhere,
         a_blob_that_cannot_be_read_is_still_a_row,
         what_was_dropped_gives_its_memory_back,
+        the_worst_of_each_route,
         any_allocation_may_fail,
         NULL
     };

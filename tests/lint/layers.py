@@ -40,6 +40,7 @@ MAY = {
     "rows_meta": "blob rows_data varint",
     "rows_footer": "rows_data varint",
     "rows_scan": "json rows_data",
+    "rows_worst": "json rows_data",
     "hotpath": "buf",
     "rank": "",
     "report_put": "json",

@@ -17,6 +17,7 @@ import pytest
 import slowlens
 from slowlens import _core
 from slowlens.cli import main
+from slowlens.store.directory import DirectoryStore
 from slowlens.wsgi import ProfilerMiddleware
 
 from conftest import Stored, wsgi_call
@@ -71,13 +72,20 @@ def test_export(store: str, form: str, start: bytes, tmp_path: Path) -> None:
         assert main(["show", str(target)]) == 0
 
 
+def single(store: str, folder: Path) -> str:
+    """One profile of the store as a file."""
+    file = folder / "single.slowlens"
+    file.write_bytes(next(DirectoryStore(store).everything()).blob)
+    return str(file)
+
+
 def test_delete_and_gc(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     main(["list", "--store", store, "--json"])
     first = json.loads(capsys.readouterr().out)[0]["id"]
     assert main(["delete", first, "--store", store]) == 0
     assert main(["delete", first, "--store", store]) == 2
     assert main(["gc", "--json", "--store", store]) == 0
-    assert json.loads(capsys.readouterr().out)["kept"] == 2
+    assert json.loads(capsys.readouterr().out)["profiles"] == 2
 
 
 def test_doctor(store: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,8 +123,8 @@ def test_python_m_and_environment(store: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["store", "file"])
-def test_serve(store: str, what: str) -> None:
-    target = ["--store", store] if what == "store" else [str(next(Path(store).rglob("*.slowlens")))]
+def test_serve(store: str, what: str, tmp_path: Path) -> None:
+    target = ["--store", store] if what == "store" else [single(store, tmp_path)]
     server = subprocess.Popen([sys.executable, "-m", "slowlens", "serve", "--port", "0", *target],
                               stdout=subprocess.PIPE, text=True)
     try:
@@ -234,13 +242,14 @@ def test_a_folder_of_files_is_as_good_as_a_store(store: str, tmp_path: Path,
                                                  capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    for number, file in enumerate(Path(store).rglob("*.slowlens")):
-        (folder / f"{number}.slowlens").write_bytes(file.read_bytes())
+    for number, one in enumerate(DirectoryStore(store).everything()):
+        (folder / f"{number}.slowlens").write_bytes(one.blob)
     assert len(profiles_of(str(folder), "list", capsys=capsys)) == 3
     assert main(["list", str(folder)]) == 0
     assert "/one" in capsys.readouterr().out
     assert main(["show", "last", "--store", str(folder)]) == 0
-    assert main(["list", str(tmp_path / "store" / "tmp")]) == 2
+    (tmp_path / "empty").mkdir()
+    assert main(["list", str(tmp_path / "empty")]) == 2
     assert "no .slowlens files" in capsys.readouterr().err
 
 
@@ -316,4 +325,4 @@ def test_fails(slowlens_profile):
                           capture_output=True, text=True, cwd=tmp_path,
                           env={**os.environ, "PYTHONPATH": str(Path(slowlens.__file__).parents[1])})
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
-    assert len(list((tmp_path / "store").rglob("*.slowlens"))) == 2
+    assert DirectoryStore(str(tmp_path / "store")).contents()["profiles"] == 2

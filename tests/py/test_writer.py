@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from slowlens import _core
+from slowlens.store.directory import DirectoryStore
 from slowlens.store.interface import StoreError
 from slowlens.wsgi import ProfilerMiddleware
 
@@ -36,18 +36,21 @@ def test_a_full_disk(store_path: str, monkeypatch: pytest.MonkeyPatch, caplog: p
     wsgi_call(middleware)
     Stored(middleware.recorder).rows()
 
-    def full(source: str, target: str) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    write = os.writev
 
-    monkeypatch.setattr("slowlens.store.directory.os.replace", full)
+    def full(fd: int, parts: Any) -> int:
+        return write(fd, [b"".join(parts)[:100]])  # what a disk does that has room for a part of it
+
+    monkeypatch.setattr("slowlens.store.segments.os.writev", full)
     for _ in range(5):
         assert wsgi_call(middleware)[2] == b"ok"
     middleware.recorder.writer.flush()
     counters = middleware.recorder.counters()
     assert (counters["stored"], counters["failed"]) == (1, 5)
     assert caplog.text.count("No space left on device") == 1, "once a minute"
-    assert list((Path(store_path) / "tmp").iterdir()) == [], "nothing half-written is left"
     monkeypatch.undo()
+    segment = next((Path(store_path) / "segments").iterdir())
+    assert len(_core.records(segment.read_bytes())[0]) == 2, "nothing half-written is left"
     wsgi_call(middleware)
     middleware.recorder.writer.flush()
     assert middleware.recorder.counters()["stored"] == 2
@@ -57,7 +60,7 @@ def test_a_full_disk(store_path: str, monkeypatch: pytest.MonkeyPatch, caplog: p
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", str(small)],
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", str(small)],
                       capture_output=True).returncode:
         pytest.skip("may not mount")
     try:
@@ -177,4 +180,4 @@ def test_exit_flushes_and_is_clean(store_path: str) -> None:
     script = EXIT.format(path=[str(Path(__file__).parent)], store=store_path)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(list(Path(store_path).rglob("*.slowlens"))) == 20
+    assert DirectoryStore(store_path).contents()["profiles"] == 20

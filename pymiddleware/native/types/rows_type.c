@@ -348,6 +348,21 @@ rows_list(PyObject *object, PyObject *args, PyObject *kwargs)
 }
 
 static PyObject *
+rows_worst(PyObject *object, PyObject *arg)
+{
+    table *self = (table *)object;
+    sl_bytes out = { 0 };
+    sl_status status;
+
+    unsigned long per_route = PyLong_AsUnsignedLong(arg);
+    if (PyErr_Occurred() || !table_enter(self))
+        return NULL;
+    WITHOUT_GIL(self,
+                status = sl_rows_worst(self->rows, (uint32_t)per_route, &out));
+    return bytes_or_raise(status, &out);
+}
+
+static PyObject *
 rows_count(PyObject *object, void *ignored)
 {
     (void)ignored;
@@ -389,6 +404,9 @@ static PyMethodDef methods[] = {
       METH_VARARGS | METH_KEYWORDS,
       "list(*, sort, falling, ...)\n--\n\nA page as JSON bytes, see "
       "slowlens/rows.h." },
+    { "worst", rows_worst, METH_O,
+      "worst(per_route, /)\n--\n\nThe slowest rows of each route and the "
+      "latest errors, as JSON bytes." },
     { NULL, NULL, 0, NULL },
 };
 

@@ -69,11 +69,11 @@ def delete(options: argparse.Namespace) -> int:
 def gc(options: argparse.Namespace) -> None:
     store = open_one(options)
     is_empty(store)
-    done = store.gc(budget_seconds=60.0)
+    done = {**store.gc(budget_seconds=60.0), **store.contents()}
     if options.json:
         print(json.dumps(done))
     else:
-        print(f"deleted {done['deleted']}, {done['kept']} profiles left, {done['bytes'] / 1e6:.1f} MB")
+        print(f"deleted {done['deleted']}, {done['profiles']} profiles left, {done['bytes'] / 1e6:.1f} MB")
 
 
 def token(options: argparse.Namespace) -> None:
@@ -120,7 +120,7 @@ def doctor(options: argparse.Namespace) -> int:
         "findings": findings,
     }
     if problem is None:
-        report["contents"] = store.gc(budget_seconds=0.0)
+        report["contents"] = store.contents()
     if options.json:
         print(json.dumps(report, indent=1))
     else:
@@ -139,7 +139,7 @@ def doctor(options: argparse.Namespace) -> int:
             print(f"  library: {prefix} (installed there by pip)")
         print(f"store: {report['store']}")
         if problem is None:
-            print(f"  {report['contents']['kept']} profiles, {report['contents']['bytes'] / 1e6:.1f} MB")
+            print(f"  {report['contents']['profiles']} profiles, {report['contents']['bytes'] / 1e6:.1f} MB")
         for finding in findings:
             print(f"problem: {finding}")
         if not findings:

@@ -31,8 +31,11 @@ class Opened(NamedTuple):
 
 
 def open_files(paths: list[str]) -> Store:
-    """Single files, and those in folders, as a store."""
+    """Single files, and those in folders, as a store; a store's folder is that store."""
     from ..store.files import FileStore
+
+    if len(paths) == 1 and is_store(paths[0]):
+        return open_store(load({"store": paths[0]}))
 
     found: list[str] = []
     for path in paths:
@@ -46,8 +49,13 @@ def open_files(paths: list[str]) -> Store:
     return FileStore(found)
 
 
+def is_store(folder: str) -> bool:
+    """Whether a folder is a store's, of any version."""
+    return any(os.path.isdir(os.path.join(folder, name)) for name in ("segments", "blobs"))
+
+
 def files_in(folder: str) -> list[str]:
-    """Profile files of a folder, those of a store's subfolders too, oldest first."""
+    """Profile files of a folder and those in it, oldest first."""
     found = [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names
              if name.endswith(SUFFIX)]
     return sorted(found, key=os.path.basename)
@@ -56,7 +64,7 @@ def files_in(folder: str) -> list[str]:
 def open_one(options: argparse.Namespace) -> Store:
     """The store, or the folder of files, that ``--store`` names."""
     folder = options.store or ""
-    if os.path.isdir(folder) and not os.path.isdir(os.path.join(folder, "blobs")) and files_in(folder):
+    if os.path.isdir(folder) and not is_store(folder) and files_in(folder):
         return open_files([folder])
     return open_store(load({"store": options.store} if options.store else {}))
 
@@ -103,6 +111,11 @@ def find(options: argparse.Namespace, name: str) -> Opened:
 
 def find_all(options: argparse.Namespace, name: str, limit: int = 100) -> list[Opened]:
     """All profiles that ``name`` means: one, those of a folder, or the latest of a route."""
+    if is_store(name):
+        found = [one.blob for one in Progress(list(open_store(load({"store": name})).everything()), "reading")]
+        if not found:
+            raise CliError(f"{name}: no profile in this store")
+        return [_read(data) for data in found]
     if os.path.isdir(name):
         paths = files_in(name)
         if not paths:

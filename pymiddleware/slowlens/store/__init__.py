@@ -1,31 +1,67 @@
-"""Where finished profiles are kept."""
+"""Where finished profiles are kept, and who else takes them."""
 
 from __future__ import annotations
 
-from ..options import Options, OptionsError
-from .interface import Finished, Page, Query, RouteStats, Sink, Store, StoreError
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
 
-__all__ = ["Finished", "Page", "Query", "RouteStats", "Sink", "Store", "StoreError", "open_store"]
+from ..options import Options, OptionsError
+from .interface import Finished, Page, Query, QueryError, RouteStats, Sink, Store, StoreError
+
+__all__ = [
+    "Finished", "Page", "Query", "QueryError", "RouteStats", "Sink", "Store", "StoreError", "open_sinks", "open_store",
+]
+
+#: Stores of our own: scheme of the URL -> where the function is that opens one.
+SCHEMES = {"": "slowlens.store.directory:open_folder", "file": "slowlens.store.directory:open_folder"}
 
 
 def open_store(options: Options) -> Store:
     """The store that ``options.store`` names. Touches nothing on disk yet.
 
-    :raises OptionsError: a kind of store that does not exist.
-    """
-    if "://" in options.store:
-        scheme = options.store.split("://", 1)[0]
-        raise OptionsError(f"slowlens: store: no store of kind {scheme!r}; give a folder")
-    from .closed import ClosedStore
-    from .directory import DirectoryStore
-    from .private import untrusted
+    A path is a folder; a URL is for whoever the entry points ``slowlens.stores`` name for its scheme: a function of
+    (url, options).
 
-    why = untrusted(options.store)
-    if why is not None:
-        return ClosedStore(options.store, why)
-    return DirectoryStore(
-        options.store,
-        max_bytes=options.max_bytes,
-        max_age_days=options.max_age_days,
-        worst_per_route=options.worst_per_route,
-    )
+    :raises OptionsError: a kind of store that does not exist, or cannot be opened.
+    """
+    scheme = options.store.partition("://")[0] if "://" in options.store else ""
+    opener = _opener(scheme)
+    try:
+        store: Store = opener(options.store, options)
+    except (ImportError, ValueError) as error:
+        raise OptionsError(f"slowlens: store: {error}") from None
+    return store
+
+
+def _opener(scheme: str) -> Callable[[str, Options], Any]:
+    place = SCHEMES.get(scheme)
+    if place is not None:
+        module, _, name = place.partition(":")
+        found: Callable[[str, Options], Any] = getattr(import_module(module), name)
+        return found
+    for point in entry_points(group="slowlens.stores"):
+        if point.name == scheme:
+            try:
+                opener: Callable[[str, Options], Any] = point.load()
+            except Exception as error:
+                raise OptionsError(f"slowlens: store: {point.value} cannot be loaded: {error}") from None
+            return opener
+    raise OptionsError(f"slowlens: store: no store of kind {scheme!r}; give a folder")
+
+
+def open_sinks(options: Options) -> list[tuple[str, Sink]]:
+    """(name, sink) of every entry point ``slowlens.sinks``: a function of (options); None from it: not wanted.
+
+    :raises OptionsError: one that cannot be made.
+    """
+    sinks = []
+    for point in sorted(entry_points(group="slowlens.sinks"), key=lambda point: point.name):
+        try:
+            sink = point.load()(options)
+        except Exception as error:
+            raise OptionsError(f"slowlens: sink {point.name}: {error}") from None
+        if sink is not None:
+            sinks.append((point.name, sink))
+    return sinks

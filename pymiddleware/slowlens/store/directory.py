@@ -1,114 +1,124 @@
-"""Profiles in a folder: the files are the truth, the index is a cache.
+"""The folder store: profiles in segment files that are only appended to. No database.
 
-    STORE/blobs/20261121/09/01k...xyz.slowlens   immutable, mode 0600
-    STORE/tmp/                                   being written
-    STORE/index.sqlite3                          may be deleted at any time
-    STORE/gc.lock                                who cleans up holds it
+    STORE/segments/0000002a.sls   see segments.py, and slowlens/segment.h for what they hold
+    STORE/pins/01k...xyz          an empty file: this profile is kept for ever
+    STORE/gc.lock                 whoever begins, seals, changes or deletes segments holds it
+    STORE/worst.json, clock.json  what retention knows; may be deleted at any time
+    STORE/deletions               ids that were deleted by hand, for readers that know them already
 
-Any number of processes share a folder. A blob is written to ``tmp`` and
-renamed, so a reader sees all of it or nothing; its place follows from its id.
-The index is rebuilt from the blobs' metadata when it is missing, damaged (old
-SQLite releases could do that to a WAL database used by many processes), or of
-another version.
+Any number of processes share a folder. Each appends to a segment of its own,
+by one system call a profile, and never touches another's that is alive. What
+is bounded is bounded by bytes written: whenever a segment is full, whole old
+ones go before the next is begun. Readers need no right to write.
 """
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import json
 import os
-import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from .. import _core
-from ..request import ID, id_time_ns
-from .interface import COLUMNS, SORTS, TREND, Page, Query, QueryError, RouteStats, Stored, StoreError
+from ..options import Options
+from ..request import ID
+from . import old, segments
+from .clock import Clock
+from .interface import Page, Query, RouteStats, Stored, StoreError
+from .private import untrusted
+from .reader import OLD, Reader
+from .rows import route_stats
+from .worst import Worst
 
-__all__ = ["DirectoryStore", "row_of"]
+__all__ = ["DirectoryStore", "open_folder"]
 
-SUFFIX = ".slowlens"
-INDEX_VERSION = 2
-PENDING_MAX = 1000
-TMP_AGE = 3600.0
-LIMIT_MAX = 500
+#: A segment is at least, and at most, so large; in between it is a 16th of a writer's share of the store.
+PART_MIN, PART_MAX = 16 << 10, 16 << 20
+SHARES = 16
+#: The store is brought down to this share of its limit; what others append meanwhile fits in the rest.
+FULL = 0.97
+#: Segments that gone writers left are sealed when there are more, or when they are half full.
+LOOSE_MAX = 8
+HOT_MAX = 500
+DELETIONS_MAX = 27 * 4096
 
-_TEXT_COLUMNS = frozenset(
-    ("id", "method", "path", "route", "mode", "kept", "flags", "hot", "framework", "host", "tags")
-)
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS profiles ("
-    + ", ".join(
-        f"{name} {'TEXT' if name in _TEXT_COLUMNS else 'INTEGER'}"
-        + (" PRIMARY KEY" if name == "id" else "")
-        for name in COLUMNS
-    )
-    + ")",
-    "CREATE INDEX IF NOT EXISTS by_started ON profiles (started, id)",
-    "CREATE INDEX IF NOT EXISTS by_wall ON profiles (wall_ns, id)",
-    "CREATE INDEX IF NOT EXISTS by_route ON profiles (route, wall_ns)",
-)
-_INSERT = (
-    f"INSERT OR REPLACE INTO profiles ({', '.join(COLUMNS)}) "
-    f"VALUES ({', '.join(':' + name for name in COLUMNS)})"
-)
+_stores: weakref.WeakSet[DirectoryStore] = weakref.WeakSet()
 
 
-def row_of(meta: dict[str, Any], size: int, hot: str | None = None) -> dict[str, Any]:
-    """An index row from a blob's metadata."""
-    row = {name: meta.get(name) for name in COLUMNS}
-    row["bytes"] = size
-    row["route"] = meta.get("route") or meta.get("path") or ""
-    row["flags"] = meta.get("flags") or ""
-    row["hot"] = hot if hot is not None else meta.get("hot") or ""
-    row["calls"] = meta.get("calls") or meta.get("samples")
-    # A newline at both ends: what is looked for is then a whole line, or the beginning of one.
-    tags = [f"{key[4:]}={value}".replace("\n", " ") for key, value in meta.items() if key.startswith("tag.")]
-    row["tags"] = "\n" + "\n".join(tags) + "\n" if tags else ""
-    for name in ("started", "wall_ns", "cpu_ns", "await_ns", "waiting_ns", "status", "calls", "c_calls"):
-        if not isinstance(row[name], int):
-            row[name] = 0
-    return row
+def _after_fork() -> None:
+    for store in list(_stores):
+        store._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class DirectoryStore:
     """See the module. ``root`` is made when the first profile is stored."""
 
     def __init__(
-        self, root: str, *, max_bytes: int = 1 << 29, max_age_days: float = 14, worst_per_route: int = 10
+        self, root: str, *, max_bytes: int = 1 << 29, max_age_days: float = 14, worst_per_route: int = 10,
+        refused: str | None = None,
     ) -> None:
         self.root = os.path.abspath(root)
+        self.folder = os.path.join(self.root, "segments")
         self.max_bytes = max_bytes
         self.max_age_days = max_age_days
-        self.worst_per_route = worst_per_route
-        self._local = threading.local()
-        self._pending: list[dict[str, Any]] = []
+        #: Why nothing may be written here; None: it may.
+        self.refused = refused
+        #: Called under gc.lock with (number, fd) of each segment before it is deleted.
+        self.before_delete: list[Callable[[int, int], None]] = []
+        self._clock = Clock(self.root)
+        self._worst = Worst(self.root, worst_per_route, max_bytes)
+        self._part = max(PART_MIN, min(PART_MAX, max_bytes // SHARES))
+        #: How long a segment is written at most: what is too old goes a segment at a time.
+        self._open_ns = (max_age_days if max_age_days > 0 else 365) * 86400e9 / SHARES
+        self._segment: segments.Writing | None = None
+        self._sealed: dict[int, tuple[int, int, segments.Begin | None]] = {}  # size, newest ms
+        self._reader: Reader | None = None
+        self._lock = threading.RLock()
         self._pid = os.getpid()
         self._ready = False
+        _stores.add(self)
 
-    # ---- files ----
+    def _forked(self) -> None:
+        """In the child: the parent's segment is the parent's, and so is its lock."""
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            segment.close()  # a copy of the descriptor would hold the lock
+        self._lock = threading.RLock()
+        self._reader = None
+        self._pid = os.getpid()
+
+    # ---- the folder ----
 
     def problem(self) -> str | None:
         try:
             self._prepare()
-            if not os.access(os.path.join(self.root, "tmp"), os.W_OK):
+            if not os.access(self.folder, os.W_OK | os.X_OK):
                 return f"{self.root} is not writable"
         except (OSError, StoreError) as error:
             return str(error)
+        if self._reader is not None and self._reader.partial:
+            return f"{self.root} holds more profiles than can be listed at once: the oldest are left out"
         return None
 
     def _prepare(self) -> None:
         if self._ready:
             return
+        if self.refused is not None:
+            raise StoreError(self.refused)
         try:
-            os.makedirs(self.root, mode=0o700, exist_ok=True)
-            for name in ("blobs", "tmp", "pins"):
+            _make_folders(self.root)
+            for name in ("segments", "pins"):
                 os.makedirs(os.path.join(self.root, name), mode=0o700, exist_ok=True)
         except OSError as error:
             raise StoreError(f"cannot make the store {self.root}: {error.strerror}") from None
@@ -119,70 +129,355 @@ class DirectoryStore:
             raise StoreError(f"{self.root} is writable by other users: chmod go-w it")
         self._ready = True
 
-    def _path(self, profile_id: str) -> str:
-        """Where a blob lies. The id comes from outside: nothing is joined unchecked."""
-        if ID.match(profile_id) is None:
-            raise StoreError("not a profile id")
-        when = datetime.fromtimestamp(id_time_ns(profile_id) // 1_000_000_000, UTC)
-        return os.path.join(
-            self.root, "blobs", when.strftime("%Y%m%d"), when.strftime("%H"), profile_id + SUFFIX
-        )
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Holds gc.lock. :raises StoreError:"""
+        self._prepare()
+        try:
+            with segments.locked(os.path.join(self.root, "gc.lock")):
+                yield
+        except OSError as error:
+            self._ready = os.path.isdir(self.folder)  # removed by somebody: it is made anew next time
+            raise StoreError(f"{self.root}: {error.strerror}") from None
+
+    # ---- appending ----
 
     def put(self, row: dict[str, Any], blob: bytes) -> None:
-        self._prepare()
-        path = self._path(row["id"])
-        temporary = os.path.join(self.root, "tmp", f"{row['id']}.{os.getpid()}")
-        try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            try:
-                with open(fd, "wb") as file:
-                    file.write(blob)
-                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-                os.replace(temporary, path)
-            except BaseException:
-                os.unlink(temporary)
-                raise
-        except OSError as error:
-            if isinstance(error, FileNotFoundError):
-                self._ready = False  # somebody removed the folder: make it anew next time
-            raise StoreError(f"{self.root}: {error.strerror}") from None
-        self._index_row(row_of(row, len(blob), row.get("hot")))
+        hot = str(row.get("hot") or "")[:HOT_MAX].encode("utf-8", "replace")
+        self.append(segments.PROFILE, row["id"], hot, blob)
 
-    def get(self, profile_id: str) -> bytes | None:
-        if ID.match(profile_id) is None:
-            return None
+    def append(self, kind: int, record_id: str | bytes, inside: bytes = b"", outside: bytes = b"") -> tuple[int, int]:
+        """Appends one record of any kind; (segment, place). :raises StoreError: it is not stored."""
         try:
-            fd = os.open(self._path(profile_id), os.O_RDONLY | os.O_NOFOLLOW)
+            head = _core.record_head(kind, record_id, inside, len(outside))
+        except ValueError as error:
+            raise StoreError(str(error)) from None
+        with self._lock:
+            segment = self._writable()
+            try:
+                return segment.number, segment.append(head, outside)
+            except OSError as error:
+                if error.filename is None and os.fstat(segment.fd).st_size != segment.size:
+                    self._let_go()  # half a record that could not be taken back: a torn tail, no more behind it
+                raise StoreError(f"{self.root}: {error.strerror}") from None
+
+    def _writable(self) -> segments.Writing:
+        segment = self._segment
+        if segment is not None and segment.pid != os.getpid():
+            self._forked()
+            segment = None
+        if segment is not None and segment.vanished:
+            self._let_go()
+            self._ready = False
+            segment = None
+        if segment is None or segment.size >= self._part or segment.is_stale(self._open_ns):
+            segment = self._rotate()
+        return segment
+
+    def _let_go(self) -> None:
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            segment.close()
+
+    def _rotate(self) -> segments.Writing:
+        """Seals the full segment, makes room, and begins the next."""
+        with self._changing():
+            full, self._segment = self._segment, None
+            worst_known = self._worst.load()
+            if full is not None:
+                self._seal(full.number, full.path, full.fd, full.size)
+                full.close()
+            there = segments.segments_in(self.folder)
+            segment = self._adopt(there)
+            if segment is None:
+                segment = segments.Writing.create(self.folder, there[-1].number + 1 if there else 1)
+            self._segment = segment
+            self._retain(worst_known)
+            return segment
+
+    def _adopt(self, there: Sequence[segments.Listed]) -> segments.Writing | None:
+        for listed in reversed(there[-2 * LOOSE_MAX:]):
+            if listed.size < self._part // 2 and listed.number not in self._sealed:
+                found = segments.Writing.adopt(listed, self._part // 2)
+                if found is not None:
+                    return found
+        return None
+
+    def _seal(self, number: int, path: str, fd: int, size: int) -> _core.Rows | None:
+        """Appends the footer. None: there is no room for it; readers then read the whole segment."""
+        rows = _core.Rows()
+        segments.load(rows, number, fd, 0, size)
+        try:
+            footer = rows.footer(number)
+            written = os.writev(fd, (footer,))
+            if written != len(footer):
+                os.ftruncate(fd, size)
+                return None
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(fd, size)
+            return None
+        self._worst.add(rows, number)
+        return rows
+
+    # ---- retention, under gc.lock ----
+
+    def _retain(self, worst_known: bool, deadline: float | None = None) -> int:
+        """Deletes what is too much or too old. Returns how many profiles."""
+        self._clock.look()
+        there = segments.segments_in(self.folder)
+        if not worst_known:
+            self._learn_worst(there)
+        live = self._tidy_loose(there)
+        self._part = max(PART_MIN, min(PART_MAX, self.max_bytes // (SHARES * max(1, live))))
+        there = segments.segments_in(self.folder)
+        pins = self._pins()
+        self._worst.fit(self._pinned_bytes(pins))
+        total = sum(one.disk for one in there)
+        deleted = 0
+        for listed in there:
+            own = self._segment is not None and listed.number == self._segment.number
+            too_old = self._is_too_old(listed)
+            if own or not (too_old or total > self.max_bytes * FULL):
+                continue
+            if deadline is not None and deleted and time.monotonic() > deadline:
+                break
+            done = self._delete_segment(listed, pins, too_old)
+            if done is not None:
+                total -= done[0]
+                deleted += done[1]
+        self._worst.save()
+        return deleted
+
+    def _learn_worst(self, there: Sequence[segments.Listed]) -> None:
+        """From the footers, when worst.json is not there."""
+        for listed in there:
+            with suppress(OSError):
+                fd = os.open(listed.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    if segments.footer_of(fd, listed.size) is not None:
+                        rows = _core.Rows()
+                        segments.load(rows, listed.number, fd, 0, listed.size)
+                        self._worst.add(rows, listed.number)
+                finally:
+                    os.close(fd)
+
+    def _tidy_loose(self, there: Sequence[segments.Listed]) -> int:
+        """Seals what gone writers left, and cuts off their torn tails. Returns how many writers live."""
+        live, loose = 0, 0
+        known = {listed.number for listed in there}
+        for number in [number for number in self._sealed if number not in known]:
+            del self._sealed[number]
+        for listed in reversed(there):
+            if self._segment is not None and listed.number == self._segment.number:
+                live += 1
+                continue
+            sealed = self._sealed.get(listed.number)
+            if sealed is not None and sealed[0] == listed.size:
+                continue
+            try:
+                fd = os.open(listed.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except OSError:
+                continue
+            try:
+                live, loose = self._tidy_one(listed, fd, live, loose)
+            except OSError:
+                continue
+            finally:
+                os.close(fd)
+        return live
+
+    def _tidy_one(self, listed: segments.Listed, fd: int, live: int, loose: int) -> tuple[int, int]:
+        size = os.fstat(fd).st_size
+        end = segments.footer_of(fd, size)
+        begin = segments.begin_of(fd)
+        if end is None:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return live + 1, loose
+            if begin is not None and begin.version > segments.VERSION:
+                return live, loose  # of a later slowlens, and not ours to change
+            if size < self._part // 2 and loose < LOOSE_MAX:
+                return live, loose + 1  # somebody may go on with it
+            size = segments.mend(fd, size) or size
+            if self._seal(listed.number, listed.path, fd, size) is None:
+                return live, loose + 1
+            size = os.fstat(fd).st_size
+            end = segments.footer_of(fd, size)
+        if end is not None:
+            self._sealed[listed.number] = (size, end[1], begin)
+        return live, loose
+
+    def _is_too_old(self, listed: segments.Listed) -> bool:
+        sealed = self._sealed.get(listed.number)
+        if self.max_age_days <= 0 or sealed is None or sealed[1] == 0:
+            return False
+        return self._clock.age_ns(sealed[2], sealed[1]) > self.max_age_days * 86400e9
+
+    def _delete_segment(self, listed: segments.Listed, pins: frozenset[str], too_old: bool) -> tuple[int, int] | None:
+        """Copies on what is kept, deletes the rest: (bytes that it gave, profiles). None: it stays."""
+        try:
+            fd = os.open(listed.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
             return None
-        with open(fd, "rb") as file:
-            return file.read()
+        try:
+            if listed.number not in self._sealed:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    return None  # its writer lives
+            rows = _core.Rows()
+            segments.load(rows, listed.number, fd, 0, os.fstat(fd).st_size)
+            kept = set(pins) if too_old else pins | self._worst.of_segment(listed.number)
+            places = sorted(place[1] for one in kept if (place := rows.find(one)) is not None)
+            records = [found for at in places if (found := segments.read_record(fd, at)) is not None]
+            moving = sum(record[0].size for record in records)
+            if moving * 4 >= listed.size * 3 and rows.count <= len(records):
+                return None  # all of it is kept: copying would gain nothing
+            for call in self.before_delete:
+                call(listed.number, fd)
+            moved = 0
+            for record, inside, blob in records:
+                moved += self._move(record, inside, blob)
+            os.unlink(listed.path)
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+        self._sealed.pop(listed.number, None)
+        self._worst.drop(segment=listed.number)
+        return listed.disk - moved, rows.count - len(records)
+
+    def _move(self, record: segments.Segment, inside: bytes, blob: bytes) -> int:
+        segment = self._segment
+        if segment is None:
+            there = segments.segments_in(self.folder)
+            segment = self._segment = segments.Writing.create(self.folder, there[-1].number + 1 if there else 1)
+        kind = segments.MOVED if record.kind == segments.PROFILE else record.kind
+        segment.append(_core.record_head(kind, record.id, inside, len(blob)), blob)
+        self._worst.moved(record.id, segment.number)
+        return record.size
+
+    def _pinned_bytes(self, pins: frozenset[str]) -> int:
+        """A pin says how large its profile is."""
+        total = 0
+        for name in pins:
+            with suppress(OSError, ValueError), open(os.path.join(self.root, "pins", name), encoding="ascii") as file:
+                total += int(file.read(20) or 0)
+        return total
+
+    def gc(self, budget_seconds: float = 0.05) -> dict[str, int]:
+        deadline = time.monotonic() + budget_seconds
+        with self._lock:
+            if self._segment is not None and self._segment.pid != os.getpid():
+                self._forked()
+            self._move_old(deadline)
+            segment = self._segment
+            with self._changing():
+                if segment is not None and not segment.vanished and segment.is_stale(self._open_ns):
+                    self._seal(segment.number, segment.path, segment.fd, segment.size)
+                    self._let_go()
+                deleted = self._retain(self._worst.load(), deadline)
+                self._trim_deletions()
+                total = sum(one.disk for one in segments.segments_in(self.folder))
+        return {"deleted": deleted, "bytes": total}
+
+    def _move_old(self, deadline: float) -> None:
+        """Files of the first version's layout become records, some at a time."""
+        for profile_id, path in old.files_of(self.root):
+            try:
+                with open(path, "rb") as file:
+                    blob = file.read()
+                hot = str(json.loads(_core.Profile(blob).summary())["hot_text"])[:HOT_MAX]
+            except (OSError, ValueError, MemoryError):
+                continue  # half a file of a crashed disk: left alone
+            self.append(segments.MOVED, profile_id, hot.encode("utf-8", "replace"), blob)
+            with suppress(OSError):
+                os.unlink(path)
+            if time.monotonic() > deadline:
+                return
+        if os.path.isdir(os.path.join(self.root, "blobs")) or os.path.exists(os.path.join(self.root, "index.sqlite3")):
+            old.remove_rest(self.root)
+
+    # ---- deleting and pinning ----
 
     def delete(self, profile_id: str) -> bool:
         if ID.match(profile_id) is None:
             return False
-        try:
-            os.unlink(self._path(profile_id))
-            found = True
-        except FileNotFoundError:
-            found = False
-        except OSError as error:
-            raise StoreError(f"{self.root}: {error.strerror}") from None
-        self._unpin(profile_id)
-        with self._index() as index:
-            index.execute("DELETE FROM profiles WHERE id = ?", (profile_id,))
-        return found
+        reader = self._reading()
+        if reader.find(profile_id) is None:
+            return False
+        with self._lock, self._changing():
+            places = reader.places(profile_id)
+            self._worst.load()
+            for number, at in places:
+                if number == OLD:
+                    self._delete_old(profile_id)
+                else:
+                    self._erase(profile_id, number, at)
+            self._unpin(profile_id)
+            self._worst.drop(profile_id)
+            self._worst.save()
+            self._say_deleted(profile_id)
+            reader.drop(profile_id)
+        return bool(places)
 
-    # A pin is an empty file named after its profile, beside the blobs: it outlives the index, as they do.
+    def _erase(self, profile_id: str, number: int, at: int) -> None:
+        path = os.path.join(self.folder, segments.name_of(number))
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return  # the segment went meanwhile
+        try:
+            size = os.fstat(fd).st_size
+            found = segments.read_record(fd, at)
+            if found is None or found[0].id != profile_id or found[0].kind not in segments.PROFILES:
+                return
+            end = segments.footer_of(fd, size)
+            if end is not None:
+                footer = segments.read_record(fd, size - end[3])
+                if footer is not None and footer[0].kind == segments.FOOTER:
+                    segments.erase(path, footer[0])
+            segments.erase(path, found[0])
+            if end is not None:
+                self._seal(number, path, fd, size)
+                self._sealed.pop(number, None)
+        finally:
+            os.close(fd)
+
+    def _delete_old(self, profile_id: str) -> None:
+        for name, path in old.files_of(self.root):
+            if name == profile_id:
+                os.unlink(path)
+
+    def _say_deleted(self, profile_id: str) -> None:
+        """Where there is no room to say it, others find out when they want to read it."""
+        path = os.path.join(self.root, "deletions")
+        with suppress(OSError):
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                os.write(fd, profile_id.encode("ascii") + b"\n")
+            finally:
+                os.close(fd)
+
+    def _trim_deletions(self) -> None:
+        path = os.path.join(self.root, "deletions")
+        with suppress(OSError):
+            if os.stat(path).st_size > DELETIONS_MAX:
+                os.unlink(path)
 
     def pin(self, profile_id: str, on: bool) -> bool:
-        if ID.match(profile_id) is None or not os.path.exists(self._path(profile_id)):
+        blob = self.get(profile_id)
+        if blob is None:
             return False
         self._prepare()
         pin = os.path.join(self.root, "pins", profile_id)
         try:
             if on:
-                os.close(os.open(pin, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+                fd = os.open(pin, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+                with open(fd, "w", encoding="ascii") as file:
+                    file.write(str(len(blob)))
             else:
                 self._unpin(profile_id)
         except OSError as error:
@@ -190,10 +485,8 @@ class DirectoryStore:
         return True
 
     def _unpin(self, profile_id: str) -> None:
-        try:
+        with suppress(OSError):  # it was not pinned, or somebody else was faster
             os.unlink(os.path.join(self.root, "pins", profile_id))
-        except OSError:
-            pass  # it was not pinned, or somebody else was faster
 
     def _pins(self) -> frozenset[str]:
         try:
@@ -201,319 +494,100 @@ class DirectoryStore:
         except OSError:
             return frozenset()
 
-    def _blobs(self) -> Iterator[tuple[str, str]]:
-        """(id, path) of every blob, hour by hour."""
-        top = os.path.join(self.root, "blobs")
-        for folder, _, names in os.walk(top):
-            for name in names:
-                profile_id = name[: -len(SUFFIX)]
-                if name.endswith(SUFFIX) and ID.match(profile_id):
-                    yield profile_id, os.path.join(folder, name)
-
-    # ---- the index ----
-
-    @property
-    def _index_path(self) -> str:
-        return os.path.join(self.root, "index.sqlite3")
-
-    @contextmanager
-    def _index(self) -> Iterator[sqlite3.Connection]:
-        """A connection of this thread and process: SQLite must not cross a fork."""
-        try:
-            yield self._connection()
-        except sqlite3.OperationalError as error:
-            # Busy, or a full or read-only disk: nothing is wrong with the index itself.
-            raise StoreError(f"the index cannot be used now: {error}") from None
-        except sqlite3.DatabaseError as error:
-            self._drop_index()  # damaged: the next use rebuilds it
-            raise StoreError(f"the index was damaged and will be rebuilt: {error}") from None
-
-    def _connection(self) -> sqlite3.Connection:
-        local = self._local
-        known: sqlite3.Connection | None = getattr(local, "connection", None)
-        if known is not None and local.pid == os.getpid() and self._same_file(local):
-            return known
-        self._prepare()
-        try:
-            connection = self._open_index()
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            self._drop_index()
-            connection = self._open_index()
-        local.connection, local.pid = connection, os.getpid()
-        info = os.stat(self._index_path)
-        local.file = (info.st_dev, info.st_ino)
-        return connection
-
-    def _same_file(self, local: threading.local) -> bool:
-        """Whether the index has not been deleted or replaced under us."""
-        try:
-            info = os.stat(self._index_path)
-        except OSError:
-            return False
-        return bool(local.file == (info.st_dev, info.st_ino))
-
-    def _open_index(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._index_path, timeout=2.0, isolation_level=None)
-        os.chmod(self._index_path, 0o600)
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = OFF")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, INDEX_VERSION):
-            connection.close()
-            raise sqlite3.DatabaseError("an index of another version")
-        if version == 0:
-            self._rebuild(connection)
-        return connection
-
-    def _drop_index(self) -> None:
-        self._local.connection = None
-        for end in ("", "-wal", "-shm"):
-            try:
-                os.unlink(self._index_path + end)
-            except OSError:
-                pass
-
-    def _rebuild(self, connection: sqlite3.Connection) -> None:
-        """Fills an empty index from the blobs' own metadata."""
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _SCHEMA:
-                    connection.execute(statement)
-                connection.executemany(_INSERT, self._rows_of_blobs())
-                connection.execute(f"PRAGMA user_version = {INDEX_VERSION}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-
-    def _rows_of_blobs(self) -> Iterator[dict[str, Any]]:
-        for profile_id, path in self._blobs():
-            try:
-                with open(path, "rb") as file:
-                    head = file.read()
-                meta = json.loads(_core.read_meta(head))["meta"]
-            except (OSError, ValueError):
-                continue  # half a file of a crashed disk, or not ours: left alone
-            meta["id"] = profile_id
-            yield row_of(meta, len(head))
-
-    def _index_row(self, row: dict[str, Any]) -> None:
-        """Not being in the index is no failure: the file is there; it is tried again later."""
-        self._pending.append(row)
-        del self._pending[:-PENDING_MAX]
-        try:
-            with self._index() as index:
-                while self._pending:
-                    index.execute(_INSERT, self._pending[0])
-                    self._pending.pop(0)
-        except (StoreError, sqlite3.Error):
-            pass
-
     # ---- reading ----
 
+    def _reading(self) -> Reader:
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = Reader(self.root)
+        return reader
+
+    def get(self, profile_id: str) -> bytes | None:
+        return None if ID.match(profile_id) is None else self._reading().get(profile_id)
+
     def list(self, query: Query) -> Page:
-        falling = query.sort.startswith("-")
-        column = query.sort.lstrip("-")
-        if column not in SORTS:
-            raise QueryError(f"cannot sort by {column!r}")
-        where, values = _where(query)
-        order = "DESC" if falling else "ASC"
-        if query.cursor is not None:
-            at, last = _decode_cursor(query.cursor, column)
-            where.append(f"({column}, id) {'<' if falling else '>'} (?, ?)")
-            values += [at, last]
-        limit = max(1, min(query.limit, LIMIT_MAX))
-        clause = " WHERE " + " AND ".join(where) if where else ""
-        sql = f"SELECT * FROM profiles{clause} ORDER BY {column} {order}, id {order} LIMIT {limit + 1}"
-        with self._index() as index:
-            rows = [dict(row) for row in index.execute(sql, values)]
-        pins = self._pins()
-        for row in rows:
-            row["pinned"] = row["id"] in pins
-        following = None
-        if len(rows) > limit:
-            rows.pop()
-            following = _encode_cursor(column, rows[-1][column], rows[-1]["id"])
-        return Page(rows, following)
+        return self._reading().page(query, self._pins())
 
     def routes(self, route: str | None = None) -> Sequence[RouteStats]:
-        found = []
-        where, values = ("", ()) if route is None else (" WHERE route = ?", (route,))
-        with self._index() as index:
-            rows = index.execute(
-                f"SELECT route, method, wall_ns, status, id, started FROM profiles{where} "
-                "ORDER BY route, method, wall_ns", values).fetchall()
-        start = 0
-        while start < len(rows):
-            end = start
-            key = (rows[start]["route"], rows[start]["method"])
-            while end < len(rows) and (rows[end]["route"], rows[end]["method"]) == key:
-                end += 1
-            found.append(_route_stats(rows[start:end]))
-            start = end
-        found.sort(key=lambda stats: -stats["total"])
-        return found
+        return route_stats(self._reading().all_rows(route))
+
+    def contents(self) -> dict[str, int]:
+        """``profiles`` that are listed, ``bytes`` on disk, and ``memory`` that listing takes."""
+        reader = self._reading()
+        profiles = reader.count()
+        try:
+            total = sum(one.disk for one in segments.segments_in(self.folder))
+        except OSError:
+            total = 0
+        return {"profiles": profiles, "bytes": total, "memory": reader.memory}
 
     def everything(self) -> Iterator[Stored]:
-        for profile_id, path in sorted(self._blobs()):
-            with open(path, "rb") as file:
-                blob = file.read()
-            meta = json.loads(_core.read_meta(blob))["meta"]
-            yield Stored({**meta, "id": profile_id}, blob)
+        pins = self._pins()
+        for record, inside, blob in self._reading().everything():
+            try:
+                meta = json.loads(_core.read_meta(blob))["meta"]
+            except ValueError:
+                continue
+            hot = inside.decode("utf-8", "replace")
+            yield Stored({**meta, "id": record.id, "hot": hot, "pinned": record.id in pins}, blob)
+
+    def records(self, kinds: frozenset[int]) -> Iterator[tuple[int, segments.Segment, bytes, bytes]]:
+        """(segment, record, inside, outside) of these kinds, segments in their order."""
+        try:
+            there = segments.segments_in(self.folder)
+        except OSError:
+            return
+        for listed in there:
+            try:
+                fd = os.open(listed.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except OSError:
+                continue
+            try:
+                for record, _ in segments.records_of(fd):
+                    if record.kind in kinds and (found := segments.read_record(fd, record.at)) is not None:
+                        yield listed.number, *found
+            finally:
+                os.close(fd)
 
     def close(self) -> None:
-        pass
-
-    # ---- retention ----
-
-    def gc(self, budget_seconds: float = 0.05) -> dict[str, int]:
-        done = {"deleted": 0, "kept": 0, "bytes": 0}
-        self._prepare()
-        lock = os.open(os.path.join(self.root, "gc.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return done  # another process is at it
-            deadline = time.monotonic() + budget_seconds
-            self._clean_tmp()
-            for profile_id in self._surplus():
-                self.delete(profile_id)
-                done["deleted"] += 1
-                if time.monotonic() > deadline:
-                    break
-            self._remove_empty_folders(deadline)
-            with self._index() as index:
-                row = index.execute("SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM profiles").fetchone()
-                done["kept"], done["bytes"] = row[0], row[1]
-        finally:
-            os.close(lock)
-        return done
-
-    def _surplus(self) -> Iterator[str]:
-        """Ids to delete: too old; then, over the size, oldest first, the worst of each route last; never pins."""
-        pins = self._pins()
-        with self._index() as index:
-            if self.max_age_days > 0:
-                oldest = time.time_ns() - int(self.max_age_days * 86400e9)
-                yield from [row[0] for row in index.execute(
-                    "SELECT id FROM profiles WHERE started < ? ORDER BY started LIMIT ?",
-                    (oldest, 1000 + len(pins))) if row[0] not in pins]
-            total = index.execute("SELECT COALESCE(SUM(bytes), 0) FROM profiles").fetchone()[0]
-            if total <= self.max_bytes:
+        """Lets go of the segment: the next process goes on with it, or it is sealed."""
+        with self._lock:
+            segment = self._segment
+            if segment is None or segment.pid != os.getpid():
                 return
-            rows = index.execute(
-                "SELECT id, bytes, ROW_NUMBER() OVER (PARTITION BY route ORDER BY wall_ns DESC) <= ? AS worst "
-                "FROM profiles ORDER BY worst, started LIMIT 5000", (self.worst_per_route,)).fetchall()
-        for row in rows:
-            if total <= self.max_bytes:
-                return
-            if row["id"] in pins:
-                continue
-            total -= row["bytes"]
-            yield row["id"]
-
-    def _clean_tmp(self) -> None:
-        folder = os.path.join(self.root, "tmp")
-        for entry in os.scandir(folder):
-            try:
-                if time.time() - entry.stat(follow_symlinks=False).st_mtime > TMP_AGE:
-                    os.unlink(entry.path)
-            except OSError:
-                pass
-
-    def _remove_empty_folders(self, deadline: float) -> None:
-        """Of hours gone by; a folder in use is not empty, or not of an hour gone by."""
-        top = os.path.join(self.root, "blobs")
-        current = datetime.now(UTC).strftime("%Y%m%d")
-        for day in sorted(os.listdir(top)):
-            if day >= current or time.monotonic() > deadline:
-                return
-            folder = os.path.join(top, day)
-            try:
-                for hour in os.listdir(folder):
-                    os.rmdir(os.path.join(folder, hour))
-                os.rmdir(folder)
-            except OSError:
-                continue
+            with suppress(StoreError, OSError):
+                if segment.size >= self._part // 2 and not segment.vanished:
+                    with self._changing():
+                        self._worst.load()
+                        self._seal(segment.number, segment.path, segment.fd, segment.size)
+                        self._worst.save()
+            self._let_go()
 
 
-def _where(query: Query) -> tuple[list[str], list[Any]]:
-    where: list[str] = []
-    values: list[Any] = []
-
-    def add(condition: str, *items: Any) -> None:
-        where.append(condition)
-        values.extend(items)
-
-    if query.route is not None:
-        add("route = ?", query.route)
-    if query.method is not None:
-        add("method = ?", query.method.upper())
-    if query.mode is not None:
-        add("mode = ?", query.mode)
-    if query.min_ns is not None:
-        add("wall_ns >= ?", query.min_ns)
-    if query.since is not None:
-        add("started >= ?", query.since)
-    if query.until is not None:
-        add("started < ?", query.until)
-    if query.status is not None:
-        if query.status == "error":
-            add("status >= 500")
-        elif len(query.status) == 3 and query.status[0].isdigit() and query.status[1:] == "xx":
-            add("status BETWEEN ? AND ?", int(query.status[0]) * 100, int(query.status[0]) * 100 + 99)
-        elif query.status.isascii() and query.status.isdigit():
-            add("status = ?", int(query.status))
-        else:
-            raise QueryError(f"status is a number, a class as 5xx, or 'error', not {query.status!r}")
-    if query.tag:
-        add("instr(tags, ?) > 0", "\n" + query.tag + ("\n" if "=" in query.tag else "="))
-    if query.text:
-        like = "%" + query.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        add("(path LIKE ? ESCAPE '\\' OR route LIKE ? ESCAPE '\\' OR hot LIKE ? ESCAPE '\\')", like, like, like)
-    return where, values
-
-
-def _encode_cursor(column: str, value: Any, profile_id: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([column, value, profile_id]).encode()).decode()
-
-
-def _decode_cursor(cursor: str, column: str) -> tuple[Any, str]:
-    try:
-        of, value, profile_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-    except (ValueError, TypeError, RecursionError):
-        raise QueryError("a cursor that is none") from None
-    if (of != column or not isinstance(value, (int, str)) or not isinstance(profile_id, str)
-            or (isinstance(value, int) and not -(1 << 63) <= value < 1 << 63)
-            or not f"{value}{profile_id}".isprintable()):
-        raise QueryError("a cursor of another list")
-    return value, profile_id
-
-
-def _route_stats(rows: list[sqlite3.Row]) -> RouteStats:
-    walls = [row["wall_ns"] for row in rows]  # rising
-
-    def rank(share: float) -> int:
-        return int(walls[min(len(walls) - 1, int(share * len(walls)))])
-
-    return RouteStats(
-        route=rows[0]["route"], method=rows[0]["method"], count=len(rows),
-        p50=rank(0.5), p95=rank(0.95), p99=rank(0.99), max=walls[-1], total=sum(walls),
-        error_share=sum(row["status"] >= 500 for row in rows) / len(rows), worst=rows[-1]["id"],
-        trend=_trend(rows),
+def open_folder(url: str, options: Options) -> DirectoryStore:
+    """The folder of a path or a ``file://`` URL; where others could put something in its place it is only read."""
+    path = unquote(urlsplit(url).path) if url.startswith("file://") else url
+    why = untrusted(path)
+    return DirectoryStore(
+        path, max_bytes=options.max_bytes, max_age_days=options.max_age_days, worst_per_route=options.worst_per_route,
+        refused=None if why is None
+        else f"{why}: no profile is written there; set the option store to a folder of your own",
     )
 
 
-def _trend(rows: list[sqlite3.Row]) -> list[int]:
-    """Medians of wall time, oldest part first. ``rows`` stand by rising wall time."""
-    first = min(row["started"] for row in rows)
-    span = max(row["started"] for row in rows) - first + 1
-    parts: list[list[int]] = [[] for _ in range(TREND)]
-    for row in rows:
-        parts[(row["started"] - first) * TREND // span].append(row["wall_ns"])
-    return [part[len(part) // 2] if part else 0 for part in parts]
+def _make_folders(root: str) -> None:
+    """As makedirs, but private whatever the umask says, all the way down."""
+    missing = []
+    path = root
+    while not os.path.isdir(path):
+        missing.append(path)
+        parent = os.path.dirname(path)
+        if parent == path:
+            break
+        path = parent
+    for path in reversed(missing):
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            if not os.path.isdir(path):
+                raise

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .. import _core
 from ..request import ID, new_id
-from .directory import _INSERT, _SCHEMA, DirectoryStore, row_of
-from .interface import StoreError
+from .interface import Page, Query, RouteStats, Stored, StoreError
+from .rows import cursor_of, filters, route_stats
 
 __all__ = ["FileStore"]
 
 
-class FileStore(DirectoryStore):
-    """The files' own metadata, in an index in memory.
+class FileStore:
+    """The files' own metadata, in a table in memory.
 
     :raises StoreError: a file that cannot be read or is no profile.
     """
 
     def __init__(self, paths: list[str]) -> None:
-        super().__init__(os.path.dirname(os.path.abspath(paths[0])))
         self._paths: dict[str, str] = {}
-        self._memory = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        self._memory.row_factory = sqlite3.Row
-        for statement in _SCHEMA:
-            self._memory.execute(statement)
+        self._rows = _core.Rows()
+        self._lock = threading.Lock()
         for path in paths:
             self._add(path)
 
@@ -43,13 +40,10 @@ class FileStore(DirectoryStore):
         meta = summary["meta"]
         profile_id = meta.get("id")
         if not isinstance(profile_id, str) or not ID.match(profile_id) or profile_id in self._paths:
-            profile_id = new_id(meta.get("started") or 0)
-        meta["id"] = profile_id
+            started = meta.get("started")
+            profile_id = new_id(started if isinstance(started, int) else 0)
         self._paths[profile_id] = path
-        self._memory.execute(_INSERT, row_of(meta, len(blob), summary["hot_text"]))
-
-    def _connection(self) -> sqlite3.Connection:
-        return self._memory
+        self._rows.add_blob(len(self._paths), blob, profile_id, str(summary["hot_text"]).encode("utf-8", "replace"))
 
     def get(self, profile_id: str) -> bytes | None:
         path = self._paths.get(profile_id)
@@ -57,6 +51,20 @@ class FileStore(DirectoryStore):
             return None
         with open(path, "rb") as file:
             return file.read()
+
+    def list(self, query: Query) -> Page:
+        wanted = filters(query)
+        with self._lock:
+            found = json.loads(self._rows.list(**wanted))
+        rows: list[dict[str, Any]] = [{**row, "pinned": False} for row in found["rows"]]
+        if query.stored_since is not None:
+            return Page([], None, "files")  # nothing is ever added
+        return Page(rows, cursor_of(wanted["sort"], rows[-1]) if found["more"] else None, "files")
+
+    def routes(self, route: str | None = None) -> Sequence[RouteStats]:
+        text = None if route is None else route.encode("utf-8", "replace")
+        with self._lock:
+            return route_stats(json.loads(self._rows.list(route=text, limit=0xFFFFFFF0))["rows"])
 
     def put(self, row: dict[str, Any], blob: bytes) -> None:
         raise StoreError("single files are shown, not written")
@@ -68,7 +76,20 @@ class FileStore(DirectoryStore):
         raise StoreError("single files are shown, not kept")
 
     def gc(self, budget_seconds: float = 0.05) -> dict[str, int]:
-        return {"deleted": 0, "kept": len(self._paths), "bytes": 0}
+        return {"deleted": 0, "bytes": 0}
+
+    def contents(self) -> dict[str, int]:
+        return {"profiles": len(self._paths), "bytes": 0, "memory": self._rows.bytes}
 
     def problem(self) -> str | None:
         return None
+
+    def everything(self) -> Iterator[Stored]:
+        for profile_id in self._paths:
+            blob = self.get(profile_id)
+            if blob is not None:
+                summary = json.loads(_core.Profile(blob).summary())
+                yield Stored({**summary["meta"], "id": profile_id, "hot": summary["hot_text"]}, blob)
+
+    def close(self) -> None:
+        """Holds nothing."""

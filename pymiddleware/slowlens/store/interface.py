@@ -158,7 +158,10 @@ class Store(Protocol):
         """Keeps a profile for ever, or no longer. False: there is none of that id."""
 
     def gc(self, budget_seconds: float = 0.05) -> dict[str, int]:
-        """One bounded step of retention: ``deleted``, and what is left: ``kept`` profiles, ``bytes`` on disk."""
+        """One bounded step of retention: how many profiles were ``deleted``, ``bytes`` that are left."""
+
+    def contents(self) -> dict[str, int]:
+        """``profiles`` that are listed, ``bytes`` that they take, and ``memory`` of this process that lists take."""
 
     def problem(self) -> str | None:
         """Why nothing can be stored; None: all is well."""

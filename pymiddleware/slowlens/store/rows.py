@@ -1,0 +1,146 @@
+"""What every store shares: rows out of metadata, filters and cursors out of queries, numbers out of rows."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..request import ID
+from .interface import COLUMNS, SORTS, TREND, Query, QueryError, RouteStats
+
+__all__ = ["LIMIT_MAX", "TEXTS", "cursor_of", "filters", "lines_of", "read_cursor", "route_stats", "row_of", "sort_of"]
+
+LIMIT_MAX = 500
+
+#: Columns of text; the others are whole numbers from 0 on.
+TEXTS = frozenset((
+    "id", "method", "path", "route", "mode", "kept", "flags", "hot", "framework", "host", "release", "tags",
+    "findings", "kind",
+))
+
+
+def lines_of(items: Iterable[str]) -> str:
+    """Lines with a newline at both ends: what is looked for is then a whole line, or the beginning of one."""
+    lines = [item.replace("\n", " ") for item in items]
+    return "\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+def row_of(meta: dict[str, Any], size: int, hot: str | None = None, kind: str = "profile") -> dict[str, Any]:
+    """A row from a blob's metadata, as core/rows_meta.c makes it."""
+    row: dict[str, Any] = {}
+    for name in COLUMNS:
+        value = meta.get(name)
+        if name in TEXTS:
+            row[name] = value if isinstance(value, str) else ""
+        else:
+            row[name] = max(0, value) if isinstance(value, int) else 0
+    row["kind"] = kind
+    row["bytes"] = size
+    row["route"] = row["route"] or row["path"]
+    row["hot"] = hot if hot is not None else row["hot"]
+    if not isinstance(meta.get("calls"), int):
+        row["calls"] = max(0, int(meta.get("samples") or 0))
+    row["tags"] = lines_of(f"{key[4:]}={value}" for key, value in meta.items() if key.startswith("tag."))
+    found = meta.get("findings")
+    row["findings"] = lines_of(found.split(",")) if found and isinstance(found, str) else ""
+    return row
+
+
+def sort_of(query: Query) -> tuple[str, bool]:
+    """(column, whether falling). :raises QueryError: it cannot be sorted by that."""
+    column = query.sort.removeprefix("-")
+    if column not in SORTS:
+        raise QueryError(f"cannot sort by {column!r}")
+    return column, query.sort.startswith("-")
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("utf-8", "replace")
+
+
+def statuses(status: str) -> tuple[int, int]:
+    """The first and the last status that is meant. :raises QueryError: nonsense."""
+    if status == "error":
+        return 500, 0xFFFFFFFF
+    if len(status) == 3 and status[0] in "0123456789" and status[1:] == "xx":
+        return int(status[0]) * 100, int(status[0]) * 100 + 99
+    if status.isascii() and status.isdigit() and len(status) < 9:
+        return int(status), int(status)
+    raise QueryError(f"status is a number, a class as 5xx, or 'error', not {status!r}")
+
+
+def filters(query: Query) -> dict[str, Any]:
+    """The query's conditions and order, as ``_core.Rows.list`` takes them. :raises QueryError: nonsense."""
+    column, falling = sort_of(query)
+    found: dict[str, Any] = {"sort": column, "falling": falling}
+    for name in ("route", "mode", "host", "release", "text", "tag", "finding"):
+        found[name] = _bytes(getattr(query, name))
+    found["method"] = None if query.method is None else _bytes(query.method.upper())
+    if query.status is not None:
+        found["status_from"], found["status_to"] = statuses(query.status)
+    for name, key in (("min_ns", "min_ns"), ("since", "since"), ("until", "until")):
+        value = getattr(query, name)
+        if value is not None:
+            found[key] = max(0, min(value, 0xFFFFFFFFFFFFFFFF))
+    if query.cursor is not None:
+        found["after"] = read_cursor(query.cursor, column)
+    found["limit"] = max(1, min(query.limit, LIMIT_MAX))
+    return found
+
+
+def cursor_of(column: str, row: dict[str, Any]) -> str:
+    """Where a page ended: the value of its last row, and its id."""
+    return base64.urlsafe_b64encode(json.dumps([column, row[column], row["id"]]).encode()).decode()
+
+
+def read_cursor(cursor: str, column: str) -> tuple[int | bytes, str]:
+    """(value, id). :raises QueryError: it is none, or one of another list."""
+    try:
+        of, value, profile_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+    except (ValueError, TypeError, RecursionError):
+        raise QueryError("a cursor that is none") from None
+    if of != column or not isinstance(profile_id, str) or ID.match(profile_id) is None:
+        raise QueryError("a cursor of another list")
+    if column in TEXTS:
+        if not isinstance(value, str):
+            raise QueryError("a cursor of another list")
+        return value.encode("utf-8", "replace"), profile_id
+    if type(value) is not int or not 0 <= value <= 0xFFFFFFFFFFFFFFFF:
+        raise QueryError("a cursor of another list")
+    return value, profile_id
+
+
+def route_stats(rows: Sequence[dict[str, Any]]) -> list[RouteStats]:
+    """Numbers of each route and method among ``rows``, most total time first."""
+    routes: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        routes.setdefault((row["route"], row["method"]), []).append(row)
+    found = [_stats_of(sorted(several, key=lambda row: row["wall_ns"])) for several in routes.values()]
+    found.sort(key=lambda stats: -stats["total"])
+    return found
+
+
+def _stats_of(rows: list[dict[str, Any]]) -> RouteStats:
+    walls = [row["wall_ns"] for row in rows]  # rising
+
+    def rank(share: float) -> int:
+        return int(walls[min(len(walls) - 1, int(share * len(walls)))])
+
+    return RouteStats(
+        route=rows[0]["route"], method=rows[0]["method"], count=len(rows),
+        p50=rank(0.5), p95=rank(0.95), p99=rank(0.99), max=walls[-1], total=sum(walls),
+        error_share=sum(row["status"] >= 500 for row in rows) / len(rows), worst=rows[-1]["id"],
+        trend=_trend(rows),
+    )
+
+
+def _trend(rows: list[dict[str, Any]]) -> list[int]:
+    """Medians of wall time, oldest part first. ``rows`` stand by rising wall time."""
+    first = min(row["started"] for row in rows)
+    span = max(row["started"] for row in rows) - first + 1
+    parts: list[list[int]] = [[] for _ in range(TREND)]
+    for row in rows:
+        parts[(row["started"] - first) * TREND // span].append(row["wall_ns"])
+    return [part[len(part) // 2] if part else 0 for part in parts]

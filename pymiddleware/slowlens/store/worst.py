@@ -1,0 +1,106 @@
+"""Which profiles outlive their segment: the slowest of each route, and its latest errors.
+
+Kept in ``STORE/worst.json``, changed under gc.lock whenever a segment is
+sealed: {"GET /books/<id>": {"slow": [[wall_ns, bytes, id, segment]...], "errors":
+[[started, ...]...]}}. Derived: without it, it is made of the footers again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from typing import Any
+
+from .. import _core
+
+__all__ = ["Worst"]
+
+LISTS = ("slow", "errors")
+
+
+class Worst:
+    """Loaded, changed and saved under gc.lock."""
+
+    def __init__(self, root: str, per_route: int, max_bytes: int) -> None:
+        self._path = os.path.join(root, "worst.json")
+        self._per_route = per_route
+        self._max_bytes = max_bytes
+        self._routes: dict[str, dict[str, list[list[Any]]]] = {}
+        self._changed = False
+
+    def load(self) -> bool:
+        """False: it is not there, or damaged: add every segment again."""
+        self._routes, self._changed = {}, False
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                found = json.load(file)
+            for lists in found.values():
+                for name in LISTS:
+                    for rank, size, profile_id, segment in lists[name]:
+                        if not (type(rank) is type(size) is type(segment) is int and isinstance(profile_id, str)):
+                            return False
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return False
+        self._routes = found
+        return True
+
+    def add(self, rows: _core.Rows, segment: int) -> None:
+        """The candidates of a segment that was sealed."""
+        if self._per_route <= 0:
+            return
+        for route, name, rank, size, profile_id in json.loads(rows.worst(self._per_route)):
+            lists = self._routes.setdefault(route, {one: [] for one in LISTS})
+            kept = [one for one in lists[name] if one[2] != profile_id]
+            kept.append([rank, size, profile_id, segment])
+            kept.sort(reverse=True)
+            lists[name] = kept[:self._per_route]
+            self._changed = True
+
+    def of_segment(self, segment: int) -> set[str]:
+        return {one[2] for lists in self._routes.values() for name in LISTS for one in lists[name]
+                if one[3] == segment}
+
+    def moved(self, profile_id: str, segment: int) -> None:
+        for lists in self._routes.values():
+            for name in LISTS:
+                for one in lists[name]:
+                    if one[2] == profile_id:
+                        one[3] = segment
+                        self._changed = True
+
+    def drop(self, profile_id: str | None = None, segment: int | None = None) -> None:
+        """What was deleted."""
+        for route, lists in list(self._routes.items()):
+            for name in LISTS:
+                left = [one for one in lists[name] if one[2] != profile_id and one[3] != segment]
+                self._changed = self._changed or len(left) != len(lists[name])
+                lists[name] = left
+            if not any(lists.values()):
+                del self._routes[route]
+
+    def fit(self, taken: int) -> None:
+        """Keeps all of them below half of the store, ``taken`` bytes of which are pinned: the least bad go first."""
+        room = self._max_bytes // 2 - taken
+        sizes = {one[2]: one[1] for lists in self._routes.values() for name in LISTS for one in lists[name]}
+        total = sum(sizes.values())
+        for rank in range(self._per_route - 1, -1, -1):
+            for lists in self._routes.values():
+                for name in ("errors", "slow"):
+                    if total <= room:
+                        return
+                    if len(lists[name]) > rank:
+                        total -= sum(one[1] for one in lists[name][rank:])
+                        del lists[name][rank:]
+                        self._changed = True
+
+    def save(self) -> None:
+        if not self._changed:
+            return
+        temporary = self._path + ".new"
+        with suppress(OSError):  # derived: next time, then
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with open(fd, "w", encoding="utf-8") as file:
+                json.dump(self._routes, file, separators=(",", ":"))
+            os.replace(temporary, self._path)
+            self._changed = False
