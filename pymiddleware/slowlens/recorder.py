@@ -180,7 +180,9 @@ class Recorder:
         self.access = Access(self.options, self.debug)
         self.policy = Policy(self.options, self.access, self.debug)
         self.store = open_store(self.options)
-        self.board = board_of(self.options.store) if self.options.board else Board("", "")  # which is never opened
+        #: Nor is anything of ours put where no profile may be written.
+        self._has_board = self.options.board and getattr(self.store, "refused", None) is None
+        self.board = board_of(self.options.store) if self._has_board else Board("", "")  # which is never opened
         self.writer = Writer(self.store, self.options.viewer_path, self.board)
         self.refused = self.abandoned = 0
         self.reading, self.profiling = Breaker(), Breaker()
@@ -237,7 +239,7 @@ class Recorder:
             decision = self.policy.decide(incoming)
             if decision is None:
                 return None
-            if not self.board.tried and self.options.board:
+            if not self.board.tried and self._has_board:
                 self.board.open()
             self.writer.wake()
             return Transaction(self, incoming, decision, follows)
