@@ -42,7 +42,7 @@ def program(nodes: int) -> Callable[[], None]:
     return space["trunk"]  # type: ignore[no-any-return]
 
 
-def blob_file(nodes: int, path: Path, **meta: int | str) -> None:
+def blob_file(nodes: int, path: Path, /, **meta: int | str) -> None:
     from slowlens import _core
 
     profile = _core.Recording("none", max_nodes=nodes * 2, max_bytes=4 << 30)

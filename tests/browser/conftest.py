@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,40 @@ def chromium(*arguments: str) -> webdriver.Chrome:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     service = webdriver.ChromeService(shutil.which("chromedriver") or "/usr/bin/chromedriver")
     return webdriver.Chrome(options=options, service=service)
+
+
+@pytest.fixture(scope="session")
+def feed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the asynchronous app; some of its requests were held up by others, or waited for tasks."""
+    store = tmp_path_factory.mktemp("feed")
+    environ = {**os.environ, "SLOWLENS_STORE": str(store / "store"), "SLOWLENS_DEBUG": "1", "SLOWLENS_MODE": "sampling",
+               "PYTHONPATH": os.pathsep.join(sys.path)}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "--app-dir", str(ROOT / "examples" / "starlette_feed"), "--port", str(port),
+         "--log-level", "error", "app:app"], env=environ, stderr=subprocess.DEVNULL)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                fetch(base + "/feed/")
+                break
+            except OSError:
+                assert time.monotonic() < deadline and server.poll() is None
+                time.sleep(0.2)
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(3):
+                list(pool.map(fetch, [base + path for path in ("/one-by-one/", "/feed/", "/blocking/?times=300")]))
+        while len(json.loads(fetch(base + VIEWER + "api/requests?limit=50"))["requests"]) < 10:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield base
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 @pytest.fixture(scope="session")

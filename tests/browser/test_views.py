@@ -28,7 +28,7 @@ return seen.size;
 
 
 def slowest(shop: str, route: str) -> str:
-    listed = json.loads(fetch(f"{shop}{VIEWER}api/requests?route={route}&sort=-wall_ms"))["requests"]
+    listed = json.loads(fetch(f"{shop}{VIEWER}api/requests?route={route}&mode=deterministic&sort=-wall_ms"))["requests"]
     return str(listed[0]["id"])
 
 

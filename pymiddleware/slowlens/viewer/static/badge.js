@@ -15,7 +15,7 @@
 
   function show(row) {
     const host = document.createElement("slowlens-badge");
-    const root = host.attachShadow({ mode: "closed" });
+    const root = host.attachShadow({ mode: "open" });
     const style = new CSSStyleSheet();
     style.replaceSync(`
       div { position: fixed; right: 12px; bottom: 12px; z-index: 2147483647; display: flex; font: 12px/1.4 system-ui, sans-serif;

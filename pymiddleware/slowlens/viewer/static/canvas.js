@@ -117,10 +117,11 @@ export class FlameCanvas {
 
   /** Another picture of the same width; what is chosen stays so, where it is still there. */
   show(picture) {
-    const node = this.selected?.node;
+    const old = this.selected;
+    const same = old && boxAt(picture, old.depth, old.x + old.w / 2);
     this.picture = picture;
     this.hovered = null;
-    this.selected = node === undefined ? null : boxOf(picture, node);
+    this.selected = !old ? null : same?.node === old.node ? same : boxOf(picture, old.node);
     this.scroll(this.top);
     this.view(this.from, this.to);
   }

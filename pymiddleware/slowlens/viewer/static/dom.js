@@ -8,7 +8,7 @@ function fill(node, attributes, children) {
     if (typeof value === "function") node.addEventListener(name, value);
     else node.setAttribute(name, value === true ? "" : String(value));
   }
-  node.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false).map(
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false).map(
     (child) => (child instanceof Node ? child : document.createTextNode(String(child)))));
   return node;
 }

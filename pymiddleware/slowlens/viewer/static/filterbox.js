@@ -45,6 +45,7 @@ export function filterBox(state, known, change) {
     try {
       const parts = read(input.value);
       say("");
+      input.value = parts.q || "";
       change({ ...Object.fromEntries(chips(now).map((chip) => [chip.name, chip.value])), q: undefined, ...parts });
     } catch (error) {
       say(error.message);

@@ -79,8 +79,12 @@ export function listen(page) {
     }
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector("dialog[open]")) return;
     if (event.key === "Escape") {
-      if (writes(event.target)) event.target.blur();
-      else page()?.leave?.();
+      if (writes(event.target)) {
+        event.preventDefault(); // a search field would be emptied
+        event.target.blur();
+      } else {
+        page()?.leave?.();
+      }
       return;
     }
     if (writes(event.target) || setting("keys") === "off") return;

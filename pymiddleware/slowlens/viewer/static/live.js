@@ -23,7 +23,7 @@ export async function show(main) {
       const values = [
         when(one.started), [el("span", { class: "method" }, tame(one.method || "", 20)), " ", one.stored ? el("a", { href: format({ r: one.id }), "data-row": true }, name) : name],
         duration((one.running_ms || 0) * 1e6), el("span", { title: tame(one.hot || "") }, tame(one.hot || "")),
-        tame([one.host, one.pid, one.thread].filter(Boolean).join(" "), 60), one.killed ? "killed" : "running",
+        tame([one.host, one.pid, one.thread].filter(Boolean).join(" "), 60), one.killed ? "killed" : one.state === "waits" ? "waits" : "runs",
       ];
       return el("tr", { class: one.killed ? "bad" : null }, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
     }));

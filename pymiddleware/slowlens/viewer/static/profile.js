@@ -217,20 +217,27 @@ class Page {
     ].filter(Boolean);
   }
 
-  top(route) {
+  /** Says how the request stands beside its route. */
+  compare(route) {
+    const beside = comparison(this.wall, route);
+    if (!beside) return;
+    this.usual.replaceChildren(" · ", el("span", { class: beside.times >= 2 ? "more" : null, title: beside.whole }, beside.text));
+  }
+
+  top() {
     const { meta } = this.summary;
-    const beside = this.merged ? null : comparison(this.wall, route);
     const status = meta.status ? el("span", { class: meta.status >= 500 ? "status bad" : "status" }, meta.status) : null;
     return el("div", { class: "titlebar" },
       el("button", { type: "button", class: "back", "aria-label": "Back to the list", title: "Back to the list (Esc)", click: toList }, "‹"),
       el("h1", { title: this.title }, middle(this.title, 64), " ", status),
       el("p", { class: "brief" }, el("strong", {}, duration(this.merged ? this.wall / (meta.merged || 1) : this.wall)), this.merged ? " on average" : "",
-        beside ? [" · ", el("span", { class: beside.times >= 2 ? "more" : null, title: beside.whole }, beside.text)] : "", ` · ${how(this.summary)}`),
+        this.usual, ` · ${how(this.summary)}`),
       el("div", { class: "actions" }, this.menus()));
   }
 
-  build(main, route) {
+  build(main) {
     const { meta } = this.summary;
+    this.usual = el("span");
     this.side = sidePanel(this);
     this.search = searchBox(this);
     this.tools = el("div", { class: "viewtools" });
@@ -241,7 +248,7 @@ class Page {
     const split = timeSplit(meta, this.wall);
     const measured = meta.cpu_ns !== undefined && !meta.merged;
     const counts = this.summary.layers || {};
-    slot().replaceChildren(this.top(route));
+    slot().replaceChildren(this.top());
     main.replaceChildren(
       this.sentence(),
       el("div", { class: "splitline" }, measured ? [bar("Wall time", split, this.wall), el("ul", { class: "inline", "aria-hidden": "true", title: said(split, this.wall) },
@@ -272,9 +279,12 @@ export async function show(main, state) {
   const profile = api.profile(state.r, merged ? routeOf(state) : {});
   const summary = await profile.summary();
   const { meta } = summary;
-  const { routes } = meta.route && !merged ? await api.routes({ route: meta.route }).catch(() => ({ routes: [] })) : { routes: [] };
   const page = new Page(state, profile, summary);
-  page.build(main, routes.find((one) => one.method === meta.method));
+  page.build(main);
+  if (meta.route && !merged) {
+    // Nobody waits for this: how it compares is said when it is known.
+    api.routes({ route: meta.route }).then(({ routes }) => page.compare(routes.find((one) => one.method === meta.method)), () => {});
+  }
   if (state.q) {
     try {
       page.test = matcher(state.q);

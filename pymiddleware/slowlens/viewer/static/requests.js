@@ -14,13 +14,14 @@ export const keepsScroll = true;
 const POLL = 2000;
 const LOOKED = 200; // of the newest, for what is new
 const COLUMNS = [
-  { title: "", class: "pick" },
+  { title: "Choose", class: "pick" },
   { title: "When", sort: "started", class: "when" },
   { title: "Request", class: "path", sort: "route" },
   { title: "Status", sort: "status", class: "status" },
   { title: "Hot path", class: "hot" },
   { title: "Wall ms", sort: "wall_ms", number: true, class: "wall" },
   { title: "Time", class: "split" },
+  { title: "Mode", sort: "mode", class: "mode" },
   { title: "Queries", number: true, class: "queries" },
   { title: "Keep", class: "keep" },
 ];
@@ -53,7 +54,8 @@ function keepButton(request) {
 /** What a row says about queries and findings: "3 q", "101 q · N+1"; "" where nothing is known. Pure. */
 export function tally(request) {
   const queries = request.queries ?? request.counts?.db;
-  const findings = Array.isArray(request.findings) ? request.findings.map((one) => one.title || one.kind || one) : [];
+  const listed = typeof request.findings === "string" ? request.findings.split("\n") : request.findings || [];
+  const findings = listed.map((one) => one.title || one.kind || one).filter((one) => typeof one === "string" && one);
   return { queries: queries === undefined || queries === null ? "" : count(queries), findings };
 }
 
@@ -68,7 +70,7 @@ function row(request, page) {
     [el("span", { class: "method" }, tame(request.method, 20)), " ", link, request.tags.map((tag) => [" ", el("a", { class: "tag", href: filtered({ tag }), title: "Only requests with this tag" }, middle(tame(tag, 100), 28))])],
     request.status || "–",
     [findings.map((one) => [el("span", { class: "finding" }, tame(one, 30)), " "]), el("span", { title: tame(request.hot || "") }, tame(request.hot || ""))],
-    ms(request.wall_ms), el("div", { class: "barbox" }), queries, keepButton(request),
+    ms(request.wall_ms), el("div", { class: "barbox" }), el("span", { title: tame(request.mode || "") }, { deterministic: "exact", sampling: "sampled" }[request.mode] || tame(request.mode || "", 20)), queries, keepButton(request),
   ];
   const made = el("tr", { class: request.status >= 500 ? "bad" : request.killed ? "bad killed" : null, "data-id": request.id, "data-mode": request.mode },
     COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
@@ -109,11 +111,11 @@ class List {
   /** Shows what a state asks for. What is shown stays until the answer is there, and when there is none. */
   async apply(state) {
     const turn = ++this.turn;
-    const next = { state, key: `list ${entry()}`, sort: state.sort || "-started", body: el("tbody", { click: (event) => this.open(event) }), seen: new Set(), fresh: [], cursor: null, most: 0 };
+    const next = { state, key: `list ${entry()}`, sort: state.sort || "-started", body: el("tbody", { click: (event) => this.open(event) }), seen: new Set(), fresh: [], cursor: null, most: 0, mark: "" };
     const before = recall(next.key) || {};
     this.box.show(state);
     this.drawTools(state, next.sort);
-    const old = { state: this.state, key: this.key, sort: this.sort, body: this.body, seen: this.seen, fresh: this.fresh, cursor: this.cursor, most: this.most };
+    const old = { state: this.state, key: this.key, sort: this.sort, body: this.body, seen: this.seen, fresh: this.fresh, cursor: this.cursor, most: this.most, mark: this.mark };
     Object.assign(this, next);
     this.news.hidden = true;
     try {
@@ -121,7 +123,7 @@ class List {
       this.box.say("");
     } catch (error) {
       if (turn !== this.turn) return;
-      if (error.status !== 400) throw error;
+      if (![400, 503].includes(error.status)) throw error;
       this.box.say(error.message); // the box, what was written in it, and the rows stay
       if (old.key) Object.assign(this, { ...old, state, key: next.key });
       else this.place.replaceChildren(el("p", { class: "empty" }, "This filter cannot be read: mend it above."));
@@ -228,6 +230,7 @@ class List {
       if (body !== this.body) return; // another filter meanwhile
       this.add(page.requests);
       this.cursor = page.next;
+      this.mark ||= page.mark;
     } while (this.cursor && body.children.length < least);
     this.more.hidden = this.cursor === null;
   }
@@ -239,10 +242,15 @@ class List {
     if (document.hidden || this.polling) return;
     this.polling = true;
     try {
-      const page = await api.requests({ ...listQuery({ ...this.state, sort: "-started" }), limit: LOOKED });
+      const { body } = this;
+      // A server that knows what was stored since a moment is asked for that; else the newest are looked through.
+      const since = this.mark ? { stored_since: this.mark } : {};
+      const page = await api.requests({ ...listQuery({ ...this.state, sort: "-started" }), ...since, limit: LOOKED });
+      if (body !== this.body) return; // another filter meanwhile
+      this.mark = page.mark || this.mark;
       const have = new Set([...this.seen, ...this.fresh.map((one) => one.id)]);
       // Older than the oldest row here is no news, but what "More" is for.
-      const oldest = this.sort === "-started" && this.cursor ? this.body.lastElementChild?.request.started || 0 : 0;
+      const oldest = !this.mark && this.sort === "-started" && this.cursor ? this.body.lastElementChild?.request.started || 0 : 0;
       const added = page.requests.filter((one) => !have.has(one.id) && !isGone(one.id) && one.started >= oldest);
       this.fresh = [...added, ...this.fresh];
       if (this.fresh.length) this.takeNews(false);

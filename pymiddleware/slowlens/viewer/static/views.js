@@ -148,6 +148,7 @@ async function canvasPanel(page, title, picture) {
     const closed = canvas.picture.lanes.find((one) => one.node === lane && !one.open);
     if (closed) {
       open.add(closed.key);
+      page.keep({ lanes: [...open].join(".") });
       redraw();
       if (canvas.select(index)) return;
     }

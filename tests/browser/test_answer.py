@@ -1,0 +1,711 @@
+"""The answer above the fold, places that are kept, the filter box, keys: by pointer and by keyboard, at four widths."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+from test_hostile import record
+from test_views import painted, press, show, slowest
+
+from conftest import VIEWER, fetch, open_list, rows, served, size, wait
+
+WIDTHS = {1440: 900, 1280: 720, 768: 1024, 360: 740}
+VIEWS = ("tree", "flame", "timeline", "functions", "source", "repeats", "treemap", "graph")
+
+
+def until(browser: Any, truth: Any) -> Any:
+    return WebDriverWait(browser, 15, ignored_exceptions=[Exception]).until(lambda _: truth())
+
+
+def all_pages(shop: str) -> dict[str, str]:
+    one, other = slowest(shop, "/report/"), slowest(shop, "/report/repaired/")
+    return {
+        "requests": "#page=requests", "routes": "#page=routes", **{view: f"#r={one}&view={view}" for view in VIEWS},
+        "merged": "#r=aggregate&route=/report/&method=GET",
+        **{f"difference-{view}": f"#page=diff&a={one}&b={other}&view={view}" for view in ("tree", "flame", "functions")},
+    }
+
+
+def loaded(browser: Any, page: str) -> None:
+    wait(browser, "tbody td.path" if page in ("requests", "routes") else "#panel > :not(.loading)")
+
+
+def element(browser: Any, css: str) -> Any:
+    return browser.find_element(By.CSS_SELECTOR, css)
+
+
+# ---- layout ----
+
+@pytest.mark.parametrize(("width", "height", "least"), [(1440, 900, 28), (1280, 720, 20)])
+def test_the_view_has_what_the_top_leaves(browser: Any, shop: str, width: int, height: int, least: int) -> None:
+    size(browser, width, height)
+    one = slowest(shop, "/report/")
+    show(browser, shop, f"#r={one}&fold=0")
+    wait(browser, ".tree .row", "copy.deepcopy")
+    for view in VIEWS:
+        show(browser, shop, f"#r={one}&view={view}")
+        loaded(browser, view)
+        box = element(browser, "#panel").rect
+        assert box["y"] <= 140, view
+        assert box["y"] + box["height"] >= height - 1, f"{view} goes down to the edge"
+        assert browser.execute_script("return document.documentElement.scrollHeight") <= height, "the page is no longer"
+    # Rows of the answer: as many as the view has room for.
+    show(browser, shop, f"#r={one}&fold=0")
+    wait(browser, ".tree .row", "copy.deepcopy")
+    for _ in range(40):
+        if int(element(browser, ".tree").get_attribute("aria-rowcount")) >= least + 5:
+            break
+        browser.find_elements(By.CSS_SELECTOR, ".tree .row[aria-expanded=false] .twist")[0].click()
+    seen = browser.execute_script("""
+        const box = document.querySelector('.tree').getBoundingClientRect();
+        const head = document.querySelector('.tree .top').getBoundingClientRect();
+        return [...document.querySelectorAll('.tree .row')].map((row) => row.getBoundingClientRect())
+            .filter((row) => row.top >= head.bottom - 1 && row.bottom <= Math.min(box.bottom, innerHeight) + 1).length""")
+    assert seen >= least
+    assert element(browser, "#side").rect["x"] > element(browser, "#panel").rect["x"] + 500, "beside it"
+    press(browser, "s")
+    until(browser, lambda: not element(browser, "#side").is_displayed())
+    assert "side=0" in browser.current_url
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_scrolls_sideways(browser: Any, shop: str, width: int) -> None:
+    size(browser, width, WIDTHS[width])
+    for name, page in all_pages(shop).items():
+        show(browser, shop, page)
+        loaded(browser, name)
+        wide = browser.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= width, name
+        if name in ("tree", "flame"):
+            answer = element(browser, ".answer").rect
+            assert answer["x"] >= 0 and answer["x"] + answer["width"] <= width
+            panel = element(browser, "#panel").rect
+            assert panel["width"] >= min(width, 340) and panel["height"] >= 300, "there is something to be seen"
+    if width < 1000:
+        assert element(browser, "#side").rect["y"] >= element(browser, "#panel").rect["y"] + 300, "the panel stands below"
+
+
+def test_rows_of_the_list(browser: Any, shop: str) -> None:
+    size(browser, 1440, 900)
+    for _ in range(2):
+        for path in ("/", "/books/3/", "/api/books/"):
+            fetch(shop + path)
+    open_list(browser, shop)
+    row = wait(browser, "tbody tr", "/report/")
+    assert row.rect["height"] <= 28
+    # One bar that adds up to the wall time, to scale with the slowest row shown.
+    bars = browser.execute_script("""
+        return [...document.querySelectorAll('tbody tr')].map((row) => [row.request.wall_ms,
+            row.querySelector('.bar').getBoundingClientRect().width,
+            [...row.querySelectorAll('.bar span')].reduce((sum, one) => sum + one.getBoundingClientRect().width, 0)])""")
+    most = max(bars)
+    for wall, width, pieces in bars:
+        assert pieces == pytest.approx(width, abs=1)
+        assert width == pytest.approx(max(most[1] * wall / most[0], most[1] / 100), abs=1)
+    said = element(browser, "tbody .bar").get_attribute("aria-label")
+    assert re.match(r"Wall time: on CPU [\d.]+ (ms|µs) \(", said)
+
+
+# ---- places are kept ----
+
+def test_another_view_keeps_rows_chosen_and_focus(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/report/')}")
+    row = wait(browser, ".tree .row", "shortcuts.render")
+    row.find_element(By.CSS_SELECTOR, ".twist").click()
+    opened = int(element(browser, ".tree").get_attribute("aria-rowcount"))
+    wait(browser, ".tree .row", "reports.build").click()
+    wait(browser, "#side .chosen-box h2", "reports.build")
+    tab = wait(browser, "[role=tab]", "Flame graph")
+    tab.click()
+    wait(browser, ".live", "reports.build")
+    assert browser.switch_to.active_element == tab, "the focus stays where the hand is"
+    wait(browser, "[role=tab]", "Source").click()
+    wait(browser, "table.source", "copy.deepcopy(TEMPLATE)")
+    assert "reports.build" in element(browser, "#panel select option:checked").text
+    wait(browser, "[role=tab]", "Functions").click()
+    wait(browser, ".chosen .middle", "reports.build")
+    wait(browser, "[role=tab]", "Treemap").click()
+    wait(browser, ".live", "reports.build")
+    wait(browser, "[role=tab]", "Call graph").click()
+    wait(browser, "svg.graph g.chosen", "reports.build")
+    wait(browser, "[role=tab]", "Call tree").click()
+    wait(browser, ".tree .row[aria-selected=true]", "reports.build")
+    assert int(element(browser, ".tree").get_attribute("aria-rowcount")) == opened, "the row that was opened"
+    browser.back()
+    wait(browser, "svg.graph g.chosen", "reports.build")
+
+
+def test_zoom_and_opened_rows_outlive_a_reload(browser: Any, shop: str) -> None:
+    one = slowest(shop, "/report/")
+    show(browser, shop, f"#r={one}")
+    wait(browser, ".tree .row", "shortcuts.render").find_element(By.CSS_SELECTOR, ".twist").click()
+    opened = int(element(browser, ".tree").get_attribute("aria-rowcount"))
+    browser.refresh()
+    wait(browser, ".tree .row", "shortcuts.render")
+    until(browser, lambda: int(element(browser, ".tree").get_attribute("aria-rowcount")) == opened)
+    show(browser, shop, f"#r={one}&view=flame")
+    until(browser, lambda: painted(browser, "canvas.flame") > 4)
+    for _ in range(3):
+        wait(browser, ".flame-tools button", "+").click()
+    time.sleep(0.3)
+    pixels = "return document.querySelector('canvas.flame').toDataURL()"
+    zoomed = browser.execute_script(pixels)
+    browser.refresh()
+    until(browser, lambda: browser.execute_script(pixels) == zoomed)
+
+
+def test_the_list_is_found_as_it_was_left(browser: Any, shop: str) -> None:
+    size(browser, 1280, 500)
+    while len(json.loads(fetch(shop + VIEWER + "api/requests?limit=200"))["requests"]) < 70:
+        fetch(shop + "/api/books/")
+    open_list(browser, shop, "#page=requests&sort=-wall_ms")
+    browser.execute_script("scrollTo(0, document.body.scrollHeight)")
+    wait(browser, ".page > button", "More").click()
+    until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) > 60)
+    row = browser.find_elements(By.CSS_SELECTOR, "tbody tr")[58]
+    link = row.find_element(By.CSS_SELECTOR, "td.path a")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", link)
+    before, one = browser.execute_script("return scrollY"), row.get_attribute("data-id")
+    link.click()
+
+    def same() -> bool:
+        return (abs(browser.execute_script("return scrollY") - before) < 40
+                and browser.switch_to.active_element.find_element(By.XPATH, "ancestor::tr").get_attribute("data-id") == one)
+
+    for back in (browser.back, lambda: press(browser, Keys.ESCAPE),
+                 lambda: element(browser, ".back").click()):
+        wait(browser, ".answer")
+        back()
+        wait(browser, f"tr[data-id='{one}']")
+        until(browser, same)
+        press(browser, Keys.ENTER)
+    wait(browser, ".answer")
+    browser.back()
+    until(browser, same)
+    browser.refresh()
+    wait(browser, f"tr[data-id='{one}']")
+    until(browser, lambda: abs(browser.execute_script("return scrollY") - before) < 40)
+
+
+def test_new_rows_wait_while_somebody_reads(browser: Any, shop: str) -> None:
+    size(browser, 1280, 500)
+    open_list(browser, shop)
+    browser.execute_script("scrollTo(0, 200)")
+    before = browser.execute_script("return scrollY")
+    assert before > 100
+    fetch(shop + "/books/77/")
+    wait(browser, "button.news", "1 new")
+    assert browser.execute_script("return scrollY") == before
+    assert "/books/77/" not in element(browser, "tbody tr").text
+    element(browser, "button.news").click()
+    wait(browser, "tbody tr:first-child", "/books/77/")
+    assert not element(browser, "button.news").is_displayed()
+
+
+def test_deleting_in_the_list_can_be_undone(browser: Any, shop: str) -> None:
+    fetch(shop + "/books/55/")
+    fetch(shop + "/books/55/")
+    time.sleep(1)
+    open_list(browser, shop, "#page=requests&q=/books/55/")
+    for box in browser.find_elements(By.CSS_SELECTOR, "tbody input"):
+        box.click()
+    wait(browser, "button", "Delete chosen").click()
+    until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, "tbody tr"))
+    wait(browser, ".toast", "2 deleted").find_element(By.TAG_NAME, "button").click()
+    until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == 2)
+    time.sleep(9)
+    assert len(json.loads(fetch(shop + VIEWER + "api/requests?q=/books/55/"))["requests"]) == 2
+
+
+# ---- the filter box ----
+
+def test_errors_stand_in_the_box_and_nothing_is_lost(browser: Any, shop: str) -> None:
+    open_list(browser, shop)
+    before = len(browser.find_elements(By.CSS_SELECTOR, "tbody tr"))
+    box = element(browser, ".filter input")
+    box.send_keys("/authors/ colour:red", Keys.ENTER)
+    assert "no field is called “colour”" in wait(browser, ".filter .problem", "colour").text
+    assert box.get_attribute("value") == "/authors/ colour:red"
+    assert box.get_attribute("aria-invalid") == "true"
+    assert len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == before
+    # What only the server knows to be wrong.
+    show(browser, shop, "#page=requests&status=abc")
+    wait(browser, ".filter .problem", "abc")
+    wait(browser, ".chip", "status:abc").click()
+    wait(browser, "tbody tr")
+    browser.get_log("browser")  # where the refusal is told, too
+
+
+def test_chips_and_completion(browser: Any, shop: str) -> None:
+    open_list(browser, shop)
+    box = element(browser, ".filter input")
+    box.send_keys("sta")
+    wait(browser, ".offers li", "status:")
+    box.send_keys(Keys.TAB)
+    assert box.get_attribute("value") == "status:"
+    wait(browser, ".offers li", "status:5xx")
+    box.send_keys("5")
+    box.send_keys(Keys.TAB)
+    wait(browser, ".chip", "5xx")
+    until(browser, lambda: all("/error/" in row.text for row in browser.find_elements(By.CSS_SELECTOR, "tbody tr")))
+    box.send_keys("/authors", Keys.BACKSPACE * 8, "det", Keys.ENTER)
+    wait(browser, ".chip", "det")
+    assert "status=5xx" in browser.current_url and "mode=deterministic" in browser.current_url
+    assert browser.switch_to.active_element == box, "the reader goes on writing"
+    box.send_keys(Keys.BACKSPACE)
+    until(browser, lambda: box.get_attribute("value") == "det")
+    assert "mode=" not in browser.current_url
+    wait(browser, ".chip", "5xx").click()
+    until(browser, lambda: "status=" not in browser.current_url)
+    wait(browser, ".quick button", "slow").click()
+    wait(browser, ".chip", ">200ms")
+    assert "min_ms=200" in browser.current_url
+
+
+def test_tags_are_links(browser: Any, tmp_path: Path) -> None:
+    for i, who in enumerate(("anna", "anna", "bert")):
+        record(lambda: sum(range(1000)), tmp_path / f"{i}.slowlens", path=f"/{i}", route="/", **{"tag.user": who})
+    with served(*(tmp_path / f"{i}.slowlens" for i in range(3))) as base:
+        browser.get(base)
+        wait(browser, "a.tag", "user=anna").click()
+        wait(browser, ".chip", "tag:user=anna")
+        until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == 2)
+        box = element(browser, ".filter input")
+        box.send_keys("tag:user=bert", Keys.ENTER)
+        until(browser, lambda: [row.find_element(By.CSS_SELECTOR, "a").text for row in browser.find_elements(
+            By.CSS_SELECTOR, "tbody tr")] == ["/2"])
+        element(browser, "td.path a").click()
+        wait(browser, "#side a.tag", "user=bert")
+
+
+# ---- keys ----
+
+def test_the_first_request_within_two_tabs(browser: Any, shop: str) -> None:
+    open_list(browser, shop)
+    press(browser, Keys.TAB)
+    assert browser.switch_to.active_element.get_attribute("id") == "skip"
+    press(browser, Keys.ENTER)
+    first = browser.switch_to.active_element
+    assert first == element(browser, "tbody tr:first-child td.path a")
+    press(browser, Keys.ENTER)
+    wait(browser, ".answer")
+
+
+def test_everything_by_keyboard_alone(browser: Any, shop: str) -> None:
+    open_list(browser, shop)
+    press(browser, "/")
+    assert browser.switch_to.active_element == element(browser, ".filter input")
+    press(browser, "route:/report/ det", Keys.ENTER)
+    wait(browser, ".chip", "det")
+    press(browser, Keys.ESCAPE, "j", "j", "k")
+    assert browser.switch_to.active_element == element(browser, "tbody tr:first-child td.path a")
+    press(browser, Keys.ENTER)
+    wait(browser, ".tree .row", "copy.deepcopy")
+    press(browser, "j", "k", "k")
+    assert "reports.build" in element(browser, ".tree .row[aria-selected=true]").text
+    press(browser, "2")
+    wait(browser, ".live", "reports.build")
+    press(browser, "j")
+    wait(browser, ".live", "copy.deepcopy")
+    press(browser, "/", "deepcopy", Keys.ENTER)
+    wait(browser, ".found", "1 of ")
+    press(browser, Keys.ESCAPE, "n")
+    wait(browser, ".found", "2 of ")
+    press(browser, "N")
+    wait(browser, ".found", "1 of ")
+    press(browser, "?")
+    wait(browser, "dialog.help h2", "Keys")
+    press(browser, Keys.ESCAPE)
+    until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, "dialog"))
+    press(browser, Keys.ESCAPE)
+    wait(browser, "tbody td.path a", "/report/")
+    press(browser, "g", "o")
+    wait(browser, "table.routes")
+    press(browser, "g", "r")
+    wait(browser, "table.requests")
+
+
+def test_the_palette_goes_anywhere(browser: Any, shop: str) -> None:
+    def go(text: str, found: str) -> None:
+        ActionChains(browser).key_down(Keys.CONTROL).send_keys("k").key_up(Keys.CONTROL).perform()
+        field = wait(browser, "dialog.palette input")
+        field.send_keys(text)
+        wait(browser, "dialog.palette li[aria-selected=true]", found)
+        field.send_keys(Keys.ENTER)
+
+    open_list(browser, shop)
+    go("authors repaired", "GET /authors/repaired/")
+    wait(browser, ".chip", "route:/authors/repaired/")
+    show(browser, shop, f"#r={slowest(shop, '/report/')}")
+    wait(browser, ".tree .row", "copy.deepcopy")
+    go("Timeline", "Timeline")
+    wait(browser, "[role=tab][aria-selected=true]", "Timeline")
+    go("reports.build", "reports.build")
+    wait(browser, "#side .chosen-box h2", "reports.build")
+    go("/export.csv", "/export.csv")
+    until(browser, lambda: "export" in element(browser, "h1").get_attribute("textContent") or "export" in browser.current_url)
+
+
+def test_single_keys_can_be_switched_off(browser: Any, shop: str) -> None:
+    open_list(browser, shop)
+    press(browser, "?")
+    wait(browser, "dialog.help")
+    browser.execute_script("""
+        const one = [...document.querySelectorAll('dialog select')].find((one) => one.closest('label').textContent.startsWith('Single'));
+        one.value = 'off'; one.dispatchEvent(new Event('change'));""")
+    press(browser, Keys.ESCAPE)
+    until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, "dialog"))
+    press(browser, "/")
+    assert browser.switch_to.active_element != element(browser, ".filter input")
+
+
+# ---- one request ----
+
+def test_the_sentence_can_be_followed(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/report/')}&view=flame")
+    wait(browser, ".answer button", "reports.build").click()
+    wait(browser, ".live", "reports.build")
+    line = wait(browser, ".answer button", "books/reports.py:")
+    number = line.text.split(":")[1]
+    line.click()
+    hot = wait(browser, "table.source tr.hot")
+    assert hot.get_attribute("data-line") == number
+
+
+def at(browser: Any, row: int, x: int = 60) -> ActionChains:
+    canvas = element(browser, "canvas.flame")
+    return ActionChains(browser).move_to_element_with_offset(
+        canvas, -canvas.size["width"] // 2 + x, -canvas.size["height"] // 2 + 20 + 18 * row + 5)
+
+
+def test_middleware_is_folded_and_the_card_says_it(browser: Any, shop: str) -> None:
+    one = slowest(shop, "/report/")
+    for view in ("flame", "timeline"):
+        show(browser, shop, f"#r={one}&view={view}")
+        until(browser, lambda: painted(browser, "canvas.flame") > 3)
+        at(browser, 1).perform()
+        card = wait(browser, ".card", "library frames").text
+        assert re.match(r"\d+ library frames, from ", card)
+        at(browser, 2).perform()
+        card = wait(browser, ".card", "views.report").text
+        for part in ("books/views.py:", "total", "self", "of its caller", " %"):
+            assert part in card, part
+        wait(browser, ".viewtools label", "Fold").click()
+        at(browser, 2, 65).perform()
+        until(browser, lambda: "views.report" not in element(browser, ".card").text)
+        assert "fold=0" in browser.current_url
+
+
+def test_tasks_take_nothing_of_the_requests_own_flame(browser: Any, feed: str) -> None:
+    listed = json.loads(fetch(f"{feed}{VIEWER}api/requests?q=/feed/&sort=-wall_ms"))["requests"]
+    for view in ("flame", "timeline"):
+        show(browser, feed, f"#r={listed[0]['id']}&view={view}")
+        until(browser, lambda: painted(browser, "canvas.flame") > 3)
+        wide = element(browser, "canvas.flame").size["width"]
+        at(browser, 0, wide - 8).click().perform()
+        wait(browser, ".live", "[request]")
+        row = next(row for row in range(3, 40) if task_at(browser, row))
+        was = lanes(browser)
+        at(browser, row).click().perform()
+        until(browser, lambda was=was: lanes(browser) != was)
+        wait(browser, ".live", "beside the request")
+        browser.execute_script("document.querySelector('canvas.flame').focus()")
+        press(browser, Keys.SPACE)
+        until(browser, lambda was=was: lanes(browser) == was)
+
+
+def lanes(browser: Any) -> set[str]:
+    """Those that stand open, as the URL says."""
+    fragment = urllib.parse.parse_qs(urllib.parse.urlsplit(browser.current_url).fragment)
+    return set(fragment.get("lanes", [""])[0].split(".")) - {""}
+
+
+def task_at(browser: Any, row: int) -> bool:
+    at(browser, row).perform()
+    card = element(browser, ".card")
+    return card.is_displayed() and card.text.startswith(("[task]", "[thread]"))
+
+
+def test_who_waited_for_the_loop_is_told_by_the_first_sentence(browser: Any, tmp_path: Path) -> None:
+    one = record(lambda: sum(range(1000)), tmp_path / "x.slowlens", path="/one", route="/one", cpu_ns=0, loop_ns=10**15,
+                 held_ns=140_000_000, held_by="GET /slow: views.resize", held_id="0" * 26)
+    with served(tmp_path / "x.slowlens") as base:
+        browser.get(f"{base}#r={one}")
+        assert "event loop was busy with others: for 140 ms with GET /slow: views.resize" in wait(browser, ".answer").text
+        assert element(browser, ".answer a").get_attribute("href").endswith("#r=" + "0" * 26)
+
+
+def test_few_samples_look_few(browser: Any, shop: str) -> None:
+    fetch(shop + "/report/repaired/?slowlens=sampling")
+    time.sleep(1)
+    listed = json.loads(fetch(f"{shop}{VIEWER}api/requests?mode=sampling&q=/report/repaired/"))["requests"]
+    show(browser, shop, f"#r={listed[0]['id']}")
+    brief = wait(browser, ".brief", "sampled").text
+    samples = int(re.search(r"([\d\u202f]+) sample", brief)[1].replace("\u202f", ""))  # type: ignore[index]
+    assert ("(few)" in brief) == (samples < 30)
+    shares = [row.find_elements(By.CSS_SELECTOR, "[role=gridcell]")[1].text for row in browser.find_elements(
+        By.CSS_SELECTOR, ".tree .row")]
+    assert all("." not in share for share in shares) == (samples < 100), shares
+
+
+def test_search_steps_through_every_view(browser: Any, shop: str) -> None:
+    one = slowest(shop, "/report/")
+    for view in ("tree", "flame", "timeline", "functions", "treemap", "graph", "repeats"):
+        show(browser, shop, f"#r={one}&view={view}")
+        loaded(browser, view)
+        field = wait(browser, "form.search input")
+        field.clear()
+        field.send_keys("deepcopy" if view != "repeats" else "reports", Keys.ENTER)
+        found = wait(browser, ".found", "1 of ").text
+        many = int(re.match(r"1 of ([\d\u202f]+)", found)[1].replace("\u202f", ""))  # type: ignore[index]
+        element(browser, "form.search button[type=button]").click()
+        wait(browser, ".found", f"{many if many < 1000 else ''}")
+        element(browser, "form.search button[type=submit]").click()
+        wait(browser, ".found", "1 of ")
+    show(browser, shop, f"#r={one}&view=source")
+    wait(browser, "table.source")
+    element(browser, "form.search input").send_keys("TEMPLATE", Keys.ENTER)
+    wait(browser, "tr.found", "copy.deepcopy(TEMPLATE)")
+
+
+# ---- difference ----
+
+def test_a_difference_says_what_is_compared_and_which_function_it_is(browser: Any, shop: str) -> None:
+    one, other = slowest(shop, "/report/"), slowest(shop, "/report/repaired/")
+    show(browser, shop, f"#page=diff&a={one}&b={other}")
+    wait(browser, ".brief a", "GET /report/")
+    wait(browser, ".brief a", "GET /report/repaired/")
+    answer = wait(browser, ".answer", "copy.deepcopy").text
+    assert re.match(r"−.* of it in copy\.deepcopy, called by reports\.build: 800 calls before, none after\.$", answer), answer
+    assert "Two routes" in element(browser, ".splitline").text
+    sides = wait(browser, "table.sides").text
+    assert "deterministic" in sides
+    fetch(shop + "/report/?slowlens=sampling")
+    time.sleep(1)
+    sampled = json.loads(fetch(f"{shop}{VIEWER}api/requests?mode=sampling&route=/report/"))["requests"][0]["id"]
+    show(browser, shop, f"#page=diff&a={one}&b={sampled}")
+    wait(browser, ".caution", "Not of one kind: deterministic before, sampling after")
+
+
+# ---- habits ----
+
+def test_copies(browser: Any, shop: str) -> None:
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": """
+        window.copied = []; Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => { window.copied.push(text); }}});"""})
+    one = slowest(shop, "/report/")
+    show(browser, shop, f"#r={one}")
+    for what in ("link", "curl command", "slowlens command", "markdown"):
+        wait(browser, ".menu summary", "Copy").click()
+        wait(browser, ".menu[open] button", what).click()
+        wait(browser, ".toast", "copied")
+    link, curl, command, markdown = browser.execute_script("return window.copied")
+    assert link == browser.current_url
+    assert curl == f"curl -H 'X-Slowlens: deterministic' '{shop}/report/'"
+    assert command == f"slowlens tree {one}"
+    assert "copy.deepcopy" in markdown and "books/reports.py:35" in markdown and link in markdown
+
+
+def test_the_editor_of_the_reader(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/report/')}")
+    browser.execute_script("localStorage.setItem('slowlens.editor', 'vscode://file/{file}:{line}');"
+                           "localStorage.setItem('slowlens.paths', '/=/mapped/');")
+    browser.refresh()
+    wait(browser, ".tree .row", "reports.build").click()
+    href = wait(browser, "#side .chosen-box a.where").get_attribute("href")
+    assert re.match(r"vscode://file//mapped/.*/books/reports\.py:31$", href), href
+    assert wait(browser, ".answer a").get_attribute("href").endswith("/books/reports.py:35")
+
+
+def test_handing_over_to_the_firefox_profiler(browser: Any, shop: str) -> None:
+    one = slowest(shop, "/report/")
+    browser.get(f"{shop}{VIEWER}firefox?r={one}")
+    browser.execute_script("""
+        const other = new MessageChannel().port1;
+        window.sent = []; window.opened = [];
+        other.postMessage = (message, origin) => {
+            window.sent.push([message, origin]);
+            if (message.name === 'is-ready' && window.sent.length === 2) dispatchEvent(new MessageEvent('message', {
+                source: other, origin: 'https://profiler.firefox.com', data: {name: 'is-ready'}}));
+        };
+        window.open = (url) => { window.opened.push(url); return other; };""")
+    wait(browser, "#open").click()
+    wait(browser, "#said", "Handed over")
+    sent = browser.execute_script("return window.sent.map(([message, origin]) => [message.name, origin, message.profile?.meta?.product])")
+    assert {origin for _, origin, _ in sent} == {"https://profiler.firefox.com"}
+    assert sent[-1][0] == "inject-profile" and sent[-1][2], "a profile of theirs"
+    assert browser.execute_script("return window.opened") == ["https://profiler.firefox.com/from-post-message/"]
+
+
+def test_the_badge_is_the_developers_own_doing(browser: Any, tmp_path: Path) -> None:
+    import threading
+    from socketserver import ThreadingMixIn
+    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+    from slowlens.wsgi import ProfilerMiddleware
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    class Server(ThreadingMixIn, WSGIServer):
+        daemon_threads = True
+
+    def app(environ: Any, start: Any) -> Any:
+        start("200 OK", [("Content-Type", "text/html")])
+        badge = "<script src=/__slowlens__/static/badge.js defer></script>" if environ["PATH_INFO"] == "/with" else ""
+        return [f"<!doctype html><title>x</title><link rel=icon href=data:,><p>page{badge}".encode()]
+
+    wrapped = ProfilerMiddleware(app, debug=True, log=False, store=str(tmp_path))
+    server = make_server("127.0.0.1", 0, wrapped, Server, Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_port}"
+    try:
+        browser.get(base + "/without")
+        browser.get(base + "/with")
+        wait(browser, "slowlens-badge")
+        text, href = browser.execute_script("""
+            const link = document.querySelector('slowlens-badge').shadowRoot.querySelector('a'); return [link.textContent, link.href];""")
+        assert re.match(r"[\d.]+ ms$", text)
+        browser.get(href)
+        wait(browser, "h1", "GET /with")
+        browser.get(base + "/without")
+        time.sleep(1)
+        assert not browser.find_elements(By.CSS_SELECTOR, "slowlens-badge")
+    finally:
+        server.shutdown()
+
+
+def test_light_and_dark_by_choice(browser: Any, shop: str) -> None:
+    def paper() -> int:
+        color = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+        return sum(int(one) for one in re.findall(r"\d+", color)[:3])
+
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]})
+    open_list(browser, shop)
+    assert paper() < 150
+    browser.execute_script("localStorage.setItem('slowlens.theme', 'light')")
+    browser.refresh()
+    wait(browser, "tbody tr")
+    assert paper() > 700
+
+
+@pytest.mark.parametrize("page", ["#r=01zzzzzzzzzzzzzzzzzzzzzzzz", "#r=nonsense"])
+def test_what_is_not_there_is_no_blank_page(browser: Any, shop: str, page: str) -> None:
+    show(browser, shop, page)
+    wait(browser, "main h1", "Nothing to show")
+    wait(browser, "main a", "All requests").click()
+    wait(browser, "tbody tr")
+    browser.get_log("browser")  # the 404 is told there, too
+
+
+def test_in_print_the_answer_stands_alone(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/report/')}")
+    wait(browser, ".tree .row", "copy.deepcopy")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert element(browser, ".answer").is_displayed()
+    for css in ("#nav", ".actions", "form.search"):
+        assert not element(browser, css).is_displayed(), css
+
+
+# ---- eight tasks, and what they take ----
+
+class Counted:
+    """Clicks, from the list on; a tick counts as one."""
+
+    def __init__(self, browser: Any) -> None:
+        self.browser, self.clicks = browser, 0
+
+    def click(self, css: str, text: str = "") -> None:
+        def found() -> Any:
+            all_ = [one for one in self.browser.find_elements(By.CSS_SELECTOR, css) if text in one.text]
+            return next((one for one in all_ if one.text == text), all_[0])
+        until(self.browser, found).click()
+        self.clicks += 1
+
+
+def test_eight_tasks_take_three_clicks_at_most(browser: Any, shop: str, feed: str, tmp_path: Path) -> None:
+    size(browser, 1440, 900)
+    taken: dict[str, int] = {}
+
+    def task(name: str, at: str = shop, fragment: str = "") -> Counted:
+        browser.get("about:blank")
+        browser.get((at if at.endswith("/") else at + VIEWER) + fragment)
+        wait(browser, "tbody tr")
+        counted[0] = Counted(browser)
+        names.append(name)
+        return counted[0]
+
+    def done() -> None:
+        taken[names[-1]] = counted[0].clicks
+        assert counted[0].clicks <= 3, names[-1]
+
+    counted = [Counted(browser)]
+    names: list[str] = []
+
+    one = task("the slowest route")
+    one.click("#nav-routes")
+    one.click("th button", "p95 ms")
+    routes = json.loads(fetch(f"{shop}{VIEWER}api/routes"))["routes"]
+    assert wait(browser, "tbody tr:first-child td.path").text == max(routes, key=lambda one: one["p95_ms"])["route"]
+    done()
+
+    one = task("the line of the N+1")
+    one.click("td.path a", "/authors/")
+    one.click("[role=tab]", "Repeats")
+    assert "views.py:" in wait(browser, "ol.repeats li").text
+    done()
+
+    one = task("who calls deepcopy")
+    one.click("td.path a", "/report/")
+    assert "copy.deepcopy, called by reports.build at books/reports.py:" in wait(browser, ".answer").text
+    one.click(".answer button", "copy.deepcopy")
+    wait(browser, "#side .pairs", "reports.build")
+    done()
+
+    one = task("before and after")
+    for path in ("/report/", "/report/repaired/"):
+        row = next(row for row in browser.find_elements(By.CSS_SELECTOR, "tbody tr")
+                   if row.find_element(By.CSS_SELECTOR, "td.path a").text == path)
+        row.find_element(By.CSS_SELECTOR, "input").click()
+        one.clicks += 1
+    one.click("button", "Compare two")
+    wait(browser, ".answer", "copy.deepcopy")
+    done()
+
+    one = task("where the awaited time went", feed)
+    one.click("td.path a", "/feed/")
+    assert re.search(r"fetch_author|thumbnail|event loop", wait(browser, ".answer").text)
+    assert "awaiting" in element(browser, ".splitline").text
+    done()
+
+    one = task("what blocked the loop", feed, "#page=requests&q=/one-by-one/&sort=-wall_ms")
+    one.click("td.path a", "/one-by-one/")
+    wait(browser, "#side .notice", "event loop was busy with GET /blocking/")
+    one.click("#side .notice a")
+    wait(browser, "h1", "/blocking/")
+    done()
+
+    for i, who in enumerate(("anna", "bert")):
+        record(lambda: sum(range(1000)), tmp_path / f"{i}.slowlens", path=f"/{i}", route="/", **{"tag.user": who})
+    with served(tmp_path / "0.slowlens", tmp_path / "1.slowlens") as base:
+        one = task("one user's requests", base)
+        one.click("a.tag", "user=anna")
+        until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == 1)
+        done()
+
+    one = task("a link for a colleague", shop, f"#r={slowest(shop, '/report/')}&view=repeats".replace("#r=", "#page=requests&x="))
+    one.click("td.path a", "/report/")
+    one.click(".menu summary", "Copy")
+    one.click(".menu[open] button", "link")
+    assert "r=" in urllib.parse.urlsplit(browser.current_url).fragment
+    done()
+    assert len(taken) == 8
