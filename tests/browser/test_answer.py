@@ -239,7 +239,7 @@ def test_errors_stand_in_the_box_and_nothing_is_lost(browser: Any, shop: str) ->
     assert len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == before
     # What only the server knows to be wrong.
     show(browser, shop, "#page=requests&status=abc")
-    wait(browser, ".filter .problem", "abc")
+    wait(browser, ".filter .problem", "status is a number, a class as 5xx, or error")
     wait(browser, ".chip", "status:abc").click()
     wait(browser, "tbody tr")
     browser.get_log("browser")  # where the refusal is told, too

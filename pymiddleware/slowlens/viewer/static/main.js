@@ -72,6 +72,8 @@ document.getElementById("skip").addEventListener("click", (event) => {
 keys.listen(() => current?.page);
 server().then((status) => {
   for (const name of status.features || []) document.getElementById(`nav-${name}`)?.removeAttribute("hidden");
+  // A link may open the viewer for reading only.
+  document.documentElement.toggleAttribute("data-reads", Boolean(status.may && !status.may.includes("change")));
   if (status.problem) notice(status.problem);
 });
 render();

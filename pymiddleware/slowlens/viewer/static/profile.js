@@ -213,7 +213,7 @@ class Page {
       this.merged ? null : button("Delete", () => {
         removeLater([id], () => go({ r: id }));
         toList();
-      }, { class: "quiet" }),
+      }, { class: "quiet changes" }),
     ].filter(Boolean);
   }
 

@@ -40,7 +40,7 @@ function keepButton(request) {
     } catch (error) {
       notice(error.message);
     }
-  }, { class: "keep" });
+  }, { class: "keep changes" });
   const say = (pinned) => {
     one.setAttribute("aria-pressed", String(pinned));
     one.setAttribute("aria-label", `Keep ${tame(request.path, 60)} for ever`);
@@ -95,7 +95,7 @@ class List {
     this.turn = 0;
     this.picked = () => this.countPicked();
     this.compareButton = button("Compare two", () => this.compare(), { disabled: true, title: "Choose two requests to see what one took more than the other (c)" });
-    this.removal = button("Delete chosen", () => this.remove(), { disabled: true });
+    this.removal = button("Delete chosen", () => this.remove(), { disabled: true, class: "changes" });
     this.more = button("More", () => this.load().catch((error) => notice(error.message)), { hidden: true });
     this.news = button("", () => this.takeNews(true), { class: "news", hidden: true });
     this.quick = el("span", { class: "quick", role: "group", "aria-label": "Quick filters" });
@@ -118,12 +118,14 @@ class List {
     const old = { state: this.state, key: this.key, sort: this.sort, body: this.body, seen: this.seen, fresh: this.fresh, cursor: this.cursor, most: this.most, mark: this.mark };
     Object.assign(this, next);
     this.news.hidden = true;
+    this.refused = false;
     try {
       await this.load(Math.min(before.rows || 0, 2000));
       this.box.say("");
     } catch (error) {
       if (turn !== this.turn) return;
       if (![400, 503].includes(error.status)) throw error;
+      this.refused = true; // asking again would not help
       this.box.say(error.message); // the box, what was written in it, and the rows stay
       if (old.key) Object.assign(this, { ...old, state, key: next.key });
       else this.place.replaceChildren(el("p", { class: "empty" }, "This filter cannot be read: mend it above."));
@@ -239,7 +241,7 @@ class List {
 
   /** What was stored since: not what began since, for a slow request began before many that are here. */
   async poll() {
-    if (document.hidden || this.polling) return;
+    if (document.hidden || this.polling || this.refused) return;
     this.polling = true;
     try {
       const { body } = this;
