@@ -16,7 +16,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from test_hostile import record
 from test_views import painted, press, show, slowest
 
-from conftest import VIEWER, fetch, open_list, rows, served, size, wait
+from conftest import VIEWER, fetch, open_list, served, size, wait
 
 WIDTHS = {1440: 900, 1280: 720, 768: 1024, 360: 740}
 VIEWS = ("tree", "flame", "timeline", "functions", "source", "repeats", "treemap", "graph")
