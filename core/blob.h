@@ -1,10 +1,11 @@
-/* blob.h - THE FORMAT of a `.slowlens` file, version 1.
+/* blob.h - THE FORMAT of a `.slowlens` file, versions 1 and 2.
  *
  * A file is ONE standard zstd frame (RFC 8878) with content size and content
  * checksum, so `zstd -d` opens and `zstd -t` checks it. Its content:
  *
  *   offset 0   "slowlens"           8 bytes, ASCII
- *          8   version              u16, little-endian: 1
+ *          8   version              u16, little-endian: 1, or 2 where a
+ *                                   number is beyond the bounds of version 1
  *         10   flags                u16, little-endian: 0, ignored
  *         12   section*             until END
  *
@@ -12,11 +13,15 @@
  *
  *   tag  section     in a file   payload
  *     1  META        first       metadata, so that listing reads no further
+ *     7  SUMMARY     optional,   what a list, a log line, an index want of the
+ *                    behind META rest, so that they need not read it
  *     2  STRINGS     once        every string once
  *     3  FUNCTIONS   once
  *     4  TREE        once
  *     5  LINES       optional, behind TREE
  *     6  TIMELINE    optional, behind TREE
+ *     8  COUNTERS    optional, behind TREE
+ *     9  SPANS       reserved
  *     0  END         last        empty
  *
  * An unknown tag is skipped by its length: new optional sections need no new
@@ -28,6 +33,8 @@
  * META       count, then per item: key (length, UTF-8 bytes), type, value
  *            type 0: signed integer, zigzag varint;  1: string (length, bytes)
  *            An unknown type makes the file corrupt. Keys: see core/README.md.
+ *
+ * SUMMARY    items like those of META; keys: slowlens/meta.h
  *
  * STRINGS    count, column of lengths, all bytes one after the other. UTF-8;
  *            string 0 is "".
@@ -78,6 +85,13 @@
  *                        difference to the row before
  *              length    quanta
  *
+ * COUNTERS   count of metrics, then per metric: its number (sl_metric), count
+ *            of rows, and columns; rows in the order of their nodes:
+ *              node      less that of the row before (0 before the first)
+ *              value     in the unit of slowlens/metric.h; not 0
+ *            A metric that a reader does not know is skipped; a node without a
+ *            row has none of it.
+ *
  *   META:  02 | 06 "method" 01 03 "GET" | 07 "wall_ns" 00 80 DA C4 09
  *   TREE:  request > view > (copy, copy > deepcopy)
  *          pops 0 0 0 1... function 0 0 0 3 ...
@@ -85,10 +99,13 @@
 #ifndef SL_CORE_BLOB_H
 #define SL_CORE_BLOB_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #define SL_BLOB_MAGIC       "slowlens"
 #define SL_BLOB_MAGIC_SIZE  8
 #define SL_BLOB_HEADER_SIZE 12
-#define SL_BLOB_VERSION     1
+#define SL_BLOB_VERSION     2
 
 enum {
     SL_BLOB_END = 0,
@@ -97,12 +114,17 @@ enum {
     SL_BLOB_FUNCTIONS = 3,
     SL_BLOB_TREE = 4,
     SL_BLOB_LINES = 5,
-    SL_BLOB_TIMELINE = 6
+    SL_BLOB_TIMELINE = 6,
+    SL_BLOB_SUMMARY = 7,
+    SL_BLOB_COUNTERS = 8,
+    SL_BLOB_SPANS = 9
 };
 
 enum { SL_BLOB_INTEGER = 0, SL_BLOB_TEXT = 1 };
 
-/* What a reader accepts, checked before it allocates. */
+/* THE BOUNDS. A reader checks them before it allocates, a writer keeps to
+ * them: what is written can be read, what cannot be written is counted (the
+ * summary's "clipped"), and what would be too much as a whole is SL_ELIMIT. */
 #define SL_BLOB_MAX_CONTENT   ((size_t)256 << 20)
 #define SL_BLOB_MAX_META      4096u
 #define SL_BLOB_MAX_STRINGS   (1u << 22)
@@ -110,5 +132,28 @@ enum { SL_BLOB_INTEGER = 0, SL_BLOB_TEXT = 1 };
 #define SL_BLOB_MAX_NODES     (1u << 24)
 #define SL_BLOB_MAX_LINES     (1u << 24)
 #define SL_BLOB_MAX_STRETCHES (1u << 24)
+#define SL_BLOB_MAX_METRICS   64u
+#define SL_BLOB_MAX_COUNTERS  (1u << 24) /* rows of all metrics */
+
+/* Bytes of a function's name or file; a reader cuts what is longer. */
+#define SL_BLOB_MAX_NAME 4096u
+
+/* Each column of times (in ns) and of counts adds up to no more than this, so
+ * that no sum over a profile overflows. No single number has a bound of its
+ * own: 146 years in one function can be written. */
+#define SL_BLOB_MAX_SUM ((uint64_t)1 << 62)
+
+/* Single numbers of version 1, whose readers refuse larger ones. */
+#define SL_BLOB_V1_MAX_NS    ((uint64_t)1 << 39)
+#define SL_BLOB_V1_MAX_COUNT ((uint64_t)UINT32_MAX)
+
+/* A decoded profile takes no more than this, as long as nobody allows more:
+ * the bytes that a reader takes for a row of each table. */
+#define SL_BLOB_MAX_DECODED    ((uint64_t)1 << 30)
+#define SL_BLOB_NODE_BYTES     64u
+#define SL_BLOB_FUNCTION_BYTES 128u
+#define SL_BLOB_LINE_BYTES     40u
+#define SL_BLOB_STRETCH_BYTES  24u
+#define SL_BLOB_COUNTER_BYTES  16u
 
 #endif /* SL_CORE_BLOB_H */

@@ -1,5 +1,7 @@
+/* The parts of a blob that both of its writers put. */
 #include "blob_put.h"
 #include "blob.h"
+#include "utf8.h"
 #include "varint.h"
 
 #include <string.h>
@@ -7,8 +9,8 @@
 sl_status
 sl_blob_functions_init(sl_blob_functions *f, const sl_alloc *alloc)
 {
-    sl_buf *const bufs[] = { &f->names, &f->files, &f->lines, &f->kinds,
-                             &f->origins };
+    sl_buf *const bufs[] = { &f->names,   &f->files, &f->lines, &f->kinds,
+                             &f->origins, &f->known, &f->pseudo };
     uint32_t empty;
 
     memset(f, 0, sizeof(*f));
@@ -25,8 +27,8 @@ sl_blob_functions_init(sl_blob_functions *f, const sl_alloc *alloc)
 void
 sl_blob_functions_free(sl_blob_functions *f)
 {
-    sl_buf *const bufs[] = { &f->names, &f->files, &f->lines, &f->kinds,
-                             &f->origins };
+    sl_buf *const bufs[] = { &f->names,   &f->files, &f->lines, &f->kinds,
+                             &f->origins, &f->known, &f->pseudo };
     for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
         sl_buf_free(bufs[i]);
     sl_intern_free(f->strings);
@@ -34,16 +36,35 @@ sl_blob_functions_free(sl_blob_functions *f)
     memset(f, 0, sizeof(*f));
 }
 
+static sl_status
+functions_text(sl_blob_functions *f, const char **text, size_t *len,
+               uint32_t *id)
+{
+    size_t most = sl_utf8_cut(*text, *len, SL_BLOB_MAX_NAME);
+    f->cut += most < *len;
+    *len = most;
+    return sl_intern_keep(f->strings, *text, most, id, text);
+}
+
 sl_status
 sl_blob_functions_add(sl_blob_functions *f, const sl_function *one)
 {
     uint32_t name, file;
-    sl_status status =
-        sl_intern_id(f->strings, one->name, one->name_len, &name);
+
+    if (f->count == SL_BLOB_MAX_FUNCTIONS ||
+        sl_intern_count(f->strings) + 2 > SL_BLOB_MAX_STRINGS)
+        return SL_ELIMIT;
+    if ((unsigned)one->kind >= SL_KIND_COUNT ||
+        (unsigned)one->origin >= SL_ORIGIN_COUNT)
+        return SL_ERANGE;
+    sl_function kept = *one;
+    sl_status status = functions_text(f, &kept.name, &kept.name_len, &name);
     if (status == SL_OK)
-        status = sl_intern_id(f->strings, one->file, one->file_len, &file);
+        status = functions_text(f, &kept.file, &kept.file_len, &file);
     if (status < 0)
         return status;
+    sl_buf_put(&f->known, &kept, sizeof(kept));
+    sl_buf_put_u8(&f->pseudo, (uint8_t)sl_pseudo_of(&kept));
     sl_buf_put_varint(&f->names, name);
     sl_buf_put_varint(&f->files, file);
     sl_buf_put_varint(&f->lines, one->line);
@@ -53,8 +74,8 @@ sl_blob_functions_add(sl_blob_functions *f, const sl_function *one)
     return SL_OK;
 }
 
-static void
-put_meta(sl_buf *out, const sl_meta *meta, size_t count)
+void
+sl_blob_put_items(sl_buf *out, const sl_meta *meta, size_t count)
 {
     sl_buf_put_varint(out, count);
     for (size_t i = 0; i < count; i++) {
@@ -103,6 +124,90 @@ sl_blob_put_section(sl_buf *out, unsigned tag, sl_buf *body)
     body->size = 0;
 }
 
+sl_blob_bound
+sl_blob_bound_times(uint64_t quantum)
+{
+    return (sl_blob_bound){ .left = SL_BLOB_MAX_SUM / quantum,
+                            .v1_most = SL_BLOB_V1_MAX_NS / quantum };
+}
+
+sl_blob_bound
+sl_blob_bound_counts(void)
+{
+    return (sl_blob_bound){ .left = SL_BLOB_MAX_SUM,
+                            .v1_most = SL_BLOB_V1_MAX_COUNT };
+}
+
+void
+sl_blob_counters_begin(sl_blob_metric *row, const sl_alloc *alloc)
+{
+    *row = (sl_blob_metric){ 0 };
+    sl_buf_init(&row->metrics, alloc, 0);
+    sl_buf_init(&row->nodes, alloc, 0);
+    sl_buf_init(&row->values, alloc, 0);
+}
+
+/* Ends the metric at work. */
+static void
+counters_flush(sl_blob_metric *row)
+{
+    if (row->rows == 0)
+        return;
+    sl_buf_put_varint(&row->metrics, row->metric);
+    sl_buf_put_varint(&row->metrics, row->rows);
+    sl_blob_put_column(&row->metrics, &row->nodes);
+    sl_blob_put_column(&row->metrics, &row->values);
+    row->metric_count++;
+    row->clipped += row->bound.clipped;
+    row->nodes.size = row->values.size = 0;
+    row->rows = 0;
+}
+
+void
+sl_blob_counters_add(sl_blob_metric *row, uint64_t metric, uint64_t node,
+                     uint64_t value)
+{
+    if (row->rows == 0 || metric != row->metric) {
+        counters_flush(row);
+        row->metric = metric;
+        row->node = 0;
+        row->bound = sl_blob_bound_counts();
+    }
+    sl_buf_put_varint(&row->nodes, node - row->node);
+    sl_buf_put_varint(&row->values, sl_blob_bounded(&row->bound, value));
+    row->node = node;
+    row->rows++;
+}
+
+uint64_t
+sl_blob_counters_end(sl_blob_metric *row, sl_buf *body)
+{
+    counters_flush(row);
+    sl_buf_put_varint(body, row->metric_count);
+    sl_blob_put_column(body, &row->metrics);
+    sl_buf_free(&row->metrics);
+    sl_buf_free(&row->nodes);
+    sl_buf_free(&row->values);
+    return row->clipped;
+}
+
+sl_status
+sl_blob_check_rows(uint64_t nodes, uint64_t functions, uint64_t lines,
+                   uint64_t stretches, uint64_t counters)
+{
+    if (nodes > SL_BLOB_MAX_NODES || functions > SL_BLOB_MAX_FUNCTIONS ||
+        lines > SL_BLOB_MAX_LINES || stretches > SL_BLOB_MAX_STRETCHES ||
+        counters > SL_BLOB_MAX_COUNTERS)
+        return SL_ELIMIT;
+    uint64_t bytes =
+        nodes * SL_BLOB_NODE_BYTES + functions * SL_BLOB_FUNCTION_BYTES +
+        lines * SL_BLOB_LINE_BYTES + stretches * SL_BLOB_STRETCH_BYTES +
+        counters * SL_BLOB_COUNTER_BYTES;
+    /* And once more than the content for its texts. */
+    return bytes + SL_BLOB_MAX_CONTENT <= SL_BLOB_MAX_DECODED ? SL_OK
+                                                              : SL_ELIMIT;
+}
+
 uint64_t
 sl_blob_quantum(uint64_t wall)
 {
@@ -111,15 +216,20 @@ sl_blob_quantum(uint64_t wall)
 
 void
 sl_blob_put_head(sl_buf *out, sl_buf *body, const sl_meta *meta,
-                 size_t meta_count, sl_blob_functions *functions)
+                 size_t meta_count, const sl_buf *summary,
+                 sl_blob_functions *functions, bool wide)
 {
-    static const uint8_t version[] = { SL_BLOB_VERSION, 0, 0, 0 };
+    const uint8_t version[] = { wide ? 2 : 1, 0, 0, 0 };
 
     sl_buf_put(out, SL_BLOB_MAGIC, SL_BLOB_MAGIC_SIZE);
     sl_buf_put(out, version, sizeof(version));
 
-    put_meta(body, meta, meta_count);
+    sl_blob_put_items(body, meta, meta_count);
     sl_blob_put_section(out, SL_BLOB_META, body);
+    if (summary->size > 0) {
+        sl_blob_put_column(body, summary);
+        sl_blob_put_section(out, SL_BLOB_SUMMARY, body);
+    }
 
     sl_buf_put_varint(body, sl_intern_count(functions->strings));
     sl_intern_each(functions->strings, put_length, body);

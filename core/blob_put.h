@@ -8,25 +8,82 @@
 
 #include "slowlens/vocabulary.h"
 
+#include <stdbool.h>
+
 /* FUNCTIONS at work: strings and columns. */
 typedef struct {
     sl_arena *arena;
     sl_intern *strings;
     sl_buf names, files, lines, kinds, origins;
     uint32_t count;
+    uint32_t cut;  /* names that were too long */
+    sl_buf known;  /* sl_function by number; its texts live in the arena */
+    sl_buf pseudo; /* uint8_t by number: sl_pseudo_of */
 } sl_blob_functions;
+
+/* The bounds of one column of times or counts at work. */
+typedef struct {
+    uint64_t left;    /* of what the column may add up to, in its unit */
+    uint64_t v1_most; /* a single number that version 1 could hold */
+    uint64_t clipped; /* numbers that did not fit whole */
+    bool wide;        /* one is beyond version 1 */
+} sl_blob_bound;
 
 /* Fine to free in any state, zeroed ones included. SL_ENOMEM. */
 sl_status sl_blob_functions_init(sl_blob_functions *f, const sl_alloc *alloc);
 void sl_blob_functions_free(sl_blob_functions *f);
 
-/* Adds a function, which gets the next number. SL_ENOMEM. */
+/* Adds a function, which gets the next number. SL_ENOMEM; SL_ELIMIT: too many;
+ * SL_ERANGE: its kind or origin is none. */
 sl_status sl_blob_functions_add(sl_blob_functions *f, const sl_function *one);
 
-/* The content from the magic to FUNCTIONS: META, STRINGS, FUNCTIONS. `body`
- * is scratch, empty before and after. Failures stick to `out`. */
+/* The content from the magic to FUNCTIONS: META, `summary` (empty: none),
+ * STRINGS, FUNCTIONS. `body` is scratch, empty before and after; `wide`: a
+ * number is beyond version 1. Failures stick to `out`. */
 void sl_blob_put_head(sl_buf *out, sl_buf *body, const sl_meta *meta,
-                      size_t meta_count, sl_blob_functions *functions);
+                      size_t meta_count, const sl_buf *summary,
+                      sl_blob_functions *functions, bool wide);
+
+/* Appends items as META and SUMMARY have them. */
+void sl_blob_put_items(sl_buf *out, const sl_meta *items, size_t count);
+
+/* Bounds of a column of times in units of `quantum` ns, and of counts. */
+sl_blob_bound sl_blob_bound_times(uint64_t quantum);
+sl_blob_bound sl_blob_bound_counts(void);
+
+/* What may be written of `value`; the rest is counted. */
+static inline uint64_t
+sl_blob_bounded(sl_blob_bound *bound, uint64_t value)
+{
+    if (value > bound->v1_most)
+        bound->wide = true;
+    if (value > bound->left) {
+        value = bound->left;
+        bound->clipped++;
+    }
+    bound->left -= value;
+    return value;
+}
+
+/* COUNTERS at work. */
+typedef struct {
+    sl_buf metrics, nodes, values;
+    uint64_t metric, node, rows;
+    uint32_t metric_count;
+    sl_blob_bound bound;
+    uint64_t clipped;
+} sl_blob_metric;
+
+/* Rows come in the order of metric and node, each pair once. _end puts the
+ * payload into `body`, frees, and tells how many numbers had to be cut. */
+void sl_blob_counters_begin(sl_blob_metric *row, const sl_alloc *alloc);
+void sl_blob_counters_add(sl_blob_metric *row, uint64_t metric, uint64_t node,
+                          uint64_t value);
+uint64_t sl_blob_counters_end(sl_blob_metric *row, sl_buf *body);
+
+/* SL_ELIMIT if a reader would not take so many rows. */
+sl_status sl_blob_check_rows(uint64_t nodes, uint64_t functions, uint64_t lines,
+                             uint64_t stretches, uint64_t counters);
 
 /* Appends a column. */
 void sl_blob_put_column(sl_buf *out, const sl_buf *column);

@@ -1,16 +1,16 @@
+/* Bytes of any origin to a profile, or a refusal. */
 #include "blob.h"
 #include "buf.h"
 #include "compress.h"
 #include "profile.h"
+#include "utf8.h"
 #include "varint.h"
 
 #include <string.h>
 
-/* META stands first; most of it fits here, so listing decompresses little. */
+/* META and SUMMARY stand first; most of them fits here, so listing decompresses
+ * little. */
 #define META_WANT ((size_t)4096)
-
-/* Times are kept below this, so that sums over 2^24 nodes fit 64 bits. */
-#define MAX_SELF_NS ((uint64_t)1 << 39)
 
 static sl_status
 take(sl_profile *profile, size_t count, size_t size, void *out)
@@ -69,13 +69,14 @@ read_meta_item(sl_profile *profile, sl_reader *in, sl_meta *item)
     }
 }
 
+/* META or SUMMARY. */
 static sl_status
-read_meta(sl_profile *profile, sl_reader *in)
+read_items(sl_profile *profile, sl_reader *in, sl_meta **items, size_t *found)
 {
     uint64_t count;
     void *mem;
 
-    if (profile->meta != NULL)
+    if (*items != NULL)
         return SL_ECORRUPT;
     /* An item takes three bytes at least. */
     if (sl_varint_get_max(in, SL_BLOB_MAX_META, &count) < 0 ||
@@ -84,14 +85,26 @@ read_meta(sl_profile *profile, sl_reader *in)
     sl_status status = take(profile, count + 1, sizeof(sl_meta), &mem);
     if (status < 0)
         return status;
-    profile->meta = mem;
+    *items = mem;
     for (size_t i = 0; i < count; i++) {
-        status = read_meta_item(profile, in, &profile->meta[i]);
+        status = read_meta_item(profile, in, &(*items)[i]);
         if (status < 0)
             return status;
     }
-    profile->meta_count = (size_t)count;
+    *found = (size_t)count;
     return left(in) == 0 ? SL_OK : SL_ECORRUPT;
+}
+
+static sl_status
+read_meta(sl_profile *profile, sl_reader *in)
+{
+    return read_items(profile, in, &profile->meta, &profile->meta_count);
+}
+
+static sl_status
+read_summary(sl_profile *profile, sl_reader *in)
+{
+    return read_items(profile, in, &profile->summary, &profile->summary_count);
 }
 
 typedef struct {
@@ -104,6 +117,7 @@ static sl_status
 read_strings(sl_profile *profile, sl_reader *in, string_table *strings)
 {
     uint64_t count, size, sum = 0;
+    size_t kept = 0;
     void *text, *len, *bytes;
 
     if (strings->text != NULL)
@@ -124,19 +138,22 @@ read_strings(sl_profile *profile, sl_reader *in, string_table *strings)
             return SL_ECORRUPT;
         strings->len[i] = (size_t)size;
         sum += size;
+        kept += size < SL_BLOB_MAX_NAME ? (size_t)size : SL_BLOB_MAX_NAME;
     }
     if (sum != left(in))
         return SL_ECORRUPT;
-    status = take(profile, (size_t)sum + count, 1, &bytes);
+    status = take(profile, kept + count, 1, &bytes);
     if (status < 0)
         return status;
     char *at = bytes;
     for (size_t i = 0; i < count; i++) {
+        const char *from = (const char *)in->pos;
+        in->pos += strings->len[i];
+        strings->len[i] = sl_utf8_cut(from, strings->len[i], SL_BLOB_MAX_NAME);
         strings->text[i] = at;
-        memcpy(at, in->pos, strings->len[i]);
+        memcpy(at, from, strings->len[i]);
         at += strings->len[i];
         *at++ = '\0';
-        in->pos += strings->len[i];
     }
     strings->count = (size_t)count;
     return SL_OK;
@@ -187,6 +204,12 @@ read_functions(sl_profile *profile, sl_reader *in, const string_table *strings)
     }
     profile->functions = f;
     profile->function_count = (uint32_t)count;
+    status = take(profile, count, sizeof(uint8_t), &mem);
+    if (status < 0)
+        return status;
+    profile->pseudo = mem;
+    for (size_t i = 0; i < count; i++)
+        profile->pseudo[i] = (uint8_t)sl_pseudo_of(&f[i]);
     return left(in) == 0 ? SL_OK : SL_ECORRUPT;
 }
 
@@ -226,22 +249,34 @@ read_tree_functions(sl_profile *profile, uint64_t count, sl_reader *in)
     return SL_OK;
 }
 
+/* One number of a column that adds up to `*room` at most. */
+static inline sl_status
+read_bounded(sl_reader *in, uint64_t *room, uint64_t *value)
+{
+    if (sl_varint_get_max(in, *room, value) < 0)
+        return SL_ECORRUPT;
+    *room -= *value;
+    return SL_OK;
+}
+
 static sl_status
 read_tree_numbers(sl_profile_node *nodes, uint64_t count, uint64_t quantum,
                   sl_reader *in)
 {
-    uint64_t value;
+    uint64_t value, room = SL_BLOB_MAX_SUM;
 
     for (size_t i = 0; i < count; i++) {
-        if (sl_varint_get_max(in, UINT32_MAX, &nodes[i].calls) < 0)
+        if (read_bounded(in, &room, &nodes[i].calls) < 0)
             return SL_ECORRUPT;
     }
+    /* Calls and resumes together: they are added up. */
     for (size_t i = 0; i < count; i++) {
-        if (sl_varint_get_max(in, UINT32_MAX, &nodes[i].resumes) < 0)
+        if (read_bounded(in, &room, &nodes[i].resumes) < 0)
             return SL_ECORRUPT;
     }
+    room = SL_BLOB_MAX_SUM / quantum;
     for (size_t i = 0; i < count; i++) {
-        if (sl_varint_get_max(in, MAX_SELF_NS / quantum, &value) < 0)
+        if (read_bounded(in, &room, &value) < 0)
             return SL_ECORRUPT;
         nodes[i].self_ns = value * quantum;
     }
@@ -306,12 +341,13 @@ read_lines(sl_profile *profile, sl_reader *in)
     if (status < 0)
         return status;
     sl_profile_line *rows = mem;
-    uint64_t quantum = profile->quantum, most = MAX_SELF_NS / quantum;
+    uint64_t quantum = profile->quantum, room = SL_BLOB_MAX_SUM / quantum;
 
     READ_COLUMN(in, count, profile->node_count - 1 - sum, sum += value;
                 rows[i].node = (uint32_t)sum)
     READ_COLUMN(in, count, UINT32_MAX, rows[i].line = (uint32_t)value)
-    READ_COLUMN(in, count, most, rows[i].wall_ns = value * quantum)
+    READ_COLUMN(in, count, room, room -= value;
+                rows[i].wall_ns = value * quantum)
     READ_COLUMN(in, count, rows[i].wall_ns / quantum,
                 rows[i].cpu_ns = value * quantum)
     READ_COLUMN(in, count, (rows[i].wall_ns - rows[i].cpu_ns) / quantum,
@@ -336,7 +372,7 @@ read_timeline(sl_profile *profile, sl_reader *in)
     if (status < 0)
         return status;
     sl_profile_stretch *rows = mem;
-    uint64_t quantum = profile->quantum, most = MAX_SELF_NS / quantum;
+    uint64_t quantum = profile->quantum, most = SL_BLOB_MAX_SUM / quantum;
 
     READ_COLUMN(in, count, UINT32_MAX - sum, sum += value;
                 rows[i].lane = (uint32_t)sum)
@@ -355,13 +391,66 @@ read_timeline(sl_profile *profile, sl_reader *in)
     for (size_t i = 0; i < count; i++) {
         if (i > 0 && rows[i].lane != rows[i - 1].lane)
             at = 0;
+        /* Each is below 2^62: no overflow before it is checked. */
         rows[i].from_ns += at;
         at = rows[i].to_ns += rows[i].from_ns;
-        if (at > MAX_SELF_NS)
+        if (at > SL_BLOB_MAX_SUM)
             return SL_ECORRUPT;
     }
     profile->stretches = rows;
     profile->stretch_count = (uint32_t)count;
+    return left(in) == 0 ? SL_OK : SL_ECORRUPT;
+}
+
+/* One metric of COUNTERS, appended to the rows. */
+static sl_status
+read_metric(sl_profile *profile, sl_reader *in, uint64_t *next)
+{
+    uint64_t metric, count, value, node = 0, room = SL_BLOB_MAX_SUM;
+    sl_profile_counter *rows = profile->counters + profile->counter_count;
+
+    if (sl_varint_get_max(in, UINT32_MAX, &metric) < 0 || metric < *next ||
+        sl_varint_get_max(in, SL_BLOB_MAX_COUNTERS - profile->counter_count,
+                          &count) < 0 ||
+        count > left(in) / 2)
+        return SL_ECORRUPT;
+    *next = metric + 1;
+    for (size_t i = 0; i < count; i++) {
+        if (sl_varint_get_max(in, profile->node_count - 1 - node, &value) < 0 ||
+            (i > 0 && value == 0))
+            return SL_ECORRUPT;
+        node += value;
+        rows[i] = (sl_profile_counter){ .node = (uint32_t)node,
+                                        .metric = (uint32_t)metric };
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (read_bounded(in, &room, &rows[i].value) < 0)
+            return SL_ECORRUPT;
+    }
+    if (metric < SL_METRIC_COUNT) /* else newer than this reader */
+        profile->counter_count += (uint32_t)count;
+    return SL_OK;
+}
+
+static sl_status
+read_counters(sl_profile *profile, sl_reader *in)
+{
+    uint64_t metrics, next = 0;
+    void *mem;
+
+    if (profile->nodes == NULL || profile->counters != NULL ||
+        sl_varint_get_max(in, SL_BLOB_MAX_METRICS, &metrics) < 0)
+        return SL_ECORRUPT;
+    /* A row takes two bytes at least. */
+    sl_status status =
+        take(profile, left(in) / 2 + 1, sizeof(sl_profile_counter), &mem);
+    if (status < 0)
+        return status;
+    profile->counters = mem;
+    for (; status == SL_OK && metrics > 0; metrics--)
+        status = read_metric(profile, in, &next);
+    if (status < 0)
+        return status;
     return left(in) == 0 ? SL_OK : SL_ECORRUPT;
 }
 
@@ -371,7 +460,7 @@ read_header(sl_reader *in)
     if (left(in) < SL_BLOB_HEADER_SIZE ||
         memcmp(in->pos, SL_BLOB_MAGIC, SL_BLOB_MAGIC_SIZE) != 0)
         return SL_ECORRUPT;
-    if (in->pos[8] != SL_BLOB_VERSION || in->pos[9] != 0)
+    if (in->pos[8] == 0 || in->pos[8] > SL_BLOB_VERSION || in->pos[9] != 0)
         return SL_EVERSION;
     in->pos += SL_BLOB_HEADER_SIZE;
     return SL_OK;
@@ -416,6 +505,8 @@ read_content(sl_profile *profile, sl_reader *in)
         case SL_BLOB_TREE: status = read_tree(profile, &section); break;
         case SL_BLOB_LINES: status = read_lines(profile, &section); break;
         case SL_BLOB_TIMELINE: status = read_timeline(profile, &section); break;
+        case SL_BLOB_SUMMARY: status = read_summary(profile, &section); break;
+        case SL_BLOB_COUNTERS: status = read_counters(profile, &section); break;
         default: break; /* optional, and newer than this reader */
         }
     }
@@ -459,8 +550,22 @@ sl_profile_decode(sl_profile **out, const void *blob, size_t size,
     return status;
 }
 
-/* Reads META from the first `want` bytes of the content (0: all of them).
- * *more tells that a longer piece may do better. */
+/* SUMMARY, if it is the next section. *more: that is not to be known yet. */
+static sl_status
+decode_summary(sl_profile *profile, sl_reader *in, bool *more)
+{
+    sl_reader at = *in, section;
+    uint64_t tag;
+
+    *more = sl_varint_get(&at, &tag) < 0;
+    if (*more || tag != SL_BLOB_SUMMARY)
+        return SL_OK;
+    *more = read_section(in, &tag, &section) < 0;
+    return *more ? SL_OK : read_summary(profile, &section);
+}
+
+/* Reads META and SUMMARY from the first `want` bytes of the content (0: all of
+ * them). *more tells that a longer piece may do better. */
 static sl_status
 decode_meta(sl_profile *profile, const void *blob, size_t size, size_t want,
             const sl_alloc *alloc, bool *more)
@@ -478,11 +583,17 @@ decode_meta(sl_profile *profile, const void *blob, size_t size, size_t want,
         status = read_header(&in);
         if (status == SL_OK) {
             status = read_section(&in, &tag, &section);
-            *more = status < 0 && want != 0;
+            *more = status < 0;
         }
         if (status == SL_OK)
             status = tag == SL_BLOB_META ? read_meta(profile, &section)
                                          : SL_ECORRUPT;
+        if (status == SL_OK) {
+            status = decode_summary(profile, &in, more);
+            if (*more)
+                status = SL_ECORRUPT;
+        }
+        *more = *more && want != 0;
     }
     sl_buf_free(&content);
     return status;
@@ -493,18 +604,18 @@ sl_profile_decode_meta(sl_profile **out, const void *blob, size_t size,
                        const sl_alloc *alloc)
 {
     sl_profile *profile = NULL;
-    bool more;
-    sl_status status = sl_profile_new(&profile, SL_BLOB_MAX_CONTENT * 2, alloc);
+    bool more = true;
+    sl_status status = SL_OK;
 
-    if (status == SL_OK) {
-        status = decode_meta(profile, blob, size, META_WANT, alloc, &more);
-        if (status < 0 && more)
-            status = decode_meta(profile, blob, size, 0, alloc, &more);
+    for (size_t want = META_WANT; more; want = 0) {
+        status = sl_profile_new(&profile, SL_BLOB_MAX_CONTENT * 2, alloc);
+        if (status < 0)
+            return status;
+        status = decode_meta(profile, blob, size, want, alloc, &more);
+        if (status < 0)
+            sl_profile_free(profile);
     }
-    if (status < 0) {
-        sl_profile_free(profile);
-        return status;
-    }
-    *out = profile;
-    return SL_OK;
+    if (status == SL_OK)
+        *out = profile;
+    return status;
 }

@@ -3,6 +3,7 @@
 #include "blob_put.h"
 #include "compress.h"
 #include "numbering.h"
+#include "summary.h"
 #include "varint.h"
 
 #include <stdlib.h>
@@ -13,15 +14,35 @@ enum { POPS, FUNCTION, CALLS, RESUMES, SELF, LINE, COLUMNS };
 
 /* One encoding at work. */
 typedef struct {
-    const sl_recording *recording;
+    sl_recording *recording;
     const sl_alloc *alloc;
     sl_blob_functions functions;
     uint32_t *numbers;       /* by function id: number in the file, or UNSEEN */
     sl_buf columns[COLUMNS]; /* of TREE */
-    uint32_t node_count;
+    uint64_t quantum;
+    double scale; /* quanta a tick */
+    sl_outline outline;
+    sl_outline_stretch *stretches;
+    uint64_t clipped; /* numbers that a bound has cut */
+    bool wide;        /* one is beyond version 1 of the format */
     sl_describe describe;
     void *ctx;
 } writer;
+
+/* Ticks in quanta. A double beyond 64 bits has no integer. */
+static uint64_t
+quanta(const writer *w, uint64_t ticks)
+{
+    double sum = (double)ticks * w->scale + 0.5;
+    return sum < (double)SL_BLOB_MAX_SUM ? (uint64_t)sum : SL_BLOB_MAX_SUM;
+}
+
+static void
+writer_bound(writer *w, const sl_blob_bound *bound)
+{
+    w->clipped += bound->clipped;
+    w->wide = w->wide || bound->wide;
+}
 
 /* Writes function `id` into the columns. */
 static sl_status
@@ -47,24 +68,34 @@ writer_function(writer *w, uint32_t id)
     return sl_blob_functions_add(&w->functions, &f);
 }
 
+/* Room for the longest columns there can be, once: no test for each number. */
 static sl_status
-writer_tree(writer *w, uint64_t quantum)
+writer_room(writer *w, uint8_t **at)
 {
-    const sl_tree *tree = &w->recording->tree;
-    double scale = sl_recording_scale(w->recording) / (double)quantum;
-    uint32_t depth = 0, before = 0;
-    uint64_t ticks = 0, written = 0;
-    uint8_t *at[COLUMNS];
+    size_t nodes = w->recording->tree.nodes;
 
-    /* Room for the longest there can be, once: no test for each number. */
     for (int i = 0; i < COLUMNS; i++) {
-        at[i] =
-            sl_buf_room(&w->columns[i], (size_t)tree->nodes * SL_VARINT_MAX);
+        at[i] = sl_buf_room(&w->columns[i], nodes * SL_VARINT_MAX);
         if (at[i] == NULL)
             return w->columns[i].status;
     }
+    w->outline.nodes =
+        w->alloc->take(w->alloc->ctx, nodes * sizeof(sl_outline_node));
+    return w->outline.nodes != NULL ? SL_OK : SL_ENOMEM;
+}
 
-    for (const sl_node *node = tree->root; node != NULL;
+static sl_status
+writer_tree(writer *w)
+{
+    const sl_tree *tree = &w->recording->tree;
+    sl_blob_bound times = sl_blob_bound_times(w->quantum);
+    sl_blob_bound counts = sl_blob_bound_counts();
+    uint32_t depth = 0, before = 0, count = 0;
+    uint64_t ticks = 0, written = 0;
+    uint8_t *at[COLUMNS];
+    sl_status status = writer_room(w, at);
+
+    for (const sl_node *node = tree->root; status == SL_OK && node != NULL;
          node = sl_tree_next(node, &depth)) {
         if (sl_tree_is_unused(tree, node))
             continue;
@@ -73,27 +104,39 @@ writer_tree(writer *w, uint64_t quantum)
         if (w->numbers[node->function] != UNSEEN) {
             number = (uint64_t)w->numbers[node->function] + 1;
         } else {
-            sl_status status = writer_function(w, node->function);
+            status = writer_function(w, node->function);
             if (status < 0)
                 return status;
         }
 
         ticks += node->self;
-        uint64_t sum = (uint64_t)((double)ticks * scale + 0.5);
-        uint64_t pops = w->node_count == 0 ? 0 : before + 1 - depth;
+        uint64_t sum = quanta(w, ticks);
+        uint64_t self = sl_blob_bounded(&times, sum - written);
+        uint64_t pops = count == 0 ? 0 : before + 1 - depth;
         at[POPS] += sl_varint_put(at[POPS], pops);
         at[FUNCTION] += sl_varint_put(at[FUNCTION], number);
-        at[CALLS] += sl_varint_put(at[CALLS], node->calls);
-        at[RESUMES] += sl_varint_put(at[RESUMES], node->resumes);
-        at[SELF] += sl_varint_put(at[SELF], sum - written);
+        at[CALLS] +=
+            sl_varint_put(at[CALLS], sl_blob_bounded(&counts, node->calls));
+        at[RESUMES] +=
+            sl_varint_put(at[RESUMES], sl_blob_bounded(&counts, node->resumes));
+        at[SELF] += sl_varint_put(at[SELF], self);
         at[LINE] += sl_varint_put(at[LINE], node->site);
+        /* `last` is for a recording that runs; its place is free now. */
+        ((sl_node *)(uintptr_t)node)->number = count;
+        w->outline.nodes[count++] = (sl_outline_node){
+            .parent = node->parent == NULL ? 0 : (uint32_t)node->parent->number,
+            .function = w->numbers[node->function],
+            .self_ns = self * w->quantum,
+        };
         written = sum;
         before = depth;
-        w->node_count++;
     }
-    for (int i = 0; i < COLUMNS; i++)
+    for (int i = 0; status == SL_OK && i < COLUMNS; i++)
         sl_buf_used(&w->columns[i], (size_t)(at[i] - w->columns[i].data));
-    return SL_OK;
+    w->outline.count = count;
+    writer_bound(w, &times);
+    writer_bound(w, &counts);
+    return status;
 }
 
 /* ---- what samples saw ---- */
@@ -138,19 +181,20 @@ put_seen(sl_buf *out, unsigned tag, uint32_t rows, sl_buf *columns, int count,
 }
 
 static void
-writer_lines(const writer *w, double scale, sl_buf *columns)
+writer_lines(writer *w, sl_buf *columns)
 {
     const sl_marks *marks = &w->recording->marks;
+    sl_blob_bound times = sl_blob_bound_times(w->quantum);
     uint64_t before = 0, ticks = 0, written = 0;
 
     for (uint32_t i = 0; i < marks->mark_count; i++) {
         const sl_mark *mark = &marks->marks[i];
         uint64_t number = node_number(mark->node);
         ticks += mark->wall;
-        uint64_t sum = (uint64_t)((double)ticks * scale + 0.5);
-        uint64_t wall = sum - written;
-        uint64_t cpu = (uint64_t)((double)mark->cpu * scale);
-        uint64_t gil = (uint64_t)((double)mark->gil * scale);
+        uint64_t sum = quanta(w, ticks);
+        uint64_t wall = sl_blob_bounded(&times, sum - written);
+        uint64_t cpu = (uint64_t)((double)mark->cpu * w->scale);
+        uint64_t gil = (uint64_t)((double)mark->gil * w->scale);
         cpu = cpu < wall ? cpu : wall;
         gil = gil < wall - cpu ? gil : wall - cpu;
         sl_buf_put_varint(&columns[0], number - before);
@@ -161,81 +205,152 @@ writer_lines(const writer *w, double scale, sl_buf *columns)
         before = number;
         written = sum;
     }
+    writer_bound(w, &times);
+}
+
+/* Since the beginning, in quanta. */
+static uint64_t
+since_start(const writer *w, uint64_t ticks)
+{
+    uint64_t start = w->recording->start_ticks;
+    return ticks > start ? quanta(w, ticks - start) : 0;
 }
 
 static void
-writer_timeline(const writer *w, double scale, sl_buf *columns)
+writer_timeline(writer *w, sl_buf *columns)
 {
     const sl_marks *marks = &w->recording->marks;
+    uint64_t most = SL_BLOB_MAX_SUM / w->quantum;
     uint64_t lane = 0, node = 0, end = 0;
 
     for (uint32_t i = 0; i < marks->stretch_count; i++) {
         const sl_stretch *stretch = &marks->stretches[i];
-        uint64_t start = w->recording->start_ticks;
         uint64_t number = node_number(stretch->node);
-        uint64_t from =
-            stretch->from > start
-                ? (uint64_t)((double)(stretch->from - start) * scale + 0.5)
-                : 0;
-        uint64_t to =
-            stretch->to > start
-                ? (uint64_t)((double)(stretch->to - start) * scale + 0.5)
-                : 0;
+        uint64_t from = since_start(w, stretch->from);
+        uint64_t to = since_start(w, stretch->to);
         if (stretch->lane != lane)
             end = 0;
         from = from > end ? from : end;
         to = to > from ? to : from;
+        w->clipped += to > most;
+        to = to < most ? to : most;
+        from = from < to ? from : to;
+        w->wide = w->wide || to > SL_BLOB_V1_MAX_NS / w->quantum;
         sl_buf_put_varint(&columns[0], stretch->lane - lane);
         sl_buf_put_varint(&columns[1], from - end);
         sl_buf_put_varint(&columns[2],
                           sl_zigzag((int64_t)number - (int64_t)node));
         sl_buf_put_varint(&columns[3], to - from);
+        if (w->stretches != NULL)
+            w->stretches[i] =
+                (sl_outline_stretch){ (uint32_t)number, stretch->lane,
+                                      from * w->quantum, to * w->quantum };
         lane = stretch->lane;
         node = number;
         end = to;
     }
 }
 
-/* The two optional sections. The recording is stopped, so sorting what its
- * sampler collected changes nothing that anybody reads. */
+/* LINES and TIMELINE. The recording is stopped, so sorting what its sampler
+ * collected changes nothing that anybody reads. */
 static void
-writer_seen(const writer *w, uint64_t quantum, sl_buf *out, sl_buf *body)
+writer_seen(writer *w, sl_buf *out, sl_buf *body)
 {
     const sl_marks *marks = &w->recording->marks;
-    double scale = sl_recording_scale(w->recording) / (double)quantum;
     sl_buf columns[SEEN_COLUMNS];
 
+    w->clipped += marks->lost;
     if (marks->mark_count == 0)
         return;
     for (int i = 0; i < SEEN_COLUMNS; i++)
         sl_buf_init(&columns[i], w->alloc, 0);
     qsort(marks->marks, marks->mark_count, sizeof(sl_mark), mark_compare);
-    writer_lines(w, scale, columns);
+    writer_lines(w, columns);
     put_seen(out, SL_BLOB_LINES, marks->mark_count, columns, LINE_COLUMNS,
              body);
     if (marks->stretch_count > 0) {
         qsort(marks->stretches, marks->stretch_count, sizeof(sl_stretch),
               stretch_compare);
-        writer_timeline(w, scale, columns);
+        w->stretches = w->alloc->take(w->alloc->ctx, marks->stretch_count *
+                                                         sizeof(*w->stretches));
+        if (w->stretches == NULL)
+            out->status = SL_ENOMEM;
+        writer_timeline(w, columns);
         put_seen(out, SL_BLOB_TIMELINE, marks->stretch_count, columns,
                  STRETCH_COLUMNS, body);
+        w->outline.stretches = w->stretches;
+        w->outline.stretch_count =
+            w->stretches != NULL ? marks->stretch_count : 0;
     }
     for (int i = 0; i < SEEN_COLUMNS; i++)
         sl_buf_free(&columns[i]);
 }
 
-static void
-writer_content(writer *w, const sl_meta *meta, size_t meta_count,
-               uint64_t quantum, sl_buf *out, sl_buf *body)
+static int
+counter_compare(const void *a, const void *b)
 {
-    sl_blob_put_head(out, body, meta, meta_count, &w->functions);
-    sl_buf_put_varint(body, w->node_count);
-    sl_buf_put_varint(body, quantum);
+    const sl_counter *x = a, *y = b;
+    uint64_t m = node_number(x->node), n = node_number(y->node);
+    if (x->metric != y->metric)
+        return x->metric < y->metric ? -1 : 1;
+    return m < n ? -1 : m > n;
+}
+
+static void
+writer_counters(writer *w, sl_buf *out, sl_buf *body)
+{
+    sl_counters *counters = &w->recording->counters;
+    sl_blob_metric row;
+
+    w->clipped += counters->lost;
+    if (counters->count == 0)
+        return;
+    qsort(counters->rows, counters->count, sizeof(sl_counter), counter_compare);
+    sl_blob_counters_begin(&row, w->alloc);
+    for (uint32_t i = 0; i < counters->count; i++) {
+        const sl_counter *one = &counters->rows[i];
+        sl_blob_counters_add(&row, one->metric, node_number(one->node),
+                             one->value);
+    }
+    w->clipped += sl_blob_counters_end(&row, body);
+    sl_blob_put_section(out, SL_BLOB_COUNTERS, body);
+    /* Sorted rows are not where their slots say. */
+    sl_counters_reslot(counters);
+}
+
+/* Everything behind FUNCTIONS into `rest`, then what stands before it, which
+ * is a summary of it. */
+static sl_status
+writer_content(writer *w, const sl_meta *meta, size_t meta_count, sl_buf *out,
+               sl_buf *body)
+{
+    sl_buf rest, summary;
+
+    sl_buf_init(&rest, w->alloc, SL_BLOB_MAX_CONTENT);
+    sl_buf_init(&summary, w->alloc, SL_BLOB_MAX_CONTENT);
+    sl_buf_put_varint(body, w->outline.count);
+    sl_buf_put_varint(body, w->quantum);
     for (int i = 0; i < COLUMNS; i++)
         sl_blob_put_column(body, &w->columns[i]);
-    sl_blob_put_section(out, SL_BLOB_TREE, body);
-    writer_seen(w, quantum, out, body);
-    sl_blob_put_section(out, SL_BLOB_END, body);
+    sl_blob_put_section(&rest, SL_BLOB_TREE, body);
+    writer_seen(w, &rest, body);
+    writer_counters(w, &rest, body);
+    sl_blob_put_section(&rest, SL_BLOB_END, body);
+    if (rest.status == SL_OK) {
+        w->outline.functions =
+            (const sl_function *)(void *)w->functions.known.data;
+        w->outline.pseudo = w->functions.pseudo.data;
+        sl_outline_derive(&w->outline);
+        sl_summary_put(&w->outline, w->clipped + w->functions.cut, &summary);
+    }
+    sl_blob_put_head(out, body, meta, meta_count, &summary, &w->functions,
+                     w->wide);
+    sl_blob_put_column(out, &rest);
+    if (summary.status < 0)
+        out->status = summary.status;
+    sl_buf_free(&rest);
+    sl_buf_free(&summary);
+    return out->status;
 }
 
 static sl_status
@@ -262,6 +377,10 @@ writer_free(writer *w)
 {
     for (int i = 0; i < COLUMNS; i++)
         sl_buf_free(&w->columns[i]);
+    if (w->outline.nodes != NULL)
+        w->alloc->give(w->alloc->ctx, w->outline.nodes);
+    if (w->stretches != NULL)
+        w->alloc->give(w->alloc->ctx, w->stretches);
     sl_blob_functions_free(&w->functions);
 }
 
@@ -275,26 +394,31 @@ sl_recording_encode(sl_recording *recording, const sl_meta *meta,
     if (meta_count > SL_BLOB_MAX_META)
         return SL_ELIMIT;
 
+    uint64_t quantum = sl_blob_quantum(sl_recording_wall_ns(recording));
     writer w = { .recording = recording,
                  .alloc = &recording->alloc,
+                 .quantum = quantum,
+                 .scale = sl_recording_scale(recording) / (double)quantum,
                  .describe = describe,
                  .ctx = ctx };
-    uint64_t quantum = sl_blob_quantum(sl_recording_wall_ns(recording));
     sl_buf content, body, frame;
     sl_buf_init(&content, w.alloc, SL_BLOB_MAX_CONTENT);
     sl_buf_init(&body, w.alloc, SL_BLOB_MAX_CONTENT);
     sl_buf_init(&frame, w.alloc, 0);
 
-    sl_status status = writer_init(&w);
+    sl_status status = sl_blob_check_rows(
+        recording->tree.nodes, recording->tree.functions.count,
+        recording->marks.mark_count, recording->marks.stretch_count,
+        recording->counters.count);
+    if (status == SL_OK)
+        status = writer_init(&w);
     if (status == SL_OK &&
         (recording->sampled || recording->marks.mark_count > 0))
         status = sl_recording_number(recording);
     if (status == SL_OK)
-        status = writer_tree(&w, quantum);
-    if (status == SL_OK) {
-        writer_content(&w, meta, meta_count, quantum, &content, &body);
-        status = content.status;
-    }
+        status = writer_tree(&w);
+    if (status == SL_OK)
+        status = writer_content(&w, meta, meta_count, &content, &body);
     if (status == SL_OK)
         status = sl_compress(&frame, content.data, content.size,
                              level != 0 ? level : 3);

@@ -1,3 +1,4 @@
+/* Bytes that grow at the end, or flow on. */
 #include "buf.h"
 
 #include "varint.h"
@@ -29,7 +30,7 @@ sl_buf_room(sl_buf *buf, size_t size)
         return NULL;
     if (buf->data != NULL && buf->capacity - buf->size >= size)
         return buf->data + buf->size;
-    if (size > buf->limit - buf->size) {
+    if (size > buf->limit - buf->size - buf->drained) {
         buf->status = SL_ELIMIT;
         return NULL;
     }
@@ -87,6 +88,25 @@ void
 sl_buf_put_str(sl_buf *buf, const char *str)
 {
     sl_buf_put(buf, str, strlen(str));
+}
+
+void
+sl_buf_drain_to(sl_buf *buf, sl_buf_drain drain, void *ctx)
+{
+    buf->drain = drain;
+    buf->drain_ctx = ctx;
+}
+
+void
+sl_buf_drain_now(sl_buf *buf)
+{
+    if (buf->status < 0 || buf->drain == NULL || buf->size == 0)
+        return;
+    sl_status status = buf->drain(buf->drain_ctx, buf->data, buf->size);
+    if (status < 0)
+        buf->status = status;
+    buf->drained += buf->size;
+    buf->size = 0;
 }
 
 sl_status

@@ -2,6 +2,11 @@
  *
  * The first failure sticks: after it every put does nothing, and
  * sl_buf_finish reports it. So a writer is straight-line code.
+ *
+ * A buffer may FLOW: with a drain, what stands in it is handed on and
+ * forgotten whenever it is more than a chunk, at places where its writer says
+ * that it will not touch it again. So a document of any length takes the
+ * memory of a chunk.
  */
 #ifndef SL_CORE_BUF_H
 #define SL_CORE_BUF_H
@@ -13,14 +18,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Takes bytes that leave a buffer. A failure sticks to the buffer. */
+typedef sl_status (*sl_buf_drain)(void *ctx, const void *bytes, size_t size);
+
 typedef struct {
     sl_alloc alloc;
     uint8_t *data;
     size_t size;
     size_t capacity;
-    size_t limit; /* bytes it may hold at most */
+    size_t limit; /* bytes it may hold at most, drained ones included */
     sl_status status;
+    sl_buf_drain drain; /* NULL: it only grows */
+    void *drain_ctx;
+    size_t drained; /* bytes that have left */
 } sl_buf;
+
+/* A buffer with a drain hands on what is more than this. */
+#define SL_BUF_CHUNK ((size_t)64 << 10)
 
 /* An empty buffer. `alloc` is copied; NULL means libc. `limit` 0: no limit
  * of its own. Takes no memory yet. */
@@ -28,6 +42,21 @@ void sl_buf_init(sl_buf *buf, const sl_alloc *alloc, size_t limit);
 
 /* Gives the memory back. Fine on a zeroed, failed or finished buffer. */
 void sl_buf_free(sl_buf *buf);
+
+/* Gives an empty buffer a drain. */
+void sl_buf_drain_to(sl_buf *buf, sl_buf_drain drain, void *ctx);
+
+/* Hands all on that stands in a buffer with a drain. */
+void sl_buf_drain_now(sl_buf *buf);
+
+/* The writer is done with what stands in the buffer: hands it on if there is
+ * a drain and it is worth it. */
+static inline void
+sl_buf_flow(sl_buf *buf)
+{
+    if (buf->size >= SL_BUF_CHUNK && buf->drain != NULL)
+        sl_buf_drain_now(buf);
+}
 
 void sl_buf_put(sl_buf *buf, const void *bytes, size_t size);
 void sl_buf_put_u8(sl_buf *buf, uint8_t value);

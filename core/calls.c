@@ -1,3 +1,4 @@
+/* A profile as functions and who called whom. */
 #include "calls.h"
 
 #include <stdlib.h>
@@ -9,22 +10,31 @@ pair_compare(const void *a, const void *b)
     const sl_call *x = a, *y = b;
     if (x->callee != y->callee)
         return x->callee < y->callee ? -1 : 1;
-    return x->caller < y->caller ? -1 : x->caller > y->caller;
+    if (x->caller != y->caller)
+        return x->caller < y->caller ? -1 : 1;
+    return x->line < y->line ? -1 : x->line > y->line;
 }
 
-/* One pair for each (caller, callee), sorted. */
+/* The pair that node `i` counts for. */
+static sl_call
+pair_of(const sl_profile *profile, uint32_t i, bool by_line)
+{
+    const sl_profile_node *node = sl_profile_node_at(profile, i);
+    return (sl_call){
+        .caller = sl_profile_node_at(profile, node->parent)->function,
+        .callee = node->function,
+        .line = by_line ? node->line : 0,
+    };
+}
+
+/* One pair for each (caller, callee, line), sorted. */
 static uint32_t
-pairs_collect(const sl_profile *profile, sl_call *pairs)
+pairs_collect(const sl_profile *profile, bool by_line, sl_call *pairs)
 {
     uint32_t count = 0, kept = 0;
 
-    for (uint32_t i = 1; i < sl_profile_node_count(profile); i++) {
-        const sl_profile_node *node = sl_profile_node_at(profile, i);
-        pairs[count++] = (sl_call){
-            .caller = sl_profile_node_at(profile, node->parent)->function,
-            .callee = node->function,
-        };
-    }
+    for (uint32_t i = 1; i < sl_profile_node_count(profile); i++)
+        pairs[count++] = pair_of(profile, i, by_line);
     qsort(pairs, count, sizeof(*pairs), pair_compare);
     for (uint32_t i = 0; i < count; i++) {
         if (kept == 0 || pair_compare(&pairs[kept - 1], &pairs[i]) != 0)
@@ -36,22 +46,24 @@ pairs_collect(const sl_profile *profile, sl_call *pairs)
 /* Adds a node to what it belongs to. `end`: where the outermost activation
  * that is open ends; moves when this one is outermost. */
 static void
-call_add(sl_call *call, const sl_profile_node *node, uint32_t i, uint32_t *end)
+call_add(sl_call *call, const sl_profile_node *node, uint32_t i, uint32_t *end,
+         bool sampled)
 {
-    uint64_t calls = node->calls + node->resumes;
-
-    call->calls += calls;
+    if (!sampled || i >= *end)
+        call->calls += node->calls;
     call->self_ns += node->self_ns;
     if (i < *end)
         return;
-    call->primitive += calls;
+    call->primitive += node->calls;
     call->total_ns += node->total_ns;
     *end = i + node->size;
 }
 
 static void
-calls_fill(const sl_profile *profile, sl_calls *calls, uint32_t *ends)
+calls_fill(const sl_profile *profile, bool by_line, sl_calls *calls,
+           uint32_t *ends)
 {
+    bool sampled = sl_profile_is_sampled(profile);
     uint32_t *pair_ends = ends + calls->function_count;
 
     for (uint32_t i = 0; i < sl_profile_node_count(profile); i++) {
@@ -60,24 +72,21 @@ calls_fill(const sl_profile *profile, sl_calls *calls, uint32_t *ends)
         /* A total of a pair counts where the callee itself is outermost: the
          * recursive calls of f from f then cost nothing twice. */
         uint32_t open = ends[callee];
-        call_add(&calls->functions[callee], node, i, &ends[callee]);
+        call_add(&calls->functions[callee], node, i, &ends[callee], sampled);
         if (i == 0)
             continue;
-        sl_call key = {
-            .caller = sl_profile_node_at(profile, node->parent)->function,
-            .callee = callee,
-        };
+        sl_call key = pair_of(profile, i, by_line);
         sl_call *pair = bsearch(&key, calls->pairs, calls->pair_count,
                                 sizeof(key), pair_compare);
         uint32_t at = (uint32_t)(pair - calls->pairs);
         if (pair_ends[at] < open)
             pair_ends[at] = open;
-        call_add(pair, node, i, &pair_ends[at]);
+        call_add(pair, node, i, &pair_ends[at], sampled);
     }
 }
 
 sl_status
-sl_calls_sum(const sl_profile *profile, sl_calls *out)
+sl_calls_sum(const sl_profile *profile, bool by_line, sl_calls *out)
 {
     size_t functions = sl_profile_function_count(profile);
     size_t nodes = sl_profile_node_count(profile);
@@ -93,8 +102,10 @@ sl_calls_sum(const sl_profile *profile, sl_calls *out)
         sl_calls_free(out);
         return SL_ENOMEM;
     }
-    out->pair_count = pairs_collect(profile, out->pairs);
-    calls_fill(profile, out, ends);
+    for (uint32_t i = 0; i < out->function_count; i++)
+        out->functions[i].callee = i;
+    out->pair_count = pairs_collect(profile, by_line, out->pairs);
+    calls_fill(profile, by_line, out, ends);
     free(ends);
     return SL_OK;
 }

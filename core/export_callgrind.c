@@ -1,17 +1,16 @@
 /* Format: the callgrind profile format, version 1
  * (valgrind.org/docs/manual/cl-format.html), names compressed by numbers.
- * The cost is nanoseconds of wall time. A function's calls of itself carry
- * their count and no cost: callgrind_annotate adds up every call it sees. */
-#include "buf.h"
+ * The cost is nanoseconds of wall time: on the line where it passed, where
+ * samples saw that, else on the line of the definition; a call's on the line
+ * that made it. A function's calls of itself carry their count and no cost:
+ * callgrind_annotate adds up every call it sees. */
 #include "calls.h"
-
-#include "slowlens/report.h"
+#include "exporters.h"
+#include "label.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define EXPORT_MAX ((size_t)1 << 30)
 
 /* "KIND=(NUMBER) name": always with our own number first, so that no name
  * can be taken for one; control characters would end the line. len 0: the
@@ -25,12 +24,7 @@ put_name(sl_buf *out, const char *kind, uint32_t number, const char *name,
     snprintf(head, sizeof(head), "%s=(%" PRIu32 ")%s", kind, number,
              len > 0 ? " " : "");
     sl_buf_put_str(out, head);
-    size_t start = out->size;
-    sl_buf_put(out, name, len);
-    for (size_t at = start; out->status == SL_OK && at < out->size; at++) {
-        if (out->data[at] < 0x20 || out->data[at] == 0x7F)
-            out->data[at] = '?';
-    }
+    sl_label_text(out, name, len, SL_LABEL_WHOLE);
     sl_buf_put_u8(out, '\n');
 }
 
@@ -56,7 +50,71 @@ by_caller(const void *a, const void *b)
     const sl_call *x = a, *y = b;
     if (x->caller != y->caller)
         return x->caller < y->caller ? -1 : 1;
-    return x->callee < y->callee ? -1 : x->callee > y->callee;
+    if (x->callee != y->callee)
+        return x->callee < y->callee ? -1 : 1;
+    return x->line < y->line ? -1 : x->line > y->line;
+}
+
+static void
+put_cost(sl_buf *out, uint32_t line, uint64_t ns)
+{
+    char text[48];
+    snprintf(text, sizeof(text), "%" PRIu32 " %" PRIu64 "\n", line, ns);
+    sl_buf_put_str(out, text);
+}
+
+/* Self time of a function on one of its lines. */
+typedef struct {
+    uint32_t function, line;
+    uint64_t ns;
+} cost;
+
+static int
+by_line(const void *a, const void *b)
+{
+    const cost *x = a, *y = b;
+    if (x->function != y->function)
+        return x->function < y->function ? -1 : 1;
+    return x->line < y->line ? -1 : x->line > y->line;
+}
+
+/* What samples saw on known lines; free() it. NULL: no memory. */
+static cost *
+collect_costs(const sl_profile *profile, uint32_t *count)
+{
+    uint32_t rows = sl_profile_line_count(profile);
+    cost *costs = malloc(((size_t)rows + 1) * sizeof(*costs));
+
+    *count = 0;
+    for (uint32_t i = 0; costs != NULL && i < rows; i++) {
+        const sl_profile_line *row = sl_profile_line_at(profile, i);
+        if (row->line != 0)
+            costs[(*count)++] =
+                (cost){ sl_profile_node_at(profile, row->node)->function,
+                        row->line, row->wall_ns };
+    }
+    if (costs != NULL)
+        qsort(costs, *count, sizeof(*costs), by_line);
+    return costs;
+}
+
+/* The self time of a function, line by line, and the rest of it on the line of
+ * its definition. */
+static void
+put_self(sl_buf *out, const sl_profile *profile, const sl_call *sum,
+         const cost *costs, uint32_t count, uint32_t *at)
+{
+    uint64_t left = sum->self_ns;
+
+    while (*at < count && costs[*at].function == sum->callee) {
+        cost one = costs[*at];
+        while (++*at < count && by_line(&one, &costs[*at]) == 0)
+            one.ns += costs[*at].ns;
+        one.ns = one.ns < left ? one.ns : left;
+        left -= one.ns;
+        put_cost(out, one.line, one.ns);
+    }
+    put_cost(out, sl_profile_function(profile, sum->callee)->line, left);
 }
 
 static void
@@ -73,49 +131,58 @@ put_calls(sl_buf *out, const sl_profile *profile, const sl_calls *calls,
         snprintf(line, sizeof(line), "calls=%" PRIu64 " %" PRIu32 "\n",
                  pair->calls > 0 ? pair->calls : 1, callee->line);
         sl_buf_put_str(out, line);
-        snprintf(line, sizeof(line), "%" PRIu32 " %" PRIu64 "\n",
-                 sl_profile_function(profile, caller)->line, pair->total_ns);
-        sl_buf_put_str(out, line);
+        sl_buf_flow(out);
+        put_cost(out,
+                 pair->line != 0 ? pair->line
+                                 : sl_profile_function(profile, caller)->line,
+                 pair->total_ns);
     }
 }
 
-sl_status
-sl_export_callgrind(const sl_profile *profile, sl_bytes *out)
+static void
+put_all(sl_buf *out, const sl_profile *profile, sl_calls *calls,
+        const cost *costs, uint32_t cost_count, bool *named)
 {
-    sl_calls calls;
-    uint32_t at = 0;
+    uint32_t pair_at = 0, cost_at = 0;
     uint64_t sum = 0;
     char line[96];
-    sl_status status = sl_calls_sum(profile, &calls);
-    if (status < 0)
-        return status;
-    bool *named = calloc((size_t)calls.function_count + 1, sizeof(bool));
-    if (named == NULL) {
-        sl_calls_free(&calls);
-        return SL_ENOMEM;
-    }
 
-    for (uint32_t i = 0; i < calls.function_count; i++)
-        sum += calls.functions[i].self_ns;
-    qsort(calls.pairs, calls.pair_count, sizeof(sl_call), by_caller);
-
-    sl_buf buf;
-    sl_buf_init(&buf, NULL, EXPORT_MAX);
-    sl_buf_put_str(&buf, "# callgrind format\nversion: 1\n"
-                         "creator: slowlens\npositions: line\n"
-                         "event: ns : nanoseconds of wall time\nevents: ns\n");
+    for (uint32_t i = 0; i < calls->function_count; i++)
+        sum += calls->functions[i].self_ns;
+    qsort(calls->pairs, calls->pair_count, sizeof(sl_call), by_caller);
+    sl_buf_put_str(out, "# callgrind format\nversion: 1\n"
+                        "creator: slowlens\npositions: line\n"
+                        "event: ns : nanoseconds of wall time\nevents: ns\n");
     snprintf(line, sizeof(line), "summary: %" PRIu64 "\n", sum);
-    sl_buf_put_str(&buf, line);
-    for (uint32_t i = 0; i < calls.function_count; i++) {
-        sl_buf_put_u8(&buf, '\n');
-        put_function(&buf, profile, i, false, named);
-        snprintf(line, sizeof(line), "%" PRIu32 " %" PRIu64 "\n",
-                 sl_profile_function(profile, i)->line,
-                 calls.functions[i].self_ns);
-        sl_buf_put_str(&buf, line);
-        put_calls(&buf, profile, &calls, i, &at, named);
+    sl_buf_put_str(out, line);
+    for (uint32_t i = 0; i < calls->function_count; i++) {
+        sl_buf_put_u8(out, '\n');
+        put_function(out, profile, i, false, named);
+        put_self(out, profile, &calls->functions[i], costs, cost_count,
+                 &cost_at);
+        put_calls(out, profile, calls, i, &pair_at, named);
+        sl_buf_flow(out);
     }
+}
+
+void
+sl_exporter_callgrind(const sl_profile *profile, sl_buf *out)
+{
+    sl_calls calls;
+    uint32_t cost_count;
+    sl_status status = sl_calls_sum(profile, true, &calls);
+
+    if (status < 0) {
+        out->status = status;
+        return;
+    }
+    bool *named = calloc((size_t)calls.function_count + 1, sizeof(bool));
+    cost *costs = collect_costs(profile, &cost_count);
+    if (named == NULL || costs == NULL)
+        out->status = SL_ENOMEM;
+    else
+        put_all(out, profile, &calls, costs, cost_count, named);
     free(named);
+    free(costs);
     sl_calls_free(&calls);
-    return sl_buf_finish(&buf, out);
 }

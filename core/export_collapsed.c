@@ -1,66 +1,62 @@
 /* Format: one line a stack, frames joined by `;`, a blank and an integer, as
- * stackcollapse-*.pl of the FlameGraph tools write it. */
-#include "buf.h"
-#include "hotpath.h"
-
-#include "slowlens/report.h"
+ * stackcollapse-*.pl of the FlameGraph tools write it. The integer is the self
+ * time in microseconds. */
+#include "exporters.h"
+#include "labels.h"
+#include "stacks.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#define EXPORT_MAX ((size_t)1 << 30)
-
-/* Appends a frame name that cannot be taken for structure. */
 static void
-put_frame(sl_buf *out, const sl_function *f)
+put_stack(sl_buf *out, const sl_profile *profile, const sl_labels *labels,
+          const uint32_t *frames, uint32_t count)
 {
-    size_t start = out->size;
-
-    sl_hotpath_name(f, out);
-    for (size_t at = start; out->status == SL_OK && at < out->size; at++) {
-        if (out->data[at] == ';')
-            out->data[at] = ':';
-        else if (out->data[at] < 0x20 || out->data[at] == 0x7F)
-            out->data[at] = ' ';
+    for (uint32_t d = 0; d < count; d++) {
+        size_t len = sizeof(SL_STACKS_GAP_NAME) - 1;
+        const char *name = SL_STACKS_GAP_NAME;
+        if (frames[d] != SL_STACKS_GAP)
+            name = sl_labels_at(
+                labels, sl_profile_node_at(profile, frames[d])->function, &len);
+        if (d > 0)
+            sl_buf_put_u8(out, ';');
+        sl_buf_put(out, name, len);
     }
 }
 
-sl_status
-sl_export_collapsed(const sl_profile *profile, sl_bytes *out)
+void
+sl_exporter_collapsed(const sl_profile *profile, sl_buf *out)
 {
-    uint32_t count = sl_profile_node_count(profile);
-    /* ends[d]: where the stack of depth d ends in `stack` */
-    size_t *ends = malloc(((size_t)count + 1) * sizeof(*ends));
+    sl_labels labels;
+    sl_stacks stacks = { 0 };
     uint64_t ns = 0, written = 0;
-    sl_buf buf, stack;
     char weight[32];
+    sl_status status = sl_labels_init(&labels, profile);
 
-    if (ends == NULL)
-        return SL_ENOMEM;
-    sl_buf_init(&buf, NULL, EXPORT_MAX);
-    sl_buf_init(&stack, NULL, EXPORT_MAX);
-    for (uint32_t i = 0; i < count; i++) {
-        const sl_profile_node *node = sl_profile_node_at(profile, i);
-        stack.size = node->depth == 0 ? 0 : ends[node->depth - 1];
-        if (node->depth > 0)
-            sl_buf_put_u8(&stack, ';');
-        put_frame(&stack, sl_profile_function(profile, node->function));
-        ends[node->depth] = stack.size;
-
+    if (status == SL_OK)
+        status = sl_stacks_init(&stacks, profile, false);
+    if (status < 0)
+        out->status = status;
+    /* A name must not be taken for structure. */
+    for (size_t i = 0; i < labels.bytes.size; i++) {
+        if (labels.bytes.data[i] == ';')
+            labels.bytes.data[i] = ':';
+    }
+    for (uint32_t i = 0;
+         out->status == SL_OK && i < sl_profile_node_count(profile); i++) {
         /* Rounded on the running sum, so the total stays right. */
-        ns += node->self_ns;
+        ns += sl_profile_node_at(profile, i)->self_ns;
         uint64_t us = (ns + 500) / 1000 - written;
+        uint32_t count;
         if (us == 0)
             continue;
         written += us;
-        sl_buf_put(&buf, stack.data, stack.size);
+        const uint32_t *frames = sl_stacks_at(&stacks, i, &count);
+        put_stack(out, profile, &labels, frames, count);
         snprintf(weight, sizeof(weight), " %" PRIu64 "\n", us);
-        sl_buf_put_str(&buf, weight);
+        sl_buf_put_str(out, weight);
+        sl_buf_flow(out);
     }
-    if (stack.status < 0)
-        buf.status = stack.status;
-    sl_buf_free(&stack);
-    free(ends);
-    return sl_buf_finish(&buf, out);
+    sl_stacks_free(&stacks);
+    sl_labels_free(&labels);
 }

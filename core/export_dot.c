@@ -1,38 +1,30 @@
 /* Format: the DOT language of Graphviz. Functions and who called whom;
  * a node is coloured by its self time, an edge as thick as its time. What
  * took less than half a percent (edges: a tenth) is left out. */
-#include "buf.h"
 #include "calls.h"
-#include "hotpath.h"
-
-#include "slowlens/report.h"
+#include "exporters.h"
+#include "labels.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EXPORT_MAX    ((size_t)1 << 30)
 #define NODE_PERMILLE 5
 #define EDGE_PERMILLE 1
 
 /* A name inside a quoted string: nothing of it ends the string, or is taken
  * for one of DOT's own escapes. */
 static void
-put_name(sl_buf *out, const sl_function *f)
+put_name(sl_buf *out, const sl_labels *labels, uint32_t function)
 {
-    sl_buf name;
+    size_t len;
+    const char *name = sl_labels_at(labels, function, &len);
 
-    sl_buf_init(&name, NULL, EXPORT_MAX);
-    sl_hotpath_name(f, &name);
-    for (size_t i = 0; i < name.size; i++) {
-        uint8_t c = name.data[i];
-        if (c == '"' || c == '\\')
+    for (size_t i = 0; i < len; i++) {
+        if (name[i] == '"' || name[i] == '\\')
             sl_buf_put_u8(out, '\\');
-        sl_buf_put_u8(out, c < 0x20 || c == 0x7F ? '?' : c);
+        sl_buf_put_u8(out, (uint8_t)name[i]);
     }
-    if (name.status < 0)
-        out->status = name.status;
-    sl_buf_free(&name);
 }
 
 static double
@@ -42,7 +34,7 @@ percent(uint64_t part, uint64_t whole)
 }
 
 static void
-put_node(sl_buf *out, const sl_profile *profile, const sl_call *sum,
+put_node(sl_buf *out, const sl_labels *labels, const sl_call *sum,
          uint64_t wall)
 {
     char line[160];
@@ -50,7 +42,7 @@ put_node(sl_buf *out, const sl_profile *profile, const sl_call *sum,
 
     snprintf(line, sizeof(line), "  n%" PRIu32 " [label=\"", sum->callee);
     sl_buf_put_str(out, line);
-    put_name(out, sl_profile_function(profile, sum->callee));
+    put_name(out, labels, sum->callee);
     /* From blue through yellow to red, as gprof2dot's readers know it; dark
      * letters on light ground, so that the colour is not the only word. */
     double hue = self >= 50 ? 0.0 : 0.66 - self / 50 * 0.66;
@@ -61,35 +53,27 @@ put_node(sl_buf *out, const sl_profile *profile, const sl_call *sum,
     sl_buf_put_str(out, line);
 }
 
-sl_status
-sl_export_dot(const sl_profile *profile, sl_bytes *out)
+static void
+put_all(sl_buf *out, const sl_calls *calls, const sl_labels *labels,
+        uint64_t wall, uint8_t *shown)
 {
-    sl_calls calls;
-    uint64_t wall = sl_profile_node_at(profile, 0)->total_ns;
-    sl_buf buf;
     char line[160];
-    sl_status status = sl_calls_sum(profile, &calls);
-    if (status < 0)
-        return status;
 
-    uint8_t *shown = calloc((size_t)calls.function_count + 1, 1);
-    sl_buf_init(&buf, NULL, EXPORT_MAX);
-    if (shown == NULL)
-        buf.status = SL_ENOMEM;
-    sl_buf_put_str(&buf,
+    sl_buf_put_str(out,
                    "digraph slowlens {\n"
                    "  node [shape=box, style=filled, fontname=\"sans-serif\", "
                    "fontsize=10, fillcolor=white];\n"
                    "  edge [fontname=\"sans-serif\", fontsize=9];\n");
-    for (uint32_t i = 0; shown != NULL && i < calls.function_count; i++) {
-        const sl_call *sum = &calls.functions[i];
+    for (uint32_t i = 0; i < calls->function_count; i++) {
+        const sl_call *sum = &calls->functions[i];
         if (sum->total_ns < wall / 1000 * NODE_PERMILLE)
             continue;
         shown[i] = 1;
-        put_node(&buf, profile, sum, wall);
+        put_node(out, labels, sum, wall);
+        sl_buf_flow(out);
     }
-    for (uint32_t i = 0; shown != NULL && i < calls.pair_count; i++) {
-        const sl_call *pair = &calls.pairs[i];
+    for (uint32_t i = 0; i < calls->pair_count; i++) {
+        const sl_call *pair = &calls->pairs[i];
         if (!shown[pair->caller] || !shown[pair->callee] ||
             pair->total_ns < wall / 1000 * EDGE_PERMILLE)
             continue;
@@ -99,10 +83,30 @@ sl_export_dot(const sl_profile *profile, sl_bytes *out)
                  "x\", penwidth=%.2f];\n",
                  pair->caller, pair->callee, share, pair->calls,
                  0.5 + share / 25);
-        sl_buf_put_str(&buf, line);
+        sl_buf_put_str(out, line);
+        sl_buf_flow(out);
     }
-    sl_buf_put_str(&buf, "}\n");
+    sl_buf_put_str(out, "}\n");
+}
+
+void
+sl_exporter_dot(const sl_profile *profile, sl_buf *out)
+{
+    uint64_t wall = sl_profile_node_at(profile, 0)->total_ns;
+    uint8_t *shown = calloc((size_t)sl_profile_function_count(profile) + 1, 1);
+    sl_calls calls = { 0 };
+    sl_labels labels;
+    sl_status status = sl_labels_init(&labels, profile);
+
+    if (status == SL_OK)
+        status = sl_calls_sum(profile, false, &calls);
+    if (status == SL_OK && shown == NULL)
+        status = SL_ENOMEM;
+    if (status == SL_OK)
+        put_all(out, &calls, &labels, wall, shown);
+    else
+        out->status = status;
     free(shown);
     sl_calls_free(&calls);
-    return sl_buf_finish(&buf, out);
+    sl_labels_free(&labels);
 }

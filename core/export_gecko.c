@@ -3,18 +3,16 @@
  * upgrades what is older than itself. One thread for the request and one for
  * each strand beside it; a sample is a node with its exact self time as
  * weight ("tracing-ms"); phases and waits are markers. */
-#include "hotpath.h"
+#include "exporters.h"
 #include "json.h"
+#include "labels.h"
 #include "layout.h"
-
-#include "slowlens/report.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPORT_MAX      ((size_t)1 << 30)
 #define GECKO_VERSION   32
 #define GECKO_PROCESSED 57
 
@@ -36,9 +34,16 @@ static const char *const own_strings[STR_OWN] = { "phase", "await",
 
 typedef struct {
     const sl_profile *profile;
-    const sl_place *places;
+    sl_layout layout;
+    sl_labels labels;
     sl_json json;
     uint32_t *local; /* by node: its stack's number in its thread */
+    /* A thread has tables of the functions that occur in it, and no others:
+     * profiles have many threads and many functions. */
+    uint32_t *numbers;  /* by function: its number in the thread at hand */
+    uint32_t *named_in; /* by function: thread + 1 that gave it the number */
+    uint32_t *used;     /* functions of the thread at hand, in their order */
+    uint32_t used_count;
     uint32_t functions;
 } gecko;
 
@@ -125,22 +130,33 @@ put_meta(sl_json *json, const sl_profile *profile)
     sl_json_close(json, '}');
 }
 
-/* Numbers the stacks of one thread in the order of its nodes. */
+/* Numbers the stacks of one thread, and its functions. */
 static uint32_t
-number_stacks(gecko *g, uint32_t thread)
+number_thread(gecko *g, uint32_t thread)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < sl_profile_node_count(g->profile); i++) {
-        if (g->places[i].thread == thread)
-            g->local[i] = count++;
+
+    g->used_count = 0;
+    for (uint32_t at = g->layout.starts[thread];
+         at < g->layout.starts[thread + 1]; at++) {
+        uint32_t i = g->layout.nodes[at];
+        uint32_t function = sl_profile_node_at(g->profile, i)->function;
+        g->local[i] = count++;
+        if (g->named_in[function] == thread + 1)
+            continue;
+        g->named_in[function] = thread + 1;
+        g->numbers[function] = g->used_count;
+        g->used[g->used_count++] = function;
     }
     return count;
 }
 
 /* A column over the nodes of one thread. */
 #define FOR_NODES(g, thread, i)                                                \
-    for (uint32_t i = 0; i < sl_profile_node_count((g)->profile); i++)         \
-        if ((g)->places[i].thread == (thread))
+    for (uint32_t at_##i = (g)->layout.starts[thread], i;                      \
+         at_##i < (g)->layout.starts[(thread) + 1] &&                          \
+         (i = (g)->layout.nodes[at_##i], true);                                \
+         at_##i++)
 
 static void
 put_samples(gecko *g, uint32_t thread)
@@ -197,7 +213,7 @@ put_stacks(gecko *g, uint32_t thread, uint32_t count)
     sl_json_key(json, "frame");
     sl_json_open(json, '[');
     FOR_NODES(g, thread, i)
-    sl_json_u64(json, sl_profile_node_at(g->profile, i)->function);
+    sl_json_u64(json, g->numbers[sl_profile_node_at(g->profile, i)->function]);
     sl_json_close(json, ']');
     sl_json_key(json, "category");
     sl_json_open(json, '[');
@@ -212,7 +228,7 @@ put_stacks(gecko *g, uint32_t thread, uint32_t count)
     sl_json_open(json, '[');
     FOR_NODES(g, thread, i)
     {
-        if (g->places[i].depth == 0)
+        if (g->layout.places[i].depth == 0)
             sl_json_raw(json, "null");
         else
             sl_json_u64(json,
@@ -223,64 +239,67 @@ put_stacks(gecko *g, uint32_t thread, uint32_t count)
     sl_json_close(json, '}');
 }
 
+/* What a column of a function table shows. */
+typedef enum { NUMBER, ORIGIN, DEFINED, NAME, FILE_NAME } of_function;
+
+static void
+put_column(gecko *g, const char *key, of_function what)
+{
+    sl_json *json = &g->json;
+
+    sl_json_key(json, key);
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < g->used_count; i++) {
+        uint32_t number = g->used[i];
+        const sl_function *f = sl_profile_function(g->profile, number);
+        switch (what) {
+        case NUMBER: sl_json_u64(json, i); break;
+        case ORIGIN: sl_json_u64(json, f->origin); break;
+        case DEFINED: sl_json_u64(json, f->line); break;
+        case NAME: sl_json_u64(json, 2 * (uint64_t)number); break;
+        case FILE_NAME:
+            if (f->file_len == 0)
+                sl_json_raw(json, "null");
+            else
+                sl_json_u64(json, 2 * (uint64_t)number + 1);
+        }
+    }
+    sl_json_close(json, ']');
+}
+
 /* One frame and one entry of the function table for each function. */
 static void
 put_functions(gecko *g)
 {
     sl_json *json = &g->json;
-    const sl_profile *profile = g->profile;
+    uint32_t count = g->used_count;
 
     sl_json_key(json, "frameTable");
     sl_json_open(json, '{');
-    put_same(json, "address", g->functions, "-1");
-    sl_json_key(json, "category");
-    sl_json_open(json, '[');
-    for (uint32_t i = 0; i < g->functions; i++)
-        sl_json_u64(json, sl_profile_function(profile, i)->origin);
-    sl_json_close(json, ']');
-    put_same(json, "subcategory", g->functions, "0");
-    sl_json_key(json, "func");
-    sl_json_open(json, '[');
-    for (uint32_t i = 0; i < g->functions; i++)
-        sl_json_u64(json, i);
-    sl_json_close(json, ']');
-    put_same(json, "innerWindowID", g->functions, "null");
-    put_same(json, "implementation", g->functions, "null");
-    put_same(json, "optimizations", g->functions, "null");
-    sl_json_key(json, "line");
-    sl_json_open(json, '[');
-    for (uint32_t i = 0; i < g->functions; i++)
-        sl_json_u64(json, sl_profile_function(profile, i)->line);
-    sl_json_close(json, ']');
-    put_same(json, "column", g->functions, "null");
-    put_same(json, "inlineDepth", g->functions, "0");
-    put_same(json, "nativeSymbol", g->functions, "null");
-    sl_json_number(json, "length", g->functions);
+    put_same(json, "address", count, "-1");
+    put_column(g, "category", ORIGIN);
+    put_same(json, "subcategory", count, "0");
+    put_column(g, "func", NUMBER);
+    put_same(json, "innerWindowID", count, "null");
+    put_same(json, "implementation", count, "null");
+    put_same(json, "optimizations", count, "null");
+    put_column(g, "line", DEFINED);
+    put_same(json, "column", count, "null");
+    put_same(json, "inlineDepth", count, "0");
+    put_same(json, "nativeSymbol", count, "null");
+    sl_json_number(json, "length", count);
     sl_json_close(json, '}');
 
     sl_json_key(json, "funcTable");
     sl_json_open(json, '{');
-    for (int file = 0; file < 2; file++) {
-        sl_json_key(json, file ? "fileName" : "name");
-        sl_json_open(json, '[');
-        for (uint32_t i = 0; i < g->functions; i++) {
-            if (file && sl_profile_function(profile, i)->file_len == 0)
-                sl_json_raw(json, "null");
-            else
-                sl_json_u64(json, 2 * (uint64_t)i + (uint64_t)file);
-        }
-        sl_json_close(json, ']');
-    }
-    put_same(json, "isJS", g->functions, "false");
-    put_same(json, "relevantForJS", g->functions, "false");
-    put_same(json, "resource", g->functions, "-1");
-    sl_json_key(json, "lineNumber");
-    sl_json_open(json, '[');
-    for (uint32_t i = 0; i < g->functions; i++)
-        sl_json_u64(json, sl_profile_function(profile, i)->line);
-    sl_json_close(json, ']');
-    put_same(json, "columnNumber", g->functions, "null");
-    sl_json_number(json, "length", g->functions);
+    put_column(g, "name", NAME);
+    put_column(g, "fileName", FILE_NAME);
+    put_same(json, "isJS", count, "false");
+    put_same(json, "relevantForJS", count, "false");
+    put_same(json, "resource", count, "-1");
+    put_column(g, "lineNumber", DEFINED);
+    put_same(json, "columnNumber", count, "null");
+    sl_json_number(json, "length", count);
     sl_json_close(json, '}');
 }
 
@@ -316,18 +335,23 @@ collect_markers(const sl_profile *profile, marker *out)
         out[count++] = (marker){ body, wall, STR_PHASE, "background" };
     for (uint32_t i = 0; i < sl_profile_stretch_count(profile); i++) {
         const sl_profile_stretch *one = sl_profile_stretch_at(profile, i);
-        const sl_function *f = sl_profile_function(
-            profile, sl_profile_node_at(profile, one->node)->function);
-        if (f->kind != SL_KIND_PSEUDO || one->lane != 0)
+        if (one->lane != 0)
             continue;
-        if (strcmp(f->name, "[await]") == 0)
-            out[count++] =
-                (marker){ one->from_ns, one->to_ns, STR_AWAIT, "await" };
-        else if (strcmp(f->name, "[loop busy]") == 0)
-            out[count++] =
-                (marker){ one->from_ns, one->to_ns, STR_LOOP, "loop" };
-        else if (strcmp(f->name, "[gc]") == 0)
-            out[count++] = (marker){ one->from_ns, one->to_ns, STR_GC, "gc" };
+        marker found = { one->from_ns, one->to_ns, STR_AWAIT, "await" };
+        switch (sl_profile_pseudo(
+            profile, sl_profile_node_at(profile, one->node)->function)) {
+        case SL_PSEUDO_AWAIT: break;
+        case SL_PSEUDO_LOOP:
+            found.name = STR_LOOP;
+            found.text = "loop";
+            break;
+        case SL_PSEUDO_GC:
+            found.name = STR_GC;
+            found.text = "gc";
+            break;
+        default: continue;
+        }
+        out[count++] = found;
     }
     return count;
 }
@@ -368,19 +392,19 @@ put_markers(gecko *g, const marker *markers, uint32_t count)
 }
 
 static void
-put_thread(gecko *g, uint32_t thread, uint32_t first, const marker *markers,
+put_thread(gecko *g, uint32_t thread, const marker *markers,
            uint32_t marker_count)
 {
     sl_json *json = &g->json;
     const sl_meta *pid = sl_profile_meta_find(g->profile, "pid");
-    uint32_t stacks = number_stacks(g, thread);
+    uint32_t stacks = number_thread(g, thread);
     char room[32], number[32];
 
     snprintf(number, sizeof(number), "%" PRId64,
              pid != NULL && pid->text == NULL ? pid->number : 0);
     sl_json_open(json, '{');
     sl_json_text(json, "name",
-                 sl_layout_thread_name(g->profile, first, thread, room));
+                 sl_layout_thread_name(&g->layout, g->profile, thread, room));
     sl_json_key(json, "isMainThread");
     sl_json_bool(json, thread == 0);
     sl_json_number(json, "processStartupTime", 0);
@@ -405,18 +429,16 @@ static void
 put_shared(gecko *g)
 {
     sl_json *json = &g->json;
-    sl_buf name;
 
-    sl_buf_init(&name, NULL, EXPORT_MAX);
     sl_json_key(json, "shared");
     sl_json_open(json, '{');
     sl_json_key(json, "stringArray");
     sl_json_open(json, '[');
     for (uint32_t i = 0; i < g->functions; i++) {
         const sl_function *f = sl_profile_function(g->profile, i);
-        name.size = 0;
-        sl_hotpath_name(f, &name);
-        sl_json_str(json, (const char *)name.data, name.size);
+        size_t len;
+        const char *name = sl_labels_at(&g->labels, i, &len);
+        sl_json_str(json, name, len);
         sl_json_str(json, f->file, f->file_len);
     }
     for (int i = 0; i < STR_OWN; i++)
@@ -424,49 +446,57 @@ put_shared(gecko *g)
     sl_json_close(json, ']');
     put_empty(json, "sources", "uuid filename");
     sl_json_close(json, '}');
-    if (name.status < 0)
-        json->out->status = name.status;
-    sl_buf_free(&name);
 }
 
-sl_status
-sl_export_gecko(const sl_profile *profile, sl_bytes *out)
+static void
+put_all(gecko *g, marker *markers)
 {
-    sl_place *places;
-    uint32_t threads, seen = 0, count = sl_profile_node_count(profile);
-    sl_buf buf;
-    sl_status status = sl_layout_places(profile, &places, &threads);
-    if (status < 0)
-        return status;
+    uint32_t marker_count = collect_markers(g->profile, markers);
 
-    sl_buf_init(&buf, NULL, EXPORT_MAX);
+    sl_json_open(&g->json, '{');
+    put_meta(&g->json, g->profile);
+    put_same(&g->json, "libs", 0, "");
+    put_same(&g->json, "pages", 0, "");
+    sl_json_key(&g->json, "threads");
+    sl_json_open(&g->json, '[');
+    for (uint32_t t = 0; t < g->layout.threads; t++)
+        put_thread(g, t, markers, marker_count);
+    sl_json_close(&g->json, ']');
+    put_shared(g);
+    sl_json_close(&g->json, '}');
+}
+
+void
+sl_exporter_gecko(const sl_profile *profile, sl_buf *out)
+{
+    size_t nodes = sl_profile_node_count(profile);
+    size_t functions = sl_profile_function_count(profile);
     gecko g = { .profile = profile,
-                .places = places,
-                .json = { .out = &buf },
-                .local = malloc((size_t)count * sizeof(uint32_t)),
-                .functions = sl_profile_function_count(profile) };
+                .json = { .out = out },
+                .local = malloc(nodes * sizeof(uint32_t)),
+                .numbers = malloc(functions * sizeof(uint32_t)),
+                .named_in = calloc(functions, sizeof(uint32_t)),
+                .used = malloc(functions * sizeof(uint32_t)),
+                .functions = (uint32_t)functions };
     marker *markers = malloc(((size_t)sl_profile_stretch_count(profile) + 3) *
                              sizeof(*markers));
-    if (g.local == NULL || markers == NULL) {
-        buf.status = SL_ENOMEM;
-    } else {
-        uint32_t marker_count = collect_markers(profile, markers);
-        sl_json_open(&g.json, '{');
-        put_meta(&g.json, profile);
-        put_same(&g.json, "libs", 0, "");
-        put_same(&g.json, "pages", 0, "");
-        sl_json_key(&g.json, "threads");
-        sl_json_open(&g.json, '[');
-        for (uint32_t i = 0; i < count; i++) {
-            if (places[i].depth == 0)
-                put_thread(&g, seen++, i, markers, marker_count);
-        }
-        sl_json_close(&g.json, ']');
-        put_shared(&g);
-        sl_json_close(&g.json, '}');
-    }
+    sl_status status = sl_labels_init(&g.labels, profile);
+
+    if (status == SL_OK)
+        status = sl_layout_init(&g.layout, profile);
+    if (status == SL_OK &&
+        (g.local == NULL || g.numbers == NULL || g.named_in == NULL ||
+         g.used == NULL || markers == NULL))
+        status = SL_ENOMEM;
+    if (status == SL_OK)
+        put_all(&g, markers);
+    else
+        out->status = status;
     free(markers);
     free(g.local);
-    free(places);
-    return sl_buf_finish(&buf, out);
+    free(g.numbers);
+    free(g.named_in);
+    free(g.used);
+    sl_layout_free(&g.layout);
+    sl_labels_free(&g.labels);
 }

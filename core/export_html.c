@@ -1,16 +1,15 @@
 /* One file that any browser opens, offline: no script, nothing loaded. */
-#include "buf.h"
-#include "hotpath.h"
+#include "exporters.h"
+#include "label.h"
+#include "profile.h"
 #include "rank.h"
-
-#include "slowlens/report.h"
+#include "summary.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPORT_MAX    ((size_t)1 << 30)
 #define FUNCTIONS_MAX 100u
 #define ROWS_MAX      20000u
 #define NESTED_MAX    120u /* browsers end deeper elements by themselves */
@@ -35,19 +34,26 @@ static const char head[] =
     "tabular-nums}.o{opacity:.6}.p{font-weight:600}\n"
     "</style></head><body>\n";
 
+/* At most SL_LABEL_MAX bytes of a text. */
 static void
 put_escaped(sl_buf *out, const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        switch (c) {
+    sl_buf clean;
+
+    sl_buf_init(&clean, NULL, 0);
+    sl_label_text(&clean, text, len, SL_LABEL_MAX);
+    for (size_t i = 0; i < clean.size; i++) {
+        switch (clean.data[i]) {
         case '<': sl_buf_put_str(out, "&lt;"); break;
         case '>': sl_buf_put_str(out, "&gt;"); break;
         case '&': sl_buf_put_str(out, "&amp;"); break;
         case '"': sl_buf_put_str(out, "&quot;"); break;
-        default: sl_buf_put_u8(out, c < 0x20 || c == 0x7F ? '?' : c);
+        default: sl_buf_put_u8(out, clean.data[i]);
         }
     }
+    if (clean.status < 0)
+        out->status = clean.status;
+    sl_buf_free(&clean);
 }
 
 static void
@@ -73,7 +79,7 @@ put_name(sl_buf *out, const sl_function *f, sl_buf *scratch)
     char line[32];
 
     scratch->size = 0;
-    sl_hotpath_name(f, scratch);
+    sl_label_name(scratch, f, SL_LABEL_MAX);
     sl_buf_put_str(out, f->origin == SL_ORIGIN_PROJECT ? "<span class=p>"
                                                        : "<span>");
     put_escaped(out, (const char *)scratch->data, scratch->size);
@@ -90,6 +96,31 @@ static double
 percent(uint64_t part, uint64_t whole)
 {
     return whole > 0 ? (double)part * 100.0 / (double)whole : 0;
+}
+
+/* The sentence that names the culprit. */
+static void
+put_headline(sl_buf *out, const sl_profile *profile)
+{
+    sl_outline outline;
+    sl_hotpath path = { 0 };
+    sl_buf text;
+    sl_status status = sl_profile_outline(profile, &outline);
+
+    sl_buf_init(&text, NULL, 0);
+    if (status == SL_OK)
+        status = sl_hotpath_find(&outline, 0, &path);
+    if (status == SL_OK) {
+        sl_summary_headline(&outline, &path, &text);
+        status = text.status;
+    }
+    if (status == SL_OK)
+        put_escaped(out, (const char *)text.data, text.size);
+    else
+        out->status = status;
+    sl_buf_free(&text);
+    sl_hotpath_free(&path);
+    sl_profile_outline_free(&outline);
 }
 
 static void
@@ -115,11 +146,7 @@ put_summary(sl_buf *out, const sl_profile *profile)
     snprintf(line, sizeof(line), "%.1f ms</h1>\n<p>",
              (double)sl_profile_node_at(profile, 0)->total_ns / 1e6);
     sl_buf_put_str(out, line);
-    sl_buf hot;
-    sl_buf_init(&hot, NULL, EXPORT_MAX);
-    sl_hotpath_text(profile, &hot);
-    put_escaped(out, (const char *)hot.data, hot.size);
-    sl_buf_free(&hot);
+    put_headline(out, profile);
     sl_buf_put_str(out, "</p>\n<table>");
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
         const sl_meta *item = sl_profile_meta_find(profile, times[i][0]);
@@ -160,7 +187,7 @@ put_functions(sl_buf *out, const sl_profile *profile, sl_buf *scratch)
                  "<tr><td class=n>%.1f %%<td class=n>%.3f<td class=n>%.3f<td "
                  "class=n>%" PRIu64 "<td>",
                  percent(sum->self_ns, wall), (double)sum->self_ns / 1e6,
-                 (double)sum->total_ns / 1e6, sum->calls + sum->resumes);
+                 (double)sum->total_ns / 1e6, sum->calls);
         sl_buf_put_str(out, line);
         put_name(out, sl_profile_function(profile, list[i].id), scratch);
         sl_buf_put_str(out, "</tr>\n");
@@ -191,13 +218,14 @@ put_tree(sl_buf *out, const sl_profile *profile, sl_buf *scratch)
         snprintf(line, sizeof(line),
                  "<details%s%s><summary><span class=t>%.1f %% %.3f ms, self "
                  "%.3f, %" PRIu64 "x</span> ",
-                 node->total_ns * 20 >= wall ? " open" : "",
+                 node->total_ns >= wall / 20 ? " open" : "",
                  node->size == 1 ? " class=leaf" : "",
                  percent(node->total_ns, wall), (double)node->total_ns / 1e6,
                  (double)node->self_ns / 1e6, node->calls);
         sl_buf_put_str(out, line);
         put_name(out, sl_profile_function(profile, node->function), scratch);
         sl_buf_put_str(out, "</summary>\n");
+        sl_buf_flow(out);
         open = depth + 1;
         rows++;
         i++;
@@ -211,20 +239,18 @@ put_tree(sl_buf *out, const sl_profile *profile, sl_buf *scratch)
     sl_buf_put_str(out, line);
 }
 
-sl_status
-sl_export_html(const sl_profile *profile, sl_bytes *out)
+void
+sl_exporter_html(const sl_profile *profile, sl_buf *out)
 {
-    sl_buf buf, scratch;
+    sl_buf scratch;
 
-    sl_buf_init(&buf, NULL, EXPORT_MAX);
-    sl_buf_init(&scratch, NULL, EXPORT_MAX);
-    sl_buf_put_str(&buf, head);
-    put_summary(&buf, profile);
-    put_functions(&buf, profile, &scratch);
-    put_tree(&buf, profile, &scratch);
-    sl_buf_put_str(&buf, "</body></html>\n");
+    sl_buf_init(&scratch, NULL, 0);
+    sl_buf_put_str(out, head);
+    put_summary(out, profile);
+    put_functions(out, profile, &scratch);
+    put_tree(out, profile, &scratch);
+    sl_buf_put_str(out, "</body></html>\n");
     if (scratch.status < 0)
-        buf.status = scratch.status;
+        out->status = scratch.status;
     sl_buf_free(&scratch);
-    return sl_buf_finish(&buf, out);
 }

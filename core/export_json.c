@@ -1,11 +1,14 @@
-/* Everything a profile holds, as plain JSON: see sl_export_json. */
+/* Everything a profile holds, as plain JSON:
+ * {"format":"slowlens-json","version":1,"meta":{...},"summary":{...},
+ *  "functions":[[name,file,line,kind,origin]],
+ *  "nodes":[[parent,function,call_line,calls,resumes,self_ns,total_ns]],
+ *  "lines":[[node,line,wall_ns,cpu_ns,gil_ns]],
+ *  "timeline":[[lane,node,from_ns,to_ns]],
+ *  "counters":[[metric,node,value]]}   nodes in preorder */
+#include "exporters.h"
 #include "report_put.h"
 
-#include "slowlens/report.h"
-
 #include <string.h>
-
-#define EXPORT_MAX ((size_t)1 << 30)
 
 static void
 put_row(sl_json *json, const uint64_t *values, int count)
@@ -19,7 +22,6 @@ put_row(sl_json *json, const uint64_t *values, int count)
 static void
 put_functions(sl_json *json, const sl_profile *profile)
 {
-
     sl_json_key(json, "functions");
     sl_json_open(json, '[');
     for (uint32_t i = 0; i < sl_profile_function_count(profile); i++) {
@@ -36,19 +38,35 @@ put_functions(sl_json *json, const sl_profile *profile)
     sl_json_close(json, ']');
 }
 
-sl_status
-sl_export_json(const sl_profile *profile, sl_bytes *out)
+static void
+put_counters(sl_json *json, const sl_profile *profile)
 {
-    sl_buf buf;
-    sl_json json = { .out = &buf };
+    sl_json_key(json, "counters");
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < sl_profile_counter_count(profile); i++) {
+        const sl_profile_counter *c = sl_profile_counter_at(profile, i);
+        const char *key = sl_metric_at((sl_metric)c->metric)->key;
+        sl_json_open(json, '[');
+        sl_json_str(json, key, strlen(key));
+        sl_json_u64(json, c->node);
+        sl_json_u64(json, c->value);
+        sl_json_close(json, ']');
+    }
+    sl_json_close(json, ']');
+}
 
-    sl_buf_init(&buf, NULL, EXPORT_MAX);
+void
+sl_exporter_json(const sl_profile *profile, sl_buf *out)
+{
+    sl_json json = { .out = out };
+
     sl_json_open(&json, '{');
     sl_json_key(&json, "format");
     sl_json_str(&json, "slowlens-json", 13);
     sl_json_key(&json, "version");
     sl_json_u64(&json, 1);
     sl_put_meta(&json, profile);
+    sl_put_summary(&json, profile);
     put_functions(&json, profile);
     sl_json_key(&json, "nodes");
     sl_json_open(&json, '[');
@@ -78,6 +96,6 @@ sl_export_json(const sl_profile *profile, sl_bytes *out)
                 4);
     }
     sl_json_close(&json, ']');
+    put_counters(&json, profile);
     sl_json_close(&json, '}');
-    return sl_buf_finish(&buf, out);
 }

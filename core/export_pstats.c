@@ -4,17 +4,15 @@
  *   {(file, line, name): (cc, nc, tottime, cumtime,
  *                         {caller: (nc, cc, tottime, cumtime)})}
  *
- * C functions stand as ("~", 0, "<name>"), as cProfile writes them. */
-#include "buf.h"
+ * C functions stand as ("~", 0, "<name>"), as cProfile writes them. Resumes of
+ * generators are no calls. */
 #include "calls.h"
-
-#include "slowlens/report.h"
+#include "exporters.h"
+#include "label.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define EXPORT_MAX ((size_t)1 << 30)
 
 static void
 put_u32(sl_buf *out, uint32_t value)
@@ -65,86 +63,123 @@ put_seconds(sl_buf *out, uint64_t ns)
 }
 
 static void
-put_text(sl_buf *out, const char *text, size_t len)
+put_text(sl_buf *out, const uint8_t *text, size_t len)
 {
     sl_buf_put_u8(out, 'u');
     put_u32(out, (uint32_t)len);
     sl_buf_put(out, text, len);
 }
 
+/* File and name as they are written: valid UTF-8, and no two functions with
+ * the same file, line and name (two lambdas of a line; names that differed only
+ * in what was not valid), of which a dict would keep only the last. */
+typedef struct {
+    const uint8_t *file, *name;
+    uint32_t file_len, name_len, line, number;
+} key;
+
+typedef struct {
+    sl_buf *out;
+    const sl_calls *calls;
+    sl_buf texts;
+    key *keys;       /* by function */
+    uint32_t *twins; /* by function: how many before it have the same key */
+} writer;
+
 static int
-text_compare(const char *a, size_t a_len, const char *b, size_t b_len)
+text_compare(const uint8_t *a, uint32_t a_len, const uint8_t *b, uint32_t b_len)
 {
     int order = memcmp(a, b, a_len < b_len ? a_len : b_len);
     return order != 0 ? order : (a_len > b_len) - (a_len < b_len);
 }
 
 static int
-function_compare(const void *a, const void *b)
+key_compare(const void *a, const void *b)
 {
-    const sl_function *x = *(const sl_function *const *)a;
-    const sl_function *y = *(const sl_function *const *)b;
-    int order = text_compare(x->file, x->file_len, y->file, y->file_len);
+    const key *x = a, *y = b;
+    int order = x->line != y->line ? (x->line < y->line ? -1 : 1) : 0;
 
     if (order == 0)
-        order = (x->line > y->line) - (x->line < y->line);
-    if (order == 0)
         order = text_compare(x->name, x->name_len, y->name, y->name_len);
+    if (order == 0)
+        order = text_compare(x->file, x->file_len, y->file, y->file_len);
     return order;
 }
 
-/* By function: how many before it have the same file, line and name (two
- * lambdas of a line). A dict would keep only the last of them. */
-static uint32_t *
-count_twins(const sl_profile *profile)
+static int
+key_compare_all(const void *a, const void *b)
 {
-    uint32_t count = sl_profile_function_count(profile), run = 0;
-    const sl_function *first = sl_profile_function(profile, 0);
-    const sl_function **sorted = malloc(((size_t)count + 1) * sizeof(*sorted));
-    uint32_t *twins = calloc((size_t)count + 1, sizeof(*twins));
-
-    if (sorted == NULL || twins == NULL) {
-        free(sorted);
-        free(twins);
-        return NULL;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        sorted[i] = first + i;
-    qsort(sorted, count, sizeof(*sorted), function_compare);
-    for (uint32_t i = 1; i < count; i++) {
-        run = function_compare(&sorted[i - 1], &sorted[i]) == 0 ? run + 1 : 0;
-        twins[sorted[i] - first] = run;
-    }
-    free(sorted);
-    return twins;
+    const key *x = a, *y = b;
+    int order = key_compare(a, b);
+    return order != 0 ? order
+                      : (x->number > y->number) - (x->number < y->number);
 }
 
-typedef struct {
-    sl_buf *out;
-    const sl_profile *profile;
-    const sl_calls *calls;
-    const uint32_t *twins;
-} writer;
+static sl_status
+make_keys(writer *w, const sl_profile *profile)
+{
+    uint32_t count = sl_profile_function_count(profile);
+
+    /* First the lengths, then, once the texts no longer move, where they are.
+     */
+    for (uint32_t i = 0; i < count; i++) {
+        const sl_function *f = sl_profile_function(profile, i);
+        size_t start = w->texts.size;
+        if (f->kind == SL_KIND_PYTHON && f->file_len > 0)
+            sl_label_text(&w->texts, f->file, f->file_len, SL_LABEL_WHOLE);
+        else
+            sl_buf_put_u8(&w->texts, '~');
+        w->keys[i] = (key){ .line = f->line,
+                            .number = i,
+                            .file_len = (uint32_t)(w->texts.size - start) };
+        start = w->texts.size;
+        sl_label_text(&w->texts, f->name, f->name_len, SL_LABEL_WHOLE);
+        w->keys[i].name_len = (uint32_t)(w->texts.size - start);
+    }
+    const uint8_t *at = w->texts.data;
+    for (uint32_t i = 0; i < count; i++) {
+        w->keys[i].file = at;
+        w->keys[i].name = at + w->keys[i].file_len;
+        at = w->keys[i].name + w->keys[i].name_len;
+    }
+    return w->texts.status;
+}
+
+static sl_status
+count_twins(writer *w, uint32_t count)
+{
+    key *sorted = malloc(((size_t)count + 1) * sizeof(*sorted));
+    uint32_t run = 0;
+
+    if (sorted == NULL)
+        return SL_ENOMEM;
+    memcpy(sorted, w->keys, (size_t)count * sizeof(*sorted));
+    qsort(sorted, count, sizeof(*sorted), key_compare_all);
+    for (uint32_t i = 1; i < count; i++) {
+        run = key_compare(&sorted[i - 1], &sorted[i]) == 0 ? run + 1 : 0;
+        w->twins[sorted[i].number] = run;
+    }
+    free(sorted);
+    return SL_OK;
+}
 
 /* (file, line, name); a twin's name has its number behind it. */
 static void
 put_key(writer *w, uint32_t number)
 {
-    const sl_function *f = sl_profile_function(w->profile, number);
+    const key *k = &w->keys[number];
     char twin[16] = "";
 
     put_tuple(w->out, 3);
-    if (f->kind == SL_KIND_PYTHON && f->file_len > 0)
-        put_text(w->out, f->file, f->file_len);
-    else
-        put_text(w->out, "~", 1);
-    put_int(w->out, f->line);
+    put_text(w->out, k->file, k->file_len);
+    put_int(w->out, k->line);
     if (w->twins[number] > 0)
         snprintf(twin, sizeof(twin), "#%u", (unsigned)w->twins[number] + 1);
     sl_buf_put_u8(w->out, 'u');
-    put_u32(w->out, (uint32_t)(f->name_len + strlen(twin)));
-    sl_buf_put(w->out, f->name, f->name_len);
+    put_u32(w->out, k->name_len + (uint32_t)strlen(twin));
+    sl_buf_put(w->out, k->name, k->name_len);
     sl_buf_put_str(w->out, twin);
+    sl_buf_flow(w->out);
 }
 
 static void
@@ -166,36 +201,49 @@ put_callers(writer *w, uint32_t callee, uint32_t *at)
     sl_buf_put_u8(w->out, '0');
 }
 
-sl_status
-sl_export_pstats(const sl_profile *profile, sl_bytes *out)
+static void
+put_all(writer *w)
 {
-    sl_calls calls;
     uint32_t at = 0;
-    sl_status status = sl_calls_sum(profile, &calls);
-    if (status < 0)
-        return status;
-    uint32_t *twins = count_twins(profile);
-    if (twins == NULL) {
-        sl_calls_free(&calls);
-        return SL_ENOMEM;
-    }
 
-    sl_buf buf;
-    writer w = { &buf, profile, &calls, twins };
-    sl_buf_init(&buf, NULL, EXPORT_MAX);
-    sl_buf_put_u8(&buf, '{');
-    for (uint32_t i = 0; i < calls.function_count; i++) {
-        const sl_call *call = &calls.functions[i];
-        put_key(&w, i);
-        put_tuple(&buf, 5);
-        put_int(&buf, call->primitive);
-        put_int(&buf, call->calls);
-        put_seconds(&buf, call->self_ns);
-        put_seconds(&buf, call->total_ns);
-        put_callers(&w, i, &at);
+    sl_buf_put_u8(w->out, '{');
+    for (uint32_t i = 0; i < w->calls->function_count; i++) {
+        const sl_call *call = &w->calls->functions[i];
+        put_key(w, i);
+        put_tuple(w->out, 5);
+        put_int(w->out, call->primitive);
+        put_int(w->out, call->calls);
+        put_seconds(w->out, call->self_ns);
+        put_seconds(w->out, call->total_ns);
+        put_callers(w, i, &at);
     }
-    sl_buf_put_u8(&buf, '0');
-    free(twins);
+    sl_buf_put_u8(w->out, '0');
+}
+
+void
+sl_exporter_pstats(const sl_profile *profile, sl_buf *out)
+{
+    uint32_t count = sl_profile_function_count(profile);
+    sl_calls calls = { 0 };
+    writer w = { .out = out,
+                 .calls = &calls,
+                 .keys = calloc((size_t)count + 1, sizeof(key)),
+                 .twins = calloc((size_t)count + 1, sizeof(uint32_t)) };
+    sl_status status = w.keys == NULL || w.twins == NULL ? SL_ENOMEM : SL_OK;
+
+    sl_buf_init(&w.texts, NULL, 0);
+    if (status == SL_OK)
+        status = sl_calls_sum(profile, false, &calls);
+    if (status == SL_OK)
+        status = make_keys(&w, profile);
+    if (status == SL_OK)
+        status = count_twins(&w, count);
+    if (status == SL_OK)
+        put_all(&w);
+    else
+        out->status = status;
+    sl_buf_free(&w.texts);
     sl_calls_free(&calls);
-    return sl_buf_finish(&buf, out);
+    free(w.keys);
+    free(w.twins);
 }

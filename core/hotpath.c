@@ -1,265 +1,343 @@
+/* Where most of the time went, as one path. */
 #include "hotpath.h"
+#include "label.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FRAMES_MAX 4 /* shown, of the project's own */
 
-static bool
-is_pseudo(const sl_profile *profile, uint32_t i, const char *name)
-{
-    uint32_t number = sl_profile_node_at(profile, i)->function;
-    const sl_function *f = sl_profile_function(profile, number);
-    return f->kind == SL_KIND_PSEUDO && strcmp(f->name, name) == 0;
-}
-
 /* Ran beside the request, or was not the app's: the client was slow to take
  * a streamed body. */
 static bool
-is_beside(const sl_profile *profile, uint32_t i)
+is_beside(const sl_outline *o, uint32_t i)
 {
-    return sl_profile_is_strand(profile, i) ||
-           is_pseudo(profile, i, "[between chunks]");
+    return sl_outline_is_strand(o, i) ||
+           sl_outline_pseudo(o, i) == SL_PSEUDO_IDLE;
 }
 
-uint32_t
-sl_hotpath_heaviest(const sl_profile *profile, uint32_t i)
+/* The heaviest child of `i` (strands aside), or 0: there is none. */
+static uint32_t
+heaviest(const sl_outline *o, uint32_t i)
 {
-    const sl_profile_node *node = sl_profile_node_at(profile, i);
-    uint32_t best = 0;
+    uint32_t best = 0, end = i + o->nodes[i].size;
     uint64_t most = 0;
 
-    for (uint32_t c = i + 1; c < i + node->size;) {
-        const sl_profile_node *child = sl_profile_node_at(profile, c);
-        if (!is_beside(profile, c) && child->total_ns >= most) {
+    for (uint32_t c = i + 1; c < end; c += o->nodes[c].size) {
+        if (!is_beside(o, c) && o->nodes[c].total_ns >= most) {
             best = c;
-            most = child->total_ns;
+            most = o->nodes[c].total_ns;
         }
-        c += child->size;
     }
     return best;
 }
 
 /* The heaviest child of `i`, or 0 if that is too little to go on to. */
 static uint32_t
-hotpath_below(const sl_profile *profile, uint32_t i)
+worth(const sl_outline *o, uint32_t i)
 {
-    uint32_t next = sl_hotpath_heaviest(profile, i);
-    if (next == 0)
-        return 0;
+    uint32_t next = heaviest(o, i);
+    uint64_t wall = o->nodes[0].total_ns, above = o->nodes[i].total_ns;
+    uint64_t total = o->nodes[next].total_ns;
 
-    uint64_t wall = sl_profile_node_at(profile, 0)->total_ns;
-    uint64_t above = sl_profile_node_at(profile, i)->total_ns;
-    uint64_t total = sl_profile_node_at(profile, next)->total_ns;
-    return total >= above / 3 && total >= wall / 20 && total > 0 ? next : 0;
+    return next != 0 && total >= above / 3 && total >= wall / 20 && total > 0
+               ? next
+               : 0;
 }
 
-/* Time of a strand's node. */
-typedef struct {
-    uint32_t node;
-    uint64_t ns;
-} beside;
+/* ---- what ran meanwhile ---- */
 
-enum { BESIDE_MAX = 64 };
+/* The walk, and what it needs once it leaves for a strand. */
+typedef struct {
+    const sl_outline *o;
+    uint32_t own;     /* stretches of the request itself: the first ones */
+    uint64_t *waited; /* by own stretch: time in the wait before it */
+    uint32_t *strand; /* by node: the strand it is in; 0: the request */
+    uint64_t *beside; /* by strand: its time during the wait */
+    uint32_t hops;
+    uint32_t been[SL_HOTPATH_HOPS];
+} walk;
+
+static bool
+walk_prepare(walk *w)
+{
+    const sl_outline *o = w->o;
+
+    if (w->strand != NULL)
+        return true;
+    while (w->own < o->stretch_count && o->stretches[w->own].lane == 0)
+        w->own++;
+    w->waited = malloc(((size_t)w->own + 1) * sizeof(*w->waited));
+    w->beside = malloc((size_t)o->count * sizeof(*w->beside));
+    w->strand = malloc((size_t)o->count * sizeof(*w->strand));
+    if (w->waited == NULL || w->beside == NULL || w->strand == NULL)
+        return false;
+    for (uint32_t i = 0; i < o->count; i++)
+        w->strand[i] = i == 0 ? 0
+                       : sl_outline_is_strand(o, i)
+                           ? i
+                           : w->strand[o->nodes[i].parent];
+    return true;
+}
 
 static void
-beside_add(beside sums[BESIDE_MAX], uint32_t node, uint64_t ns)
+walk_free(walk *w)
 {
-    for (uint32_t i = 0; i < BESIDE_MAX; i++) {
-        if (sums[i].node == node || sums[i].node == 0) {
-            sums[i].node = node;
-            sums[i].ns += ns;
-            return;
-        }
-    }
+    free(w->waited);
+    free(w->beside);
+    free(w->strand);
 }
 
-/* The first of the `count` stretches, in order, that ends after `ns`. */
+/* The first own stretch that ends after `ns` (`begins`: that begins at or
+ * after it). */
 static uint32_t
-stretch_after(const sl_profile *profile, uint32_t count, uint64_t ns)
+own_after(const walk *w, uint64_t ns, bool begins)
 {
-    uint32_t low = 0;
+    const sl_outline_stretch *rows = w->o->stretches;
+    uint32_t low = 0, high = w->own;
 
-    while (low < count) {
-        uint32_t middle = low + (count - low) / 2;
-        if (sl_profile_stretch_at(profile, middle)->to_ns <= ns)
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (begins ? rows[middle].from_ns < ns : rows[middle].to_ns <= ns)
             low = middle + 1;
         else
-            count = middle;
+            high = middle;
     }
     return low;
 }
 
-/* What ran beside the request while it was in its node `wait`. */
-static void
-beside_meanwhile(const sl_profile *profile, uint32_t wait,
-                 beside sums[BESIDE_MAX])
+/* How long the request was in its node `wait` from `from` to `to`. */
+static uint64_t
+waited_between(const walk *w, uint32_t wait, uint64_t from, uint64_t to)
 {
-    uint32_t count = sl_profile_stretch_count(profile), own = 0;
+    const sl_outline_stretch *rows = w->o->stretches;
+    uint32_t first = own_after(w, from, false);
+    uint32_t end = own_after(w, to, true);
 
-    while (own < count && sl_profile_stretch_at(profile, own)->lane == 0)
-        own++;
-    for (uint32_t k = own; k < count; k++) {
-        const sl_profile_stretch *one = sl_profile_stretch_at(profile, k);
-        uint64_t ns = 0;
-        for (uint32_t w = stretch_after(profile, own, one->from_ns); w < own;
-             w++) {
-            const sl_profile_stretch *mine = sl_profile_stretch_at(profile, w);
-            uint64_t from =
-                mine->from_ns > one->from_ns ? mine->from_ns : one->from_ns;
-            uint64_t to = mine->to_ns < one->to_ns ? mine->to_ns : one->to_ns;
-            if (mine->from_ns >= one->to_ns)
-                break;
-            if (mine->node == wait && to > from)
-                ns += to - from;
-        }
-        uint32_t node = one->node;
-        while (node != 0 && !sl_profile_is_strand(profile, node))
-            node = sl_profile_node_at(profile, node)->parent;
-        if (ns > 0 && node != 0)
-            beside_add(sums, node, ns);
+    if (first >= end)
+        return 0;
+    uint64_t ns = w->waited[end] - w->waited[first];
+    if (rows[first].node == wait && rows[first].from_ns < from)
+        ns -= from - rows[first].from_ns;
+    if (rows[end - 1].node == wait && rows[end - 1].to_ns > to)
+        ns -= rows[end - 1].to_ns - to;
+    return ns;
+}
+
+/* The strand that ran longest while the request was in its node `wait`, by
+ * the order of time; 0: none. */
+static uint32_t
+longest_meanwhile(walk *w, uint32_t wait, uint64_t *longest)
+{
+    const sl_outline *o = w->o;
+    uint64_t sum = 0;
+    uint32_t best = 0;
+
+    for (uint32_t i = 0; i < w->own; i++) {
+        const sl_outline_stretch *row = &o->stretches[i];
+        w->waited[i] = sum;
+        sum += row->node == wait ? row->to_ns - row->from_ns : 0;
     }
+    w->waited[w->own] = sum;
+    memset(w->beside, 0, (size_t)o->count * sizeof(*w->beside));
+    for (uint32_t i = w->own; i < o->stretch_count; i++) {
+        const sl_outline_stretch *row = &o->stretches[i];
+        w->beside[w->strand[row->node]] +=
+            waited_between(w, wait, row->from_ns, row->to_ns);
+    }
+    *longest = 0;
+    for (uint32_t i = w->own; i < o->stretch_count; i++) {
+        uint32_t strand = w->strand[o->stretches[i].node];
+        if (strand != 0 && w->beside[strand] > *longest) {
+            best = strand;
+            *longest = w->beside[strand];
+        }
+    }
+    return best;
+}
+
+/* The longest strand below `i`, where nothing tells the order of time. */
+static uint32_t
+longest_below(const sl_outline *o, uint32_t i, uint64_t *longest)
+{
+    uint32_t best = 0, end = i + o->nodes[i].size;
+
+    *longest = 0;
+    for (uint32_t c = i + 1; c < end; c += o->nodes[c].size) {
+        if (sl_outline_is_strand(o, c) && o->nodes[c].total_ns > *longest) {
+            best = c;
+            *longest = o->nodes[c].total_ns;
+        }
+    }
+    return best;
 }
 
 /* The tasks or threads that `i` awaited in its child `wait`, if they say more
  * than that: they took half as long, and there is one way into them. 0: nothing
- * does. */
-static uint32_t
-hotpath_awaited(const sl_profile *profile, uint32_t i, uint32_t wait)
+ * does. false: no memory. */
+static bool
+awaited(walk *w, uint32_t i, uint32_t wait, uint32_t *strand)
 {
-    const sl_profile_node *node = sl_profile_node_at(profile, i);
-    beside sums[BESIDE_MAX] = { 0 };
-    uint32_t best = 0;
+    const sl_outline *o = w->o;
+    uint64_t ns = 0;
 
-    if (sl_profile_stretch_count(profile) > 0)
-        beside_meanwhile(profile, wait, sums);
-    for (uint32_t c = i + 1; sums[0].node == 0 && c < i + node->size;
-         c += sl_profile_node_at(profile, c)->size) {
-        if (sl_profile_is_strand(profile, c))
-            beside_add(sums, c, sl_profile_node_at(profile, c)->total_ns);
+    *strand = 0;
+    if (w->hops == SL_HOTPATH_HOPS)
+        return true;
+    if (!walk_prepare(w))
+        return false;
+    if (w->own < o->stretch_count)
+        *strand = longest_meanwhile(w, wait, &ns);
+    if (*strand == 0)
+        *strand = longest_below(o, i, &ns);
+    if (*strand == 0 || ns < o->nodes[wait].total_ns / 2 ||
+        worth(o, *strand) == 0) {
+        *strand = 0;
+        return true;
     }
-    for (uint32_t k = 1; k < BESIDE_MAX; k++)
-        best = sums[k].ns > sums[best].ns ? k : best;
-    uint64_t waited = sl_profile_node_at(profile, wait)->total_ns;
-    uint32_t strand = sums[best].node;
-    return strand != 0 && sums[best].ns >= waited / 2 &&
-                   hotpath_below(profile, strand) != 0
-               ? strand
-               : 0;
+    for (uint32_t k = 0; k < w->hops; k++) {
+        if (w->been[k] == *strand) { /* only a made-up file comes back */
+            *strand = 0;
+            return true;
+        }
+    }
+    w->been[w->hops++] = *strand;
+    return true;
 }
 
-uint32_t
-sl_hotpath_next(const sl_profile *profile, uint32_t i)
-{
-    uint32_t next = hotpath_below(profile, i);
+/* ---- the path ---- */
 
-    if (next == 0 || !is_pseudo(profile, next, "[await]"))
-        return next;
-    uint32_t strand = hotpath_awaited(profile, i, next);
-    return strand != 0 ? strand : next;
+static bool
+path_add(sl_hotpath *path, uint32_t node, uint64_t ns)
+{
+    if (path->count == path->capacity) {
+        uint32_t capacity = path->capacity == 0 ? 64 : path->capacity * 2;
+        sl_hotpath_step *grown =
+            realloc(path->steps, capacity * sizeof(*grown));
+        if (grown == NULL)
+            return false;
+        path->steps = grown;
+        path->capacity = capacity;
+    }
+    path->steps[path->count++] = (sl_hotpath_step){ node, ns };
+    return true;
 }
 
-uint64_t
-sl_hotpath_share(const sl_profile *profile, uint32_t i, uint64_t above,
-                 uint32_t next)
+sl_status
+sl_hotpath_find(const sl_outline *o, uint32_t from, sl_hotpath *out)
 {
-    uint64_t total = sl_profile_node_at(profile, next)->total_ns;
+    walk w = { .o = o };
+    uint64_t ns = o->nodes[from].total_ns;
+    bool fine = true;
 
-    if (sl_profile_is_strand(profile, next)) {
-        /* It stands for what was awaited meanwhile. */
-        uint32_t wait = sl_hotpath_heaviest(profile, i);
-        uint64_t waited = sl_profile_node_at(profile, wait)->total_ns;
-        total = total < waited ? total : waited;
+    *out = (sl_hotpath){ 0 };
+    for (uint32_t i = from, next; fine && (next = worth(o, i)) != 0; i = next) {
+        uint64_t total = o->nodes[next].total_ns;
+        uint32_t strand = 0;
+        if (sl_outline_pseudo(o, next) == SL_PSEUDO_AWAIT)
+            fine = awaited(&w, i, next, &strand);
+        if (strand != 0) {
+            /* It stands for what was awaited meanwhile. */
+            if (o->nodes[strand].total_ns < total)
+                total = o->nodes[strand].total_ns;
+            next = strand;
+        }
+        ns = total < ns ? total : ns;
+        fine = fine && path_add(out, next, ns);
     }
-    return total < above ? total : above;
+    walk_free(&w);
+    return fine ? SL_OK : SL_ENOMEM;
 }
 
 void
-sl_hotpath_name(const sl_function *f, sl_buf *out)
+sl_hotpath_free(sl_hotpath *path)
 {
-    const char *start = f->file, *end = f->file + f->file_len;
-
-    if (f->kind != SL_KIND_PYTHON || f->file_len == 0 || f->file[0] == '<') {
-        sl_buf_put(out, f->name, f->name_len);
-        return;
-    }
-    if (f->file_len > 3 && memcmp(end - 3, ".py", 3) == 0)
-        end -= 3;
-    if (end - start > 9 && memcmp(end - 9, "/__init__", 9) == 0)
-        end -= 9;
-    for (const char *at = start; at < end; at++) {
-        if (*at == '/' || *at == '\\')
-            start = at + 1;
-    }
-    sl_buf_put(out, start, (size_t)(end - start));
-    sl_buf_put_u8(out, '.');
-    sl_buf_put(out, f->name, f->name_len);
+    free(path->steps);
+    *path = (sl_hotpath){ 0 };
 }
 
-/* Picks the frames to show: the last FRAMES_MAX of the project, each once in
+/* Picks the steps to show: the last FRAMES_MAX of the project, each once in
  * a row, then what the last one called. Without any, the deepest frame. */
 static size_t
-hotpath_pick(const sl_profile *profile, uint32_t *picked)
+pick(const sl_outline *o, const sl_hotpath *path, uint32_t *picked)
 {
-    uint64_t half = sl_profile_node_at(profile, 0)->total_ns / 2;
-    uint32_t last = 0, callee = 0;
+    enum { NONE = -1 };
+    uint64_t half = o->nodes[0].total_ns / 2;
+    int64_t last = NONE, callee = NONE;
     size_t count = 0;
 
-    for (uint32_t i = sl_hotpath_next(profile, 0); i != 0;
-         i = sl_hotpath_next(profile, i)) {
-        uint32_t number = sl_profile_node_at(profile, i)->function;
-        const sl_function *f = sl_profile_function(profile, number);
-        if (sl_profile_is_strand(profile, i)) {
-            callee = 0; /* nobody called it: what it runs comes next */
+    for (uint32_t s = 0; s < path->count; s++) {
+        uint32_t i = path->steps[s].node, number = o->nodes[i].function;
+        if (sl_outline_is_strand(o, i)) {
+            callee = NONE; /* nobody called it: what it runs comes next */
             continue;
         }
-        if (last == 0 || sl_profile_node_at(profile, i)->total_ns >= half)
-            last = i;
-        if (f->origin != SL_ORIGIN_PROJECT) {
-            if (callee == 0)
-                callee = i;
+        if (last == NONE || o->nodes[i].total_ns >= half)
+            last = s;
+        if (o->functions[number].origin != SL_ORIGIN_PROJECT) {
+            if (callee == NONE)
+                callee = s;
             continue;
         }
-        callee = 0;
+        callee = NONE;
         if (count > 0 &&
-            sl_profile_node_at(profile, picked[count - 1])->function == number)
+            o->nodes[path->steps[picked[count - 1]].node].function == number)
             count--;
         if (count == FRAMES_MAX) {
             memmove(picked, picked + 1, (FRAMES_MAX - 1) * sizeof(*picked));
             count--;
         }
-        picked[count++] = i;
+        picked[count++] = s;
     }
-    if (count == 0 && last != 0)
-        picked[count++] = last;
-    else if (callee != 0)
-        picked[count++] = callee;
+    if (count == 0 && last != NONE)
+        picked[count++] = (uint32_t)last;
+    else if (callee != NONE)
+        picked[count++] = (uint32_t)callee;
     return count;
 }
 
 void
-sl_hotpath_text(const sl_profile *profile, sl_buf *out)
+sl_hotpath_text(const sl_outline *o, const sl_hotpath *path, sl_buf *out)
 {
     uint32_t picked[FRAMES_MAX + 1];
-    size_t count = hotpath_pick(profile, picked);
-    uint64_t wall = sl_profile_node_at(profile, 0)->total_ns, total = wall;
-    uint32_t at = 0;
+    size_t count = pick(o, path, picked);
+    uint64_t wall = o->nodes[0].total_ns;
     char share[16];
 
     for (size_t i = 0; i < count; i++) {
-        uint32_t number = sl_profile_node_at(profile, picked[i])->function;
         if (i > 0)
             sl_buf_put_str(out, " > ");
-        sl_hotpath_name(sl_profile_function(profile, number), out);
+        sl_label_name(out, sl_outline_function(o, path->steps[picked[i]].node),
+                      SL_LABEL_MAX);
     }
     if (count == 0 || wall == 0)
         return;
-    while (at != picked[count - 1]) {
-        uint32_t next = sl_hotpath_next(profile, at);
-        total = sl_hotpath_share(profile, at, total, next);
-        at = next;
-    }
     snprintf(share, sizeof(share), " %u%%",
-             (unsigned)((double)total * 100.0 / (double)wall + 0.5));
+             (unsigned)((double)path->steps[picked[count - 1]].ns * 100.0 /
+                            (double)wall +
+                        0.5));
     sl_buf_put_str(out, share);
+}
+
+bool
+sl_hotpath_culprit(const sl_outline *o, const sl_hotpath *path,
+                   uint32_t *culprit, uint32_t *own)
+{
+    *own = UINT32_MAX;
+    if (path->count == 0)
+        return false;
+    *culprit = path->count - 1;
+    for (uint32_t s = path->count; s-- > 0;) {
+        const sl_function *f = sl_outline_function(o, path->steps[s].node);
+        if (f->origin != SL_ORIGIN_PROJECT)
+            continue;
+        *own = s;
+        *culprit = s + 1 < path->count ? s + 1 : s;
+        if (sl_outline_is_strand(o, path->steps[*culprit].node) &&
+            *culprit + 1 < path->count)
+            ++*culprit;
+        break;
+    }
+    return true;
 }

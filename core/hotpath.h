@@ -1,30 +1,49 @@
-/* hotpath.h - where most of the time went, as one path. */
+/* hotpath.h - where most of the time went, as one path.
+ *
+ *   request > view > [await] ... > [task] > parse > re.match
+ *                        `- awaited --^      each the heaviest child of the one
+ *                                            before, as long as one child takes
+ *                                            most of what there is
+ *
+ * Where most of that was waiting for what ran beside it, the path goes on
+ * there: [task] or [thread], which may hang elsewhere, and whose times may sum
+ * up to more than the request's.
+ *
+ * Linear in nodes and stretches: it leaves for a strand SL_HOTPATH_HOPS times
+ * at most, whatever the file says ran when.
+ */
 #ifndef SL_CORE_HOTPATH_H
 #define SL_CORE_HOTPATH_H
 
 #include "buf.h"
+#include "outline.h"
 
-#include "slowlens/profile.h"
+#define SL_HOTPATH_HOPS 16u
 
-/* The child of node `i` with the largest total (strands aside), 0 if none. */
-uint32_t sl_hotpath_heaviest(const sl_profile *profile, uint32_t i);
+typedef struct {
+    uint32_t node;
+    uint64_t ns; /* of the request's time that it stands for */
+} sl_hotpath_step;
 
-/* The next node of the hot path below `i`, or 0 where it ends: no child has
- * a third of the time of `i` and a twentieth of the wall time. Where most
- * of that was waiting for what ran beside it, the path goes on there: [task] or
- * [thread], which may hang elsewhere, and whose times may sum up to more than
- * the request's. */
-uint32_t sl_hotpath_next(const sl_profile *profile, uint32_t i);
+typedef struct {
+    sl_hotpath_step *steps;
+    uint32_t count, capacity;
+} sl_hotpath;
 
-/* How much of the request's time the `next` node of its hot path stands for,
- * where the one before, `i`, stands for `above` (the root: its total); ns. */
-uint64_t sl_hotpath_share(const sl_profile *profile, uint32_t i, uint64_t above,
-                          uint32_t next);
+/* The path below node `from`, itself left out. It ends where no child has a
+ * third of the time of its parent and a twentieth of the wall time.
+ * SL_ENOMEM; *out, empty before, may be freed in any state. */
+sl_status sl_hotpath_find(const sl_outline *o, uint32_t from, sl_hotpath *out);
+void sl_hotpath_free(sl_hotpath *path);
 
-/* Appends "views.detail > copy.deepcopy 76%": see sl_report_summary. */
-void sl_hotpath_text(const sl_profile *profile, sl_buf *out);
+/* Appends "views.detail > copy.deepcopy 76%": the project's own frames of a
+ * path from the root, and what they called last. */
+void sl_hotpath_text(const sl_outline *o, const sl_hotpath *path, sl_buf *out);
 
-/* Appends "module.qualname": the name with the stem of its file before it. */
-void sl_hotpath_name(const sl_function *f, sl_buf *out);
+/* The step that names the culprit: what the project's last frame on the path
+ * called, and that frame. *own: UINT32_MAX, none of the path is the project's.
+ * Both are indexes of steps; false: the path is empty. */
+bool sl_hotpath_culprit(const sl_outline *o, const sl_hotpath *path,
+                        uint32_t *culprit, uint32_t *own);
 
 #endif /* SL_CORE_HOTPATH_H */

@@ -1,4 +1,6 @@
+/* Strings to small numbers, once each. */
 #include "intern.h"
+#include "hash.h"
 
 #include <string.h>
 
@@ -23,6 +25,7 @@ struct sl_intern {
     sl_alloc alloc;
     struct entry *by_str;
     uint32_t count;
+    uint64_t seed;
 };
 
 sl_status
@@ -37,6 +40,7 @@ sl_intern_new(sl_intern **out, sl_arena *arena, const sl_alloc *alloc)
     *table = (sl_intern){
         .arena = arena,
         .alloc = alloc != NULL ? *alloc : sl_alloc_libc,
+        .seed = sl_hash_seed(table),
     };
     *out = table;
     return SL_OK;
@@ -51,16 +55,38 @@ sl_intern_free(sl_intern *table)
     HASH_CLEAR(hh, table->by_str);
 }
 
+/* Names come from files of any origin: with a hash that is known beforehand,
+ * a file could be made of names that all fall on one another. */
+static unsigned
+intern_hash(const sl_intern *table, const char *str, size_t len)
+{
+    uint64_t hash = table->seed;
+
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (uint8_t)str[i]) * 1099511628211u;
+    return (unsigned)(sl_hash_mix(hash, len) >> 16);
+}
+
 sl_status
 sl_intern_id(sl_intern *table, const char *str, size_t len, uint32_t *id)
+{
+    const char *kept;
+    return sl_intern_keep(table, str, len, id, &kept);
+}
+
+sl_status
+sl_intern_keep(sl_intern *table, const char *str, size_t len, uint32_t *id,
+               const char **kept)
 {
     struct entry *entry;
 
     if (len > UINT32_MAX)
         return SL_ELIMIT;
-    HASH_FIND(hh, table->by_str, str, (unsigned)len, entry);
+    unsigned hash = intern_hash(table, str, len);
+    HASH_FIND_BYHASHVALUE(hh, table->by_str, str, (unsigned)len, hash, entry);
     if (entry != NULL) {
         *id = entry->id;
+        *kept = entry->str;
         return SL_OK;
     }
     if (table->count == UINT32_MAX)
@@ -78,12 +104,14 @@ sl_intern_id(sl_intern *table, const char *str, size_t len, uint32_t *id)
     entry->id = table->count;
 
     hash_alloc = &table->alloc;
-    HASH_ADD_KEYPTR(hh, table->by_str, entry->str, (unsigned)len, entry);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, table->by_str, entry->str, (unsigned)len,
+                                hash, entry);
     if (entry->refused)
         return SL_ENOMEM;
 
     table->count++;
     *id = entry->id;
+    *kept = entry->str;
     return SL_OK;
 }
 

@@ -21,6 +21,10 @@ void sl_intern_free(sl_intern *table);
 sl_status sl_intern_id(sl_intern *table, const char *str, size_t len,
                        uint32_t *id);
 
+/* The same; *kept: the table's own copy, which lives as long as the arena. */
+sl_status sl_intern_keep(sl_intern *table, const char *str, size_t len,
+                         uint32_t *id, const char **kept);
+
 uint32_t sl_intern_count(const sl_intern *table);
 
 /* Calls `each` for every string in the order of their ids. */

@@ -1,4 +1,6 @@
+/* JSON written straight into a buffer. */
 #include "json.h"
+#include "utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,6 +9,7 @@
 static void
 json_value(sl_json *json)
 {
+    sl_buf_flow(json->out);
     if (json->comma)
         sl_buf_put_u8(json->out, ',');
     json->comma = true;
@@ -27,56 +30,33 @@ sl_json_close(sl_json *json, char bracket)
     json->comma = true;
 }
 
-/* Length of the valid UTF-8 sequence at `s` (RFC 3629), 0 if there is none;
- * *cp is its code point. */
-static size_t
-utf8_sequence(const uint8_t *s, size_t left, uint32_t *cp)
-{
-    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    size_t n = s[0] < 0x80   ? 1
-               : s[0] < 0xC2 ? 0
-               : s[0] < 0xE0 ? 2
-               : s[0] < 0xF0 ? 3
-               : s[0] < 0xF5 ? 4
-                             : 0;
-
-    if (n == 0 || n > left)
-        return 0;
-    *cp = n == 1 ? s[0] : s[0] & (0xFFu >> (n + 1));
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xC0) != 0x80)
-            return 0;
-        *cp = *cp << 6 | (s[i] & 0x3Fu);
-    }
-    if (*cp < least[n] || *cp > 0x10FFFF || (*cp >= 0xD800 && *cp < 0xE000))
-        return 0;
-    return n;
-}
-
 static void
 json_text(sl_buf *out, const char *str, size_t len)
 {
-    const uint8_t *s = (const uint8_t *)str;
     char escape[8];
+    size_t plain = 0;
 
     sl_buf_put_u8(out, '"');
     for (size_t i = 0, n; i < len; i += n) {
-        uint32_t cp = 0xFFFD;
-        n = utf8_sequence(s + i, len - i, &cp);
+        uint32_t code = 0xFFFD;
+        n = sl_utf8_sequence(str + i, len - i, &code);
+        if (n != 0 && code >= 0x20 && code != 0x7F && code != '"' &&
+            code != '\\' && code != '<' && code != '>' && code != '&' &&
+            code != 0x2028 && code != 0x2029)
+            continue;
+        sl_buf_put(out, str + plain, i - plain);
         if (n == 0) {
             n = 1;
-            sl_buf_put_str(out, "\\ufffd");
-        } else if (cp == '"' || cp == '\\') {
-            sl_buf_put_u8(out, '\\');
-            sl_buf_put_u8(out, (uint8_t)cp);
-        } else if (cp < 0x20 || cp == 0x7F || cp == '<' || cp == '>' ||
-                   cp == '&' || cp == 0x2028 || cp == 0x2029) {
-            snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)cp);
-            sl_buf_put_str(out, escape);
-        } else {
-            sl_buf_put(out, s + i, n);
+            code = 0xFFFD;
         }
+        if (code == '"' || code == '\\')
+            snprintf(escape, sizeof(escape), "\\%c", (char)code);
+        else
+            snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)code);
+        sl_buf_put_str(out, escape);
+        plain = i + n;
     }
+    sl_buf_put(out, str + plain, len - plain);
     sl_buf_put_u8(out, '"');
 }
 

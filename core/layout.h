@@ -1,4 +1,5 @@
-/* layout.h - a tree laid out in time, for formats that want begin and end.
+/* layout.h - a tree laid out in time and in threads, for formats that want
+ * begin and end.
  *
  *   request  |---------------------------|
  *   view     |-----------------|             children of one parent stand one
@@ -19,13 +20,20 @@ typedef struct {
     uint32_t depth; /* in its thread */
 } sl_place;
 
-/* The place of each node, and how many threads there are; free() *out.
- * SL_ENOMEM. */
-sl_status sl_layout_places(const sl_profile *profile, sl_place **out,
-                           uint32_t *threads);
+typedef struct {
+    sl_place *places; /* by node */
+    uint32_t *nodes;  /* all nodes, thread by thread, each in preorder */
+    uint32_t *starts; /* by thread: its first of `nodes`; one more at the end */
+    uint32_t threads;
+} sl_layout;
 
-/* Name of a thread by its first node: "request", "[task] 3". `room` of 32. */
-const char *sl_layout_thread_name(const sl_profile *profile, uint32_t first,
-                                  uint32_t thread, char *room);
+/* Fine to free in any state, zeroed ones included. SL_ENOMEM. */
+sl_status sl_layout_init(sl_layout *layout, const sl_profile *profile);
+void sl_layout_free(sl_layout *layout);
+
+/* Name of a thread: "request", "[task] 3". `room` of 32. */
+const char *sl_layout_thread_name(const sl_layout *layout,
+                                  const sl_profile *profile, uint32_t thread,
+                                  char *room);
 
 #endif /* SL_CORE_LAYOUT_H */

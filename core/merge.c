@@ -3,6 +3,7 @@
 #include "blob.h"
 #include "blob_put.h"
 #include "compress.h"
+#include "summary.h"
 #include "union.h"
 #include "varint.h"
 
@@ -46,12 +47,24 @@ typedef struct {
     uint32_t *numbers; /* by function: number in the file, or UNSEEN */
     uint32_t *places;  /* by node: number in the file */
     sl_buf columns[COLUMNS];
+    sl_outline outline;
     uint64_t quantum;
+    uint64_t clipped; /* numbers that a bound has cut */
+    bool wide;        /* one is beyond version 1 of the format */
 } merger;
+
+static void
+merger_bound(merger *m, const sl_blob_bound *bound)
+{
+    m->clipped += bound->clipped;
+    m->wide = m->wide || bound->wide;
+}
 
 static sl_status
 merger_tree(merger *m)
 {
+    sl_blob_bound times = sl_blob_bound_times(m->quantum);
+    sl_blob_bound counts = sl_blob_bound_counts();
     uint32_t depth = 0, before = 0, place = 0;
 
     for (uint32_t i = 0; i != SL_UNION_END;
@@ -68,19 +81,27 @@ merger_tree(merger *m)
             if (status < 0)
                 return status;
         }
-        uint64_t calls = value.calls < UINT32_MAX ? value.calls : UINT32_MAX;
-        uint64_t resumes =
-            value.resumes < UINT32_MAX ? value.resumes : UINT32_MAX;
+        uint64_t self = sl_blob_bounded(&times, value.self_ns / m->quantum);
         sl_buf_put_varint(&m->columns[POPS],
                           place == 0 ? 0 : before + 1 - depth);
         sl_buf_put_varint(&m->columns[FUNCTION], number);
-        sl_buf_put_varint(&m->columns[CALLS], calls);
-        sl_buf_put_varint(&m->columns[RESUMES], resumes);
-        sl_buf_put_varint(&m->columns[SELF], value.self_ns / m->quantum);
+        sl_buf_put_varint(&m->columns[CALLS],
+                          sl_blob_bounded(&counts, value.calls));
+        sl_buf_put_varint(&m->columns[RESUMES],
+                          sl_blob_bounded(&counts, value.resumes));
+        sl_buf_put_varint(&m->columns[SELF], self);
         sl_buf_put_varint(&m->columns[LINE], node->line);
+        m->places[i] = place;
+        m->outline.nodes[place++] = (sl_outline_node){
+            .parent = m->places[node->parent],
+            .function = m->numbers[node->function],
+            .self_ns = self * m->quantum,
+        };
         before = depth;
-        m->places[i] = place++;
     }
+    m->outline.count = place;
+    merger_bound(m, &times);
+    merger_bound(m, &counts);
     return SL_OK;
 }
 
@@ -98,6 +119,7 @@ static void
 merger_lines(merger *m, sl_buf *out, sl_buf *body)
 {
     sl_union_line *lines = m->u->lines;
+    sl_blob_bound times = sl_blob_bound_times(m->quantum);
     size_t count = 0;
     uint32_t before = 0;
     sl_buf columns[LINE_COLUMNS];
@@ -112,15 +134,18 @@ merger_lines(merger *m, sl_buf *out, sl_buf *body)
             lines[++count] = lines[i];
             continue;
         }
-        lines[count].wall_ns += lines[i].wall_ns;
-        lines[count].cpu_ns += lines[i].cpu_ns;
-        lines[count].gil_ns += lines[i].gil_ns;
+        lines[count].wall_ns =
+            sl_union_plus(lines[count].wall_ns, lines[i].wall_ns);
+        lines[count].cpu_ns =
+            sl_union_plus(lines[count].cpu_ns, lines[i].cpu_ns);
+        lines[count].gil_ns =
+            sl_union_plus(lines[count].gil_ns, lines[i].gil_ns);
     }
     count++;
     for (int c = 0; c < LINE_COLUMNS; c++)
         sl_buf_init(&columns[c], NULL, 0);
     for (size_t i = 0; i < count; i++) {
-        uint64_t wall = lines[i].wall_ns / m->quantum;
+        uint64_t wall = sl_blob_bounded(&times, lines[i].wall_ns / m->quantum);
         uint64_t cpu = lines[i].cpu_ns / m->quantum;
         uint64_t gil = lines[i].gil_ns / m->quantum;
         cpu = cpu < wall ? cpu : wall;
@@ -138,27 +163,78 @@ merger_lines(merger *m, sl_buf *out, sl_buf *body)
         sl_buf_free(&columns[c]);
     }
     sl_blob_put_section(out, SL_BLOB_LINES, body);
+    merger_bound(m, &times);
 }
 
+static int
+counter_compare(const void *a, const void *b)
+{
+    const sl_profile_counter *x = a, *y = b;
+    if (x->metric != y->metric)
+        return x->metric < y->metric ? -1 : 1;
+    return x->node < y->node ? -1 : x->node > y->node;
+}
+
+/* COUNTERS, with equal rows as one. */
+static void
+merger_counters(merger *m, sl_buf *out, sl_buf *body)
+{
+    sl_profile_counter *rows = m->u->counters;
+    sl_blob_metric row;
+
+    if (m->u->counter_count == 0)
+        return;
+    for (size_t i = 0; i < m->u->counter_count; i++)
+        rows[i].node = m->places[rows[i].node];
+    qsort(rows, m->u->counter_count, sizeof(*rows), counter_compare);
+    sl_blob_counters_begin(&row, NULL);
+    for (size_t i = 0; i < m->u->counter_count;) {
+        sl_profile_counter one = rows[i];
+        while (++i < m->u->counter_count &&
+               counter_compare(&one, &rows[i]) == 0)
+            one.value = sl_union_plus(one.value, rows[i].value);
+        sl_blob_counters_add(&row, one.metric, one.node, one.value);
+    }
+    m->clipped += sl_blob_counters_end(&row, body);
+    sl_blob_put_section(out, SL_BLOB_COUNTERS, body);
+}
+
+/* Everything behind FUNCTIONS first, then what stands before it, which is a
+ * summary of it. */
 static sl_status
 merger_content(merger *m, const sl_meta *meta, size_t meta_count, sl_buf *out)
 {
-    sl_buf body;
+    sl_buf body, rest, summary;
     sl_status status = merger_tree(m);
 
     sl_buf_init(&body, NULL, SL_BLOB_MAX_CONTENT);
+    sl_buf_init(&rest, NULL, SL_BLOB_MAX_CONTENT);
+    sl_buf_init(&summary, NULL, SL_BLOB_MAX_CONTENT);
     if (status == SL_OK) {
-        sl_blob_put_head(out, &body, meta, meta_count, &m->functions);
         sl_buf_put_varint(&body, m->u->node_count);
         sl_buf_put_varint(&body, m->quantum);
         for (int i = 0; i < COLUMNS; i++)
             sl_blob_put_column(&body, &m->columns[i]);
-        sl_blob_put_section(out, SL_BLOB_TREE, &body);
-        merger_lines(m, out, &body);
-        sl_blob_put_section(out, SL_BLOB_END, &body);
-        status = out->status;
+        sl_blob_put_section(&rest, SL_BLOB_TREE, &body);
+        merger_lines(m, &rest, &body);
+        merger_counters(m, &rest, &body);
+        sl_blob_put_section(&rest, SL_BLOB_END, &body);
+        status = rest.status;
+    }
+    if (status == SL_OK) {
+        m->outline.functions =
+            (const sl_function *)(void *)m->functions.known.data;
+        m->outline.pseudo = m->functions.pseudo.data;
+        sl_outline_derive(&m->outline);
+        sl_summary_put(&m->outline, m->clipped + m->functions.cut, &summary);
+        sl_blob_put_head(out, &body, meta, meta_count, &summary, &m->functions,
+                         m->wide);
+        sl_blob_put_column(out, &rest);
+        status = summary.status < 0 ? summary.status : out->status;
     }
     sl_buf_free(&body);
+    sl_buf_free(&rest);
+    sl_buf_free(&summary);
     return status;
 }
 
@@ -187,9 +263,14 @@ union_encode(const sl_union *u, value_of value, const sl_meta *meta,
     for (int i = 0; i < COLUMNS; i++)
         sl_buf_init(&m.columns[i], NULL, 0);
     sl_status status = sl_blob_functions_init(&m.functions, NULL);
+    if (status == SL_OK)
+        status = sl_blob_check_rows(u->node_count, u->function_count,
+                                    u->line_count, 0, u->counter_count);
+    m.outline.nodes =
+        malloc(((size_t)u->node_count + 1) * sizeof(*m.outline.nodes));
     m.numbers = malloc(((size_t)u->function_count + 1) * sizeof(uint32_t));
     m.places = malloc(((size_t)u->node_count + 1) * sizeof(uint32_t));
-    if (m.numbers == NULL || m.places == NULL)
+    if (m.numbers == NULL || m.places == NULL || m.outline.nodes == NULL)
         status = SL_ENOMEM;
     if (status == SL_OK) {
         memset(m.numbers, 0xFF, (size_t)u->function_count * sizeof(uint32_t));
@@ -205,6 +286,7 @@ union_encode(const sl_union *u, value_of value, const sl_meta *meta,
     sl_blob_functions_free(&m.functions);
     free(m.numbers);
     free(m.places);
+    free(m.outline.nodes);
     sl_buf_free(&content);
     sl_buf_free(&frame);
     return status;
@@ -219,7 +301,7 @@ sl_merge(const sl_profile *const *profiles, size_t count, const sl_meta *meta,
         count == 0 || meta_count > SL_BLOB_MAX_META ? SL_ERANGE : SL_OK;
 
     for (size_t i = 0; status == SL_OK && i < count; i++)
-        status = sl_union_add(&u, profiles[i], 0, NULL);
+        status = sl_union_add(&u, profiles[i], 0, NULL, NULL);
     if (status == SL_OK)
         status = union_encode(&u, value_sum, meta, meta_count, level, out);
     sl_union_free(&u);
@@ -233,9 +315,9 @@ sl_growth(const sl_profile *before, const sl_profile *after,
     sl_union u = { 0 };
     sl_status status = meta_count > SL_BLOB_MAX_META
                            ? SL_ERANGE
-                           : sl_union_add(&u, before, 0, NULL);
+                           : sl_union_add(&u, before, 0, NULL, NULL);
     if (status == SL_OK)
-        status = sl_union_add(&u, after, 1, NULL);
+        status = sl_union_add(&u, after, 1, NULL, NULL);
     if (status == SL_OK)
         status = union_encode(&u, value_growth, meta, meta_count, level, out);
     sl_union_free(&u);

@@ -1,8 +1,19 @@
+/* The decoded, immutable profile and its sums. */
 #include "profile.h"
+#include "blob.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#define MAX_BYTES ((size_t)1 << 30)
+/* What a writer counts with is what it takes here. */
+_Static_assert(sizeof(sl_profile_node) <= SL_BLOB_NODE_BYTES, "node");
+_Static_assert(sizeof(sl_profile_line) <= SL_BLOB_LINE_BYTES, "line");
+_Static_assert(sizeof(sl_profile_stretch) <= SL_BLOB_STRETCH_BYTES, "stretch");
+_Static_assert(sizeof(sl_profile_counter) <= SL_BLOB_COUNTER_BYTES, "counter");
+_Static_assert(sizeof(sl_function) + sizeof(sl_profile_sum) + sizeof(uint32_t) +
+                       sizeof(uint8_t) <=
+                   SL_BLOB_FUNCTION_BYTES,
+               "function");
 
 sl_status
 sl_profile_new(sl_profile **out, size_t max_bytes, const sl_alloc *alloc)
@@ -10,7 +21,8 @@ sl_profile_new(sl_profile **out, size_t max_bytes, const sl_alloc *alloc)
     sl_arena *arena;
     void *mem;
     sl_status status =
-        sl_arena_new(&arena, alloc, 0, max_bytes != 0 ? max_bytes : MAX_BYTES);
+        sl_arena_new(&arena, alloc, 0,
+                     max_bytes != 0 ? max_bytes : (size_t)SL_BLOB_MAX_DECODED);
     if (status < 0)
         return status;
     status = sl_arena_take(arena, sizeof(sl_profile), &mem);
@@ -31,18 +43,16 @@ sl_profile_free(sl_profile *profile)
 }
 
 bool
-sl_function_is_strand(const sl_function *f)
-{
-    return f->kind == SL_KIND_PSEUDO &&
-           ((f->name_len == 6 && memcmp(f->name, "[task]", 6) == 0) ||
-            (f->name_len == 8 && memcmp(f->name, "[thread]", 8) == 0));
-}
-
-bool
 sl_profile_is_strand(const sl_profile *profile, uint32_t i)
 {
-    return i != 0 && sl_function_is_strand(
-                         &profile->functions[profile->nodes[i].function]);
+    uint8_t pseudo = profile->pseudo[profile->nodes[i].function];
+    return i != 0 && (pseudo == SL_PSEUDO_TASK || pseudo == SL_PSEUDO_THREAD);
+}
+
+sl_pseudo
+sl_profile_pseudo(const sl_profile *profile, uint32_t function)
+{
+    return (sl_pseudo)profile->pseudo[function];
 }
 
 /* Total of a function: a node counts where no node above it is of the same
@@ -62,13 +72,17 @@ profile_sum_functions(sl_profile *profile)
     profile->sums = sums;
     memset(sums, 0, count * sizeof(sl_profile_sum));
     memset(open, 0, count * sizeof(uint32_t));
+    /* A node's samples are those of its subtree: one sample of a recursive
+     * function stands at each of its nodes, and is one. */
+    bool sampled = sl_profile_is_sampled(profile);
 
     for (uint32_t i = 0; i < profile->node_count; i++) {
         const sl_profile_node *node = &profile->nodes[i];
         sl_profile_sum *sum = &profile->sums[node->function];
         uint32_t *end = (uint32_t *)open + node->function;
 
-        sum->calls += node->calls;
+        if (!sampled || i >= *end)
+            sum->calls += node->calls;
         sum->resumes += node->resumes;
         sum->self_ns += node->self_ns;
         sum->nodes++;
@@ -111,17 +125,40 @@ sl_profile_meta(const sl_profile *profile, size_t i)
     return &profile->meta[i];
 }
 
-const sl_meta *
-sl_profile_meta_find(const sl_profile *profile, const char *key)
+static const sl_meta *
+items_find(const sl_meta *items, size_t count, const char *key)
 {
     size_t len = strlen(key);
 
-    for (size_t i = 0; i < profile->meta_count; i++) {
-        const sl_meta *item = &profile->meta[i];
-        if (item->key_len == len && memcmp(item->key, key, len) == 0)
-            return item;
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].key_len == len && memcmp(items[i].key, key, len) == 0)
+            return &items[i];
     }
     return NULL;
+}
+
+const sl_meta *
+sl_profile_meta_find(const sl_profile *profile, const char *key)
+{
+    return items_find(profile->meta, profile->meta_count, key);
+}
+
+size_t
+sl_profile_summary_count(const sl_profile *profile)
+{
+    return profile->summary_count;
+}
+
+const sl_meta *
+sl_profile_summary(const sl_profile *profile, size_t i)
+{
+    return &profile->summary[i];
+}
+
+const sl_meta *
+sl_profile_summary_find(const sl_profile *profile, const char *key)
+{
+    return items_find(profile->summary, profile->summary_count, key);
 }
 
 uint32_t
@@ -178,12 +215,92 @@ sl_profile_stretch_at(const sl_profile *profile, uint32_t i)
     return &profile->stretches[i];
 }
 
+uint32_t
+sl_profile_counter_count(const sl_profile *profile)
+{
+    return profile->counter_count;
+}
+
+const sl_profile_counter *
+sl_profile_counter_at(const sl_profile *profile, uint32_t i)
+{
+    return &profile->counters[i];
+}
+
+/* The first row at or behind (metric, node). */
+static uint32_t
+counter_find(const sl_profile *profile, uint32_t metric, uint32_t node)
+{
+    uint32_t low = 0, high = profile->counter_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const sl_profile_counter *row = &profile->counters[middle];
+        if (row->metric < metric || (row->metric == metric && row->node < node))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+uint64_t
+sl_profile_counter_of(const sl_profile *profile, sl_metric metric,
+                      uint32_t node)
+{
+    uint32_t at = counter_find(profile, (uint32_t)metric, node);
+
+    if (at == profile->counter_count)
+        return 0;
+    const sl_profile_counter *row = &profile->counters[at];
+    return row->metric == (uint32_t)metric && row->node == node ? row->value
+                                                                : 0;
+}
+
 bool
 sl_profile_is_sampled(const sl_profile *profile)
 {
     const sl_meta *mode = sl_profile_meta_find(profile, "mode");
     return mode != NULL && mode->text != NULL &&
            strcmp(mode->text, "sampling") == 0;
+}
+
+sl_status
+sl_profile_outline(const sl_profile *profile, sl_outline *out)
+{
+    size_t nodes = profile->node_count, rows = profile->stretch_count;
+    sl_outline_stretch *stretches = malloc((rows + 1) * sizeof(*stretches));
+
+    *out = (sl_outline){ .nodes = malloc((nodes + 1) * sizeof(*out->nodes)),
+                         .count = profile->node_count,
+                         .functions = profile->functions,
+                         .pseudo = profile->pseudo,
+                         .stretches = stretches,
+                         .stretch_count = profile->stretch_count };
+    if (out->nodes == NULL || stretches == NULL) {
+        sl_profile_outline_free(out);
+        return SL_ENOMEM;
+    }
+    for (size_t i = 0; i < nodes; i++) {
+        const sl_profile_node *node = &profile->nodes[i];
+        out->nodes[i] =
+            (sl_outline_node){ node->parent, node->size, node->function,
+                               node->self_ns, node->total_ns };
+    }
+    for (size_t i = 0; i < rows; i++) {
+        const sl_profile_stretch *one = &profile->stretches[i];
+        stretches[i] = (sl_outline_stretch){ one->node, one->lane, one->from_ns,
+                                             one->to_ns };
+    }
+    return SL_OK;
+}
+
+void
+sl_profile_outline_free(sl_outline *outline)
+{
+    free(outline->nodes);
+    free((void *)(uintptr_t)outline->stretches);
+    *outline = (sl_outline){ 0 };
 }
 
 size_t

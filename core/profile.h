@@ -3,6 +3,7 @@
 #define SL_CORE_PROFILE_H
 
 #include "arena.h"
+#include "outline.h"
 
 #include "slowlens/profile.h"
 
@@ -10,7 +11,10 @@ struct sl_profile {
     sl_arena *arena;
     sl_meta *meta;
     size_t meta_count;
+    sl_meta *summary;
+    size_t summary_count;
     sl_function *functions;
+    uint8_t *pseudo; /* by function: sl_pseudo, SL_PSEUDO_COUNT for code */
     sl_profile_sum *sums;
     uint32_t function_count;
     sl_profile_node *nodes;
@@ -19,6 +23,8 @@ struct sl_profile {
     uint32_t line_count;
     sl_profile_stretch *stretches;
     uint32_t stretch_count;
+    sl_profile_counter *counters;
+    uint32_t counter_count;
     uint64_t quantum; /* of TREE, for the sections behind it */
 };
 
@@ -30,13 +36,15 @@ sl_status sl_profile_new(sl_profile **out, size_t max_bytes,
  * rest. SL_ENOMEM, SL_ELIMIT. */
 sl_status sl_profile_derive(sl_profile *profile);
 
+/* The profile as an outline; its arrays die with sl_profile_outline_free.
+ * SL_ENOMEM. */
+sl_status sl_profile_outline(const sl_profile *profile, sl_outline *out);
+void sl_profile_outline_free(sl_outline *outline);
+
 /* Decodes a blob's content, the zstd frame taken off: what the fuzzer feeds.
  * As sl_profile_decode else. */
 sl_status sl_profile_decode_content(sl_profile **out, const void *content,
                                     size_t size, size_t max_bytes,
                                     const sl_alloc *alloc);
-
-/* Whether it stands for work beside the request, by its name. */
-bool sl_function_is_strand(const sl_function *function);
 
 #endif /* SL_CORE_PROFILE_H */

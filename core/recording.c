@@ -37,6 +37,7 @@ recording_start(sl_recording *recording, const sl_recording_options *options)
     recording->sampled = recording->summed = false;
     recording->samples = 0;
     sl_marks_clear(&recording->marks);
+    sl_counters_clear(&recording->counters);
 
     sl_status status = sl_tree_init(
         &recording->tree, recording->arena,
@@ -70,6 +71,7 @@ sl_recording_new(sl_recording **out, const sl_recording_options *options,
         return SL_ENOMEM;
     *recording = (sl_recording){ .alloc = *alloc,
                                  .marks.alloc = *alloc,
+                                 .counters.alloc = *alloc,
                                  .stopped = true };
 
     sl_status status =
@@ -104,6 +106,7 @@ sl_recording_free(sl_recording *recording)
         return;
     sl_arena_free(recording->arena);
     sl_marks_free(&recording->marks);
+    sl_counters_free(&recording->counters);
     recording->alloc.give(recording->alloc.ctx, recording);
 }
 
@@ -409,6 +412,17 @@ sl_strand_charge(sl_strand *strand, uint64_t now)
     sl_strand_tick(strand, now);
 }
 
+void
+sl_strand_count(sl_strand *strand, sl_metric metric, uint64_t value)
+{
+    const sl_node *node = __atomic_load_n(&strand->cur, __ATOMIC_RELAXED);
+
+    if (strand->known && strand->path != NULL)
+        node = strand->path->charged;
+    sl_counters_add(&sl_recording_of(strand->tree)->counters, node, metric,
+                    value);
+}
+
 uint32_t
 sl_strand_function(const sl_strand *strand)
 {
@@ -482,6 +496,8 @@ sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
     };
     if (recording->marks.arena != NULL)
         out->bytes += sl_arena_bytes(recording->marks.arena);
+    out->bytes += recording->counters.capacity *
+                  (sizeof(sl_counter) + 2 * sizeof(uint32_t));
     if (tree->root == NULL)
         return;
     for (const sl_node *node = tree->root; node != NULL;
@@ -497,9 +513,10 @@ sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
             continue;
         if (flags & SL_FUNCTION_C)
             out->c_events += node->calls;
-        else if (node->function >= SL_PSEUDO_COUNT)
-            out->events += (uint64_t)node->calls + node->resumes;
-        else if (node->function == SL_PSEUDO_GC)
+        else if (node->function >= SL_PSEUDO_COUNT) {
+            out->events += node->calls;
+            out->resumes += node->resumes;
+        } else if (node->function == SL_PSEUDO_GC)
             gc_ticks += node->self;
     }
     out->gc_ns = (uint64_t)((double)gc_ticks * scale);

@@ -9,6 +9,7 @@
 #ifndef SL_CORE_RECORDING_DATA_H
 #define SL_CORE_RECORDING_DATA_H
 
+#include "counters.h"
 #include "marks.h"
 #include "tree.h"
 
@@ -41,6 +42,7 @@ struct sl_recording {
     bool summed; /* sl_recording_number has been here */
     uint64_t samples;
     sl_marks marks;
+    sl_counters counters;
 };
 
 /* The recording that `tree` is in. */

@@ -1,6 +1,9 @@
-#include "hotpath.h"
+/* What the viewer asks of one profile first: its summary, its tree, functions,
+ * the order of time. */
+#include "profile.h"
 #include "rank.h"
 #include "report_put.h"
+#include "summary.h"
 
 #include "slowlens/report.h"
 
@@ -9,6 +12,7 @@
 
 #define ROWS_MAX 2000u
 #define HEAVIEST 5u
+#define HOT_MAX  500u /* steps of a hot path that are told */
 
 sl_status
 sl_report_meta(const sl_profile *profile, sl_bytes *out)
@@ -19,44 +23,25 @@ sl_report_meta(const sl_profile *profile, sl_bytes *out)
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     sl_json_open(&json, '{');
     sl_put_meta(&json, profile);
+    sl_put_summary(&json, profile);
     sl_json_close(&json, '}');
     return sl_buf_finish(&buf, out);
 }
 
 /* Self time of the main strand, by what it was. */
 static void
-put_split(sl_json *json, const sl_profile *profile)
+put_split(sl_json *json, const sl_outline *o)
 {
-    enum { AWAIT = SL_ORIGIN_NONE, LOOP, IDLE, GC, OTHER, SPLITS };
-    static const char *const names[SPLITS] = { "project", "library", "stdlib",
-                                               "builtin", "await",   "loop",
-                                               "idle",    "gc",      "other" };
-    static const char *const pseudo[OTHER - AWAIT] = { "[await]", "[loop busy]",
-                                                       "[between chunks]",
-                                                       "[gc]" };
-    uint64_t split[SPLITS] = { 0 };
+    static const char *const names[SL_SPLITS] = {
+        "project", "library", "stdlib", "builtin", "await",
+        "loop",    "idle",    "gc",     "other"
+    };
+    uint64_t split[SL_SPLITS];
 
-    for (uint32_t i = 0; i < sl_profile_node_count(profile);) {
-        const sl_profile_node *node = sl_profile_node_at(profile, i);
-        const sl_function *f = sl_profile_function(profile, node->function);
-        if (sl_profile_is_strand(profile, i)) {
-            i += node->size;
-            continue;
-        }
-        int at = (int)f->origin;
-        if (f->origin == SL_ORIGIN_NONE) {
-            at = OTHER;
-            for (int p = 0; p < OTHER - AWAIT; p++) {
-                if (strcmp(f->name, pseudo[p]) == 0)
-                    at = AWAIT + p;
-            }
-        }
-        split[at] += node->self_ns;
-        i++;
-    }
+    sl_summary_split(o, split);
     sl_json_key(json, "self_ns");
     sl_json_open(json, '{');
-    for (int i = 0; i < SPLITS; i++)
+    for (int i = 0; i < SL_SPLITS; i++)
         sl_json_number(json, names[i], split[i]);
     sl_json_close(json, '}');
 }
@@ -104,15 +89,37 @@ put_seen(sl_json *json, const sl_profile *profile)
     sl_json_close(json, '}');
 }
 
+/* The whole of each metric that COUNTERS holds. */
+static void
+put_metrics(sl_json *json, const sl_profile *profile)
+{
+    uint32_t count = sl_profile_counter_count(profile);
+
+    sl_json_key(json, "metrics");
+    sl_json_open(json, '{');
+    for (uint32_t i = 0; i < count;) {
+        uint32_t metric = sl_profile_counter_at(profile, i)->metric;
+        uint64_t sum = 0;
+        for (; i < count && sl_profile_counter_at(profile, i)->metric == metric;
+             i++)
+            sum += sl_profile_counter_at(profile, i)->value;
+        sl_json_number(json, sl_metric_at((sl_metric)metric)->key, sum);
+    }
+    sl_json_close(json, '}');
+}
+
 static void
 put_counts(sl_json *json, const sl_profile *profile)
 {
-    uint64_t calls = 0, c_calls = 0, strands = 0;
+    uint64_t calls = 0, c_calls = 0, resumes = 0, strands = 0;
 
     for (uint32_t i = 0; i < sl_profile_function_count(profile); i++) {
         const sl_profile_sum *sum = sl_profile_function_sum(profile, i);
         switch (sl_profile_function(profile, i)->kind) {
-        case SL_KIND_PYTHON: calls += sum->calls; break;
+        case SL_KIND_PYTHON:
+            calls += sum->calls;
+            resumes += sum->resumes;
+            break;
         case SL_KIND_C: c_calls += sum->calls; break;
         default: break;
         }
@@ -125,42 +132,47 @@ put_counts(sl_json *json, const sl_profile *profile)
     sl_json_number(json, "functions", sl_profile_function_count(profile));
     sl_json_number(json, "calls", calls);
     sl_json_number(json, "c_calls", c_calls);
+    sl_json_number(json, "resumes", resumes);
     sl_json_number(json, "strands", strands);
     sl_json_number(json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
 }
 
 static void
-put_hot_path(sl_json *json, const sl_profile *profile)
+put_hot_path(sl_json *json, const sl_profile *profile, const sl_outline *o)
 {
-    uint64_t share = sl_profile_node_at(profile, 0)->total_ns;
-    uint32_t before = 0;
+    sl_hotpath path;
+    sl_buf text, headline;
+    sl_status status = sl_hotpath_find(o, 0, &path);
 
     sl_json_key(json, "hot_path");
     sl_json_open(json, '[');
-    for (uint32_t i = sl_hotpath_next(profile, 0); i != 0;
-         i = sl_hotpath_next(profile, i)) {
-        const sl_profile_node *node = sl_profile_node_at(profile, i);
-        share = sl_hotpath_share(profile, before, share, i);
-        before = i;
+    for (uint32_t s = 0; s < path.count && s < HOT_MAX; s++) {
+        const sl_profile_node *node =
+            sl_profile_node_at(profile, path.steps[s].node);
         sl_json_open(json, '{');
-        sl_json_number(json, "node", i);
+        sl_json_number(json, "node", path.steps[s].node);
         sl_json_key(json, "function");
         sl_put_function(json, sl_profile_function(profile, node->function),
                         node->function);
         sl_json_number(json, "call_line", node->line);
-        sl_json_number(json, "total_ns", share);
+        sl_json_number(json, "total_ns", path.steps[s].ns);
         sl_json_close(json, '}');
     }
     sl_json_close(json, ']');
 
-    sl_buf text;
     sl_buf_init(&text, NULL, SL_REPORT_MAX);
-    sl_hotpath_text(profile, &text);
-    if (text.status < 0)
-        json->out->status = text.status;
+    sl_buf_init(&headline, NULL, SL_REPORT_MAX);
+    sl_hotpath_text(o, &path, &text);
+    sl_summary_headline(o, &path, &headline);
     sl_json_key(json, "hot_text");
     sl_json_str(json, (const char *)text.data, text.size);
+    sl_json_key(json, "headline");
+    sl_json_str(json, (const char *)headline.data, headline.size);
+    if (status < 0 || text.status < 0 || headline.status < 0)
+        json->out->status = SL_ENOMEM;
     sl_buf_free(&text);
+    sl_buf_free(&headline);
+    sl_hotpath_free(&path);
 }
 
 /* All functions that took part, most self time first; free() it. */
@@ -220,15 +232,21 @@ sl_report_summary(const sl_profile *profile, sl_bytes *out)
     sl_buf buf;
     sl_json json = { .out = &buf };
 
+    sl_outline outline;
+    sl_status status = sl_profile_outline(profile, &outline);
+    if (status < 0)
+        return status;
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     sl_json_open(&json, '{');
     sl_put_meta(&json, profile);
     put_counts(&json, profile);
-    put_split(&json, profile);
+    put_split(&json, &outline);
     put_seen(&json, profile);
-    put_hot_path(&json, profile);
+    put_metrics(&json, profile);
+    put_hot_path(&json, profile, &outline);
     put_functions(&json, profile, "heaviest", HEAVIEST);
     sl_json_close(&json, '}');
+    sl_profile_outline_free(&outline);
     return sl_buf_finish(&buf, out);
 }
 
@@ -253,6 +271,7 @@ typedef struct {
     sl_ranked *rows;
     uint32_t *levels; /* how many levels below each row still to open */
     uint8_t *named;   /* by function: is among the rows */
+    sl_hotpath hot;   /* the nodes below the tree's own that are always open */
     uint32_t count;
     uint32_t limit;
     bool truncated;
@@ -324,34 +343,43 @@ put_tree_row(sl_json *json, const sl_profile *profile, uint32_t i)
     sl_json_close(json, '}');
 }
 
-/* The hot path as far as it goes down: a strand that hangs elsewhere is not
- * below `i`. */
-static uint32_t
-hot_child(const sl_profile *profile, uint32_t i)
+/* Marks the nodes of the hot path from the tree's node, as far as it goes down:
+ * a strand that hangs elsewhere is not below it. */
+static sl_status
+tree_hot(tree_job *job, uint32_t from)
 {
-    uint32_t next = sl_hotpath_next(profile, i);
-    return next != 0 && sl_profile_node_at(profile, next)->parent == i ? next
-                                                                       : 0;
+    sl_outline outline;
+    sl_status status = sl_profile_outline(job->profile, &outline);
+
+    if (status == SL_OK)
+        status = sl_hotpath_find(&outline, from, &job->hot);
+    uint32_t last = from, kept = 0;
+    while (kept < job->hot.count &&
+           outline.nodes[job->hot.steps[kept].node].parent == last)
+        last = job->hot.steps[kept++].node;
+    job->hot.count = kept;
+    sl_profile_outline_free(&outline);
+    return status;
 }
 
 static void
 tree_fill(tree_job *job, const sl_report_tree_options *options)
 {
-    uint32_t hot = options->hot ? options->node : UINT32_MAX;
+    uint32_t hot = options->node, next = 0;
 
     if (options->node == 0) {
         job->rows[job->count] = (sl_ranked){ 0, 0 };
         job->levels[job->count++] = options->depth;
     } else {
         tree_open(job, options->node, options->depth - 1);
-        if (options->hot)
-            hot = hot_child(job->profile, options->node);
+        hot = next < job->hot.count ? job->hot.steps[next++].node : UINT32_MAX;
     }
     for (uint32_t at = 0; at < job->count; at++) {
         uint32_t node = job->rows[at].id, levels = job->levels[at];
         job->named[sl_profile_node_at(job->profile, node)->function] = 1;
-        if (node == hot) {
-            hot = hot_child(job->profile, node);
+        if (options->hot && node == hot) {
+            hot = next < job->hot.count ? job->hot.steps[next++].node
+                                        : UINT32_MAX;
             tree_open(job, node, levels > 0 ? levels - 1 : 0);
         } else if (levels > 0) {
             tree_open(job, node, levels - 1);
@@ -379,9 +407,8 @@ put_tree(sl_json *json, const tree_job *job,
     sl_json_close(json, ']');
     sl_json_key(json, "hot");
     sl_json_open(json, '[');
-    for (uint32_t i = hot_child(profile, options->node); options->hot && i != 0;
-         i = hot_child(profile, i))
-        sl_json_u64(json, i);
+    for (uint32_t s = 0; s < job->hot.count; s++)
+        sl_json_u64(json, job->hot.steps[s].node);
     sl_json_close(json, ']');
     sl_json_key(json, "rows");
     sl_json_open(json, '[');
@@ -409,7 +436,10 @@ sl_report_tree(const sl_profile *profile, const sl_report_tree_options *options,
     sl_buf buf;
     sl_json json = { .out = &buf };
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
-    if (job.rows != NULL && job.levels != NULL && job.named != NULL) {
+    if (options->hot)
+        buf.status = tree_hot(&job, options->node);
+    if (buf.status == SL_OK && job.rows != NULL && job.levels != NULL &&
+        job.named != NULL) {
         tree_fill(&job, options);
         put_tree(&json, &job, options);
     } else {
@@ -418,6 +448,7 @@ sl_report_tree(const sl_profile *profile, const sl_report_tree_options *options,
     free(job.rows);
     free(job.levels);
     free(job.named);
+    sl_hotpath_free(&job.hot);
     return sl_buf_finish(&buf, out);
 }
 

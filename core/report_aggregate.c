@@ -39,20 +39,31 @@ choose(const sl_union *u, uint64_t least, uint32_t *nodes, uint32_t *depths)
     return count;
 }
 
-/* What each profile has at each row: profiles go one by one to side 1. */
+/* What each profile has at each row: maps[p] says which node of the union each
+ * of its nodes is. */
 static sl_status
-fill(aggregate *a, sl_union *u, const sl_profile *const *profiles, size_t count)
+fill(aggregate *a, const sl_union *u, const sl_profile *const *profiles,
+     size_t count, uint32_t *const *maps)
 {
+    uint32_t *row_of = malloc(((size_t)u->node_count + 1) * sizeof(*row_of));
+
+    if (row_of == NULL)
+        return SL_ENOMEM;
+    for (uint32_t i = 0; i < u->node_count; i++)
+        row_of[i] = UINT32_MAX;
+    for (uint32_t row = 0; row < a->count; row++)
+        row_of[a->nodes[row]] = row;
     for (size_t p = 0; p < count; p++) {
-        for (uint32_t i = 0; i < u->node_count; i++)
-            u->nodes[i].side[1] = (sl_union_sum){ 0 };
-        sl_status status = sl_union_add(u, profiles[p], 1, NULL);
-        if (status < 0)
-            return status;
-        for (uint32_t row = 0; row < a->count; row++)
-            a->totals[(size_t)row * count + p] =
-                u->nodes[a->nodes[row]].side[1].total_ns;
+        for (uint32_t i = 0; i < sl_profile_node_count(profiles[p]); i++) {
+            uint32_t row = row_of[maps[p][i]];
+            if (row == UINT32_MAX)
+                continue;
+            uint64_t *total = &a->totals[(size_t)row * count + p];
+            *total = sl_union_plus(
+                *total, sl_profile_node_at(profiles[p], i)->total_ns);
+        }
     }
+    free(row_of);
     return SL_OK;
 }
 
@@ -83,7 +94,8 @@ put_row(sl_json *json, const sl_union *u, const aggregate *a, uint32_t row,
     sl_json_number(json, "function", node->function);
     sl_json_number(json, "depth", a->depths[row]);
     sl_json_number(json, "call_line", node->line);
-    sl_json_number(json, "calls", node->side[0].calls + node->side[0].resumes);
+    sl_json_number(json, "calls", node->side[0].calls);
+    sl_json_number(json, "resumes", node->side[0].resumes);
     sl_json_number(json, "self_ns", node->side[0].self_ns);
     sl_json_number(json, "total_ns", node->side[0].total_ns);
     sl_json_number(json, "p95_ns", totals[(count * 95 + 99) / 100 - 1]);
@@ -112,18 +124,32 @@ put_all(sl_json *json, const sl_union *u, const aggregate *a, size_t count)
     sl_json_close(json, '}');
 }
 
+static void
+free_all(aggregate *a, uint32_t **maps, size_t count)
+{
+    for (size_t p = 0; maps != NULL && p < count; p++)
+        free(maps[p]);
+    free(maps);
+    free(a->nodes);
+    free(a->depths);
+    free(a->totals);
+}
+
 sl_status
 sl_report_aggregate(const sl_profile *const *profiles, size_t count,
                     uint32_t permille, sl_bytes *out)
 {
     sl_union u = { .with_lines = true };
     aggregate a = { 0 };
-    sl_status status = count == 0 ? SL_ERANGE : SL_OK;
+    uint32_t **maps = count == 0 ? NULL : calloc(count, sizeof(*maps));
     sl_buf buf;
     sl_json json = { .out = &buf };
 
+    if (count == 0)
+        return SL_ERANGE;
+    sl_status status = maps == NULL ? SL_ENOMEM : SL_OK;
     for (size_t p = 0; p < count && status == SL_OK; p++)
-        status = sl_union_add(&u, profiles[p], 0, NULL);
+        status = sl_union_add(&u, profiles[p], 0, NULL, &maps[p]);
     if (status == SL_OK) {
         uint64_t least = u.nodes[0].side[0].total_ns / 1000 * permille;
         a.count = choose(&u, least, NULL, NULL);
@@ -134,16 +160,14 @@ sl_report_aggregate(const sl_profile *const *profiles, size_t count,
             status = SL_ENOMEM;
         } else {
             choose(&u, least, a.nodes, a.depths);
-            status = fill(&a, &u, profiles, count);
+            status = fill(&a, &u, profiles, count, maps);
         }
     }
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     buf.status = status;
     if (status == SL_OK)
         put_all(&json, &u, &a, count);
-    free(a.nodes);
-    free(a.depths);
-    free(a.totals);
+    free_all(&a, maps, count);
     sl_union_free(&u);
     return sl_buf_finish(&buf, out);
 }

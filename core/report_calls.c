@@ -90,7 +90,7 @@ sl_report_calls(const sl_profile *profile, uint32_t function, uint32_t permille,
     if (function != SL_REPORT_ALL &&
         function >= sl_profile_function_count(profile))
         return SL_ERANGE;
-    sl_status status = sl_calls_sum(profile, &j.calls);
+    sl_status status = sl_calls_sum(profile, false, &j.calls);
     if (status < 0)
         return status;
     j.shown = calloc((size_t)j.calls.function_count + 1, sizeof(bool));

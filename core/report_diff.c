@@ -1,11 +1,10 @@
-#include "profile.h"
+/* Two profiles beside each other. */
 #include "report_put.h"
 #include "union.h"
 
 #include "slowlens/merge.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct {
     uint32_t id;
@@ -19,7 +18,8 @@ put_sides(sl_json *json, const sl_union_sum side[2])
     for (int i = 0; i < 2; i++) {
         sl_json_key(json, i == 0 ? "before" : "after");
         sl_json_open(json, '{');
-        sl_json_number(json, "calls", side[i].calls + side[i].resumes);
+        sl_json_number(json, "calls", side[i].calls);
+        sl_json_number(json, "resumes", side[i].resumes);
         sl_json_number(json, "self_ns", side[i].self_ns);
         sl_json_number(json, "total_ns", side[i].total_ns);
         sl_json_close(json, '}');
@@ -42,11 +42,9 @@ add_sums(function_row *rows, const sl_profile *profile, int side,
 {
     for (uint32_t i = 0; i < sl_profile_function_count(profile); i++) {
         const sl_profile_sum *from = sl_profile_function_sum(profile, i);
-        sl_union_sum *to = &rows[numbers[i]].side[side];
-        to->calls += from->calls;
-        to->resumes += from->resumes;
-        to->self_ns += from->self_ns;
-        to->total_ns += from->total_ns;
+        sl_union_sum_add(&rows[numbers[i]].side[side],
+                         &(sl_union_sum){ from->calls, from->resumes,
+                                          from->self_ns, from->total_ns });
     }
 }
 
@@ -96,8 +94,9 @@ put_rows(sl_json *json, const sl_union *u, const uint32_t *index,
         sl_json_number(json, "function", index[node->function]);
         sl_json_number(json, "depth", depth);
         sl_json_key(json, "strand");
+        sl_pseudo pseudo = sl_pseudo_of(&u->functions[node->function]);
         sl_json_bool(json,
-                     sl_function_is_strand(&u->functions[node->function]));
+                     pseudo == SL_PSEUDO_TASK || pseudo == SL_PSEUDO_THREAD);
         put_sides(json, node->side);
         sl_json_close(json, '}');
     }
@@ -117,9 +116,9 @@ sl_report_diff(const sl_profile *before, const sl_profile *after,
     sl_buf buf;
     sl_json json = { .out = &buf };
 
-    sl_status status = sl_union_add(&u, before, 0, &numbers[0]);
+    sl_status status = sl_union_add(&u, before, 0, &numbers[0], NULL);
     if (status == SL_OK)
-        status = sl_union_add(&u, after, 1, &numbers[1]);
+        status = sl_union_add(&u, after, 1, &numbers[1], NULL);
     if (status == SL_OK) {
         rows = calloc((size_t)u.function_count + 1, sizeof(*rows));
         index = calloc((size_t)u.function_count + 1, sizeof(*index));

@@ -7,8 +7,9 @@
 
 typedef struct {
     uint32_t line;
+    uint32_t node; /* the call's, and where its subtree ends; else 0 */
+    uint32_t end;
     uint64_t self_ns, cpu_ns, gil_ns, called_ns, calls;
-    uint32_t open; /* end of the outermost call from this line */
 } line_row;
 
 typedef struct {
@@ -16,15 +17,10 @@ typedef struct {
     size_t count, capacity;
 } line_table;
 
-/* The row of `line`, made if need be; NULL: no memory. Functions have few
- * lines that take time, so a scan does. */
+/* One row more; rows of one line are added up later. NULL: no memory. */
 static line_row *
-line_find(line_table *table, uint32_t line)
+line_add(line_table *table, uint32_t line)
 {
-    for (size_t i = table->count; i-- > 0;) {
-        if (table->rows[i].line == line)
-            return &table->rows[i];
-    }
     if (table->count == table->capacity) {
         size_t capacity = table->capacity == 0 ? 32 : table->capacity * 2;
         line_row *grown = realloc(table->rows, capacity * sizeof(*grown));
@@ -37,8 +33,7 @@ line_find(line_table *table, uint32_t line)
     return &table->rows[table->count++];
 }
 
-/* What the function called from its lines; recursion through one line counts
- * once. */
+/* What the function called from its lines. */
 static bool
 add_calls(const sl_profile *profile, uint32_t function, line_table *table)
 {
@@ -47,14 +42,13 @@ add_calls(const sl_profile *profile, uint32_t function, line_table *table)
         if (sl_profile_node_at(profile, node->parent)->function != function ||
             sl_profile_is_strand(profile, i))
             continue;
-        line_row *row = line_find(table, node->line);
+        line_row *row = line_add(table, node->line);
         if (row == NULL)
             return false;
-        row->calls += node->calls;
-        if (i >= row->open) {
-            row->called_ns += node->total_ns;
-            row->open = i + node->size;
-        }
+        row->calls = node->calls;
+        row->called_ns = node->total_ns;
+        row->node = i;
+        row->end = i + node->size;
     }
     return true;
 }
@@ -66,21 +60,51 @@ add_self(const sl_profile *profile, uint32_t function, line_table *table)
         const sl_profile_line *line = sl_profile_line_at(profile, i);
         if (sl_profile_node_at(profile, line->node)->function != function)
             continue;
-        line_row *row = line_find(table, line->line);
+        line_row *row = line_add(table, line->line);
         if (row == NULL)
             return false;
-        row->self_ns += line->wall_ns;
-        row->cpu_ns += line->cpu_ns;
-        row->gil_ns += line->gil_ns;
+        row->self_ns = line->wall_ns;
+        row->cpu_ns = line->cpu_ns;
+        row->gil_ns = line->gil_ns;
     }
     return true;
+}
+
+/* Rows of one line as one; recursion through one line counts once, and so do
+ * the samples of it. */
+static void
+add_up(line_table *table, bool sampled)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < table->count; i++) {
+        const line_row row = table->rows[i];
+        if (kept == 0 || table->rows[kept - 1].line != row.line) {
+            table->rows[kept++] = row;
+            continue;
+        }
+        line_row *last = &table->rows[kept - 1];
+        bool outer = row.node >= last->end;
+        last->self_ns += row.self_ns;
+        last->cpu_ns += row.cpu_ns;
+        last->gil_ns += row.gil_ns;
+        if (outer || !sampled)
+            last->calls += row.calls;
+        if (outer) {
+            last->called_ns += row.called_ns;
+            last->end = row.end;
+        }
+    }
+    table->count = kept;
 }
 
 static int
 row_compare(const void *a, const void *b)
 {
     const line_row *x = a, *y = b;
-    return x->line < y->line ? -1 : x->line > y->line;
+    if (x->line != y->line)
+        return x->line < y->line ? -1 : 1;
+    return x->node < y->node ? -1 : x->node > y->node;
 }
 
 sl_status
@@ -93,12 +117,13 @@ sl_report_lines(const sl_profile *profile, uint32_t function, sl_bytes *out)
     if (function >= sl_profile_function_count(profile))
         return SL_ERANGE;
     const sl_function *f = sl_profile_function(profile, function);
-    sl_buf_init(&buf, NULL, (size_t)64 << 20);
+    sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     if (!add_self(profile, function, &table) ||
         !add_calls(profile, function, &table))
         buf.status = SL_ENOMEM;
     if (table.count > 1)
         qsort(table.rows, table.count, sizeof(line_row), row_compare);
+    add_up(&table, sl_profile_is_sampled(profile));
 
     sl_json_open(&json, '{');
     sl_json_number(&json, "function", function);

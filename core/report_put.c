@@ -22,18 +22,32 @@ sl_put_function(sl_json *json, const sl_function *f, uint32_t id)
     sl_json_close(json, '}');
 }
 
+static void
+put_item(sl_json *json, const sl_meta *item)
+{
+    sl_json_key_n(json, item->key, item->key_len);
+    if (item->text != NULL)
+        sl_json_str(json, item->text, item->text_len);
+    else
+        sl_json_i64(json, item->number);
+}
+
 void
 sl_put_meta(sl_json *json, const sl_profile *profile)
 {
     sl_json_key(json, "meta");
     sl_json_open(json, '{');
-    for (size_t i = 0; i < sl_profile_meta_count(profile); i++) {
-        const sl_meta *item = sl_profile_meta(profile, i);
-        sl_json_key_n(json, item->key, item->key_len);
-        if (item->text != NULL)
-            sl_json_str(json, item->text, item->text_len);
-        else
-            sl_json_i64(json, item->number);
-    }
+    for (size_t i = 0; i < sl_profile_meta_count(profile); i++)
+        put_item(json, sl_profile_meta(profile, i));
+    sl_json_close(json, '}');
+}
+
+void
+sl_put_summary(sl_json *json, const sl_profile *profile)
+{
+    sl_json_key(json, "summary");
+    sl_json_open(json, '{');
+    for (size_t i = 0; i < sl_profile_summary_count(profile); i++)
+        put_item(json, sl_profile_summary(profile, i));
     sl_json_close(json, '}');
 }

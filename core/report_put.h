@@ -12,6 +12,9 @@
 /* "meta":{...}, all there is. */
 void sl_put_meta(sl_json *json, const sl_profile *profile);
 
+/* "summary":{...}, what the blob has of it. */
+void sl_put_summary(sl_json *json, const sl_profile *profile);
+
 /* FUNCTION of slowlens/report.h, with `id`. The second leaves the object
  * open, for more of it. */
 void sl_put_function(sl_json *json, const sl_function *f, uint32_t id);

@@ -1,6 +1,6 @@
 /* The tree as text: what `slowlens show` and the embedding example print. */
-#include "buf.h"
-#include "hotpath.h"
+#include "text.h"
+#include "labels.h"
 #include "rank.h"
 
 #include "slowlens/report.h"
@@ -13,10 +13,12 @@
 #define INDENT_MAX 120u
 
 static void
-put_line(sl_buf *out, const sl_profile *profile, uint32_t i)
+put_line(sl_buf *out, const sl_profile *profile, const sl_labels *labels,
+         uint32_t i)
 {
     const sl_profile_node *node = sl_profile_node_at(profile, i);
-    const sl_function *f = sl_profile_function(profile, node->function);
+    size_t len;
+    const char *name = sl_labels_at(labels, node->function, &len);
     uint64_t wall = sl_profile_node_at(profile, 0)->total_ns;
     uint32_t depth = node->depth < INDENT_MAX ? node->depth : INDENT_MAX;
     char line[128];
@@ -28,36 +30,32 @@ put_line(sl_buf *out, const sl_profile *profile, uint32_t i)
     sl_buf_put_str(out, line);
     for (uint32_t d = 0; d < depth; d++)
         sl_buf_put_str(out, "  ");
-    /* A name is not trusted to leave the terminal alone. */
-    size_t start = out->size;
-    sl_hotpath_name(f, out);
-    for (size_t at = start; out->status == SL_OK && at < out->size; at++) {
-        if (out->data[at] < 0x20 || out->data[at] == 0x7F)
-            out->data[at] = '?';
-    }
+    sl_buf_put(out, name, len);
     if (node->line != 0) {
         snprintf(line, sizeof(line), "  (line %u)", node->line);
         sl_buf_put_str(out, line);
     }
     sl_buf_put_u8(out, '\n');
+    sl_buf_flow(out);
 }
 
-sl_status
-sl_report_text(const sl_profile *profile, uint32_t permille, sl_bytes *out)
+void
+sl_text_put(const sl_profile *profile, uint32_t permille, sl_buf *out)
 {
     uint32_t count = sl_profile_node_count(profile), open = 0;
     uint64_t least = sl_profile_node_at(profile, 0)->total_ns / 1000 * permille;
     sl_ranked *stack = malloc(((size_t)count + 1) * sizeof(*stack));
-    sl_buf buf;
+    sl_labels labels;
+    sl_status status = sl_labels_init(&labels, profile);
 
-    sl_buf_init(&buf, NULL, TEXT_MAX);
-    if (stack == NULL)
-        return SL_ENOMEM;
-    stack[open++] = (sl_ranked){ 0, 0 };
+    if (status < 0 || stack == NULL)
+        out->status = status < 0 ? status : SL_ENOMEM;
+    else
+        stack[open++] = (sl_ranked){ 0, 0 };
     while (open > 0) {
         uint32_t i = stack[--open].id, first = open;
         const sl_profile_node *node = sl_profile_node_at(profile, i);
-        put_line(&buf, profile, i);
+        put_line(out, profile, &labels, i);
         for (uint32_t c = i + 1; c < i + node->size;) {
             const sl_profile_node *child = sl_profile_node_at(profile, c);
             if (child->total_ns >= least)
@@ -73,5 +71,15 @@ sl_report_text(const sl_profile *profile, uint32_t permille, sl_bytes *out)
         }
     }
     free(stack);
+    sl_labels_free(&labels);
+}
+
+sl_status
+sl_report_text(const sl_profile *profile, uint32_t permille, sl_bytes *out)
+{
+    sl_buf buf;
+
+    sl_buf_init(&buf, NULL, TEXT_MAX);
+    sl_text_put(profile, permille, &buf);
     return sl_buf_finish(&buf, out);
 }

@@ -1,4 +1,6 @@
+/* Several profiles as one tree. */
 #include "union.h"
+#include "hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -6,26 +8,20 @@
 #define SLOTS_MIN 256u
 
 static uint64_t
-mix(uint64_t hash, uint64_t value)
-{
-    hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
-    return hash ^ hash >> 29;
-}
-
-static uint64_t
 mix_text(uint64_t hash, const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)
         hash = (hash ^ (uint8_t)text[i]) * 1099511628211u;
-    return mix(hash, len);
+    return sl_hash_mix(hash, len);
 }
 
 static uint32_t
 function_hash(const sl_union *u, const sl_function *f)
 {
-    uint64_t hash = mix_text(1469598103934665603u, f->name, f->name_len);
+    uint64_t hash = mix_text(u->seed, f->name, f->name_len);
     hash = mix_text(hash, f->file, f->file_len);
-    hash = mix(hash, (uint64_t)f->kind << 32 | (u->with_lines ? f->line : 0));
+    hash = sl_hash_mix(hash,
+                       (uint64_t)f->kind << 32 | (u->with_lines ? f->line : 0));
     return (uint32_t)(hash >> 16);
 }
 
@@ -40,9 +36,10 @@ function_equal(const sl_union *u, const sl_function *a, const sl_function *b)
 }
 
 static uint32_t
-node_hash(const sl_union_node *n)
+node_hash(const sl_union *u, const sl_union_node *n)
 {
-    return (uint32_t)(mix(mix(n->parent, n->function), n->line) >> 16);
+    uint64_t hash = sl_hash_mix(u->seed ^ n->parent, n->function);
+    return (uint32_t)(sl_hash_mix(hash, n->line) >> 16);
 }
 
 /* Twice as many free slots, or the first ones. NULL: no memory. */
@@ -63,7 +60,7 @@ array_reserve(void *array, uint32_t count, uint32_t *capacity, size_t size)
     if (count < *capacity)
         return true;
     uint32_t more = *capacity == 0 ? 64 : *capacity * 2;
-    void *grown = realloc(*at, more * size);
+    void *grown = more > *capacity ? realloc(*at, more * size) : NULL;
     if (grown == NULL)
         return false;
     *at = grown;
@@ -123,7 +120,7 @@ nodes_reserve(sl_union *u)
     if (grown == NULL)
         return false;
     for (uint32_t i = 0; i < u->node_count; i++) {
-        uint32_t at = node_hash(&u->nodes[i]) & u->node_mask;
+        uint32_t at = node_hash(u, &u->nodes[i]) & u->node_mask;
         while (grown[at] != 0)
             at = (at + 1) & u->node_mask;
         grown[at] = i + 1;
@@ -141,7 +138,7 @@ union_node(sl_union *u, uint32_t parent, uint32_t function, uint32_t line)
                              .line = line };
     if (!nodes_reserve(u))
         return SL_UNION_END;
-    uint32_t at = node_hash(&wanted) & u->node_mask;
+    uint32_t at = node_hash(u, &wanted) & u->node_mask;
     while (u->node_slots[at] != 0) {
         const sl_union_node *n = &u->nodes[u->node_slots[at] - 1];
         if (n->parent == parent && n->function == function && n->line == line &&
@@ -181,6 +178,24 @@ union_line(sl_union *u, const sl_profile_line *line, uint32_t node)
 }
 
 static bool
+union_counter(sl_union *u, const sl_profile_counter *row, uint32_t node)
+{
+    if (u->counter_count == u->counter_capacity) {
+        size_t capacity =
+            u->counter_capacity == 0 ? 64 : u->counter_capacity * 2;
+        sl_profile_counter *grown =
+            realloc(u->counters, capacity * sizeof(*grown));
+        if (grown == NULL)
+            return false;
+        u->counters = grown;
+        u->counter_capacity = capacity;
+    }
+    u->counters[u->counter_count++] =
+        (sl_profile_counter){ node, row->metric, row->value };
+    return true;
+}
+
+static bool
 union_tree(sl_union *u, const sl_profile *profile, int side,
            const uint32_t *functions, uint32_t *map)
 {
@@ -196,10 +211,8 @@ union_tree(sl_union *u, const sl_profile *profile, int side,
         if (map[i] == SL_UNION_END)
             return false;
         sl_union_sum *sum = &u->nodes[map[i]].side[side];
-        sum->calls += node->calls;
-        sum->resumes += node->resumes;
-        sum->self_ns += node->self_ns;
-        sum->total_ns += node->total_ns;
+        sl_union_sum_add(sum, &(sl_union_sum){ node->calls, node->resumes,
+                                               node->self_ns, node->total_ns });
     }
     for (uint32_t i = 0; u->with_lines && i < sl_profile_line_count(profile);
          i++) {
@@ -207,12 +220,18 @@ union_tree(sl_union *u, const sl_profile *profile, int side,
         if (!union_line(u, line, map[line->node]))
             return false;
     }
+    for (uint32_t i = 0; u->with_lines && i < sl_profile_counter_count(profile);
+         i++) {
+        const sl_profile_counter *row = sl_profile_counter_at(profile, i);
+        if (!union_counter(u, row, map[row->node]))
+            return false;
+    }
     return true;
 }
 
 sl_status
 sl_union_add(sl_union *u, const sl_profile *profile, int side,
-             uint32_t **functions)
+             uint32_t **functions, uint32_t **nodes)
 {
     uint32_t count = sl_profile_function_count(profile);
     uint32_t *numbers = malloc(((size_t)count + 1) * sizeof(*numbers));
@@ -220,12 +239,18 @@ sl_union_add(sl_union *u, const sl_profile *profile, int side,
         malloc(((size_t)sl_profile_node_count(profile) + 1) * sizeof(*map));
     bool fine = numbers != NULL && map != NULL;
 
+    if (u->seed == 0)
+        u->seed = sl_hash_seed(u) | 1;
+
     for (uint32_t i = 0; fine && i < count; i++) {
         numbers[i] = union_function(u, sl_profile_function(profile, i));
         fine = numbers[i] != SL_UNION_END;
     }
     fine = fine && union_tree(u, profile, side, numbers, map);
-    free(map);
+    if (fine && nodes != NULL)
+        *nodes = map;
+    else
+        free(map);
     if (fine && functions != NULL)
         *functions = numbers;
     else
@@ -241,6 +266,7 @@ sl_union_free(sl_union *u)
     free(u->functions);
     free(u->function_slots);
     free(u->lines);
+    free(u->counters);
     memset(u, 0, sizeof(*u));
 }
 

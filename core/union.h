@@ -28,6 +28,7 @@ typedef struct {
 
 typedef struct {
     bool with_lines;
+    uint64_t seed; /* of the tables; 0 at first */
     sl_union_node *nodes;
     uint32_t node_count, node_capacity;
     uint32_t *node_slots; /* number + 1; 0: free */
@@ -38,14 +39,32 @@ typedef struct {
     uint32_t function_mask;
     sl_union_line *lines;
     size_t line_count, line_capacity;
+    sl_profile_counter *counters;
+    size_t counter_count, counter_capacity;
 } sl_union;
 
 /* Adds the profile's numbers to `side` (0 or 1) of the union, which begins
- * zeroed but for with_lines. *functions (may be NULL): for each function of
- * the profile its number here; free() it.
+ * zeroed but for with_lines. *functions and *nodes (may be NULL): for each
+ * function or node of the profile its number here; free() them.
  * SL_ENOMEM; then the union may only be freed. */
 sl_status sl_union_add(sl_union *u, const sl_profile *profile, int side,
-                       uint32_t **functions);
+                       uint32_t **functions, uint32_t **nodes);
+
+/* a + b, or the largest number there is: profiles may hold up to 2^62 each. */
+static inline uint64_t
+sl_union_plus(uint64_t a, uint64_t b)
+{
+    return a + b < a ? UINT64_MAX : a + b;
+}
+
+static inline void
+sl_union_sum_add(sl_union_sum *to, const sl_union_sum *from)
+{
+    to->calls = sl_union_plus(to->calls, from->calls);
+    to->resumes = sl_union_plus(to->resumes, from->resumes);
+    to->self_ns = sl_union_plus(to->self_ns, from->self_ns);
+    to->total_ns = sl_union_plus(to->total_ns, from->total_ns);
+}
 
 void sl_union_free(sl_union *u);
 

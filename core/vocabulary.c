@@ -1,5 +1,7 @@
-/* The words of slowlens/vocabulary.h. */
+/* The words of slowlens/vocabulary.h, and the tables of metrics and keys. */
 #include "slowlens/vocabulary.h"
+#include "slowlens/meta.h"
+#include "slowlens/metric.h"
 
 #include <string.h>
 
@@ -50,4 +52,36 @@ sl_pseudo_of(const sl_function *f)
             return (sl_pseudo)i;
     }
     return SL_PSEUDO_COUNT;
+}
+
+static const sl_metric_info metrics[] = {
+#define XX(name, number, key, unit, where, title, text)                        \
+    [number] = { key, SL_UNIT_##unit, SL_METRIC_IN_##where, title, text },
+    SL_METRIC_MAP(XX)
+#undef XX
+};
+
+#define XX(key, type, unit, title, text)                                       \
+    { #key, SL_META_##type, SL_UNIT_##unit, title, text },
+static const sl_meta_info meta_keys[] = { SL_META_MAP(XX) };
+static const sl_meta_info summary_keys[] = { SL_SUMMARY_MAP(XX) };
+#undef XX
+
+const sl_metric_info *
+sl_metric_at(sl_metric metric)
+{
+    return (unsigned)metric < SL_METRIC_COUNT ? &metrics[metric] : NULL;
+}
+
+const sl_meta_info *
+sl_meta_at(size_t i)
+{
+    return i < sizeof(meta_keys) / sizeof(meta_keys[0]) ? &meta_keys[i] : NULL;
+}
+
+const sl_meta_info *
+sl_summary_at(size_t i)
+{
+    return i < sizeof(summary_keys) / sizeof(summary_keys[0]) ? &summary_keys[i]
+                                                              : NULL;
 }

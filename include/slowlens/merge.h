@@ -37,7 +37,8 @@ sl_status sl_growth(const sl_profile *before, const sl_profile *after,
  *    "before":SUM,"after":SUM}],
  *  "rows":[{"node":N,"parent":N,"function":N,"depth":N,"strand":bool,
  *    "before":SUM,"after":SUM}]}
- * SUM is {"calls":N,"self_ns":N,"total_ns":N}; calls include resumes.
+ * SUM is {"calls":N,"resumes":N,"self_ns":N,"total_ns":N}; calls are samples
+ * in sampled profiles.
  * `functions` stand by the size of the change of their self time, and a row's
  * `function` is an index into them. Rows are in preorder; those whose total is
  * below `permille` of the longer wall time on both sides are left out with
@@ -48,7 +49,8 @@ sl_status sl_report_diff(const sl_profile *before, const sl_profile *after,
 /* {"count":N (profiles), "total_ns":N (wall of all),
  *  "functions":[FUNCTION], (slowlens/report.h)
  *  "rows":[{"node":N,"parent":N,"function":id,"depth":N,"call_line":N,
- *    "calls":N,"self_ns":N,"total_ns":N,   (sums; `count` for the mean)
+ *    "calls":N,"resumes":N,"self_ns":N,"total_ns":N,   (sums; `count` for
+ *                                                      the mean)
  *    "p95_ns":N,"max_ns":N,                (of a profile's total)
  *    "worst":N (index of the profile with that maximum),
  *    "present":N (profiles with time there)}]}

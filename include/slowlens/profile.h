@@ -16,6 +16,7 @@
 #define SL_PROFILE_H
 
 #include "slowlens/alloc.h"
+#include "slowlens/metric.h"
 #include "slowlens/status.h"
 #include "slowlens/vocabulary.h"
 
@@ -55,9 +56,16 @@ typedef struct {
     uint64_t to_ns;
 } sl_profile_stretch;
 
+/* What a node has of a metric (slowlens/metric.h), not 0. */
+typedef struct {
+    uint32_t node;
+    uint32_t metric; /* sl_metric */
+    uint64_t value;
+} sl_profile_counter;
+
 /* Sums over all nodes of one function. */
 typedef struct {
-    uint64_t calls;
+    uint64_t calls; /* of a sampled profile: samples, one counted once */
     uint64_t resumes;
     uint64_t self_ns;
     uint64_t total_ns; /* outermost activations only: recursion counts once */
@@ -70,8 +78,8 @@ typedef struct {
 sl_status sl_profile_decode(sl_profile **out, const void *blob, size_t size,
                             size_t max_bytes, const sl_alloc *alloc);
 
-/* Same, but only the metadata: no functions, no nodes. Reads and checks no
- * further than needed, so it does not prove the rest of the blob. */
+/* Same, but only the metadata and the summary: no functions, no nodes. Reads
+ * and checks no further than needed, so it does not prove the rest. */
 sl_status sl_profile_decode_meta(sl_profile **out, const void *blob,
                                  size_t size, const sl_alloc *alloc);
 
@@ -83,6 +91,13 @@ size_t sl_profile_meta_count(const sl_profile *profile);
 const sl_meta *sl_profile_meta(const sl_profile *profile, size_t i);
 /* The item named `key`, or NULL. */
 const sl_meta *sl_profile_meta_find(const sl_profile *profile, const char *key);
+
+/* The summary, written behind the metadata by whoever made the blob, in the
+ * same way; its keys: slowlens/meta.h. None in blobs of slowlens 0.1. */
+size_t sl_profile_summary_count(const sl_profile *profile);
+const sl_meta *sl_profile_summary(const sl_profile *profile, size_t i);
+const sl_meta *sl_profile_summary_find(const sl_profile *profile,
+                                       const char *key);
 
 uint32_t sl_profile_function_count(const sl_profile *profile);
 const sl_function *sl_profile_function(const sl_profile *profile, uint32_t i);
@@ -102,6 +117,18 @@ const sl_profile_line *sl_profile_line_at(const sl_profile *profile,
 uint32_t sl_profile_stretch_count(const sl_profile *profile);
 const sl_profile_stretch *sl_profile_stretch_at(const sl_profile *profile,
                                                 uint32_t i);
+
+/* Rows in the order of metric and node. */
+uint32_t sl_profile_counter_count(const sl_profile *profile);
+const sl_profile_counter *sl_profile_counter_at(const sl_profile *profile,
+                                                uint32_t i);
+
+/* What a node has of a metric that is a counter; 0: nothing, or not known. */
+uint64_t sl_profile_counter_of(const sl_profile *profile, sl_metric metric,
+                               uint32_t node);
+
+/* Which pseudo function a function is; SL_PSEUDO_COUNT: none. */
+sl_pseudo sl_profile_pseudo(const sl_profile *profile, uint32_t function);
 
 /* Whether it was sampled: its calls are samples then. */
 bool sl_profile_is_sampled(const sl_profile *profile);

@@ -36,6 +36,7 @@
 #include "slowlens/alloc.h"
 #include "slowlens/bytes.h"
 #include "slowlens/clock.h"
+#include "slowlens/metric.h"
 #include "slowlens/status.h"
 #include "slowlens/vocabulary.h"
 
@@ -74,7 +75,8 @@ typedef struct {
     uint64_t loop_ns;  /* ... able to go on, but the event loop was busy */
     uint64_t idle_ns;  /* between the chunks of a streamed response */
     uint64_t gc_ns;    /* inside [gc] nodes */
-    uint64_t events;   /* enters of Python functions: calls and resumes */
+    uint64_t events;   /* calls of Python functions */
+    uint64_t resumes;  /* generators and coroutines that went on: no calls */
     uint64_t c_events; /* enters of C functions */
     uint64_t samples;  /* that told where, of all strands */
     uint64_t seen_ns;  /* of the main strand's wall time, that they stand for */
@@ -182,6 +184,11 @@ void sl_strand_wait(sl_strand *strand, sl_pseudo pseudo, uint64_t until);
 /* Charges the time since the last event to where the strand is. */
 void sl_strand_charge(sl_strand *strand, uint64_t now);
 
+/* Adds to a metric that is a counter (slowlens/metric.h), in its own unit, at
+ * the node that the strand is in, or that its last sample was charged to. A
+ * sampler may do so while another thread is inside sl_strand_enter. */
+void sl_strand_count(sl_strand *strand, sl_metric metric, uint64_t value);
+
 /* Number of the function the strand is in; SL_PSEUDO_ROOT when none. */
 uint32_t sl_strand_function(const sl_strand *strand);
 
@@ -283,7 +290,8 @@ typedef bool (*sl_describe)(void *ctx, uint32_t id, const void *key,
 
 /* Writes the stopped recording as a blob (core/blob.h) with `meta` in it.
  * `level`: zstd's, 0 means 3. May be called again.
- * SL_ESTATE (not stopped), SL_ENOMEM, SL_ELIMIT, SL_ECOMPRESS. */
+ * SL_ESTATE (not stopped), SL_ERANGE (`describe` gave no kind or origin),
+ * SL_ENOMEM, SL_ELIMIT (more than any reader takes), SL_ECOMPRESS. */
 sl_status sl_recording_encode(sl_recording *recording, const sl_meta *meta,
                               size_t meta_count, sl_describe describe,
                               void *ctx, int level, sl_bytes *out);

@@ -1,4 +1,5 @@
-/* slowlens/report.h - a decoded profile as JSON and text for its readers.
+/* slowlens/report.h - a decoded profile as JSON and text for its readers. Files
+ * for other tools: slowlens/export.h.
  *
  * Every function writes one document into *out (yours: sl_bytes_free), reads
  * the profile only and may run in any thread. They return SL_OK, SL_ENOMEM,
@@ -17,19 +18,24 @@
  *    "origin":"project"|"library"|"stdlib"|"builtin"|"none"}
  */
 
-/* {"meta":{key: number|string, ...}} - all there is in META. */
+/* {"meta":{key: number|string, ...}, "summary":{key: number|string, ...}} -
+ * all there is in META and in SUMMARY; the rest need not be decoded. */
 sl_status sl_report_meta(const sl_profile *profile, sl_bytes *out);
 
 /* {"meta":{...}, "nodes":N, "functions":N, "calls":N (Python),
- *  "c_calls":N, "strands":N, "wall_ns":N,
+ *  "c_calls":N, "resumes":N, "strands":N, "wall_ns":N,
  *  "self_ns":{"project":N,"library":N,"stdlib":N,"builtin":N,"await":N,
  *             "loop":N,"idle":N,"gc":N,"other":N},    of the main strand
  *  "seen":{"wall_ns":N,"cpu_ns":N,"gil_ns":N},  as samples saw all strands
+ *  "metrics":{key: N}, the whole of each counter (slowlens/metric.h)
  *  "hot_path":[{"node":N,"function":FUNCTION,"call_line":N,"total_ns":N}],
  *  "hot_text":"views.detail > copy.deepcopy 76%",
+ *  "headline":"76 % in copy.deepcopy, called by views.detail.",
  *  "heaviest":[{"function":FUNCTION,"calls":N,"self_ns":N,"total_ns":N}]}
- * `hot_path` are nodes from the root down, each the heaviest child of the
- * one before, as long as one child takes most of what there is (where it
+ * Calls are calls: that a generator went on stands in `resumes`. In a sampled
+ * profile they are samples, and a function has each of them once.
+ * `hot_path` are nodes from the root down, 500 at most, each the heaviest child
+ * of the one before, as long as one child takes most of what there is (where it
  * awaited tasks or threads, on into those; `total_ns` is then the part of the
  * wait that they explain); `hot_text`
  * keeps the project's own frames of it and what they called last; `heaviest`
@@ -115,53 +121,5 @@ sl_status sl_report_repeats(const sl_profile *profile, uint32_t limit,
  * time (0: all), heaviest first. Not JSON. */
 sl_status sl_report_text(const sl_profile *profile, uint32_t permille,
                          sl_bytes *out);
-
-/* "root;child;leaf MICROSECONDS" lines of self time: the collapsed stacks of
- * flame graph tools. Cannot hold calls, lines, or which strand it was; `;`
- * and control characters in names become `:` and a space. */
-sl_status sl_export_collapsed(const sl_profile *profile, sl_bytes *out);
-
-/* speedscope's JSON file format: a "sampled" profile with exact times of the
- * request and of each strand beside it, one of CPU time where that was seen,
- * and an "evented" one in the order of time. Cannot hold calls. */
-sl_status sl_export_speedscope(const sl_profile *profile, sl_bytes *out);
-
-/* pprof's gzipped protocol buffer: calls (samples), wall, CPU and GIL wait of
- * each stack, with route, trace, thread, mode and strand as labels. Cannot
- * hold the order of time, nor lines inside a function. */
-sl_status sl_export_pprof(const sl_profile *profile, sl_bytes *out);
-
-/* The Firefox Profiler's processed profile: a thread for the request and each
- * strand, phases and waits as markers. Cannot hold calls. */
-sl_status sl_export_gecko(const sl_profile *profile, sl_bytes *out);
-
-/* Chrome's trace events (chrome://tracing, Perfetto): the tree laid out in
- * time, every call of a node as one event with their number in its args, and
- * what was innermost when in threads of its own. */
-sl_status sl_export_chrome(const sl_profile *profile, sl_bytes *out);
-
-/* Graphviz: functions above half a percent and calls above a tenth. Cannot
- * hold the tree. */
-sl_status sl_export_dot(const sl_profile *profile, sl_bytes *out);
-
-/* A page that opens offline in any browser: times, functions, call tree above
- * a thousandth of the time. */
-sl_status sl_export_html(const sl_profile *profile, sl_bytes *out);
-
-/* All of it:
- * {"format":"slowlens-json","version":1,"meta":{...},
- *  "functions":[[name,file,line,kind,origin]],
- *  "nodes":[[parent,function,call_line,calls,resumes,self_ns,total_ns]],
- *  "lines":[[node,line,wall_ns,cpu_ns,gil_ns]],
- *  "timeline":[[lane,node,from_ns,to_ns]]}   nodes in preorder */
-sl_status sl_export_json(const sl_profile *profile, sl_bytes *out);
-
-/* cProfile's file (`.prof`): opens in pstats, snakeviz, gprof2dot. Knows
- * functions and who called whom, not the tree; nor kinds of time. */
-sl_status sl_export_pstats(const sl_profile *profile, sl_bytes *out);
-
-/* callgrind's file: opens in KCachegrind and callgrind_annotate. Knows
- * functions and who called whom, not the tree. */
-sl_status sl_export_callgrind(const sl_profile *profile, sl_bytes *out);
 
 #endif /* SL_REPORT_H */

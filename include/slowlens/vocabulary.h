@@ -65,7 +65,7 @@ typedef enum {
         SL_PSEUDO_COUNT
 } sl_pseudo;
 
-/* Words of the metadata's "flags", joined by blanks. */
+/* Words of the metadata's "flags", joined by commas. */
 #define SL_FLAG_MAP(XX)                                                        \
     XX(TRUNCATED, "truncated") /* paths were folded for want of room */        \
     XX(PARTIAL, "partial") /* calls without a name, strands without tree */    \

@@ -1,11 +1,12 @@
 import builtins
-from collections.abc import Awaitable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from mmap import mmap
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
 EXPORT_FORMATS: tuple[str, ...]
+EXPORTS: tuple[tuple[str, str, str, str], ...]  # name, ending, media type, title
 
 class CorruptError(ValueError): ...
 
@@ -57,6 +58,7 @@ class Profile:
     def repeats(self, limit: int = 0, /) -> bytes: ...
     def text(self, permille: int = 0, /) -> bytes: ...
     def export(self, format: str, /) -> bytes: ...
+    def export_to(self, format: str, write: Callable[[bytes], object], max_bytes: int = 0, /) -> None: ...
 
 def configure(
     stdlib: tuple[str, ...], libraries: tuple[str, ...], chosen: tuple[str, ...], own: str,

@@ -167,10 +167,11 @@ class Writer:
                 self._say_braked(totals["interval_ns"])
             if not sampled:
                 meta["calls"] = totals["events"]
+                meta["resumes"] = totals["resumes"] or None
                 meta["c_calls"] = totals["c_events"]
             meta["nodes"] = totals["nodes"]
             meta["profile_bytes"] = totals["bytes"]
-            cost = engine.cost_ns(totals["events"], totals["c_events"])
+            cost = engine.cost_ns(totals["events"] + totals["resumes"], totals["c_events"])
             if cost:
                 meta["own_ns"] = cost
             flags = [name for name in ("truncated", "displaced") if totals[name]]

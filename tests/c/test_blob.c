@@ -156,7 +156,9 @@ START_TEST(other_versions_and_files_are_named)
 {
     sl_buf content;
     sample_content(&content);
-    content.data[8] = 2;
+    content.data[8] = SL_BLOB_VERSION + 1;
+    ck_assert_int_eq(decode(content.data, content.size), SL_EVERSION);
+    content.data[8] = 0;
     ck_assert_int_eq(decode(content.data, content.size), SL_EVERSION);
     content.data[8] = 1;
     content.data[0] = 'S';

@@ -82,8 +82,9 @@ START_TEST(nothing_grows_from_one_to_itself)
     const char *text = (const char *)blob.data;
     ck_assert_ptr_nonnull(strstr(text, "\"name\":\"deepcopy\""));
     ck_assert_ptr_nonnull(
-        strstr(text, "\"before\":{\"calls\":3,\"self_ns\":21,\"total_ns\":21},"
-                     "\"after\":{\"calls\":3,\"self_ns\":21,\"total_ns\":21}"));
+        strstr(text, "\"before\":{\"calls\":3,\"resumes\":0,\"self_ns\":21,"
+                     "\"total_ns\":21},\"after\":{\"calls\":3,"
+                     "\"resumes\":0,\"self_ns\":21,\"total_ns\":21}"));
     sl_bytes_free(&blob);
     sl_profile_free(one);
 }
@@ -128,8 +129,8 @@ START_TEST(preorder_visits_every_node_once)
     sl_union u = { .with_lines = true };
     uint32_t depth = 0, seen = 0;
 
-    ck_assert_int_eq(sl_union_add(&u, one, 0, NULL), SL_OK);
-    ck_assert_int_eq(sl_union_add(&u, one, 1, NULL), SL_OK);
+    ck_assert_int_eq(sl_union_add(&u, one, 0, NULL, NULL), SL_OK);
+    ck_assert_int_eq(sl_union_add(&u, one, 1, NULL, NULL), SL_OK);
     for (uint32_t i = 0; i != SL_UNION_END; i = sl_union_next(&u, i, &depth)) {
         ck_assert_uint_eq(depth, sl_profile_node_at(one, seen)->depth);
         ck_assert_uint_eq(u.nodes[i].side[0].self_ns,

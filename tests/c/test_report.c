@@ -2,6 +2,7 @@
 
 #include "sample.h"
 
+#include "slowlens/export.h"
 #include "slowlens/report.h"
 
 #include <stdio.h>
@@ -114,16 +115,20 @@ END_TEST
 START_TEST(exports_hold_the_tree)
 {
     sl_bytes out = { 0 };
-    ck_assert_int_eq(sl_export_collapsed(profile, &out), SL_OK);
+    ck_assert_int_eq(
+        sl_export_bytes(profile, sl_export_find("collapsed"), 0, &out), SL_OK);
     ck_assert(holds(&out, "[request];views.view;copy.deepcopy;copy.deepcopy "));
     sl_bytes_free(&out);
-    ck_assert_int_eq(sl_export_speedscope(profile, &out), SL_OK);
+    ck_assert_int_eq(
+        sl_export_bytes(profile, sl_export_find("speedscope"), 0, &out), SL_OK);
     ck_assert(holds(&out, "file-format-schema.json"));
     sl_bytes_free(&out);
-    ck_assert_int_eq(sl_export_pstats(profile, &out), SL_OK);
+    ck_assert_int_eq(
+        sl_export_bytes(profile, sl_export_find("pstats"), 0, &out), SL_OK);
     ck_assert_uint_eq(out.data[0], '{');
     sl_bytes_free(&out);
-    ck_assert_int_eq(sl_export_callgrind(profile, &out), SL_OK);
+    ck_assert_int_eq(
+        sl_export_bytes(profile, sl_export_find("callgrind"), 0, &out), SL_OK);
     ck_assert(holds(&out, "# callgrind format\n"));
     sl_bytes_free(&out);
 }

@@ -3,6 +3,7 @@
  * around the content is zstd's to fuzz. */
 #include "profile.h"
 
+#include "slowlens/export.h"
 #include "slowlens/merge.h"
 #include "slowlens/report.h"
 
@@ -48,12 +49,6 @@ check_tree(const sl_profile *profile)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static sl_status (*const writers[])(const sl_profile *, sl_bytes *) = {
-        sl_report_summary,   sl_export_callgrind,  sl_export_chrome,
-        sl_export_collapsed, sl_export_dot,        sl_export_gecko,
-        sl_export_html,      sl_export_json,       sl_export_pprof,
-        sl_export_pstats,    sl_export_speedscope,
-    };
     static sl_status (*const numbered[])(
         const sl_profile *, uint32_t,
         sl_bytes *) = { sl_report_functions, sl_report_text, sl_report_lines,
@@ -68,8 +63,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (sl_profile_decode_content(&profile, data, size, 16 << 20, NULL) < 0)
         return 0;
     check_tree(profile);
-    for (size_t i = 0; i < sizeof(writers) / sizeof(writers[0]); i++) {
-        if (writers[i](profile, &out) == SL_OK)
+    if (sl_report_summary(profile, &out) == SL_OK)
+        sl_bytes_free(&out);
+    for (size_t i = 0; sl_export_at(i) != NULL; i++) {
+        if (sl_export_bytes(profile, sl_export_at(i), 0, &out) == SL_OK)
             sl_bytes_free(&out);
     }
     if (sl_report_tree(profile, &options, &out) == SL_OK)

@@ -271,13 +271,16 @@ module_exec(PyObject *module)
     if (sl_py_corrupt_error == NULL ||
         PyModule_AddObjectRef(module, "CorruptError", sl_py_corrupt_error) < 0)
         return -1;
-    PyObject *formats = sl_py_export_formats();
-    if (formats == NULL ||
-        PyModule_AddObjectRef(module, "EXPORT_FORMATS", formats) < 0) {
-        Py_XDECREF(formats);
-        return -1;
+    for (int names = 0; names < 2; names++) {
+        PyObject *formats = sl_py_export_formats(names);
+        if (formats == NULL ||
+            PyModule_AddObjectRef(module, names ? "EXPORT_FORMATS" : "EXPORTS",
+                                  formats) < 0) {
+            Py_XDECREF(formats);
+            return -1;
+        }
+        Py_DECREF(formats);
     }
-    Py_DECREF(formats);
     if (PyModule_AddType(module, &sl_py_board_type) < 0 ||
         PyModule_AddType(module, &sl_py_recording_type) < 0)
         return -1;

@@ -2,6 +2,7 @@
 #include "types/profile_type.h"
 #include "types/values.h"
 
+#include "slowlens/export.h"
 #include "slowlens/merge.h"
 #include "slowlens/profile.h"
 #include "slowlens/report.h"
@@ -131,62 +132,102 @@ NUMBERED(profile_repeats, sl_report_repeats, "|I:repeats")
 NUMBERED_TWICE(profile_flame, sl_report_flame, 0, "|II:flame")
 NUMBERED_TWICE(profile_calls, sl_report_calls, SL_REPORT_ALL, "|II:calls")
 
-static sl_status
-export_text(const sl_profile *profile, sl_bytes *out)
+/* The format that `name` says; NULL: with an exception. */
+static const sl_export_format *
+format_of(PyObject *name)
 {
-    return sl_report_text(profile, 0, out);
-}
+    const char *text = PyUnicode_AsUTF8(name);
+    const sl_export_format *format = text == NULL ? NULL : sl_export_find(text);
 
-static const struct {
-    const char *name;
-    sl_status (*write)(const sl_profile *, sl_bytes *);
-} formats[] = {
-    { "callgrind", sl_export_callgrind },
-    { "chrome", sl_export_chrome },
-    { "collapsed", sl_export_collapsed },
-    { "dot", sl_export_dot },
-    { "gecko", sl_export_gecko },
-    { "html", sl_export_html },
-    { "json", sl_export_json },
-    { "pprof", sl_export_pprof },
-    { "pstats", sl_export_pstats },
-    { "speedscope", sl_export_speedscope },
-    { "text", export_text },
-};
+    if (format == NULL && text != NULL)
+        PyErr_Format(PyExc_ValueError, "unknown export format %R", name);
+    return format;
+}
 
 static PyObject *
 profile_export(PyObject *object, PyObject *arg)
 {
-    const char *name = PyUnicode_AsUTF8(arg);
+    const sl_export_format *format = format_of(arg);
     sl_bytes out = { 0 };
     sl_status status;
 
-    if (name == NULL)
+    if (format == NULL)
         return NULL;
-    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
-        if (strcmp(formats[i].name, name) != 0)
-            continue;
-        Py_BEGIN_ALLOW_THREADS status =
-            formats[i].write(((decoded *)object)->profile, &out);
-        Py_END_ALLOW_THREADS return to_bytes(status, &out);
-    }
-    PyErr_Format(PyExc_ValueError, "unknown export format %R", arg);
-    return NULL;
+    Py_BEGIN_ALLOW_THREADS status =
+        sl_export_bytes(((decoded *)object)->profile, format, 0, &out);
+    Py_END_ALLOW_THREADS return to_bytes(status, &out);
 }
 
-PyObject *
-sl_py_export_formats(void)
+/* Where an export goes piece by piece, and the thread's state meanwhile. */
+typedef struct {
+    PyObject *write;
+    PyThreadState *thread;
+    bool raised;
+} receiver;
+
+static sl_status
+receive(void *ctx, const void *bytes, size_t size)
 {
-    size_t count = sizeof(formats) / sizeof(formats[0]);
-    PyObject *names = PyTuple_New((Py_ssize_t)count);
-    for (size_t i = 0; names != NULL && i < count; i++) {
-        PyObject *name = PyUnicode_FromString(formats[i].name);
-        if (name == NULL)
-            Py_CLEAR(names);
-        else
-            PyTuple_SET_ITEM(names, (Py_ssize_t)i, name);
+    receiver *to = ctx;
+
+    PyEval_RestoreThread(to->thread);
+    PyObject *chunk = PyBytes_FromStringAndSize(bytes, (Py_ssize_t)size);
+    PyObject *result =
+        chunk == NULL ? NULL : PyObject_CallOneArg(to->write, chunk);
+    to->raised = result == NULL;
+    Py_XDECREF(chunk);
+    Py_XDECREF(result);
+    to->thread = PyEval_SaveThread();
+    return to->raised ? SL_ESTATE : SL_OK;
+}
+
+static PyObject *
+profile_export_to(PyObject *object, PyObject *args)
+{
+    receiver to = { 0 };
+    PyObject *name;
+    Py_ssize_t max_bytes = 0;
+
+    if (!PyArg_ParseTuple(args, "OO|n:export_to", &name, &to.write, &max_bytes))
+        return NULL;
+    const sl_export_format *format = format_of(name);
+    if (format == NULL)
+        return NULL;
+    if (max_bytes < 0) {
+        PyErr_SetString(PyExc_ValueError, "max_bytes must not be negative");
+        return NULL;
     }
-    return names;
+    to.thread = PyEval_SaveThread();
+    sl_status status = sl_export_stream(((decoded *)object)->profile, format,
+                                        (size_t)max_bytes, receive, &to);
+    PyEval_RestoreThread(to.thread);
+    if (to.raised)
+        return NULL;
+    if (status < 0)
+        return sl_py_raise(status);
+    Py_RETURN_NONE;
+}
+
+/* ((name, ending, media type, title), ...) or, `names`, (name, ...). */
+PyObject *
+sl_py_export_formats(bool names)
+{
+    Py_ssize_t count = 0;
+
+    while (sl_export_at((size_t)count) != NULL)
+        count++;
+    PyObject *table = PyTuple_New(count);
+    for (Py_ssize_t i = 0; table != NULL && i < count; i++) {
+        const sl_export_format *one = sl_export_at((size_t)i);
+        PyObject *row = names ? PyUnicode_FromString(one->name)
+                              : Py_BuildValue("(ssss)", one->name, one->ending,
+                                              one->media_type, one->title);
+        if (row == NULL)
+            Py_CLEAR(table);
+        else
+            PyTuple_SET_ITEM(table, i, row);
+    }
+    return table;
 }
 
 PyObject *
@@ -365,6 +406,10 @@ static PyMethodDef profile_methods[] = {
       "bytes." },
     { "text", profile_text, METH_VARARGS,
       "text(permille=0, /)\n--\n\nThe tree as text: UTF-8 bytes." },
+    { "export_to", profile_export_to, METH_VARARGS,
+      "export_to(format, write, max_bytes=0, /)\n--\n\nThe same in pieces of "
+      "64 KiB: write(bytes) is called for each. ValueError: unknown format, or "
+      "more than max_bytes (0: 1 GiB)." },
     { "export", profile_export, METH_O,
       "export(format, /)\n--\n\nThe profile for another tool: bytes. "
       "ValueError: unknown format." },

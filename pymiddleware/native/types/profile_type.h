@@ -8,7 +8,7 @@ extern PyTypeObject sl_py_profile_type;
 
 /* read_meta(data), a module function; and the names Profile.export knows. */
 PyObject *sl_py_read_meta(PyObject *module, PyObject *arg);
-PyObject *sl_py_export_formats(void);
+PyObject *sl_py_export_formats(bool names);
 
 /* merge(blobs, meta) and growth(before, after, meta), module functions. */
 PyObject *sl_py_merge(PyObject *module, PyObject *args);

@@ -273,6 +273,7 @@ recording_totals(PyObject *object, PyObject *ignored)
         { "seen_cpu_ns", t.seen_cpu_ns },
         { "gil_ns", t.gil_ns },
         { "events", t.events },
+        { "resumes", t.resumes },
         { "c_events", t.c_events },
         { "nodes", t.nodes },
         { "functions", t.functions },

@@ -1,0 +1,79 @@
+/* The table of exports, and how one is written. */
+#include "exporters.h"
+
+#include <string.h>
+
+#define EXPORT_MAX ((size_t)1 << 30)
+
+typedef struct {
+    sl_export_format format;
+    void (*put)(const sl_profile *profile, sl_buf *out);
+} row;
+
+static const row table[] = {
+#define XX(name, ending, media_type, title)                                    \
+    { { #name, ending, media_type, title }, sl_exporter_##name },
+    SL_EXPORT_MAP(XX)
+#undef XX
+};
+
+enum { ROWS = sizeof(table) / sizeof(table[0]) };
+
+const sl_export_format *
+sl_export_at(size_t i)
+{
+    return i < ROWS ? &table[i].format : NULL;
+}
+
+const sl_export_format *
+sl_export_find(const char *name)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        if (strcmp(table[i].format.name, name) == 0)
+            return &table[i].format;
+    }
+    return NULL;
+}
+
+/* Puts the export into a buffer that has its limit and perhaps a drain. */
+static sl_status
+export_put(const sl_profile *profile, const sl_export_format *format,
+           sl_buf *out)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        if (format != &table[i].format)
+            continue;
+        table[i].put(profile, out);
+        sl_buf_drain_now(out);
+        return out->status;
+    }
+    return SL_ERANGE;
+}
+
+sl_status
+sl_export_stream(const sl_profile *profile, const sl_export_format *format,
+                 size_t max_bytes, sl_export_write write, void *ctx)
+{
+    sl_buf buf;
+
+    sl_buf_init(&buf, NULL, max_bytes != 0 ? max_bytes : EXPORT_MAX);
+    sl_buf_drain_to(&buf, write, ctx);
+    sl_status status = export_put(profile, format, &buf);
+    sl_buf_free(&buf);
+    return status;
+}
+
+sl_status
+sl_export_bytes(const sl_profile *profile, const sl_export_format *format,
+                size_t max_bytes, sl_bytes *out)
+{
+    sl_buf buf;
+
+    sl_buf_init(&buf, NULL, max_bytes != 0 ? max_bytes : EXPORT_MAX);
+    sl_status status = export_put(profile, format, &buf);
+    if (status < 0) {
+        sl_buf_free(&buf);
+        return status;
+    }
+    return sl_buf_finish(&buf, out);
+}

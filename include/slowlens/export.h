@@ -1,0 +1,81 @@
+/* slowlens/export.h - a profile as a file that other tools open.
+ *
+ * An export is one file (core/export_NAME.c) and one line of the table below:
+ * name, ending of a file's name, media type, and what a menu calls it. Whoever
+ * offers exports (command line, viewer, Python module) asks this table.
+ *
+ * An export is written in chunks, so its length costs no memory, into whatever
+ * takes bytes; its length has a cap. Every export is linear in the profile, in
+ * time and in length: formats that write a whole stack for each sample leave
+ * out the middle of very deep ones and say so (`[...]`), and a name that
+ * repeats is cut after 256 bytes. All text is valid UTF-8, whatever the names
+ * in the profile are.
+ *
+ *   name        counts   what it cannot hold
+ *   callgrind   calls    the tree, resumes, kinds of time
+ *   chrome      calls    (in the args of an event)
+ *   collapsed   -        calls, lines, which strand it was, kinds of time
+ *   dot         calls    the tree, what took less than half a percent
+ *   gecko       -        calls, lines in a function
+ *   html        calls    what took less than a thousandth
+ *   json        calls, resumes; all there is
+ *   pprof       calls    the order of time, lines in a function
+ *   pstats      calls    the tree, resumes, kinds of time
+ *   speedscope  -        calls
+ *   text        calls    kinds of time
+ *
+ * Of a sampled profile "calls" are samples; a function has each of them once,
+ * however often it stands in one stack.
+ */
+#ifndef SL_EXPORT_H
+#define SL_EXPORT_H
+
+#include "slowlens/bytes.h"
+#include "slowlens/profile.h"
+
+/* XX(name, ending, media type, title) */
+#define SL_EXPORT_MAP(XX)                                                      \
+    XX(callgrind, ".callgrind.out", "text/plain; charset=utf-8",               \
+       "KCachegrind, QCachegrind")                                             \
+    XX(chrome, ".chrome.json", "application/json", "Chrome trace, Perfetto")   \
+    XX(collapsed, ".collapsedstack.txt", "text/plain; charset=utf-8",          \
+       "flamegraph.pl, inferno")                                               \
+    XX(dot, ".dot", "text/vnd.graphviz; charset=utf-8", "Graphviz")            \
+    XX(gecko, ".gecko.json", "application/json", "Firefox Profiler")           \
+    XX(html, ".html", "text/html; charset=utf-8", "web page, opens offline")   \
+    XX(json, ".json", "application/json", "JSON, all of it")                   \
+    XX(pprof, ".pb.gz", "application/gzip", "pprof, Pyroscope")                \
+    XX(pstats, ".prof", "application/octet-stream", "pstats, snakeviz")        \
+    XX(speedscope, ".speedscope.json", "application/json", "speedscope")       \
+    XX(text, ".txt", "text/plain; charset=utf-8", "text, the tree")
+
+typedef struct {
+    const char *name;
+    const char *ending;
+    const char *media_type;
+    const char *title;
+} sl_export_format;
+
+/* The table's rows, in its order; NULL past the end. Static. */
+const sl_export_format *sl_export_at(size_t i);
+
+/* The row of that name; NULL: there is none. */
+const sl_export_format *sl_export_find(const char *name);
+
+/* Takes the next piece of an export. A negative status ends it. */
+typedef sl_status (*sl_export_write)(void *ctx, const void *bytes, size_t size);
+
+/* Writes the profile in pieces of some 64 KiB. More than `max_bytes` (0: 1 GiB)
+ * are not written: SL_ELIMIT. Reads the profile only, and may run in any
+ * thread. SL_ERANGE (no format of the table), SL_ENOMEM, SL_ELIMIT, or what
+ * `write` returned; what was written until then is no whole file. */
+sl_status sl_export_stream(const sl_profile *profile,
+                           const sl_export_format *format, size_t max_bytes,
+                           sl_export_write write, void *ctx);
+
+/* The same into memory: *out is yours, and untouched by a failure. */
+sl_status sl_export_bytes(const sl_profile *profile,
+                          const sl_export_format *format, size_t max_bytes,
+                          sl_bytes *out);
+
+#endif /* SL_EXPORT_H */
