@@ -28,12 +28,12 @@ sl_buf_room(sl_buf *buf, size_t size)
 {
     if (buf->status < 0)
         return NULL;
-    if (buf->data != NULL && buf->capacity - buf->size >= size)
-        return buf->data + buf->size;
     if (size > buf->limit - buf->size - buf->drained) {
         buf->status = SL_ELIMIT;
         return NULL;
     }
+    if (buf->data != NULL && buf->capacity - buf->size >= size)
+        return buf->data + buf->size;
 
     size_t capacity = buf->capacity < 256 ? 256 : buf->capacity * 2;
     if (capacity < buf->size + size)

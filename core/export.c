@@ -3,7 +3,11 @@
 
 #include <string.h>
 
-#define EXPORT_MAX ((size_t)1 << 30)
+/* Bytes of an export whose length nobody bounds: what a real profile needs is
+ * far below; what a made-up one could be made to give is above. */
+#define BYTES_LEAST ((uint64_t)64 << 20)
+#define BYTES_A_ROW ((uint64_t)2 << 10)
+#define BYTES_MOST  ((uint64_t)1 << 30)
 
 typedef struct {
     sl_export_format format;
@@ -35,6 +39,20 @@ sl_export_find(const char *name)
     return NULL;
 }
 
+static size_t
+export_max(const sl_profile *profile, size_t max_bytes)
+{
+    uint64_t rows = (uint64_t)sl_profile_node_count(profile) +
+                    sl_profile_function_count(profile) +
+                    sl_profile_line_count(profile) +
+                    sl_profile_stretch_count(profile);
+    uint64_t most = BYTES_LEAST + BYTES_A_ROW * rows;
+
+    if (max_bytes != 0)
+        return max_bytes;
+    return (size_t)(most < BYTES_MOST ? most : BYTES_MOST);
+}
+
 /* Puts the export into a buffer that has its limit and perhaps a drain. */
 static sl_status
 export_put(const sl_profile *profile, const sl_export_format *format,
@@ -56,7 +74,7 @@ sl_export_stream(const sl_profile *profile, const sl_export_format *format,
 {
     sl_buf buf;
 
-    sl_buf_init(&buf, NULL, max_bytes != 0 ? max_bytes : EXPORT_MAX);
+    sl_buf_init(&buf, NULL, export_max(profile, max_bytes));
     sl_buf_drain_to(&buf, write, ctx);
     sl_status status = export_put(profile, format, &buf);
     sl_buf_free(&buf);
@@ -69,7 +87,7 @@ sl_export_bytes(const sl_profile *profile, const sl_export_format *format,
 {
     sl_buf buf;
 
-    sl_buf_init(&buf, NULL, max_bytes != 0 ? max_bytes : EXPORT_MAX);
+    sl_buf_init(&buf, NULL, export_max(profile, max_bytes));
     sl_status status = export_put(profile, format, &buf);
     if (status < 0) {
         sl_buf_free(&buf);

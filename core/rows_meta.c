@@ -183,7 +183,8 @@ find_meta(const sl_buf *front, sl_reader *meta)
         return SL_ECORRUPT;
     if (memcmp(front->data, SL_BLOB_MAGIC, SL_BLOB_MAGIC_SIZE) != 0)
         return SL_ECORRUPT;
-    if ((front->data[8] | front->data[9] << 8) != SL_BLOB_VERSION)
+    int version = front->data[8] | front->data[9] << 8;
+    if (version == 0 || version > SL_BLOB_VERSION)
         return SL_EVERSION;
     sl_reader in = { front->data + SL_BLOB_HEADER_SIZE,
                      front->data + front->size };

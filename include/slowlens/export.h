@@ -65,10 +65,11 @@ const sl_export_format *sl_export_find(const char *name);
 /* Takes the next piece of an export. A negative status ends it. */
 typedef sl_status (*sl_export_write)(void *ctx, const void *bytes, size_t size);
 
-/* Writes the profile in pieces of some 64 KiB. More than `max_bytes` (0: 1 GiB)
- * are not written: SL_ELIMIT. Reads the profile only, and may run in any
- * thread. SL_ERANGE (no format of the table), SL_ENOMEM, SL_ELIMIT, or what
- * `write` returned; what was written until then is no whole file. */
+/* Writes the profile in pieces of some 64 KiB. More than `max_bytes` are not
+ * written: SL_ELIMIT. 0 stands for 64 MiB and 2 KiB for each node, function,
+ * line and stretch, and for 1 GiB at most. Reads the profile only, and may run
+ * in any thread. SL_ERANGE (no format of the table), SL_ENOMEM, SL_ELIMIT, or
+ * what `write` returned; what was written until then is no whole file. */
 sl_status sl_export_stream(const sl_profile *profile,
                            const sl_export_format *format, size_t max_bytes,
                            sl_export_write write, void *ctx);

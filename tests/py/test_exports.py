@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import marshal
 import pstats
 import re
 import shutil
@@ -76,7 +78,7 @@ def _profile(request: Any) -> _core.Recording:
 
 def own_counts(profile: _core.Recording) -> tuple[int, int]:
     rows = functions(profile)
-    return sum(row["calls"] + row["resumes"] for row in rows), sum(row["self_ns"] for row in rows)
+    return sum(row["calls"] for row in rows), sum(row["self_ns"] for row in rows)
 
 
 def test_pstats(profile: _core.Recording, tmp_path: Path) -> None:
@@ -113,7 +115,8 @@ def test_callgrind(profile: _core.Recording, tmp_path: Path) -> None:
     data = _core.Profile(profile.encode({})).export("callgrind")
     path.write_bytes(data)
     _, self_ns = own_counts(profile)
-    assert sum(int(found) for found in re.findall(rb"^fn=.*\n\d+ (\d+)$", data, re.M)) == self_ns
+    costs = [line for block in re.findall(rb"^fn=.*\n((?:\d+ \d+\n)+)", data, re.M) for line in block.split(b"\n") if line]
+    assert sum(int(line.split()[1]) for line in costs) == self_ns
     for inclusive in ("no", "yes"):
         done = subprocess.run(["callgrind_annotate", f"--inclusive={inclusive}", "--threshold=100", str(path)],
                               capture_output=True, text=True, timeout=120)
@@ -153,3 +156,119 @@ def test_collapsed(profile: _core.Recording) -> None:
     _, self_ns = own_counts(profile)
     assert abs(sum(int(line.rsplit(" ", 1)[1]) for line in lines) - self_ns / 1000) <= 1
     assert all(re.fullmatch(r"[^;]+(;[^;]+)* \d+", line) for line in lines)
+
+
+def test_dot_gives_each_function_its_box() -> None:
+    dot = _core.Profile(record(library).encode({})).export("dot").decode()
+    boxes = re.findall(r'^  (n\d+) \[label="((?:[^"\\]|\\["\\])*)', dot, re.M)
+    assert len({box for box, _ in boxes}) == len(boxes) > 3
+    assert {"[request]", "programs.library"} <= {label for _, label in boxes}
+    edges = re.findall(r"^  (n\d+) -> (n\d+) ", dot, re.M)
+    assert edges and {end for edge in edges for end in edge} <= {box for box, _ in boxes}
+
+
+def cheap() -> None:
+    pass
+
+
+def two_calls() -> None:
+    cheap()
+
+    fib(12)
+
+
+def test_callgrind_charges_calls_to_their_lines() -> None:
+    data = _core.Profile(record(two_calls).encode({})).export("callgrind").decode()
+    number = re.search(r"\((\d+)\) two_calls$", data, re.M)
+    assert number is not None
+    block = next(one for one in data.split("\n\n") if re.search(rf"^fn=\({number[1]}\)", one, re.M))
+    first = two_calls.__code__.co_firstlineno
+    assert {int(line) for line in re.findall(r"^calls=.*\n(\d+) ", block, re.M)} == {first + 1, first + 3}
+
+
+def test_the_self_time_of_a_sampled_profile_stands_on_its_lines() -> None:
+    data = _core.Profile(record(busy_and_idle, sampled=True).encode({"mode": "sampling"})).export("callgrind").decode()
+    number = re.search(r"\((\d+)\) busy_and_idle$", data, re.M)
+    assert number is not None
+    block = re.search(rf"^fn=\({number[1]}\).*\n((?:\d+ \d+\n)+)", data, re.M)
+    assert block is not None
+    first = busy_and_idle.__code__.co_firstlineno
+    slept = {int(line): int(ns) for line, ns in (row.split() for row in block[1].splitlines())}[first + 4]
+    assert slept > 5e6, "the sleep"
+
+
+def nested(depth: int) -> None:
+    if depth:
+        nested(depth - 1)
+
+
+def test_exports_of_very_deep_stacks_are_linear() -> None:
+    import sys
+    import threading
+
+    sizes = []
+
+    def run() -> None:
+        sys.setrecursionlimit(100_000)
+        for depth in (5_000, 10_000):
+            profile = _core.Profile(record(lambda: nested(depth), max_bytes=64 << 20).encode({}))
+            sizes.append([len(profile.export(form)) for form in _core.EXPORT_FORMATS])
+
+    limit, room = sys.getrecursionlimit(), threading.stack_size(256 << 20)
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(room)
+        sys.setrecursionlimit(limit)
+    assert len(sizes) == 2
+    for form, before, after in zip(_core.EXPORT_FORMATS, *sizes, strict=True):
+        assert after < 2.6 * before + 1000, form
+
+
+def test_exports_are_utf8_whatever_a_folder_is_called(tmp_path: Path) -> None:
+    import importlib.util
+    import os
+
+    folder = os.path.join(os.fsencode(tmp_path), b"jos\xe9")
+    os.mkdir(folder)
+    path = os.fsdecode(os.path.join(folder, b"sh\xe9p.py"))
+    Path(path).write_text("import time\n"
+                          "def total():\n"
+                          "    until = time.perf_counter() + 0.05\n"
+                          "    while time.perf_counter() < until:\n"
+                          "        pass\n")
+    spec = importlib.util.spec_from_file_location("shop", path)
+    assert spec is not None and spec.loader is not None
+    shop = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(shop)
+    for sampled in (False, True):
+        profile = _core.Profile(record(shop.total, sampled=sampled).encode({}))
+        for form in _core.EXPORT_FORMATS:
+            data = profile.export(form)
+            if form == "pprof":
+                data = gzip.decompress(data)
+                assert b"\xe9p.py" not in data
+            elif form == "pstats":
+                assert any("total" in key[2] for key in marshal.loads(data))
+            else:
+                assert "total" in data.decode("utf-8")
+
+
+def test_an_export_flows_in_pieces_and_has_a_cap() -> None:
+    profile = _core.Profile(record(library).encode({}))
+    for form, ending, media_type, title in _core.EXPORTS:
+        pieces: list[bytes] = []
+        profile.export_to(form, pieces.append)
+        assert b"".join(pieces) == profile.export(form)
+        assert ending.startswith(".") and "/" in media_type and title
+        with pytest.raises(ValueError, match="limit"):
+            profile.export_to(form, pieces.append, 20)
+    assert tuple(row[0] for row in _core.EXPORTS) == _core.EXPORT_FORMATS
+
+    def refuse(piece: bytes) -> None:
+        raise OSError("the client is gone")
+
+    with pytest.raises(OSError, match="the client is gone"):
+        profile.export_to("json", refuse)

@@ -409,7 +409,7 @@ static PyMethodDef profile_methods[] = {
     { "export_to", profile_export_to, METH_VARARGS,
       "export_to(format, write, max_bytes=0, /)\n--\n\nThe same in pieces of "
       "64 KiB: write(bytes) is called for each. ValueError: unknown format, or "
-      "more than max_bytes (0: 1 GiB)." },
+      "more than max_bytes (0: by the size of the profile)." },
     { "export", profile_export, METH_O,
       "export(format, /)\n--\n\nThe profile for another tool: bytes. "
       "ValueError: unknown format." },

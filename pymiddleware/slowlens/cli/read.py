@@ -168,7 +168,7 @@ def _print_tree(profile: Opened, options: argparse.Namespace, paint: Paint) -> N
             row = shown.below(row)[0]
         share = row["total_ns"] / shown.wall
         numbers = (f"{share:7.1%} {row['total_ns'] / 1e6:10.3f} {row['self_ns'] / 1e6:10.3f} "
-                   f"{row['calls'] + row['resumes']:9} ")
+                   f"{row['calls']:9} ")
         lead = "  " * min(depth, 60)
         text = (f"[{folded} folded] " if folded else "") + shown.label(row)
         text = fit(text, columns - len(numbers) - len(lead) - 1)
