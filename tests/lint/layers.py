@@ -68,11 +68,11 @@ MAY = {
     # any export_NAME
     "export_*": "calls exporters json label labels layout profile rank report_put stacks summary text varint",
 }
-RECORDING = {"recording", "recording_data", "marks", "counters", "sampled", "pending", "numbering", "tree", "functions", "blob_write"}
-READING = {
-    "profile", "blob_read", "calls", "labels", "layout", "stacks", "exporters", "export", "report_put", "report", "report_lines", "report_flame", "report_calls",
-    "report_repeats", "text", "union", "merge", "report_diff", "report_aggregate",
-}
+RECORDING = set("recording recording_data marks counters sampled pending numbering tree functions blob_write".split())
+READING = set("""
+    profile blob_read calls labels layout stacks exporters export report_put report report_lines report_flame
+    report_calls report_repeats text union merge report_diff report_aggregate
+""".split())
 
 # The rooms of the glue, from the bottom up: a room uses those before it, and itself. What must go up is a pointer
 # that the upper room registers.
@@ -253,7 +253,8 @@ def main() -> int:
                     bad.append(f"{path}:{n}: version checks live in py_compat.h")
                 if re.search(r"\b(exit|abort|printf)\s*\(", line) and top == "core" and "intern.c" not in path:
                     bad.append(f"{path}:{n}: the core neither ends nor prints")
-    bad += [f"{area}: a circle: {' > '.join(found)}" for area, name in AREAS.items() if (found := circle(uses(area, name)))]
+    bad += [f"{area}: a circle: {' > '.join(found)}" for area, name in AREAS.items()
+            if (found := circle(uses(area, name)))]
     bad += upward(uses("pymiddleware/native", AREAS["pymiddleware/native"]))
     bad += package_bad(imports(ROOT / "pymiddleware/slowlens"))
     print("\n".join(bad) or "layers: fine")
