@@ -6,8 +6,13 @@ import json
 import re
 import time
 import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from socketserver import ThreadingMixIn
+from threading import Event, Thread
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
 from selenium.webdriver import ActionChains, Keys
@@ -15,6 +20,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 from test_hostile import record
 from test_views import painted, press, show, slowest
+
+from slowlens.wsgi import ProfilerMiddleware
 
 from conftest import VIEWER, fetch, open_list, served, size, wait
 
@@ -31,7 +38,8 @@ def all_pages(shop: str) -> dict[str, str]:
     return {
         "requests": "#page=requests", "routes": "#page=routes", **{view: f"#r={one}&view={view}" for view in VIEWS},
         "merged": "#r=aggregate&route=/report/&method=GET",
-        **{f"difference-{view}": f"#page=diff&a={one}&b={other}&view={view}" for view in ("tree", "flame", "functions")},
+        **{f"difference-{view}": f"#page=diff&a={one}&b={other}&view={view}"
+           for view in ("tree", "flame", "functions")},
     }
 
 
@@ -69,7 +77,8 @@ def test_the_view_has_what_the_top_leaves(browser: Any, shop: str, width: int, h
         const box = document.querySelector('.tree').getBoundingClientRect();
         const head = document.querySelector('.tree .top').getBoundingClientRect();
         return [...document.querySelectorAll('.tree .row')].map((row) => row.getBoundingClientRect())
-            .filter((row) => row.top >= head.bottom - 1 && row.bottom <= Math.min(box.bottom, innerHeight) + 1).length""")
+            .filter((row) => row.top >= head.bottom - 1 && row.bottom <= Math.min(box.bottom, innerHeight) + 1)
+            .length""")
     assert seen >= least
     assert element(browser, "#side").rect["x"] > element(browser, "#panel").rect["x"] + 500, "beside it"
     press(browser, "s")
@@ -91,7 +100,8 @@ def test_nothing_scrolls_sideways(browser: Any, shop: str, width: int) -> None:
             panel = element(browser, "#panel").rect
             assert panel["width"] >= min(width, 340) and panel["height"] >= 300, "there is something to be seen"
     if width < 1000:
-        assert element(browser, "#side").rect["y"] >= element(browser, "#panel").rect["y"] + 300, "the panel stands below"
+        below = element(browser, "#side").rect["y"] - element(browser, "#panel").rect["y"]
+        assert below >= 300, "the panel stands below"
 
 
 def test_rows_of_the_list(browser: Any, shop: str) -> None:
@@ -106,7 +116,8 @@ def test_rows_of_the_list(browser: Any, shop: str) -> None:
     bars = browser.execute_script("""
         return [...document.querySelectorAll('tbody tr')].map((row) => [row.request.wall_ms,
             row.querySelector('.bar').getBoundingClientRect().width,
-            [...row.querySelectorAll('.bar span')].reduce((sum, one) => sum + one.getBoundingClientRect().width, 0)])""")
+            [...row.querySelectorAll('.bar span')].reduce(
+                (sum, one) => sum + one.getBoundingClientRect().width, 0)])""")
     most = max(bars)
     for wall, width, pieces in bars:
         assert pieces == pytest.approx(width, abs=1)
@@ -178,8 +189,8 @@ def test_the_list_is_found_as_it_was_left(browser: Any, shop: str) -> None:
     link.click()
 
     def same() -> bool:
-        return (abs(browser.execute_script("return scrollY") - before) < 40
-                and browser.switch_to.active_element.find_element(By.XPATH, "ancestor::tr").get_attribute("data-id") == one)
+        focused = browser.execute_script("return document.activeElement.closest('tr')?.dataset.id")
+        return abs(browser.execute_script("return scrollY") - before) < 40 and focused == one
 
     for back in (browser.back, lambda: press(browser, Keys.ESCAPE),
                  lambda: element(browser, ".back").click()):
@@ -352,7 +363,7 @@ def test_the_palette_goes_anywhere(browser: Any, shop: str) -> None:
     go("reports.build", "reports.build")
     wait(browser, "#side .chosen-box h2", "reports.build")
     go("/export.csv", "/export.csv")
-    until(browser, lambda: "export" in element(browser, "h1").get_attribute("textContent") or "export" in browser.current_url)
+    until(browser, lambda: "export" in browser.current_url or "export" in element(browser, "h1").text)
 
 
 def test_single_keys_can_be_switched_off(browser: Any, shop: str) -> None:
@@ -360,7 +371,8 @@ def test_single_keys_can_be_switched_off(browser: Any, shop: str) -> None:
     press(browser, "?")
     wait(browser, "dialog.help")
     browser.execute_script("""
-        const one = [...document.querySelectorAll('dialog select')].find((one) => one.closest('label').textContent.startsWith('Single'));
+        const one = [...document.querySelectorAll('dialog select')].find(
+            (one) => one.closest('label').textContent.startsWith('Single'));
         one.value = 'off'; one.dispatchEvent(new Event('change'));""")
     press(browser, Keys.ESCAPE)
     until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, "dialog"))
@@ -440,7 +452,8 @@ def test_who_waited_for_the_loop_is_told_by_the_first_sentence(browser: Any, tmp
                  held_ns=140_000_000, held_by="GET /slow: views.resize", held_id="0" * 26)
     with served(tmp_path / "x.slowlens") as base:
         browser.get(f"{base}#r={one}")
-        assert "event loop was busy with others: for 140 ms with GET /slow: views.resize" in wait(browser, ".answer").text
+        said = wait(browser, ".answer").text
+        assert "event loop was busy with others: for 140 ms with GET /slow: views.resize" in said
         assert element(browser, ".answer a").get_attribute("href").endswith("#r=" + "0" * 26)
 
 
@@ -485,7 +498,8 @@ def test_a_difference_says_what_is_compared_and_which_function_it_is(browser: An
     wait(browser, ".brief a", "GET /report/")
     wait(browser, ".brief a", "GET /report/repaired/")
     answer = wait(browser, ".answer", "copy.deepcopy").text
-    assert re.match(r"−.* of it in copy\.deepcopy, called by reports\.build: 800 calls before, none after\.$", answer), answer
+    said = r"−.* of it in copy\.deepcopy, called by reports\.build: 800 calls before, none after\.$"
+    assert re.match(said, answer), answer
     assert "Two routes" in element(browser, ".splitline").text
     sides = wait(browser, "table.sides").text
     assert "deterministic" in sides
@@ -500,7 +514,9 @@ def test_a_difference_says_what_is_compared_and_which_function_it_is(browser: An
 
 def test_copies(browser: Any, shop: str) -> None:
     browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": """
-        window.copied = []; Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => { window.copied.push(text); }}});"""})
+        window.copied = [];
+        const writeText = async (text) => { window.copied.push(text); };
+        Object.defineProperty(navigator, 'clipboard', {value: {writeText}});"""})
     one = slowest(shop, "/report/")
     show(browser, shop, f"#r={one}")
     for what in ("link", "curl command", "slowlens command", "markdown"):
@@ -539,49 +555,76 @@ def test_handing_over_to_the_firefox_profiler(browser: Any, shop: str) -> None:
         window.open = (url) => { window.opened.push(url); return other; };""")
     wait(browser, "#open").click()
     wait(browser, "#said", "Handed over")
-    sent = browser.execute_script("return window.sent.map(([message, origin]) => [message.name, origin, message.profile?.meta?.product])")
+    sent = browser.execute_script(
+        "return window.sent.map(([message, origin]) => [message.name, origin, message.profile?.meta?.product])")
     assert {origin for _, origin, _ in sent} == {"https://profiler.firefox.com"}
     assert sent[-1][0] == "inject-profile" and sent[-1][2], "a profile of theirs"
     assert browser.execute_script("return window.opened") == ["https://profiler.firefox.com/from-post-message/"]
 
 
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+@contextmanager
+def site(app: Any, store: Path) -> Iterator[str]:
+    """The address of a WSGI app of the test's own, under development."""
+    wrapped = ProfilerMiddleware(app, debug=True, log=False, store=str(store))
+    server = make_server("127.0.0.1", 0, wrapped, Server, Quiet)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+
+
 def test_the_badge_is_the_developers_own_doing(browser: Any, tmp_path: Path) -> None:
-    import threading
-    from socketserver import ThreadingMixIn
-    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
-
-    from slowlens.wsgi import ProfilerMiddleware
-
-    class Quiet(WSGIRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    class Server(ThreadingMixIn, WSGIServer):
-        daemon_threads = True
-
     def app(environ: Any, start: Any) -> Any:
         start("200 OK", [("Content-Type", "text/html")])
         badge = "<script src=/__slowlens__/static/badge.js defer></script>" if environ["PATH_INFO"] == "/with" else ""
         return [f"<!doctype html><title>x</title><link rel=icon href=data:,><p>page{badge}".encode()]
 
-    wrapped = ProfilerMiddleware(app, debug=True, log=False, store=str(tmp_path))
-    server = make_server("127.0.0.1", 0, wrapped, Server, Quiet)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    base = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with site(app, tmp_path) as base:
         browser.get(base + "/without")
         browser.get(base + "/with")
         wait(browser, "slowlens-badge")
         text, href = browser.execute_script("""
-            const link = document.querySelector('slowlens-badge').shadowRoot.querySelector('a'); return [link.textContent, link.href];""")
+            const link = document.querySelector('slowlens-badge').shadowRoot.querySelector('a');
+            return [link.textContent, link.href];""")
         assert re.match(r"[\d.]+ ms$", text)
         browser.get(href)
         wait(browser, "h1", "GET /with")
         browser.get(base + "/without")
         time.sleep(1)
         assert not browser.find_elements(By.CSS_SELECTOR, "slowlens-badge")
-    finally:
-        server.shutdown()
+
+
+def test_what_runs_now(browser: Any, tmp_path: Path) -> None:
+    go_on = Event()
+
+    def app(environ: Any, start: Any) -> Any:
+        if environ["PATH_INFO"] == "/slow":
+            go_on.wait(30)
+        start("200 OK", [("Content-Type", "text/plain")])
+        return [b"x"]
+
+    with site(app, tmp_path) as base:
+        fetch(base + "/quick")
+        slow = Thread(target=fetch, args=(base + "/slow",))
+        slow.start()
+        browser.get(base + VIEWER)
+        wait(browser, "#nav-live").click()
+        wait(browser, "h1", "Running now")
+        row = wait(browser, "table.live tbody tr", "/slow")
+        assert re.search(r"[\d.]+ m?s", row.text)
+        go_on.set()
+        slow.join()
+        wait(browser, ".empty", "No request is running.")
 
 
 def test_light_and_dark_by_choice(browser: Any, shop: str) -> None:
@@ -589,7 +632,8 @@ def test_light_and_dark_by_choice(browser: Any, shop: str) -> None:
         color = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
         return sum(int(one) for one in re.findall(r"\d+", color)[:3])
 
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia",
+                            {"features": [{"name": "prefers-color-scheme", "value": "dark"}]})
     open_list(browser, shop)
     assert paper() < 150
     browser.execute_script("localStorage.setItem('slowlens.theme', 'light')")
@@ -702,7 +746,7 @@ def test_eight_tasks_take_three_clicks_at_most(browser: Any, shop: str, feed: st
         until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == 1)
         done()
 
-    one = task("a link for a colleague", shop, f"#r={slowest(shop, '/report/')}&view=repeats".replace("#r=", "#page=requests&x="))
+    one = task("a link for a colleague")
     one.click("td.path a", "/report/")
     one.click(".menu summary", "Copy")
     one.click(".menu[open] button", "link")

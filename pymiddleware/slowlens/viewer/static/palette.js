@@ -31,6 +31,7 @@ export function best(wanted, items, most = SHOWN) {
 }
 
 const places = () => [
+  ...(document.getElementById("nav-live").hidden ? [] : [{ kind: "page", text: "Live", act: () => go({ page: "live" }) }]),
   { kind: "page", text: "Requests", act: () => go({ page: "requests" }) },
   { kind: "page", text: "Routes", act: () => go({ page: "routes" }) },
   { kind: "page", text: "Slowest requests", act: () => go({ page: "requests", sort: "-wall_ms" }) },

@@ -36,7 +36,11 @@ export async function spreadView(page) {
   tree.root.classList.add("wide");
   return {
     root: tree.root, tools: [el("span", { class: "hint" }, `${report.count} stored profiles, newest first, of one mode`), open],
-    ready: () => tree.load(undefined, true), step: (by) => tree.move(tree.current + by),
+    async ready() {
+      await tree.load(undefined, true);
+      const node = answer.hot.at(-1);
+      if (node !== undefined) tree.select(node, false);
+    }, step: (by) => tree.move(tree.current + by),
     find: (test) => {
       const found = report.rows.filter((row) => test && test(answer.functions.find((one) => one.id === row.function)));
       tree.mark(test ? new Set(found.map((row) => row.node)) : null);

@@ -12,7 +12,7 @@ export const isSampled = (summary) => summary.meta.mode === "sampling";
 export function samplesOf(summary) {
   const { meta, wall_ns: wall } = summary;
   const measured = (meta.await_ns || 0) + (meta.loop_ns || 0) + (meta.idle_ns || 0);
-  return isSampled(summary) && measured < wall / 2 ? meta.samples || 0 : undefined;
+  return isSampled(summary) && measured < wall / 2 ? meta.samples : undefined; // of many merged it is not known
 }
 
 /** Until the headers, the body, and what came after: [{title, ns}]. */

@@ -217,7 +217,7 @@ async function treemapPanel(page) {
   return {
     root: place, tools: [back, el("span", { class: "hint" }, "Areas are total time; a double click goes into a box.")],
     async ready() {
-      const node = await page.chosenNode(undefined);
+      const node = await page.chosenNode(guilty(page.summary));
       const index = node === undefined ? -1 : model.indexOf(node);
       if (index >= 0) view.select(index);
     },
@@ -246,8 +246,10 @@ async function graphPanel(page) {
     root: el("div", { class: "graph-box", tabindex: 0, role: "region", "aria-label": "Call graph, scrollable" }, picture.root),
     tools: [choice("Functions of at least", [["5", "0.5 %"], ["20", "2 %"], ["50", "5 %"], ["100", "10 %"]], permille, (value) => page.redraw({ permille: unless(value, "20") }))],
     async ready() {
-      const fn = page.chosenFunction();
-      if (fn !== undefined) picture.show(fn);
+      const { hot_path: path } = page.summary;
+      const usual = path.find((step) => step.node === guilty(page.summary))?.function.id;
+      const fn = page.chosenFunction() ?? usual;
+      if (fn !== undefined) await this.choose({ fn, node: await page.nodeOf(fn) });
     },
     async choose({ fn, node }) {
       picture.show(fn);
