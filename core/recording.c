@@ -29,6 +29,7 @@ recording_start(sl_recording *recording, const sl_recording_options *options)
     recording->first_sampled = SL_PSEUDO_COUNT;
     recording->sampled_from = 0;
     recording->strands = recording->idle_strands = NULL;
+    recording->in_front = NULL;
     recording->strand_count = 0;
     recording->clock = options->clock;
     recording->await_ticks = recording->idle_ticks = 0;
@@ -223,6 +224,62 @@ sl_strand_done(sl_strand *strand, uint64_t now)
     recording->idle_strands = strand;
 }
 
+sl_strand *
+sl_recording_nested(sl_recording *recording, sl_strand *starter, uint64_t now)
+{
+    void *mem;
+
+    if (sl_arena_take(recording->arena, sizeof(sl_strand), &mem) < 0) {
+        recording->tree.dropped++;
+        return NULL;
+    }
+    sl_strand *strand = mem;
+    *strand = (sl_strand){ .tree = &recording->tree,
+                           .cur = starter->cur,
+                           .base = starter->cur,
+                           .last = now,
+                           .lane = starter->lane };
+    return strand;
+}
+
+void
+sl_strand_park(sl_strand *strand, uint64_t now)
+{
+    sl_strand_tick(strand, now);
+    strand->site = 0;
+}
+
+void
+sl_strand_unpark(sl_strand *strand, bool waited, uint64_t now)
+{
+    sl_recording *recording = sl_recording_of(strand->tree);
+    uint64_t passed = now - strand->last;
+
+    if (strand->lane == 0)
+        __atomic_store_n(&recording->in_front, strand, __ATOMIC_RELAXED);
+    if (waited && (int64_t)passed > 0) {
+        bool flat = strand->flat_depth > 0 || strand->lost_depth > 0;
+        sl_node *node =
+            flat ? NULL
+                 : sl_tree_child(strand->tree, strand->cur,
+                                 sl_pseudo_key(SL_PSEUDO_AWAIT), 0,
+                                 SL_KIND_PSEUDO);
+        if (node == NULL)
+            node = strand->tree->truncated;
+        node->self += passed;
+        node->calls++;
+        if (strand->lane == 0)
+            recording->await_ticks += passed;
+        if (recording->marks.stretch_count > 0)
+            sl_marks_stretch(&recording->marks,
+                             &(sl_stretch){ .node = node,
+                                            .from = strand->last,
+                                            .to = now,
+                                            .lane = strand->lane });
+    }
+    strand->last = now;
+}
+
 static inline void
 strand_down(sl_strand *strand, const void *key, sl_kind kind)
 {
@@ -402,8 +459,10 @@ sl_strand_continue(sl_strand *strand, sl_pseudo pseudo, uint64_t now)
 
     sl_strand_wait(strand, pseudo, now);
     strand->awaiting = NULL;
-    if (strand == &recording->main)
+    if (strand == &recording->main) {
         recording->suspended = false;
+        __atomic_store_n(&recording->in_front, NULL, __ATOMIC_RELAXED);
+    }
 }
 
 void
@@ -442,6 +501,11 @@ sl_recording_stop(sl_recording *recording, uint64_t now)
         return;
     if (recording->sampled)
         sl_pending_charge_all(recording);
+    if (recording->in_front != NULL && recording->in_front != &recording->main) {
+        /* It ends in a nested strand: that one's time is not the main one's. */
+        sl_strand_tick((sl_strand *)(uintptr_t)recording->in_front, now);
+        recording->main.last = recording->in_front->last;
+    }
     sl_strand_tick(&recording->main, now);
     recording->stop_ticks = recording->main.last;
     recording->stop_ns = sl_clock_monotonic_ns();

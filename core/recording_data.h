@@ -23,6 +23,7 @@ struct sl_recording {
     sl_strand main;
     sl_strand *strands;      /* the others, newest first */
     sl_strand *idle_strands; /* of these, whose job is done */
+    const sl_strand *in_front; /* nested in the main one and runs for it */
     uint32_t strand_count;
     sl_clock_kind clock;
     uint64_t start_ticks;

@@ -133,6 +133,18 @@ sl_strand *sl_recording_job(sl_recording *recording, sl_pseudo pseudo,
  * samples are still to tell are charged first (sl_strand_end). */
 void sl_strand_done(sl_strand *strand, uint64_t now);
 
+/* A stack that `starter` switches to (a greenlet) and that switches back: a
+ * strand whose lowest node is where `starter` stands now. Its time is part of
+ * that node's, and no one else's: of the two, one is parked. Borrowed; NULL when
+ * out of memory (counted). */
+sl_strand *sl_recording_nested(sl_recording *recording, sl_strand *starter,
+                               uint64_t now);
+
+/* The strand stops at `now`, as it is: nothing unwinds. / It goes on; `waited`:
+ * what passed meanwhile is [await] where it stands, else another strand's. */
+void sl_strand_park(sl_strand *strand, uint64_t now);
+void sl_strand_unpark(sl_strand *strand, bool waited, uint64_t now);
+
 /* The work of another strand is over, and it begins anew, as one that
  * sl_recording_strand opens now: one strand does for work one after another. */
 void sl_strand_restart(sl_strand *strand, sl_pseudo pseudo, uint64_t now);

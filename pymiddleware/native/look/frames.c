@@ -74,7 +74,7 @@ ring_turn(sl_py_raw_frame frames[SL_PY_WALK_MAX], int count)
 
 int
 sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
-                  sl_py_raw_frame frames[SL_PY_WALK_MAX])
+                  sl_py_parts *parts, sl_py_raw_frame frames[SL_PY_WALK_MAX])
 {
     sl_py_piece piece = { ts, layout->ts_size };
     const char *state = sl_py_memory_read(&piece, 1);
@@ -93,8 +93,17 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
         return -1;
     stack_load(chunk, top, anchor);
 
-    for (int seen = 0; at != anchor; seen++) {
+    int below = parts != NULL ? parts->count : 0;
+    bool seam = false;
+    for (int seen = 0; at != anchor || below > 0; seen++) {
         const char *frame;
+        if (at == 0 && below > 0) {
+            at = parts->below[--below];
+            seam = true;
+            continue;
+        }
+        if (parts != NULL && below == parts->count)
+            parts->bottom = at;
         if (at == 0 || (at & 7) != 0 || seen >= DEPTH_MAX ||
             (frame = frame_bytes(layout, at)) == NULL)
             return -1;
@@ -106,9 +115,13 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
                 word_at(frame, layout->frame_code) & layout->code_mask;
             if (code == 0 || (code & 7) != 0)
                 return -1;
-            frames[count++ % SL_PY_WALK_MAX] =
-                (sl_py_raw_frame){ code,
-                                   word_at(frame, layout->frame_instruction) };
+            /* Which of its lines switched is not told: a function that starts
+             * a greenlet and goes on to switch to it is one node. */
+            frames[count++ % SL_PY_WALK_MAX] = (sl_py_raw_frame){
+                code, seam ? code + layout->code_bytes
+                           : word_at(frame, layout->frame_instruction)
+            };
+            seam = false;
         }
         at = word_at(frame, layout->frame_previous);
     }

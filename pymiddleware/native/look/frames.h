@@ -25,10 +25,19 @@ typedef struct {
     uintptr_t instruction;
 } sl_py_raw_frame;
 
+/* Of a stack that ends before its anchor and goes on elsewhere. */
+typedef struct {
+    const uintptr_t *below; /* frames it goes on at, the last one first... */
+    int count;              /* ...each when the one before has ended in 0 */
+    uintptr_t bottom;       /* out: the first part's outermost frame */
+} sl_py_parts;
+
 /* Walks the frames of thread state `ts` down to the frame `anchor`, which is
- * left out (0: to the end). Returns how many; -1: torn, and nothing of
- * `frames` is to be believed. The sampler's lock is held. */
+ * left out (0: to the end). `parts`: NULL, if it is in one piece. Returns how
+ * many; -1: torn, and nothing of `frames` is to be believed. The sampler's lock
+ * is held. */
 int sl_py_frames_walk(const sl_py_layout *layout, const void *ts,
-                      uintptr_t anchor, sl_py_raw_frame frames[SL_PY_WALK_MAX]);
+                      uintptr_t anchor, sl_py_parts *parts,
+                      sl_py_raw_frame frames[SL_PY_WALK_MAX]);
 
 #endif /* SL_PY_FRAMES_H */

@@ -96,6 +96,44 @@ sl_py_own_caller_site(const void *code)
     return of == (uintptr_t)code && offset < INT32_MAX ? (uint32_t)offset : 0;
 }
 
+uintptr_t
+sl_py_own_frame_of(PyObject *frame_object)
+{
+    uintptr_t at;
+
+    /* struct _frame: PyObject_HEAD, f_back, f_frame; the same on all versions. */
+    memcpy(&at, (char *)frame_object + sizeof(PyObject) + sizeof(void *),
+           sizeof(at));
+    return at;
+}
+
+int
+sl_py_own_frames(uintptr_t at, uintptr_t anchor, sl_py_raw_frame *frames,
+                 int max)
+{
+    int count = 0;
+
+    while (at != 0 && at != anchor && count < max) {
+        const char *frame = (const char *)at;
+        if (frame[trusted.frame_owner] < SL_PY_OWNER_ENTRY) {
+            sl_py_raw_frame *raw = &frames[count];
+            memcpy(&raw->code, frame + trusted.frame_code, sizeof(raw->code));
+            memcpy(&raw->instruction, frame + trusted.frame_instruction,
+                   sizeof(raw->instruction));
+            raw->code &= trusted.code_mask;
+            count += raw->code != 0;
+        }
+        memcpy(&at, frame + trusted.frame_previous, sizeof(at));
+    }
+    return count;
+}
+
+void
+sl_py_own_forget_line(sl_py_raw_frame *frame)
+{
+    frame->instruction = frame->code + trusted.code_bytes;
+}
+
 static int
 keep_referent(PyObject *object, void *out)
 {

@@ -31,6 +31,18 @@ PyObject *sl_py_own_local(uintptr_t frame, int index);
  * did, or the layout is not trusted. */
 uint32_t sl_py_own_caller_site(const void *code);
 
+/* Address of the frame that a frame object stands for. */
+uintptr_t sl_py_own_frame_of(PyObject *frame_object);
+
+/* The frames from the one at `at` (of the calling thread, or of a greenlet that
+ * waits in it) down to `anchor`, which is left out, or to the outermost:
+ * innermost first, at most `max`. Returns how many. */
+int sl_py_own_frames(uintptr_t at, uintptr_t anchor, sl_py_raw_frame *frames,
+                     int max);
+
+/* Where in its function the frame is, is not to be told. */
+void sl_py_own_forget_line(sl_py_raw_frame *frame);
+
 /* The chain of coroutines and generators that `awaitable` is suspended in,
  * innermost first, as frames. Returns how many. */
 int sl_py_own_await_chain(const sl_py_layout *layout, PyObject *awaitable,

@@ -8,7 +8,6 @@
 #include "engine/current.h"
 #include "engine/engine.h"
 #include "run/live.h"
-#include "run/loop.h"
 #include "run/stints.h"
 #include "run/tasks.h"
 #include "sampler/sampler.h"
@@ -75,7 +74,8 @@ side_new(sl_py_recording *recording, PyThreadState *ts, uint64_t now)
         Py_DECREF(weak);
         return NULL;
     }
-    recording->sides[recording->side_count++] = (sl_py_side){ weak, strand };
+    recording->sides[recording->side_count++] = 
+        (sl_py_side){ weak, strand, strand };
     return strand;
 }
 
@@ -94,6 +94,26 @@ active_side(sl_py_recording *recording, PyThreadState *ts)
         return strand;
     }
     return side_new(recording, ts, now);
+}
+
+sl_py_side *
+sl_py_active_own_side(sl_py_recording *recording)
+{
+    PyThreadState *ts = sl_py_borrow_tstate();
+
+    for (uint32_t i = 0; i < recording->side_count; i++) {
+        if (sl_py_weak_is(recording->sides[i].context, ts->context))
+            return &recording->sides[i];
+    }
+    return NULL;
+}
+
+/* Whether the main strand runs in this thread now. */
+static bool
+active_runs(const sl_py_recording *recording, const PyThreadState *ts)
+{
+    return recording->running && recording->thread == ts->id &&
+           !recording->section.away;
 }
 
 /* The recording is full: it goes on by samples, if it can. */
@@ -127,16 +147,15 @@ active_find(PyThreadState *ts, sl_strand **strand)
         return NULL;
     /* What is called from here may end the request and let go of it. */
     Py_INCREF((PyObject *)recording);
-    if (recording->traced.full && recording->running &&
-        recording->thread == ts->id)
+    if (recording->traced.full && active_runs(recording, ts))
         active_take_over(recording);
     bool here = stint != NULL && stint->recording == recording;
     if (recording->sampled.by_samples)
         *strand = NULL;
-    else if (recording->running && recording->thread == ts->id)
+    else if (active_runs(recording, ts))
         /* Its own context, or one run nested on its stack (an eager task, a
-         * copied context): one stack, one strand. */
-        *strand = sl_recording_main(recording->core);
+         * copied context, a greenlet): one stack, one strand. */
+        *strand = recording->section.strand;
     else if (here)
         *strand = stint->strand;
     else if (recording->context != ts->context)
@@ -144,7 +163,7 @@ active_find(PyThreadState *ts, sl_strand **strand)
     bool ours = !recording->finished &&
                 /* else: an outer middleware in the context of the request */
                 (here || recording->context != ts->context ||
-                 (recording->running && recording->thread == ts->id));
+                 active_runs(recording, ts));
     if (!ours)
         *strand = NULL;
     Py_DECREF((PyObject *)recording);
@@ -176,60 +195,4 @@ void
 sl_py_active_init(void)
 {
     sl_py_active_resync = active_resync;
-}
-
-int
-sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap, uintptr_t anchor)
-{
-    PyThreadState *ts = sl_py_borrow_tstate();
-    uint64_t cpu = sl_clock_thread_cpu_ns();
-
-    if (recording->context == NULL || recording->context != ts->context) {
-        PyObject *token = sl_py_live_set(recording->handle);
-        if (token == NULL)
-            return -1;
-        Py_DECREF(token);
-        Py_XSETREF(recording->context, Py_XNewRef(ts->context));
-    }
-    sl_py_section section = { .gap = gap,
-                              .cpu_ns = cpu,
-                              .anchor = anchor,
-                              .context = (uintptr_t)recording->context };
-    if (!recording->sampled.by_samples &&
-        sl_py_engine_section_begin(&recording->traced) < 0)
-        return -1;
-    if (gap == SL_PSEUDO_AWAIT) {
-        uint64_t now = sl_clock_monotonic_ns();
-        section.busy_ns = sl_py_loop_resumes(
-            &recording->turn, recording->label, recording->sampled.started, now);
-        section.since_ns = now - recording->turn.ended;
-    }
-    sl_py_sampler_begin(&recording->sampled, &section);
-    recording->thread = ts->id;
-    recording->running = true;
-    recording->cpu_since = cpu;
-    sl_py_stint_push(&recording->section, recording,
-                     sl_recording_main(recording->core));
-    sl_py_entry_runs(recording->sampled.entry);
-    sl_py_active_forget();
-    return 0;
-}
-
-void
-sl_py_section_end(sl_py_recording *recording, PyObject *waiting)
-{
-    if (!recording->running)
-        return;
-    uint64_t cpu = sl_clock_thread_cpu_ns();
-    sl_py_sampler_end(&recording->sampled, waiting, cpu);
-    /* Begun in one thread and ended in another: the clocks differ. */
-    if (recording->thread == sl_py_borrow_tstate()->id &&
-        cpu > recording->cpu_since)
-        recording->cpu_ns += cpu - recording->cpu_since;
-    recording->running = false;
-    sl_py_stint_drop(&recording->section);
-    sl_py_entry_waits(recording->sampled.entry);
-    sl_py_active_forget();
-    if (!recording->sampled.by_samples)
-        sl_py_engine_section_end(&recording->traced);
 }

@@ -1,4 +1,4 @@
-/* active.h - which request runs here, and its sections.
+/* active.h - which request runs here.
  *
  * Everything here needs the GIL.
  */
@@ -15,14 +15,8 @@ void sl_py_active_init(void);
  * Never raises. */
 sl_py_recording *sl_py_active_owner(sl_strand **strand);
 
-/* The request's main strand begins or goes on here, in the calling thread
- * and its current context / stops for now. `gap` is what the time since the
- * last stop is called (SL_PSEUDO_AWAIT: this is a step on an event loop).
- * `anchor`: the frame that the request's frames stand above; 0: the innermost
- * that is not ours. `waiting`: the awaitable it is suspended in, or NULL.
- * -1 with an exception. */
-int sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap,
-                        uintptr_t anchor);
-void sl_py_section_end(sl_py_recording *recording, PyObject *waiting);
+/* What the recording keeps of the calling thread's context, if that is not its
+ * own; NULL: nothing. Valid until the next event. */
+sl_py_side *sl_py_active_own_side(sl_py_recording *recording);
 
 #endif /* SL_PY_ACTIVE_H */

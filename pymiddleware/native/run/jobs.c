@@ -130,6 +130,20 @@ note_add(const void *object)
     };
 }
 
+sl_py_recording *
+sl_py_jobs_take(const void *object, const void **node, uint64_t *since)
+{
+    note *n = notes_count == 0 ? NULL : note_slot(object);
+
+    if (n == NULL || n->object == NULL)
+        return NULL;
+    sl_py_recording *recording = n->handle->recording;
+    *node = n->node;
+    *since = n->since;
+    note_remove(n);
+    return recording;
+}
+
 /* ---- running ---- */
 
 typedef struct job {
@@ -157,13 +171,9 @@ job_new(void)
 static bool
 job_begin(const void *object, uintptr_t frame)
 {
-    note *n = notes_count == 0 ? NULL : note_slot(object);
-
-    if (n == NULL || n->object == NULL)
-        return false;
-    sl_py_recording *recording = n->handle->recording;
-    note was = *n;
-    note_remove(n);
+    const void *node;
+    uint64_t since;
+    sl_py_recording *recording = sl_py_jobs_take(object, &node, &since);
     PyThreadState *ts = sl_py_borrow_tstate();
     sl_py_stint *here = sl_py_stint_here(ts->id);
     /* On a stack of the request itself: a part of it like any other. */
@@ -172,15 +182,16 @@ job_begin(const void *object, uintptr_t frame)
     job *j = job_new();
     if (j == NULL)
         return false;
-    sl_strand *strand = sl_py_sampler_job_begin(&recording->sampled, was.node, was.since,
-                                                frame, &j->slot);
+    sl_strand *strand =
+        sl_py_sampler_job_begin(&recording->sampled, SL_PSEUDO_THREAD, node,
+                                since, frame, &j->slot);
     if (strand == NULL) {
         j->next = unused;
         unused = j;
         return false;
     }
     j->frame = frame;
-    sl_py_stint_push(&j->stint, recording, strand);
+    sl_py_stint_push(&j->stint, recording, strand, &j->slot);
     j->next = running;
     running = j;
     sl_py_active_forget();
@@ -266,6 +277,15 @@ on_ended(const sl_py_target *target, uintptr_t frame, PyObject *result)
         job_end(frame);
 }
 
+/* The function made what runs later. */
+static void
+on_made(const sl_py_target *target, uintptr_t frame, PyObject *result)
+{
+    (void)target, (void)frame;
+    if (result != NULL)
+        note_add(result);
+}
+
 /* Whether the thread serves whoever comes: the workers of a pool. */
 static bool
 is_worker(PyObject *thread)
@@ -313,6 +333,7 @@ on_thread_start(const sl_py_target *target, uintptr_t frame, PyObject *self)
 }
 
 static const sl_py_action handed_over = { .start = on_handed_over };
+static const sl_py_action made = { .leave = on_made };
 static const sl_py_action thread_started = { .start = on_thread_start };
 static const sl_py_action runs = { .start = on_begun, .leave = on_ended };
 
@@ -322,6 +343,9 @@ static const sl_py_target targets[] = {
     { "concurrent.futures.thread", "_WorkItem.run", "self", &runs, 0 },
     { "threading", "Thread.start", "self", &thread_started, 0 },
     { "threading", "Thread._bootstrap_inner", "self", &runs, 0 },
+    /* A greenlet of its own, see greenlets.h; gevent's know who made them. */
+    { "eventlet.greenthread", "spawn", NULL, &made, 0 },
+    { "eventlet.greenthread", "spawn_n", NULL, &made, 0 },
 };
 
 void

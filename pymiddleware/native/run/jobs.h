@@ -22,6 +22,11 @@
 /* Adds the probes to the table. */
 void sl_py_jobs_init(void);
 
+/* The live recording that handed `object` over, BORROWED, with where and when
+ * (ticks), which is forgotten; NULL: none did. */
+sl_py_recording *sl_py_jobs_take(const void *object, const void **node,
+                                 uint64_t *since);
+
 /* The recording is over: what still runs for it runs for nobody, and what was
  * noted for it is forgotten. */
 void sl_py_jobs_end(sl_py_recording *recording);

@@ -136,3 +136,11 @@ sl_py_live_count(void)
 {
     return live_count;
 }
+
+void
+sl_py_live_each(void (*call)(sl_py_recording *recording, const void *arg),
+                const void *arg)
+{
+    for (sl_py_recording *at = live; at != NULL; at = at->next)
+        call(at, arg);
+}

@@ -37,4 +37,8 @@ void sl_py_live_remove(sl_py_recording *recording);
 void sl_py_live_after_fork(void);
 Py_ssize_t sl_py_live_count(void);
 
+/* Calls `call` with each live recording; it must not end one. */
+void sl_py_live_each(void (*call)(sl_py_recording *recording, const void *arg),
+                     const void *arg);
+
 #endif /* SL_PY_LIVE_H */

@@ -21,8 +21,15 @@
  * task or of a thread hop. */
 typedef struct {
     PyObject *context; /* strong: a weak reference to it */
-    sl_strand *strand;
+    sl_strand *strand; /* that runs now: this one, or one nested in it */
+    sl_strand *bottom;
 } sl_py_side;
+
+/* A greenlet that its strands switch to, fed by events, see greenlets.h. */
+typedef struct {
+    const void *greenlet; /* not owned: to be compared */
+    sl_strand *strand;
+} sl_py_green;
 
 /* Its turns on the event loop, see loop.h. */
 typedef struct {
@@ -62,6 +69,8 @@ struct sl_py_recording {
     sl_py_stint section; /* where its main strand runs, while it does */
     sl_py_side *sides;
     uint32_t side_count, side_capacity;
+    sl_py_green *greens;
+    uint32_t green_count, green_capacity;
     uint64_t lost_strands; /* for which there was no room */
     uint64_t cpu_ns, cpu_since;
     PyObject *label; /* strong: what Python calls it; NULL: nothing */

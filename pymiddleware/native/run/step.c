@@ -14,6 +14,7 @@
 #include "look/code_map.h"
 #include "run/active.h"
 #include "run/loop.h"
+#include "run/sections.h"
 #include "sampler/sampler.h"
 
 static PyTypeObject step_type;

@@ -7,14 +7,17 @@ static sl_py_stint *stints;
 
 void
 sl_py_stint_push(sl_py_stint *stint, struct sl_py_recording *recording,
-                 sl_strand *strand)
+                 sl_strand *strand, sl_py_job_slot *slot)
 {
     sl_py_stint_drop(stint);
-    *stint = (sl_py_stint){ .recording = recording,
-                            .strand = strand,
-                            .thread = sl_py_borrow_tstate()->id,
-                            .next = stints,
-                            .link = &stints };
+    stint->recording = recording;
+    stint->strand = strand;
+    stint->thread = sl_py_borrow_tstate()->id;
+    stint->away = false;
+    stint->slot = slot;
+    stint->depth = 0;
+    stint->next = stints;
+    stint->link = &stints;
     if (stints != NULL)
         stints->link = &stint->next;
     stints = stint;
@@ -40,4 +43,10 @@ sl_py_stint_here(uint64_t thread)
             return at;
     }
     return NULL;
+}
+
+sl_py_stint *
+sl_py_stint_first(void)
+{
+    return stints;
 }

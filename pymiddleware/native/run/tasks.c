@@ -1,6 +1,8 @@
 /* The steps of tasks that a sampled request started; see tasks.h. */
 #include "run/tasks.h"
+#include "run/greenlets.h"
 #include "run/live.h"
+#include "run/stints.h"
 #include "sampler/tasks.h"
 
 #include <string.h>
@@ -14,12 +16,53 @@ static PyInterpreterState *interpreter;
 /* The context of the step that runs in this thread; only to be compared. */
 static __thread const PyObject *inside;
 
+/* Not on the C stack: greenlets move that about. */
+typedef struct task_stint {
+    sl_py_stint stint;
+    sl_py_job_slot slot;
+    struct task_stint *next; /* while it is unused */
+} task_stint;
+
+static task_stint *unused;
+
 /* What to do when the step that begins has ended. */
 typedef struct {
     sl_py_recording *recording; /* strong */
     const PyObject *outer;  /* `inside` before */
     sl_py_task_step step;
+    task_stint *stint; /* NULL: nobody looks at it */
 } task_step;
+
+/* The step that is looked at is a stint of its thread. */
+static task_stint *
+stint_begin(sl_py_recording *recording, const sl_py_job_slot *slot)
+{
+    task_stint *t = unused;
+
+    if (slot->slot < 0)
+        return NULL;
+    if (t != NULL)
+        unused = t->next;
+    else
+        t = PyMem_Calloc(1, sizeof(*t));
+    if (t == NULL)
+        return NULL;
+    t->slot = *slot;
+    sl_py_stint_push(&t->stint, recording, NULL, &t->slot);
+    sl_py_greenlets_watch();
+    return t;
+}
+
+static void
+stint_end(task_stint *t, sl_py_job_slot *slot)
+{
+    if (t == NULL)
+        return;
+    *slot = t->slot;
+    sl_py_stint_drop(&t->stint);
+    t->next = unused;
+    unused = t;
+}
 
 /* Whether the coroutine that goes on is a task of a sampled request. What is
  * sent into within a step, in the same context, is of that step: CPython 3.11
@@ -42,6 +85,7 @@ step_begin(task_step *s, PyObject *coroutine)
         inside != NULL || (recording->running && recording->thread == ts->id);
     inside = ts->context;
     sl_py_sampler_task_begin(&recording->sampled, coroutine, nested, &s->step);
+    s->stint = stint_begin(recording, &s->step.slot);
     return true;
 }
 
@@ -53,6 +97,7 @@ step_end(task_step *s, PyObject *coroutine, bool waits)
 
     PyErr_Fetch(&type, &value, &traceback);
     inside = s->outer;
+    stint_end(s->stint, &s->step.slot);
     if (!s->recording->finished)
         sl_py_sampler_task_end(&s->recording->sampled, coroutine, waits, &s->step);
     Py_DECREF((PyObject *)s->recording);

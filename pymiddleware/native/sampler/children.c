@@ -113,7 +113,7 @@ other_walk(const other *o, const char *state)
 
     for (int try = 0; try < SL_PY_RETRIES && count < 0; try++) {
         sl_py_sampler.counts.retried += try > 0;
-        count = sl_py_stack_read(o->seen.ts, SL_PY_NO_ANCHOR);
+        count = sl_py_stack_read(o->seen.ts, SL_PY_NO_ANCHOR, NULL);
         if (!same_context(o->ts, state))
             return -2;
     }

@@ -23,8 +23,9 @@ begin_cpu(void)
 }
 
 sl_strand *
-sl_py_sampler_job_begin(sl_py_sampled *sampled, const void *node,
-                        uint64_t since, uintptr_t anchor, sl_py_job_slot *slot)
+sl_py_sampler_job_begin(sl_py_sampled *sampled, sl_pseudo pseudo,
+                        const void *node, uint64_t since, uintptr_t anchor,
+                        sl_py_job_slot *slot)
 {
     uint64_t cpu = sampled->by_samples ? begin_cpu() : 0;
 
@@ -32,7 +33,7 @@ sl_py_sampler_job_begin(sl_py_sampled *sampled, const void *node,
     sl_py_lock();
     uint64_t now = sl_clock_ticks(sampled->clock);
     sl_strand *strand =
-        sl_recording_job(sampled->core, SL_PSEUDO_THREAD, node, since, now);
+        sl_recording_job(sampled->core, pseudo, node, since, now);
     sl_py_slot *s = strand == NULL || !sampled->by_samples ||
                                 !sl_py_thread_needed()
                         ? NULL

@@ -12,11 +12,12 @@ typedef struct {
 } sl_py_job_slot;
 
 /* Work that was handed over at `since` (ticks), where the recording's `node`
- * is (NULL: not known), begins in the calling thread, above the frame `anchor`.
+ * is (NULL: not known), begins in the calling thread, above the frame `anchor`,
+ * as a strand below `pseudo`.
  * Returns its strand; NULL: no memory (counted). The recording is live. */
-sl_strand *sl_py_sampler_job_begin(sl_py_sampled *sampled, const void *node,
-                                   uint64_t since, uintptr_t anchor,
-                                   sl_py_job_slot *slot);
+sl_strand *sl_py_sampler_job_begin(sl_py_sampled *sampled, sl_pseudo pseudo,
+                                   const void *node, uint64_t since,
+                                   uintptr_t anchor, sl_py_job_slot *slot);
 
 /* It is over, whichever thread says so; `cut`: its request is, and it goes on
  * for nobody. */

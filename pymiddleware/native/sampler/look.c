@@ -1,6 +1,7 @@
 /* One look at one thread: its stack, CPU, GIL, blocking. */
 #define _GNU_SOURCE
 #include "sampler/look.h"
+#include "look/memory.h"
 #include "sampler/clocks.h"
 
 #include "board/tell.h"
@@ -128,10 +129,10 @@ sl_py_waiting_stack(const sl_py_raw_frame *raw, int count)
 /* ---- one look ---- */
 
 int
-sl_py_stack_read(const void *ts, uintptr_t anchor)
+sl_py_stack_read(const void *ts, uintptr_t anchor, sl_py_parts *parts)
 {
-    int count =
-        sl_py_frames_walk(&sl_py_sampler.layout, ts, anchor, sl_py_sampler.raw);
+    int count = sl_py_frames_walk(&sl_py_sampler.layout, ts, anchor, parts,
+                                  sl_py_sampler.raw);
     return sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw, count,
                                false, sl_py_sampler.places)
                ? count
@@ -149,6 +150,35 @@ slot_tell(const sl_py_slot *s, uint32_t depth)
         sl_py_tell(s->sampled->entry, sl_py_sampler.stack, depth, s->wall_ns);
     else
         sl_py_tell_again(s->sampled->entry, s->wall_ns);
+}
+
+static uint64_t
+context_version(const sl_py_slot *s)
+{
+    uint64_t version = 0;
+
+    sl_py_memory_copy((uintptr_t)s->ts + sl_py_sampler.layout.ts_context_ver,
+                      sizeof(version), &version);
+    return version;
+}
+
+/* The slot's stack; -1: torn, or another greenlet's. */
+static int
+slot_walk(sl_py_slot *s)
+{
+    sl_py_parts parts = { .below = s->below, .count = s->below_count };
+
+    if (s->below_count == 0 && s->anchor != SL_PY_NO_ANCHOR)
+        return sl_py_stack_read(s->ts, s->anchor, NULL);
+    bool before = context_version(s) == s->version;
+    int count = sl_py_stack_read(s->ts, s->anchor, &parts);
+    if (count < 0)
+        return -1;
+    if (before && context_version(s) == s->version)
+        s->bottom = parts.bottom;
+    else if (s->bottom == 0 || s->bottom != parts.bottom)
+        return -1;
+    return count;
 }
 
 static bool
@@ -169,7 +199,7 @@ slot_sample(sl_py_slot *s)
     }
     for (int try = 0; try < SL_PY_RETRIES && count < 0; try++) {
         sl_py_sampler.counts.retried += try > 0;
-        count = sl_py_stack_read(s->ts, s->anchor);
+        count = slot_walk(s);
     }
     s->walked = false;
     if (count < 0)

@@ -14,9 +14,9 @@ bool sl_py_holds_gil(const sl_py_slot *slot);
 void sl_py_slot_measure(sl_py_slot *slot, sl_times *out, uint64_t *now,
                         uint64_t cpu, bool self);
 
-/* The stack of a thread above `anchor`, into sl_py_sampler.places. Returns how
- * many frames; -1: torn. */
-int sl_py_stack_read(const void *ts, uintptr_t anchor);
+/* The stack of a thread above `anchor`, into sl_py_sampler.places; `parts`: see
+ * frames.h. Returns how many frames; -1: torn. */
+int sl_py_stack_read(const void *ts, uintptr_t anchor, sl_py_parts *parts);
 
 /* Looks at a slot in use. */
 void sl_py_slot_look(sl_py_slot *slot);

@@ -38,7 +38,7 @@ read_stack(sl_py_place places[SL_PY_WALK_MAX], int *count)
     const void *ts = sl_py_borrow_tstate();
 
     sl_py_lock();
-    *count = sl_py_frames_walk(&sl_py_sampler.layout, ts, SL_PY_NO_ANCHOR,
+    *count = sl_py_frames_walk(&sl_py_sampler.layout, ts, SL_PY_NO_ANCHOR, NULL,
                                sl_py_sampler.raw);
     if (*count < 0)
         wrong = "frames are not where this interpreter's headers say";
@@ -106,13 +106,13 @@ test_torn_locked(void)
     } else {
         memcpy(ts + sl_py_sampler.layout.ts_frame, &at, sizeof(at));
     }
-    if (sl_py_frames_walk(&sl_py_sampler.layout, ts, SL_PY_NO_ANCHOR,
+    if (sl_py_frames_walk(&sl_py_sampler.layout, ts, SL_PY_NO_ANCHOR, NULL,
                           sl_py_sampler.raw) >= 0)
         return "a torn stack is taken for a whole one";
     memset((char *)frame + sl_py_sampler.layout.frame_previous, 0,
            sizeof(wild));
     ((char *)frame)[sl_py_sampler.layout.frame_owner] = SL_PY_OWNER_GENERATOR;
-    if (sl_py_frames_walk(&sl_py_sampler.layout, ts, SL_PY_NO_ANCHOR,
+    if (sl_py_frames_walk(&sl_py_sampler.layout, ts, SL_PY_NO_ANCHOR, NULL,
                           sl_py_sampler.raw) >= 0)
         return "a suspended generator is taken for a stack";
     return NULL;

@@ -37,6 +37,9 @@ sl_py_slot_open(sl_py_sampled *sampled, sl_strand *strand, uint64_t now,
     s->serial = ++serial;
     s->ts = sl_py_borrow_tstate();
     s->anchor = anchor;
+    s->below_count = 0;
+    s->version = sl_py_borrow_tstate()->context_ver;
+    s->bottom = 0;
     s->tid = sl_py_own_tid();
     s->waited = s->asked = s->walked = false;
     s->cpu_ns = cpu;

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #define SL_PY_SLOTS_MAX 256
+#define SL_PY_BELOW_MAX 8
 
 typedef struct {
     sl_py_sampled *sampled; /* NULL: free; valid while the slot is in use */
@@ -17,6 +18,11 @@ typedef struct {
     uint64_t serial;        /* no two uses of any slot have the same */
     const void *ts;
     uintptr_t anchor;
+    /* Greenlets, see switches.h. */
+    uintptr_t below[SL_PY_BELOW_MAX]; /* frames its stack goes on at */
+    int below_count;
+    uint64_t version; /* of the thread's context, at the last event */
+    uintptr_t bottom; /* outermost frame that was believed; 0: none yet */
     pid_t tid;
     pid_t syscall_tid; /* whose file syscall_fd is */
     int syscall_fd;

@@ -88,7 +88,7 @@ sl_py_sampler_task_begin(sl_py_sampled *sampled, PyObject *coroutine,
     uintptr_t anchor = nested ? 0 : sl_py_own_anchor(&sl_py_sampler.layout);
     waiting w;
 
-    step->slot = -1;
+    step->slot = (sl_py_job_slot){ .slot = -1 };
     step->nested = nested;
     w.count = 0;
     sl_py_lock();
@@ -101,8 +101,8 @@ sl_py_sampler_task_begin(sl_py_sampled *sampled, PyObject *coroutine,
             ? NULL
             : sl_py_slot_open(sampled, strand, now, cpu, anchor);
     if (s != NULL) {
-        step->slot = (int)(s - sl_py_slots);
-        step->serial = s->serial;
+        step->slot.slot = (int)(s - sl_py_slots);
+        step->slot.serial = s->serial;
     }
     sl_py_unlock_drop();
 }
@@ -112,10 +112,11 @@ sl_py_sampler_task_begin(sl_py_sampled *sampled, PyObject *coroutine,
 static void
 task_measure(const sl_py_task_step *step, sl_times *passed)
 {
-    sl_py_slot *s = step->slot < 0 ? NULL : &sl_py_slots[step->slot];
+    sl_py_slot *s =
+        step->slot.slot < 0 ? NULL : &sl_py_slots[step->slot.slot];
     uint64_t now;
 
-    if (s == NULL || s->sampled == NULL || s->serial != step->serial)
+    if (s == NULL || s->sampled == NULL || s->serial != step->slot.serial)
         return;
     bool self = s->tid == sl_py_own_tid();
     sl_py_slot_measure(s, passed, &now,

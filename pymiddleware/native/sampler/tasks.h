@@ -4,13 +4,13 @@
 #ifndef SL_PY_SAMPLER_TASKS_H
 #define SL_PY_SAMPLER_TASKS_H
 
+#include "sampler/jobs.h"
 #include "sampler/state.h"
 
 /* What is to be known at the end of a task's step. */
 typedef struct {
     bool nested; /* on the stack of another one, or of its request */
-    int slot;    /* or -1 */
-    uint64_t serial;
+    sl_py_job_slot slot;
 } sl_py_task_step;
 
 /* A task of the sampled recording, whose coroutine this is, goes on in the

@@ -7,6 +7,7 @@
 #include "engine/probes.h"
 #include "look/code_map.h"
 #include "run/active.h"
+#include "run/greenlets.h"
 #include "run/jobs.h"
 #include "run/live.h"
 #include "run/step.h"
@@ -57,6 +58,11 @@ engine_info(PyObject *module, PyObject *ignored)
     if (clock == NULL || PyDict_SetItemString(info, "clock", clock) < 0)
         Py_CLEAR(info);
     Py_XDECREF(clock);
+    PyObject *greenlets = sl_py_greenlets_info();
+    if (greenlets == NULL ||
+        (info != NULL && PyDict_SetItemString(info, "greenlets", greenlets) < 0))
+        Py_CLEAR(info);
+    Py_XDECREF(greenlets);
     PyObject *sampler = sl_py_sampler_info();
     if (sampler == NULL ||
         PyDict_SetItemString(sampler, "tasks",
@@ -84,6 +90,7 @@ after_fork(PyObject *module, PyObject *ignored)
     (void)module, (void)ignored;
     sl_py_sampler_after_fork();
     sl_py_jobs_after_fork();
+    sl_py_greenlets_after_fork();
     sl_py_live_after_fork();
     sl_py_board_after_fork();
     sl_py_engine_after_fork();
@@ -261,6 +268,8 @@ module_exec(PyObject *module)
         sl_py_engine_init() < 0 || sl_py_recording_init() < 0 ||
         PyType_Ready(&sl_py_entry_type) < 0 ||
         sl_py_step_init(&sl_py_recording_type) < 0)
+        return -1;
+    if (sl_py_greenlets_init() < 0)
         return -1;
     sl_py_jobs_init();
     if (sl_py_corrupt_error == NULL)

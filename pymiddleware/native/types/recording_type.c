@@ -6,11 +6,13 @@
 #include "engine/probes.h"
 #include "look/code_map.h"
 #include "run/active.h"
+#include "run/greenlets.h"
 #include "run/jobs.h"
 #include "run/live.h"
 #include "run/names.h"
 #include "run/step.h"
 #include "run/tasks.h"
+#include "run/sections.h"
 #include "sampler/sampler.h"
 #include "types/values.h"
 
@@ -163,6 +165,7 @@ recording_finish(sl_py_recording *self)
     self->finished = true;
     sl_py_section_end(self, NULL);
     sl_py_jobs_end(self);
+    sl_py_greenlets_end(self);
     recording_release(self);
     sl_py_entry_end(self->sampled.entry);
     sl_recording_stop(self->core, sl_clock_ticks(self->sampled.clock));

@@ -1,0 +1,117 @@
+/* The slots of greenlets: see switches.h. */
+#include "sampler/switches.h"
+#include "sampler/look.h"
+#include "sampler/thread.h"
+
+static sl_py_slot *
+slot_of(const sl_py_sampled *sampled, const sl_py_job_slot *own)
+{
+    int at = own != NULL ? own->slot : sampled->slot;
+    sl_py_slot *s = at < 0 ? NULL : &sl_py_slots[at];
+
+    if (s == NULL || s->sampled != sampled ||
+        (own != NULL && s->serial != own->serial))
+        return NULL;
+    return s;
+}
+
+static void
+slot_remember(sl_py_sampled *sampled, sl_py_job_slot *own, const sl_py_slot *s)
+{
+    int at = s != NULL ? (int)(s - sl_py_slots) : -1;
+
+    if (own == NULL) {
+        sampled->slot = at;
+    } else {
+        own->slot = at;
+        own->serial = s != NULL ? s->serial : 0;
+    }
+}
+
+static void
+slot_nest(sl_py_slot *s, const uintptr_t *below, int count)
+{
+    s->below_count = count;
+    for (int i = 0; i < count; i++)
+        s->below[i] = below[i];
+    s->version = sl_py_borrow_tstate()->context_ver;
+    s->bottom = 0;
+    s->walked = false;
+}
+
+uintptr_t
+sl_py_switch_anchor(const sl_py_sampled *sampled, const sl_py_job_slot *slot)
+{
+    sl_py_lock();
+    const sl_py_slot *s = slot_of(sampled, slot);
+    uintptr_t anchor = s != NULL ? s->anchor : 0;
+    sl_py_unlock();
+    return anchor;
+}
+
+uintptr_t
+sl_py_switch_away(sl_py_sampled *sampled, sl_strand *strand,
+                  sl_py_job_slot *slot, const sl_py_raw_frame *raw, int count,
+                  uint64_t cpu_ns)
+{
+    sl_times passed = { 0 };
+    uintptr_t anchor = 0;
+
+    sl_py_lock();
+    uint64_t now = sl_clock_ticks(sampled->clock);
+    sl_py_slot *s = slot_of(sampled, slot);
+    if (s != NULL) {
+        anchor = s->anchor;
+        sl_py_slot_measure(s, &passed, &now, cpu_ns, true);
+        if (!sampled->by_samples)
+            sl_recording_observe(sampled->core, &passed, now);
+        sl_py_slot_close(s);
+    }
+    slot_remember(sampled, slot, NULL);
+    if (sampled->by_samples && strand != NULL)
+        sl_strand_pause(strand, sl_py_sampler.stack,
+                        sl_py_waiting_stack(raw, count), &passed, now);
+    sl_py_unlock();
+    return anchor;
+}
+
+void
+sl_py_switch_back(sl_py_sampled *sampled, sl_strand *strand,
+                  sl_py_job_slot *slot, uintptr_t anchor,
+                  const uintptr_t *below, int below_count, uint64_t cpu_ns)
+{
+    sl_py_lock();
+    uint64_t now = sl_clock_ticks(sampled->clock);
+    if (sampled->by_samples)
+        sl_strand_continue(strand, SL_PSEUDO_AWAIT, now);
+    sl_py_slot *s = NULL;
+    /* Events need no slot but for the main strand, which is observed. */
+    if ((sampled->by_samples || slot == NULL) && sl_py_thread_needed())
+        s = sl_py_slot_open(sampled, strand, now, cpu_ns, anchor);
+    if (s != NULL)
+        slot_nest(s, below, below_count);
+    slot_remember(sampled, slot, s);
+    sl_py_unlock();
+}
+
+void
+sl_py_switch_over(sl_py_sampled *sampled, sl_py_job_slot *slot,
+                  const uintptr_t *below, int below_count)
+{
+    sl_py_lock();
+    sl_py_slot *s = slot_of(sampled, slot);
+    if (s != NULL)
+        slot_nest(s, below, below_count);
+    sl_py_unlock();
+}
+
+void
+sl_py_switch_strands(sl_strand *from, sl_strand *to, bool waited, uint64_t now)
+{
+    sl_py_lock();
+    if (from != NULL)
+        sl_strand_park(from, now);
+    if (to != NULL)
+        sl_strand_unpark(to, waited, now);
+    sl_py_unlock();
+}
