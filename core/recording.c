@@ -259,11 +259,10 @@ sl_strand_unpark(sl_strand *strand, bool waited, uint64_t now)
         __atomic_store_n(&recording->in_front, strand, __ATOMIC_RELAXED);
     if (waited && (int64_t)passed > 0) {
         bool flat = strand->flat_depth > 0 || strand->lost_depth > 0;
-        sl_node *node =
-            flat ? NULL
-                 : sl_tree_child(strand->tree, strand->cur,
-                                 sl_pseudo_key(SL_PSEUDO_AWAIT), 0,
-                                 SL_KIND_PSEUDO);
+        sl_node *node = flat ? NULL
+                             : sl_tree_child(strand->tree, strand->cur,
+                                             sl_pseudo_key(SL_PSEUDO_AWAIT), 0,
+                                             SL_KIND_PSEUDO);
         if (node == NULL)
             node = strand->tree->truncated;
         node->self += passed;
@@ -501,7 +500,8 @@ sl_recording_stop(sl_recording *recording, uint64_t now)
         return;
     if (recording->sampled)
         sl_pending_charge_all(recording);
-    if (recording->in_front != NULL && recording->in_front != &recording->main) {
+    if (recording->in_front != NULL &&
+        recording->in_front != &recording->main) {
         /* It ends in a nested strand: that one's time is not the main one's. */
         sl_strand_tick((sl_strand *)(uintptr_t)recording->in_front, now);
         recording->main.last = recording->in_front->last;

@@ -261,9 +261,8 @@ sl_recording_observe(sl_recording *recording, const sl_times *passed,
 {
     const sl_strand *strand =
         __atomic_load_n(&recording->in_front, __ATOMIC_RELAXED);
-    const sl_node *node =
-        __atomic_load_n(strand != NULL ? &strand->cur : &recording->main.cur,
-                        __ATOMIC_RELAXED);
+    const sl_node *node = __atomic_load_n(
+        strand != NULL ? &strand->cur : &recording->main.cur, __ATOMIC_RELAXED);
 
     sl_sampled_mark(&recording->marks, node, 0, passed, true);
     recording->samples++;

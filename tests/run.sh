@@ -92,7 +92,7 @@ missing_package_is_named() {
 
 # ---- Python ----
 
-PACKAGES="pytest django flask starlette uvicorn gunicorn httpx greenlet uvloop"
+PACKAGES="pytest django flask starlette uvicorn gunicorn httpx greenlet uvloop sqlalchemy aiosqlite gevent eventlet"
 
 environment() { # VERSION PYTHON -> prints the environment's python
     venv=$cache/test-venv-$1
@@ -124,7 +124,8 @@ python_tests() { # VERSION PYTHON
 
 SID_PACKAGES="ca-certificates gcc libc6-dev cmake ninja-build pkg-config libzstd-dev uthash-dev zstd
 python3-pytest python3-django python3-flask python3-starlette python3-uvicorn python3-gunicorn gunicorn
-python3-httpx python3-asgiref python3-greenlet python3-uvloop"
+python3-httpx python3-asgiref python3-greenlet python3-uvloop python3-sqlalchemy python3-aiosqlite
+python3-gevent python3-eventlet"
 
 # The root's /proc and /sys are there only while tests run.
 sid_unmount() { umount -l "$sid/proc" "$sid/sys" 2>/dev/null || true; }

@@ -135,8 +135,8 @@ void sl_strand_done(sl_strand *strand, uint64_t now);
 
 /* A stack that `starter` switches to (a greenlet) and that switches back: a
  * strand whose lowest node is where `starter` stands now. Its time is part of
- * that node's, and no one else's: of the two, one is parked. Borrowed; NULL when
- * out of memory (counted). */
+ * that node's, and no one else's: of the two, one is parked. Borrowed; NULL
+ * when out of memory (counted). */
 sl_strand *sl_recording_nested(sl_recording *recording, sl_strand *starter,
                                uint64_t now);
 

@@ -101,7 +101,8 @@ sl_py_own_frame_of(PyObject *frame_object)
 {
     uintptr_t at;
 
-    /* struct _frame: PyObject_HEAD, f_back, f_frame; the same on all versions. */
+    /* struct _frame: PyObject_HEAD, f_back, f_frame; the same on all versions.
+     */
     memcpy(&at, (char *)frame_object + sizeof(PyObject) + sizeof(void *),
            sizeof(at));
     return at;
@@ -162,7 +163,7 @@ unwrap(PyObject *object)
 
 int
 sl_py_own_await_chain(const sl_py_layout *layout, PyObject *awaitable,
-                         sl_py_raw_frame frames[SL_PY_WALK_MAX])
+                      sl_py_raw_frame frames[SL_PY_WALK_MAX])
 {
     static PyObject *coroutine, *generator, *asynchronous;
     PyObject *at = Py_NewRef(awaitable);

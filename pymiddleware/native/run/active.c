@@ -74,7 +74,7 @@ side_new(sl_py_recording *recording, PyThreadState *ts, uint64_t now)
         Py_DECREF(weak);
         return NULL;
     }
-    recording->sides[recording->side_count++] = 
+    recording->sides[recording->side_count++] =
         (sl_py_side){ weak, strand, strand };
     return strand;
 }

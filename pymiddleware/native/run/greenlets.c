@@ -11,7 +11,7 @@
 
 /* A turn that is shorter was on the CPU all the time: reading its clock would
  * take as long. */
-#define SHORT_NS UINT64_C(20000)
+#define SHORT_NS   UINT64_C(20000)
 #define GREENS_MAX 1024u
 /* Of a stack that is met in the middle. */
 #define REPLAY_MAX 256
@@ -71,9 +71,8 @@ static uintptr_t
 innermost_frame(PyObject *greenlet)
 {
     PyObject *frame = PyObject_GetAttr(greenlet, name_frame);
-    uintptr_t at = frame != NULL && PyFrame_Check(frame)
-                       ? sl_py_own_frame_of(frame)
-                       : 0;
+    uintptr_t at =
+        frame != NULL && PyFrame_Check(frame) ? sl_py_own_frame_of(frame) : 0;
     PyErr_Clear();
     Py_XDECREF(frame); /* the greenlet keeps what it is the frame of */
     return at;
@@ -88,8 +87,7 @@ is_hub(PyObject *greenlet)
         return true;
     PyObject *hubs =
         PyDict_GetItemString(PyImport_GetModuleDict(), "eventlet.hubs");
-    PyObject *local =
-        hubs == NULL ? NULL : PyObject_GetAttr(hubs, name_local);
+    PyObject *local = hubs == NULL ? NULL : PyObject_GetAttr(hubs, name_local);
     PyObject *hub = local == NULL ? NULL : PyObject_GetAttr(local, name_hub);
     PyObject *its = hub == NULL ? NULL : PyObject_GetAttr(hub, name_greenlet);
     bool is = its == greenlet;
@@ -227,11 +225,10 @@ stint_over(sl_py_stint *stint, PyObject *origin, PyObject *target, bool fresh)
     if (level < 0) {
         if (stint->depth == SL_PY_NEST_MAX || !is_nested(origin, target, fresh))
             return false;
-        sl_strand *strand =
-            by_samples || from == NULL
-                ? from
-                : nested_strand(recording, target, from, fresh,
-                                stint_now(stint));
+        sl_strand *strand = by_samples || from == NULL
+                                ? from
+                                : nested_strand(recording, target, from, fresh,
+                                                stint_now(stint));
         if (strand == NULL && from != NULL)
             return false;
         stint->nest[stint->depth - 1].frame = innermost_frame(origin);
@@ -282,10 +279,9 @@ stint_away(sl_py_stint *stint, PyObject *origin, uint64_t cpu)
     counts.away++;
     stint->away = true;
     if (by_samples && stint->strand != NULL)
-        count = stint_frames(stint, origin,
-                             sl_py_switch_anchor(&recording->sampled,
-                                                 stint->slot),
-                             frames);
+        count = stint_frames(
+            stint, origin,
+            sl_py_switch_anchor(&recording->sampled, stint->slot), frames);
     if (!by_samples)
         sl_py_switch_strands(stint->strand, NULL, false, stint_now(stint));
     stint->anchor = sl_py_switch_away(&recording->sampled, stint->strand,
@@ -371,9 +367,8 @@ spawned_begin(PyObject *target)
     spawned *s = recording == NULL ? NULL : PyMem_Calloc(1, sizeof(*s));
     if (s == NULL)
         return;
-    sl_strand *strand =
-        sl_py_sampler_job_begin(&recording->sampled, SL_PSEUDO_TASK, node,
-                                since, 0, &s->slot);
+    sl_strand *strand = sl_py_sampler_job_begin(
+        &recording->sampled, SL_PSEUDO_TASK, node, since, 0, &s->slot);
     if (strand == NULL) {
         PyMem_Free(s);
         return;
@@ -508,7 +503,8 @@ tracer_call(PyObject *self, PyObject *const *args, size_t nargsf,
             PyTuple_GET_ITEM(args[1], 0) != PyTuple_GET_ITEM(args[1], 1)) {
             PyObject *type, *value, *traceback;
             PyErr_Fetch(&type, &value, &traceback);
-            switched(PyTuple_GET_ITEM(args[1], 0), PyTuple_GET_ITEM(args[1], 1));
+            switched(PyTuple_GET_ITEM(args[1], 0),
+                     PyTuple_GET_ITEM(args[1], 1));
             PyErr_Restore(type, value, traceback);
         }
     }
@@ -539,8 +535,8 @@ static bool
 greenlet_find(void)
 {
     static bool failed;
-    PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(),
-                                            "greenlet._greenlet");
+    PyObject *module =
+        PyDict_GetItemString(PyImport_GetModuleDict(), "greenlet._greenlet");
 
     if (module == NULL || failed || !sl_py_own_is_trusted())
         return false;

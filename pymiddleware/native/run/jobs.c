@@ -121,13 +121,13 @@ note_add(const void *object)
     }
     if (!recording->sampled.by_samples)
         sl_py_engine_hand_over(&recording->traced);
-    *known = (note){
-        .object = object,
-        .handle = (sl_py_handle *)Py_NewRef((PyObject *)recording->handle),
-        .since = sl_clock_ticks(recording->sampled.clock),
-        .node =
-            recording->sampled.by_samples || strand == NULL ? NULL : sl_strand_node(strand)
-    };
+    *known = (note){ .object = object,
+                     .handle = (sl_py_handle *)Py_NewRef(
+                         (PyObject *)recording->handle),
+                     .since = sl_clock_ticks(recording->sampled.clock),
+                     .node = recording->sampled.by_samples || strand == NULL
+                                 ? NULL
+                                 : sl_strand_node(strand) };
 }
 
 sl_py_recording *
@@ -182,9 +182,8 @@ job_begin(const void *object, uintptr_t frame)
     job *j = job_new();
     if (j == NULL)
         return false;
-    sl_strand *strand =
-        sl_py_sampler_job_begin(&recording->sampled, SL_PSEUDO_THREAD, node,
-                                since, frame, &j->slot);
+    sl_strand *strand = sl_py_sampler_job_begin(
+        &recording->sampled, SL_PSEUDO_THREAD, node, since, frame, &j->slot);
     if (strand == NULL) {
         j->next = unused;
         unused = j;
@@ -214,8 +213,8 @@ job_end(uintptr_t frame)
         return;
     *at = j->next;
     if (j->stint.recording != NULL)
-        sl_py_sampler_job_end(&j->stint.recording->sampled, j->stint.strand, &j->slot,
-                              false);
+        sl_py_sampler_job_end(&j->stint.recording->sampled, j->stint.strand,
+                              &j->slot, false);
     sl_py_stint_drop(&j->stint);
     j->next = unused;
     unused = j;
@@ -228,7 +227,8 @@ sl_py_jobs_end(sl_py_recording *recording)
     for (job *j = running; j != NULL; j = j->next) {
         if (j->stint.recording != recording)
             continue;
-        sl_py_sampler_job_end(&recording->sampled, j->stint.strand, &j->slot, true);
+        sl_py_sampler_job_end(&recording->sampled, j->stint.strand, &j->slot,
+                              true);
         sl_py_stint_drop(&j->stint);
     }
 }

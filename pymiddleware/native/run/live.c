@@ -52,8 +52,8 @@ sl_py_live_recording(void)
     if (value == NULL)
         return NULL;
     sl_py_recording *recording = Py_IS_TYPE(value, &handle_type)
-                                 ? ((sl_py_handle *)value)->recording
-                                 : NULL;
+                                     ? ((sl_py_handle *)value)->recording
+                                     : NULL;
     Py_DECREF(value); /* the context still holds it */
     return recording;
 }

@@ -21,8 +21,8 @@ describe_sampled(const sl_py_code *code, sl_function *out)
 
 /* Function `id`, no pseudo one; strings live in `keep`. false: no name. */
 bool
-sl_py_function_describe(const sl_py_recording *recording, uint32_t id, PyObject *keep,
-                  sl_function *out)
+sl_py_function_describe(const sl_py_recording *recording, uint32_t id,
+                        PyObject *keep, sl_function *out)
 {
     const void *key = sl_recording_key(recording->core, id);
     PyObject *holder = sl_py_function(&recording->traced, id);
@@ -39,7 +39,8 @@ sl_py_recording_where(sl_py_recording *recording)
 {
     enum { DEEPEST = 128, SHOWN = 4 };
     uint32_t functions[DEEPEST];
-    uint32_t count = sl_py_sampler_seen(&recording->sampled, functions, DEEPEST);
+    uint32_t count =
+        sl_py_sampler_seen(&recording->sampled, functions, DEEPEST);
     PyObject *keep = count == 0 ? NULL : PyList_New(0);
     PyObject *where = keep == NULL ? NULL : PyList_New(0);
     sl_function f;
@@ -72,8 +73,8 @@ sl_py_site_line(void *ctx, uint32_t id, uint32_t site)
 
     if (id >= sl_recording_first_sampled(recording->core))
         return site; /* a line already */
-    holder = id < SL_PSEUDO_COUNT ? NULL
-                                  : sl_py_function(&recording->traced, id);
+    holder =
+        id < SL_PSEUDO_COUNT ? NULL : sl_py_function(&recording->traced, id);
     if (holder == NULL || !PyCode_Check(holder))
         return 0;
     int line = PyCode_Addr2Line((PyCodeObject *)holder, (int)site);

@@ -63,9 +63,9 @@ struct sl_py_recording {
     uint64_t thread;      /* id of the thread it last ran in */
     bool running;         /* the main strand is inside a section */
     bool finished;
-    bool fork_lost; /* it is the parent's, in a forked child */
-    bool encoding;  /* the core is being read, without the GIL */
-    bool resolved;  /* its call sites are lines by now */
+    bool fork_lost;      /* it is the parent's, in a forked child */
+    bool encoding;       /* the core is being read, without the GIL */
+    bool resolved;       /* its call sites are lines by now */
     sl_py_stint section; /* where its main strand runs, while it does */
     sl_py_side *sides;
     uint32_t side_count, side_capacity;

@@ -40,8 +40,8 @@ typedef struct sl_py_stint {
         sl_strand *strand;
         uintptr_t frame; /* innermost, while it waits */
     } nest[SL_PY_NEST_MAX];
-    int depth;        /* 0: no switch was seen */
-    uintptr_t anchor; /* of its slot, while it is away */
+    int depth;                        /* 0: no switch was seen */
+    uintptr_t anchor;                 /* of its slot, while it is away */
     struct sl_py_stint *next, **link; /* all stints, innermost first */
 } sl_py_stint;
 

@@ -1,6 +1,5 @@
 /* The steps of tasks that a sampled request started; see tasks.h. */
 #include "run/tasks.h"
-#include "run/greenlets.h"
 #include "run/live.h"
 #include "run/stints.h"
 #include "sampler/tasks.h"
@@ -28,7 +27,7 @@ static task_stint *unused;
 /* What to do when the step that begins has ended. */
 typedef struct {
     sl_py_recording *recording; /* strong */
-    const PyObject *outer;  /* `inside` before */
+    const PyObject *outer;      /* `inside` before */
     sl_py_task_step step;
     task_stint *stint; /* NULL: nobody looks at it */
 } task_step;
@@ -49,7 +48,6 @@ stint_begin(sl_py_recording *recording, const sl_py_job_slot *slot)
         return NULL;
     t->slot = *slot;
     sl_py_stint_push(&t->stint, recording, NULL, &t->slot);
-    sl_py_greenlets_watch();
     return t;
 }
 
@@ -76,7 +74,8 @@ step_begin(task_step *s, PyObject *coroutine)
         ts->context == NULL || ts->context == inside)
         return false;
     sl_py_recording *recording = sl_py_live_recording();
-    if (recording == NULL || !recording->sampled.by_samples || recording->context == ts->context)
+    if (recording == NULL || !recording->sampled.by_samples ||
+        recording->context == ts->context)
         return false;
     s->recording = (sl_py_recording *)Py_NewRef((PyObject *)recording);
     s->outer = inside;
@@ -99,7 +98,8 @@ step_end(task_step *s, PyObject *coroutine, bool waits)
     inside = s->outer;
     stint_end(s->stint, &s->step.slot);
     if (!s->recording->finished)
-        sl_py_sampler_task_end(&s->recording->sampled, coroutine, waits, &s->step);
+        sl_py_sampler_task_end(&s->recording->sampled, coroutine, waits,
+                               &s->step);
     Py_DECREF((PyObject *)s->recording);
     PyErr_Restore(type, value, traceback);
 }

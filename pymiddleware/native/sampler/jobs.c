@@ -34,10 +34,10 @@ sl_py_sampler_job_begin(sl_py_sampled *sampled, sl_pseudo pseudo,
     uint64_t now = sl_clock_ticks(sampled->clock);
     sl_strand *strand =
         sl_recording_job(sampled->core, pseudo, node, since, now);
-    sl_py_slot *s = strand == NULL || !sampled->by_samples ||
-                                !sl_py_thread_needed()
-                        ? NULL
-                        : sl_py_slot_open(sampled, strand, now, cpu, anchor);
+    sl_py_slot *s =
+        strand == NULL || !sampled->by_samples || !sl_py_thread_needed()
+            ? NULL
+            : sl_py_slot_open(sampled, strand, now, cpu, anchor);
     if (s != NULL) {
         slot->slot = (int)(s - sl_py_slots);
         slot->serial = s->serial;

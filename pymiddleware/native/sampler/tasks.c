@@ -16,8 +16,8 @@ typedef struct {
 static void
 waiting_tell(waiting *w, PyObject *coroutine)
 {
-    w->count = sl_py_own_await_chain(&sl_py_sampler.layout, coroutine,
-                                     w->frames);
+    w->count =
+        sl_py_own_await_chain(&sl_py_sampler.layout, coroutine, w->frames);
 }
 
 /* What waited in `child` since it was suspended goes on, in the calling
@@ -96,10 +96,9 @@ sl_py_sampler_task_begin(sl_py_sampled *sampled, PyObject *coroutine,
     uint64_t now = sl_clock_ticks(sampled->clock);
     sl_strand *strand =
         child == NULL ? NULL : task_resume(sampled, child, &w, now);
-    sl_py_slot *s =
-        strand == NULL || nested || !sl_py_thread_needed()
-            ? NULL
-            : sl_py_slot_open(sampled, strand, now, cpu, anchor);
+    sl_py_slot *s = strand == NULL || nested || !sl_py_thread_needed()
+                        ? NULL
+                        : sl_py_slot_open(sampled, strand, now, cpu, anchor);
     if (s != NULL) {
         step->slot.slot = (int)(s - sl_py_slots);
         step->slot.serial = s->serial;
@@ -112,8 +111,7 @@ sl_py_sampler_task_begin(sl_py_sampled *sampled, PyObject *coroutine,
 static void
 task_measure(const sl_py_task_step *step, sl_times *passed)
 {
-    sl_py_slot *s =
-        step->slot.slot < 0 ? NULL : &sl_py_slots[step->slot.slot];
+    sl_py_slot *s = step->slot.slot < 0 ? NULL : &sl_py_slots[step->slot.slot];
     uint64_t now;
 
     if (s == NULL || s->sampled == NULL || s->serial != step->slot.serial)
@@ -139,10 +137,9 @@ sl_py_sampler_task_end(sl_py_sampled *sampled, PyObject *coroutine, bool waits,
     sl_py_lock();
     task_measure(step, &passed);
     uint64_t now = sl_clock_ticks(sampled->clock);
-    sl_py_child *child =
-        waits && step->nested
-            ? task_child(sampled, coroutine, true, &w)
-            : sl_py_child_of_task(sampled, coroutine);
+    sl_py_child *child = waits && step->nested
+                             ? task_child(sampled, coroutine, true, &w)
+                             : sl_py_child_of_task(sampled, coroutine);
     if (child != NULL) {
         child->waits = waits;
         child->since = now;
