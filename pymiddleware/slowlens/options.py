@@ -88,6 +88,7 @@ class Options:
     log: bool
     release: str | None
     max_profile_bytes: int
+    max_queued_bytes: int
     redact: Callable[[str], str] | None
     debug: bool | None
     board: bool
@@ -273,12 +274,12 @@ OPTIONS: tuple[Option, ...] = (
     Option("project", _words, (), "paths or module names",
            "Folders, files or modules that are your own code although they are installed as a library is. Told anyway "
            "where the application object comes from such a place."),
-    Option("store", _text, "", "path",
-           "Folder of the profiles. Default: a private folder under `~/.local/state/slowlens`, named "
-           "after the current folder."),
+    Option("store", _text, "", "path or URL",
+           "Folder of the profiles, or a URL whose scheme names another store. Default: a private folder under "
+           "`~/.local/state/slowlens`, named after the current folder."),
     Option("max_bytes", _number(MB, 1e15, True), 512 * MB, "bytes",
-           "The store is kept below this size, oldest profiles going first; the slowest of each route, the latest errors "
-           "and pinned ones last."),
+           "The store is kept below this size, oldest profiles going first; the slowest of each route, the latest "
+           "errors and pinned ones last."),
     Option("max_age_days", _number(0, 36500), 14.0, "days", "Older profiles are deleted. 0: never."),
     Option("worst_per_route", _number(0, 1000, True), 10, "count",
            "How many of the slowest profiles of each route are kept longest."),
@@ -304,6 +305,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("max_profile_bytes", _number(256 << 10, 1 << 30, True), 8 * MB, "bytes",
            "Memory one running profile may take; past it, a deterministic one goes on by sampling (where that "
            "cannot be had, paths are folded), and totals stay exact."),
+    Option("max_queued_bytes", _number(MB, 1 << 40, True), 64 * MB, "bytes",
+           "Memory that finished profiles may take while they wait to be stored (a disk that stands still); what comes "
+           "beyond it is dropped, and counted."),
     Option("redact", _callable, None, "function or its dotted name",
            "Applied to the path of each request before it is stored."),
     Option("debug", _flag, None, "true or false",

@@ -183,7 +183,7 @@ class Recorder:
         #: Nor is anything of ours put where no profile may be written.
         self._has_board = self.options.board and getattr(self.store, "refused", None) is None
         self.board = board_of(self.options.store) if self._has_board else Board("", "")  # which is never opened
-        self.writer = Writer(self.store, self.options.viewer_path, self.board)
+        self.writer = Writer(self.store, self.options, self.board)
         self.refused = self.abandoned = 0
         self.reading, self.profiling = Breaker(), Breaker()
         self._folded = Folded()

@@ -162,7 +162,7 @@ class Seen:
     )
 
     def __init__(self, method: str = "", path: str = "") -> None:
-        self.started_ns = time.time_ns()
+        self.started_ns = max(0, min(time.time_ns(), (1 << 63) - 1))  # whatever the clock says
         self.method = method
         self.path = path
         self._id = ""

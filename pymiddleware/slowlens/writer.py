@@ -2,8 +2,11 @@
 and turning the engine's events off when nobody wants them any more.
 
 Started by the first profile of each process (so never before a fork), never
-more than ``QUEUE_MAX`` profiles behind: what does not fit is dropped and
-counted.
+more than ``QUEUE_MAX`` profiles or ``max_queued_bytes`` behind: what does not
+fit is dropped and counted.
+
+What leaves it is (metadata, summary, blob), for each of its sinks: the store,
+the slow log, and those of the entry points ``slowlens.sinks``.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from typing import Any, NamedTuple
 from . import _core, engine
 from .board import Board
 from .log import SlowLog
-from .store.interface import Store
+from .options import Options
+from .store import open_sinks
+from .store.interface import Finished, Sink, Store
 
 __all__ = ["Job", "Writer"]
 
@@ -30,6 +35,9 @@ QUEUE_MAX = 256
 LINGER = 0.25
 GC_EVERY = 30.0
 COMPLAIN_EVERY = 60.0
+#: Memory of recordings that was given back since the last time the C library was asked to hand it on, and how long ago.
+TRIM_BYTES = 32 << 20
+TRIM_EVERY = 10.0
 
 _log = logging.getLogger("slowlens")
 
@@ -43,14 +51,50 @@ class Job(NamedTuple):
     slow: bool
 
 
+class _StoreSink:
+    """Puts what is kept into the writer's store."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = weakref.ref(writer)
+
+    def take(self, profile: Finished) -> None:
+        writer = self._writer()
+        if profile.kept and writer is not None:
+            writer.store.put({**profile.meta, **profile.summary, "bytes": len(profile.blob)}, profile.blob)
+            writer.stored += 1
+
+    def close(self) -> None:
+        writer = self._writer()
+        if writer is not None:
+            writer.store.close()
+
+
+class _SlowSink:
+    """Writes a line for each slow one."""
+
+    def __init__(self, link: str) -> None:
+        self._link = link
+        self._log = SlowLog()
+
+    def take(self, profile: Finished) -> None:
+        if profile.slow:
+            link = f"{self._link}#r={profile.meta['id']}" if profile.kept else ""
+            self._log.write(profile.meta, profile.summary["hot"], link)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class Writer:
     """One per middleware and process."""
 
-    def __init__(self, store: Store, viewer_link: str, board: Board | None = None) -> None:
+    def __init__(self, store: Store, options: Options, board: Board | None = None) -> None:
         self.store = store
+        self._options = options
         self._board = board
-        self._link = viewer_link
-        self._log = SlowLog()
+        self._sinks: list[tuple[str, Sink]] = [
+            ("store", _StoreSink(self)), ("slow log", _SlowSink(options.viewer_path))]
+        self._all_sinks = False
         self.stored = self.dropped = self.failed = 0
         self._braked = False
         self._reset()
@@ -58,8 +102,9 @@ class Writer:
         atexit.register(_weak(self.close))
 
     def _reset(self) -> None:
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Job | None, int]] = queue.SimpleQueue()
         self._pending = 0
+        self._pending_bytes = 0
         self._lock = threading.Lock()
         self._idle = threading.Event()
         self._idle.set()
@@ -68,7 +113,8 @@ class Writer:
         self._closed = False
         self._pid = os.getpid()
         self._complained = 0.0
-        self._collected = time.monotonic()
+        self._collected = self._trimmed = time.monotonic()
+        self._freed = 0
 
     # ---- called by requests ----
 
@@ -77,18 +123,22 @@ class Writer:
         if not self._ticking:
             self._ticking = True
             if self._start():
-                self._queue.put(None)
+                self._queue.put((None, 0))
 
     def put(self, job: Job) -> bool:
         """Takes the job over. False: it was dropped (counted)."""
-        if self._pending >= QUEUE_MAX or not self._start():
+        size = job.recording.memory
+        full = self._pending >= QUEUE_MAX or (
+            self._pending > 0 and self._pending_bytes + size > self._options.max_queued_bytes)
+        if full or not self._start():
             self.dropped += 1
             job.recording.discard()
             return False
         with self._lock:
             self._pending += 1
+            self._pending_bytes += size
             self._idle.clear()
-        self._queue.put(job)
+        self._queue.put((job, size))
         return True
 
     def _start(self) -> bool:
@@ -110,8 +160,12 @@ class Writer:
 
     def close(self) -> None:
         """Flushes at exit. Idempotent."""
-        if self._pid == os.getpid() and self._thread is not None:
-            self.flush(2.0)
+        if self._pid == os.getpid() and self._thread is not None and self.flush(2.0) and not self._closed:
+            for name, sink in self._sinks:
+                try:
+                    sink.close()
+                except Exception as error:
+                    self._complain(f"slowlens: {name}: {error}")
         self._closed = True
 
     # ---- the thread ----
@@ -120,26 +174,40 @@ class Writer:
         self._announce()
         while not self._closed:
             try:
-                job = self._queue.get(timeout=LINGER if self._ticking else None)
+                job, size = self._queue.get(timeout=LINGER if self._ticking else None)
             except queue.Empty:
-                job = None
+                job, size = None, 0
             try:
                 if job is not None:
                     self._work(job)
+            except Exception as error:
+                self.failed += 1
+                self._complain(f"slowlens: a profile could not be made: {type(error).__name__}: {error}")
+            finally:
+                if job is not None:
+                    job = None
+                    with self._lock:
+                        self._pending -= 1
+                        self._pending_bytes -= size
+                        if self._pending == 0:
+                            self._idle.set()
+            try:
                 if self._ticking:
                     # Cleared first: a profile that begins now sets it again.
                     self._ticking = False
                     self._ticking = _core.engine_idle(LINGER) or self._ticking
                 self._collect()
-            except Exception:
-                self._complain("slowlens: the writer failed; one profile is lost")
-            finally:
-                if job is not None:
-                    del job
-                    with self._lock:
-                        self._pending -= 1
-                        if self._pending == 0:
-                            self._idle.set()
+                self._trim(size)
+            except Exception as error:
+                self._complain(f"slowlens: keeping house failed: {error}")
+
+    def _trim(self, size: int) -> None:
+        """After a burst its memory goes back to the system: the C library would keep it."""
+        self._freed += size
+        now = time.monotonic()
+        if self._freed >= TRIM_BYTES and self._pending == 0 and now - self._trimmed >= TRIM_EVERY:
+            self._freed, self._trimmed = 0, now
+            _core.trim()
 
     def _announce(self) -> None:
         """This process's requests can be found from now on, and what a dead one left is looked after."""
@@ -182,21 +250,22 @@ class Writer:
             blob = job.recording.encode(meta)
         finally:
             job.recording.discard()
-        summary = json.loads(_core.Profile(blob).summary())
-        hot = summary["hot_text"]
-        if job.store:
-            row = {key: value for key, value in meta.items() if value is not None}
-            row["hot"] = hot
-            row["bytes"] = len(blob)
+        known = {key: value for key, value in meta.items() if value is not None}
+        summary = {"hot": json.loads(_core.Profile(blob).summary())["hot_text"]}
+        self._hand_out(Finished(known, summary, blob, job.store, job.slow))
+
+    def _hand_out(self, profile: Finished) -> None:
+        """To each sink; one that fails is no other's affair."""
+        if not self._all_sinks:
+            self._all_sinks = True
+            self._sinks += open_sinks(self._options)
+        for name, sink in self._sinks:
             try:
-                self.store.put(row, blob)
-                self.stored += 1
+                sink.take(profile)
             except Exception as error:
                 self.failed += 1
-                self._complain(f"slowlens: profile {meta['id']} could not be stored: {error}")
-        if job.slow:
-            link = f"{self._link}#r={meta['id']}" if job.store else ""
-            self._log.write(meta, hot, link)
+                what = "stored" if name == "store" else f"taken by {name}"
+                self._complain(f"slowlens: profile {profile.meta['id']} could not be {what}: {error}")
 
     def _say_braked(self, interval: int) -> None:
         """Once: the sampler looks less often than it was asked to."""

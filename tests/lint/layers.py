@@ -91,7 +91,7 @@ PACKAGE = {
     "policy": "auth log options request",
     "store": "_core options request",
     "live": "_core board store",
-    "writer": "_core board engine log request store",
+    "writer": "_core board engine log options request store",
     "recorder": "_core auth board engine log options ownership policy request routes store writer",
     "viewer": "_core auth board live log options request slowlens store",
     "wsgi": "_core recorder request routes viewer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -181,3 +182,152 @@ def test_exit_flushes_and_is_clean(store_path: str) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert DirectoryStore(store_path).contents()["profiles"] == 20
+
+
+def deep(n: int) -> int:
+    return deep(n - 1) + wide(n - 1) if n else 1
+
+
+def wide(n: int) -> int:
+    return deep(n - 1) + wide(n - 1) if n else 1
+
+
+def test_what_waits_is_bounded_in_bytes(store_path: str) -> None:
+    """A disk that stands still: put does not come back."""
+    def heavy(environ: Any, start_response: Any) -> list[bytes]:
+        deep(12)
+        start_response("200 OK", [])
+        return [b"ok"]
+
+    middleware = ProfilerMiddleware(heavy, store=store_path, debug=True, mode="deterministic", max_queued_bytes=1 << 20)
+    stuck, go = threading.Event(), threading.Event()
+    store = middleware.recorder.store
+    put = store.put
+
+    def slow_put(row: Any, blob: bytes) -> None:
+        stuck.set()
+        assert go.wait(30)
+        put(row, blob)
+
+    store.put = slow_put
+    wsgi_call(middleware)
+    assert stuck.wait(20)
+    for _ in range(30):
+        assert wsgi_call(middleware)[2] == b"ok"
+    writer = middleware.recorder.writer
+    assert 0 < writer._pending_bytes <= 1 << 20
+    assert writer.dropped > 0
+    go.set()
+    assert writer.flush(20)
+    counters = middleware.recorder.counters()
+    assert counters["stored"] + counters["dropped"] == 31
+    assert writer._pending_bytes == 0
+    wsgi_call(middleware)
+    assert writer.flush(20) and middleware.recorder.counters()["stored"] == counters["stored"] + 1
+
+
+def test_one_profile_larger_than_the_bound_is_stored_all_the_same(store_path: str) -> None:
+    def heavy(environ: Any, start_response: Any) -> list[bytes]:
+        deep(16)
+        start_response("200 OK", [])
+        return [b"ok"]
+
+    middleware = ProfilerMiddleware(heavy, store=store_path, debug=True, mode="deterministic", max_queued_bytes=1 << 20)
+    wsgi_call(middleware)
+    middleware.recorder.writer.flush(20)
+    row = Stored(middleware.recorder).rows()[0]
+    assert json.loads(Stored(middleware.recorder).blob(row["id"]).meta())["meta"]["profile_bytes"] > 1 << 20
+
+
+PLUGIN = """
+seen = []
+class Sink:
+    def take(self, profile):
+        seen.append((profile.meta["path"], sorted(profile.summary), profile.blob[:4], profile.kept, profile.slow))
+        if "broken" in profile.meta["path"]:
+            raise ValueError("this sink is broken")
+    def close(self):
+        print("closed", len(seen))
+def make(options):
+    return Sink() if options.release == "r7" else None
+def wrong(options):
+    raise RuntimeError("cannot be made")
+class Nowhere:
+    def __init__(self, url, options):
+        self.url, self.rows = url, []
+    def put(self, row, blob):
+        self.rows.append(row)
+    def gc(self, budget_seconds=0.05):
+        return {"deleted": 0, "bytes": 0}
+    def close(self):
+        pass
+"""
+ENTRIES = """
+[slowlens.sinks]
+mine = a_plugin:make
+wrong = a_plugin:wrong
+absent = no_such_module:make
+[slowlens.stores]
+nowhere = a_plugin:Nowhere
+"""
+WITH_PLUGIN = """
+import sys
+sys.path[:0] = {path!r}
+import a_plugin
+from conftest import wsgi_call
+from test_writer import make
+middleware = make("nowhere://here/x?y=1", release="r7")
+for path in ("/one", "/broken", "/two"):
+    wsgi_call(middleware, path)
+assert middleware.recorder.writer.flush(20)
+store, counters = middleware.recorder.store, middleware.recorder.counters()
+print(store.url, [row["path"] for row in store.rows], counters["stored"], counters["failed"])
+print(a_plugin.seen)
+"""
+
+
+def test_sinks_and_stores_of_others(tmp_path: Path) -> None:
+    """By entry points of an installed package; one that fails is no other's affair."""
+    package = tmp_path / "site"
+    info = package / "a_plugin-1.0.dist-info"
+    info.mkdir(parents=True)
+    (package / "a_plugin.py").write_text(PLUGIN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: a_plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRIES)
+    script = WITH_PLUGIN.format(path=[str(package), str(Path(__file__).parent)])
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "nowhere://here/x?y=1 ['/one', '/broken', '/two'] 3 1"
+    assert "('/two', ['hot'], b'(\\xb5/\\xfd', True, False)" in lines[1]
+    assert lines[2] == "closed 3"
+    assert "wrong" in done.stderr and "cannot be made" in done.stderr and "no_such_module" in done.stderr
+    assert "could not be taken by mine: this sink is broken" in done.stderr
+
+
+def test_what_cannot_be_encoded_is_counted(store_path: str, caplog: pytest.LogCaptureFixture) -> None:
+    middleware = make(store_path)
+    middleware.recorder._meta = lambda *args: {"mode": "deterministic", "id": "x", "path": object()}
+    wsgi_call(middleware)
+    assert middleware.recorder.writer.flush(10)
+    assert middleware.recorder.counters()["failed"] == 1
+    assert "could not be made" in caplog.text
+    del middleware.recorder._meta
+    wsgi_call(middleware)
+    assert middleware.recorder.writer.flush(10) and middleware.recorder.counters()["stored"] == 1
+
+
+def test_memory_of_a_burst_is_given_back(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slowlens.writer.TRIM_EVERY", 0.0)
+    monkeypatch.setattr("slowlens.writer.TRIM_BYTES", 1)
+    middleware = make(store_path)
+    trims = []
+    monkeypatch.setattr("slowlens.writer._core.trim", lambda: trims.append(_core.active_count()))
+    wsgi_call(middleware)
+    assert middleware.recorder.writer.flush(10)
+    deadline = time.monotonic() + 10
+    while not trims and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert trims
+    monkeypatch.undo()
+    _core.trim()

@@ -19,6 +19,10 @@
 #include "types/stored.h"
 #include "types/values.h"
 
+#ifdef __GLIBC__
+#    include <malloc.h>
+#endif
+
 static PyObject *
 configure(PyObject *module, PyObject *args, PyObject *kwargs)
 {
@@ -176,6 +180,19 @@ gc_hook(PyObject *module, PyObject *const *args, Py_ssize_t count)
     Py_RETURN_NONE;
 }
 
+/* What was freed goes back to the system, where the C library keeps it. */
+static PyObject *
+trim(PyObject *module, PyObject *ignored)
+{
+    (void)module, (void)ignored;
+#ifdef __GLIBC__
+    PyThreadState *state = PyEval_SaveThread();
+    malloc_trim(0);
+    PyEval_RestoreThread(state);
+#endif
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     { "configure", (PyCFunction)(void (*)(void))configure,
       METH_VARARGS | METH_KEYWORDS,
@@ -234,6 +251,9 @@ static PyMethodDef methods[] = {
     { "board_clear", sl_py_board_clear, METH_VARARGS,
       "board_clear(memory, slot, /)\n--\n\nFrees a slot of a dead process's "
       "board." },
+    { "trim", trim, METH_NOARGS,
+      "trim()\n--\n\nHands free memory back to the system, where the C library "
+      "can." },
     { "read_meta", sl_py_read_meta, METH_O,
       "read_meta(data, /)\n--\n\nThe metadata of a blob, reading no further: "
       "JSON bytes. CorruptError." },

@@ -410,6 +410,18 @@ recording_get_wall(PyObject *object, void *closure)
 }
 
 static PyObject *
+recording_get_memory(PyObject *object, void *closure)
+{
+    sl_py_recording *self = (sl_py_recording *)object;
+    sl_recording_totals totals = { 0 };
+
+    (void)closure;
+    if (self->core != NULL)
+        sl_recording_totals_get(self->core, &totals);
+    return PyLong_FromSize_t(totals.bytes);
+}
+
+static PyObject *
 recording_get_finished(PyObject *object, void *closure)
 {
     (void)closure;
@@ -428,6 +440,8 @@ static PyGetSetDef recording_getset[] = {
       "Wall time in nanoseconds, so far or in all.", NULL },
     { "cpu_ns", recording_get_cpu, NULL, "CPU time of the sections, nanoseconds.",
       NULL },
+    { "memory", recording_get_memory, NULL,
+      "Memory it takes, in bytes; 0 once it is discarded.", NULL },
     { "finished", recording_get_finished, NULL, "Whether it has ended.", NULL },
     { NULL, NULL, NULL, NULL, NULL },
 };

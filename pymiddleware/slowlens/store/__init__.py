@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -13,6 +14,8 @@ from .interface import Finished, Page, Query, QueryError, RouteStats, Sink, Stor
 __all__ = [
     "Finished", "Page", "Query", "QueryError", "RouteStats", "Sink", "Store", "StoreError", "open_sinks", "open_store",
 ]
+
+_log = logging.getLogger("slowlens")
 
 #: Stores of our own: scheme of the URL -> where the function is that opens one.
 SCHEMES = {"": "slowlens.store.directory:open_folder", "file": "slowlens.store.directory:open_folder"}
@@ -54,14 +57,15 @@ def _opener(scheme: str) -> Callable[[str, Options], Any]:
 def open_sinks(options: Options) -> list[tuple[str, Sink]]:
     """(name, sink) of every entry point ``slowlens.sinks``: a function of (options); None from it: not wanted.
 
-    :raises OptionsError: one that cannot be made.
+    One that cannot be made is said, and left out.
     """
-    sinks = []
+    sinks: list[tuple[str, Sink]] = []
     for point in sorted(entry_points(group="slowlens.sinks"), key=lambda point: point.name):
         try:
             sink = point.load()(options)
         except Exception as error:
-            raise OptionsError(f"slowlens: sink {point.name}: {error}") from None
+            _log.error("slowlens: sink %s (%s) is left out: %s", point.name, point.value, error)
+            continue
         if sink is not None:
             sinks.append((point.name, sink))
     return sinks
