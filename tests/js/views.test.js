@@ -183,8 +183,10 @@ test("few samples look few; what was awaited is measured, not sampled", () => {
   assert.match(answer(waited), /^70\.0 % of this request/);
 });
 
-test("the core's own sentence is taken where there is one", () => {
-  assert.equal(answer(summaryOf({}, REPORT, { headline: "It waited for copy.deepcopy." })), "It waited for copy.deepcopy.");
+test("the core's own sentence is taken where it names a line", () => {
+  const headline = "70 % in copy.deepcopy, called at books/reports.py:35, 800 times.";
+  assert.equal(answer(summaryOf({}, REPORT, { headline })), headline);
+  assert.match(answer(summaryOf({}, REPORT, { headline: "70 % in copy.deepcopy." })), /at books\/reports\.py:35\.$/);
 });
 
 test("a profile as markdown and as a command", () => {

@@ -230,7 +230,7 @@ class Viewer:
 
     def _status(self, asked: Asked) -> Response:
         counters = self._counters() if self._counters is not None else {}
-        formats = [{"name": name, "title": _TITLES.get(name, name)} for name in ("slowlens", *_core.EXPORT_FORMATS)]
+        formats = [{"name": name, "title": title} for name, (_, title) in _FORMATS.items()]
         return _json({"problem": self.store.problem(), "counters": counters, "formats": formats, "features": ["live"],
                       "may": sorted(asked.granted)})
 
@@ -438,15 +438,10 @@ def _pattern(path: str) -> re.Pattern[str]:
 _TABLE = tuple((_pattern(route.path), route) for route in ROUTES)
 
 
-_TITLES = {
-    "slowlens": "slowlens (everything)", "pstats": "pstats, snakeviz", "callgrind": "KCachegrind",
-    "collapsed": "collapsed stacks", "speedscope": "speedscope", "pprof": "pprof", "gecko": "Firefox Profiler",
-    "chrome": "Chrome trace, Perfetto", "dot": "Graphviz", "html": "HTML page", "json": "JSON", "text": "text",
-}
-_ENDINGS = {
-    "slowlens": ".slowlens", "pstats": ".prof", "callgrind": ".callgrind.out",
-    "collapsed": ".collapsedstack.txt", "speedscope": ".speedscope.json", "pprof": ".pb.gz",
-    "gecko": ".gecko.json", "chrome": ".chrome.json", "text": ".txt",
+#: Name of a format -> (ending of a file, title): the core's table, and what needs no export.
+_FORMATS = {
+    "slowlens": (".slowlens", "slowlens, everything"),
+    **{name: (ending, title) for name, ending, _, title in _core.EXPORTS},
 }
 
 
@@ -455,7 +450,7 @@ def download_name(meta: dict[str, Any], profile_id: str, form: str) -> str:
     where = re.sub(r"[^a-z0-9]+", "-", str(meta.get("route") or meta.get("path") or "").lower()).strip("-")
     method = re.sub(r"[^A-Z]", "", str(meta.get("method", "")))[:10]
     parts = [method, where[:60], f"{_number(meta.get('wall_ns')) // 1_000_000}ms", profile_id]
-    return "-".join(part for part in parts if part) + _ENDINGS.get(form, "." + form)
+    return "-".join(part for part in parts if part) + _FORMATS[form][0]
 
 
 def _secured(status: int, headers: list[tuple[str, str]], body: bytes) -> Response:

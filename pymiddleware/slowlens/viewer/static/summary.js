@@ -33,9 +33,9 @@ export function guilty(summary) {
   return (path[at + 1] || path.at(-1))?.node;
 }
 
-/** The sentence that says why. The core's own (`headline`) where there is one. */
+/** The sentence that says why: the core's own (`headline`) where that names a line, so that it can be followed. */
 export function answer(summary) {
-  if (summary.headline) return tame(typeof summary.headline === "string" ? summary.headline : summary.headline.text, 600);
+  if (/\.\w+:\d+/.test(summary.headline || "")) return tame(summary.headline, 600);
   const { meta, wall_ns: wall } = summary;
   const samples = samplesOf(summary);
   const loop = Math.max(meta.loop_ns || 0, summary.self_ns?.loop || 0);
