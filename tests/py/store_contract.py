@@ -19,6 +19,7 @@ import pytest
 from slowlens import _core
 from slowlens.request import new_id
 from slowlens.store import Query, Store, StoreError
+from slowlens.store.copying import copy
 
 from conftest import record
 from programs import fib
@@ -177,7 +178,7 @@ class StoreContract:
     @pytest.mark.parametrize("query", [
         Query(sort="path; DROP TABLE"), Query(cursor="nonsense"), Query(status="many"), Query(status="\u0664xx"),
         Query(cursor="WyJ3YWxsX25zIiwxLCJ4Il0="), Query(stored_since="nonsense"), Query(cursor="\ud800"),
-        Query(cursor="W1tbW1tb"), Query(stored_since="WzEsIFtbMl1dXQ=="),
+        Query(cursor="W1tbW1tb"), Query(stored_since="WzEsIFtbMl1dXQ=="), Query(stored_since="\ud800"),
     ])
     def test_nonsense_is_refused(self, store: Store, query: Query) -> None:
         fill(store, 1)
@@ -227,6 +228,20 @@ class StoreContract:
             assert one.blob == store.get(profile_id)
             assert one.row["hot"].endswith(" 90%") and one.row["path"].startswith("/p/")
         _core.Profile(one.blob)
+
+    def test_a_copy(self, store: Store, tmp_path: Path) -> None:
+        ids = fill(store, 6)
+        store.pin(ids[4], True)
+        (tmp_path / "other").mkdir()
+        other = self.open(tmp_path / "other")
+        done = copy(store, other)
+        assert (done.copied, done.known) == (6, 0)
+        assert set(ids_of(other)) == set(ids)
+        assert other.get(ids[2]) == store.get(ids[2])
+        wanted = {row["id"]: {**row, "pinned": row["id"] == ids[4]} for row in store.list(Query()).rows}
+        assert {row["id"]: row for row in other.list(Query()).rows} == wanted
+        fill(store, 1, first=20)
+        assert copy(store, other)[:2] == (1, 6), "once more: only what is new"
 
     def test_contents(self, store: Store) -> None:
         assert store.contents()["profiles"] == 0

@@ -79,6 +79,26 @@ def single(store: str, folder: Path) -> str:
     return str(file)
 
 
+def test_copy(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = str(tmp_path / "target")
+    assert main(["copy", store, "file://" + target, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["copied"] == 3
+    assert main(["copy", store, target]) == 0
+    assert "0 profiles copied" in capsys.readouterr().out
+    assert len(profiles_of(target, "list", capsys=capsys)) == 3
+    files = tmp_path / "files"
+    files.mkdir()
+    single(store, files)
+    assert main(["copy", str(files), str(tmp_path / "of files"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["copied"] == 1
+    assert main(["copy", str(tmp_path / "nowhere"), target]) == 2
+    assert main(["copy", store, "gopher://x"]) == 2
+    assert main(["list", "--store", target, "--host", "elsewhere", "--json"]) == 0
+    assert "[]" in capsys.readouterr().out
+    assert main(["doctor", "--store", "file://" + target, "--json"]) in (0, 1)
+    assert json.loads(capsys.readouterr().out)["contents"]["profiles"] == 3
+
+
 def test_delete_and_gc(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     main(["list", "--store", store, "--json"])
     first = json.loads(capsys.readouterr().out)[0]["id"]

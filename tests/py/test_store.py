@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_contract import StoreContract, fill, ids_of, profile
 
 from slowlens import _core
 from slowlens.options import OptionsError, load
@@ -25,6 +24,8 @@ from slowlens.request import new_id
 from slowlens.store import Query, Store, StoreError, open_store, segments
 from slowlens.store.directory import DirectoryStore
 from slowlens.store.files import FileStore
+
+from store_contract import StoreContract, fill, ids_of, profile
 
 
 class TestFolder(StoreContract):

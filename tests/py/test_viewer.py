@@ -370,3 +370,16 @@ def test_a_profile_is_pinned_by_the_viewer_alone(site: Any) -> None:
     assert ask_json(site, "api/requests")["requests"][0]["pinned"] is False
     assert ask(site, "api/pin", "id=../../x", **own)[0] == 400
     assert ask(site, "api/pin", f"id={site[1]}")[0] == 405
+
+
+def test_live_lists_by_mark(site: Any) -> None:
+    first = json.loads(ask(site, "api/requests")[2])
+    assert first["mark"]
+    again = json.loads(ask(site, "api/requests", f"stored_since={first['mark']}")[2])
+    assert again["requests"] == []
+    assert ask(site, "api/requests", "stored_since=nonsense")[0] == 400
+    row = first["requests"][0]
+    assert row["findings"] == [] and row["kind"] == "profile"
+    by_host = json.loads(ask(site, "api/requests", f"host={row['host']}")[2])
+    assert len(by_host["requests"]) == len(first["requests"])
+    assert json.loads(ask(site, "api/requests", "host=elsewhere")[2])["requests"] == []

@@ -1,4 +1,4 @@
-"""The command line: ``slowlens list|show|tree|top|export|diff|merge|run|serve|delete|gc|token|doctor``.
+"""The command line: ``slowlens list|show|tree|top|export|diff|merge|run|serve|delete|copy|gc|token|doctor``.
 
 Works on a store (``--store``, default the one of the current folder), on a
 folder of profile files, or on single files. Errors are one line and exit
@@ -58,13 +58,13 @@ _SEVERAL = "id, file, folder of files, 'last', 'slowest', or 'route:/path' (its 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="slowlens", description="Request profiles: list, read, compare, export.")
     parser.add_argument("--version", action="version", version=f"slowlens {__version__}")
-    parser.add_argument("--store", help="folder of the profiles")
+    parser.add_argument("--store", help="folder of the profiles, or URL of a store")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
-        sub.add_argument("--store", help="folder of the profiles", default=argparse.SUPPRESS)
+        sub.add_argument("--store", help="folder of the profiles, or URL of a store", default=argparse.SUPPRESS)
         return sub
 
     sub = command("list", read.list_profiles, "Lists profiles, newest first.")
@@ -76,6 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--status", help="404, 5xx or error")
     sub.add_argument("--min-ms", type=float, metavar="MS", help="at least this slow")
     sub.add_argument("--text", help="in path, route or hot path")
+    sub.add_argument("--tag", help="with this tag, or with this value of one: key=value")
+    sub.add_argument("--mode", choices=("deterministic", "sampling"))
+    sub.add_argument("--host", help="of this machine")
+    sub.add_argument("--release", help="of this release")
+    sub.add_argument("--finding", help="with this finding")
     sub.add_argument("--limit", type=int, default=30)
     sub.add_argument("--live", action="store_true", help="what runs now, in all processes of the store, longest first")
     sub.add_argument("--routes", action="store_true", help="routes with their percentiles instead")
@@ -139,6 +144,11 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("delete", maintain.delete, "Deletes profiles.")
     sub.add_argument("profiles", nargs="+", metavar="ID")
+
+    sub = command("copy", maintain.copy, "Copies all profiles of one store into another; again: what is new.")
+    sub.add_argument("source", metavar="FROM", help="folder or URL of a store, or a folder of profile files")
+    sub.add_argument("target", metavar="TO", help="folder or URL of a store")
+    sub.add_argument("--json", action="store_true")
 
     sub = command("gc", maintain.gc, "Deletes what is too old or too much.")
     sub.add_argument("--json", action="store_true")

@@ -14,7 +14,7 @@ from ..options import load
 from ..store import open_store
 from .source import CliError, is_empty, open_files, open_one
 
-__all__ = ["delete", "doctor", "gc", "serve", "token"]
+__all__ = ["copy", "delete", "doctor", "gc", "serve", "token"]
 
 #: Folders that web servers commonly hand out.
 PUBLIC = ("static", "staticfiles", "public", "public_html", "htdocs", "www", "media", "assets")
@@ -64,6 +64,23 @@ def delete(options: argparse.Namespace) -> int:
     for name in missing:
         print(f"slowlens: {name}: no such profile", file=sys.stderr)
     return 2 if missing else 0
+
+
+def copy(options: argparse.Namespace) -> None:
+    from ..store.copying import copy as copy_all
+
+    source = open_files([options.source]) if os.path.isdir(options.source) else open_one(
+        argparse.Namespace(store=options.source))
+    is_empty(source)
+    target = open_store(load({"store": options.target}))
+    try:
+        done = copy_all(source, target)
+    finally:
+        target.close()
+    if options.json:
+        print(json.dumps(done._asdict()))
+    else:
+        print(f"{done.copied} profiles copied, {done.bytes / 1e6:.1f} MB; {done.known} were there already")
 
 
 def gc(options: argparse.Namespace) -> None:

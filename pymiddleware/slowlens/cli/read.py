@@ -64,7 +64,8 @@ def list_profiles(options: argparse.Namespace) -> None:
         sort=("" if options.reverse else "-") + options.sort.replace("_ms", "_ns"),
         route=options.route, method=options.method, status=options.status,
         min_ns=None if options.min_ms is None else int(options.min_ms * 1e6),
-        text=options.text, limit=options.limit,
+        text=options.text, tag=options.tag, mode=options.mode, host=options.host, release=options.release,
+        finding=options.finding, limit=options.limit,
     ))
     if options.json:
         print(json.dumps(page.rows, indent=1))

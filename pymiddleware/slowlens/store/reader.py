@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,6 +24,8 @@ __all__ = ["OLD", "Reader"]
 
 #: Memory that the table may take. Past it the oldest segments are not listed; the store says so.
 ROWS_MAX = 512 << 20
+#: Segments that may be growing at once, for "stored since"; those of more processes are told by the newest.
+MARKS_MAX = 250
 #: The number that files of the first version's layout have instead of a segment's: they are oldest.
 OLD = 0
 
@@ -172,7 +175,8 @@ class Reader:
     def _mark(self) -> str:
         newest = max(self._known, default=0)
         growing = [(number, known.read) for number, known in sorted(self._known.items()) if not known.sealed]
-        return base64.urlsafe_b64encode(json.dumps([newest, growing]).encode()).decode()
+        numbers = [newest, *(value for pair in growing[-MARKS_MAX:] for value in pair)]
+        return base64.urlsafe_b64encode(struct.pack(f"<{len(numbers)}I", *numbers)).decode()
 
     def find(self, profile_id: str) -> tuple[int, int] | None:
         with self._lock:
@@ -243,10 +247,10 @@ class Reader:
 
 def _read_mark(mark: str) -> tuple[int, list[tuple[int, int]]]:
     try:
-        newest, growing = json.loads(base64.urlsafe_b64decode(mark.encode()))
-        pairs = [(int(number), int(size)) for number, size in growing]
-        if not 0 <= int(newest) < 1 << 32 or any(not (0 <= a < 1 << 32 and 0 <= b < 1 << 32) for a, b in pairs):
-            raise ValueError
-        return int(newest), pairs
-    except (ValueError, TypeError, RecursionError):
-        raise QueryError("a mark that is none") from None
+        data = base64.b64decode(mark.encode(), b"-_", validate=True)
+    except ValueError:
+        data = b""
+    if len(data) % 8 != 4:
+        raise QueryError("a mark that is none")
+    newest, *rest = struct.unpack(f"<{len(data) // 4}I", data)
+    return newest, list(zip(rest[::2], rest[1::2], strict=True))

@@ -3,7 +3,7 @@
     /                                   the page
     /static/NAME                        its files; badge.js is for pages of the app
     /firefox?r=ID                       hands a profile to the Firefox Profiler
-    GET  /api/requests?...              {"requests": [ROW], "next": CURSOR|null}
+    GET  /api/requests?...              {"requests": [ROW], "next": CURSOR|null, "mark": MARK}
     GET  /api/routes                    {"routes": [ROUTE]}
     GET  /api/live                      {"requests": [LIVE]}: what runs now, longest first
     GET  /api/status                    counters of this process, and what can be downloaded: {"problem", "counters",
@@ -29,8 +29,8 @@ profiles of a route, merged.
 
 ROW: id, started (ms), method, path, route, status, wall_ms, cpu_ms, await_ms,
 waiting_ms, mode, calls, c_calls, bytes, kept, pinned, flags, hot, framework,
-host, pid, tags (["key=value"]). ROUTE: route, method, count, p50_ms, p95_ms, p99_ms, max_ms,
-total_ms, error_share, worst (id), trend_ms. LIVE: id, started (ms), running_ms, method, path, route,
+host, release, pid, tags (["key=value"]), findings ([word]), kind. ROUTE: route,
+method, count, p50_ms, p95_ms, p99_ms, max_ms, total_ms, error_share, worst (id), trend_ms. LIVE: id, started (ms), running_ms, method, path, route,
 mode, state ("runs" in a thread or "waits"), state_ms (since when), host, pid, thread (of the system), hot
 ("view views.py:12": the project's function it was seen in last, "" if it was not), seen_ms (how long ago, or null),
 killed. Errors: {"error": one sentence}, status 4xx.
@@ -211,7 +211,7 @@ class Viewer:
         values = dict(asked.values)
         query = Query(min_ns=values.pop("min_ms"), text=values.pop("q"), **values)
         page = self.store.list(query)
-        return _json({"requests": [_row(row) for row in page.rows], "next": page.next})
+        return _json({"requests": [_row(row) for row in page.rows], "next": page.next, "mark": page.mark})
 
     def _routes_page(self, asked: Asked) -> Response:
         routes = []
@@ -389,9 +389,13 @@ ROUTES: tuple[Route, ...] = (
         Parameter("until", "ms", "began before this Unix time"),
         Parameter("q", "text", "in path, route or hot path"),
         Parameter("tag", "text", "a tag, or one with its value: key=value"),
+        Parameter("host", "text", "of this machine"),
+        Parameter("release", "text", "of this release"),
+        Parameter("finding", "text", "with this finding"),
+        Parameter("stored_since", "cursor", "stored after an answer before: its mark"),
         Parameter("limit", "whole", "how many", 50, least=1, most=500),
         Parameter("cursor", "cursor", "where to go on: next of the page before"),
-    ), schema=_schema("requests", "next")),
+    ), schema=_schema("requests", "next", "mark")),
     Route("GET", "api/routes", Viewer._routes_page, "Routes with their percentiles.", (_ROUTE,),
           schema=_schema("routes")),
     Route("GET", "api/live", Viewer._live, "What runs now, longest first.", schema=_schema("requests")),
@@ -494,7 +498,8 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     """Metadata comes out of blobs, which may come from anywhere: what is no number counts as none."""
     shown = {key: value for key, value in row.items() if not key.endswith("_ns")}
     shown["started"] = _number(row["started"]) // 1_000_000
-    shown["tags"] = str(row["tags"] or "").split("\n")[1:-1]
+    for name in ("tags", "findings"):
+        shown[name] = str(row.get(name) or "").split("\n")[1:-1]
     for name in ("wall", "cpu", "await", "waiting"):
         shown[name + "_ms"] = _number(row[name + "_ns"]) / 1e6
     return shown

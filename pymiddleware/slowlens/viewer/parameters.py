@@ -53,7 +53,7 @@ class Parameter(NamedTuple):
 
 
 _STATUS = re.compile(r"error|[1-9]xx|[0-9]{1,3}")
-_CURSOR = re.compile(r"[A-Za-z0-9_=.~-]{1,1000}")
+_CURSOR = re.compile(r"[A-Za-z0-9_=.~-]{1,4000}")
 SORT_WORDS = tuple(sign + re.sub(r"_ns\Z", "_ms", name) for name in SORTS for sign in ("", "-"))
 
 
@@ -170,7 +170,7 @@ def _schema(row: Parameter) -> dict[str, Any]:
     elif row.kind == "status":
         schema = {"type": "string", "pattern": "^(error|[1-9]xx|[0-9]{1,3})$"}
     elif row.kind == "cursor":
-        schema = {"type": "string", "pattern": "^[A-Za-z0-9_=.~-]{1,1000}$"}
+        schema = {"type": "string", "pattern": "^[A-Za-z0-9_=.~-]{1,4000}$"}
     elif row.kind in ("id", "ref"):
         schema = _REF if row.kind == "ref" else _ID
     else:
