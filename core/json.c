@@ -56,7 +56,8 @@ json_text(sl_buf *out, const char *str, size_t len)
         sl_buf_put_str(out, escape);
         plain = i + n;
     }
-    sl_buf_put(out, str + plain, len - plain);
+    if (len > plain) /* an empty text may be NULL */
+        sl_buf_put(out, str + plain, len - plain);
     sl_buf_put_u8(out, '"');
 }
 

@@ -24,6 +24,7 @@ start(const sl_alloc *alloc, uint32_t max_nodes, uint64_t *now)
 {
     sl_recording_options options = { .max_nodes = max_nodes };
     sl_recording *r = NULL;
+    *now = 0;
     if (sl_recording_new(&r, &options, alloc) < 0)
         return NULL;
     *now = r->start_ticks;

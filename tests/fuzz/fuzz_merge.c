@@ -1,0 +1,68 @@
+/* Two profiles (a length of two bytes, then the one, then the other): what is
+ * merged or subtracted can be read again, and nothing of it is lost unsaid. */
+#include "fuzz.h"
+
+#include "slowlens/merge.h"
+
+static uint64_t
+calls_of(const sl_profile *profile)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < sl_profile_node_count(profile); i++)
+        sum += sl_profile_node_at(profile, i)->calls;
+    return sum;
+}
+
+/* The blob decodes; gives its profile. */
+static sl_profile *
+read_back(sl_status status, sl_bytes *blob)
+{
+    sl_profile *profile, *meta;
+
+    demand(status == SL_OK);
+    demand(sl_profile_decode(&profile, blob->data, blob->size, 0, NULL) ==
+           SL_OK);
+    demand(sl_profile_decode_meta(&meta, blob->data, blob->size, NULL) ==
+           SL_OK);
+    demand(sl_profile_summary_find(meta, "headline") != NULL);
+    sl_profile_free(meta);
+    sl_bytes_free(blob);
+    return profile;
+}
+
+static void
+check_merge(const sl_profile *a, const sl_profile *b)
+{
+    const sl_profile *const both[] = { a, b };
+    sl_bytes blob = { 0 };
+    sl_profile *merged =
+        read_back(sl_merge(both, 2, NULL, 0, 1, &blob), &blob);
+
+    if (sl_profile_summary_find(merged, "clipped") == NULL)
+        demand(calls_of(merged) == calls_of(a) + calls_of(b));
+    else
+        demand(calls_of(merged) <= calls_of(a) + calls_of(b));
+    sl_profile_free(merged);
+    sl_profile_free(read_back(sl_growth(a, b, NULL, 0, 1, &blob), &blob));
+    fuzz_done(sl_report_diff(a, b, 1, &blob), &blob);
+    fuzz_done(sl_report_aggregate(both, 2, 1, &blob), &blob);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 2)
+        return 0;
+    size_t first = (size_t)data[0] | (size_t)data[1] << 8;
+    data += 2;
+    size -= 2;
+    first = first < size ? first : size;
+    sl_profile *a = fuzz_decode(data, first);
+    sl_profile *b = fuzz_decode(data + first, size - first);
+    /* One profile is merged with itself. */
+    if (a != NULL || b != NULL)
+        check_merge(a != NULL ? a : b, b != NULL ? b : a);
+    sl_profile_free(a);
+    sl_profile_free(b);
+    return 0;
+}
