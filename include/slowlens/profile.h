@@ -16,6 +16,7 @@
 #define SL_PROFILE_H
 
 #include "slowlens/alloc.h"
+#include "slowlens/bytes.h"
 #include "slowlens/metric.h"
 #include "slowlens/status.h"
 #include "slowlens/vocabulary.h"
@@ -138,5 +139,13 @@ bool sl_profile_is_strand(const sl_profile *profile, uint32_t i);
 
 /* Bytes of memory the profile holds. */
 size_t sl_profile_bytes(const sl_profile *profile);
+
+/* The same blob with other metadata: its other sections as they are, also those
+ * that this version does not know. Of the blob only its frame, its version and
+ * META are checked. `level`: zstd's, 0 means 3.
+ * SL_ECORRUPT, SL_EVERSION, SL_ELIMIT, SL_ENOMEM, SL_ECOMPRESS. */
+sl_status sl_blob_with_meta(const void *blob, size_t size, const sl_meta *meta,
+                            size_t meta_count, int level, const sl_alloc *alloc,
+                            sl_bytes *out);
 
 #endif /* SL_PROFILE_H */

@@ -69,7 +69,8 @@ typedef enum {
 #define SL_FLAG_MAP(XX)                                                        \
     XX(TRUNCATED, "truncated") /* paths were folded for want of room */        \
     XX(PARTIAL, "partial") /* calls without a name, strands without tree */    \
-    XX(DISPLACED, "displaced") /* CPython 3.11: another tool took the hook */
+    XX(DISPLACED, "displaced") /* CPython 3.11: another tool took the hook */  \
+    XX(KILLED, "killed") /* its process died before it ended */
 
 /* Everything about one function that goes into the file. Strings are UTF-8
  * and borrowed. */

@@ -184,7 +184,7 @@ class Board:
 
     def __init__(self, store: str, folder: str) -> None:
         #: What the store is called, and where its own ``live`` folder is.
-        self._store = store
+        self.store = store
         self._folder = folder
         self._lock = threading.Lock()
         self._reset()
@@ -206,7 +206,7 @@ class Board:
                 return
             uid = os.geteuid()
             try:
-                for outer, folder in candidates(self._store, uid):
+                for outer, folder in candidates(self.store, uid):
                     if _file_system(outer) in ("tmpfs", "ramfs") and self._try(outer, folder, uid):
                         return
             finally:

@@ -272,7 +272,7 @@ class Recorder:
         """What happened to profiles in this process, and what records them."""
         writer = self.writer
         return {
-            "stored": writer.stored, "dropped": writer.dropped, "failed": writer.failed,
+            "stored": writer.stored, "dropped": writer.dropped, "failed": writer.failed, "recovered": writer.recovered,
             "refused": self.refused, "abandoned": self.abandoned, "faults": self.faults,
             "pid": os.getpid(), "engine": _core.engine_info(), "board": self.board.info(),
         }

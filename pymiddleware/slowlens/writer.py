@@ -22,7 +22,7 @@ import weakref
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from . import _core, engine
+from . import _core, engine, killed
 from .board import Board
 from .log import SlowLog
 from .options import Options
@@ -96,6 +96,7 @@ class Writer:
             ("store", _StoreSink(self)), ("slow log", _SlowSink(options.viewer_path))]
         self._all_sinks = False
         self.stored = self.dropped = self.failed = 0
+        self.recovered = 0  # requests of dead processes
         self._braked = False
         self._reset()
         engine.on_fork(_weak(self._reset))
@@ -214,8 +215,13 @@ class Writer:
         try:
             if self._board is not None:
                 self._board.announce()
+                self._recover()
         except Exception:
             self._complain("slowlens: running requests cannot be shown")
+
+    def _recover(self) -> None:
+        if self._board is not None and self._board.tried:
+            self.recovered += killed.recover(self.store, self._board.store)
 
     def _work(self, job: Job) -> None:
         try:
@@ -280,6 +286,7 @@ class Writer:
         now = time.monotonic()
         if now - self._collected >= GC_EVERY:
             self._collected = now
+            self._recover()
             self.store.gc()
 
     def _complain(self, text: str) -> None:

@@ -193,6 +193,47 @@ START_TEST(unknown_sections_are_skipped)
 }
 END_TEST
 
+START_TEST(other_metadata_leaves_all_else)
+{
+    static const sl_meta meta[] = { { "flags", 5, "killed", 6, 0 },
+                                    { "wall_ns", 7, NULL, 0, -5 } };
+    sl_buf content, more, frame;
+    sl_bytes blob = { 0 };
+    sl_profile *p = NULL;
+
+    sample_content(&content);
+    sl_buf_init(&more, NULL, 0);
+    sl_buf_init(&frame, NULL, 0);
+    sl_buf_put(&more, content.data, content.size - 2);
+    sl_buf_put(&more, "\x4D\x03xyz", 5); /* a section of a later version */
+    sl_buf_put(&more, content.data + content.size - 2, 2);
+    ck_assert_int_eq(sl_compress(&frame, more.data, more.size, 3), SL_OK);
+    ck_assert_int_eq(
+        sl_blob_with_meta(frame.data, frame.size, meta, 2, 0, NULL, &blob),
+        SL_OK);
+    ck_assert_int_eq(sl_profile_decode(&p, blob.data, blob.size, 0, NULL),
+                     SL_OK);
+    sl_profile_free(p);
+    size_t from = 12 + 2 + content.data[13], kept = more.size - from;
+    content.size = 0;
+    ck_assert_int_eq(sl_decompress(&content, blob.data, blob.size, 1 << 20, 0),
+                     SL_OK);
+    ck_assert_uint_gt(content.size, kept);
+    ck_assert_mem_eq(content.data + content.size - kept, more.data + from,
+                     kept);
+    for (size_t cut = 0; cut < frame.size; cut++) {
+        sl_bytes none = { 0 };
+        ck_assert_int_eq(
+            sl_blob_with_meta(frame.data, cut, meta, 2, 0, NULL, &none),
+            SL_ECORRUPT);
+    }
+    sl_bytes_free(&blob);
+    sl_buf_free(&content);
+    sl_buf_free(&more);
+    sl_buf_free(&frame);
+}
+END_TEST
+
 /* Counts that promise more than there is are refused before any allocation. */
 START_TEST(huge_counts_allocate_nothing)
 {
@@ -304,6 +345,7 @@ blob_suite(void)
                                    every_change_is_survived,
                                    other_versions_and_files_are_named,
                                    unknown_sections_are_skipped,
+                                   other_metadata_leaves_all_else,
                                    huge_counts_allocate_nothing,
                                    memory_has_a_cap,
                                    any_allocation_may_fail,

@@ -14,6 +14,7 @@
 #include "run/tasks.h"
 #include "sampler/sampler.h"
 #include "sampler/self_test.h"
+#include "types/killed.h"
 #include "types/profile_type.h"
 #include "types/recording_type.h"
 #include "types/stored.h"
@@ -254,6 +255,12 @@ static PyMethodDef methods[] = {
     { "trim", trim, METH_NOARGS,
       "trim()\n--\n\nHands free memory back to the system, where the C library "
       "can." },
+    { "with_meta", sl_py_with_meta, METH_VARARGS,
+      "with_meta(data, meta, /)\n--\n\nThe bytes of the same blob with other "
+      "metadata. CorruptError." },
+    { "unseen", sl_py_unseen, METH_VARARGS,
+      "unseen(meta, wall_ns, /)\n--\n\nThe bytes of a profile of which no more "
+      "is known than how long it took." },
     { "read_meta", sl_py_read_meta, METH_O,
       "read_meta(data, /)\n--\n\nThe metadata of a blob, reading no further: "
       "JSON bytes. CorruptError." },

@@ -11,9 +11,9 @@ import sys
 import time
 from typing import Any
 
-from .. import live
+from .. import killed, live
 from ..options import load
-from ..store import Query
+from ..store import Query, Store, StoreError
 from .source import CliError, Opened, find, is_empty, open_files, open_one
 from .terminal import Paint, clean, fit, width
 
@@ -23,6 +23,14 @@ SORTS = ("calls", "cumtime", "file", "line", "module", "name", "ncalls", "nfl", 
 
 #: A frame that takes less than this share by itself may be folded.
 FOLD_SELF = 0.05
+
+
+def recover(store: Store) -> None:
+    """What dead processes left is stored first, if that can be done."""
+    try:
+        killed.recover(store, str(getattr(store, "root", "")))
+    except (StoreError, OSError, ValueError) as error:
+        print(f"slowlens: what killed processes left cannot be stored: {error}", file=sys.stderr)
 
 
 def list_live(options: argparse.Namespace) -> None:
@@ -48,6 +56,8 @@ def list_profiles(options: argparse.Namespace) -> None:
         list_live(options)
         return
     store = open_files(options.paths) if options.paths else open_one(options)
+    if not options.paths:
+        recover(store)
     is_empty(store)
     if options.routes:
         routes = store.routes()

@@ -29,8 +29,10 @@ profiles of a route, merged.
 
 ROW: id, started (ms), method, path, route, status, wall_ms, cpu_ms, await_ms,
 waiting_ms, mode, calls, c_calls, bytes, kept, pinned, flags, hot, framework,
-host, release, pid, tags (["key=value"]), findings ([word]), kind. ROUTE: route,
-method, count, p50_ms, p95_ms, p99_ms, max_ms, total_ms, error_share, worst (id), trend_ms. LIVE: id, started (ms), running_ms, method, path, route,
+host, release, pid, tags (["key=value"]), findings ([word]), kind,
+killed (its process died). ROUTE: route,
+method, count, p50_ms, p95_ms, p99_ms, max_ms, total_ms, error_share, worst (id), trend_ms.
+LIVE: id, started (ms), running_ms, method, path, route,
 mode, state ("runs" in a thread or "waits"), state_ms (since when), host, pid, thread (of the system), hot
 ("view views.py:12": the project's function it was seen in last, "" if it was not), seen_ms (how long ago, or null),
 killed. Errors: {"error": one sentence}, status 4xx.
@@ -46,12 +48,13 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from .. import __version__, _core, live
+from .. import __version__, _core, killed, live
 from ..auth import EVERYTHING, Access, query_value
 from ..log import Seldom
 from ..request import Incoming
@@ -73,6 +76,7 @@ _TYPES = {
     "html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8",
     "css": "text/css; charset=utf-8", "svg": "image/svg+xml",
 }
+RECOVER_EVERY = 0.5
 _ALL = 0xFFFFFFFF
 
 
@@ -116,6 +120,7 @@ class Viewer:
         self._shows_source = shows_source
         self._profiles = Profiles(store)
         self._name = str(getattr(store, "root", ""))  # whose boards are shown
+        self._recovered = 0.0
         self._seldom = Seldom()
 
     def handle(
@@ -208,6 +213,7 @@ class Viewer:
     # ---- JSON ----
 
     def _requests(self, asked: Asked) -> Response:
+        self._recover()
         values = dict(asked.values)
         query = Query(min_ns=values.pop("min_ms"), text=values.pop("q"), **values)
         page = self.store.list(query)
@@ -224,7 +230,18 @@ class Viewer:
             routes.append(row)
         return _json({"routes": routes})
 
+    def _recover(self) -> None:
+        """What a dead process left becomes profiles, where this one may store them."""
+        now = time.monotonic()
+        if self._name and now - self._recovered >= RECOVER_EVERY:
+            self._recovered = now
+            try:
+                killed.recover(self.store, self._name)
+            except (StoreError, OSError, ValueError):
+                pass  # it stays in the list of what runs, as killed
+
     def _live(self, asked: Asked) -> Response:
+        self._recover()
         rows = live.running(self._name) if self._name else []
         return _json({"requests": [_live_row(row) for row in rows]})
 
@@ -498,6 +515,7 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     """Metadata comes out of blobs, which may come from anywhere: what is no number counts as none."""
     shown = {key: value for key, value in row.items() if not key.endswith("_ns")}
     shown["started"] = _number(row["started"]) // 1_000_000
+    shown["killed"] = "killed" in str(row["flags"] or "").split(",")
     for name in ("tags", "findings"):
         shown[name] = str(row.get(name) or "").split("\n")[1:-1]
     for name in ("wall", "cpu", "await", "waiting"):

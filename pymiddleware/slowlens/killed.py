@@ -1,0 +1,142 @@
+"""Requests whose process died: each becomes a profile, once.
+
+A dead process leaves its board (``live``) and maybe a checkpoint of a request
+that ran for seconds. Whoever looks next (a worker's writer, a viewer, the
+command line) takes the board's lock, stores what ran there and removes it.
+Two finders cannot have one lock; one that dies on the way leaves a board
+without the requests that are stored already. A request has one id, from its
+beginning on: what is stored twice is one profile.
+
+A killed profile's flags say ``killed``, its ``kept`` too; ``as_of_ns`` is how
+long it had run when its tree was taken (absent: there is no tree), and
+``last_word`` what the board said.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+from . import _core, live
+from .board import live_folder, remove
+from .store import Store
+
+__all__ = ["checkpoint_path", "read_checkpoint", "recover"]
+
+#: What a checkpoint's file is called: ID.partial, in the store's ``live`` folder.
+PARTIAL = ".partial"
+
+_one = threading.Lock()  # POSIX locks do not tell threads of one process apart
+
+
+def checkpoint_path(store: str, profile_id: str) -> str:
+    """Where the checkpoint of a running request is; the id is one that was checked."""
+    return os.path.join(live_folder(store), profile_id + PARTIAL)
+
+
+def read_checkpoint(store: str, profile_id: str) -> bytes | None:
+    """The profile so far of a request that runs, or was killed a moment ago; None: there is none."""
+    try:
+        fd = os.open(checkpoint_path(store, profile_id), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(fd, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def recover(store: Store, name: str) -> int:
+    """Stores what dead processes left. How many requests that were. Does input and output; cheap when all live.
+
+    :raises StoreError: it cannot be stored now; the board stays for the next one.
+    """
+    if not name or not _one.acquire(blocking=False):
+        return 0
+    try:
+        return sum(_bury(store, name, found.path) for found in live.boards(name) if found.dead)
+    finally:
+        _one.release()
+
+
+def _bury(store: Store, name: str, path: str) -> int:
+    taken = live.take_dead(path)
+    if taken is None:
+        return 0
+    fd, memory, board = taken
+    try:
+        for request in board["requests"]:
+            _store(store, name, board, request)
+            _core.board_clear(memory, request["slot"])  # one that is stored is not stored again
+            try:
+                os.unlink(checkpoint_path(name, request["id"]))
+            except OSError:
+                pass  # it had none
+        try:
+            remove(path)
+        except OSError:
+            pass  # empty: nothing will be stored of it
+        return len(board["requests"])
+    finally:
+        memory.close()
+        os.close(fd)
+
+
+def _store(store: Store, name: str, board: dict[str, Any], request: dict[str, Any]) -> None:
+    """One request as a profile: its checkpoint, or else what the board says."""
+    lived = max(board["beat_mono"], request["changed_mono"], request["seen_mono"]) - request["started_mono"]
+    meta, blob = _of_checkpoint(read_checkpoint(name, request["id"]), request["id"])
+    hot = ""
+    if blob is not None:
+        hot = json.loads(_core.Profile(blob).summary())["hot_text"]
+        meta["as_of_ns"] = meta.get("wall_ns")
+    wall = max(lived, meta.get("wall_ns") or 0, 0)
+    meta.update({
+        "id": request["id"], "started": request["started"], "mode": request["mode"], "method": request["method"],
+        "path": meta.get("path") or request["path"], "route": meta.get("route") or request["route"] or None,
+        "status": 0, "wall_ns": wall, "kept": "killed", "host": socket.gethostname(), "pid": board["pid"],
+        "flags": ",".join(filter(None, (meta.get("flags"), "killed"))), "last_word": _last_word(request),
+    })
+    kept = {key: value for key, value in meta.items() if value is not None}
+    data = _core.unseen(kept, wall) if blob is None else _core.with_meta(blob, kept)
+    store.put({**kept, "hot": hot or live.where(request), "bytes": len(data)}, data)
+
+
+def _of_checkpoint(blob: bytes | None, profile_id: str) -> tuple[dict[str, Any], bytes | None]:
+    """Its metadata and itself; nothing, where it is none of this request or cannot be read."""
+    if blob is None:
+        return {}, None
+    try:
+        meta: dict[str, Any] = json.loads(_core.Profile(blob).meta())
+        if isinstance(meta.get("meta"), dict):
+            meta = meta["meta"]
+    except (ValueError, MemoryError):
+        return {}, None
+    return (meta, blob) if meta.get("id") == profile_id else ({}, None)
+
+
+def _last_word(request: dict[str, Any]) -> str:
+    state = "ran" if request["state"] == "runs" else "waited"
+    since = max(0, request["changed_mono"] - request["started_mono"]) / 1e9
+    text = f"{state} since {since:.3f} s after its beginning"
+    seen = live.where(request)
+    if seen:
+        text += f"; seen last in {seen}, {max(0, request['seen_mono'] - request['started_mono']) / 1e9:.3f} s after"
+    return text
+
+
+def forget_strays(name: str, age_seconds: float = 86400.0) -> None:
+    """Removes checkpoints that no board tells of: their machine was started anew, or their tmpfs is gone."""
+    folder = live_folder(name)
+    try:
+        for entry in os.scandir(folder):
+            old = entry.name.endswith((PARTIAL, ".tmp")) and time.time() - entry.stat(
+                follow_symlinks=False).st_mtime > age_seconds
+            if old:
+                os.unlink(entry.path)
+    except OSError:
+        pass
+
+
