@@ -211,8 +211,7 @@ other_look(uintptr_t ts, const char *state)
     }
     sl_py_sampled *sampled = o->found;
     /* In the request's own context outside its sections: who awaits it. */
-    if (sampled == NULL || !live_has(sampled) ||
-        sampled->context == context) {
+    if (sampled == NULL || !live_has(sampled) || sampled->context == context) {
         o->seen.sampled = NULL;
         return;
     }
@@ -226,10 +225,10 @@ sl_py_children_look(uint64_t ticks)
     uintptr_t ts;
 
     sl_py_lock();
-    bool wanted = sl_py_sampler.children && live_count > 0 &&
-                  sl_py_sampler.layout.ts_size <= sizeof(state) &&
-                  (sl_py_sampler.live_following > 0 ||
-                   ticks % OTHERS_EVERY == 0);
+    bool wanted =
+        sl_py_sampler.children && live_count > 0 &&
+        sl_py_sampler.layout.ts_size <= sizeof(state) &&
+        (sl_py_sampler.live_following > 0 || ticks % OTHERS_EVERY == 0);
     others_serial++;
     memcpy(&ts, sl_py_sampler.layout.threads, sizeof(ts));
     for (int i = 0; wanted && ts != 0 && i < OTHERS_MAX; i++) {

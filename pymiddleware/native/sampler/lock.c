@@ -82,3 +82,22 @@ sl_py_lock_wait(void *wanted)
     pthread_cond_wait(wanted, &mutex);
     HELD(true);
 }
+
+void
+sl_py_lock_wait_until(void *wanted, const struct timespec *until)
+{
+    HELD(false);
+    pthread_cond_timedwait(wanted, &mutex, until);
+    HELD(true);
+}
+
+void
+sl_py_lock_wanted_init(void *wanted)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(wanted, &attributes);
+    pthread_condattr_destroy(&attributes);
+}

@@ -16,6 +16,7 @@
 #include "compat/py_compat.h"
 
 #include <assert.h>
+#include <time.h>
 
 /* Any thread. */
 void sl_py_lock(void);
@@ -39,7 +40,10 @@ bool sl_py_locked(void);
 /* Around fork(2): held across it by the parent; new in the child. */
 void sl_py_lock_fork_child(void);
 
-/* Waits for `wanted` (pthread_cond_t *) without the lock. */
+/* Waits for `wanted` (pthread_cond_t *) without the lock, and no longer than
+ * `until` (CLOCK_MONOTONIC), for which _init is to be called first. */
 void sl_py_lock_wait(void *wanted);
+void sl_py_lock_wait_until(void *wanted, const struct timespec *until);
+void sl_py_lock_wanted_init(void *wanted);
 
 #endif /* SL_PY_LOCK_H */

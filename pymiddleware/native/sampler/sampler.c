@@ -1,6 +1,7 @@
 /* The sampler's door: sections of requests, settings. */
 #include "sampler/sampler.h"
 #include "look/own_stack.h"
+#include "sampler/brake.h"
 #include "sampler/children.h"
 #include "sampler/clocks.h"
 #include "sampler/look.h"
@@ -67,10 +68,10 @@ sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section)
     sampled->started = true;
     sampled->context = section->context;
     sampled->thread_ts = sl_py_borrow_tstate();
-    sl_py_slot *s = sl_py_thread_needed()
-                        ? sl_py_slot_open(sampled, strand, now,
-                                          section->cpu_ns, anchor)
-                        : NULL;
+    sl_py_slot *s =
+        sl_py_thread_needed()
+            ? sl_py_slot_open(sampled, strand, now, section->cpu_ns, anchor)
+            : NULL;
     if (s != NULL)
         sampled->slot = (int)(s - sl_py_slots);
     sl_py_unlock();
@@ -84,10 +85,10 @@ sl_py_sampler_end(sl_py_sampled *sampled, PyObject *waiting, uint64_t cpu_ns)
     sl_times passed = { 0 };
     uint64_t now;
     /* Before the lock: it asks the interpreter. */
-    int count = waiting != NULL && sampled->by_samples
-                    ? sl_py_own_await_chain(&sl_py_sampler.layout, waiting,
-                                            frames)
-                    : 0;
+    int count =
+        waiting != NULL && sampled->by_samples
+            ? sl_py_own_await_chain(&sl_py_sampler.layout, waiting, frames)
+            : 0;
 
     sl_py_lock();
     sl_py_slot *s = sampled->slot >= 0 ? &sl_py_slots[sampled->slot] : NULL;
@@ -155,8 +156,8 @@ sl_py_sampler_seen(const sl_py_sampled *sampled, uint32_t *functions,
                    uint32_t max)
 {
     sl_py_lock();
-    uint32_t count = sl_recording_seen(sampled->core, sampled->unseen_since,
-                                       functions, max);
+    uint32_t count =
+        sl_recording_seen(sampled->core, sampled->unseen_since, functions, max);
     sl_py_unlock();
     return count;
 }
@@ -167,8 +168,9 @@ void
 sl_py_sampler_configure(uint64_t interval_ns, uint32_t limit_ppm)
 {
     sl_py_lock();
-    sl_py_sampler.interval_ns = sl_py_sampler.current_ns = interval_ns;
+    sl_py_sampler.interval_ns = interval_ns;
     sl_py_sampler.limit_ppm = limit_ppm;
+    sl_py_brake_reset();
     sl_py_unlock();
 }
 
@@ -200,8 +202,8 @@ sl_py_sampler_info(void)
     bool idle = sl_py_thread_idle();
     sl_py_unlock();
     return Py_BuildValue(
-        "{s:O,s:z,s:z,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O}",
-        "children", sl_py_sampler.children ? Py_True : Py_False, "why_not",
+        "{s:O,s:z,s:z,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O}", "children",
+        sl_py_sampler.children ? Py_True : Py_False, "why_not",
         sl_py_sampler_why_not(), "memory", sl_py_sampler.method, "interval_ns",
         (unsigned long long)interval, "current_ns", (unsigned long long)current,
         "ticks", (unsigned long long)c.ticks, "late",

@@ -64,8 +64,8 @@ test_stack(void)
     PyFrameObject *frame =
         (PyFrameObject *)Py_XNewRef((PyObject *)PyEval_GetFrame());
     while (frame != NULL) {
-        while (at < count && strcmp(places[at].code->file,
-                                    "<interpreter trampoline>") == 0)
+        while (at < count &&
+               strcmp(places[at].code->file, "<interpreter trampoline>") == 0)
             at++;
         if (at == count || !test_frame(frame, &places[at++]))
             wrong = "frames read from outside differ from those Python shows";
@@ -135,11 +135,10 @@ context_has(uintptr_t context, uintptr_t variable, int32_t hash)
 
     sl_py_lock();
     sl_py_sampler.variable_hash = hash;
-    bool found =
-        context != 0 &&
-        sl_py_memory_copy(context + sl_py_sampler.layout.context_vars,
-                          sizeof(vars), &vars) &&
-        sl_py_context_find(vars, variable, hash) == variable;
+    bool found = context != 0 &&
+                 sl_py_memory_copy(context + sl_py_sampler.layout.context_vars,
+                                   sizeof(vars), &vars) &&
+                 sl_py_context_find(vars, variable, hash) == variable;
     sl_py_unlock();
     return found;
 }

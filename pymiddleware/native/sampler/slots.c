@@ -45,6 +45,8 @@ sl_py_slot_open(sl_py_sampled *sampled, sl_strand *strand, uint64_t now,
     s->cpu_ns = cpu;
     s->wall_ns = sl_clock_monotonic_ns();
     s->ticks = now;
+    s->due_ns = 0;
+    s->born_ns = s->wall_ns - sl_recording_wall_ns(sampled->core);
     sl_py_slots_active++;
     return s;
 }

@@ -30,6 +30,8 @@ typedef struct {
     bool asked;                      /* ...and asked about */
     bool walked;                     /* its stack is known as of then */
     uint64_t wall_ns, cpu_ns, ticks; /* when last seen */
+    uint64_t due_ns;                 /* to be seen next */
+    uint64_t born_ns;                /* when the recording began */
 } sl_py_slot;
 
 extern sl_py_slot sl_py_slots[SL_PY_SLOTS_MAX];

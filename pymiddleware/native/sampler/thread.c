@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "sampler/thread.h"
 #include "look/memory.h"
+#include "sampler/brake.h"
 #include "sampler/children.h"
 #include "sampler/clocks.h"
 #include "sampler/look.h"
@@ -16,14 +17,15 @@
 #include <unistd.h>
 
 #define LINGER_TICKS 20
-#define BRAKE_TICKS  64
-#define SLOWEST_NS   UINT64_C(50000000)
+#define BRAKE_TICKS  16
 #define TURN_NS      UINT64_C(100000)
 #define STACK_BYTES  ((size_t)512 << 10)
 
 /* Guarded by the lock. */
 static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
 static bool parked, stopping;
+static bool dozing; /* until the next old request is due... */
+static bool woken;  /* ...but a new one came */
 
 /* Guarded by the GIL. */
 static bool running; /* the thread exists */
@@ -32,48 +34,32 @@ static bool handlers_set;
 
 /* ---- the thread ---- */
 
-static void
+/* Looks at whoever is due. Returns when the next one is; UINT64_MAX: nobody is
+ * looked at. */
+static uint64_t
 tick(uint64_t ticks)
 {
+    uint64_t next = UINT64_MAX;
+
     sl_py_children_look(ticks);
     for (int i = 0; i < SL_PY_SLOTS_MAX; i++) {
         sl_py_lock();
-        bool last = i >= sl_py_slots_used;
-        if (!last && sl_py_slots[i].sampled != NULL)
-            sl_py_slot_look(&sl_py_slots[i]);
+        sl_py_slot *s = i < sl_py_slots_used ? &sl_py_slots[i] : NULL;
+        if (s != NULL && s->sampled != NULL) {
+            uint64_t now = sl_clock_monotonic_ns();
+            if (now >= s->due_ns) {
+                sl_py_slot_look(s);
+                /* Half an interval of grace: ticks come a little early, too. */
+                s->due_ns = now + sl_py_brake_interval(now - s->born_ns) -
+                            sl_py_sampler.current_ns / 2;
+            }
+            next = s->due_ns < next ? s->due_ns : next;
+        }
         sl_py_unlock();
-        if (last)
+        if (s == NULL)
             break;
     }
-}
-
-/* Takes fewer samples while they cost more than they may. */
-static void
-brake(uint64_t *cpu_before, uint64_t *wall_before)
-{
-    uint64_t cpu = sl_py_clock_ns(CLOCK_THREAD_CPUTIME_ID);
-    uint64_t wall = sl_clock_monotonic_ns();
-    uint64_t used = cpu - *cpu_before, passed = wall - *wall_before;
-
-    sl_py_lock();
-    uint64_t least = sl_py_sampler.interval_ns;
-    uint64_t most = SLOWEST_NS > least ? SLOWEST_NS : UINT64_MAX;
-    uint64_t interval = sl_py_sampler.current_ns;
-    if (sl_py_sampler.limit_ppm != 0 && passed > 0) {
-        double share = (double)used / (double)passed * 1e6;
-        if (share > sl_py_sampler.limit_ppm)
-            interval += interval / 4;
-        else if (share < sl_py_sampler.limit_ppm / 2.0)
-            interval -= interval / 8;
-    } else {
-        interval = least;
-    }
-    interval = interval < least ? least : interval;
-    sl_py_sampler.current_ns = interval > most ? most : interval;
-    sl_py_sampler.counts.cpu_ns += used;
-    sl_py_unlock();
-    *cpu_before = cpu;
-    *wall_before = wall;
+    return next;
 }
 
 /* What a tick is to know. */
@@ -100,6 +86,9 @@ park(int idle_ticks, turn *t)
         sl_py_lock_wait(&wanted);
         parked = false;
     }
+    if (t->slept)
+        sl_py_brake_count();
+    woken = false;
     t->busy = work_is_there();
     t->interval_ns = sl_py_sampler.current_ns;
     bool go_on = !stopping;
@@ -108,11 +97,36 @@ park(int idle_ticks, turn *t)
 }
 
 static void
-count_tick(uint64_t late)
+count_tick(uint64_t late, uint32_t n)
 {
     sl_py_lock();
     sl_py_sampler.counts.ticks++;
     sl_py_sampler.counts.late += late;
+    if (n % BRAKE_TICKS == 0)
+        sl_py_brake_count();
+    sl_py_unlock();
+}
+
+/* Sleeps until `at`; if that is long, not past the moment when somebody else
+ * is to be looked at. */
+static void
+sleep_until(uint64_t at, bool long_one)
+{
+    struct timespec until = { (time_t)(at / 1000000000u),
+                              (long)(at % 1000000000u) };
+
+    if (!long_one) {
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) ==
+               EINTR)
+            continue;
+        return;
+    }
+    sl_py_lock();
+    if (!stopping && !woken) {
+        dozing = true;
+        sl_py_lock_wait_until(&wanted, &until);
+        dozing = false;
+    }
     sl_py_unlock();
 }
 
@@ -143,7 +157,7 @@ ask_for_short_turns(void)
 static void *
 sampler_run(void *unused)
 {
-    uint64_t next = sl_clock_monotonic_ns(), wall = next, cpu = 0;
+    uint64_t next = sl_clock_monotonic_ns(), due = 0;
     int idle = 0;
     turn t;
 
@@ -154,24 +168,24 @@ sampler_run(void *unused)
     for (uint32_t n = 1; park(idle, &t); n++) {
         uint64_t now = sl_clock_monotonic_ns(), late = 0;
         if (t.slept) {
-            next = wall = now;
+            next = now;
+            due = 0;
             idle = 0;
         }
         next += t.interval_ns;
-        if (next < now) {
+        bool long_one = due != UINT64_MAX && due > next + t.interval_ns;
+        if (long_one) {
+            next = due;
+        } else if (next < now) {
             late = (now - next) / t.interval_ns + 1;
             next = now + t.interval_ns;
         }
-        struct timespec at = { (time_t)(next / 1000000000u),
-                               (long)(next % 1000000000u) };
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) ==
-               EINTR)
-            continue;
+        sleep_until(next, long_one);
+        if (long_one) /* it may have been woken before */
+            next = sl_clock_monotonic_ns();
         idle = t.busy ? 0 : idle + 1;
-        tick(n);
-        count_tick(late);
-        if (n % BRAKE_TICKS == 0)
-            brake(&cpu, &wall);
+        due = tick(n);
+        count_tick(late, n);
     }
     return NULL;
 }
@@ -181,11 +195,11 @@ sampler_run(void *unused)
 void
 sl_py_thread_after_fork(void)
 {
-    running = parked = stopping = false;
+    running = parked = stopping = dozing = woken = false;
     sl_py_slots_forget();
     sl_py_children_forget();
     memset(&sl_py_sampler.counts, 0, sizeof(sl_py_sampler.counts));
-    sl_py_sampler.current_ns = sl_py_sampler.interval_ns;
+    sl_py_brake_reset();
     /* The parent's window on memory is shared with it: make our own. */
     if (sl_py_sampler.method != NULL &&
         (sl_py_sampler.method = sl_py_memory_init()) == NULL)
@@ -199,7 +213,7 @@ static void
 fork_child(void)
 {
     sl_py_lock_fork_child();
-    pthread_cond_init(&wanted, NULL);
+    sl_py_lock_wanted_init(&wanted);
     sl_py_thread_after_fork();
 }
 
@@ -207,7 +221,10 @@ bool
 sl_py_thread_set_up(void)
 {
     if (!handlers_set)
-        handlers_set = pthread_atfork(sl_py_lock, sl_py_unlock, fork_child) == 0;
+        sl_py_lock_wanted_init(&wanted);
+    if (!handlers_set)
+        handlers_set =
+            pthread_atfork(sl_py_lock, sl_py_unlock, fork_child) == 0;
     return handlers_set;
 }
 
@@ -234,7 +251,8 @@ sl_py_thread_needed(void)
     SL_PY_NEEDS_LOCK();
     if (!sl_py_sampler_ready() || (!running && !thread_start()))
         return false;
-    if (parked)
+    woken = true;
+    if (parked || dozing)
         pthread_cond_signal(&wanted); /* it looks when the lock is free */
     return true;
 }
