@@ -18,7 +18,9 @@ from typing import Any
 
 from . import _core, ownership
 
-__all__ = ["CHOSEN", "cost_ns", "info", "interval_ns", "on_fork", "prepare", "sampling", "why_not"]
+__all__ = [
+    "CHOSEN", "cost_ns", "forked", "info", "interval_ns", "is_child", "on_fork", "prepare", "sampling", "why_not",
+]
 
 CHOSEN = (
     # databases
@@ -44,10 +46,31 @@ def _kernel_trusts_tsc() -> bool:
         return False
 
 
+#: The process that loaded us, and the one that we are set up for.
+_loaded_pid = _pid = os.getpid()
+
+
 def _after_fork() -> None:
+    global _pid
+    _pid = os.getpid()
     _core.after_fork()
     for call in _children:
         call()
+
+
+def forked() -> None:
+    """Somebody forked without Python's hooks (uWSGI does): what they would have done. Idempotent."""
+    if _pid != os.getpid():
+        _after_fork()
+
+
+def is_child() -> bool:
+    """Whether this process was forked off after slowlens was loaded, or is one of multiprocessing's: such processes
+    may end without a word (``os._exit``)."""
+    if os.getpid() != _loaded_pid:
+        return True
+    processes = sys.modules.get("multiprocessing.process")
+    return processes is not None and processes.parent_process() is not None
 
 
 def on_fork(call: Callable[[], None]) -> None:

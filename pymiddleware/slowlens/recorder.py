@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, engine, ownership
 from .auth import Access
-from .board import Board, board_of
+from .board import Board
 from .log import Seldom
 from .options import Options, disabled, load
 from .policy import Decision, Policy
 from .request import Incoming, Seen, traceparent
 from .routes import OTHER, UNMATCHED, Folded
-from .store import open_store
-from .writer import Job, Writer
+from .writer import LAST_SECONDS, Job, writer_of
 
 if TYPE_CHECKING:
     from .viewer.app import Viewer
@@ -144,6 +143,8 @@ class Transaction:
             self.leave_context()
             self._recorder._finished(self)
             self._recorder.profiling.good()
+            if self.incoming.method == "TASK" and engine.is_child():
+                self._recorder.writer.flush(LAST_SECONDS)  # RQ and multiprocessing end their children by os._exit
         except Exception:
             self._recorder._fault("finishing a profile", self._recorder.profiling)
 
@@ -179,11 +180,10 @@ class Recorder:
         self._framework_debug = debug
         self.access = Access(self.options, self.debug)
         self.policy = Policy(self.options, self.access, self.debug)
-        self.store = open_store(self.options)
-        #: Nor is anything of ours put where no profile may be written.
-        self._has_board = self.options.board and getattr(self.store, "refused", None) is None
-        self.board = board_of(self.options.store) if self._has_board else Board("", "")  # which is never opened
-        self.writer = Writer(self.store, self.options, self.board)
+        self.writer = writer_of(self.options)
+        self.store = self.writer.store
+        self._has_board = self.writer.board is not None
+        self.board = self.writer.board or Board("", "")  # which is never opened
         self.refused = self.abandoned = 0
         self.reading, self.profiling = Breaker(), Breaker()
         self._folded = Folded()
@@ -200,7 +200,7 @@ class Recorder:
         try:
             ownership.claim(application, module)
         except Exception:
-            self._fault("asking whose code is whose")
+            self._fault("asking whose code is whose", self.reading)
 
     def debug(self) -> bool:
         """Development mode: the option, else what the framework says, else no."""

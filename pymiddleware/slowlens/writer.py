@@ -1,12 +1,17 @@
 """The thread that does what no request waits for: encoding, storing, logging,
 and turning the engine's events off when nobody wants them any more.
 
-Started by the first profile of each process (so never before a fork), never
-more than ``QUEUE_MAX`` profiles or ``max_queued_bytes`` behind: what does not
-fit is dropped and counted.
+One for each store and process, however many apps share it, started by the
+first profile (so never before a fork), never more than ``QUEUE_MAX`` profiles
+or ``max_queued_bytes`` behind: what does not fit is dropped and counted. What
+leaves it is (metadata, summary, blob), for each of its sinks: the store, the
+slow log, and those of the entry points ``slowlens.sinks``.
 
-What leaves it is (metadata, summary, blob), for each of its sinks: the store,
-the slow log, and those of the entry points ``slowlens.sinks``.
+It is a thread of the system
+whatever gevent or eventlet made of Python's (``_core.Worker``), its queue a
+deque, and there is no lock: ``put`` is right in ``__del__`` and between two
+greenlets too. It ends with the last app that uses it, and before every fork,
+which then copies no thread of ours; it starts again when it is wanted.
 """
 
 from __future__ import annotations
@@ -15,21 +20,23 @@ import atexit
 import json
 import logging
 import os
-import queue
-import threading
+import sys
 import time
 import weakref
+from collections import deque
+from functools import partial
+from importlib import import_module
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from . import _core, engine, killed
-from .board import Board
-from .log import SlowLog
+from .board import Board, board_of
+from .log import Seldom, SlowLog
 from .options import Options
-from .store import open_sinks
-from .store.interface import Finished, Sink, Store
+from .store import Store, open_sinks, open_store
+from .store.interface import Finished, Sink
 
-__all__ = ["Job", "Writer"]
+__all__ = ["Job", "Writer", "writer_of"]
 
 QUEUE_MAX = 256
 LINGER = 0.25
@@ -38,6 +45,10 @@ COMPLAIN_EVERY = 60.0
 #: Memory of recordings that was given back since the last time the C library was asked to hand it on, and how long ago.
 TRIM_BYTES = 32 << 20
 TRIM_EVERY = 10.0
+#: How long the end of a process waits for what is not stored yet.
+LAST_SECONDS = 2.0
+#: How often someone looks who waits for the writer.
+LOOK_SECONDS = 0.002
 
 _log = logging.getLogger("slowlens")
 
@@ -86,142 +97,179 @@ class _SlowSink:
 
 
 class Writer:
-    """One per middleware and process."""
+    """See the module. ``writer_of`` gives the one of a process for a store."""
 
     def __init__(self, store: Store, options: Options, board: Board | None = None) -> None:
         self.store = store
+        self.board = board
         self._options = options
-        self._board = board
         self._sinks: list[tuple[str, Sink]] = [
             ("store", _StoreSink(self)), ("slow log", _SlowSink(options.viewer_path))]
         self._all_sinks = False
+        self._seldom = Seldom()
         self.stored = self.dropped = self.failed = 0
         self.recovered = 0  # requests of dead processes
         self._braked = False
         self._reset()
-        engine.on_fork(_weak(self._reset))
-        atexit.register(_weak(self.close))
+        _watch(self)
 
     def _reset(self) -> None:
-        self._queue: queue.SimpleQueue[tuple[Job | None, int]] = queue.SimpleQueue()
-        self._pending = 0
-        self._pending_bytes = 0
-        self._lock = threading.Lock()
-        self._idle = threading.Event()
-        self._idle.set()
-        self._thread: threading.Thread | None = None
+        """As new, for this process."""
+        self._jobs: deque[tuple[Job, int]] = deque()  # and the memory of each
+        self._working = False
+        #: The running thread as the one value; who wants another gets this one (``setdefault`` is atomic).
+        self._slot: dict[str, _core.Worker] = {}
         self._ticking = False
         self._closed = False
+        self._announced = False
         self._pid = os.getpid()
         self._complained = 0.0
         self._collected = self._trimmed = time.monotonic()
         self._freed = 0
+        self._inline = _nobody_else_runs()
+        if self._inline:
+            self._seldom.say(
+                _log, "slowlens: uWSGI runs without threads of Python: profiles are stored by the request itself, "
+                "after its response; --enable-threads avoids that", once=True)
 
     # ---- called by requests ----
 
     def wake(self) -> None:
         """A profile begins: somebody must turn the events off later. Cheap when awake."""
+        if self._pid != os.getpid():
+            engine.forked()  # by C code that does not call Python's hooks
         if not self._ticking:
             self._ticking = True
-            if self._start():
-                self._queue.put((None, 0))
+            self._start()
 
     def put(self, job: Job) -> bool:
         """Takes the job over. False: it was dropped (counted)."""
         size = job.recording.memory
-        full = self._pending >= QUEUE_MAX or (
-            self._pending > 0 and self._pending_bytes + size > self._options.max_queued_bytes)
-        if full or not self._start():
+        if self._closed or self._is_full(size):
             self.dropped += 1
             job.recording.discard()
             return False
-        with self._lock:
-            self._pending += 1
-            self._pending_bytes += size
-            self._idle.clear()
-        self._queue.put((job, size))
+        self._jobs.append((job, size))
+        if self._inline:
+            self._turn()
+            return True
+        if not self._start():
+            self.dropped += len(self._jobs)
+            while self._jobs:
+                self._jobs.pop()[0].recording.discard()
+            return False
         return True
 
+    def _is_full(self, size: int) -> bool:
+        waiting = list(self._jobs)
+        return len(waiting) + self._working >= QUEUE_MAX or (
+            bool(waiting) and sum(one for _, one in waiting) + size > self._options.max_queued_bytes)
+
     def _start(self) -> bool:
-        if self._thread is not None:
+        """Has the thread look. False: there is none to be had."""
+        if self._inline or _parked():
             return True
-        with self._lock:
-            if self._thread is None and not self._closed:
-                thread = threading.Thread(target=self._run, name="slowlens-writer", daemon=True)
+        worker = self._slot.get("worker")
+        if worker is None:
+            mine = _core.Worker()
+            worker = self._slot.setdefault("worker", mine)
+            if worker is mine:
                 try:
-                    thread.start()
-                except RuntimeError:  # no more threads, or the interpreter is ending
+                    worker.start(_run, (weakref.ref(self), self.store, self._sinks))
+                except RuntimeError as error:  # no more threads, or the interpreter is ending
+                    self._slot.clear()
+                    self._seldom.say(_log, f"slowlens: no thread for storing profiles: {error}")
                     return False
-                self._thread = thread
-        return self._thread is not None
+        worker.wake()
+        return True
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Waits until all that was put is done. False: not in time."""
-        return self._idle.wait(timeout)
+        deadline = time.monotonic() + timeout
+        while self._jobs or self._working:
+            if time.monotonic() > deadline or not self._start():
+                return False
+            time.sleep(LOOK_SECONDS)
+        return True
 
     def close(self) -> None:
         """Flushes at exit. Idempotent."""
-        if self._pid == os.getpid() and self._thread is not None and self.flush(2.0) and not self._closed:
-            for name, sink in self._sinks:
-                try:
-                    sink.close()
-                except Exception as error:
-                    self._complain(f"slowlens: {name}: {error}")
+        if self._pid != os.getpid() or self._closed:
+            return
+        done = self.flush(LAST_SECONDS)
         self._closed = True
+        self._end(1.0)
+        if done:
+            _close(self._sinks)
+        elif self._jobs:
+            self.dropped += len(self._jobs)
+            _log.warning("slowlens: %d profiles could not be stored before the process ended", len(self._jobs))
+
+    def _end(self, seconds: float) -> None:
+        """Waits for the thread, which sees that it shall end."""
+        worker = self._slot.get("worker")
+        if worker is not None:
+            worker.wake()
+            if worker.join(seconds):
+                self._slot.pop("worker", None)
+
+    def __del__(self) -> None:
+        worker = self._slot.get("worker")
+        if worker is not None:
+            worker.wake()  # it finds nobody to work for
 
     # ---- the thread ----
-
-    def _run(self) -> None:
-        self._announce()
-        while not self._closed:
-            try:
-                job, size = self._queue.get(timeout=LINGER if self._ticking else None)
-            except queue.Empty:
-                job, size = None, 0
-            try:
-                if job is not None:
-                    self._work(job)
-            except Exception as error:
-                self.failed += 1
-                self._complain(f"slowlens: a profile could not be made: {type(error).__name__}: {error}")
-            finally:
-                if job is not None:
-                    job = None
-                    with self._lock:
-                        self._pending -= 1
-                        self._pending_bytes -= size
-                        if self._pending == 0:
-                            self._idle.set()
-            try:
-                if self._ticking:
-                    # Cleared first: a profile that begins now sets it again.
-                    self._ticking = False
-                    self._ticking = _core.engine_idle(LINGER) or self._ticking
-                self._collect()
-                self._trim(size)
-            except Exception as error:
-                self._complain(f"slowlens: keeping house failed: {error}")
-
-    def _trim(self, size: int) -> None:
-        """After a burst its memory goes back to the system: the C library would keep it."""
-        self._freed += size
-        now = time.monotonic()
-        if self._freed >= TRIM_BYTES and self._pending == 0 and now - self._trimmed >= TRIM_EVERY:
-            self._freed, self._trimmed = 0, now
-            _core.trim()
 
     def _announce(self) -> None:
         """This process's requests can be found from now on, and what a dead one left is looked after."""
         try:
-            if self._board is not None:
-                self._board.announce()
+            if self.board is not None:
+                self.board.announce()
                 self._recover()
         except Exception:
             self._complain("slowlens: running requests cannot be shown")
 
     def _recover(self) -> None:
-        if self._board is not None and self._board.tried:
-            self.recovered += killed.recover(self.store, self._board.store)
+        if self.board is not None and self.board.tried:
+            self.recovered += killed.recover(self.store, self.board.store)
+
+    def _turn(self) -> float | None:
+        """Does what there is to do. Seconds until it is to be asked again; None: when it is woken."""
+        self._working = True
+        try:
+            if not self._announced:
+                self._announced = True
+                self._announce()
+            while not _parked():
+                try:
+                    job, size = self._jobs.popleft()
+                except IndexError:
+                    break
+                try:
+                    self._work(job)
+                except Exception as error:
+                    self.failed += 1
+                    self._complain(f"slowlens: a profile could not be made: {type(error).__name__}: {error}")
+                del job
+                self._trim(size)
+            if self._ticking and not self._inline:
+                # Cleared first: a profile that begins now sets it again.
+                self._ticking = False
+                self._ticking = _core.engine_idle(LINGER) or self._ticking
+            self._collect()
+        except Exception as error:
+            self._complain(f"slowlens: keeping house failed: {error}")
+        finally:
+            self._working = False
+        return LINGER if self._ticking else None
+
+    def _trim(self, size: int) -> None:
+        """After a burst its memory goes back to the system: the C library would keep it."""
+        self._freed += size
+        now = time.monotonic()
+        if self._freed >= TRIM_BYTES and not self._jobs and now - self._trimmed >= TRIM_EVERY:
+            self._freed, self._trimmed = 0, now
+            _core.trim()
 
     def _work(self, job: Job) -> None:
         try:
@@ -320,13 +368,122 @@ def _holder(totals: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _weak(method: Any) -> Any:
-    """A call of ``method`` that does not keep its object alive."""
-    reference = weakref.WeakMethod(method)
+def _close(sinks: list[tuple[str, Sink]]) -> None:
+    for name, sink in sinks:
+        try:
+            sink.close()
+        except Exception as error:
+            _log.error("slowlens: %s: %s", name, error)
 
-    def call() -> None:
-        found = reference()
-        if found is not None:
-            found()
 
-    return call
+def _run(worker: _core.Worker, argument: tuple[weakref.ref[Writer], Store, list[tuple[str, Sink]]]) -> None:
+    """The thread: holds its writer only while it works."""
+    reference, store, sinks = argument
+    while True:
+        writer = reference()
+        if writer is None:  # the last app is gone
+            store.close()
+            _close(sinks)
+            return
+        seconds = writer._turn()
+        ends = _parked() or writer._closed
+        del writer
+        if ends:
+            return
+        worker.wait(seconds)
+
+
+# ---- all writers of a process ----
+
+_writers: weakref.WeakValueDictionary[tuple[Any, ...], Writer] = weakref.WeakValueDictionary()
+_live: list[weakref.ref[Writer]] = []
+_hooked = False
+#: Until when, at most, a fork is under way: no thread of ours shall be copied. What lifts it is the main thread, which
+#: may be busy elsewhere.
+_parked_until = 0.0
+PARK_SECONDS = 0.2
+_sampler_ran = False
+
+
+def writer_of(options: Options) -> Writer:
+    """The one writer of this process for the store of ``options``, made when first asked for."""
+    key = (options.store, options.max_bytes, options.max_age_days, options.worst_per_route, options.viewer_path,
+           options.board, options.max_queued_bytes)
+    found = _writers.get(key)
+    if found is None:
+        store = open_store(options)
+        # Nothing of ours is put where no profile may be written.
+        has_board = options.board and getattr(store, "refused", None) is None
+        board = board_of(options.store) if has_board else None
+        found = _writers.setdefault(key, Writer(store, options, board))
+    return found
+
+
+def _watch(writer: Writer) -> None:
+    global _hooked
+    _live[:] = [reference for reference in list(_live) if reference() is not None]
+    _live.append(weakref.ref(writer))
+    if not _hooked:
+        _hooked = True
+        engine.on_fork(_after_in_child)
+        if hasattr(os, "register_at_fork"):
+            # Not before os.fork, behind the last of its hooks, has looked for threads and warned of them: so by no
+            # step in Python, after which what is pending would run.
+            os.register_at_fork(before=_before_fork, after_in_parent=partial(_core.call_soon, _resume))
+        atexit.register(close_all)
+    if engine.is_child() and "multiprocessing.util" in sys.modules:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, close_all, exitpriority=0)  # its children end without atexit
+
+
+def _all() -> list[Writer]:
+    return [writer for reference in list(_live) if (writer := reference()) is not None]
+
+
+def close_all() -> None:
+    """The process ends."""
+    for writer in _all():
+        writer.close()
+
+
+def _parked() -> bool:
+    return _parked_until != 0.0 and time.monotonic() < _parked_until
+
+
+def _before_fork() -> None:
+    global _parked_until, _sampler_ran
+    _parked_until = time.monotonic() + 5.0
+    for writer in _all():
+        writer._end(1.0)
+    _sampler_ran = _core.sampler_stop()
+    _parked_until = time.monotonic() + PARK_SECONDS
+
+
+def _resume() -> None:
+    """In the parent: the threads that did run start again."""
+    global _parked_until
+    _parked_until = 0.0
+    if _sampler_ran:
+        _core.sampler_resume()
+    for writer in _all():
+        if writer._jobs or writer._ticking:
+            writer._start()
+
+
+def _after_in_child() -> None:
+    global _parked_until
+    _parked_until = 0.0
+    for writer in _all():
+        writer._reset()
+
+
+def _nobody_else_runs() -> bool:
+    """uWSGI without threads keeps the interpreter's lock between requests: no thread of ours would ever run."""
+    if "uwsgi" not in sys.builtin_module_names:
+        return False
+    try:
+        options = import_module("uwsgi").opt
+        return not any(options.get(name) for name in ("enable-threads", "threads", "gevent", "asyncio"))
+    except Exception:
+        return False

@@ -255,7 +255,7 @@ def test_two_middlewares_make_one_profile(store_path: str) -> None:
     outer, stored = make(inner, store_path)
     asyncio.run(call(outer))
     assert len(stored.rows()) == 1
-    assert inner.recorder.writer.stored == 0
+    assert inner.recorder.writer.stored == 1, "one for a store"
 
 
 def test_starlette(store_path: str) -> None:

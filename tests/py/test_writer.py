@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import gc
 import os
 import subprocess
 import sys
@@ -164,6 +165,120 @@ def test_every_forked_worker_writes(store_path: str) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(["/child0", "/child1", "/child2", "/parent", "/parent-again"])
+
+
+ABRUPT = """
+import multiprocessing, os, sys, time
+import slowlens
+from slowlens.store import Query
+
+@slowlens.profile("job", store=sys.argv[1])
+def job():
+    time.sleep(0.01)
+
+def horse():
+    if os.fork() == 0:
+        job()
+        os._exit(0)
+    os.wait()
+
+def process():
+    child = multiprocessing.get_context("fork").Process(target=job)
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+
+if __name__ == "__main__":
+    job()
+    for _ in range(3):
+        horse()
+        process()
+        job()
+    profile = slowlens.profile("job", store=sys.argv[1])
+    assert profile.flush()
+    print(len(profile.store.list(Query(limit=100)).rows))
+"""
+
+
+def test_children_that_end_abruptly_lose_nothing_and_no_fork_warns(store_path: str) -> None:
+    done = subprocess.run([sys.executable, "-W", "error::DeprecationWarning", "-c", ABRUPT, store_path],
+                          capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("10\n", "")
+
+
+def test_apps_that_are_made_and_dropped_leave_nothing(store_path: str, tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/task"))
+    writers = set()
+    kept = make(store_path)
+    for _ in range(20):
+        dropped = make(store_path)
+        wsgi_call(dropped)
+        writers.add(id(dropped.recorder.writer))
+    assert writers == {id(kept.recorder.writer)}, "one for a store"
+    assert len(Stored(kept.recorder).rows(limit=50)) == 20
+    for number in range(20):
+        other = make(str(tmp_path / str(number)))
+        wsgi_call(other)
+        assert other.recorder.writer.flush()
+    del kept, dropped, other
+    deadline = time.monotonic() + 10
+    while len(os.listdir("/proc/self/task")) > before + 1 and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.05)
+    assert len(os.listdir("/proc/self/task")) <= before + 1, "the sampler's may have come"
+
+
+def test_what_is_patched_does_not_matter(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("a patched thread")
+
+    for name in ("_thread.start_new_thread", "threading.Thread.start", "threading.Event", "queue.SimpleQueue"):
+        monkeypatch.setattr(name, no)
+    middleware = make(store_path)
+    for _ in range(5):
+        wsgi_call(middleware)
+    assert middleware.recorder.writer.flush()
+    assert middleware.recorder.counters()["stored"] == 5
+
+
+def test_a_fork_without_pythons_hooks_is_noticed(store_path: str) -> None:
+    script = f"""
+import ctypes, os, sys
+sys.path[:0] = {[str(Path(__file__).parent)]!r}
+from conftest import wsgi_call, Stored
+from test_writer import make
+middleware = make({store_path!r})
+wsgi_call(middleware, "/parent")
+assert middleware.recorder.writer.flush()
+pid = ctypes.PyDLL(None).fork()
+wsgi_call(middleware, "/child" if pid == 0 else "/parent-again")
+done = middleware.recorder.writer.flush(10)
+if pid == 0:
+    os._exit(0 if done else 1)
+assert os.waitpid(pid, 0)[1] == 0
+print(sorted(row["path"] for row in Stored(middleware.recorder).rows()))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(["/child", "/parent", "/parent-again"])
+
+
+def test_a_worker_waits_and_ends() -> None:
+    log: list[Any] = []
+
+    def run(worker: _core.Worker, argument: str) -> None:
+        log.append(argument)
+        log.append(worker.wait(10))
+        log.append(worker.wait(0))
+
+    worker = _core.Worker()
+    worker.wake()
+    worker.start(run, "x")
+    assert worker.join(10) and worker.join(0)
+    assert log == ["x", True, False]
+    with pytest.raises(RuntimeError):
+        worker.start(run, "again")
+    _core.Worker().wake()
 
 
 EXIT = """

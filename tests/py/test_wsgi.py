@@ -196,7 +196,8 @@ def test_two_middlewares_make_one_profile(store_path: str) -> None:
     outer, outer_stored = make(inner, store_path)
     wsgi_call(outer)
     assert len(outer_stored.rows()) == 1
-    assert inner_stored.recorder.writer.stored == 0
+    assert inner_stored.recorder.writer is outer_stored.recorder.writer, "one for a store"
+    assert outer_stored.recorder.writer.stored == 1
 
 
 def test_not_selected_is_untouched(store_path: str) -> None:

@@ -180,10 +180,18 @@ sl_py_sampler_why_not(void)
     return sl_py_sampler.why_not[0] != '\0' ? sl_py_sampler.why_not : NULL;
 }
 
-void
+bool
 sl_py_sampler_stop(void)
 {
-    sl_py_thread_stop();
+    return sl_py_thread_stop();
+}
+
+void
+sl_py_sampler_resume(void)
+{
+    sl_py_lock();
+    sl_py_thread_needed();
+    sl_py_unlock();
 }
 
 void

@@ -63,8 +63,10 @@ void sl_py_sampler_continue(sl_strand *strand, uint64_t now);
 uint32_t sl_py_sampler_seen(const sl_py_sampled *sampled, uint32_t *functions,
                             uint32_t max);
 
-/* Ends the thread and waits for it; a later _begin starts it again. */
-void sl_py_sampler_stop(void);
+/* Ends the thread and waits for it; a later _begin starts it again, or
+ * _resume. Whether there was one. */
+bool sl_py_sampler_stop(void);
+void sl_py_sampler_resume(void);
 
 /* In a forked child, from inside fork(2) already: nobody samples, nothing is
  * locked, memory is read anew. Needs no GIL. */

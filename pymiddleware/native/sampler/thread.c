@@ -263,15 +263,16 @@ sl_py_thread_idle(void)
     return parked || !running;
 }
 
-void
+bool
 sl_py_thread_stop(void)
 {
     if (!running)
-        return;
+        return false;
     sl_py_lock();
     stopping = true;
     pthread_cond_signal(&wanted);
     sl_py_unlock();
     Py_BEGIN_ALLOW_THREADS pthread_join(thread, NULL);
     Py_END_ALLOW_THREADS running = false;
+    return true;
 }

@@ -13,7 +13,7 @@ bool sl_py_thread_set_up(void);
 bool sl_py_thread_needed(void);
 
 /* Ends the thread and waits for it. With the GIL, without the lock. */
-void sl_py_thread_stop(void);
+bool sl_py_thread_stop(void);
 
 /* In a forked child; without the lock. */
 void sl_py_thread_after_fork(void);

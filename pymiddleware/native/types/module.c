@@ -19,6 +19,7 @@
 #include "types/recording_type.h"
 #include "types/stored.h"
 #include "types/values.h"
+#include "types/worker_type.h"
 
 #ifdef __GLIBC__
 #    include <malloc.h>
@@ -154,7 +155,40 @@ static PyObject *
 sampler_stop(PyObject *module, PyObject *ignored)
 {
     (void)module, (void)ignored;
-    sl_py_sampler_stop();
+    return PyBool_FromLong(sl_py_sampler_stop());
+}
+
+static int
+run_pending(void *argument)
+{
+    PyObject *function = argument;
+    PyObject *result = PyObject_CallNoArgs(function);
+    if (result == NULL)
+        PyErr_WriteUnraisable(function);
+    Py_XDECREF(result);
+    Py_DECREF(function);
+    return 0;
+}
+
+/* os.fork() looks for threads when all its hooks have run, and warns: what
+ * starts ours again must come after that. */
+static PyObject *
+call_soon(PyObject *module, PyObject *function)
+{
+    (void)module;
+    Py_INCREF(function);
+    if (Py_AddPendingCall(run_pending, function) < 0) {
+        Py_DECREF(function);
+        Py_RETURN_FALSE;
+    }
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+sampler_resume(PyObject *module, PyObject *ignored)
+{
+    (void)module, (void)ignored;
+    sl_py_sampler_resume();
     Py_RETURN_NONE;
 }
 
@@ -229,7 +263,12 @@ static PyMethodDef methods[] = {
       "and percent of a core past which there are fewer (0: no limit)." },
     { "sampler_stop", sampler_stop, METH_NOARGS,
       "sampler_stop()\n--\n\nEnds the sampler's thread; the next sampled "
-      "request starts it again." },
+      "request starts it again. Whether there was one." },
+    { "call_soon", call_soon, METH_O,
+      "call_soon(function, /)\n--\n\nThe main thread calls it at its next "
+      "step in Python. False: too much is waiting for that already." },
+    { "sampler_resume", sampler_resume, METH_NOARGS,
+      "sampler_resume()\n--\n\nStarts it again now, for requests that run." },
     { "active_count", active_count, METH_NOARGS,
       "active_count()\n--\n\nRecordings being recorded now." },
     { "gc_hook", (PyCFunction)(void (*)(void))gc_hook, METH_FASTCALL,
@@ -320,7 +359,8 @@ module_exec(PyObject *module)
     if (PyModule_AddType(module, &sl_py_board_type) < 0 ||
         PyModule_AddType(module, &sl_py_recording_type) < 0)
         return -1;
-    if (PyModule_AddType(module, &sl_py_rows_type) < 0)
+    if (PyModule_AddType(module, &sl_py_rows_type) < 0 ||
+        PyModule_AddType(module, &sl_py_worker_type) < 0)
         return -1;
     return PyModule_AddType(module, &sl_py_profile_type);
 }

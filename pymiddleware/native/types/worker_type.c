@@ -1,0 +1,251 @@
+/* Worker: a thread of our own, and what wakes it.
+ *
+ * What Python's threading gives is whatever somebody has put in its place:
+ * under gevent and eventlet a "thread" is a greenlet of whoever started it,
+ * and a queue made before the patching blocks all greenlets of a thread that
+ * waits for it. A Worker is a thread of the system, always.
+ *
+ * `mutex` guards `woken`, `done` and `failed`; nothing of Python happens under
+ * it, so waking is allowed anywhere, also from __del__ and in the middle of a
+ * collection. Everything else needs the GIL. The running thread owns a
+ * reference to its Worker. */
+#include "types/worker_type.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+typedef struct {
+    PyObject_HEAD pthread_mutex_t mutex;
+    pthread_cond_t changed; /* `woken` or `done` became true */
+    bool woken;
+    bool done;
+    bool started;
+    bool joined;
+    pid_t pid;
+    pthread_t thread;
+    PyObject *function; /* of the thread, while it runs */
+    PyObject *argument;
+} worker;
+
+static void
+deadline_in(double seconds, struct timespec *at)
+{
+    clock_gettime(CLOCK_MONOTONIC, at);
+    if (seconds > 1e6)
+        seconds = 1e6;
+    at->tv_sec += (time_t)seconds;
+    at->tv_nsec += (long)((seconds - (double)(time_t)seconds) * 1e9);
+    if (at->tv_nsec >= 1000000000L) {
+        at->tv_nsec -= 1000000000L;
+        at->tv_sec++;
+    }
+}
+
+/* Waits without the GIL until `*flag`; false: it was not in time. */
+static bool
+wait_for(worker *self, const bool *flag, double seconds)
+{
+    struct timespec at;
+    bool seen;
+
+    if (seconds >= 0)
+        deadline_in(seconds, &at);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_mutex_lock(&self->mutex);
+    while (!*flag) {
+        if (seconds < 0)
+            pthread_cond_wait(&self->changed, &self->mutex);
+        else if (pthread_cond_timedwait(&self->changed, &self->mutex, &at) ==
+                 ETIMEDOUT)
+            break;
+    }
+    seen = *flag;
+    if (flag == &self->woken)
+        self->woken = false;
+    pthread_mutex_unlock(&self->mutex);
+    Py_END_ALLOW_THREADS
+    return seen;
+}
+
+static void *
+worker_run(void *argument)
+{
+    worker *self = argument;
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *result = PyObject_CallFunctionObjArgs(
+        self->function, (PyObject *)self, self->argument, NULL);
+    if (result == NULL)
+        PyErr_WriteUnraisable(self->function);
+    Py_XDECREF(result);
+    Py_CLEAR(self->function);
+    Py_CLEAR(self->argument);
+    pthread_mutex_lock(&self->mutex);
+    self->done = true;
+    pthread_cond_broadcast(&self->changed);
+    pthread_mutex_unlock(&self->mutex);
+    Py_DECREF(self);
+    PyGILState_Release(state);
+    return NULL;
+}
+
+static PyObject *
+worker_start(PyObject *object, PyObject *args)
+{
+    worker *self = (worker *)object;
+    sigset_t all, before;
+
+    if (self->started) {
+        PyErr_SetString(PyExc_RuntimeError, "a Worker is started once");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "OO:start", &self->function, &self->argument))
+        return NULL;
+    Py_INCREF(self->function);
+    Py_INCREF(self->argument);
+    Py_INCREF(self);
+    /* Signals are for the app's threads. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&self->thread, NULL, worker_run, self);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) {
+        Py_CLEAR(self->function);
+        Py_CLEAR(self->argument);
+        Py_DECREF(self);
+        PyErr_SetString(PyExc_RuntimeError, "no more threads");
+        return NULL;
+    }
+    self->started = true;
+    self->pid = getpid();
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+worker_wake(PyObject *object, PyObject *ignored)
+{
+    worker *self = (worker *)object;
+
+    (void)ignored;
+    if (self->started && self->pid != getpid())
+        Py_RETURN_NONE; /* a forked child: nobody is there, and the mutex may
+                           be held for ever */
+    pthread_mutex_lock(&self->mutex);
+    self->woken = true;
+    pthread_cond_broadcast(&self->changed);
+    pthread_mutex_unlock(&self->mutex);
+    Py_RETURN_NONE;
+}
+
+/* None: for ever. */
+static int
+seconds_of(PyObject *value, double *seconds)
+{
+    *seconds = -1;
+    if (value == Py_None)
+        return 0;
+    *seconds = PyFloat_AsDouble(value);
+    if (*seconds == -1 && PyErr_Occurred())
+        return -1;
+    if (!(*seconds >= 0))
+        *seconds = 0;
+    return 0;
+}
+
+static PyObject *
+worker_wait(PyObject *object, PyObject *value)
+{
+    worker *self = (worker *)object;
+    double seconds;
+
+    if (seconds_of(value, &seconds) < 0)
+        return NULL;
+    return PyBool_FromLong(wait_for(self, &self->woken, seconds));
+}
+
+static PyObject *
+worker_join(PyObject *object, PyObject *value)
+{
+    worker *self = (worker *)object;
+    double seconds;
+
+    if (seconds_of(value, &seconds) < 0)
+        return NULL;
+    if (!self->started || self->joined || self->pid != getpid())
+        Py_RETURN_TRUE;
+    if (pthread_equal(self->thread, pthread_self()))
+        Py_RETURN_FALSE;
+    if (!wait_for(self, &self->done, seconds) || self->joined)
+        return PyBool_FromLong(self->joined);
+    self->joined = true;
+    pthread_t thread = self->thread;
+    Py_BEGIN_ALLOW_THREADS
+    pthread_join(thread, NULL);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+worker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    pthread_condattr_t attributes;
+
+    if (!PyArg_ParseTuple(args, ":Worker") ||
+        (kwargs != NULL && PyDict_GET_SIZE(kwargs) != 0))
+        return NULL;
+    worker *self = (worker *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    pthread_mutex_init(&self->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&self->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return (PyObject *)self;
+}
+
+static void
+worker_dealloc(PyObject *object)
+{
+    worker *self = (worker *)object;
+
+    /* The thread is over, or is the one that runs this, as its last act; in a
+     * forked child it never was. */
+    if (!self->started || self->pid == getpid()) {
+        if (self->started && !self->joined)
+            pthread_detach(self->thread);
+        pthread_cond_destroy(&self->changed);
+        pthread_mutex_destroy(&self->mutex);
+    }
+    Py_XDECREF(self->function);
+    Py_XDECREF(self->argument);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyMethodDef methods[] = {
+    { "start", worker_start, METH_VARARGS,
+      "start(function, argument, /)\n--\n\nA thread of the system calls "
+      "function(worker, argument). RuntimeError: there is none to be had." },
+    { "wake", worker_wake, METH_NOARGS,
+      "wake()\n--\n\nEnds the wait of the thread, the current or the next "
+      "one. Allowed anywhere." },
+    { "wait", worker_wait, METH_O,
+      "wait(seconds, /)\n--\n\nFor the thread: waits to be woken, for so long "
+      "at most (None: for ever). Whether it was." },
+    { "join", worker_join, METH_O,
+      "join(seconds, /)\n--\n\nWaits for the end of the thread, for so long "
+      "at most. Whether it is over." },
+    { NULL, NULL, 0, NULL },
+};
+
+PyTypeObject sl_py_worker_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Worker",
+    .tp_basicsize = sizeof(worker),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_doc = "Worker()\n--\n\nA thread that is one whatever was patched, and "
+              "what wakes it.",
+    .tp_new = worker_new,
+    .tp_dealloc = worker_dealloc,
+    .tp_methods = methods,
+};
