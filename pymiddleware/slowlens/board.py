@@ -45,7 +45,8 @@ SIZE = 4096 + SLOTS * 384
 _FILE_SYSTEMS = ("tmpfs", "ramfs", "ext4", "ext3", "xfs", "overlay")
 
 _own: dict[tuple[int, int], int] = {}  # (device, inode) of the boards of this process -> its pid
-_shared: dict[str, Board] = {}  # by store: several recorders of a process share one
+#: By store: several recorders of a process share one, and it goes with the last of them.
+_shared: weakref.WeakValueDictionary[str, Board] = weakref.WeakValueDictionary()
 
 
 def board_of(store: str) -> Board:
@@ -303,6 +304,14 @@ class Board:
             core.close()
             memory.close()
             os.close(fd)
+
+    def __del__(self) -> None:
+        """The last app that used it is gone, and nothing of it runs."""
+        try:
+            self.close()
+            self._forget()
+        except Exception:
+            pass  # half made, or the interpreter is ending
 
     def close(self) -> None:
         """The process ends. What still runs then stays, for whoever looks next."""
