@@ -336,7 +336,7 @@ def test_what_waits_is_bounded_in_bytes(store_path: str) -> None:
     assert writer.flush(20)
     counters = middleware.recorder.counters()
     assert counters["stored"] + counters["dropped"] == 31
-    assert writer._pending_bytes == 0
+    assert not writer._jobs
     wsgi_call(middleware)
     assert writer.flush(20) and middleware.recorder.counters()["stored"] == counters["stored"] + 1
 
