@@ -2,6 +2,8 @@
  * build/c/tests/bench_core. Prints one JSON object a line. */
 #include "numbers.h"
 
+#include "slowlens/sql.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,9 +145,35 @@ bench_numbers(void)
         sl_bytes_free(&hours[h]);
 }
 
+static void
+bench_shape(void)
+{
+    static const char sql[] =
+        "SELECT \"auth_user\".\"id\", \"auth_user\".\"password\", "
+        "\"auth_user\".\"last_login\" FROM \"auth_user\" WHERE "
+        "(\"auth_user\".\"id\" = 12345 AND \"auth_user\".\"name\" = 'smith') "
+        "ORDER BY 1 LIMIT 21";
+    char out[512];
+    size_t len = 0;
+    double best = 1e9;
+
+    for (int run = 0; run < 9; run++) {
+        double start = seconds();
+        for (int i = 0; i < 20000; i++)
+            len += sl_sql_shape(sql, sizeof(sql) - 1, SL_SQL_POSTGRESQL, out,
+                                sizeof(out));
+        double took = (seconds() - start) / 20000 * 1e9;
+        best = took < best ? took : best;
+    }
+    printf(
+        "{\"what\":\"sql: shape of %u bytes\",\"ns\":%.0f,\"written\":%zu}\n",
+        (unsigned)sizeof(sql) - 1, best, len / 9 / 20000);
+}
+
 int
 main(void)
 {
+    bench_shape();
     make_requests();
     bench_numbers();
     return 0;

@@ -39,6 +39,7 @@ main(void)
     srunner_add_suite(runner, rows_suite());
     srunner_add_suite(runner, segment_suite());
     srunner_add_suite(runner, words_suite());
+    srunner_add_suite(runner, sql_suite());
     srunner_add_suite(runner, status_suite());
     srunner_add_suite(runner, varint_suite());
     srunner_run_all(runner, CK_ENV);

@@ -12,7 +12,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${SLOWLENS_FUZZ_BUILD:-$root/build/fuzz}
 seconds=${1:?seconds for each target}
 shift
-[ $# -gt 0 ] || set -- blob report export merge numbers
+[ $# -gt 0 ] || set -- blob report export merge numbers sql
 corpus_of() { # report and export read what blob reads
     case $1 in report | export) echo blob ;; *) echo "$1" ;; esac
 }

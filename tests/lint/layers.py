@@ -26,6 +26,8 @@ MAY = {
     "blob_put": "blob buf intern utf8 varint",
     "histogram": "arena buf varint",
     "numbers": "compress histogram intern varint",
+    "sql_lexer": "utf8",
+    "sql_shape": "sql_lexer",
     # recording side
     "functions": "arena",
     "tree": "arena functions",
