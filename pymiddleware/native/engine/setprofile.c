@@ -217,10 +217,21 @@ sl_py_engine_hand_over(sl_py_traced *traced)
     threads_hook(NULL, hook);
 }
 
+/* Sections of this thread: greenlets have several at a time. */
+static __thread struct {
+    uint64_t thread; /* id: a forked child goes on with its parent's */
+    int count;
+} sections;
+
 int
 sl_py_engine_section_begin(sl_py_traced *traced)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
+
+    if (sections.thread != ts->id)
+        sections.count = 0;
+    sections.thread = ts->id;
+    sections.count++;
 
     if (traced->follows)
         threads_hook(NULL, hook);
@@ -236,9 +247,12 @@ sl_py_engine_section_end(sl_py_traced *traced)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
 
+    /* Begun in another thread: that one keeps its hook a little longer. */
+    if (sections.thread == ts->id && sections.count > 0)
+        sections.count--;
     if (ts->c_profilefunc != hook)
         traced->displaced = true;
-    else if (followers == 0)
+    else if (followers == 0 && sections.count == 0)
         thread_hook(ts, NULL);
 }
 
@@ -259,6 +273,7 @@ void
 sl_py_engine_after_fork(void)
 {
     users = followers = 0;
+    sections.count = 0;
     threads_hook(hook, NULL);
 }
 
