@@ -363,7 +363,7 @@ add_record(adding *a, sl_row *row, const uint8_t *inside, size_t inside_size,
     if (status < 0)
         row_unreadable(row, size);
     sl_row_text *hot = &row->text[ROWS_TEXT(SL_ROW_hot)];
-    if (hot->size == 0 && inside_size > 0)
+    if (inside_size > 0)
         *hot = (sl_row_text){ (const char *)inside, inside_size };
     return sl_rows_put(a->rows, row);
 }

@@ -1,4 +1,4 @@
-/* A blob's metadata as a row. */
+/* A blob's metadata and summary as a row. */
 #include "blob.h"
 #include "rows_data.h"
 #include "varint.h"
@@ -104,6 +104,8 @@ add_text(reading *r, const char *key, size_t key_size, const char *text,
 
     if (is(key, key_size, "id") && r->own_id != NULL)
         sl_id_parse(text, size, r->own_id);
+    else if (is(key, key_size, "hot_text"))
+        r->row->text[ROWS_TEXT(SL_ROW_hot)] = (sl_row_text){ text, size };
     else if (column == SL_ROW_findings && size > 0)
         add_findings(r, text, size);
     else if (column >= SL_ROW_NARROW_END && column != SL_ROW_tags &&
@@ -173,12 +175,28 @@ read_items(reading *r, sl_reader in, bool tags)
     return in.pos == in.end ? SL_OK : SL_ECORRUPT;
 }
 
-/* Finds META in the front of a blob's content. SL_EMORE: it goes on. */
+/* The next section of the front. SL_EMORE: it goes on. */
 static sl_status
-find_meta(const sl_buf *front, sl_reader *meta)
+next_section(sl_reader *in, uint64_t *tag, sl_reader *section)
 {
-    uint64_t tag, size;
+    uint64_t size;
 
+    if (sl_varint_get(in, tag) < 0 || sl_varint_get(in, &size) < 0 ||
+        size > (uint64_t)(in->end - in->pos))
+        return SL_EMORE;
+    *section = (sl_reader){ in->pos, in->pos + size };
+    in->pos += size;
+    return SL_OK;
+}
+
+/* Finds META and SUMMARY (empty: there is none) in the front of a blob's
+ * content. SL_EMORE: it goes on. */
+static sl_status
+find_front(const sl_buf *front, sl_reader *meta, sl_reader *summary)
+{
+    uint64_t tag;
+
+    *summary = (sl_reader){ NULL, NULL };
     if (front->size < SL_BLOB_HEADER_SIZE)
         return SL_ECORRUPT;
     if (memcmp(front->data, SL_BLOB_MAGIC, SL_BLOB_MAGIC_SIZE) != 0)
@@ -188,30 +206,34 @@ find_meta(const sl_buf *front, sl_reader *meta)
         return SL_EVERSION;
     sl_reader in = { front->data + SL_BLOB_HEADER_SIZE,
                      front->data + front->size };
-    if (sl_varint_get(&in, &tag) < 0 || tag != SL_BLOB_META ||
-        sl_varint_get(&in, &size) < 0)
+    sl_status status = next_section(&in, &tag, meta);
+    if (status == SL_OK && tag != SL_BLOB_META)
         return SL_ECORRUPT;
-    if (size > (uint64_t)(in.end - in.pos))
-        return SL_EMORE;
-    *meta = (sl_reader){ in.pos, in.pos + size };
-    return SL_OK;
+    if (status < 0 || (in.pos < in.end && *in.pos != SL_BLOB_SUMMARY))
+        return status;
+    return next_section(&in, &tag, summary);
 }
 
+/* As many bytes of the content as needed. Only META is: what ends behind it
+ * has no SUMMARY. */
 static sl_status
-unpack_meta(sl_unpacker *unpacker, const void *blob, size_t size, sl_buf *front,
-            sl_reader *meta)
+unpack_front(sl_unpacker *unpacker, const void *blob, size_t size,
+             sl_buf *front, sl_reader *meta, sl_reader *summary)
 {
     sl_status status = SL_EMORE;
 
     for (size_t want = FRONT; status == SL_EMORE; want = 0) {
         front->size = 0;
+        *meta = (sl_reader){ NULL, NULL };
         status =
             sl_unpack(unpacker, front, blob, size, SL_BLOB_MAX_CONTENT, want);
         if (status == SL_OK)
-            status = find_meta(front, meta);
+            status = find_front(front, meta, summary);
         if (want == 0)
-            return status == SL_EMORE ? SL_ECORRUPT : status;
+            break;
     }
+    if (status == SL_EMORE)
+        status = meta->pos != NULL ? SL_OK : SL_ECORRUPT;
     return status;
 }
 
@@ -220,16 +242,19 @@ sl_row_of_blob(sl_row *row, sl_unpacker *unpacker, const void *blob,
                size_t size, sl_buf *front, sl_buf *tags, uint8_t *own_id)
 {
     reading r = { .row = row, .tags = tags, .own_id = own_id };
-    sl_reader meta;
+    sl_reader meta, summary;
 
     tags->size = 0;
     memset(row->wide, 0, sizeof(row->wide));
     memset(row->narrow, 0, sizeof(row->narrow));
     for (int i = 0; i < ROWS_TEXTS; i++)
         row->text[i] = (sl_row_text){ "", 0 };
-    sl_status status = unpack_meta(unpacker, blob, size, front, &meta);
+    sl_status status =
+        unpack_front(unpacker, blob, size, front, &meta, &summary);
     if (status == SL_OK)
         status = read_items(&r, meta, false);
+    if (status == SL_OK && summary.pos != NULL)
+        status = read_items(&r, summary, false);
     if (status < 0)
         return status;
     r.labels.from = tags->size;

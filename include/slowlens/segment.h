@@ -30,8 +30,8 @@
  *   7 ERASED      zero          zeros               -
  *   8 NOTE        the profile's the last word       -
  *
- * The row's extras are the hot path's text, UTF-8. A reader skips kinds it
- * does not know.
+ * The row's extras are the hot path's text, UTF-8, of blobs whose SUMMARY does
+ * not say it. A reader skips kinds it does not know.
  *
  * FOOTER   a segment that nobody appends to any more ends with one, so that
  *          its list needs no other byte of it (slowlens/rows.h):

@@ -305,7 +305,8 @@ class Writer:
         finally:
             job.recording.discard()
         known = {key: value for key, value in meta.items() if value is not None}
-        summary = {"hot": json.loads(_core.Profile(blob).summary())["hot_text"]}
+        summary: dict[str, Any] = json.loads(_core.read_meta(blob))["summary"]
+        summary["hot"] = summary.get("hot_text", "")
         self._hand_out(Finished(known, summary, blob, job.store, job.slow))
 
     def _hand_out(self, profile: Finished) -> None:

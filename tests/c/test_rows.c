@@ -60,8 +60,9 @@ profile_of(unsigned i)
     return p;
 }
 
+/* With `hot` in a SUMMARY; NULL: without one. */
 static sl_bytes
-blob_of(const profile *p, unsigned i)
+blob_with(const profile *p, unsigned i, const char *hot, size_t filling)
 {
     sl_buf meta, content, frame;
     char path[64];
@@ -84,16 +85,36 @@ blob_of(const profile *p, unsigned i)
     put_text(&meta, "tag.tenant", i % 5 == 0 ? "7" : "77\nx=y");
     put_number(&meta, "tag.n", i);
     sl_buf_put(&content, SL_BLOB_MAGIC, SL_BLOB_MAGIC_SIZE);
-    sl_buf_put_u8(&content, SL_BLOB_VERSION);
+    sl_buf_put_u8(&content, (uint8_t)(1 + i % SL_BLOB_VERSION));
     sl_buf_put(&content, "\0\0\0", 3);
     sl_buf_put_varint(&content, SL_BLOB_META);
     sl_buf_put_varint(&content, meta.size);
     sl_buf_put(&content, meta.data, meta.size);
+    if (hot != NULL) {
+        meta.size = 0;
+        sl_buf_put_varint(&meta, 2);
+        put_text(&meta, "hot_text", hot);
+        char *text = calloc(1, filling + 1);
+        memset(text, 'x', filling);
+        put_text(&meta, "hot_path", text);
+        free(text);
+        sl_buf_put_varint(&content, SL_BLOB_SUMMARY);
+        sl_buf_put_varint(&content, meta.size);
+        sl_buf_put(&content, meta.data, meta.size);
+    }
+    sl_buf_put_varint(&content, SL_BLOB_END);
+    sl_buf_put_varint(&content, 0);
     ck_assert_int_eq(sl_compress(&frame, content.data, content.size, 3), SL_OK);
     ck_assert_int_eq(sl_buf_finish(&frame, &out), SL_OK);
     sl_buf_free(&meta);
     sl_buf_free(&content);
     return out;
+}
+
+static sl_bytes
+blob_of(const profile *p, unsigned i)
+{
+    return blob_with(p, i, NULL, 0);
 }
 
 /* A segment of `count` profiles from number `from` on, with other records
@@ -193,6 +214,28 @@ START_TEST(a_row_has_what_the_metadata_says)
     sl_bytes_free(&out);
     sl_rows_free(rows);
     sl_rows_free(NULL);
+}
+END_TEST
+
+START_TEST(the_summary_says_the_hot_path)
+{
+    static const size_t fillings[] = { 0, 3900, 4096, 200000 };
+    for (size_t i = 0; i < 4; i++) {
+        profile p = profile_of(1);
+        sl_bytes blob = blob_with(&p, 1, "of the summary", fillings[i]);
+        sl_rows *rows;
+        sl_rows_query q;
+
+        ck_assert_int_eq(sl_rows_new(&rows, NULL, 0), SL_OK);
+        ck_assert_int_eq(
+            sl_rows_add_blob(rows, p.id, 1, blob.data, blob.size, NULL, 0),
+            SL_OK);
+        sl_rows_query_init(&q);
+        q.text = text("OF THE summary");
+        ck_assert_str_eq(list(rows, &q), "1 ");
+        sl_rows_free(rows);
+        sl_bytes_free(&blob);
+    }
 }
 END_TEST
 
@@ -623,6 +666,7 @@ rows_suite(void)
 {
     const TTest *const tests[] = {
         a_row_has_what_the_metadata_says,
+        the_summary_says_the_hot_path,
         filters,
         pages,
         a_cursor_whose_text_is_gone_still_has_its_place,

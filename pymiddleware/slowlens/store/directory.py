@@ -143,7 +143,8 @@ class DirectoryStore:
     # ---- appending ----
 
     def put(self, row: dict[str, Any], blob: bytes) -> None:
-        hot = str(row.get("hot") or "")[:HOT_MAX].encode("utf-8", "replace")
+        # A row with a headline comes out of the blob's own summary, which says the hot path itself.
+        hot = b"" if "headline" in row else str(row.get("hot") or "")[:HOT_MAX].encode("utf-8", "replace")
         self.append(segments.PROFILE, row["id"], hot, blob)
 
     def append(self, kind: int, record_id: str | bytes, inside: bytes = b"", outside: bytes = b"") -> tuple[int, int]:
@@ -389,7 +390,8 @@ class DirectoryStore:
             try:
                 with open(path, "rb") as file:
                     blob = file.read()
-                hot = str(json.loads(_core.Profile(blob).summary())["hot_text"])[:HOT_MAX]
+                known = json.loads(_core.read_meta(blob))
+                hot = "" if known.get("summary") else str(json.loads(_core.Profile(blob).summary())["hot_text"])[:HOT_MAX]
             except (OSError, ValueError, MemoryError):
                 continue  # half a file of a crashed disk: left alone
             self.append(segments.MOVED, profile_id, hot.encode("utf-8", "replace"), blob)
@@ -525,11 +527,16 @@ class DirectoryStore:
         pins = self._pins()
         for record, inside, blob in self._reading().everything():
             try:
-                meta = json.loads(_core.read_meta(blob))["meta"]
+                known = json.loads(_core.read_meta(blob))
             except ValueError:
                 continue
-            hot = inside.decode("utf-8", "replace")
-            yield Stored({**meta, "id": record.id, "hot": hot, "pinned": record.id in pins}, blob)
+            row = {**known["meta"], "id": record.id, "pinned": record.id in pins}
+            if inside:
+                row["hot"] = inside.decode("utf-8", "replace")
+            else:
+                row.update(known.get("summary") or {})
+                row["hot"] = row.get("hot_text", "")
+            yield Stored(row, blob)
 
     def records(self, kinds: frozenset[int]) -> Iterator[tuple[int, segments.Segment, bytes, bytes]]:
         """(segment, record, inside, outside) of these kinds, segments in their order."""

@@ -193,14 +193,17 @@ class Reader:
             self._rows.drop(profile_id)
 
     def get(self, profile_id: str) -> bytes | None:
+        with self._lock:
+            place = self._rows.find(profile_id)  # the record itself says whether it is still there
+        blob = None if place is None else self._read(profile_id, *place)
         for _ in range(3):  # a segment may go, and what is kept of it move on, between finding and reading
+            if blob is not None:
+                return blob
             place = self.find(profile_id)
             if place is None:
                 return None
             blob = self._read(profile_id, *place)
-            if blob is not None:
-                return blob
-        return None
+        return blob
 
     def _read(self, profile_id: str, number: int, at: int) -> bytes | None:
         path = self._old.get(profile_id) if number == OLD else None
