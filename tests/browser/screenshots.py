@@ -1,4 +1,6 @@
-"""Pictures of every view, light and dark, of the demo's shop: ``python tests/browser/screenshots.py FOLDER [VIEW...]``.
+"""Pictures of every page and state, light and dark, wide and narrow, of the demo's shop.
+
+    python tests/browser/screenshots.py FOLDER [PAGE...]
 
 Needs what tests/run.sh has installed: slowlens importable, Django, gunicorn,
 selenium, Chromium.
@@ -14,12 +16,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from selenium.webdriver import ActionChains
+
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import conftest
-from conftest import VIEWER, chromium, fetch
+from conftest import VIEWER, chromium, fetch, size
 
-WIDTH = 1280
+#: What is done before the picture is taken: (what, on which element, with which text).
+Step = tuple[str, str, str]
 
 
 class Folders:
@@ -29,20 +34,64 @@ class Folders:
         return Path(tempfile.mkdtemp(prefix=name))
 
 
-def pages(base: str) -> dict[str, str]:
-    def one(path: str) -> str:
-        listed = json.loads(fetch(f"{base}{VIEWER}api/requests?q={path}&sort=-wall_ms"))["requests"]
+def pages(base: str) -> dict[str, tuple[str, list[Step]]]:
+    """Name -> (fragment of the URL, steps): every page in every state that a reader can meet."""
+    def one(path: str, mode: str = "deterministic") -> str:
+        listed = json.loads(fetch(f"{base}{VIEWER}api/requests?q={path}&mode={mode}&sort=-wall_ms"))["requests"]
         return next(str(row["id"]) for row in listed if row["path"] == path)
 
     report, repaired, authors = one("/report/"), one("/report/repaired/"), one("/authors/")
-    found = {view: f"#r={report}&view={view}" for view in
-             ("tree", "flame", "timeline", "functions", "treemap", "graph", "source")}
+    few = one("/books/7/", "sampling")
+    found: dict[str, tuple[str, list[Step]]] = {
+        view: (f"#r={report}&view={view}", []) for view in
+        ("tree", "flame", "timeline", "functions", "source", "treemap", "graph")}
+    compared = f"#page=diff&a={report}&b={repaired}"
     return {
-        "requests": "#page=requests", "routes": "#page=routes", **found, "repeats": f"#r={authors}&view=repeats",
-        "difference": f"#page=diff&a={report}&b={repaired}",
-        "difference-flame": f"#page=diff&a={report}&b={repaired}&view=flame",
-        "merged": "#r=aggregate&route=/authors/&method=GET",
+        "requests": ("#page=requests", []),
+        "requests-filtered": ("#page=requests&status=5xx", [("type", ".filter input", "ta")]),
+        "requests-refused": ("#page=requests", [("type", ".filter input", "colour:red\n")]),
+        "requests-empty": ("#page=requests&q=nothing", []),
+        "requests-keys": ("#page=requests", [("click", "#help", "")]),
+        "routes": ("#page=routes", []), "live": ("#page=live", []), "missing": ("#r=01zzzzzzzzzzzzzzzzzzzzzzzz", []),
+        **found,
+        "flame-card": (f"#r={report}&view=flame", [("hover", "canvas.flame", "")]),
+        "tree-menu": (f"#r={report}", [("click", ".actions .menu:nth-of-type(3) summary", "")]),
+        "tree-palette": (f"#r={report}", [("click", "#palette", ""), ("type", "dialog input", "auth")]),
+        "tree-noside": (f"#r={report}&side=0", []), "tree-few-samples": (f"#r={few}", []),
+        "functions-chosen": (f"#r={report}&view=functions&q=deepcopy",
+                             [("click", "button[aria-label='Next match']", "")]),
+        "repeats": (f"#r={authors}&view=repeats", []),
+        "difference": (compared, []), "difference-flame": (compared + "&view=flame", []),
+        "difference-functions": (compared + "&view=functions", []),
+        "merged": ("#r=aggregate&route=/authors/&method=GET", []),
     }
+
+
+#: Pages that are seen on small windows, too.
+NARROW = ("requests", "routes", "tree", "flame", "difference")
+
+
+def do(driver: Any, step: Step) -> None:
+    what, css, text = step
+    found = driver.find_element("css selector", css)
+    if what == "click":
+        found.click()
+    elif what == "type":
+        found.send_keys(text)
+    else:
+        left, top = -found.size["width"] // 2, -found.size["height"] // 2
+        ActionChains(driver).move_to_element_with_offset(found, left + 300, top + 100).perform()
+    time.sleep(0.8)
+
+
+def picture(driver: Any, base: str, page: tuple[str, list[Step]], file: Path, width: int, height: int) -> None:
+    size(driver, width, height)
+    driver.get("about:blank")
+    driver.get(base + VIEWER + page[0])
+    time.sleep(1.5)
+    for step in page[1]:
+        do(driver, step)
+    driver.save_screenshot(str(file))
 
 
 def main() -> None:
@@ -52,25 +101,22 @@ def main() -> None:
     shop = inspect.unwrap(getattr(fixture, "_fixture_function", fixture))(Folders())
     base = next(shop)
     for _ in range(3):
-        for page in conftest.PAGES:
-            fetch(base + page)
+        for path in conftest.PAGES:
+            fetch(base + path)
+    fetch(base + "/books/7/?slowlens=sampling")
     time.sleep(1)
-    driver = chromium()
+    driver = chromium("--hide-scrollbars")
     try:
-        for name, fragment in pages(base).items():
+        for name, page in pages(base).items():
             if sys.argv[2:] and name not in sys.argv[2:]:
                 continue
             for scheme in ("light", "dark"):
                 driver.execute_cdp_cmd("Emulation.setEmulatedMedia",
                                        {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
-                driver.set_window_size(WIDTH, 900)
-                driver.get("about:blank")
-                driver.get(base + VIEWER + fragment)
-                time.sleep(1.5)
-                height = driver.execute_script("return document.documentElement.scrollHeight")
-                driver.set_window_size(WIDTH, min(1500, height + 140))
-                time.sleep(0.5)
-                driver.save_screenshot(str(folder / f"{name}-{scheme}.png"))
+                picture(driver, base, page, folder / f"{name}-{scheme}.png", 1440, 900)
+            if name in NARROW:
+                for width, height in ((1280, 720), (768, 1024), (360, 740)):
+                    picture(driver, base, page, folder / f"{name}-{width}.png", width, height)
     finally:
         driver.quit()
         shop.close()

@@ -154,7 +154,7 @@ def test_source_lines(browser: Any, shop: str) -> None:
 def test_the_treemap_and_the_call_graph(browser: Any, shop: str) -> None:
     one = slowest(shop, "/report/")
     show(browser, shop, f"#r={one}&view=treemap")
-    wait(browser, ".live", "[request]")
+    wait(browser, ".live", "copy.deepcopy")
     assert painted(browser, "canvas.treemap") > 4
     browser.execute_script("document.querySelector('canvas.treemap').focus()")
     press(browser, Keys.ARROW_DOWN)

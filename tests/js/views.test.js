@@ -5,11 +5,12 @@ import { asColumns, asTree, caution, scale, signed, verdict } from "../../pymidd
 import { FlameModel } from "../../pymiddleware/slowlens/viewer/static/flamemodel.js";
 import { acyclic, layout } from "../../pymiddleware/slowlens/viewer/static/graph.js";
 import { sentence } from "../../pymiddleware/slowlens/viewer/static/repeats.js";
+import { hotPath, tally } from "../../pymiddleware/slowlens/viewer/static/requests.js";
 import { points } from "../../pymiddleware/slowlens/viewer/static/routes.js";
 import { matcher } from "../../pymiddleware/slowlens/viewer/static/search.js";
 import { lines, toShow } from "../../pymiddleware/slowlens/viewer/static/source.js";
 import { parts, rowSplit, timeSplit } from "../../pymiddleware/slowlens/viewer/static/rowbar.js";
-import { answer, comparison, curl, how, linked, markdown, notices, phases, samplesOf } from "../../pymiddleware/slowlens/viewer/static/summary.js";
+import { answer, comparison, curl, guilty, how, linked, markdown, notices, phases, samplesOf } from "../../pymiddleware/slowlens/viewer/static/summary.js";
 import { squarify, treemap } from "../../pymiddleware/slowlens/viewer/static/treemap.js";
 
 const callee = (name, file = "/app/shop.py") => ({ id: 0, name, file, line: 3, kind: "python", origin: "project" });
@@ -141,6 +142,14 @@ test("lines with and without text", () => {
   assert.deepEqual(shown.map((line) => [line.line, line.calls]), [[4, 0], [5, 3]]);
 });
 
+test("a row of the list: few samples look few, queries and findings where they are known", () => {
+  assert.equal(hotPath({ mode: "sampling", calls: 3, hot: "views.a > b.c 76%" }), "views.a > b.c about 76%");
+  assert.equal(hotPath({ mode: "sampling", calls: 300, hot: "views.a > b.c 76%" }), "views.a > b.c 76%");
+  assert.equal(hotPath({ mode: "deterministic", calls: 3, hot: "b.c 76%" }), "b.c 76%");
+  assert.deepEqual(tally({}), { queries: "", findings: [] });
+  assert.deepEqual(tally({ queries: 101, findings: "n+1\nslow query" }), { queries: "101", findings: ["n+1", "slow query"] });
+});
+
 test("a trend leaves out the times without requests", () => {
   assert.equal(points([1, 0, 2]).split(" ").length, 2);
   assert.equal(points([0, 0]), "");
@@ -171,6 +180,13 @@ test("a request that waited for the loop says so, and names who held it", () => 
   const summary = summaryOf({ mode: "sampling", samples: 0, loop_ns: 800, held_ns: 15e7, held_by: "GET /blocking/: app.render", held_id: "01j" }, REPORT);
   assert.match(answer(summary), /^80\.0 % .* event loop was busy with others: for 150 ms with GET \/blocking\/: app\.render\.$/);
   assert.deepEqual(linked(answer(summary), summary).find((part) => part.id), { text: "GET /blocking/: app.render", id: "01j" });
+});
+
+test("a wait that others made in part is told beside the function; a slow client is no function's fault", () => {
+  const part = summaryOf({ mode: "sampling", samples: 0, await_ns: 700, loop_ns: 300, held_by: "GET /slow: app.render", held_id: "01j" }, REPORT);
+  assert.match(answer(part), /reports\.py:35\. For 300 ns of that it could have gone on, but the event loop was busy, most with GET \/slow: app\.render\.$/);
+  assert.match(answer(summaryOf({ idle_ns: 600 }, [REPORT[0]])), /^60\.0 % of this request was the client/);
+  assert.equal(guilty(summaryOf({}, [REPORT[0], REPORT[2]])), 2, "no own code: the last of the hot path");
 });
 
 test("few samples look few; what was awaited is measured, not sampled", () => {

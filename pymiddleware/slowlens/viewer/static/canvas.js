@@ -343,7 +343,7 @@ export class FlameCanvas {
       const room = Math.min(left + width, this.canvas.clientWidth) - inner - 6;
       const fits = Math.floor(room / this.letter);
       if (fits < 3) continue;
-      const name = lane && lane.node === node ? `${lane.open ? "▾" : "▸"} ${this.options.lane?.(node) || this.options.name(node)}` : this.options.name(node);
+      const name = lane && lane.node === node ? `${lane.open ? "▾" : "▸"} ${this.options.lane?.(node, level.w[i]) || this.options.name(node)}` : this.options.name(node);
       context.fillStyle = this.options.ink(node);
       context.fillText(middle(name, fits), inner + 3, y + ROW / 2);
       if (found) context.fillRect(left, y + ROW - 3, width - 1, 2);

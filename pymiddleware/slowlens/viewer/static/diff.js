@@ -90,17 +90,18 @@ const tone = (change, whole) => (Math.abs(change) < whole / 1000 ? "same" : chan
 function treeView(report, model, page) {
   const answer = asTree(report);
   const change = (row) => row.after.total_ns - row.before.total_ns;
+  const time = (ns) => (ns ? ms(ns / 1e6) : "–");
   const tree = new Tree({
     label: "Difference as a tree", load: async () => answer, onSelect: (node) => page.keep({ node }),
     columns: [
-      { title: "Before ms", value: (row) => ms(row.before.total_ns / 1e6)},
-      { title: "After ms", value: (row) => ms(row.after.total_ns / 1e6) },
+      { title: "Before ms", value: (row) => time(row.before.total_ns) },
+      { title: "After ms", value: (row) => time(row.after.total_ns) },
       { title: "Change", value: (row) => signed(change(row)), tone: (row) => tone(change(row), answer.wall_ns) },
       { title: "Relative", value: (row) => (row.before.total_ns ? `${change(row) >= 0 ? "+" : "−"}${percent(Math.abs(change(row)), row.before.total_ns)}` : "new") },
       { title: "Calls", alone: true, value: (row) => (row.before.calls === row.after.calls ? count(row.after.calls) : `${count(row.before.calls)} → ${count(row.after.calls)}`) },
     ],
   });
-  tree.root.classList.add("wide");
+  tree.root.classList.add("wide", "diff");
   return {
     root: tree.root, step: (by) => tree.move(tree.current + by), save: () => tree.saved(),
     async ready(saved) {

@@ -3,7 +3,7 @@ import * as api from "./api.js";
 import { button, choice, el } from "./dom.js";
 import { filterBox } from "./filterbox.js";
 import { NAMES } from "./filter.js";
-import { count, middle, ms, tame, when } from "./format.js";
+import { FEW, count, middle, ms, tame, when } from "./format.js";
 import { bar, rowSplit } from "./rowbar.js";
 import { entry, go, isGone, notice, recall, remember, removeLater, slot } from "./shell.js";
 import { format, listQuery, without } from "./state.js";
@@ -51,6 +51,12 @@ function keepButton(request) {
   return one;
 }
 
+/** A row's hot path; the share of few samples looks it. Pure. */
+export function hotPath(request) {
+  const text = tame(request.hot || "");
+  return request.mode === "sampling" && request.calls < FEW / 4 ? text.replace(/ (\d+)\s?%$/, " about $1%") : text;
+}
+
 /** What a row says about queries and findings: "3 q", "101 q · N+1"; "" where nothing is known. Pure. */
 export function tally(request) {
   const queries = request.queries ?? request.counts?.db;
@@ -69,7 +75,7 @@ function row(request, page) {
     el("time", { title: new Date(request.started).toLocaleString() }, when(request.started)),
     [el("span", { class: "method" }, tame(request.method, 20)), " ", link, request.tags.map((tag) => [" ", el("a", { class: "tag", href: filtered({ tag }), title: "Only requests with this tag" }, middle(tame(tag, 100), 28))])],
     request.status || "–",
-    [findings.map((one) => [el("span", { class: "finding" }, tame(one, 30)), " "]), el("span", { title: tame(request.hot || "") }, tame(request.hot || ""))],
+    [findings.map((one) => [el("span", { class: "finding" }, tame(one, 30)), " "]), el("span", { title: hotPath(request) }, hotPath(request))],
     ms(request.wall_ms), el("div", { class: "barbox" }), el("span", { title: tame(request.mode || "") }, { deterministic: "exact", sampling: "sampled" }[request.mode] || tame(request.mode || "", 20)), queries, keepButton(request),
   ];
   const made = el("tr", { class: request.status >= 500 ? "bad" : request.killed ? "bad killed" : null, "data-id": request.id, "data-mode": request.mode },

@@ -38,7 +38,10 @@ export async function spreadView(page) {
     root: tree.root, tools: [el("span", { class: "hint" }, `${report.count} stored profiles, newest first, of one mode`), open],
     async ready() {
       await tree.load(undefined, true);
-      const node = answer.hot.at(-1);
+      // As on the page of one request: what own code called last on the hot path.
+      const origin = (one) => answer.functions.find((each) => each.id === report.rows.find((row) => row.node === one).function)?.origin;
+      const at = answer.hot.findLastIndex((one) => origin(one) === "project");
+      const node = at < 0 ? answer.hot.at(-1) : answer.hot[at + 1] ?? answer.hot[at];
       if (node !== undefined) tree.select(node, false);
     }, step: (by) => tree.move(tree.current + by),
     find: (test) => {

@@ -30,7 +30,7 @@ export function phases(meta, wall) {
 export function guilty(summary) {
   const path = summary.hot_path;
   const at = path.findLastIndex((step) => step.function.origin === "project");
-  return (path[at + 1] || path.at(-1))?.node;
+  return (at < 0 ? path.at(-1) : path[at + 1] || path.at(-1))?.node;
 }
 
 /** The sentence that says why: the core's own (`headline`) where that names a line, so that it can be followed. */
@@ -42,6 +42,10 @@ export function answer(summary) {
   if (loop > wall / 2) {
     const longest = meta.held_by ? `: for ${duration(meta.held_ns)} with ${tame(meta.held_by)}` : "";
     return `${percent(Math.min(loop, wall), wall)} of this request it could have gone on, but the event loop was busy with others${longest}.`;
+  }
+  const client = Math.max(meta.idle_ns || 0, summary.self_ns?.idle || 0);
+  if (client > wall / 2) {
+    return `${percent(Math.min(client, wall), wall)} of this request was the client, taking its time with the body.`;
   }
   if (samples !== undefined && samples < TOO_FEW) {
     return `Not enough samples (${samples}) to say where the time of this request went.`;
@@ -57,14 +61,17 @@ export function answer(summary) {
     const text = share(step.total_ns, wall, samples);
     return text[0].toUpperCase() + text.slice(1);
   };
+  // A part of the wait that somebody else made.
+  const busy = loop < wall / 5 ? "" : ` For ${duration(loop)} of that it could have gone on, but the event loop was busy${
+    meta.held_by ? `, most with ${tame(meta.held_by)}` : " with others"}.`;
   if (beside) {
     return `${part(beside)} of this request went to ${label(beside.function)}, ` +
-      `a task or thread that ${label(own)} awaited.`;
+      `a task or thread that ${label(own)} awaited.${busy}`;
   }
   const called = path[at + 1];
   const line = called.call_line ? `:${called.call_line}` : "";
   return `${part(called)} of this request went to ${label(called.function)}, ` +
-    `called by ${label(own)} at ${tame(shortPath(own.file))}${line}.`;
+    `called by ${label(own)} at ${tame(shortPath(own.file))}${line}.${busy}`;
 }
 
 /**

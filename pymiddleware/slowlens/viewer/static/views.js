@@ -119,10 +119,11 @@ async function canvasPanel(page, title, picture) {
     label: title, ...boxes(page, model),
     name: (node) => (folding && folding.next[node] >= 0 ? `⋯ ${folding.count[node]} frames` : label(model.callee(node))),
     card: (node) => card(page, model, node, folding),
-    lane: (node) => {
+    lane: (node, wide) => {
       const child = model.children(node)[0];
       const name = child === undefined ? "" : ` ${label(model.callee(child))}`;
-      return `${label(model.callee(node))}${name} ${duration(model.total[node])}${model.calls[node] > 1 && !page.sampled ? ` in ${count(model.calls[node])}` : ""}`;
+      // In the order of time a lane is one of them; else it is all together, at a scale of its own.
+      return `${label(model.callee(node))}${name} ${duration(page.view === "timeline" ? wide : model.total[node])}`;
     },
     neighbours(node) {
       const near = around(model, node);
