@@ -298,6 +298,27 @@ def test_tags_are_links(browser: Any, tmp_path: Path) -> None:
         wait(browser, "#side a.tag", "user=bert")
 
 
+def test_releases_findings_and_what_was_killed(browser: Any, tmp_path: Path) -> None:
+    for i, meta in enumerate(({"release": "v1"}, {"release": "v2", "findings": "n+1,slow query"}, {"flags": "killed"})):
+        record(lambda: sum(range(1000)), tmp_path / f"{i}.slowlens", path=f"/{i}", route="/", **meta)
+
+    def paths() -> list[str]:
+        return sorted(one.text for one in browser.find_elements(By.CSS_SELECTOR, "tbody td.path a[data-row]"))
+
+    with served(*(tmp_path / f"{i}.slowlens" for i in range(3))) as base:
+        browser.get(base)
+        assert wait(browser, "tr.killed td.status", "killed")
+        wait(browser, "a.finding", "n+1").click()
+        wait(browser, ".chip", "finding:n+1")
+        until(browser, lambda: paths() == ["/1"])
+        element(browser, ".chip").click()
+        until(browser, lambda: len(paths()) == 3)
+        box = element(browser, ".filter input")
+        box.send_keys("rel", Keys.TAB, "v1", Keys.TAB)
+        wait(browser, ".chip", "release:v1")
+        until(browser, lambda: paths() == ["/0"])
+
+
 # ---- keys ----
 
 def test_the_first_request_within_two_tabs(browser: Any, shop: str) -> None:

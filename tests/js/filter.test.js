@@ -19,7 +19,7 @@ test("what makes no sense says what would", () => {
 });
 
 test("what is written is read again", () => {
-  for (const state of [{ status: "5xx" }, { min_ms: "200" }, { min_ms: "2500" }, { mode: "deterministic" }, { method: "POST" }, { tag: "user=anna b" }, { route: "/a b/" }, { last: "7d" }, { since: "2026-01-31T08:00" }]) {
+  for (const state of [{ status: "5xx" }, { min_ms: "200" }, { min_ms: "2500" }, { mode: "deterministic" }, { method: "POST" }, { tag: "user=anna b" }, { route: "/a b/" }, { release: "v2" }, { host: "web-1" }, { finding: "n+1" }, { last: "7d" }, { since: "2026-01-31T08:00" }]) {
     const [[name, value]] = Object.entries(state);
     assert.deepEqual(read(write(name, value)), state);
   }

@@ -14,11 +14,11 @@ const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "WS
 /** Kinds of terms that are written `name:value`; what they are, for completion. */
 export const FIELDS = {
   route: "all requests of a route", tag: "key or key=value", status: "404, 5xx or error", method: "GET, POST…",
-  mode: "sampling or deterministic", last: "15m, 2h, 7d", since: "2026-01-31T08:00", until: "2026-01-31T09:00",
+  mode: "sampling or deterministic", finding: "n+1…", release: "a release of your app", host: "a machine", last: "15m, 2h, 7d", since: "2026-01-31T08:00", until: "2026-01-31T09:00",
 };
 
 /** State's names of the terms, in the order in which they stand in the box. */
-export const NAMES = ["route", "method", "status", "min_ms", "mode", "tag", "last", "since", "until"];
+export const NAMES = ["route", "method", "status", "min_ms", "mode", "tag", "finding", "release", "host", "last", "since", "until"];
 
 const quoted = (text) => (/[\s"]/.test(text) || text === "" ? `"${text.replaceAll('"', "")}"` : text);
 

@@ -1,4 +1,15 @@
 // main.js - from the URL's fragment to a page, and back.
+//
+//   pure      format  filter  state  search  summary  treemodel  flamemodel
+//   parts     dom  colors  api  shell (moving on, memory, messages)  table  rowbar  keys  palette
+//   lists     requests (filterbox)  routes  live
+//   profile   the page of a request: side (the panel), searchbox, and views:
+//             tree  canvas (flame graph, timeline)  functions  source  repeats  treemap  graph  spread
+//   diff      the page of a difference
+//   alone     firefox (a page of its own)  badge (for pages of the app)
+//
+// A page is show(place, state) -> {title, update(state), save(), stop(), ...what keys ask}; the layout of every picture
+// is a pure function. tests/js/modules.test.js holds the first row to that.
 import * as diff from "./diff.js";
 import { el } from "./dom.js";
 import * as keys from "./keys.js";

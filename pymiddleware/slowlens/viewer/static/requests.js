@@ -74,8 +74,8 @@ function row(request, page) {
     el("input", { type: "checkbox", value: request.id, "aria-label": `Choose ${middle(name, 80)} ${when(request.started)}`, change: page.picked }),
     el("time", { title: new Date(request.started).toLocaleString() }, when(request.started)),
     [el("span", { class: "method" }, tame(request.method, 20)), " ", link, request.tags.map((tag) => [" ", el("a", { class: "tag", href: filtered({ tag }), title: "Only requests with this tag" }, middle(tame(tag, 100), 28))])],
-    request.status || "–",
-    [findings.map((one) => [el("span", { class: "finding" }, tame(one, 30)), " "]), el("span", { title: hotPath(request) }, hotPath(request))],
+    request.killed ? el("span", { title: "Its process died before it ended" }, "killed") : request.kind === "checkpoint" ? el("span", { title: "It had not ended when this was stored" }, "runs") : request.status || "–",
+    [findings.map((one) => [el("a", { class: "finding", href: filtered({ finding: one }), title: "Only requests with this finding" }, tame(one, 30)), " "]), el("span", { title: hotPath(request) }, hotPath(request))],
     ms(request.wall_ms), el("div", { class: "barbox" }), el("span", { title: tame(request.mode || "") }, { deterministic: "exact", sampling: "sampled" }[request.mode] || tame(request.mode || "", 20)), queries, keepButton(request),
   ];
   const made = el("tr", { class: request.status >= 500 ? "bad" : request.killed ? "bad killed" : null, "data-id": request.id, "data-mode": request.mode },
@@ -96,7 +96,7 @@ class List {
   constructor(main) {
     this.state = {};
     this.body = el("tbody");
-    this.tags = new Set();
+    this.known = { tag: new Set(), host: new Set(), release: new Set(), finding: new Set() }; // as far as rows showed them
     this.routes = [];
     this.turn = 0;
     this.picked = () => this.countPicked();
@@ -106,7 +106,7 @@ class List {
     this.news = button("", () => this.takeNews(true), { class: "news", hidden: true });
     this.quick = el("span", { class: "quick", role: "group", "aria-label": "Quick filters" });
     this.order = el("span", { class: "order" });
-    this.box = filterBox({}, () => ({ tag: [...this.tags], route: this.routes }), (parts) => this.filter(parts));
+    this.box = filterBox({}, () => ({ ...Object.fromEntries(Object.entries(this.known).map(([name, all]) => [name, [...all]])), route: this.routes }), (parts) => this.filter(parts));
     this.table = el("table", { class: "requests", "aria-label": "Requests" });
     this.place = el("div", { class: "rows" });
     slot().replaceChildren(this.box.form);
@@ -205,7 +205,9 @@ class List {
   add(requests, top = false) {
     const made = requests.filter((one) => !isGone(one.id) && !this.seen.has(one.id)).map((one) => {
       this.seen.add(one.id);
-      one.tags.forEach((tag) => this.tags.add(tag));
+      one.tags.forEach((tag) => this.known.tag.add(tag));
+      tally(one).findings.forEach((finding) => this.known.finding.add(finding));
+      for (const name of ["host", "release"]) if (one[name]) this.known[name].add(one[name]);
       return row(one, this);
     });
     if (top) this.body.prepend(...made);

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { test } from "node:test";
+
+const FOLDER = new URL("../../pymiddleware/slowlens/viewer/static/", import.meta.url);
+const PURE = ["format", "filter", "state", "search", "summary", "treemodel", "flamemodel"];
+const sources = new Map(readdirSync(FOLDER).filter((name) => name.endsWith(".js")).map((name) => [name.slice(0, -3), readFileSync(new URL(name, FOLDER), "utf8")]));
+const imports = (name) => [...sources.get(name).matchAll(/from "\.\/(.+)\.js"/g)].map((found) => found[1]);
+
+test("what is pure knows no page and imports only what is pure", () => {
+  for (const name of PURE) {
+    assert.deepEqual(imports(name).filter((other) => !PURE.includes(other)), [], name);
+    assert.ok(!/\b(document|window|location|history|fetch|localStorage)\b\s*[.(]/.test(sources.get(name)), name);
+  }
+});
+
+test("every module is used, and stands in the map", () => {
+  const map = sources.get("main").split("\nimport ")[0];
+  for (const name of sources.keys()) {
+    if (name === "main") continue;
+    assert.match(map, new RegExp(`\\b${name}\\b`), name);
+    const used = [...sources.keys()].some((other) => imports(other).includes(name));
+    assert.ok(used || ["firefox", "badge"].includes(name), `${name} is not imported`);
+  }
+});
+
+test("no page imports another page, and nothing goes round", () => {
+  const done = new Set();
+  const visit = (name, path) => {
+    assert.ok(!path.includes(name), `a circle: ${[...path, name].join(" > ")}`);
+    if (done.has(name)) return;
+    for (const other of imports(name)) visit(other, [...path, name]);
+    done.add(name);
+  };
+  for (const name of sources.keys()) visit(name, []);
+});
