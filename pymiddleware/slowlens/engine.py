@@ -19,7 +19,8 @@ from typing import Any
 from . import _core, ownership
 
 __all__ = [
-    "CHOSEN", "cost_ns", "forked", "info", "interval_ns", "is_child", "on_fork", "prepare", "sampling", "why_not",
+    "CHOSEN", "cost_ns", "forked", "info", "interval_ns", "is_child", "limit_memory", "on_fork", "prepare", "sampling",
+    "why_not",
 ]
 
 CHOSEN = (
@@ -141,6 +142,17 @@ def sampling(interval_us: int, cpu_percent: float) -> None:
     if _interval_us == 0 or interval_us < _interval_us:
         _interval_us = interval_us
         _core.sampler_configure(interval_us / 1e6, cpu_percent)
+
+
+_max_active_bytes = 0
+
+
+def limit_memory(max_active_bytes: int) -> None:
+    """What all recordings of the process may hold at once. Of several callers the most generous wins."""
+    global _max_active_bytes
+    if max_active_bytes > _max_active_bytes:
+        _max_active_bytes = max_active_bytes
+        _core.limit_memory(max_active_bytes)
 
 
 def _calibrate() -> None:

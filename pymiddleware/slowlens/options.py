@@ -89,6 +89,7 @@ class Options:
     release: str | None
     max_profile_bytes: int
     max_queued_bytes: int
+    max_active_bytes: int
     redact: Callable[[str], str] | None
     debug: bool | None
     board: bool
@@ -310,6 +311,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("max_queued_bytes", _number(MB, 1 << 40, True), 64 * MB, "bytes",
            "Memory that finished profiles may take while they wait to be stored (a disk that stands still); what comes "
            "beyond it is dropped, and counted."),
+    Option("max_active_bytes", _number(1 << 20, 1 << 40, True), 128 * MB, "bytes",
+           "Memory that all running profiles of a process, and those that wait to be stored, may take together; past "
+           "it, they go on by sampling or fold paths, and new requests are not profiled until others have ended "
+           "(counted as refused)."),
     Option("redact", _callable, None, "function or its dotted name",
            "Applied to the path of each request before it is stored."),
     Option("debug", _flag, None, "true or false",

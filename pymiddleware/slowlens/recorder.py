@@ -117,12 +117,15 @@ class Transaction:
 
     def headers_sent(self, status: int) -> None:
         """The response's status is known and its headers are on their way."""
+        if self.done:  # by a task that outlived its app
+            return
         self.seen.status = status
         self.seen.headers_ns = self.recording.wall_ns
 
     def body_sent(self) -> None:
         """The last byte of the body was handed to the server."""
-        self.seen.body_ns = self.recording.wall_ns
+        if not self.done:
+            self.seen.body_ns = self.recording.wall_ns
 
     def leave_context(self) -> None:
         """The calling context goes on to other things; once, where it began."""
@@ -147,13 +150,16 @@ class Transaction:
                 self._recorder.writer.flush(LAST_SECONDS)  # RQ and multiprocessing end their children by os._exit
         except Exception:
             self._recorder._fault("finishing a profile", self._recorder.profiling)
+        del self.incoming  # it holds the request, which holds us
 
     def abandon(self) -> None:
         """The response was thrown away half-way: keep nothing, lose nothing silently."""
         if not self.done:
             self.done = True
             self.recording.discard()
+            self.leave_context()
             self._recorder.abandoned += 1
+            del self.incoming
 
 
 class Recorder:
@@ -194,6 +200,7 @@ class Recorder:
             engine.prepare()
             ownership.claim(paths=self.options.project)
             engine.sampling(self.options.interval_us, self.options.sampler_cpu)
+            engine.limit_memory(self.options.max_active_bytes)
 
     def owns(self, application: Any = None, module: str | None = None) -> None:
         """What the application object, or a module of it, tells about whose code is whose. Never raises."""

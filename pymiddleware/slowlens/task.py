@@ -31,9 +31,14 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _recorders: dict[tuple[tuple[str, Any], ...], Recorder] = {}
 
 
+def _hashable(value: Any) -> Any:
+    """The same as a key: options may be lists."""
+    return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
+
+
 def _recorder(options: dict[str, Any]) -> Recorder:
     """One for each set of options: it owns a writer thread."""
-    key = tuple(sorted(options.items(), key=lambda item: item[0]))
+    key = tuple((name, _hashable(options[name])) for name in sorted(options))
     found = _recorders.get(key)
     if found is None:
         found = _recorders[key] = Recorder({"keep": "all", "mode": "deterministic", **options}, framework="task")

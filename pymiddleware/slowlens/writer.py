@@ -297,7 +297,7 @@ class Writer:
             if cost:
                 meta["own_ns"] = cost
             flags = [name for name in ("truncated", "displaced") if totals[name]]
-            if totals["dropped"]:
+            if totals["dropped"] or totals["unwatched"]:
                 flags.append("partial")
             meta["flags"] = ",".join(flags) or None
             meta.update(_waiting(totals))

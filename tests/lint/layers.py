@@ -120,7 +120,7 @@ DOOR = {"uthash.h": "core/intern.c", "zstd.h": "core/compress.c"}
 PYTHON = {"Python.h", "frameobject.h", "structmember.h", "opcode.h"}
 
 
-def own_room(header: str) -> str | None:
+def room_of(header: str) -> str | None:
     """The room of the glue that a header is of; None: it is of no room."""
     room = header.split("/")[0]
     return room if room in ROOMS and "/" in header else None
@@ -144,9 +144,8 @@ def why_not(path: str, header: str, own: bool) -> str | None:
             return f"{stem} may not include {header}"
         if (stem in RECORDING and name in READING) or (stem in READING and name in RECORDING and own):
             return "the recording side and the reading side do not include each other"
-    if top == "pymiddleware" and own_room(header) is not None:
-        if ROOMS.index(own_room(header)) > ROOMS.index(path.split("/")[2]):
-            return f"{path.split('/')[2]}/ may not use {header}: what must go up is registered"
+    if top == "pymiddleware" and ROOMS.index(room_of(header) or "compat") > ROOMS.index(path.split("/")[2]):
+        return f"{path.split('/')[2]}/ may not use {header}: what must go up is registered"
     if top == "pymiddleware" and header.startswith("internal/") and path != "pymiddleware/native/compat/py_compat.h":
         return "the interpreter's insides are compat/'s"
     if top == "pymiddleware" and "/" not in header and own and not header.startswith("slowlens/"):

@@ -184,6 +184,7 @@ def test_lists_and_file_wrappers_are_returned_as_they_are(store_path: str) -> No
     answer = [b"a", b"b"]
     app, stored = make(lambda environ, start_response: answer, store_path)
     assert app({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, None) is answer
+    assert len(stored.rows()) == 1
     wrapper = FileWrapper(io.BytesIO(b"file"))
     app, stored = make(lambda environ, start_response: wrapper, store_path)
     environ = {"PATH_INFO": "/", "REQUEST_METHOD": "GET", "wsgi.file_wrapper": FileWrapper}

@@ -28,8 +28,9 @@ void sl_py_engine_section_end(sl_py_traced *traced);
  * while they are still on: call again later. */
 bool sl_py_engine_idle(uint64_t linger_ns);
 
-/* Makes C calls out of `code` visible (chosen code only). Never raises. */
-void sl_py_engine_watch(PyCodeObject *code);
+/* Makes C calls out of `code` visible (chosen code only). false: there was no
+ * room. Never raises. */
+bool sl_py_engine_watch(PyCodeObject *code);
 
 /* The recording, fed by events, handed work to another thread: its events are
  * wanted from all of them from now on. */

@@ -46,7 +46,7 @@ sl_py_on_function(void *ctx, const void *key, uint32_t id)
         return false;
     if (!sl_py_code_is_chosen((PyCodeObject *)object))
         return false;
-    sl_py_engine_watch((PyCodeObject *)object);
+    traced->unwatched += !sl_py_engine_watch((PyCodeObject *)object);
     return true;
 }
 

@@ -16,7 +16,7 @@
 #include "look/own_stack.h"
 
 #define SWITCHES_MAX 12000000u
-#define WATCHED_MAX  8192u
+#define WATCHED_MAX  (1u << 20)
 
 enum {
     START,
@@ -53,8 +53,14 @@ static uint64_t on_since_ns, idle_since_ns;
 static uint64_t on_total_ns;
 static Py_ssize_t users, users_all;
 
-/* Code objects with local CALL events: a set by address, strong. */
-static PyObject **watched;
+/* Code objects with local CALL events, by address. They may die meanwhile, and
+ * with them their events: the weak reference tells. */
+typedef struct {
+    const PyObject *code; /* NULL: free */
+    PyObject *weak;
+} watch;
+
+static watch *watched;
 static uint32_t watched_mask, watched_count;
 
 #define HOOK(name)                                                             \
@@ -352,41 +358,54 @@ sl_py_engine_hand_over(sl_py_traced *traced)
     (void)traced;
 }
 
-static uint32_t
-watched_slot(PyObject *const *set, uint32_t mask, const PyObject *code)
+static watch *
+watched_slot(watch *set, uint32_t mask, const PyObject *code)
 {
     uint32_t at = (uint32_t)(((uintptr_t)code >> 4) * 2654435761u) & mask;
-    while (set[at] != NULL && set[at] != code)
+    while (set[at].code != NULL && set[at].code != code)
         at = (at + 1) & mask;
-    return at;
+    return &set[at];
 }
 
+/* Room for one more: in a table without those that are gone, of a size that
+ * fits the others. */
 static bool
 watched_reserve(void)
 {
+    uint32_t live = 0, slots = 512;
+
     if (watched != NULL && watched_count < watched_mask / 2)
         return true;
-    uint32_t slots = watched == NULL ? 512 : (watched_mask + 1) * 2;
-    if (slots > WATCHED_MAX * 2)
-        return false;
-    PyObject **grown = PyMem_Calloc(slots, sizeof(*grown));
+    for (uint32_t i = 0; watched != NULL && i <= watched_mask; i++)
+        live += watched[i].code != NULL && sl_py_weak_lives(watched[i].weak);
+    while (slots / 4 < live + 1)
+        slots *= 2;
+    watch *grown =
+        slots > WATCHED_MAX ? NULL : PyMem_Calloc(slots, sizeof(*grown));
     if (grown == NULL)
         return false;
     for (uint32_t i = 0; watched != NULL && i <= watched_mask; i++) {
-        if (watched[i] != NULL)
-            grown[watched_slot(grown, slots - 1, watched[i])] = watched[i];
+        if (watched[i].code == NULL)
+            continue;
+        if (sl_py_weak_lives(watched[i].weak))
+            *watched_slot(grown, slots - 1, watched[i].code) = watched[i];
+        else
+            Py_DECREF(watched[i].weak); /* runs no code */
     }
     PyMem_Free(watched);
     watched = grown;
     watched_mask = slots - 1;
+    watched_count = live;
     return true;
 }
 
 static bool
 is_watched(PyObject *code)
 {
-    return watched != NULL &&
-           watched[watched_slot(watched, watched_mask, code)] != NULL;
+    if (watched == NULL)
+        return false;
+    const watch *w = watched_slot(watched, watched_mask, code);
+    return w->code == code && sl_py_weak_is(w->weak, code);
 }
 
 /* Sets the local events of `code` to what its probe needs, and `more`. */
@@ -435,31 +454,46 @@ sl_py_engine_probe_events(bool start, bool leave, bool raises)
     return events;
 }
 
-void
-sl_py_engine_watch(PyCodeObject *code)
+bool
+sl_py_engine_watch(PyCodeObject *object)
 {
-    if (is_watched((PyObject *)code))
-        return;
-    if (!watched_reserve() || !set_local((PyObject *)code, c_events))
-        return;
-    watched[watched_slot(watched, watched_mask, (PyObject *)code)] =
-        Py_NewRef((PyObject *)code);
-    watched_count++;
+    PyObject *code = (PyObject *)object;
+    PyObject *weak;
+
+    if (is_watched(code))
+        return true;
+    if (!watched_reserve() || (weak = PyWeakref_NewRef(code, NULL)) == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    if (!set_local(code, c_events)) {
+        Py_DECREF(weak);
+        return false;
+    }
+    watch *w = watched_slot(watched, watched_mask, code);
+    watched_count += w->code == NULL;
+    Py_XDECREF(w->weak); /* of one that lay there before */
+    *w = (watch){ code, weak };
+    return true;
 }
 
 static void
 watched_clear(void)
 {
-    PyObject **old = watched;
+    watch *old = watched;
     uint32_t mask = watched_mask;
 
     watched = NULL;
     watched_mask = watched_count = 0;
     for (uint32_t i = 0; old != NULL && i <= mask; i++) {
-        if (old[i] == NULL)
+        if (old[i].code == NULL)
             continue;
-        set_local(old[i], 0);
-        Py_DECREF(old[i]);
+        if (sl_py_weak_lives(old[i].weak)) {
+            PyObject *code = Py_NewRef((PyObject *)old[i].code);
+            set_local(code, 0);
+            Py_DECREF(code);
+        }
+        Py_DECREF(old[i].weak);
     }
     PyMem_Free(old);
 }

@@ -17,6 +17,7 @@ typedef struct {
     bool follows;   /* asynchronous: child work may run anywhere */
     bool displaced; /* another tool took the hook away */
     bool hands_over; /* 3.11: every thread has the hook for it */
+    uint32_t unwatched; /* functions whose C calls could not be made visible */
     bool full;      /* no room for more paths: to go on by samples */
 } sl_py_traced;
 

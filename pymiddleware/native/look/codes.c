@@ -24,6 +24,7 @@ struct entry {
     uintptr_t qualname, filename, linetable;
     int first_line;
     uint32_t units;
+    bool shim; /* none of its instructions is the program's */
     uint32_t *lines; /* by code unit; NULL: not known */
     const sl_py_code *code;
     entry *next; /* in its slot */
@@ -36,7 +37,7 @@ static bool entries_full;
 static sl_py_code **codes; /* distinct ones, by content */
 static uint32_t code_slots, code_count;
 static char *own_prefix;
-static const sl_py_code unknown = { "[unknown]", "", 9, 0, 0, false, false };
+static const sl_py_code unknown = { "[unknown]", "", 9, 0, 0, false, false, false };
 
 bool
 sl_py_codes_init(const char *own)
@@ -217,7 +218,8 @@ code_hash(const sl_py_code *code)
 static bool
 code_equal(const sl_py_code *a, const sl_py_code *b)
 {
-    return a->line == b->line && a->name_len == b->name_len &&
+    return a->line == b->line && a->shim == b->shim &&
+           a->name_len == b->name_len &&
            a->file_len == b->file_len &&
            memcmp(a->name, b->name, a->name_len) == 0 &&
            memcmp(a->file, b->file, a->file_len) == 0;
@@ -275,15 +277,12 @@ code_intern(sl_py_code *code)
     return &unknown;
 }
 
-/* Shown by no traceback: what the interpreter runs between C and Python, and
- * ourselves. */
+/* Shown by no traceback: ourselves. */
 static bool
-file_is_hidden(const char *file)
+file_is_own(const char *file)
 {
-    return strcmp(file, "<interpreter trampoline>") == 0 ||
-           strcmp(file, "<shim>") == 0 ||
-           (own_prefix != NULL &&
-            strncmp(file, own_prefix, strlen(own_prefix)) == 0);
+    return own_prefix != NULL &&
+           strncmp(file, own_prefix, strlen(own_prefix)) == 0;
 }
 
 static bool
@@ -340,7 +339,8 @@ entry_fill(entry *e)
         free((char *)code.file);
         return false;
     }
-    code.own = file_is_hidden(code.file);
+    code.own = file_is_own(code.file);
+    code.shim = e->shim;
     code.begins = code_begins(&code);
     free(e->lines);
     e->lines = read_lines(e->linetable, code.line, e->units);
@@ -382,6 +382,10 @@ entry_find(uintptr_t address, const PyCodeObject *head)
     e->linetable = (uintptr_t)head->co_linetable;
     e->first_line = head->co_firstlineno;
     e->units = (uint32_t)units;
+    /* Frames of which no instruction may be traced are the interpreter's: its
+     * trampoline, and (3.13+) what a specialised call of a class pushes under
+     * __init__. */
+    e->shim = head->_co_firsttraceable >= (int)units;
     if (entry_fill(e))
         return e;
     e->qualname = 0; /* as if never seen */

@@ -20,6 +20,7 @@ typedef struct {
     uint32_t name_len, file_len;
     uint32_t line;
     bool own;    /* one of slowlens's own frames: not shown */
+    bool shim;   /* the interpreter's own, between C and Python: not shown */
     bool begins; /* runs other contexts: what is below it is the server's */
 } sl_py_code;
 

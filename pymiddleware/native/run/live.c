@@ -126,6 +126,7 @@ sl_py_live_after_fork(void)
         recording->sampled.slot = -1;
         recording->finished = true;
         sl_recording_stop(recording->core, sl_py_now());
+        recording->wall_ns = sl_recording_wall_ns(recording->core);
         sl_py_live_remove(recording);
     }
     sl_py_active_forget();

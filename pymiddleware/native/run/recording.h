@@ -14,6 +14,7 @@
 #define SL_PY_RECORDING_H
 
 #include "engine/traced.h"
+#include "run/budget.h"
 #include "run/stints.h"
 #include "sampler/sampled.h"
 
@@ -55,6 +56,7 @@ typedef struct {
 
 struct sl_py_recording {
     PyObject_HEAD sl_recording *core; /* NULL: discarded */
+    sl_py_account *account;           /* what the core holds; goes with it */
     sl_py_sampled sampled;
     sl_py_traced traced;
     sl_py_turn turn;
@@ -63,9 +65,10 @@ struct sl_py_recording {
     uint64_t thread;      /* id of the thread it last ran in */
     bool running;         /* the main strand is inside a section */
     bool finished;
-    bool fork_lost;      /* it is the parent's, in a forked child */
-    bool encoding;       /* the core is being read, without the GIL */
-    bool resolved;       /* its call sites are lines by now */
+    bool fork_lost; /* it is the parent's, in a forked child */
+    bool encoding;  /* the core is being read, without the GIL... */
+    bool discarded; /* ...and is to go as soon as it is not */
+    bool resolved;  /* its call sites are lines by now */
     sl_py_stint section; /* where its main strand runs, while it does */
     sl_py_side *sides;
     uint32_t side_count, side_capacity;
@@ -73,6 +76,7 @@ struct sl_py_recording {
     uint32_t green_count, green_capacity;
     uint64_t lost_strands; /* for which there was no room */
     uint64_t cpu_ns, cpu_since;
+    uint64_t wall_ns; /* once it is finished */
     PyObject *label; /* strong: what Python calls it; NULL: nothing */
     sl_py_recording *previous, *next; /* all live recordings */
 };

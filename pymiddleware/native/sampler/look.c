@@ -106,7 +106,8 @@ sl_py_stack_fill(int count)
 {
     uint32_t used = 0;
     for (int i = count; i-- > 0;) {
-        if (!sl_py_sampler.places[i].code->own)
+        if (!sl_py_sampler.places[i].code->own &&
+            !sl_py_sampler.places[i].code->shim)
             sl_py_sampler.stack[used++] =
                 (sl_frame){ sl_py_sampler.places[i].code,
                             sl_py_sampler.places[i].line };

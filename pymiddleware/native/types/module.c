@@ -7,6 +7,7 @@
 #include "engine/probes.h"
 #include "look/code_map.h"
 #include "run/active.h"
+#include "run/budget.h"
 #include "run/greenlets.h"
 #include "run/jobs.h"
 #include "run/live.h"
@@ -69,6 +70,13 @@ engine_info(PyObject *module, PyObject *ignored)
         (info != NULL && PyDict_SetItemString(info, "greenlets", greenlets) < 0))
         Py_CLEAR(info);
     Py_XDECREF(greenlets);
+    PyObject *memory = Py_BuildValue(
+        "{s:n,s:n}", "bytes", (Py_ssize_t)sl_py_budget_bytes(), "peak",
+        (Py_ssize_t)sl_py_budget_peak());
+    if (memory == NULL ||
+        (info != NULL && PyDict_SetItemString(info, "memory", memory) < 0))
+        Py_CLEAR(info);
+    Py_XDECREF(memory);
     PyObject *sampler = sl_py_sampler_info();
     if (sampler == NULL ||
         PyDict_SetItemString(sampler, "tasks",
@@ -193,6 +201,17 @@ sampler_resume(PyObject *module, PyObject *ignored)
 }
 
 static PyObject *
+limit_memory(PyObject *module, PyObject *arg)
+{
+    (void)module;
+    Py_ssize_t bytes = PyLong_AsSsize_t(arg);
+    if (bytes == -1 && PyErr_Occurred())
+        return NULL;
+    sl_py_budget_limit(bytes > 0 ? (size_t)bytes : 0);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 active_count(PyObject *module, PyObject *ignored)
 {
     (void)module, (void)ignored;
@@ -269,6 +288,9 @@ static PyMethodDef methods[] = {
       "step in Python. False: too much is waiting for that already." },
     { "sampler_resume", sampler_resume, METH_NOARGS,
       "sampler_resume()\n--\n\nStarts it again now, for requests that run." },
+    { "limit_memory", limit_memory, METH_O,
+      "limit_memory(max_bytes, /)\n--\n\nWhat all recordings of the process "
+      "may hold at once, in bytes; 0: as much as they like." },
     { "active_count", active_count, METH_NOARGS,
       "active_count()\n--\n\nRecordings being recorded now." },
     { "gc_hook", (PyCFunction)(void (*)(void))gc_hook, METH_FASTCALL,

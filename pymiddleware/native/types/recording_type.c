@@ -16,23 +16,51 @@
 #include "sampler/sampler.h"
 #include "types/values.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Recordings are recycled: making one costs 0.4 us, its first block more. */
 #define POOL_MAX 8
-static sl_recording *pool[POOL_MAX];
+/* One that holds more is freed: memory of a burst is not kept. */
+#define POOL_BYTES ((size_t)160 << 10)
+
+typedef struct {
+    sl_recording *core;
+    sl_py_account *account;
+} pooled;
+
+static pooled pool[POOL_MAX];
 static int pool_count;
+
+/* A core that runs from now on, new or used before. `options` are copied. */
+static sl_status
+core_take(sl_py_recording *self, const sl_recording_options *options)
+{
+    if (pool_count > 0) {
+        pool_count--;
+        self->core = pool[pool_count].core;
+        self->account = pool[pool_count].account;
+        return sl_recording_reset(self->core, options);
+    }
+    self->account = calloc(1, sizeof(*self->account));
+    if (self->account == NULL)
+        return SL_ENOMEM;
+    sl_alloc alloc = sl_py_budget_alloc(self->account);
+    return sl_recording_new(&self->core, options, &alloc);
+}
 
 static void
 release_core(sl_py_recording *recording)
 {
-    if (recording->core == NULL)
-        return;
-    if (pool_count < POOL_MAX)
-        pool[pool_count++] = recording->core;
-    else
+    if (recording->core != NULL && pool_count < POOL_MAX &&
+        sl_py_account_bytes(recording->account) <= POOL_BYTES) {
+        pool[pool_count++] = (pooled){ recording->core, recording->account };
+    } else {
         sl_recording_free(recording->core);
-    recording->core = NULL;
+        free(recording->account);
+    }
+    recording->core = recording->sampled.core = NULL;
+    recording->account = NULL;
 }
 
 static int
@@ -104,6 +132,12 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (parse_c_calls(c_calls, &calls) < 0)
         return NULL;
 
+    if (!sl_py_budget_has_room()) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "recordings hold all the memory that they may at once "
+                        "(max_active_bytes)");
+        return NULL;
+    }
     sl_py_recording *self = (sl_py_recording *)type->tp_alloc(type, 0);
     if (self == NULL)
         return NULL;
@@ -130,13 +164,7 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                                          sampled ? NULL : sl_py_on_function,
                                      .on_full = goes_on ? sl_py_on_full : NULL,
                                      .ctx = &self->traced };
-    sl_status status;
-    if (pool_count > 0) {
-        self->core = pool[--pool_count];
-        status = sl_recording_reset(self->core, &options);
-    } else {
-        status = sl_recording_new(&self->core, &options, NULL);
-    }
+    sl_status status = core_take(self, &options);
     if (status < 0) {
         recording_release(self);
         sl_py_raise(status);
@@ -169,6 +197,7 @@ recording_finish(sl_py_recording *self)
     recording_release(self);
     sl_py_entry_end(self->sampled.entry);
     sl_recording_stop(self->core, sl_clock_ticks(self->sampled.clock));
+    self->wall_ns = sl_recording_wall_ns(self->core);
     sl_py_live_remove(self);
 }
 
@@ -176,7 +205,10 @@ static void
 recording_dealloc(PyObject *object)
 {
     sl_py_recording *self = (sl_py_recording *)object;
+    PyObject *error_type, *error, *traceback;
 
+    /* It may die anywhere, also while an exception is on its way. */
+    PyErr_Fetch(&error_type, &error, &traceback);
     recording_finish(self);
     sl_py_functions_release(&self->traced);
     release_core(self);
@@ -186,6 +218,7 @@ recording_dealloc(PyObject *object)
     Py_XDECREF(self->turn.holder);
     Py_XDECREF(self->turn.where);
     Py_TYPE(object)->tp_free(object);
+    PyErr_Restore(error_type, error, traceback);
 }
 
 static PyObject *
@@ -233,14 +266,25 @@ recording_finish_method(PyObject *object, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
+/* Gives the finished recording's memory back; while another thread encodes it,
+ * that one will. */
+static void
+recording_drop(sl_py_recording *self)
+{
+    self->discarded = true;
+    if (self->encoding)
+        return;
+    sl_py_functions_release(&self->traced);
+    release_core(self);
+}
+
 static PyObject *
 recording_discard(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
     sl_py_recording *self = (sl_py_recording *)object;
     recording_finish(self);
-    sl_py_functions_release(&self->traced);
-    release_core(self);
+    recording_drop(self);
     Py_RETURN_NONE;
 }
 
@@ -252,10 +296,11 @@ recording_totals(PyObject *object, PyObject *ignored)
     const sl_py_turn *turn = &self->turn;
     sl_recording_totals t;
 
-    if (self->core == NULL || !self->finished) {
-        PyErr_SetString(PyExc_RuntimeError, self->core == NULL
-                                                ? "the recording is discarded"
-                                                : "the recording is running");
+    if (self->discarded || !self->finished || self->encoding) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        self->discarded  ? "the recording is discarded"
+                        : self->encoding ? "the recording is being encoded"
+                                         : "the recording is running");
         return NULL;
     }
     sl_recording_totals_get(self->core, &t);
@@ -284,6 +329,7 @@ recording_totals(PyObject *object, PyObject *ignored)
         { "mended", t.mended },
         { "dropped", t.dropped + self->lost_strands + self->sampled.lost_strands },
         { "bytes", t.bytes },
+        { "unwatched", self->traced.unwatched },
         { "sampled_from_ns", t.sampled_from_ns },
         { "step_ns", turn->longest },
         { "held_ns", turn->held },
@@ -363,20 +409,24 @@ recording_encode(PyObject *object, PyObject *args)
 
     if (!PyArg_ParseTuple(args, "O!|i:encode", &PyDict_Type, &dict, &level))
         return NULL;
-    if (self->core == NULL || !self->finished || self->fork_lost) {
+    if (self->discarded || !self->finished || self->fork_lost ||
+        self->encoding) {
         PyErr_SetString(PyExc_RuntimeError,
                         "only a finished, undiscarded recording of this process "
-                        "can be encoded");
+                        "that nobody else encodes can be encoded");
         return NULL;
     }
     PyObject *keep = PyList_New(0);
     if (keep == NULL)
         return NULL;
+    self->encoding = true; /* what runs meanwhile may want to discard it */
     sl_meta *meta = sl_py_parse_meta(dict, keep, &count);
     if (meta != NULL && resolve_names(self, keep, &table)) {
         sl_status status;
-        Py_BEGIN_ALLOW_THREADS status = sl_recording_encode(
-            self->core, meta, count, describe, &table, level, &blob);
+        Py_BEGIN_ALLOW_THREADS sl_py_budget_encodes(true);
+        status = sl_recording_encode(self->core, meta, count, describe, &table,
+                                     level, &blob);
+        sl_py_budget_encodes(false);
         Py_END_ALLOW_THREADS if (status < 0) sl_py_raise(status);
         else result = PyBytes_FromStringAndSize((const char *)blob.data,
                                                 (Py_ssize_t)blob.size);
@@ -385,6 +435,9 @@ recording_encode(PyObject *object, PyObject *args)
     PyMem_Free(table.functions);
     PyMem_Free(meta);
     Py_DECREF(keep);
+    self->encoding = false;
+    if (self->discarded)
+        recording_drop(self);
     return result;
 }
 
@@ -402,23 +455,19 @@ recording_get_wall(PyObject *object, void *closure)
 {
     (void)closure;
     sl_py_recording *self = (sl_py_recording *)object;
-    if (self->core == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "the recording is discarded");
-        return NULL;
-    }
-    return PyLong_FromUnsignedLongLong(sl_recording_wall_ns(self->core));
+    uint64_t wall = self->finished ? self->wall_ns
+                                   : sl_recording_wall_ns(self->core);
+    return PyLong_FromUnsignedLongLong(wall);
 }
 
 static PyObject *
 recording_get_memory(PyObject *object, void *closure)
 {
-    sl_py_recording *self = (sl_py_recording *)object;
-    sl_recording_totals totals = { 0 };
-
     (void)closure;
-    if (self->core != NULL)
-        sl_recording_totals_get(self->core, &totals);
-    return PyLong_FromSize_t(totals.bytes);
+    sl_py_recording *self = (sl_py_recording *)object;
+    size_t bytes =
+        self->account != NULL ? sl_py_account_bytes(self->account) : 0;
+    return PyLong_FromSize_t(bytes);
 }
 
 static PyObject *
