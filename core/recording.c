@@ -529,6 +529,20 @@ sl_recording_wall_ns(const sl_recording *recording)
 }
 
 void
+sl_recording_waits_get(const sl_recording *recording, sl_recording_waits *out)
+{
+    double scale = sl_recording_scale(recording);
+
+    *out = (sl_recording_waits){
+        .wall_ns = sl_recording_wall_ns(recording),
+        .await_ns = (uint64_t)((double)recording->await_ticks * scale),
+        .loop_ns = (uint64_t)((double)recording->loop_ticks * scale),
+        .idle_ns = (uint64_t)((double)recording->idle_ticks * scale),
+        .gil_ns = (uint64_t)((double)recording->marks.gil * scale),
+    };
+}
+
+void
 sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
 {
     const sl_tree *tree = &recording->tree;

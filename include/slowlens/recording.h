@@ -284,6 +284,16 @@ void sl_recording_totals_get(const sl_recording *recording,
 /* Key of function `id`, as it was given; NULL: no such function. */
 const void *sl_recording_key(const sl_recording *recording, uint32_t id);
 
+/* What the stopped recording knows without a look at its tree: ns of its main
+ * strand. */
+typedef struct {
+    uint64_t wall_ns;
+    uint64_t await_ns, loop_ns, idle_ns; /* as in sl_recording_totals */
+    uint64_t gil_ns;
+} sl_recording_waits;
+void sl_recording_waits_get(const sl_recording *recording,
+                            sl_recording_waits *out);
+
 /* Wall nanoseconds so far, also before it is stopped. */
 uint64_t sl_recording_wall_ns(const sl_recording *recording);
 

@@ -93,6 +93,7 @@ class Options:
     redact: Callable[[str], str] | None
     debug: bool | None
     board: bool
+    numbers: bool
 
     def mode_word(self, debug: bool) -> str:
         """The mode in force where no function decides: what was set, or the default for ``debug``."""
@@ -322,6 +323,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("board", _flag, True, "true or false",
            "Whether running requests are written into memory that other processes read: what runs now, and what "
            "ran when a process was killed."),
+    Option("numbers", _flag, True, "true or false",
+           "Whether all profiled requests are counted, kept or not: how many, errors, times. The routes page and "
+           "percentiles come from that."),
 )
 
 BY_NAME = {option.name: option for option in OPTIONS}

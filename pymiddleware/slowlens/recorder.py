@@ -190,11 +190,13 @@ class Recorder:
         self.store = self.writer.store
         self._has_board = self.writer.board is not None
         self.board = self.writer.board or Board("", "")  # which is never opened
+        self._release = self.options.release
+        if self.options.numbers:
+            self.writer.count(self._find_release() or "")
         self.refused = self.abandoned = 0
         self.reading, self.profiling = Breaker(), Breaker()
         self._folded = Folded()
         self._seldom = Seldom()
-        self._release = self.options.release
         self._viewer: Viewer | None = None
         if self.enabled:
             engine.prepare()
@@ -280,6 +282,7 @@ class Recorder:
         writer = self.writer
         return {
             "stored": writer.stored, "dropped": writer.dropped, "failed": writer.failed, "recovered": writer.recovered,
+            "uncounted": writer.uncounted,
             "refused": self.refused, "abandoned": self.abandoned, "faults": self.faults,
             "pid": os.getpid(), "engine": _core.engine_info(), "board": self.board.info(),
         }
@@ -292,6 +295,9 @@ class Recorder:
         known = "" if seen.route in (UNMATCHED, OTHER) else seen.route
         kept = self.policy.keep(transaction.decision, seen, wall, known)
         slow = self.policy.is_slow(seen, wall)
+        if self.writer.numbers is not None:
+            self.writer.numbers.add(transaction.recording, seen.route, transaction.incoming.method,
+                                    seen.error or seen.status >= 500, bool(kept), seen.bytes)
         if not kept and not (slow and self.options.log):
             transaction.recording.discard()
             return

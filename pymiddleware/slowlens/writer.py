@@ -20,6 +20,7 @@ import atexit
 import json
 import logging
 import os
+import socket
 import sys
 import time
 import weakref
@@ -41,6 +42,9 @@ __all__ = ["Job", "Writer", "writer_of"]
 QUEUE_MAX = 256
 LINGER = 0.25
 GC_EVERY = 30.0
+COUNT_EVERY = 60.0
+#: Minutes of numbers that wait for a store that takes none.
+UNSENT_MAX = 60
 COMPLAIN_EVERY = 60.0
 #: Memory of recordings that was given back since the last time the C library was asked to hand it on, and how long ago.
 TRIM_BYTES = 32 << 20
@@ -109,6 +113,8 @@ class Writer:
         self._seldom = Seldom()
         self.stored = self.dropped = self.failed = 0
         self.recovered = 0  # requests of dead processes
+        self.uncounted = 0  # requests whose numbers could not be stored
+        self._release: str | None = None  # None: nothing is counted
         self._braked = False
         self._reset()
         _watch(self)
@@ -126,11 +132,25 @@ class Writer:
         self._complained = 0.0
         self._collected = self._trimmed = time.monotonic()
         self._freed = 0
+        #: What requests are counted in, since it was stored last; None: they are not.
+        self.numbers: _core.Numbers | None = None
+        self._unsent: list[tuple[int, int, bytes]] = []
+        self._counted = time.monotonic()
+        self._asked = False
+        if self._release is not None:
+            self.numbers = _core.Numbers(60, self._release[:200], socket.gethostname())
         self._inline = _nobody_else_runs()
         if self._inline:
             self._seldom.say(
                 _log, "slowlens: uWSGI runs without threads of Python: profiles are stored by the request itself, "
                 "after its response; --enable-threads avoids that", once=True)
+
+    def count(self, release: str) -> None:
+        """From now on ``numbers`` counts requests, of this release, where the store keeps such."""
+        counts = hasattr(self.store, "put_numbers") and getattr(self.store, "refused", None) is None
+        if counts and self.numbers is None:
+            self._release = release
+            self.numbers = _core.Numbers(60, release[:200], socket.gethostname())
 
     # ---- called by requests ----
 
@@ -184,9 +204,13 @@ class Writer:
         return True
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Waits until all that was put is done. False: not in time."""
+        """Waits until all that was put or counted is stored. False: not in time."""
         deadline = time.monotonic() + timeout
-        while self._jobs or self._working:
+        self._asked = self.numbers is not None and bool(self.numbers.count or self._unsent)
+        while self._jobs or self._working or self._asked:
+            if self._inline:
+                self._turn()
+                continue
             if time.monotonic() > deadline or not self._start():
                 return False
             time.sleep(LOOK_SECONDS)
@@ -256,12 +280,42 @@ class Writer:
                 # Cleared first: a profile that begins now sets it again.
                 self._ticking = False
                 self._ticking = _core.engine_idle(LINGER) or self._ticking
+            self._store_numbers()
             self._collect()
         except Exception as error:
             self._complain(f"slowlens: keeping house failed: {error}")
         finally:
             self._working = False
-        return LINGER if self._ticking else None
+        return self._patience()
+
+    def _patience(self) -> float | None:
+        """How long to wait for more to do; None: for ever."""
+        if self._ticking:
+            return LINGER
+        if self.numbers is not None and self.numbers.count:
+            return max(0.0, self._counted + COUNT_EVERY - time.monotonic())
+        return None
+
+    def _store_numbers(self) -> None:
+        """What was counted, once a minute or when somebody waits for it."""
+        now = time.monotonic()
+        if self.numbers is None or (not self._asked and now - self._counted < COUNT_EVERY):
+            return
+        self._counted = now
+        try:
+            taken = self.numbers.take()
+            if taken is not None:
+                self._unsent.append(taken)
+            while self._unsent:
+                self.store.put_numbers(*self._unsent[0])  # type: ignore[attr-defined]
+                del self._unsent[0]
+        except Exception as error:
+            for lost in self._unsent[:-UNSENT_MAX]:
+                self.uncounted += _count_of(lost[2])
+            del self._unsent[:-UNSENT_MAX]
+            self._complain(f"slowlens: numbers could not be stored: {error}")
+        finally:
+            self._asked = False
 
     def _trim(self, size: int) -> None:
         """After a burst its memory goes back to the system: the C library would keep it."""
@@ -347,6 +401,12 @@ class Writer:
                        self.dropped, exc_info=_log.isEnabledFor(logging.DEBUG))
 
 
+def _count_of(table: bytes) -> int:
+    numbers = _core.Numbers()
+    numbers.merge(table)
+    return numbers.count
+
+
 def _waiting(totals: dict[str, Any]) -> dict[str, int]:
     """What was neither CPU nor await; and of what kind, where samples saw most of the time."""
     running = totals["wall_ns"] - totals["await_ns"] - totals["loop_ns"] - totals["idle_ns"]
@@ -409,7 +469,7 @@ _sampler_ran = False
 def writer_of(options: Options) -> Writer:
     """The one writer of this process for the store of ``options``, made when first asked for."""
     key = (options.store, options.max_bytes, options.max_age_days, options.worst_per_route, options.viewer_path,
-           options.board, options.max_queued_bytes)
+           options.board, options.max_queued_bytes, options.numbers, options.release)
     found = _writers.get(key)
     if found is None:
         store = open_store(options)

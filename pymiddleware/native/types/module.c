@@ -16,6 +16,7 @@
 #include "sampler/sampler.h"
 #include "sampler/self_test.h"
 #include "types/killed.h"
+#include "types/numbers_type.h"
 #include "types/profile_type.h"
 #include "types/recording_type.h"
 #include "types/stored.h"
@@ -381,7 +382,8 @@ module_exec(PyObject *module)
     if (PyModule_AddType(module, &sl_py_board_type) < 0 ||
         PyModule_AddType(module, &sl_py_recording_type) < 0)
         return -1;
-    if (PyModule_AddType(module, &sl_py_rows_type) < 0 ||
+    if (PyModule_AddType(module, &sl_py_numbers_type) < 0 ||
+        PyModule_AddType(module, &sl_py_rows_type) < 0 ||
         PyModule_AddType(module, &sl_py_worker_type) < 0)
         return -1;
     return PyModule_AddType(module, &sl_py_profile_type);

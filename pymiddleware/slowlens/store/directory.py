@@ -29,12 +29,12 @@ from urllib.parse import unquote, urlsplit
 from .. import _core
 from ..options import Options
 from ..request import ID
-from . import old, segments
+from . import numbers, old, segments
 from .clock import Clock
-from .interface import Page, Query, RouteStats, Stored, StoreError
+from .interface import TREND, Page, Query, RouteStats, Stored, StoreError
 from .private import untrusted
 from .reader import OLD, Reader
-from .rows import route_stats
+from .rows import route_stats, with_numbers
 from .worst import Worst
 
 __all__ = ["DirectoryStore", "open_folder"]
@@ -61,6 +61,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+#: The fields that a list of routes tells apart: route and method.
+ROUTES_APART = 3
+
+
 class DirectoryStore:
     """See the module. ``root`` is made when the first profile is stored."""
 
@@ -76,6 +80,8 @@ class DirectoryStore:
         self.refused = refused
         #: Called under gc.lock with (number, fd) of each segment before it is deleted.
         self.before_delete: list[Callable[[int, int], None]] = []
+        self._hours = numbers.Hours(self.root, self.folder)
+        self.before_delete.append(self._hours.before_delete)
         self._clock = Clock(self.root)
         self._worst = Worst(self.root, worst_per_route, max_bytes)
         self._part = max(PART_MIN, min(PART_MAX, max_bytes // SHARES))
@@ -146,6 +152,11 @@ class DirectoryStore:
         # A row with a headline comes out of the blob's own summary, which says the hot path itself.
         hot = b"" if "headline" in row else str(row.get("hot") or "")[:HOT_MAX].encode("utf-8", "replace")
         self.append(segments.PROFILE, row["id"], hot, blob)
+
+    def put_numbers(self, first_s: int, last_s: int, table: bytes) -> None:
+        """Stores what a process counted between two Unix times. :raises StoreError: it is not stored."""
+        for inside, outside in numbers.split(first_s, last_s, table):
+            self.append(segments.NUMBERS, bytes(16), inside, outside)
 
     def append(self, kind: int, record_id: str | bytes, inside: bytes = b"", outside: bytes = b"") -> tuple[int, int]:
         """Appends one record of any kind; (segment, place). :raises StoreError: it is not stored."""
@@ -381,6 +392,7 @@ class DirectoryStore:
                     self._let_go()
                 deleted = self._retain(self._worst.load(), deadline)
                 self._trim_deletions()
+                self._hours.trim(self.max_bytes // 20)
                 total = sum(one.disk for one in segments.segments_in(self.folder))
         return {"deleted": deleted, "bytes": total}
 
@@ -511,7 +523,22 @@ class DirectoryStore:
         return self._reading().page(query, self._pins())
 
     def routes(self, route: str | None = None) -> Sequence[RouteStats]:
-        return route_stats(self._reading().all_rows(route))
+        return with_numbers(route_stats(self._reading().all_rows(route)), self.numbers(route=route, parts=TREND))
+
+    def numbers(
+        self, *, route: str | None = None, method: str | None = None, release: str | None = None,
+        host: str | None = None, since_s: int = 0, until_s: int = 0, parts: int = 0, apart: int = ROUTES_APART,
+    ) -> dict[str, Any]:
+        """What all requests took, kept or not: sl_report_numbers of slowlens/numbers.h.
+
+        :param parts: how many periods at most (0: all time is one), of whole hours.
+        :param apart: bits of what is told apart: 1 route, 2 method, 4 release, 8 host.
+        """
+        def period(hours: int) -> int:
+            return 0 if parts == 0 else -(-hours // parts) * numbers.HOUR
+
+        return self._hours.read(
+            period, apart, since_s, until_s, route=route, method=method, release=release, host=host)
 
     def contents(self) -> dict[str, int]:
         """``profiles`` that are listed, ``bytes`` on disk, and ``memory`` that listing takes."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypedDict
+from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict
 
 __all__ = [
     "COLUMNS", "SORTS", "TREND", "Finished", "Page", "Query", "QueryError", "RouteStats", "Sink", "Store", "StoreError",
@@ -87,7 +87,7 @@ class Page:
 
 
 class RouteStats(TypedDict):
-    """One route, over what is stored of it. Times in ns, ``error_share`` 0 to 1."""
+    """One route: all requests where a store counts them, else what is stored. Times in ns, ``error_share`` 0 to 1."""
 
     route: str
     method: str
@@ -98,8 +98,13 @@ class RouteStats(TypedDict):
     max: int
     total: int
     error_share: float
-    worst: str  # id of the slowest
+    worst: str  # id of the slowest that is stored; "": none is
     trend: list[int]  # medians over the stored time in TREND parts; 0: none in that part
+    counts: NotRequired[list[int]]  # requests in each of these parts
+    p90: NotRequired[int]
+    cpu: NotRequired[int]
+    #: Sums of all requests: keys as sl_report_numbers has them; only where all are counted.
+    sums: NotRequired[dict[str, int]]
 
 
 class Stored(NamedTuple):
@@ -165,6 +170,9 @@ class Store(Protocol):
 
     def problem(self) -> str | None:
         """Why nothing can be stored; None: all is well."""
+
+    # A store that counts all requests has two more: ``put_numbers(first_s, last_s, table)``, which the writer calls
+    # once a minute, and ``numbers(...)``, as DirectoryStore documents them.
 
     def everything(self) -> Iterator[Stored]:
         """All profiles, oldest stored first, in bounded memory."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from ..request import ID
@@ -118,6 +119,30 @@ def route_stats(rows: Sequence[dict[str, Any]]) -> list[RouteStats]:
     for row in rows:
         routes.setdefault((row["route"], row["method"]), []).append(row)
     found = [_stats_of(sorted(several, key=lambda row: row["wall_ns"])) for several in routes.values()]
+    found.sort(key=lambda stats: -stats["total"])
+    return found
+
+
+def with_numbers(stored: Sequence[RouteStats], report: dict[str, Any]) -> list[RouteStats]:
+    """Routes by the numbers of all their requests; those without any, by what is stored."""
+    by_route = {(one["route"], one["method"]): one for one in stored}
+    periods = sorted({start for row in report["rows"] for start in row["series"]["from_s"]})
+    period = min((later - start for start, later in pairwise(periods)), default=1)
+    found = []
+    for row in report["rows"]:
+        kept = by_route.pop((row["route"], row["method"]), None)
+        trend, counts = [0] * TREND, [0] * TREND
+        series = row["series"]
+        for start, count, median in zip(series["from_s"], series["count"], series["p50_ns"], strict=True):
+            at = min(TREND - 1, (start - periods[0]) // period)
+            trend[at], counts[at] = median, counts[at] + count
+        found.append(RouteStats(
+            route=row["route"], method=row["method"], count=row["count"], p50=row["p50_ns"], p90=row["p90_ns"],
+            p95=row["p95_ns"], p99=row["p99_ns"], max=row["max_ns"], total=row["wall_ns"], cpu=row["cpu_ns"],
+            error_share=row["errors"] / row["count"], worst="" if kept is None else kept["worst"], trend=trend,
+            counts=counts, sums=row["sums"],
+        ))
+    found += by_route.values()
     found.sort(key=lambda stats: -stats["total"])
     return found
 

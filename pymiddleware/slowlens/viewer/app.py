@@ -4,7 +4,7 @@
     /static/NAME                        its files; badge.js is for pages of the app
     /firefox?r=ID                       hands a profile to the Firefox Profiler
     GET  /api/requests?...              {"requests": [ROW], "next": CURSOR|null, "mark": MARK}
-    GET  /api/routes                    {"routes": [ROUTE]}
+    GET  /api/routes                    {"routes": [ROUTE], "all_requests": one of them is of all requests}
     GET  /api/live                      {"requests": [LIVE]}: what runs now, longest first
     GET  /api/status                    counters of this process, and what can be downloaded: {"problem", "counters",
                                         "formats": [{"name", "title"}], "features": [name of a page]}
@@ -30,8 +30,11 @@ profiles of a route, merged.
 ROW: id, started (ms), method, path, route, status, wall_ms, cpu_ms, await_ms,
 waiting_ms, mode, calls, c_calls, bytes, kept, pinned, flags, hot, framework,
 host, release, pid, tags (["key=value"]), findings ([word]), kind,
-killed (its process died). ROUTE: route,
-method, count, p50_ms, p95_ms, p99_ms, max_ms, total_ms, error_share, worst (id), trend_ms.
+killed (its process died).
+ROUTE: route, method, count, p50_ms, p95_ms, p99_ms, max_ms, total_ms, error_share,
+worst (id, "": none is stored), trend_ms, trend_count (requests in each part),
+p90_ms, cpu_ms, counts ({"response_bytes", "kept"...}), sums_ms ({"gil_wait", "blocked", "await", "loop", "idle"...}, in
+all; those that are not 0), share (of the time of all routes), all_requests (not only the stored ones).
 LIVE: id, started (ms), running_ms, method, path, route,
 mode, state ("runs" in a thread or "waits"), state_ms (since when), host, pid, thread (of the system), hot
 ("view views.py:12": the project's function it was seen in last, "" if it was not), seen_ms (how long ago, or null),
@@ -221,14 +224,23 @@ class Viewer:
 
     def _routes_page(self, asked: Asked) -> Response:
         routes = []
-        for stats in self.store.routes(asked.values["route"]):
+        found = self.store.routes(asked.values["route"])
+        total = sum(stats["total"] for stats in found)
+        for stats in found:
             values: dict[str, Any] = dict(stats)
             row = {name: values[name] for name in ("route", "method", "count", "error_share", "worst")}
             for name in ("p50", "p95", "p99", "max", "total"):
                 row[name + "_ms"] = values[name] / 1e6
             row["trend_ms"] = [one / 1e6 for one in stats["trend"]]
+            row["p90_ms"], row["cpu_ms"] = values.get("p90", 0) / 1e6, values.get("cpu", 0) / 1e6
+            row["trend_count"] = values.get("counts", [])
+            sums = values.get("sums", {})
+            row["counts"] = {name: value for name, value in sums.items() if not name.endswith("_ns")}
+            row["sums_ms"] = {name[:-3]: value / 1e6 for name, value in sums.items() if name.endswith("_ns")}
+            row["share"] = values["total"] / total if total else 0
+            row["all_requests"] = "sums" in values
             routes.append(row)
-        return _json({"routes": routes})
+        return _json({"routes": routes, "all_requests": any(row["all_requests"] for row in routes)})
 
     def _recover(self) -> None:
         """What a dead process left becomes profiles, where this one may store them."""

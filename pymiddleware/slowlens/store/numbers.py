@@ -1,0 +1,217 @@
+"""Numbers of all requests in a folder store: a record a minute and process, a file an hour for all.
+
+    STORE/segments/*.sls     records of kind NUMBERS, one process's minute each, among its profiles
+    STORE/numbers/HOUR.sln   all routes of that hour: an encoded table (slowlens/numbers.h)
+    STORE/numbers/read.json  how far each segment was read; may be deleted at any time
+    STORE/numbers/lock       whoever adds records to hours holds it
+
+A record's inside is its hour (u64, hours since 1970); its outside is the
+table, one zstd frame. An hour's file holds, besides the sums, up to where each
+segment was added to it, and is replaced as a whole: a record is in it with its
+mark, or not at all, whenever who adds is killed. A segment is deleted only
+when its records were added.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from .. import _core
+from . import segments
+
+__all__ = ["HOUR", "Hours", "split"]
+
+HOUR = 3600
+SUFFIX = ".sln"
+#: Hours are kept for longer than profiles, yet not for ever.
+KEPT_HOURS = 400 * 24
+
+_INSIDE = struct.Struct("<Q")
+
+
+def split(first_s: int, last_s: int, table: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(inside, outside) of the records that a table of these seconds becomes: one an hour."""
+    first, last = first_s // HOUR, last_s // HOUR
+    for hour in range(first, last + 1):
+        if first == last:
+            yield _INSIDE.pack(hour), table
+            continue
+        part = _core.Numbers(60)
+        part.merge(table, from_s=hour * HOUR, to_s=(hour + 1) * HOUR)
+        if part.count:
+            yield _INSIDE.pack(hour), part.encode()
+
+
+class Hours:
+    """The hours of one store."""
+
+    def __init__(self, root: str, folder: str) -> None:
+        self.folder = os.path.join(root, "numbers")
+        self._segments = folder
+
+    # ---- adding ----
+
+    @contextmanager
+    def _locked(self, wait: bool) -> Iterator[bool]:
+        """False: another process is at it. :raises OSError: this one may not write here."""
+        if os.stat(os.path.dirname(self.folder)).st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "another user's store", self.folder)
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        fd = os.open(os.path.join(self.folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+        finally:
+            os.close(fd)
+
+    def add_up(self) -> None:
+        """Adds what segments have to the hours. :raises OSError:"""
+        with self._locked(False) as mine:
+            if mine:
+                marks = self._marks()
+                hours, marks = self._added(marks, None)
+                self._write(hours, marks)
+
+    def before_delete(self, number: int, fd: int) -> None:
+        """The segment is to be deleted: what it has is added first. :raises OSError: then it stays."""
+        with self._locked(True):
+            marks = self._marks()
+            hours, more = self._added(marks, (number, fd))
+            self._write(hours, {**marks, **more})
+
+    def _marks(self) -> dict[str, int]:
+        try:
+            with open(os.path.join(self.folder, "read.json"), encoding="ascii") as file:
+                found = json.load(file)
+            return {str(name): int(at) for name, at in found.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
+    def _write(self, hours: dict[int, bytes], marks: dict[str, int]) -> None:
+        for hour, data in hours.items():
+            self._replace(f"{hour}{SUFFIX}", data)
+        self._replace("read.json", json.dumps(marks).encode())  # last: what it leaves out is read again
+
+    def _replace(self, name: str, data: bytes) -> None:
+        making = os.path.join(self.folder, f".{name}.tmp")
+        fd = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with open(fd, "wb") as file:
+            file.write(data)
+        os.replace(making, os.path.join(self.folder, name))
+
+    def _added(self, marks: dict[str, int], one: tuple[int, int] | None) -> tuple[dict[int, bytes], dict[str, int]]:
+        """Hours as they become by what was not read yet, of all segments or of one; and how far that was read."""
+        records: dict[int, list[tuple[bytes, int, bytes]]] = {}
+        read: dict[str, int] = {}
+        for number, fd in self._opened() if one is None else iter((one,)):
+            begin = segments.begin_of(fd)
+            if begin is None:
+                continue
+            source = hashlib.blake2b(
+                repr((number, begin.boot, begin.boottime, begin.realtime)).encode(), digest_size=16).digest()
+            at = marks.get(source.hex(), 0)
+            for record, _ in segments.records_of(fd, at):
+                at = record.at + record.size
+                if record.kind != segments.NUMBERS or (found := segments.read_record(fd, record.at)) is None:
+                    continue
+                _, inside, outside = found
+                if len(inside) == _INSIDE.size:
+                    records.setdefault(_INSIDE.unpack(inside)[0], []).append((source, record.at, outside))
+            read[source.hex()] = at
+        hours = {}
+        for hour, found_here in records.items():
+            table = self._table(hour)
+            for source, at, data in found_here:
+                with suppress(_core.CorruptError):
+                    if table.consume(source, at):
+                        table.merge(data)
+            hours[hour] = table.encode()
+        return hours, read
+
+    def _opened(self) -> Iterator[tuple[int, int]]:
+        for listed in segments.segments_in(self._segments):
+            try:
+                fd = os.open(listed.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except OSError:
+                continue
+            try:
+                yield listed.number, fd
+            finally:
+                os.close(fd)
+
+    def _table(self, hour: int) -> _core.Numbers:
+        table = _core.Numbers(HOUR)
+        try:
+            with open(os.path.join(self.folder, f"{hour}{SUFFIX}"), "rb") as file:
+                data = file.read()
+            table.load(data)
+        except (OSError, _core.CorruptError):
+            return _core.Numbers(HOUR)  # it begins, or cannot be read: made anew of what is still there
+        return table
+
+    # ---- reading ----
+
+    def hours(self) -> list[int]:
+        """Hours that have a file, oldest first."""
+        try:
+            names = os.listdir(self.folder)
+        except OSError:
+            return []
+        return sorted(int(name[:-len(SUFFIX)]) for name in names
+                      if name.endswith(SUFFIX) and name[:-len(SUFFIX)].isdecimal())
+
+    def read(self, period: Callable[[int], int], apart: int, from_s: int = 0, to_s: int = 0,
+             **which: str | None) -> dict[str, Any]:
+        """The report of what was counted, see sl_report_numbers; also where this process may not write.
+
+        :param period: seconds of a period, given the hours from the first to the last.
+        :param apart: bits of the fields to tell apart: 1 route, 2 method, 4 release, 8 host.
+        :param which: ``route``, ``method``, ``release``, ``host``: only these.
+        """
+        pending: dict[int, bytes] = {}
+        try:
+            self.add_up()
+        except OSError:
+            with suppress(OSError):
+                pending, _ = self._added(self._marks(), None)
+        hours = sorted({*self.hours(), *pending})
+        hours = [hour for hour in hours if (hour + 1) * HOUR > from_s and (not to_s or hour * HOUR < to_s)]
+        span = hours[-1] - hours[0] + 1 if hours else 1
+        table = _core.Numbers(period(span), apart=apart)
+        for hour in hours:
+            try:
+                data = pending.get(hour)
+                if data is None:
+                    with open(os.path.join(self.folder, f"{hour}{SUFFIX}"), "rb") as file:
+                        data = file.read()
+                table.merge(data, from_s=from_s, to_s=to_s, **which)
+            except (OSError, _core.CorruptError):
+                continue
+        report: dict[str, Any] = json.loads(table.report())
+        return report
+
+    # ---- retention ----
+
+    def trim(self, max_bytes: int) -> None:
+        """Deletes the oldest hours: those of more than a year ago, and what is too much."""
+        total = 0
+        newest = int(time.time()) // HOUR
+        for hour in reversed(self.hours()):
+            path = os.path.join(self.folder, f"{hour}{SUFFIX}")
+            with suppress(OSError):
+                total += os.stat(path).st_blocks * 512
+                if total > max_bytes or hour < newest - KEPT_HOURS:
+                    os.unlink(path)
