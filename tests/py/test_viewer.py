@@ -113,7 +113,8 @@ def test_list_and_routes(site: Any) -> None:
     assert ask_json(site, "api/requests", "min_ms=99999")["requests"] == []
     assert len(ask_json(site, "api/requests", "q=some&sort=-wall_ms&status=2xx")["requests"]) == 1
     (route,) = ask_json(site, "api/routes")["routes"]
-    assert route["count"] == 1 and route["p50_ms"] == route["max_ms"] and route["worst"] == site[1]
+    assert route["count"] == 1 and route["worst"] == site[1]
+    assert abs(route["p50_ms"] - route["max_ms"]) <= 0.022 * route["max_ms"] and route["all_requests"]
     status = ask_json(site, "api/status")
     assert status["problem"] is None and status["counters"]["stored"] == 1
 
