@@ -13,8 +13,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import interpreter as _interpreter
+
 __all__ = ["__version__", "name", "profile", "tag"]
 __version__ = "0.1.0"
+
+
+_refusal = _interpreter.refusal()
+if _refusal is not None:
+    _interpreter.stand_in(__name__, _refusal)
 
 
 def __getattr__(name: str) -> Any:

@@ -19,8 +19,8 @@ from typing import Any
 from . import _core, ownership
 
 __all__ = [
-    "CHOSEN", "cost_ns", "forked", "info", "interval_ns", "is_child", "limit_memory", "on_fork", "prepare", "sampling",
-    "why_not",
+    "CHOSEN", "cost_ns", "forked", "info", "interval_ns", "is_child", "limit_memory", "on_fork", "prepare", "refused",
+    "sampling", "why_not",
 ]
 
 CHOSEN = (
@@ -79,10 +79,16 @@ def on_fork(call: Callable[[], None]) -> None:
     _children.append(call)
 
 
+def refused() -> str | None:
+    """Why the extension was not loaded into this interpreter (:mod:`slowlens.interpreter`); None: it was."""
+    reason: str | None = vars(_core).get("reason")
+    return reason
+
+
 def prepare() -> None:
     """Configures the core. Idempotent; cheap after the first time."""
     global _prepared
-    if _prepared:
+    if _prepared or refused() is not None:
         return
     _prepared = True
     ownership.configure(CHOSEN, _kernel_trusts_tsc())
@@ -191,6 +197,8 @@ def _calibrate() -> None:
 
 def why_not() -> str | None:
     """Why no profile could be recorded now, in one sentence; None: all is well."""
+    if refused() is not None:
+        return refused()
     prepare()
     try:
         recording = _core.Recording("none")
@@ -202,5 +210,8 @@ def why_not() -> str | None:
 
 def info() -> dict[str, Any]:
     """What records the events here, and its state."""
+    reason = refused()
+    if reason is not None:
+        return {"python": sys.version.split()[0], "name": None, "refused": reason, "sampler": {"why_not": reason}}
     prepare()
     return {"python": sys.version.split()[0], **_core.engine_info()}

@@ -181,7 +181,10 @@ class Recorder:
         where: str = "settings",
     ) -> None:
         self.options: Options = load(keywords, settings, where=where)
-        self.enabled = not disabled()
+        refused = engine.refused()
+        self.enabled = not disabled() and refused is None
+        if refused is not None and not disabled():
+            _log.warning("slowlens: %s", refused)
         self.framework = framework
         self._framework_debug = debug
         self.access = Access(self.options, self.debug)

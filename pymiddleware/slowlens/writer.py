@@ -482,6 +482,8 @@ def writer_of(options: Options) -> Writer:
 
 def _watch(writer: Writer) -> None:
     global _hooked
+    if engine.refused() is not None:
+        return  # nothing will ever be put
     _live[:] = [reference for reference in list(_live) if reference() is not None]
     _live.append(weakref.ref(writer))
     if not _hooked:

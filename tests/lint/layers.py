@@ -85,7 +85,8 @@ ROOMS = "compat look board sampler engine run types".split()
 # own folder aside. What a function imports when it is called does not count: that is how the top is reached from below
 # (a viewer that nobody asked for is never loaded).
 PACKAGE = {
-    "_core": "", "log": "", "options": "", "pytest_plugin": "", "routes": "", "slowlens": "",
+    "_core": "", "log": "", "options": "", "pytest_plugin": "", "routes": "",
+    "interpreter": "", "slowlens": "interpreter",
     "request": "routes",
     "ownership": "_core",
     "engine": "_core ownership",

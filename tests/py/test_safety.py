@@ -422,3 +422,68 @@ def test_options_that_are_lists_are_options(store_path: str) -> None:
         return 1
 
     assert work() == 1
+
+
+# ---- interpreters that we stay out of ----
+
+REFUSED = """
+import sys, tempfile
+{pretend}
+import slowlens
+from slowlens import engine
+from slowlens.asgi import ProfilerMiddleware as Asgi
+from slowlens.cli import main
+from slowlens.wsgi import ProfilerMiddleware
+store = tempfile.mkdtemp()
+app = ProfilerMiddleware(lambda environ, start: [b"the app runs"], store=store)
+assert app({{"REQUEST_METHOD": "GET", "PATH_INFO": "/"}}, None) == [b"the app runs"]
+assert slowlens.profile("task", store=store)(len)("abc") == 3
+slowlens.tag("key", 1)
+assert {word!r} in engine.why_not()
+assert main(["doctor"]) == 1
+files = [str(getattr(module, "__file__", None)) for name, module in sys.modules.items() if name.startswith("slowlens")]
+assert not [file for file in files if file.endswith((".so", ".pyd"))], "the extension was loaded"
+"""
+
+FREE_THREADED = """
+import sysconfig
+asked = sysconfig.get_config_var
+sysconfig.get_config_var = lambda name: 1 if name == "Py_GIL_DISABLED" else asked(name)
+"""
+
+SUB_INTERPRETER = """
+import types
+sys.modules["_interpreters"] = types.SimpleNamespace(get_current=lambda: (1, 0), get_main=lambda: (0, 0))
+"""
+
+
+@pytest.mark.parametrize(("pretend", "word"), [(FREE_THREADED, "free-threaded"), (SUB_INTERPRETER, "sub-interpreters")])
+def test_the_extension_is_not_loaded_where_it_would_do_harm(pretend: str, word: str) -> None:
+    said = run(REFUSED.format(pretend=pretend, word=word))
+    assert word in said and said.count("\n") == 1
+
+
+def test_a_real_sub_interpreter_is_refused() -> None:
+    script = """
+import sys
+try:
+    import _interpreters as module
+except ImportError:
+    import _xxsubinterpreters as module
+code = '''
+import sys
+sys.path[:] = %r
+import slowlens
+from slowlens import engine
+assert "sub-interpreters" in engine.why_not()
+assert not hasattr(sys.modules["slowlens._core"], "__file__")
+'''
+failed = None
+try:
+    failed = module.run_string(module.create(), code % (sys.path,))
+except Exception as error:
+    failed = error
+assert failed is None, failed
+print("done")
+"""
+    assert run(script) == "done\n"

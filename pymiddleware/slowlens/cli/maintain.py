@@ -115,6 +115,11 @@ def token(options: argparse.Namespace) -> None:
 def doctor(options: argparse.Namespace) -> int:
     from .. import engine, ownership
 
+    refused = engine.refused()
+    if refused is not None:
+        print(json.dumps({"version": __version__, "engine": engine.info(), "findings": [refused]}, indent=1)
+              if options.json else f"slowlens {__version__}: {refused}")
+        return 1
     findings: list[str] = []
     loaded = load({"store": options.store} if options.store else {})
     store = open_store(loaded)

@@ -1,0 +1,67 @@
+"""Whether the extension may be loaded into this interpreter: asked before it is, since loading alone can do harm.
+
+On a free-threaded build, importing an extension that needs the GIL turns the GIL on for the whole process. In a
+sub-interpreter its state would be shared with the main one. In both cases the app runs on, unprofiled.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import sysconfig
+import types
+from typing import Any
+
+__all__ = ["refusal", "stand_in"]
+
+
+def refusal() -> str | None:
+    """Why not, in one sentence; None: it may."""
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return (
+            "this is a free-threaded CPython, whose GIL slowlens would turn on again for the whole process: "
+            "nothing is profiled"
+        )
+    if not _is_main_interpreter():
+        return (
+            "slowlens does not run in sub-interpreters: nothing is profiled "
+            "(under mod_wsgi set WSGIApplicationGroup %{GLOBAL})"
+        )
+    return None
+
+
+def _is_main_interpreter() -> bool:
+    for name in ("_interpreters", "_xxsubinterpreters"):  # 3.13+, before
+        try:
+            module: Any = importlib.import_module(name)
+        except ImportError:
+            continue
+        current, main = module.get_current(), module.get_main()
+        if isinstance(current, tuple):  # 3.13+: with where it came from
+            current, main = current[0], main[0]
+        return int(current) == int(main)
+    return True
+
+
+class _StandIn(types.ModuleType):
+    """What is imported instead of the extension: it says why it is not there to whoever asks it for something."""
+
+    EXPORT_FORMATS: tuple[str, ...] = ()
+    EXPORTS: tuple[tuple[str, str, str, str], ...] = ()
+
+    class CorruptError(ValueError):
+        """As the extension's, so that it can be named."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.reason = reason
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise RuntimeError(self.reason)
+
+
+def stand_in(package: str, reason: str) -> None:
+    """From here on ``import slowlens._core`` gives a stand-in that raises ``reason`` (RuntimeError)."""
+    sys.modules.setdefault(f"{package}._core", _StandIn(f"{package}._core", reason))
