@@ -252,7 +252,8 @@ class Page {
     main.replaceChildren(
       this.sentence(),
       el("div", { class: "splitline" }, measured ? [bar("Wall time", split, this.wall), el("ul", { class: "inline", "aria-hidden": "true", title: said(split, this.wall) },
-        split.map((part) => el("li", {}, el("span", { class: `key k-${part.kind}` }), `${part.title} ${duration(part.ns)}`)),
+        // The largest first: on a small window the rest is cut off.
+        [...split].sort((a, b) => b.ns - a.ns).map((part) => el("li", {}, el("span", { class: `key k-${part.kind}` }), `${part.title} ${duration(part.ns)}`)),
         Object.entries(counts).map(([name, one]) => el("li", {}, `${name} ${count(one.count ?? one)} ${one.total_ns ? duration(one.total_ns) : ""}`)))] : null, this.search.form),
       el("div", { class: "viewbar" }, this.tabs, this.tools, sideButton),
       el("div", { class: "work" }, this.area, this.side.root));

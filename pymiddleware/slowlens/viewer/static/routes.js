@@ -1,6 +1,6 @@
 // routes.js - the routes: how often, how long, how much of all time.
 import * as api from "./api.js";
-import { el, svg } from "./dom.js";
+import { choice, el, svg } from "./dom.js";
 import { count, duration, middle, ms, percent, tame } from "./format.js";
 import { entry, go, recall, remember, replace, slot } from "./shell.js";
 import { format } from "./state.js";
@@ -18,6 +18,10 @@ const COLUMNS = [
   { title: "Errors", sort: "error_share", number: true },
   { title: "Trend", class: "trend" },
   { title: "Look at", class: "links" },
+];
+
+const SORTS = [
+  ["-total_ms", "most time"], ["-p95_ms", "slowest (p95)"], ["-p50_ms", "slowest (median)"], ["-max_ms", "slowest of all"], ["-count", "most requests"], ["-error_share", "most errors"], ["route", "route"],
 ];
 
 /** Points of a small line from medians, oldest first; where there was no request there is no point. Pure. */
@@ -80,7 +84,8 @@ export async function show(main, state) {
   slot().replaceChildren(el("form", { class: "filter", role: "search", submit: (event) => event.preventDefault() }, el("div", { class: "box" }, field)));
   main.replaceChildren(
     el("h1", { class: "offscreen" }, "Routes"),
-    el("p", { class: "toolbar hint" }, answer.all_requests ? "Numbers of all requests, kept or not." : "Over the profiles in the store, which are not all requests: slow ones are kept longer."),
+    el("div", { class: "toolbar" }, el("p", { class: "hint" }, answer.all_requests ? "Numbers of all requests, kept or not." : "Over the profiles in the store, which are not all requests: slow ones are kept longer."),
+      el("span", { class: "order" }, choice("Sort", SORTS.some(([name]) => name === sort) ? SORTS : [...SORTS, [sort, sort]], sort, (next) => go({ ...state, page: "routes", sort: next })))),
     el("div", { class: "rows" }, el("table", { class: "routes", "aria-label": "Routes" },
       header(COLUMNS, sort, (next) => go({ ...state, page: "routes", sort: next })), body)));
   const key = `routes ${entry()}`;
