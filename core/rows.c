@@ -521,3 +521,25 @@ sl_rows_drop(sl_rows *rows, const uint8_t id[SL_ID_SIZE])
     each_of(rows, id, drop_one, rows);
     maybe_compact(rows);
 }
+
+typedef struct {
+    sl_rows *rows;
+    uint32_t segment;
+} dropping;
+
+static void
+drop_in(void *ctx, const sl_rows *rows, uint32_t row)
+{
+    dropping *d = ctx;
+    if (rows->places[row].segment == d->segment)
+        row_drop(d->rows, row);
+}
+
+void
+sl_rows_drop_in(sl_rows *rows, const uint8_t id[SL_ID_SIZE], uint32_t segment)
+{
+    dropping d = { rows, segment };
+    each_of(rows, id, drop_in, &d);
+    show_best(rows, id);
+    maybe_compact(rows);
+}

@@ -104,6 +104,9 @@ sl_status sl_rows_footer(sl_rows *rows, uint32_t segment, sl_bytes *out);
 /* Forgets a segment, or whatever has an id. Memory is given back in time. */
 void sl_rows_drop_segment(sl_rows *rows, uint32_t segment);
 void sl_rows_drop(sl_rows *rows, const uint8_t id[SL_ID_SIZE]);
+/* Forgets an id in one segment only. */
+void sl_rows_drop_in(sl_rows *rows, const uint8_t id[SL_ID_SIZE],
+                     uint32_t segment);
 
 typedef struct {
     uint32_t segment;
@@ -162,6 +165,15 @@ void sl_rows_query_init(sl_rows_query *query); /* all rows, newest first */
  * SL_ENOMEM, SL_ELIMIT (no such column to sort by). */
 sl_status sl_rows_list(sl_rows *rows, const sl_rows_query *query,
                        sl_bytes *out);
+
+#define SL_ROWS_TREND 12
+
+/* Writes [{"route", "method", "count", "errors", "p50", "p95", "p99", "max",
+ * "total", "worst": id, "trend": [12 medians over the time they span; 0: none
+ * there]}...]: numbers of each route and method, or of one route (text not
+ * NULL), over the rows that are shown. Times in ns. SL_ENOMEM. */
+sl_status sl_rows_routes(const sl_rows *rows, const sl_row_text *route,
+                         sl_bytes *out);
 
 /* Writes [["METHOD route", "slow" or "errors", rank, bytes, id]...]: of each
  * route and method the `per_route` slowest (rank: wall_ns), and as many of the

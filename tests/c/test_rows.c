@@ -612,6 +612,46 @@ START_TEST(the_worst_of_each_route)
 }
 END_TEST
 
+START_TEST(numbers_of_each_route)
+{
+    sl_rows *rows = rows_of(30);
+    sl_bytes out = { 0 };
+    sl_row_text authors = text("/authors/"), all = { NULL, 0 },
+                none = text("/none/");
+
+    /* 1 4 10 13 16 22 25 28 are GET, 7 19 POST; 19 an error. */
+    ck_assert_int_eq(sl_rows_routes(rows, &authors, &out), SL_OK);
+    char *json = calloc(1, out.size + 1);
+    memcpy(json, out.data, out.size);
+    ck_assert_ptr_nonnull(
+        strstr(json, "\"method\":\"GET\",\"count\":8,\"errors\":0,"
+                     "\"p50\":16000000,\"p95\":28000000,\"p99\":28000000,"
+                     "\"max\":28000000,\"total\":119000000"));
+    ck_assert_ptr_nonnull(
+        strstr(json, "\"method\":\"POST\",\"count\":2,\"errors\":1"));
+    ck_assert_ptr_nonnull(strstr(json, "\"trend\":[1000000,4000000,0,"));
+    free(json);
+    sl_bytes_free(&out);
+    ck_assert_int_eq(sl_rows_routes(rows, &none, &out), SL_OK);
+    ck_assert_uint_eq(out.size, 2);
+    sl_bytes_free(&out);
+    ck_assert_int_eq(sl_rows_routes(rows, &all, &out), SL_OK);
+    ck_assert_uint_gt(out.size, 1000);
+    sl_bytes_free(&out);
+
+    profile p = profile_of(1);
+    sl_row_place place;
+    add_segment(rows, 9, 1, 1, SL_RECORD_MOVED);
+    sl_rows_drop_in(rows, p.id, 9);
+    ck_assert(sl_rows_find(rows, p.id, &place));
+    ck_assert_uint_eq(place.segment, 3);
+    ck_assert_uint_eq(sl_rows_count(rows), 30);
+    sl_rows_drop_in(rows, p.id, 3);
+    ck_assert(!sl_rows_find(rows, p.id, &place));
+    sl_rows_free(rows);
+}
+END_TEST
+
 START_TEST(any_allocation_may_fail)
 {
     sl_buf data;
@@ -677,6 +717,7 @@ rows_suite(void)
         a_segment_may_end_anywhere,
         a_blob_that_cannot_be_read_is_still_a_row,
         what_was_dropped_gives_its_memory_back,
+        numbers_of_each_route,
         the_worst_of_each_route,
         any_allocation_may_fail,
         NULL

@@ -48,6 +48,7 @@ MAY = {
     "rows_footer": "rows_data varint",
     "rows_scan": "json rows_data",
     "rows_worst": "json rows_data",
+    "rows_routes": "json rows_data",
     "rank": "",
     "labels": "label",
     "stacks": "",

@@ -345,6 +345,23 @@ def test_retention_by_age(store_path: str) -> None:
     assert set(ids_of(DirectoryStore(store_path))) == {old[0], *young}
 
 
+def test_what_gone_writers_left_grows_old_too(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small segments that nobody sealed: two weeks later they go all the same."""
+    two = [DirectoryStore(store_path), DirectoryStore(store_path)]
+    for one in two:
+        fill(one, 2)
+    for one in two:
+        one._let_go()
+    real, boot, later = time.time_ns, segments.boottime_ns, 20 * 86400 * 10**9
+    for module in ("clock", "segments"):
+        monkeypatch.setattr(f"slowlens.store.{module}.boottime_ns", lambda: boot() + later)
+    monkeypatch.setattr(time, "time_ns", lambda: real() + later)
+    other = DirectoryStore(store_path)
+    young = fill(other, 2)
+    other.gc(10)
+    assert set(ids_of(DirectoryStore(store_path))) == set(young)
+
+
 def test_a_clock_that_jumps_deletes_nothing_young(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time_ns
     store = DirectoryStore(store_path)
@@ -572,6 +589,7 @@ def test_an_old_store_is_read_and_moved_over(tmp_path: Path) -> None:
     hot = {one: json.loads(_core.Profile(blob).summary())["hot_text"] for one, blob in blobs.items()}
     assert {row["id"]: row["hot"] for row in store.list(Query()).rows} == hot
     assert store.delete(second)
+    assert not store.list(Query(text="no such")).rows
     store.gc(60)
     assert not (root / "blobs").exists() and not (root / "index.sqlite3").exists() and not (root / "tmp").exists()
     fresh = DirectoryStore(str(root))

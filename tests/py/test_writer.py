@@ -360,7 +360,8 @@ PLUGIN = """
 seen = []
 class Sink:
     def take(self, profile):
-        seen.append((profile.meta["path"], {"hot", "headline"} <= set(profile.summary), profile.blob[:4], profile.kept, profile.slow))
+        known = {"hot", "headline"} <= set(profile.summary)
+        seen.append((profile.meta["path"], known, profile.blob[:4], profile.kept, profile.slow))
         if "broken" in profile.meta["path"]:
             raise ValueError("this sink is broken")
     def close(self):

@@ -363,6 +363,35 @@ rows_worst(PyObject *object, PyObject *arg)
 }
 
 static PyObject *
+rows_routes(PyObject *object, PyObject *arg)
+{
+    table *self = (table *)object;
+    sl_row_text route;
+    sl_bytes out = { 0 };
+    sl_status status;
+
+    if (!text_of(arg, &route) || !table_enter(self))
+        return NULL;
+    WITHOUT_GIL(self, status = sl_rows_routes(self->rows, &route, &out));
+    return bytes_or_raise(status, &out);
+}
+
+static PyObject *
+rows_drop_in(PyObject *object, PyObject *args)
+{
+    table *self = (table *)object;
+    PyObject *text;
+    unsigned int segment;
+    uint8_t id[SL_ID_SIZE];
+
+    if (!PyArg_ParseTuple(args, "OI:drop_in", &text, &segment) ||
+        sl_py_id(text, id) < 0 || !table_enter(self))
+        return NULL;
+    sl_rows_drop_in(self->rows, id, segment);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 rows_count(PyObject *object, void *ignored)
 {
     (void)ignored;
@@ -404,6 +433,11 @@ static PyMethodDef methods[] = {
       METH_VARARGS | METH_KEYWORDS,
       "list(*, sort, falling, ...)\n--\n\nA page as JSON bytes, see "
       "slowlens/rows.h." },
+    { "routes", rows_routes, METH_O,
+      "routes(route, /)\n--\n\nNumbers of each route and method (None), or of "
+      "one route's, as JSON bytes: see slowlens/rows.h." },
+    { "drop_in", rows_drop_in, METH_VARARGS,
+      "drop_in(id, segment, /)\n--\n\nForgets an id in one segment only." },
     { "worst", rows_worst, METH_O,
       "worst(per_route, /)\n--\n\nThe slowest rows of each route and the "
       "latest errors, as JSON bytes." },

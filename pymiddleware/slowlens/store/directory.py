@@ -210,7 +210,7 @@ class DirectoryStore:
     def _adopt(self, there: Sequence[segments.Listed]) -> segments.Writing | None:
         for listed in reversed(there[-2 * LOOSE_MAX:]):
             if listed.size < self._part // 2 and listed.number not in self._sealed:
-                found = segments.Writing.adopt(listed, self._part // 2)
+                found = segments.Writing.adopt(listed, self._part // 2, self._open_ns)
                 if found is not None:
                     return found
         return None
@@ -310,7 +310,9 @@ class DirectoryStore:
                 return live + 1, loose
             if begin is not None and begin.version > segments.VERSION:
                 return live, loose  # of a later slowlens, and not ours to change
-            if size < self._part // 2 and loose < LOOSE_MAX:
+            stale = begin is None or begin.boot != segments.boot_id() or segments.is_stale(
+                begin.boottime, begin.realtime, self._open_ns)
+            if size < self._part // 2 and loose < LOOSE_MAX and not stale:
                 return live, loose + 1  # somebody may go on with it
             size = segments.mend(fd, size) or size
             if self._seal(listed.number, listed.path, fd, size) is None:
@@ -403,7 +405,9 @@ class DirectoryStore:
                 with open(path, "rb") as file:
                     blob = file.read()
                 known = json.loads(_core.read_meta(blob))
-                hot = "" if known.get("summary") else str(json.loads(_core.Profile(blob).summary())["hot_text"])[:HOT_MAX]
+                hot = ""
+                if not known.get("summary"):
+                    hot = str(json.loads(_core.Profile(blob).summary())["hot_text"])[:HOT_MAX]
             except (OSError, ValueError, MemoryError):
                 continue  # half a file of a crashed disk: left alone
             self.append(segments.MOVED, profile_id, hot.encode("utf-8", "replace"), blob)

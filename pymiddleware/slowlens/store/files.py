@@ -64,7 +64,7 @@ class FileStore:
     def routes(self, route: str | None = None) -> Sequence[RouteStats]:
         text = None if route is None else route.encode("utf-8", "replace")
         with self._lock:
-            return route_stats(json.loads(self._rows.list(route=text, limit=0xFFFFFFF0))["rows"])
+            return route_stats(self._rows.routes(text))
 
     def put(self, row: dict[str, Any], blob: bytes) -> None:
         raise StoreError("single files are shown, not written")
@@ -79,7 +79,8 @@ class FileStore:
         return {"deleted": 0, "bytes": 0}
 
     def contents(self) -> dict[str, int]:
-        return {"profiles": len(self._paths), "bytes": 0, "memory": self._rows.bytes}
+        with self._lock:
+            return {"profiles": len(self._paths), "bytes": 0, "memory": self._rows.bytes}
 
     def problem(self) -> str | None:
         return None

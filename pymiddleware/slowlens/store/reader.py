@@ -11,6 +11,7 @@ import json
 import os
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -26,6 +27,8 @@ __all__ = ["OLD", "Reader"]
 ROWS_MAX = 512 << 20
 #: Segments that may be growing at once, for "stored since"; those of more processes are told by the newest.
 MARKS_MAX = 250
+#: The first version's folders are looked through once in so many seconds.
+OLD_EVERY = 2.0
 #: The number that files of the first version's layout have instead of a segment's: they are oldest.
 OLD = 0
 
@@ -49,6 +52,7 @@ class Reader:
         self._known: dict[int, _Known] = {}
         self._deletions = (0, 0)  # inode of the list, and how much of it was read
         self._old: dict[str, str] = {}
+        self._old_again = 0.0
 
     @property
     def memory(self) -> int:
@@ -132,18 +136,21 @@ class Reader:
         """Files of the first version's layout, until they are moved over."""
         from .old import files_of
 
-        there = dict(files_of(self.root))
-        if there.keys() == self._old.keys():
+        now = time.monotonic()
+        if now < self._old_again:
             return
-        self._rows.drop_segment(OLD)
-        self._old = {}
-        for profile_id, path in there.items():
+        there = dict(files_of(self.root))
+        self._old_again = now + (OLD_EVERY if there else 0)
+        for profile_id in self._old.keys() - there.keys():
+            self._rows.drop_in(profile_id, OLD)
+        for profile_id in there.keys() - self._old.keys():
             with suppress(OSError, ValueError):
-                with open(path, "rb") as file:
+                with open(there[profile_id], "rb") as file:
                     blob = file.read()
-                hot = str(json.loads(_core.Profile(blob).summary())["hot_text"])
-                self._rows.add_blob(OLD, blob, profile_id, hot.encode("utf-8", "replace"))
-            self._old[profile_id] = path
+                hot = None if json.loads(_core.read_meta(blob)).get("summary") else (
+                    str(json.loads(_core.Profile(blob).summary())["hot_text"]).encode("utf-8", "replace"))
+                self._rows.add_blob(OLD, blob, profile_id, hot)
+        self._old = there
 
     # ---- answers ----
 
@@ -164,13 +171,11 @@ class Reader:
         following = cursor_of(wanted["sort"], rows[-1]) if found["more"] else None
         return Page(rows, following, mark)
 
-    def all_rows(self, route: str | None = None) -> list[dict[str, Any]]:
-        """Every row, in no order that matters."""
+    def all_rows(self, route: str | None = None) -> bytes:
+        """Of all rows, what ``rows.route_stats`` reads."""
         with self._lock:
             self.refresh()
-            text = None if route is None else route.encode("utf-8", "replace")
-            rows: list[dict[str, Any]] = json.loads(self._rows.list(route=text, limit=0xFFFFFFF0))["rows"]
-        return rows
+            return self._rows.routes(None if route is None else route.encode("utf-8", "replace"))
 
     def _mark(self) -> str:
         newest = max(self._known, default=0)

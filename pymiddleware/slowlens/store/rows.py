@@ -113,12 +113,12 @@ def read_cursor(cursor: str, column: str) -> tuple[int | bytes, str]:
     return value, profile_id
 
 
-def route_stats(rows: Sequence[dict[str, Any]]) -> list[RouteStats]:
-    """Numbers of each route and method among ``rows``, most total time first."""
-    routes: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        routes.setdefault((row["route"], row["method"]), []).append(row)
-    found = [_stats_of(sorted(several, key=lambda row: row["wall_ns"])) for several in routes.values()]
+def route_stats(report: bytes) -> list[RouteStats]:
+    """Numbers of each route and method out of what ``_core.Rows.routes`` wrote, most total time first."""
+    found: list[RouteStats] = []
+    for one in json.loads(report):
+        one["error_share"] = one.pop("errors") / one["count"]
+        found.append(one)
     found.sort(key=lambda stats: -stats["total"])
     return found
 
@@ -145,27 +145,3 @@ def with_numbers(stored: Sequence[RouteStats], report: dict[str, Any]) -> list[R
     found += by_route.values()
     found.sort(key=lambda stats: -stats["total"])
     return found
-
-
-def _stats_of(rows: list[dict[str, Any]]) -> RouteStats:
-    walls = [row["wall_ns"] for row in rows]  # rising
-
-    def rank(share: float) -> int:
-        return int(walls[min(len(walls) - 1, int(share * len(walls)))])
-
-    return RouteStats(
-        route=rows[0]["route"], method=rows[0]["method"], count=len(rows),
-        p50=rank(0.5), p95=rank(0.95), p99=rank(0.99), max=walls[-1], total=sum(walls),
-        error_share=sum(row["status"] >= 500 for row in rows) / len(rows), worst=rows[-1]["id"],
-        trend=_trend(rows),
-    )
-
-
-def _trend(rows: list[dict[str, Any]]) -> list[int]:
-    """Medians of wall time, oldest part first. ``rows`` stand by rising wall time."""
-    first = min(row["started"] for row in rows)
-    span = max(row["started"] for row in rows) - first + 1
-    parts: list[list[int]] = [[] for _ in range(TREND)]
-    for row in rows:
-        parts[(row["started"] - first) * TREND // span].append(row["wall_ns"])
-    return [part[len(part) // 2] if part else 0 for part in parts]

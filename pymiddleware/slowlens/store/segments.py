@@ -23,8 +23,8 @@ from .. import _core
 
 __all__ = [
     "BEGIN", "CHECKPOINT", "ERASED", "FOOTER", "HEAD", "MOVED", "NOTE", "NUMBERS", "PROFILE", "PROFILES", "Begin",
-    "Listed", "Segment", "Writing", "begin_of", "boot_id", "boottime_ns", "erase", "footer_of", "load", "locked",
-    "name_of", "number_of", "read_record", "records_of", "segments_in",
+    "Listed", "Segment", "Writing", "begin_of", "boot_id", "boottime_ns", "erase", "footer_of", "is_stale", "load",
+    "locked", "name_of", "number_of", "read_record", "records_of", "segments_in",
 ]
 
 BEGIN, PROFILE, MOVED, CHECKPOINT, NUMBERS, FOOTER, ERASED, NOTE = range(1, 9)
@@ -67,6 +67,12 @@ def boot_id() -> bytes:
             return bytes.fromhex(file.read().strip().replace("-", ""))[:16].ljust(16, b"\0")
     except (OSError, ValueError):
         return bytes(16)
+
+
+def is_stale(boottime: int, realtime: int, most_ns: float) -> bool:
+    """Whether that was longer ago than ``most_ns``, or under another clock than now's: it has jumped since."""
+    now = boottime_ns()
+    return now - boottime > most_ns or abs(time.time_ns() - now - (realtime - boottime)) > JUMP_NS
 
 
 class Listed(NamedTuple):
@@ -266,9 +272,8 @@ class Writing:
         self.number = number
         self.path = path
         self.size = size
-        self._boottime = boottime
-        #: Wall clock less time since boot, when it was begun.
-        self._drift = realtime - boottime
+        #: When it was begun, by both clocks.
+        self._boottime, self._realtime = boottime, realtime
         self.pid = os.getpid()
 
     @classmethod
@@ -290,10 +295,11 @@ class Writing:
         return segment
 
     @classmethod
-    def adopt(cls, listed: Listed, most: int) -> Writing | None:
+    def adopt(cls, listed: Listed, most: int, most_ns: float) -> Writing | None:
         """Goes on where a process that is gone left off: many short ones make few files.
 
-        None: it is in use, sealed, of another clock, or damaged.
+        None: it is in use, sealed, larger than ``most``, begun longer ago than ``most_ns`` or under another clock, or
+        damaged.
         """
         try:
             fd = os.open(listed.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -309,8 +315,7 @@ class Writing:
             begin = begin_of(fd)
             if begin is None or begin.version != VERSION or size > most or footer_of(fd, size) is not None:
                 return None
-            drift = begin.realtime - begin.boottime
-            if begin.boot != boot_id() or abs(time.time_ns() - boottime_ns() - drift) > JUMP_NS:
+            if begin.boot != boot_id() or is_stale(begin.boottime, begin.realtime, most_ns):
                 return None
             whole = mend(fd, size)
             if whole is None:
@@ -340,8 +345,7 @@ class Writing:
 
     def is_stale(self, most_ns: float) -> bool:
         """Whether it was begun longer ago, or under another clock: the wall clock has jumped since."""
-        now = boottime_ns()
-        return now - self._boottime > most_ns or abs(time.time_ns() - now - self._drift) > JUMP_NS
+        return is_stale(self._boottime, self._realtime, most_ns)
 
     def close(self) -> None:
         fd, self.fd = self.fd, -1
