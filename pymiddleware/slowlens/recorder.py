@@ -194,7 +194,7 @@ class Recorder:
         self._has_board = self.writer.board is not None
         self.board = self.writer.board or Board("", "")  # which is never opened
         self._release = self.options.release
-        if self.options.numbers:
+        if self.options.numbers and refused is None:
             self.writer.count(self._find_release() or "")
         self.refused = self.abandoned = 0
         self.reading, self.profiling = Breaker(), Breaker()
