@@ -38,7 +38,7 @@ function_equal(const sl_union *u, const sl_function *a, const sl_function *b)
 static uint32_t
 node_hash(const sl_union *u, const sl_union_node *n)
 {
-    uint64_t hash = sl_hash_mix(u->seed ^ n->parent, n->function);
+    uint64_t hash = sl_hash_mix(sl_hash_mix(u->seed, n->parent), n->function);
     return (uint32_t)(sl_hash_mix(hash, n->line) >> 16);
 }
 
