@@ -40,6 +40,35 @@ put_meta(sl_json *json, const sl_profile *profile)
 }
 
 static void
+put_summary(sl_json *json, const sl_profile *profile)
+{
+    open_list(json, "summary");
+    for (size_t i = 0; i < sl_profile_summary_count(profile); i++) {
+        const sl_meta *item = sl_profile_summary(profile, i);
+        sl_json_open(json, '[');
+        sl_json_str(json, item->key, item->key_len);
+        if (item->text != NULL)
+            sl_json_str(json, item->text, item->text_len);
+        else
+            sl_json_i64(json, item->number);
+        sl_json_close(json, ']');
+        sl_buf_put_u8(json->out, '\n');
+    }
+    sl_json_close(json, ']');
+}
+
+static void
+put_counters(sl_json *json, const sl_profile *profile)
+{
+    open_list(json, "counters");
+    for (uint32_t i = 0; i < sl_profile_counter_count(profile); i++) {
+        const sl_profile_counter *row = sl_profile_counter_at(profile, i);
+        put_row(json, (uint64_t[]){ row->metric, row->node, row->value }, 3);
+    }
+    sl_json_close(json, ']');
+}
+
+static void
 put_functions(sl_json *json, const sl_profile *profile)
 {
     open_list(json, "functions");
@@ -92,6 +121,11 @@ dump_profile(const sl_profile *profile, sl_bytes *out)
                 4);
     }
     sl_json_close(&json, ']');
+    /* What the first version did not know is not in its files. */
+    if (sl_profile_summary_count(profile) > 0)
+        put_summary(&json, profile);
+    if (sl_profile_counter_count(profile) > 0)
+        put_counters(&json, profile);
     sl_json_close(&json, '}');
     sl_buf_put_u8(&buf, '\n');
     return sl_buf_finish(&buf, out);

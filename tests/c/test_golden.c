@@ -52,8 +52,26 @@ check_golden(const char *folder, const char *stem)
     sl_bytes_free(&blob);
 }
 
+/* "CORRUPT.why.slowlens": reading it gives SL_ECORRUPT. */
+static void
+check_refused(const char *folder, const char *stem)
+{
+    char path[4096];
+    sl_profile *profile = NULL;
+
+    snprintf(path, sizeof(path), "%s/%s.slowlens", folder, stem);
+    sl_bytes blob = slurp(path);
+    sl_status status =
+        sl_profile_decode(&profile, blob.data, blob.size, 0, NULL);
+    const char *name = sl_status_name(status) + strlen("SL_E");
+    ck_assert_msg(status < 0 && strncmp(stem, name, strlen(name)) == 0,
+                  "%s: %s", path, sl_status_name(status));
+    ck_assert_ptr_null(profile);
+    sl_bytes_free(&blob);
+}
+
 static int
-check_folder(const char *folder)
+check_folder(const char *folder, void (*check)(const char *, const char *))
 {
     DIR *dir = opendir(folder);
     int count = 0;
@@ -64,7 +82,7 @@ check_folder(const char *folder)
         if (end == NULL)
             continue;
         *end = '\0';
-        check_golden(folder, entry->d_name);
+        check(folder, entry->d_name);
         count++;
     }
     closedir(dir);
@@ -73,7 +91,14 @@ check_folder(const char *folder)
 
 START_TEST(every_version_decodes_to_what_it_held)
 {
-    ck_assert_int_ge(check_folder(SL_TEST_DATA "/v1"), 8);
+    ck_assert_int_ge(check_folder(SL_TEST_DATA "/v1", check_golden), 8);
+    ck_assert_int_ge(check_folder(SL_TEST_DATA "/v2", check_golden), 10);
+}
+END_TEST
+
+START_TEST(what_is_wrong_is_refused)
+{
+    ck_assert_int_ge(check_folder(SL_TEST_DATA "/refused", check_refused), 35);
 }
 END_TEST
 
@@ -81,6 +106,6 @@ Suite *
 golden_suite(void)
 {
     const TTest *const tests[] = { every_version_decodes_to_what_it_held,
-                                   NULL };
+                                   what_is_wrong_is_refused, NULL };
     return suite_of("golden", tests);
 }

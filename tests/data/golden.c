@@ -191,6 +191,40 @@ goes_on_sampled(void)
 }
 
 static sl_profile *
+counters(void)
+{
+    sl_recording *r = make(0);
+    sl_strand *main = sl_recording_main(r);
+    uint64_t t = sl_clock_monotonic_ns();
+    const sl_frame frames[] = { { VIEW, 12 }, { COPY, 33 } };
+
+    for (int i = 0; i < 4; i++) {
+        sl_strand_sample(main, frames, i < 2 ? 2 : 1, false,
+                         &(sl_times){ 1000, 100, 0 }, t += 1000);
+        sl_strand_count(main, SL_METRIC_LOCK, 400);
+        sl_strand_count(main, SL_METRIC_RUN_QUEUE, (uint64_t)i);
+    }
+    sl_recording_stop(r, t);
+    return put_recording("counters", r, "sampling");
+}
+
+/* Beyond the bounds of version 1: a function of 20 minutes. */
+static sl_profile *
+long_time(void)
+{
+    sl_recording *r = make(0);
+    sl_strand *main = sl_recording_main(r);
+    uint64_t t = sl_clock_monotonic_ns();
+    const sl_frame frames[] = { { VIEW, 12 } };
+    const uint64_t minutes = (uint64_t)20 * 60 * 1000000000;
+
+    sl_strand_sample(main, frames, 1, false, &(sl_times){ minutes, 5, 0 },
+                     t += minutes);
+    sl_recording_stop(r, t + 1000);
+    return put_recording("long-time", r, "sampling");
+}
+
+static sl_profile *
 nothing(void)
 {
     sl_recording *r = make(0);
@@ -209,13 +243,14 @@ main(int argc, char **argv)
     const sl_meta meta = { "merged", 6, NULL, 0, 4 };
     sl_profile *profiles[] = {
         deterministic(), sampled(),         threads(), truncated(),
-        nothing(),       goes_on_sampled(), NULL,      NULL
+        nothing(),       goes_on_sampled(), NULL,      NULL,
+        counters(),      long_time()
     };
     need(sl_merge((const sl_profile *const *)profiles, 4, &meta, 1, 0, &blob));
     profiles[6] = put_golden("merged", &blob);
     need(sl_growth(profiles[0], profiles[2], &meta, 1, 0, &blob));
     profiles[7] = put_golden("growth", &blob);
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 10; i++)
         sl_profile_free(profiles[i]);
     return EXIT_SUCCESS;
 }
