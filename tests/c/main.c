@@ -42,6 +42,15 @@ main(void)
     srunner_add_suite(runner, sql_suite());
     srunner_add_suite(runner, status_suite());
     srunner_add_suite(runner, varint_suite());
+    srunner_add_suite(runner, bounds_suite());
+    srunner_add_suite(runner, calls_suite());
+    srunner_add_suite(runner, counters_suite());
+    srunner_add_suite(runner, export_suite());
+    srunner_add_suite(runner, hotpath_suite());
+    srunner_add_suite(runner, label_suite());
+    srunner_add_suite(runner, layout_suite());
+    srunner_add_suite(runner, stacks_suite());
+    srunner_add_suite(runner, vocabulary_suite());
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);

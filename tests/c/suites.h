@@ -28,6 +28,16 @@ Suite *sql_suite(void);
 Suite *status_suite(void);
 Suite *varint_suite(void);
 
+Suite *bounds_suite(void);
+Suite *calls_suite(void);
+Suite *counters_suite(void);
+Suite *export_suite(void);
+Suite *hotpath_suite(void);
+Suite *label_suite(void);
+Suite *layout_suite(void);
+Suite *stacks_suite(void);
+Suite *vocabulary_suite(void);
+
 /* Makes a suite of one case from a NULL-ended list of tests. */
 Suite *suite_of(const char *name, const TTest *const *tests);
 

@@ -242,9 +242,8 @@ main(int argc, char **argv)
     folder = argv[1];
     const sl_meta meta = { "merged", 6, NULL, 0, 4 };
     sl_profile *profiles[] = {
-        deterministic(), sampled(),         threads(), truncated(),
-        nothing(),       goes_on_sampled(), NULL,      NULL,
-        counters(),      long_time()
+        deterministic(),   sampled(), threads(), truncated(), nothing(),
+        goes_on_sampled(), NULL,      NULL,      counters(),  long_time()
     };
     need(sl_merge((const sl_profile *const *)profiles, 4, &meta, 1, 0, &blob));
     profiles[6] = put_golden("merged", &blob);

@@ -1,0 +1,141 @@
+/* The hot path, and the summary that is made from it. */
+#include "suites.h"
+
+#include "made.h"
+#include "profile.h"
+#include "summary.h"
+
+#include <string.h>
+
+/* The path's nodes, and its text and headline. */
+static void
+expect(const made *m, const char *nodes, const char *text, const char *headline)
+{
+    sl_profile *p = made_profile(m);
+    sl_outline outline;
+    sl_hotpath path;
+    sl_buf buf;
+    char seen[64] = "", *at = seen;
+
+    ck_assert_int_eq(sl_profile_outline(p, &outline), SL_OK);
+    ck_assert_int_eq(sl_hotpath_find(&outline, 0, &path), SL_OK);
+    for (uint32_t i = 0; i < path.count && i < 30; i++)
+        *at++ = (char)('0' + path.steps[i].node);
+    ck_assert_str_eq(seen, nodes);
+    sl_buf_init(&buf, NULL, 0);
+    sl_hotpath_text(&outline, &path, &buf);
+    sl_buf_put_u8(&buf, 0);
+    ck_assert_str_eq((const char *)buf.data, text);
+    buf.size = 0;
+    sl_summary_headline(&outline, &path, &buf);
+    sl_buf_put_u8(&buf, 0);
+    ck_assert_str_eq((const char *)buf.data, headline);
+    sl_buf_free(&buf);
+    sl_hotpath_free(&path);
+    sl_profile_outline_free(&outline);
+    sl_profile_free(p);
+}
+
+START_TEST(it_goes_down_where_most_time_is)
+{
+    made m = { MADE({ { 0, "[request]", 1, 5, 0 },
+                      { 1, "app.view", 1, 5, 0 },
+                      { 2, "copy", 1, 80, 3 },
+                      { 2, "json", 1, 10, 4 } }) };
+    expect(&m, "12", "view.app.view > copy.copy 80%",
+           "80 % in copy.copy, called by view.app.view.");
+}
+END_TEST
+
+START_TEST(the_loop_is_to_blame_before_any_function)
+{
+    made m = { MADE({ { 0, "[request]", 1, 5, 0 },
+                      { 1, "app.view", 1, 5, 0 },
+                      { 2, "[loop busy]", 1, 60, 0 },
+                      { 2, "sleep", 1, 30, 4 } }) };
+    expect(&m, "12", "view.app.view > [loop busy] 60%",
+           "60 % waiting for the event loop, which was busy with something "
+           "else.");
+}
+END_TEST
+
+START_TEST(nothing_stands_out)
+{
+    made m = { MADE(
+        { { 0, "[request]", 1, 100, 0 }, { 1, "app.view", 1, 1, 0 } }) };
+    expect(&m, "", "", "No function stands out.");
+    made none = { MADE({ { 0, "[request]", 1, 0, 0 } }) };
+    expect(&none, "", "", "It took no time that could be measured.");
+}
+END_TEST
+
+static const made_node tasks[] = {
+    { 0, "[request]", 1, 5, 0 }, { 1, "app.view", 1, 5, 0 },
+    { 2, "[await]", 1, 90, 0 },  { 2, "[task]", 1, 0, 0 },
+    { 3, "parse", 1, 60, 3 },    { 2, "[task]", 1, 0, 0 },
+    { 3, "fetch", 1, 80, 3 },
+};
+
+START_TEST(it_goes_on_in_what_was_awaited)
+{
+    made m = { .nodes = tasks, .count = 7 };
+    expect(&m, "156", "view.app.view > fetch.fetch 80%",
+           "80 % in fetch.fetch, awaited by view.app.view.");
+}
+END_TEST
+
+START_TEST(the_order_of_time_says_what_was_awaited)
+{
+    /* The second task ran longer, but after the wait. */
+    const made_stretch rows[] = {
+        { 0, 2, 0, 60 }, { 0, 1, 60, 100 }, { 1, 4, 0, 60 }, { 2, 6, 50, 130 }
+    };
+    made m = { .nodes = tasks,
+               .count = 7,
+               .stretches = rows,
+               .stretch_count = 4,
+               .sampled = true };
+    expect(&m, "134", "view.app.view > parse.parse 60%",
+           "60 % in parse.parse, awaited by view.app.view.");
+}
+END_TEST
+
+/* Two tasks that await each other, which no program can: the path ends. */
+START_TEST(a_file_that_goes_round_ends)
+{
+    const made_stretch rows[] = { { 0, 1, 0, 90 },    { 0, 3, 90, 180 },
+                                  { 0, 6, 180, 270 }, { 1, 5, 90, 180 },
+                                  { 2, 2, 180, 270 }, { 3, 2, 0, 90 } };
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "[await]", 1, 90, 0 },
+                      { 1, "[task]", 1, 1, 0 },
+                      { 2, "[await]", 1, 90, 0 },
+                      { 1, "[task]", 1, 1, 0 },
+                      { 2, "x", 1, 0, 0 },
+                      { 2, "[await]", 1, 90, 0 } }),
+               .stretches = rows, .stretch_count = 6, .sampled = true };
+    sl_profile *p = made_profile(&m);
+    sl_outline outline;
+    sl_hotpath path;
+    ck_assert_int_eq(sl_profile_outline(p, &outline), SL_OK);
+    ck_assert_int_eq(sl_hotpath_find(&outline, 0, &path), SL_OK);
+    ck_assert_uint_gt(path.count, 1);
+    ck_assert_uint_le(path.count, 2 * SL_HOTPATH_HOPS);
+    sl_hotpath_free(&path);
+    sl_profile_outline_free(&outline);
+    sl_profile_free(p);
+}
+END_TEST
+
+Suite *
+hotpath_suite(void)
+{
+    const TTest *const tests[] = { it_goes_down_where_most_time_is,
+                                   the_loop_is_to_blame_before_any_function,
+                                   nothing_stands_out,
+                                   it_goes_on_in_what_was_awaited,
+                                   the_order_of_time_says_what_was_awaited,
+                                   a_file_that_goes_round_ends,
+                                   NULL };
+    return suite_of("hotpath", tests);
+}
