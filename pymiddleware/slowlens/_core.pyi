@@ -1,12 +1,79 @@
 import builtins
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from mmap import mmap
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 _T = TypeVar("_T")
 
 EXPORT_FORMATS: tuple[str, ...]
 EXPORTS: tuple[tuple[str, str, str, str], ...]  # name, ending, media type, title
+
+# metadata: made by tests/lint/tables.py
+class Meta(TypedDict, total=False):
+    id: str
+    started: int
+    mode: str
+    c_mode: str
+    method: str
+    path: str
+    route: str
+    status: int
+    response_bytes: int
+    wall_ns: int
+    cpu_ns: int
+    await_ns: int
+    loop_ns: int
+    idle_ns: int
+    gc_ns: int
+    waiting_ns: int
+    gil_wait_ns: int
+    blocked_ns: int
+    step_ns: int
+    held_ns: int
+    held_by: str
+    held_id: str
+    holder_ns: int
+    sampled_from_ns: int
+    samples: int
+    rejected: int
+    interval_ns: int
+    headers_ns: int
+    body_ns: int
+    calls: int
+    resumes: int
+    c_calls: int
+    nodes: int
+    own_ns: int
+    profile_bytes: int
+    kept: str
+    flags: str
+    merged: int
+    host: str
+    pid: int
+    thread: str
+    python: str
+    framework: str
+    release: str
+    trace_id: str
+    span_id: str
+# end of metadata
+
+# summary: made by tests/lint/tables.py
+class Summary(TypedDict, total=False):
+    headline: str
+    hot_text: str
+    hot_path: str
+    self_project_ns: int
+    self_library_ns: int
+    self_stdlib_ns: int
+    self_builtin_ns: int
+    self_await_ns: int
+    self_loop_ns: int
+    self_idle_ns: int
+    self_gc_ns: int
+    self_other_ns: int
+    clipped: int
+# end of summary
 
 class CorruptError(ValueError): ...
 

@@ -66,7 +66,8 @@ def main() -> None:
         "CORRUPT times-overflow": whole(tree(self_time=most)),
         "CORRUPT times-overflow-in-sum": whole(tree(self_time=most // 2 + 1, root_self=most // 2)),
         "CORRUPT calls-overflow": whole(tree(calls=most)),
-        "CORRUPT lines-before-tree": HEAD + META + STRINGS + FUNCTIONS + section(5, column(1, 0, 1, 1, 0, 0)) + tree() + END,
+        "CORRUPT lines-before-tree": HEAD + META + STRINGS + FUNCTIONS + section(5, column(1, 0, 1, 1, 0, 0))
+        + tree() + END,
         "CORRUPT line-of-no-node": whole(tree(), section(5, column(1, 2, 1, 1, 0, 0))),
         "CORRUPT more-cpu-than-wall": whole(tree(), section(5, column(1, 1, 1, 1, 2, 0))),
         "CORRUPT more-gil-than-left": whole(tree(), section(5, column(1, 1, 1, 3, 2, 2))),
