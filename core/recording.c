@@ -543,6 +543,21 @@ sl_recording_waits_get(const sl_recording *recording, sl_recording_waits *out)
 }
 
 void
+sl_recording_suspended(const sl_recording *recording, uint64_t *await_ns,
+                       uint64_t *loop_ns)
+{
+    uint64_t ticks = sl_clock_ticks(recording->clock);
+    double passed = (double)(ticks - recording->start_ticks);
+    double scale =
+        passed > 0
+            ? (double)(sl_clock_monotonic_ns() - recording->start_ns) / passed
+            : 0;
+
+    *await_ns = (uint64_t)((double)recording->await_ticks * scale);
+    *loop_ns = (uint64_t)((double)recording->loop_ticks * scale);
+}
+
+void
 sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
 {
     const sl_tree *tree = &recording->tree;

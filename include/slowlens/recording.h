@@ -297,6 +297,11 @@ void sl_recording_waits_get(const sl_recording *recording,
 /* Wall nanoseconds so far, also before it is stopped. */
 uint64_t sl_recording_wall_ns(const sl_recording *recording);
 
+/* Of a recording that runs: how long its main strand was suspended so far, as
+ * await_ns and loop_ns of the totals will have it. Costs a constant. */
+void sl_recording_suspended(const sl_recording *recording, uint64_t *await_ns,
+                            uint64_t *loop_ns);
+
 /* Replaces the call sites of the stopped recording by source lines, as `line`
  * knows them (0: unknown) of site `site` in function `id`. Call it once where
  * sites are not lines already, before encoding. */

@@ -79,6 +79,10 @@ async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, transact
         kind = message["type"]
         if kind == "http.response.start":
             transaction.headers_sent(message["status"])
+            more = transaction.more_headers(root)
+            if more:
+                headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in more]
+                message = {**message, "headers": [*message.get("headers", ()), *headers]}
         elif kind in _LAST_OF_BODY:
             seen.bytes += len(message.get("body", b""))
             if not message.get("more_body", False):

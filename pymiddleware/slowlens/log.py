@@ -15,6 +15,9 @@ __all__ = ["Seldom", "SlowLog", "clean", "say_hello", "slow_line"]
 
 _slow = logging.getLogger("slowlens.slow")
 
+#: Where the viewer's server is, if that is known: links of lines can then be clicked.
+server_url = ""
+
 BURST = 20.0
 PER_SECOND = 2.0
 #: The same trouble is said again after so many seconds.

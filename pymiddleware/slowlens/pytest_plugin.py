@@ -43,16 +43,22 @@ class Run:
         self.wall_ms = 0.0
 
     def __enter__(self) -> Run:
+        from .recorder import recorded
+
+        # An app that has slowlens installed does not record its requests beside us, and so away from us.
+        self._token = recorded.set(True)
         self._recording.enter()
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         from . import _core
         from .options import load
+        from .recorder import recorded
         from .request import new_id
         from .store import open_store
 
         self._recording.leave()
+        recorded.reset(self._token)
         self._recording.finish()
         totals = self._recording.totals()
         self.id = new_id(self._started)
@@ -71,9 +77,21 @@ class Run:
         store.put({**meta, "hot": "", "bytes": len(blob)}, blob)
 
     def calls(self, name: str) -> int:
-        """Calls of all functions whose qualified name is ``name`` or ends with ``.name``."""
-        return sum(row["calls"] for row in self._functions
-                   if row["function"]["name"] == name or row["function"]["name"].endswith("." + name))
+        """Calls of all Python functions whose qualified name is ``name`` or ends with ``.name``.
+
+        If there is none of them, of C functions: a C method goes by the name of its object's class, and a Python
+        method that calls the one it overrides would be counted twice.
+        """
+        python = self._count(name, "python")
+        return python or self._count(name, "c")
+
+    def c_calls(self, name: str) -> int:
+        """The same of C functions alone."""
+        return self._count(name, "c")
+
+    def _count(self, name: str, kind: str) -> int:
+        return sum(row["calls"] for row in self._functions if row["function"]["kind"] == kind
+                   and (row["function"]["name"] == name or row["function"]["name"].endswith("." + name)))
 
 
 @pytest.fixture

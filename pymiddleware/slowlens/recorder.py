@@ -16,13 +16,16 @@ import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from . import _core, engine, ownership
-from .auth import Access
+from .auth import Access, is_local, is_local_host
 from .board import Board
+from .hello import greet, server_url
 from .log import Seldom
 from .options import Options, disabled, load
 from .policy import Decision, Policy
+from .release import find_release
 from .request import Incoming, Seen, traceparent
 from .routes import OTHER, UNMATCHED, Folded
 from .writer import LAST_SECONDS, Job, writer_of
@@ -34,6 +37,8 @@ __all__ = ["Breaker", "Recorder", "Transaction", "current", "name", "tag"]
 
 _log = logging.getLogger("slowlens")
 _current: ContextVar[Transaction | None] = ContextVar("slowlens_transaction", default=None)
+#: Somebody records already what runs in this context (a test does): requests in it are part of that.
+recorded: ContextVar[bool] = ContextVar("slowlens_recorded", default=False)
 
 #: After so many faults one after the other a part of ours goes off, for so many seconds; each time for twice as long.
 FAULTS_MAX = 20
@@ -122,6 +127,10 @@ class Transaction:
         self.seen.status = status
         self.seen.headers_ns = self.recording.wall_ns
 
+    def more_headers(self, root: str = "") -> list[tuple[str, str]]:
+        """Headers to add to the app's own, by the option ``response_headers``."""
+        return [] if self.done else self._recorder.response_headers(self, root)
+
     def body_sent(self) -> None:
         """The last byte of the body was handed to the server."""
         if not self.done:
@@ -201,9 +210,14 @@ class Recorder:
         self._folded = Folded()
         self._seldom = Seldom()
         self._viewer: Viewer | None = None
+        self._greeted = False
         if self.enabled:
             engine.prepare()
             ownership.claim(paths=self.options.project)
+            if self.debug() and server_url():
+                self._greeted = True
+                greet(self.options, server_url())
+            self._find_release()  # it reads files: not in a request
             engine.sampling(self.options.interval_us, self.options.sampler_cpu)
             engine.limit_memory(self.options.max_active_bytes)
 
@@ -248,8 +262,13 @@ class Recorder:
         if not self.enabled or self.profiling.is_off():
             return None
         try:
+            if not self._greeted and incoming.host:
+                self._greeted = True
+                if self.debug():  # some frameworks know only now
+                    here = is_local_host(incoming.host) and not incoming.secure
+                    greet(self.options, server_url() or (f"http://{incoming.host}" if here else ""))
             decision = self.policy.decide(incoming)
-            if decision is None:
+            if decision is None or recorded.get():
                 return None
             if not self.board.tried and self._has_board:
                 self.board.open()
@@ -261,6 +280,35 @@ class Recorder:
         except Exception:
             self._fault("beginning a profile", self.profiling)
         return None
+
+    def response_headers(self, transaction: Transaction, root: str = "") -> list[tuple[str, str]]:
+        """What the option ``response_headers`` adds to this response now that its headers go out. Never raises.
+
+        :param root: what the server cut off before the app's paths.
+        """
+        chosen = self.options.response_headers
+        if chosen is False or not (chosen or self.debug()):
+            return []
+        try:
+            incoming, access = transaction.incoming, self.access
+            local = is_local(incoming, self.options.trusted_proxies)
+            granted: frozenset[str] = access.grants(incoming) if chosen or local else frozenset()
+            if chosen and access.asks_later:
+                granted |= access.authorized(incoming.native)
+            if "view" not in granted:
+                return []
+            wall, cpu, awaited, loop = transaction.recording.so_far()
+            kinds = {"cpu": cpu, "await": awaited, "loop": loop, "wait": max(0, wall - cpu - awaited - loop)}
+            said = [f"{kind};dur={spent / 1e6:.1f}" for kind, spent in kinds.items() if spent >= 50_000]
+            said.insert(0, f"total;dur={wall / 1e6:.1f}")
+            found = [("Server-Timing", ", ".join(said))]
+            if transaction.decision.triggered or "all" in self.options.keep_rules(self.debug()):
+                link = quote(root, safe="/~-._") + self.options.viewer_path
+                found.append(("X-Slowlens", f"{link}#r={transaction.seen.id}"))
+            return found
+        except Exception:
+            self._fault("making response headers", self.profiling)
+            return []
 
     def shown_path(self, path: str) -> str:
         """The path as it may be stored."""
@@ -341,7 +389,7 @@ class Recorder:
 
     def _find_release(self) -> str | None:
         if self._release is None:
-            self._release = _git_revision() or ""
+            self._release = find_release() or ""
         return self._release or None
 
     def _fault(self, doing: str, part: Breaker) -> None:
@@ -363,19 +411,3 @@ def _hostname() -> str:
     if _host is None:
         _host = socket.gethostname()
     return _host
-
-
-def _git_revision() -> str | None:
-    """The commit checked out here, read from .git without running anything."""
-    try:
-        with open(".git/HEAD") as file:
-            head = file.read(200).strip()
-        if head.startswith("ref: refs/"):
-            ref = os.path.normpath(head[5:])
-            if ref.startswith(".."):
-                return None
-            with open(os.path.join(".git", ref)) as file:
-                head = file.read(100).strip()
-        return head[:12] if len(head) == 40 and head.isalnum() else None
-    except OSError:
-        return None

@@ -30,7 +30,7 @@ from importlib import import_module
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from . import _core, engine, killed
+from . import _core, engine, killed, log
 from .board import Board, board_of
 from .log import Seldom, SlowLog
 from .options import Options
@@ -93,7 +93,7 @@ class _SlowSink:
 
     def take(self, profile: Finished) -> None:
         if profile.slow:
-            link = f"{self._link}#r={profile.meta['id']}" if profile.kept else ""
+            link = f"{log.server_url}{self._link}#r={profile.meta['id']}" if profile.kept else ""
             self._log.write(profile.meta, profile.summary["hot"], link)
 
     def close(self) -> None:

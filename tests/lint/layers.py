@@ -86,19 +86,20 @@ ROOMS = "compat look board sampler engine run types".split()
 # own folder aside. What a function imports when it is called does not count: that is how the top is reached from below
 # (a viewer that nobody asked for is never loaded).
 PACKAGE = {
-    "_core": "", "log": "", "options": "", "pytest_plugin": "", "routes": "",
+    "_core": "", "log": "", "options": "", "pytest_plugin": "", "release": "", "routes": "",
     "interpreter": "", "slowlens": "interpreter",
     "request": "routes",
     "ownership": "_core",
     "engine": "_core ownership",
     "board": "_core engine",
     "auth": "log options request",
+    "hello": "log options slowlens",
     "policy": "auth log options request",
     "store": "_core options request",
     "live": "_core board store",
     "killed": "_core board live store",
     "writer": "_core board engine killed log options request store",
-    "recorder": "_core auth board engine log options ownership policy request routes store writer",
+    "recorder": "_core auth board engine hello log options ownership policy release request routes store writer",
     "viewer": "_core auth board killed live log options request slowlens store",
     "wsgi": "_core recorder request routes viewer",
     "asgi": "_core recorder request routes viewer",

@@ -19,7 +19,7 @@ from programs import fib
 
 
 def make(app: Any, store_path: str, **options: Any) -> tuple[ProfilerMiddleware, Stored]:
-    middleware = ProfilerMiddleware(app, store=store_path, **{"debug": True, **options})
+    middleware = ProfilerMiddleware(app, store=store_path, **{"debug": True, "response_headers": False, **options})
     return middleware, Stored(middleware.recorder)
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -249,3 +253,43 @@ def test_what_cannot_work_says_so(store_path: str) -> None:
         asyncio.run(block())
     with pytest.raises(OptionsError, match="unknown option"):
         profile("x", slow=1)
+
+
+FIXTURE = """
+import sys
+sys.path[:0] = {path!r}
+from conftest import wsgi_call
+from slowlens.wsgi import ProfilerMiddleware
+
+class Text(str):
+    def upper(self):
+        return super().upper()
+
+def app(environ, start_response):
+    for _ in range(5):
+        Text("x").upper()
+    start_response("200 OK", [])
+    return [b"x"]
+
+if {installed}:
+    app = ProfilerMiddleware(app, store={store!r}, debug=True)
+
+def test_counts(slowlens_profile):
+    with slowlens_profile("page", c_calls="all") as run:
+        wsgi_call(app)
+    assert run.calls("app") == 1
+    assert run.calls("Text.upper") == 5, "the C method that it calls goes by the same name"
+    assert run.c_calls("str.upper") + run.c_calls("Text.upper") == 5
+    assert run.calls("Text.upper") <= 4, "this one fails, as it should"
+"""
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_the_fixture_counts_with_slowlens_in_the_app_or_without(tmp_path: Path, installed: bool) -> None:
+    file = tmp_path / "test_page.py"
+    file.write_text(FIXTURE.format(path=[str(Path(__file__).parent)], installed=installed, store=str(tmp_path / "app")))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "slowlens.pytest_plugin", "-p", "no:cacheprovider",
+         "--slowlens-store", str(tmp_path / "store"), str(file)],
+        capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert "this one fails, as it should" in done.stdout and "assert 5 <= 4" in done.stdout, done.stdout

@@ -495,7 +495,32 @@ static PyGetSetDef recording_getset[] = {
     { NULL, NULL, NULL, NULL, NULL },
 };
 
+static PyObject *
+recording_so_far(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    sl_py_recording *self = (sl_py_recording *)object;
+    uint64_t awaited = 0, loop = 0;
+    if (self->core == NULL || self->finished) {
+        PyErr_SetString(PyExc_RuntimeError, "the recording is over");
+        return NULL;
+    }
+    sl_recording_suspended(self->core, &awaited, &loop);
+    uint64_t cpu = self->cpu_ns;
+    if (self->running && self->thread == sl_py_borrow_tstate()->id) {
+        uint64_t now = sl_clock_thread_cpu_ns();
+        cpu += now > self->cpu_since ? now - self->cpu_since : 0;
+    }
+    return Py_BuildValue("(KKKK)",
+                         (unsigned long long)sl_recording_wall_ns(self->core),
+                         (unsigned long long)cpu, (unsigned long long)awaited,
+                         (unsigned long long)loop);
+}
+
 static PyMethodDef recording_methods[] = {
+    { "so_far", recording_so_far, METH_NOARGS,
+      "so_far()\n--\n\nOf a recording that runs, in nanoseconds: (wall, cpu, "
+      "awaited, waited for the event loop)." },
     { "enter", recording_enter, METH_NOARGS,
       "enter()\n--\n\nThis thread works for the request from here on. Time "
       "since the last leave() is charged to [between chunks]." },

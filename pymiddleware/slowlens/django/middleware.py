@@ -177,6 +177,9 @@ class ProfilerMiddleware:
         """Finishes now, or when a streamed body ends."""
         _note(request, transaction)
         transaction.headers_sent(response.status_code)
+        for name, value in transaction.more_headers(script_name(request)):
+            own = response.headers.get(name) if name == "Server-Timing" else None
+            response.headers[name] = f"{own}, {value}" if own else value
         if not getattr(response, "streaming", False):
             transaction.seen.bytes = len(response.content)
             transaction.finish()

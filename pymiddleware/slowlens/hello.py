@@ -1,0 +1,100 @@
+"""The line at the start of a development server, and where that server is.
+
+Nobody tells a middleware at which address it is served. The usual servers of
+development are started by a command that does; where it does not, the first
+request from this machine says it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+
+from . import log
+from .options import Options
+
+__all__ = ["greet", "server_url"]
+
+#: command -> (default port, options that name the port, options that name the host, options that name both, variables)
+_SERVERS: dict[str, tuple[int, tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, str]]] = {
+    "flask": (5000, ("-p", "--port"), ("-h", "--host"), (), ("FLASK_RUN_HOST", "FLASK_RUN_PORT")),
+    "uvicorn": (8000, ("--port",), ("--host",), (), ("UVICORN_HOST", "UVICORN_PORT")),
+    "fastapi": (8000, ("--port",), ("--host",), (), ("", "")),
+    "gunicorn": (8000, (), (), ("-b", "--bind"), ("", "PORT")),
+    "hypercorn": (8000, (), (), ("-b", "--bind"), ("", "")),
+    "daphne": (8000, ("-p", "--port"), ("-b", "--bind"), (), ("", "")),
+    "granian": (8000, ("--port",), ("--host",), (), ("GRANIAN_HOST", "GRANIAN_PORT")),
+    "waitress-serve": (8080, ("--port",), ("--host",), ("--listen",), ("", "")),
+}
+_greeted: set[tuple[int, str]] = set()
+
+
+def _option(arguments: Sequence[str], names: tuple[str, ...]) -> str:
+    for at, argument in enumerate(arguments):
+        for name in names:
+            if argument == name and at + 1 < len(arguments):
+                return arguments[at + 1]
+            if name.startswith("--") and argument.startswith(name + "="):
+                return argument[len(name) + 1:]
+    return ""
+
+
+def _split(address: str, port: int) -> tuple[str, str]:
+    host, colon, tail = address.rpartition(":")
+    if not colon:
+        return ("", address) if address.isdigit() else (address, str(port))
+    return host.removeprefix("tcp://").removeprefix("[").removesuffix("]"), tail
+
+
+def server_url(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> str:
+    """``http://127.0.0.1:8000``, as the command that runs this process says it; "": it does not."""
+    arguments = sys.argv if arguments is None else arguments
+    environ = os.environ if environ is None else environ
+    if not arguments:
+        return ""
+    command = os.path.basename(arguments[0])
+    if command == "__main__.py":  # python -m uvicorn
+        command = os.path.basename(os.path.dirname(arguments[0]))
+    rest = arguments[1:]
+    if "runserver" in rest[:1]:
+        given = [one for one in rest[1:] if not one.startswith("-")]
+        host, port = _split(given[0], 8000) if given else ("", "8000")
+    elif command in _SERVERS:
+        if command == "flask" and ("run" not in rest or _watches(rest, environ)):
+            return ""
+        default, ports, hosts, both, variables = _SERVERS[command]
+        bound = _option(rest, both)
+        if bound.startswith(("unix:", "fd:")):
+            return ""
+        host, port = _split(bound, default) if bound else ("", "")
+        host = host or _option(rest, hosts) or environ.get(variables[0], "")
+        port = port or _option(rest, ports) or environ.get(variables[1], "") or str(default)
+    else:
+        return ""
+    if host in ("", "0", "0.0.0.0", "::"):
+        host = "127.0.0.1"
+    if not (port.isascii() and port.isdigit()) or re.fullmatch(r"[\w.:-]+", host, re.ASCII) is None:
+        return ""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _watches(rest: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Whether this is the process of ``flask run --debug`` that only restarts the other one."""
+    debug = "--debug" in rest or environ.get("FLASK_DEBUG", "").lower() in ("1", "true", "yes")
+    reload = "--reload" in rest or (debug and "--no-reload" not in rest)
+    return reload and environ.get("WERKZEUG_RUN_MAIN") != "true"
+
+
+def greet(options: Options, url: str) -> None:
+    """Says once in a process what is done and where it is shown. ``url``: of the server, "" if it is not known."""
+    key = (os.getpid(), options.viewer_path)
+    if key in _greeted:
+        return
+    _greeted.add(key)
+    log.server_url = url
+    share = "every request" if options.sample_rate >= 1 else f"{options.sample_rate * 100:g} % of the requests"
+    mode = "as your function says" if callable(options.mode) else options.mode_word(True)
+    text = f"slowlens: profiling {'only what is asked for' if mode == 'off' else f'{share} ({mode})'}"
+    log.say_hello(f"{text}; viewer {url}{options.viewer_path}")

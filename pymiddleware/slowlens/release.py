@@ -1,0 +1,75 @@
+"""The revision of the app that runs: from the environment that hosts and CI set, or from git, without running it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+__all__ = ["find_release", "git_revision"]
+
+#: Variables that name what was deployed, the more exact ones first.
+VARIABLES = (
+    "HEROKU_SLUG_COMMIT", "HEROKU_BUILD_COMMIT", "SOURCE_VERSION", "RENDER_GIT_COMMIT", "RAILWAY_GIT_COMMIT_SHA",
+    "VERCEL_GIT_COMMIT_SHA", "GITHUB_SHA", "CI_COMMIT_SHA", "CIRCLE_SHA1", "BUILDKITE_COMMIT", "TRAVIS_COMMIT",
+    "BITBUCKET_COMMIT", "CODEBUILD_RESOLVED_SOURCE_VERSION", "GIT_COMMIT", "GIT_SHA", "COMMIT_SHA", "SENTRY_RELEASE",
+    "K_REVISION", "GAE_VERSION", "DD_VERSION", "APP_VERSION",
+)
+_HASH = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+
+
+def find_release(environ: Mapping[str, str] | None = None, folder: str | None = None) -> str | None:
+    """What is known of the revision, hashes cut to 12 digits; None: nothing."""
+    environ = os.environ if environ is None else environ
+    for name in VARIABLES:
+        value = environ.get(name, "").strip()
+        if value and value.isprintable():
+            return value[:12] if _HASH.fullmatch(value) else value[:100]
+    return git_revision(folder)
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readline(1000).strip()
+    except OSError:
+        return ""
+
+
+def git_revision(folder: str | None = None) -> str | None:
+    """The commit that is checked out in ``folder`` or above it: plain checkouts, worktrees, packed references."""
+    at = os.path.abspath(folder or os.getcwd())
+    while not os.path.exists(os.path.join(at, ".git")):
+        above = os.path.dirname(at)
+        if above == at:
+            return None
+        at = above
+    git = os.path.join(at, ".git")
+    if os.path.isfile(git):  # a worktree or a submodule
+        pointed = _first_line(git)
+        if not pointed.startswith("gitdir: "):
+            return None
+        git = os.path.join(at, pointed[len("gitdir: "):])
+    head = _first_line(os.path.join(git, "HEAD"))
+    if head.startswith("ref: "):
+        head = _reference(git, head[len("ref: "):])
+    return head[:12] if _HASH.fullmatch(head) else None
+
+
+def _reference(git: str, name: str) -> str:
+    if not name.startswith("refs/") or ".." in name.split("/"):
+        return ""
+    common = _first_line(os.path.join(git, "commondir"))
+    for folder in (git, os.path.join(git, common)) if common else (git,):
+        found = _first_line(os.path.join(folder, name))
+        if found:
+            return found
+        try:
+            with open(os.path.join(folder, "packed-refs"), encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    commit, _, known = line.strip().partition(" ")
+                    if known == name:
+                        return commit
+        except OSError:
+            pass
+    return ""
