@@ -487,3 +487,30 @@ assert failed is None, failed
 print("done")
 """
     assert run(script) == "done\n"
+
+
+def test_the_type_of_coroutines_is_as_it_was_once_nothing_is_sampled() -> None:
+    def watched() -> bool:
+        return bool(_core.engine_info()["sampler"]["tasks"])
+
+    async def app() -> None:
+        assert watched()
+        await asyncio.create_task(asyncio.sleep(0.001))
+        outer.finish()  # the last one, in the middle of a task's life
+        assert not watched()
+        await asyncio.sleep(0)
+
+    assert not watched()
+    outer = _core.Recording("none", sampled=True, follows=True)
+    inner = _core.Recording("none", sampled=True, follows=True)
+    inner.finish()
+    assert watched()
+
+    async def main() -> None:
+        await outer.step(app())
+
+    asyncio.run(main())
+    assert not watched()
+    for recording in (outer, inner):
+        assert recording.totals()["dropped"] == 0
+        recording.discard()

@@ -283,14 +283,17 @@ def test_coroutines_are_what_they_were() -> None:
         frames.extend(frame.name for frame in traceback.extract_tb(caught.tb))
 
     async def driven() -> list[Any]:
+        watched.append(_core.engine_info()["sampler"]["tasks"])
         return drive()
 
     inside: list[Any] = []
     frames: list[str] = []
+    watched: list[bool] = []
     profiled(app)
     assert inside == drive()
     assert frames == ["app", "raises"]
-    assert _core.engine_info()["sampler"]["tasks"] is True
+    assert watched == [True]
+    assert _core.engine_info()["sampler"]["tasks"] is False
 
 
 def test_many_threads_with_loops_of_their_own() -> None:

@@ -128,39 +128,68 @@ task_throw(PyObject *coroutine, PyObject *const *args, Py_ssize_t count)
     return result;
 }
 
-void
-sl_py_tasks_watch(void)
-{
-    static PyAsyncMethods methods;
-    static PyMethodDef method;
+/* The type's two ways in as they were, and as they are with ours in front.
+ * Filled once; what is in force is what the type points to. */
+static PyAsyncMethods *methods_before, methods_ours;
+static PyMethodDef *throw_def_before, throw_def_ours;
+static PyMethodDescrObject *throw_descriptor; /* borrowed from the type */
 
-    if (interpreter != NULL || PyCoro_Type.tp_as_async == NULL ||
+/* Whether the ways in are what this was written for; then they are known. */
+static bool
+ways_learn(void)
+{
+    if (throw_descriptor != NULL)
+        return true;
+    if (PyCoro_Type.tp_as_async == NULL ||
         PyCoro_Type.tp_as_async->am_send == NULL)
-        return;
+        return false;
     PyObject *descriptor =
         PyObject_GetAttrString((PyObject *)&PyCoro_Type, "throw");
     if (descriptor == NULL) {
         PyErr_Clear();
-        return;
+        return false;
     }
     PyMethodDescrObject *throw = (PyMethodDescrObject *)descriptor;
     if (Py_IS_TYPE(descriptor, &PyMethodDescr_Type) &&
         throw->d_method->ml_flags == METH_FASTCALL) {
-        method = *throw->d_method;
-        memcpy(&throw_before, &method.ml_meth, sizeof(throw_before));
-        method.ml_meth = (PyCFunction)(void (*)(void))task_throw;
-        methods = *PyCoro_Type.tp_as_async;
-        send_before = methods.am_send;
-        methods.am_send = task_send;
+        throw_def_before = throw->d_method;
+        throw_def_ours = *throw_def_before;
+        memcpy(&throw_before, &throw_def_ours.ml_meth, sizeof(throw_before));
+        throw_def_ours.ml_meth = (PyCFunction)(void (*)(void))task_throw;
+        methods_before = PyCoro_Type.tp_as_async;
+        methods_ours = *methods_before;
+        send_before = methods_ours.am_send;
+        methods_ours.am_send = task_send;
         interpreter = sl_py_borrow_tstate()->interp;
-        throw->d_method = &method;
-        PyCoro_Type.tp_as_async = &methods;
+        throw_descriptor = throw;
     }
     Py_DECREF(descriptor); /* the type holds it */
+    return throw_descriptor != NULL;
+}
+
+void
+sl_py_tasks_watch(void)
+{
+    /* Somebody else's, put there meanwhile, is left alone. */
+    if (!ways_learn() || PyCoro_Type.tp_as_async != methods_before ||
+        throw_descriptor->d_method != throw_def_before)
+        return;
+    throw_descriptor->d_method = &throw_def_ours;
+    PyCoro_Type.tp_as_async = &methods_ours;
+}
+
+void
+sl_py_tasks_unwatch(void)
+{
+    if (!sl_py_tasks_watched() ||
+        throw_descriptor->d_method != &throw_def_ours)
+        return;
+    throw_descriptor->d_method = throw_def_before;
+    PyCoro_Type.tp_as_async = methods_before;
 }
 
 bool
 sl_py_tasks_watched(void)
 {
-    return interpreter != NULL;
+    return throw_descriptor != NULL && PyCoro_Type.tp_as_async == &methods_ours;
 }

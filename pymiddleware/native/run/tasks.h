@@ -7,21 +7,26 @@
  *     a failure  -- throw ->   throw
  *
  * Samples alone tell nothing of a task that waits, nor of one that never ran
- * while they looked. So the two ways in which a task goes on, both of the type
- * of coroutines, have a function of ours in front: process-wide, from the first
- * asynchronous request that is sampled until the process ends, and one
- * comparison while there is none. Coroutines, tasks and what they answer are
- * what they were; a coroutine that is driven by its Python methods (trio) is
- * not seen, and left to the samples.
+ * while they looked, and no event of the interpreter tells of a step to who
+ * asks for no other event. So the two ways in which a task goes on, both of the
+ * type of coroutines, have a function of ours in front for as long as there is
+ * a sampled asynchronous request, and are put back with the last of them.
+ * Coroutines, tasks and what they answer are what they were; a coroutine that
+ * is driven by its Python methods (trio) is not seen, and left to the samples.
+ *
+ * With the GIL, in the main interpreter. Never raises.
  */
 #ifndef SL_PY_TASKS_H
 #define SL_PY_TASKS_H
 
 #include <stdbool.h>
 
-/* Puts them there, once; where that cannot be had, nothing changes. With the
- * GIL, in the main interpreter. Never raises. */
+/* Puts them there; where that cannot be had, nothing changes. Idempotent. */
 void sl_py_tasks_watch(void);
+
+/* Puts back what was there. A step that is under way ends as it began.
+ * Idempotent. */
+void sl_py_tasks_unwatch(void);
 
 /* Whether they are there. */
 bool sl_py_tasks_watched(void);

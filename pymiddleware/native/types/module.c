@@ -107,6 +107,7 @@ after_fork(PyObject *module, PyObject *ignored)
     sl_py_jobs_after_fork();
     sl_py_greenlets_after_fork();
     sl_py_live_after_fork();
+    sl_py_tasks_unwatch();
     sl_py_board_after_fork();
     sl_py_engine_after_fork();
     Py_RETURN_NONE;

@@ -14,6 +14,7 @@
 #include "run/tasks.h"
 #include "run/sections.h"
 #include "sampler/sampler.h"
+#include "sampler/tasks.h"
 #include "types/values.h"
 
 #include <stdlib.h>
@@ -96,10 +97,13 @@ recording_acquire(sl_py_recording *self)
 static void
 recording_release(sl_py_recording *self)
 {
-    if (self->sampled.by_samples)
-        sl_py_sampler_remove(&self->sampled);
-    else
+    if (!self->sampled.by_samples) {
         sl_py_engine_release(&self->traced);
+        return;
+    }
+    sl_py_sampler_remove(&self->sampled);
+    if (!sl_py_sampler_follows())
+        sl_py_tasks_unwatch();
 }
 
 static PyObject *
