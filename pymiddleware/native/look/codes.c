@@ -1,3 +1,4 @@
+/* Code objects to names and lines, by copies that may be torn: see codes.h. */
 #include "look/codes.h"
 #include "compat/py_compat.h"
 #include "look/memory.h"

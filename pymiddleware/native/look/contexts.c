@@ -1,3 +1,4 @@
+/* What a context variable holds, by copies of its trie: see contexts.h. */
 #include "look/contexts.h"
 #include "compat/py_compat.h"
 #include "look/memory.h"

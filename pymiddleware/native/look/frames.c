@@ -1,3 +1,4 @@
+/* The walk over the frames of another thread: see frames.h. */
 #include "look/frames.h"
 #include "look/memory.h"
 

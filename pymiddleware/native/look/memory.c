@@ -1,3 +1,5 @@
+/* Reads that the kernel does for us, and refuses where there is nothing: see
+ * memory.h. */
 #define _GNU_SOURCE
 #include "look/memory.h"
 
