@@ -23,7 +23,7 @@
 
 #define VERSION     1
 #define ROWS_MAX    (1u << 24)
-#define CONTENT_MAX ((size_t)1 << 30)
+#define CONTENT_MAX ((size_t)256 << 20)
 
 enum { TIME = 1, CHANCE, PLACE, KIND };
 

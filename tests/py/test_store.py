@@ -558,6 +558,30 @@ def test_threads_share_a_store(store: DirectoryStore) -> None:
     assert len(ids_of(store)) == len(ids_of(DirectoryStore(store.root)))
 
 
+def test_a_segment_that_cannot_be_sealed_is_read_all_the_same(
+        store: DirectoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for a footer, or no memory: the next segment is begun, and nothing is lost."""
+    write = os.writev
+
+    def no_footer(fd: int, parts: Any) -> int:
+        if _core.records(parts[0])[0][0][0] == segments.FOOTER:
+            return write(fd, [bytes(parts[0])[:50]])
+        return write(fd, parts)
+
+    monkeypatch.setattr("slowlens.store.directory.os.writev", no_footer)
+    store._part = 1000
+    monkeypatch.setattr(store, "_retain", lambda *args: 0)
+    ids = fill(store, 12)
+    assert len(files(store.root)) > 3
+    assert all(segments.FOOTER not in kinds(path) for path in files(store.root))
+    assert set(ids_of(DirectoryStore(store.root))) == set(ids)
+    monkeypatch.undo()
+    fresh = DirectoryStore(store.root)
+    fresh._part = 1000
+    fresh.gc(10)
+    assert set(ids_of(DirectoryStore(store.root))) == set(ids)
+
+
 # ---- what came before ----
 
 

@@ -14,6 +14,7 @@ ones go before the next is begun. Readers need no right to write.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -197,8 +198,10 @@ class DirectoryStore:
             full, self._segment = self._segment, None
             worst_known = self._worst.load()
             if full is not None:
-                self._seal(full.number, full.path, full.fd, full.size)
-                full.close()
+                try:
+                    self._seal(full.number, full.path, full.fd, full.size)
+                finally:
+                    full.close()
             there = segments.segments_in(self.folder)
             segment = self._adopt(there)
             if segment is None:
@@ -216,18 +219,18 @@ class DirectoryStore:
         return None
 
     def _seal(self, number: int, path: str, fd: int, size: int) -> _core.Rows | None:
-        """Appends the footer. None: there is no room for it; readers then read the whole segment."""
-        rows = _core.Rows()
-        segments.load(rows, number, fd, 0, size)
+        """Appends the footer. None: that cannot be; readers then read the whole segment."""
         try:
+            rows = _core.Rows()
+            segments.load(rows, number, fd, 0, size)
             footer = rows.footer(number)
             written = os.writev(fd, (footer,))
             if written != len(footer):
-                os.ftruncate(fd, size)
-                return None
-        except OSError:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except (OSError, ValueError, MemoryError):  # a full disk; more than a footer can hold; no memory for it now
             with suppress(OSError):
-                os.ftruncate(fd, size)
+                if os.fstat(fd).st_size > size:
+                    os.ftruncate(fd, size)
             return None
         self._worst.add(rows, number)
         return rows
@@ -527,7 +530,7 @@ class DirectoryStore:
         return self._reading().page(query, self._pins())
 
     def routes(self, route: str | None = None) -> Sequence[RouteStats]:
-        return with_numbers(route_stats(self._reading().all_rows(route)), self.numbers(route=route, parts=TREND))
+        return with_numbers(route_stats(self._reading().route_report(route)), self.numbers(route=route, parts=TREND))
 
     def numbers(
         self, *, route: str | None = None, method: str | None = None, release: str | None = None,

@@ -171,7 +171,7 @@ class Reader:
         following = cursor_of(wanted["sort"], rows[-1]) if found["more"] else None
         return Page(rows, following, mark)
 
-    def all_rows(self, route: str | None = None) -> bytes:
+    def route_report(self, route: str | None = None) -> bytes:
         """Of all rows, what ``rows.route_stats`` reads."""
         with self._lock:
             self.refresh()
