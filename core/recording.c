@@ -2,6 +2,8 @@
 #include "pending.h"
 #include "recording_data.h"
 
+#include <string.h>
+
 #define MAX_BYTES ((size_t)8 << 20)
 #define MAX_NODES 100000u
 /* Small requests are the rule: one block of this size holds 900 nodes. */
@@ -39,6 +41,8 @@ recording_start(sl_recording *recording, const sl_recording_options *options)
     recording->samples = 0;
     sl_marks_clear(&recording->marks);
     sl_counters_clear(&recording->counters);
+    memset(recording->waited, 0, sizeof(recording->waited));
+    recording->observed = NULL;
 
     sl_status status = sl_tree_init(
         &recording->tree, recording->arena,
@@ -587,6 +591,8 @@ sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
         .gil_ns = (uint64_t)((double)recording->marks.gil * scale),
         .bytes = sizeof(*recording) + sl_arena_bytes(recording->arena),
     };
+    for (int i = 0; i < SL_METRIC_COUNT; i++)
+        out->waited_ns[i] = recording->waited[i];
     if (recording->marks.arena != NULL)
         out->bytes += sl_arena_bytes(recording->marks.arena);
     out->bytes += recording->counters.capacity *

@@ -21,8 +21,8 @@ struct sl_recording {
     sl_arena *arena;
     sl_tree tree;
     sl_strand main;
-    sl_strand *strands;      /* the others, newest first */
-    sl_strand *idle_strands; /* of these, whose job is done */
+    sl_strand *strands;        /* the others, newest first */
+    sl_strand *idle_strands;   /* of these, whose job is done */
     const sl_strand *in_front; /* nested in the main one and runs for it */
     uint32_t strand_count;
     sl_clock_kind clock;
@@ -44,6 +44,8 @@ struct sl_recording {
     uint64_t samples;
     sl_marks marks;
     sl_counters counters;
+    uint64_t waited[SL_METRIC_COUNT]; /* ns of the main strand, by kind */
+    const sl_node *observed;          /* by the last look, or NULL */
 };
 
 /* The recording that `tree` is in. */

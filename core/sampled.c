@@ -256,6 +256,22 @@ sl_recording_seen(const sl_recording *recording, uint64_t from,
 }
 
 void
+sl_strand_waited(sl_strand *strand, sl_metric kind, uint64_t ns)
+{
+    sl_recording *recording = sl_recording_of(strand->tree);
+    const sl_node *node = recording->observed;
+
+    if (ns == 0)
+        return;
+    if (recording->sampled)
+        node = strand->known ? strand->path->charged : NULL;
+    if (node != NULL)
+        sl_counters_add(&recording->counters, node, kind, ns);
+    if (strand->lane == 0)
+        recording->waited[kind] += ns;
+}
+
+void
 sl_recording_observe(sl_recording *recording, const sl_times *passed,
                      uint64_t now)
 {
@@ -264,6 +280,7 @@ sl_recording_observe(sl_recording *recording, const sl_times *passed,
     const sl_node *node = __atomic_load_n(
         strand != NULL ? &strand->cur : &recording->main.cur, __ATOMIC_RELAXED);
 
+    recording->observed = node;
     sl_sampled_mark(&recording->marks, node, 0, passed, true);
     recording->samples++;
     sl_marks_stretch(

@@ -41,6 +41,20 @@
        "Ready, but another thread held the interpreter's lock.")               \
     XX(blocked_ns, NUMBER, NS, "blocked",                                      \
        "Waiting for something outside the interpreter.")                       \
+    XX(run_queue_ns, NUMBER, NS, "waiting for a CPU",                          \
+       "Ready to run, but the kernel gave the CPU to others; a quota, too.")   \
+    XX(lock_ns, NUMBER, NS, "waiting for a lock",                              \
+       "Part of blocked: a lock, a condition or a queue.")                     \
+    XX(socket_ns, NUMBER, NS, "waiting for a socket",                          \
+       "Part of blocked: a database, another service, the network.")           \
+    XX(disk_ns, NUMBER, NS, "waiting for a disk",                              \
+       "Part of blocked: a file or a page of memory that had to be read.")     \
+    XX(sleep_ns, NUMBER, NS, "sleeping",                                       \
+       "Part of blocked: it asked to be, for a time.")                         \
+    XX(poll_ns, NUMBER, NS, "waiting for several",                             \
+       "Part of blocked: several files or sockets at once.")                   \
+    XX(child_ns, NUMBER, NS, "waiting for a process",                          \
+       "Part of blocked: until another process ends.")                         \
     XX(step_ns, NUMBER, NS, "longest step",                                    \
        "The longest it kept the event loop without a break.")                  \
     XX(held_ns, NUMBER, NS, "held up",                                         \

@@ -82,6 +82,7 @@ typedef struct {
     uint64_t seen_ns;  /* of the main strand's wall time, that they stand for */
     uint64_t seen_cpu_ns; /* main strand, as the samples saw it */
     uint64_t gil_ns;      /* main strand waiting for the GIL, likewise */
+    uint64_t waited_ns[SL_METRIC_COUNT]; /* main strand, by kind */
     uint32_t nodes;
     uint32_t functions; /* pseudo functions included */
     uint32_t strands;
@@ -249,6 +250,10 @@ void sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
 /* The sampled strand's work is over: what passed since the last sample is
  * charged to where it was seen last, or paused. */
 void sl_strand_end(sl_strand *strand, const sl_times *passed, uint64_t now);
+
+/* Of the time that passed up to the last sample (or look, see _observe) of the
+ * strand, `ns` were a wait of this kind, which is known only now. */
+void sl_strand_waited(sl_strand *strand, sl_metric kind, uint64_t ns);
 
 /* What a sampler may ask while another thread is inside sl_strand_enter and
  * its like: notes that the main strand is where it happens to be. The result

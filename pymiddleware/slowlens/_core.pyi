@@ -28,6 +28,13 @@ class Meta(TypedDict, total=False):
     waiting_ns: int
     gil_wait_ns: int
     blocked_ns: int
+    run_queue_ns: int
+    lock_ns: int
+    socket_ns: int
+    disk_ns: int
+    sleep_ns: int
+    poll_ns: int
+    child_ns: int
     step_ns: int
     held_ns: int
     held_by: str

@@ -68,10 +68,10 @@ def say_hello(text: str) -> None:
 def slow_line(meta: dict[str, Any], hot: str, link: str) -> str:
     """``slow: GET /books/<int:pk> 200 812 ms (cpu 340, await 12) views.detail > copy.deepcopy 76% LINK``"""
     parts = [f"cpu {meta['cpu_ns'] / 1e6:.0f}"] if "cpu_ns" in meta else []
-    waits = ("blocked", "gil_wait") if "blocked_ns" in meta else ("waiting",)
+    waits = ("run_queue", "blocked", "gil_wait") if "blocked_ns" in meta else ("waiting",)
     for name in (*waits, "await", "loop", "gc"):
         if meta.get(name + "_ns", 0) >= 1_000_000:
-            parts.append(f"{name.replace('_wait', '')} {meta[name + '_ns'] / 1e6:.0f}")
+            parts.append(f"{name.replace('_wait', '').replace('run_queue', 'cpu wait')} {meta[name + '_ns'] / 1e6:.0f}")
     route = meta.get("route") or ""
     where = clean(meta["path"] if route[:1] in ("", "[") else route)
     held = ""

@@ -413,8 +413,17 @@ def _waiting(totals: dict[str, Any]) -> dict[str, int]:
     waiting = max(0, running - totals["cpu_ns"])
     if totals["seen_ns"] * 2 < running or not totals["samples"]:
         return {"waiting_ns": waiting}
-    gil = min(waiting, totals["gil_ns"])
-    return {"waiting_ns": waiting, "gil_wait_ns": gil, "blocked_ns": waiting - gil}
+    queue = min(waiting, totals["run_queue_ns"])
+    gil = min(waiting - queue, totals["gil_ns"])
+    split = {"waiting_ns": waiting, "gil_wait_ns": gil, "blocked_ns": waiting - queue - gil}
+    # What is left over is blocked of a kind that nobody saw.
+    left = split["blocked_ns"]
+    for name in ("lock_ns", "socket_ns", "disk_ns", "sleep_ns", "poll_ns", "child_ns"):
+        part = min(left, totals[name])
+        if part:
+            split[name] = part
+            left -= part
+    return {**split, "run_queue_ns": queue} if queue else split
 
 
 def _holder(totals: dict[str, Any]) -> dict[str, Any]:

@@ -177,6 +177,8 @@ other_of(uintptr_t ts)
     if (free_one != NULL) {
         if (free_one->seen.syscall_fd > 0)
             close(free_one->seen.syscall_fd);
+        if (free_one->seen.delay_fd > 0)
+            close(free_one->seen.delay_fd);
         *free_one = (other){ .ts = ts, .seen.ts = (const void *)ts };
     }
     return free_one;

@@ -3,6 +3,7 @@
 #include "sampler/look.h"
 #include "look/memory.h"
 #include "sampler/clocks.h"
+#include "sampler/waits.h"
 
 #include "board/tell.h"
 
@@ -30,31 +31,12 @@ sl_py_holds_gil(const sl_py_slot *s)
     return locked == 1 && holder == s->ts;
 }
 
-/* Whether the thread sleeps in a futex of the GIL, as the kernel tells it. */
+/* Whether the thread waits for the GIL; what else it waits for is kept. */
 static bool
 waits_for_gil(sl_py_slot *s)
 {
-    char text[128];
-    unsigned long number, address;
-
-    if (s->syscall_tid != s->tid) {
-        if (s->syscall_fd > 0)
-            close(s->syscall_fd);
-        snprintf(text, sizeof(text), "/proc/self/task/%d/syscall", (int)s->tid);
-        s->syscall_fd = open(text, O_RDONLY | O_CLOEXEC);
-        s->syscall_tid = s->tid;
-    }
-    if (s->syscall_fd <= 0)
-        return false;
-    ssize_t size = pread(s->syscall_fd, text, sizeof(text) - 1, 0);
-    if (size <= 0)
-        return false;
-    text[size] = '\0';
-    if (sscanf(text, "%lu %lx", &number, &address) != 2)
-        return false; /* "running" */
-    return number == SYS_futex &&
-           address - (uintptr_t)sl_py_sampler.layout.gil <
-               (unsigned long)sl_py_sampler.layout.gil_size;
+    s->kind = sl_py_wait_kind(s);
+    return s->kind == SL_METRIC_GIL;
 }
 
 /* Whether the slot's thread, whose CPU clock is `cpu`, has been off the CPU
@@ -92,6 +74,11 @@ sl_py_slot_measure(sl_py_slot *s, sl_times *out, uint64_t *now, uint64_t cpu,
         if (waits || (s->waited && (self || sl_py_holds_gil(s))))
             out->gil = out->wall - out->cpu;
     }
+    if (!asked)
+        s->kind = SL_METRIC_OFF_CPU;
+    uint64_t gil_ns =
+        out->gil == 0 || scale == 0 ? 0 : (uint64_t)((double)out->gil / scale);
+    sl_py_wait_count(s, off, gil_ns, self || !has_not_run(s, cpu));
     s->waited = waits;
     s->asked = asked;
     s->wall_ns = wall;

@@ -46,6 +46,9 @@ sl_py_slot_open(sl_py_sampled *sampled, sl_strand *strand, uint64_t now,
     s->wall_ns = sl_clock_monotonic_ns();
     s->ticks = now;
     s->due_ns = 0;
+    s->delay_known = false;
+    s->pending_ns = s->pending_gil_ns = 0;
+    s->kind = s->pending_kind = SL_METRIC_OFF_CPU;
     s->born_ns = s->wall_ns - sl_recording_wall_ns(sampled->core);
     sl_py_slots_active++;
     return s;
@@ -68,6 +71,8 @@ sl_py_slots_forget(void)
     for (int i = 0; i < SL_PY_SLOTS_MAX; i++) {
         if (sl_py_slots[i].syscall_fd > 0)
             close(sl_py_slots[i].syscall_fd);
+        if (sl_py_slots[i].delay_fd > 0)
+            close(sl_py_slots[i].delay_fd);
         sl_py_slots[i] = (sl_py_slot){ 0 };
     }
     sl_py_slots_used = sl_py_slots_active = 0;

@@ -26,9 +26,15 @@ typedef struct {
     pid_t tid;
     pid_t syscall_tid; /* whose file syscall_fd is */
     int syscall_fd;
-    bool waited;                     /* for the GIL, when last seen... */
-    bool asked;                      /* ...and asked about */
-    bool walked;                     /* its stack is known as of then */
+    pid_t delay_tid; /* whose file delay_fd is */
+    int delay_fd;
+    uint64_t delay_ns; /* waited for a CPU in its life, when last asked... */
+    bool delay_known;
+    uint64_t pending_ns, pending_gil_ns; /* ...off the CPU since */
+    int kind, pending_kind; /* what it was seen waiting for: see waits.h */
+    bool waited;            /* for the GIL, when last seen... */
+    bool asked;             /* ...and asked about */
+    bool walked;            /* its stack is known as of then */
     uint64_t wall_ns, cpu_ns, ticks; /* when last seen */
     uint64_t due_ns;                 /* to be seen next */
     uint64_t born_ns;                /* when the recording began */

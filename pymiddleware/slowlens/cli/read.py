@@ -90,8 +90,11 @@ def list_profiles(options: argparse.Namespace) -> None:
             print(fit(f"{'':64}{clean(row['hot'])}", columns))
 
 
-TIMES = (("cpu_ns", "cpu"), ("gil_wait_ns", "gil wait"), ("blocked_ns", "blocked"), ("await_ns", "await"),
+TIMES = (("cpu_ns", "cpu"), ("run_queue_ns", "waiting for a cpu"), ("gil_wait_ns", "gil wait"),
+         ("blocked_ns", "blocked"), ("await_ns", "await"),
          ("loop_ns", "event loop busy"), ("idle_ns", "between chunks"), ("gc_ns", "gc"))
+
+BLOCKED = ("lock", "socket", "disk", "sleep", "poll", "child")
 
 
 def show(options: argparse.Namespace) -> None:
@@ -105,9 +108,13 @@ def show(options: argparse.Namespace) -> None:
     title = (f"{meta.get('method', '')} {meta.get('path', '')} {meta.get('status', '')}  "
              f"{summary['wall_ns'] / 1e6:.1f} ms  {meta.get('id', '')}")
     print(paint("1", clean(title)))
-    times = TIMES if "blocked_ns" in meta else (TIMES[0], ("waiting_ns", "waiting"), *TIMES[3:])
-    parts = [f"{name} {meta[key] / 1e6:.1f} ms" for key, name in times if meta.get(key)]
+    times = TIMES if "blocked_ns" in meta else (TIMES[0], ("waiting_ns", "waiting"), *TIMES[4:])
+    least = max(1, summary["wall_ns"] / 1000)
+    parts = [f"{name} {meta[key] / 1e6:.1f} ms" for key, name in times if meta.get(key, 0) >= least]
     print("wall time: " + ", ".join(parts))
+    blocked = [f"{name} {meta[name + '_ns'] / 1e6:.1f} ms" for name in BLOCKED if meta.get(name + "_ns", 0) >= least]
+    if blocked:
+        print("blocked by: " + ", ".join(blocked))
     split = {name: ns for name, ns in summary["self_ns"].items() if ns}
     print("self time: " + ", ".join(f"{name} {ns / 1e6:.1f} ms" for name, ns in split.items()))
     if meta.get("mode") == "sampling":

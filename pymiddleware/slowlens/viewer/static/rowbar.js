@@ -24,7 +24,7 @@ export function timeSplit(meta, wall) {
   const gc = meta.gc_ns || 0;
   const seen = meta.blocked_ns !== undefined;
   return parts({
-    cpu: Math.max(0, (meta.cpu_ns || 0) - gc), runq: meta.runq_ns ?? meta.runqueue_ns, gil: meta.gil_wait_ns,
+    cpu: Math.max(0, (meta.cpu_ns || 0) - gc), runq: meta.run_queue_ns, gil: meta.gil_wait_ns,
     blocked: seen ? meta.blocked_ns : meta.waiting_ns, await: Math.max(0, (meta.await_ns || 0)), loop: meta.loop_ns, idle: meta.idle_ns, gc,
   }, wall);
 }

@@ -1,0 +1,189 @@
+/* What a thread that is off the CPU waits for: see waits.h. */
+#define _GNU_SOURCE
+#include "sampler/waits.h"
+#include "look/memory.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Less is not worth a question. */
+#define WORTH_NS UINT64_C(50000)
+
+/* Reads a small file of the slot's thread through a descriptor that is kept.
+ * Returns its length; 0: it cannot be read. */
+static size_t
+thread_file(const sl_py_slot *s, const char *name, int *fd, pid_t *of,
+            char *text, size_t room)
+{
+    if (*of != s->tid) {
+        char path[64];
+        if (*fd > 0)
+            close(*fd);
+        snprintf(path, sizeof(path), "/proc/self/task/%d/%s", (int)s->tid,
+                 name);
+        *fd = open(path, O_RDONLY | O_CLOEXEC);
+        *of = s->tid;
+    }
+    ssize_t size = *fd > 0 ? pread(*fd, text, room - 1, 0) : 0;
+    if (size <= 0)
+        return 0;
+    text[size] = '\0';
+    return (size_t)size;
+}
+
+/* What a descriptor of this process is. */
+static int
+descriptor_kind(unsigned long fd)
+{
+    struct stat is;
+
+    if (fstat((int)fd, &is) != 0)
+        return SL_METRIC_OFF_CPU;
+    if (S_ISSOCK(is.st_mode))
+        return SL_METRIC_SOCKET;
+    if (S_ISREG(is.st_mode) || S_ISDIR(is.st_mode) || S_ISBLK(is.st_mode))
+        return SL_METRIC_DISK;
+    return SL_METRIC_POLL; /* pipes, events, terminals */
+}
+
+/* poll of one is a wait for that one; of none, a sleep. */
+static int
+poll_kind(unsigned long where, unsigned long count)
+{
+    struct pollfd one;
+
+    if (count == 0)
+        return SL_METRIC_SLEEP;
+    if (count == 1 && sl_py_memory_copy(where, sizeof(one), &one))
+        return descriptor_kind((unsigned long)one.fd);
+    return SL_METRIC_POLL;
+}
+
+/* Numbers of one architecture are missing on another: each is asked for. */
+static int
+syscall_kind(long number, unsigned long a, unsigned long b)
+{
+    switch (number) {
+    case SYS_futex:
+        return a - (uintptr_t)sl_py_sampler.layout.gil <
+                       (unsigned long)sl_py_sampler.layout.gil_size
+                   ? SL_METRIC_GIL
+                   : SL_METRIC_LOCK;
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep: return SL_METRIC_SLEEP;
+    case SYS_flock: return SL_METRIC_LOCK;
+    case SYS_wait4:
+    case SYS_waitid: return SL_METRIC_CHILD;
+    case SYS_recvfrom:
+    case SYS_recvmsg:
+    case SYS_sendto:
+    case SYS_sendmsg:
+    case SYS_connect:
+    case SYS_accept:
+    case SYS_accept4: return SL_METRIC_SOCKET;
+    case SYS_read:
+    case SYS_readv:
+    case SYS_write:
+    case SYS_writev: return descriptor_kind(a);
+    case SYS_pread64:
+    case SYS_pwrite64:
+    case SYS_fsync:
+    case SYS_fdatasync:
+    case SYS_openat:
+    case -1: return SL_METRIC_DISK; /* -1: no call, so a page of memory */
+    case SYS_ppoll: return poll_kind(a, b);
+    case SYS_epoll_pwait: return SL_METRIC_POLL;
+    case SYS_pselect6: return a == 0 ? SL_METRIC_SLEEP : SL_METRIC_POLL;
+#ifdef SYS_poll
+    case SYS_poll: return poll_kind(a, b);
+#endif
+#ifdef SYS_select
+    case SYS_select: return a == 0 ? SL_METRIC_SLEEP : SL_METRIC_POLL;
+#endif
+#ifdef SYS_epoll_wait
+    case SYS_epoll_wait: return SL_METRIC_POLL;
+#endif
+    default: return SL_METRIC_OFF_CPU;
+    }
+}
+
+int
+sl_py_wait_kind(sl_py_slot *s)
+{
+    char text[160];
+    long number;
+    unsigned long a = 0, b = 0;
+
+    if (thread_file(s, "syscall", &s->syscall_fd, &s->syscall_tid, text,
+                    sizeof(text)) == 0)
+        return SL_METRIC_OFF_CPU;
+    if (sscanf(text, "%ld %lx %lx", &number, &a, &b) < 1)
+        return SL_PY_RUNNABLE; /* "running" */
+    return syscall_kind(number, a, b);
+}
+
+/* How long the thread has waited for a CPU in its life, as of the last time it
+ * got one. false: the kernel does not tell. */
+static bool
+delay_read(sl_py_slot *s, uint64_t *ns)
+{
+    char text[96];
+    unsigned long long ran, waited;
+
+    if (thread_file(s, "schedstat", &s->delay_fd, &s->delay_tid, text,
+                    sizeof(text)) == 0 ||
+        sscanf(text, "%llu %llu", &ran, &waited) != 2 || ran == 0)
+        return false;
+    *ns = waited;
+    return true;
+}
+
+void
+sl_py_wait_count(sl_py_slot *s, uint64_t off_ns, uint64_t gil_ns, bool ran)
+{
+    uint64_t now, queue = 0;
+
+    if (s->strand == NULL)
+        return;
+    /* What it does now that it has run says nothing about why it had not. */
+    if (s->kind != SL_METRIC_OFF_CPU && (!ran || s->pending_ns == 0))
+        s->pending_kind = s->kind;
+    s->pending_ns += off_ns;
+    s->pending_gil_ns += gil_ns;
+    /* The first look is where counting begins; before it, the bound: a thread
+     * that sleeps in no call was ready. */
+    if (!s->delay_known) {
+        s->delay_known = delay_read(s, &s->delay_ns);
+        now = s->delay_ns;
+        queue = s->delay_known && (s->pending_kind == SL_PY_RUNNABLE ||
+                                   s->pending_kind == SL_METRIC_OFF_CPU)
+                    ? s->pending_ns
+                    : 0;
+    } else if (!ran || s->pending_ns < WORTH_NS || !delay_read(s, &now)) {
+        return;
+    }
+    if (now > s->delay_ns)
+        queue = now - s->delay_ns;
+    s->delay_ns = now;
+    queue = queue < s->pending_ns ? queue : s->pending_ns;
+    uint64_t rest = s->pending_ns - queue;
+    rest = rest > s->pending_gil_ns ? rest - s->pending_gil_ns : 0;
+    sl_strand_waited(s->strand, SL_METRIC_RUN_QUEUE, queue);
+    if (s->pending_kind == SL_PY_RUNNABLE ||
+        s->pending_kind == SL_METRIC_OFF_CPU) {
+        /* It may wait for a CPU right now: the kernel tells when it gets one.
+         */
+        s->pending_ns -= queue;
+    } else {
+        if (s->pending_kind != SL_METRIC_GIL)
+            sl_strand_waited(s->strand, (sl_metric)s->pending_kind, rest);
+        s->pending_ns = 0;
+    }
+    s->pending_gil_ns = 0;
+    s->pending_kind = SL_METRIC_OFF_CPU;
+}
