@@ -416,6 +416,28 @@ def test_a_segment_that_vanishes_takes_nothing_else_with_it(store: DirectoryStor
     assert set(ids_of(store)) == set(ids)
 
 
+def test_a_store_that_is_moved_away_is_made_again(store: DirectoryStore) -> None:
+    before = fill(store, 3)
+    os.rename(store.root, store.root + ".old")
+    ids = fill(store, 2)
+    assert set(ids_of(store)) == set(ids)
+    assert set(ids_of(DirectoryStore(store.root + ".old"))) == set(before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a file system of its own")
+def test_a_disk_that_goes_away(small_disk: Path) -> None:
+    """Unmounted under a writer: what comes then is stored in what is there, not lost in what is not."""
+    store = DirectoryStore(str(small_disk / "store"))
+    fill(store, 3)
+    subprocess.run(["umount", "-l", str(small_disk)], check=True)
+    try:
+        ids = fill(store, 2)
+        assert set(ids_of(DirectoryStore(store.root))) == set(ids)
+    finally:
+        store.close()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small_disk)], check=True)
+
+
 def test_unusable_stores_say_why(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")

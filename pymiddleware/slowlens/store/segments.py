@@ -275,6 +275,8 @@ class Writing:
         #: When it was begun, by both clocks.
         self._boottime, self._realtime = boottime, realtime
         self.pid = os.getpid()
+        info = os.fstat(fd)
+        self._file = (info.st_dev, info.st_ino)
 
     @classmethod
     def create(cls, folder: str, number: int) -> Writing:
@@ -340,8 +342,14 @@ class Writing:
 
     @property
     def vanished(self) -> bool:
-        """Whether somebody deleted the file: what is written to it would be lost."""
-        return os.fstat(self.fd).st_nlink == 0
+        """Whether the file is no longer where it was: deleted, its folder moved, its disk gone. What is written to it
+        would be lost.
+        """
+        try:
+            info = os.lstat(self.path)
+        except OSError:
+            return True
+        return (info.st_dev, info.st_ino) != self._file
 
     def is_stale(self, most_ns: float) -> bool:
         """Whether it was begun longer ago, or under another clock: the wall clock has jumped since."""
