@@ -1,0 +1,134 @@
+"""The documentation: builds without a warning or a network, and its tutorials do what they say.
+
+A tutorial is run as it is written, in an empty folder and one shell: a block
+that begins with ``# file: NAME`` is written to that file, ``# add to: NAME``
+appended; in a ``console`` block each line after ``$`` is a command and what
+follows is its output. In outputs digits count as any digits, runs of
+spaces as one, and ``...`` as anything.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    out = tmp_path_factory.mktemp("site")
+    subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", out / "trees", DOCS, out / "html"],
+                   check=True)
+    return out / "html"
+
+
+def test_builds_and_asks_nobody_else(site: pathlib.Path) -> None:
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 25
+    for page in pages:
+        loads = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="([^"]+)"', page.read_text())
+        assert [found for found in loads if re.match(r"(https?:)?//", found)] == [], page
+    for style in site.rglob("*.css"):
+        assert not re.search(r"@import\s+(url\()?[\"']?(https?:)?//|url\([\"']?(https?:)?//", style.read_text()), style
+    assert (site / "searchindex.js").stat().st_size > 10_000
+
+
+def test_spelling() -> None:
+    files = [str(path) for pattern in ("docs/**/*.md", "*.md", "pymiddleware/slowlens/**/*.py")
+             for path in ROOT.glob(pattern)]
+    run = subprocess.run([sys.executable, "-m", "codespell_lib", "--ignore-words-list=selectin,ue", *files],
+                         capture_output=True, text=True)
+    assert run.stdout.strip() == "", run.stdout
+
+
+def test_links_within_the_repository() -> None:
+    """Markdown outside the site: each relative link leads to a file."""
+    bad = []
+    for file in [*ROOT.glob("*.md"), *ROOT.glob("core/*.md"), *ROOT.glob("tests/**/*.md"), *ROOT.glob("pymiddleware/**/*.md"),
+                 *ROOT.glob("examples/**/*.md")]:
+        for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", file.read_text()):
+            if not re.match(r"[a-z]+:", target) and not (file.parent / target).exists():
+                bad.append(f"{file.relative_to(ROOT)}: {target}")
+    assert bad == []
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    return [(match[1], match[2]) for match in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.M | re.S)]
+
+
+def pattern(expected: str) -> re.Pattern[str]:
+    """What matches an output as it is printed in a tutorial."""
+    words = re.escape(re.sub(r"[ \t]+", " ", re.sub(r"\d+", "0", expected.strip())))
+    return re.compile(words.replace(r"\.\.\.", ".*?").replace("\\\n", "\n").replace("\\ ", " "), re.S)
+
+
+def plain(printed: str) -> str:
+    lines = (line.rstrip() for line in printed.strip().splitlines())
+    return re.sub(r"[ \t]+", " ", re.sub(r"\d+", "0", "\n".join(lines)))
+
+
+class Shell:
+    """One bash that keeps its folder and environment, as the reader's does."""
+
+    def __init__(self, folder: pathlib.Path, env: dict[str, str]) -> None:
+        self.process = subprocess.Popen(["bash", "--norc"], cwd=folder, env=env, text=True, bufsize=1,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def run(self, command: str) -> str:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(f"{command}\necho; echo '<done>'\n")
+        printed = []
+        for line in self.process.stdout:
+            if line.strip() == "<done>":
+                break
+            printed.append(line)
+        else:
+            raise AssertionError(f"the shell ended at: {command}\n{''.join(printed)}")
+        return "".join(printed)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=[path.stem for path in TUTORIALS])
+def test_tutorial(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """``WHEELS`` is a folder with a wheel of this tree: what the reader's pip would find."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    folder = tmp_path / "work"
+    folder.mkdir()
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("SLOWLENS_", "PYTHON"))}
+    env |= {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state"), "PIP_FIND_LINKS": os.environ["WHEELS"],
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_QUIET": "1", "PYTHONUNBUFFERED": "1", "PIP_PRE": "1",
+            "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"}
+    shell = Shell(folder, env)
+    try:
+        for kind, block in blocks(path.read_text().replace(":8000", f":{port}").replace(" 8000", f" {port}")):
+            if found := re.match(r"# (file|add to): (\S+)\n", block):
+                target = folder / found[2]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("w" if found[1] == "file" else "a") as out:
+                    out.write(block[found.end():])
+            elif kind == "console":
+                for step in re.split(r"^\$ ", block, flags=re.M)[1:]:
+                    command, _, expected = step.partition("\n")
+                    if command.endswith(" &"):  # a server, whose terminal the tutorial shows with `cat`
+                        command = f"{command[:-2]} >server.log 2>&1 &"
+                    printed = shell.run(command)
+                    if command.startswith(("pip ", "python3 -m venv")):
+                        continue
+                    assert pattern(expected).search(plain(printed)), f"$ {command}\n{printed}\n--- but the tutorial says\n{expected}"
+    finally:
+        shell.run("kill $(jobs -p) 2>/dev/null; wait")
+        shell.close()
