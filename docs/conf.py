@@ -83,13 +83,30 @@ def metadata_page() -> str:
     return "# Metadata of a profile\n\n" + text[start:end].split("\n", 1)[1]
 
 
+def exports_page() -> str:
+    from slowlens import _core
+
+    rows = "\n".join(f"| `{name}` | `{ending}` | {title} |" for name, ending, _, title in _core.EXPORTS)
+    return ("# Exports\n\n`slowlens export ID -f FORMAT`, or *Download* in the viewer.\n\n"
+            f"| format | ending | opens in |\n|---|---|---|\n{rows}\n\n"
+            "What each holds, and what it cannot, stands at its declaration:\n\n"
+            "```{literalinclude} ../../include/slowlens/export.h\n:language: c\n```\n")
+
+
+def viewer_page() -> str:
+    from slowlens.viewer import app
+
+    return ("# Viewer URLs\n\nBelow the viewer's path (`/__slowlens__/`). JSON unless said otherwise; times in nanoseconds.\n"
+            "From the module that serves them:\n\n```text\n" + (app.__doc__ or "").strip() + "\n```\n")
+
+
 def header_page(name: str, title: str, path: str, said: str) -> str:
     return f"# {title}\n\n{said}\n\n```{{literalinclude}} ../../{path}\n:language: c\n```\n"
 
 
 def generate(app: object) -> None:
     pages = {
-        "options": options_page(), "cli": parser_page(), "metadata": metadata_page(),
+        "options": options_page(), "cli": parser_page(), "metadata": metadata_page(), "exports": exports_page(), "viewer": viewer_page(),
         "format": header_page("format", "The file format", "core/blob.h",
                               "One `.slowlens` file is one zstd frame. This is the header that writer and reader share."),
     }
