@@ -218,6 +218,21 @@ more_tests() { # FOLDER PACKAGES VERSION PYTHON
     PYTHONPATH=$build/py$3/python "$python" -m pytest -q -p no:cacheprovider "$root/tests/$1"
 }
 
+# The site without a warning, tutorials run as written: with a wheel where pip finds it, as a reader has it.
+documentation() { # VERSION PYTHON
+    venv=$cache/docs-venv
+    packages="sphinx furo myst-parser codespell pytest django flask"
+    if [ "$(cat "$venv/complete" 2>/dev/null)" != "$packages" ]; then
+        # shellcheck disable=SC2086
+        rm -rf "$venv" && "$2" -m venv "$venv" && "$venv/bin/python" -m pip install -q $packages || return 1
+        echo "$packages" >"$venv/complete"
+    fi
+    install curl || return 1
+    rm -rf "$build/wheels"
+    "$venv/bin/python" -m pip wheel -q --no-deps -w "$build/wheels" "$root" &&
+        WHEELS=$build/wheels PYTHONPATH=$build/py$1/python "$venv/bin/python" -m pytest -q -p no:cacheprovider "$root/tests/docs"
+}
+
 # ---- all of it ----
 
 install gcc libc6-dev cmake ninja-build pkg-config check libzstd-dev uthash-dev zstd valgrind ca-certificates python3
@@ -283,6 +298,9 @@ LIST
     check "JavaScript" node --test "$root"/tests/js/*.test.js
     # shellcheck disable=SC2086
     check "browser" more_tests browser selenium $newest
+    say "documentation"
+    # shellcheck disable=SC2086
+    check "documentation" documentation $newest
     say "exports and the tools they are for"
     install golang-go graphviz
     # shellcheck disable=SC2086
