@@ -131,6 +131,17 @@ sl_arena_limit(sl_arena *arena, size_t limit)
     arena->limit = limit;
 }
 
+void
+sl_arena_each(const sl_arena *arena,
+              bool (*see)(void *ctx, const void *block, size_t used), void *ctx)
+{
+    for (const struct chunk *chunk = arena->head; chunk != NULL;
+         chunk = chunk->next) {
+        if (chunk->used > 0 && !see(ctx, chunk->data, chunk->used))
+            return;
+    }
+}
+
 size_t
 sl_arena_bytes(const sl_arena *arena)
 {

@@ -12,6 +12,7 @@
 #include "slowlens/alloc.h"
 #include "slowlens/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct sl_arena sl_arena;
@@ -37,6 +38,12 @@ void sl_arena_limit(sl_arena *arena, size_t limit);
  * On failure (SL_ENOMEM, SL_ELIMIT) *out is untouched and the arena keeps
  * everything taken before. */
 sl_status sl_arena_take(sl_arena *arena, size_t size, void **out);
+
+/* Calls `see` with each block of memory that something was taken from, and the
+ * bytes of it that are in use, until it answers false. */
+void sl_arena_each(const sl_arena *arena,
+                   bool (*see)(void *ctx, const void *block, size_t used),
+                   void *ctx);
 
 /* Bytes held from the allocator, headers included. */
 size_t sl_arena_bytes(const sl_arena *arena);

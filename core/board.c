@@ -236,6 +236,12 @@ sl_board_begin(sl_board *board, const sl_board_request *request)
     return slot;
 }
 
+uint32_t
+sl_board_count(const sl_board *board)
+{
+    return board->slots - board->free_count;
+}
+
 void
 sl_board_name(sl_board *board, uint32_t slot, const char *route, size_t len)
 {

@@ -59,6 +59,17 @@ marks_slot(const sl_marks *marks, const void *node, uint32_t line)
     return &marks->slots[at];
 }
 
+void
+sl_marks_reslot(sl_marks *marks)
+{
+    if (marks->mark_capacity == 0)
+        return;
+    memset(marks->slots, 0,
+           (size_t)marks->mark_capacity * 2 * sizeof(*marks->slots));
+    for (uint32_t i = 0; i < marks->mark_count; i++)
+        *marks_slot(marks, marks->marks[i].node, marks->marks[i].line) = i + 1;
+}
+
 /* Room for one more mark. false: none; nothing has changed. */
 static bool
 marks_reserve(sl_marks *marks)

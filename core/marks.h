@@ -54,4 +54,7 @@ void sl_marks_add(sl_marks *marks, const sl_mark *add);
  * lane come in the order of time. */
 void sl_marks_stretch(sl_marks *marks, const sl_stretch *add);
 
+/* The nodes of the marks have other addresses now. */
+void sl_marks_reslot(sl_marks *marks);
+
 #endif /* SL_CORE_MARKS_H */

@@ -113,6 +113,9 @@ void sl_board_free(sl_board *board);
 /* Takes a slot; SL_BOARD_NONE: all are taken (counted in the head). */
 uint32_t sl_board_begin(sl_board *board, const sl_board_request *request);
 
+/* Slots that are taken. */
+uint32_t sl_board_count(const sl_board *board);
+
 /* The request's route is known. */
 void sl_board_name(sl_board *board, uint32_t slot, const char *route,
                    size_t len);

@@ -328,4 +328,29 @@ sl_status sl_recording_encode(sl_recording *recording, const sl_meta *meta,
                               size_t meta_count, sl_describe describe,
                               void *ctx, int level, sl_bytes *out);
 
+/* ---- a copy of a running recording ----
+ *
+ * Whoever may write the recording freezes it: its memory is copied as it is, a
+ * few microseconds. The copy is made whole (thawed) later and elsewhere, and is
+ * a stopped recording from then on: what had run until the copy was taken. */
+typedef struct sl_frozen sl_frozen;
+
+/* Bytes that a copy of the recording takes now; it may grow meanwhile. */
+size_t sl_recording_room(const sl_recording *recording);
+
+/* Room for copies of up to `room` bytes, touched, so that no copying waits for
+ * pages. `alloc` is copied, NULL means libc. SL_ENOMEM. */
+sl_status sl_frozen_new(sl_frozen **out, size_t room, const sl_alloc *alloc);
+void sl_frozen_free(sl_frozen *frozen);
+
+/* Copies the running recording as of `now` (ticks of its clock) into `frozen`,
+ * whose earlier copy is gone. SL_ELIMIT: there is not room enough; SL_ESTATE:
+ * it is stopped. */
+sl_status sl_recording_freeze(const sl_recording *recording, uint64_t now,
+                              sl_frozen *frozen);
+
+/* The copy as a stopped recording: for totals, names, sites and encoding, by
+ * one thread. Borrowed from `frozen`; call it once a copy. SL_ENOMEM. */
+sl_status sl_frozen_thaw(sl_frozen *frozen, sl_recording **out);
+
 #endif /* SL_RECORDING_H */

@@ -22,13 +22,11 @@ import time
 from typing import Any
 
 from . import _core, live
-from .board import live_folder, remove
+from .board import live_folder, make_private, remove
+from .live import PARTIAL
 from .store import Store
 
-__all__ = ["checkpoint_path", "read_checkpoint", "recover"]
-
-#: What a checkpoint's file is called: ID.partial, in the store's ``live`` folder.
-PARTIAL = ".partial"
+__all__ = ["checkpoint_path", "drop_checkpoint", "read_checkpoint", "recover", "write_checkpoint"]
 
 _one = threading.Lock()  # POSIX locks do not tell threads of one process apart
 
@@ -46,6 +44,25 @@ def read_checkpoint(store: str, profile_id: str) -> bytes | None:
             return file.read()
     except OSError:
         return None
+
+
+def write_checkpoint(store: str, profile_id: str, blob: bytes) -> None:
+    """Replaces the one before. :raises OSError:"""
+    path = checkpoint_path(store, profile_id)
+    make_private(os.path.dirname(path))
+    making = f"{path}.{os.getpid()}.tmp"
+    fd = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file:
+        file.write(blob)
+    os.replace(making, path)
+
+
+def drop_checkpoint(store: str, profile_id: str) -> None:
+    """The request has ended by itself."""
+    try:
+        os.unlink(checkpoint_path(store, profile_id))
+    except OSError:
+        pass  # it had none
 
 
 def recover(store: Store, name: str) -> int:

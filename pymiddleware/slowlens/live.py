@@ -4,7 +4,7 @@ A row: id, started (Unix ns), age_ns, method, path, route, mode, state ("runs"
 in a thread, or "waits" for its event loop or between two chunks), state_ns
 (since when), tid, pid, host, where ("view views.py:12": the innermost function
 of the project that the sampler saw; "": not sampled, or not seen yet), seen_ns
-(how long ago; None), killed (its process is dead).
+(how long ago; None), killed (its process is dead), stored (there is a checkpoint of it).
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ __all__ = ["Found", "boards", "running", "take_dead"]
 
 #: A process of another pid namespace counts as dead when its lock is free and it was silent for so long.
 SILENT_NS = 10_000_000_000
+#: What a checkpoint's file is called: ID.partial, in the store's ``live`` folder.
+PARTIAL = ".partial"
 BOARD_BYTES_MAX = 4096 + 65536 * 384
 
 
@@ -172,6 +174,7 @@ def running(store: str) -> list[dict[str, Any]]:
                 "state_ns": max(0, now - request["changed_mono"]), "tid": request["tid"],
                 "pid": found.board["pid"], "host": host, "where": where(request),
                 "seen_ns": max(0, now - request["seen_mono"]) if request["looks"] else None, "killed": found.dead,
+                "stored": os.path.exists(os.path.join(live_folder(store), request["id"] + PARTIAL)),
             })
     rows.sort(key=lambda row: -row["age_ns"])
     return rows

@@ -42,6 +42,10 @@ __all__ = ["Job", "Writer", "writer_of"]
 QUEUE_MAX = 256
 LINGER = 0.25
 GC_EVERY = 30.0
+#: A request is written while it runs from so many seconds on, and as often; at least every so many.
+CHECKPOINT_AFTER = 2.0
+CHECKPOINT_MOST = 10.0
+CHECKPOINT_LOOK = 0.5
 COUNT_EVERY = 60.0
 #: Minutes of numbers that wait for a store that takes none.
 UNSENT_MAX = 60
@@ -137,6 +141,7 @@ class Writer:
         self._unsent: list[tuple[int, int, bytes]] = []
         self._counted = time.monotonic()
         self._asked = False
+        self._due: dict[str, float] = {}  # running requests with a checkpoint: when the next one is
         if self._release is not None:
             self.numbers = _core.Numbers(60, self._release[:200], socket.gethostname())
         self._inline = _nobody_else_runs()
@@ -220,6 +225,7 @@ class Writer:
         """Flushes at exit. Idempotent."""
         if self._pid != os.getpid() or self._closed:
             return
+        self._checkpoint(last=True)
         done = self.flush(LAST_SECONDS)
         self._closed = True
         self._end(1.0)
@@ -280,6 +286,7 @@ class Writer:
                 # Cleared first: a profile that begins now sets it again.
                 self._ticking = False
                 self._ticking = _core.engine_idle(LINGER) or self._ticking
+            self._checkpoint()
             self._store_numbers()
             self._collect()
         except Exception as error:
@@ -290,11 +297,46 @@ class Writer:
 
     def _patience(self) -> float | None:
         """How long to wait for more to do; None: for ever."""
+        if self.board is not None and self.board.core is not None and (self._due or self.board.core.count):
+            return LINGER if self._ticking else CHECKPOINT_LOOK
         if self._ticking:
             return LINGER
         if self.numbers is not None and self.numbers.count:
             return max(0.0, self._counted + COUNT_EVERY - time.monotonic())
         return None
+
+    def _checkpoint(self, last: bool = False) -> None:
+        """What runs for seconds is written as it is by now: should the process be killed, that much is known.
+
+        At most every two seconds, and a thousandth of the time; ``last``: now, for the process ends.
+        """
+        board = None if self.board is None else self.board.core
+        if board is None or not (board.count or self._due):
+            return
+        there = set()
+        for recording, seen, sampled in _core.running(board, 0 if last else int(CHECKPOINT_AFTER * 1e9)):
+            profile_id = seen.id
+            there.add(profile_id)
+            began = time.monotonic()
+            if not last and began < self._due.get(profile_id, 0.0):
+                continue
+            try:
+                killed.write_checkpoint(self.board.store, profile_id, _core.checkpoint(recording, {  # type: ignore[union-attr]
+                    "id": profile_id, "started": seen.started_ns, "mode": "sampling" if sampled else "deterministic",
+                    "method": seen.method[:20], "path": seen.path[:2000], "route": seen.route[:500] or None,
+                    "status": seen.status, "kept": "checkpoint", "host": socket.gethostname(), "pid": os.getpid(),
+                    "framework": seen.framework or None, "release": self._release or None,
+                    **{"tag." + key: value for key, value in list(seen.tags.items())},
+                }))
+            except RuntimeError:
+                pass  # it has ended meanwhile
+            except (OSError, MemoryError, _core.CorruptError) as error:
+                self._complain(f"slowlens: a checkpoint could not be written: {error}")
+            now = time.monotonic()
+            self._due[profile_id] = now + min(CHECKPOINT_MOST, max(CHECKPOINT_AFTER, 1000 * (now - began)))
+        for profile_id in [one for one in self._due if one not in there]:
+            del self._due[profile_id]
+            killed.drop_checkpoint(self.board.store, profile_id)  # type: ignore[union-attr]
 
     def _store_numbers(self) -> None:
         """What was counted, once a minute or when somebody waits for it."""

@@ -9,6 +9,7 @@ Suite *board_suite(void);
 Suite *buf_suite(void);
 Suite *clock_suite(void);
 Suite *compress_suite(void);
+Suite *freeze_suite(void);
 Suite *functions_suite(void);
 Suite *golden_suite(void);
 Suite *histogram_suite(void);

@@ -122,6 +122,7 @@ START_TEST(a_full_board_counts)
         slots[i] = sl_board_begin(board, &request);
         ck_assert_uint_lt(slots[i], SLOTS);
     }
+    ck_assert_uint_eq(sl_board_count(board), SLOTS);
     for (int i = 0; i < 3; i++)
         ck_assert_uint_eq(sl_board_begin(board, &request), SL_BOARD_NONE);
     sl_board_check(memory, sizeof(memory), NULL, NULL, NULL, &missed);

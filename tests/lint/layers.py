@@ -38,6 +38,7 @@ MAY = {
     "numbering": "recording_data",
     "recording": "pending recording_data",
     "sampled": "pending",
+    "freeze": "recording_data",
     "blob_write": "blob blob_put compress numbering summary varint",
     # reading side
     "profile": "arena blob outline",

@@ -241,6 +241,13 @@ sl_py_entry_seen(sl_py_entry *entry, uint64_t now, const void *code,
                   file_len, line);
 }
 
+void
+sl_py_entry_beat(sl_py_entry *entry, uint64_t now)
+{
+    if (entry != NULL && entry->board->board != NULL)
+        sl_board_beat(entry->board->board, now);
+}
+
 static void
 entry_dealloc(PyObject *object)
 {
@@ -380,6 +387,20 @@ sl_py_board_clear(PyObject *module, PyObject *args)
 
 /* ---- the types ---- */
 
+static PyObject *
+board_count(PyObject *object, void *closure)
+{
+    const sl_py_board *self = (sl_py_board *)object;
+    (void)closure;
+    return PyLong_FromUnsignedLong(
+        self->board == NULL ? 0 : sl_board_count(self->board));
+}
+
+static PyGetSetDef board_getset[] = {
+    { "count", board_count, NULL, "Requests on it.", NULL },
+    { NULL, NULL, NULL, NULL, NULL },
+};
+
 static PyMethodDef board_methods[] = {
     { "begin", (PyCFunction)(void (*)(void))board_begin, METH_FASTCALL,
       "begin(started_ns, method, path, sampled, /)\n--\n\nAn Entry: a request "
@@ -402,6 +423,7 @@ PyTypeObject sl_py_board_type = {
     .tp_new = board_new,
     .tp_dealloc = board_dealloc,
     .tp_methods = board_methods,
+    .tp_getset = board_getset,
 };
 
 static PyMethodDef entry_methods[] = {

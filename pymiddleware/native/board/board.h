@@ -51,6 +51,9 @@ void sl_py_entry_seen(sl_py_entry *entry, uint64_t now, const void *code,
                       const char *name, size_t name_len, const char *file,
                       size_t file_len, uint32_t line);
 
+/* The process was alive at `now` (CLOCK_MONOTONIC). As sl_py_entry_seen. */
+void sl_py_entry_beat(sl_py_entry *entry, uint64_t now);
+
 /* In a forked child: no board is ours. */
 void sl_py_board_after_fork(void);
 

@@ -207,6 +207,7 @@ slot_sample(sl_py_slot *s)
 void
 sl_py_slot_look(sl_py_slot *s)
 {
+    sl_py_entry_beat(s->sampled->entry, s->wall_ns);
     if (s->sampled->by_samples) {
         if (slot_sample(s)) {
             sl_py_sampler.counts.samples++;

@@ -15,6 +15,7 @@
 #include "run/tasks.h"
 #include "sampler/sampler.h"
 #include "sampler/self_test.h"
+#include "types/checkpoint.h"
 #include "types/killed.h"
 #include "types/numbers_type.h"
 #include "types/profile_type.h"
@@ -318,6 +319,13 @@ static PyMethodDef methods[] = {
     { "trim", trim, METH_NOARGS,
       "trim()\n--\n\nHands free memory back to the system, where the C library "
       "can." },
+    { "checkpoint", sl_py_checkpoint, METH_VARARGS,
+      "checkpoint(recording, meta, /)\n--\n\nThe running recording as the bytes of "
+      "a blob with `meta` in it, and what it knows itself. RuntimeError: it is "
+      "over." },
+    { "running", sl_py_running, METH_VARARGS,
+      "running(board, age_ns, /)\n--\n\n(recording, label, by samples) of all that "
+      "run on the board for so long or longer." },
     { "with_meta", sl_py_with_meta, METH_VARARGS,
       "with_meta(data, meta, /)\n--\n\nThe bytes of the same blob with other "
       "metadata. CorruptError." },

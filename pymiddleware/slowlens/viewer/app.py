@@ -38,7 +38,7 @@ all; those that are not 0), share (of the time of all routes), all_requests (not
 LIVE: id, started (ms), running_ms, method, path, route,
 mode, state ("runs" in a thread or "waits"), state_ms (since when), host, pid, thread (of the system), hot
 ("view views.py:12": the project's function it was seen in last, "" if it was not), seen_ms (how long ago, or null),
-killed. Errors: {"error": one sentence}, status 4xx.
+killed, stored (its tree so far can be asked for by its id). Errors: {"error": one sentence}, status 4xx.
 
 No path on disk is ever built from a request: static files are a fixed table,
 and ids are matched whole before the store sees them. What a request brings is
@@ -520,6 +520,7 @@ def _live_row(row: dict[str, Any]) -> dict[str, Any]:
     shown["seen_ms"] = None if row["seen_ns"] is None else row["seen_ns"] / 1e6
     shown["thread"] = row["tid"]
     shown["hot"] = row["where"]
+    shown["stored"] = row["stored"]
     return shown
 
 

@@ -6,7 +6,7 @@ import json
 from collections import OrderedDict
 from typing import NamedTuple
 
-from .. import _core
+from .. import _core, killed
 from ..store.interface import Query, Store
 
 __all__ = ["AGGREGATE", "Aggregate", "Profiles"]
@@ -46,8 +46,9 @@ class Profiles:
         profile = self._decoded.get(profile_id)
         if profile is None:
             data = self._store.get(profile_id)
-            if data is None:
-                return None
+            if data is None:  # one that runs: what is known of it by now, which is out of date the next time
+                data = killed.read_checkpoint(str(getattr(self._store, "root", "")), profile_id)
+                return None if data is None else _core.Profile(data)
             profile = _core.Profile(data)
             if len(data) <= CACHE_BLOB_MAX:
                 self._decoded[profile_id] = profile

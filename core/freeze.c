@@ -1,0 +1,309 @@
+/* freeze.c - a copy of a running recording.
+ *
+ * Its memory is copied block by block; every pointer in the copy then leads
+ * into the original, and is moved by as much as its block was. Nodes are
+ * reached in preorder, each one's pointers moved when it is met. */
+#include "recording_data.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SPANS_MAX 4096u
+#define PAGE      4096u
+/* What stopping the copy may add to its tree. */
+#define MORE_BYTES ((size_t)1 << 20)
+
+typedef struct {
+    uintptr_t from, to;
+    ptrdiff_t by;
+} span;
+
+struct sl_frozen {
+    sl_alloc alloc;
+    sl_recording copy;
+    uint64_t now;
+    uint64_t now_ns;
+    size_t room, used;
+    uint32_t span_count;
+    const span *last; /* found last */
+    span spans[SPANS_MAX];
+    _Alignas(max_align_t) char bytes[];
+};
+
+/* ---- freezing ---- */
+
+typedef struct {
+    sl_frozen *frozen;
+    bool full;
+} freezing;
+
+static bool
+keep(void *ctx, const void *from, size_t size)
+{
+    freezing *at = ctx;
+    sl_frozen *f = at->frozen;
+    size_t padded = (size + 15) & ~(size_t)15;
+
+    if (padded > f->room - f->used || f->span_count == SPANS_MAX) {
+        at->full = true;
+        return false;
+    }
+    memcpy(f->bytes + f->used, from, size);
+    f->spans[f->span_count++] =
+        (span){ (uintptr_t)from, (uintptr_t)from + size,
+                (f->bytes + f->used) - (const char *)from };
+    f->used += padded;
+    return true;
+}
+
+static bool
+add_used(void *ctx, const void *block, size_t used)
+{
+    (void)block;
+    *(size_t *)ctx += used + 16;
+    return true;
+}
+
+size_t
+sl_recording_room(const sl_recording *recording)
+{
+    const sl_marks *marks = &recording->marks;
+    size_t bytes = 0;
+
+    sl_arena_each(recording->arena, add_used, &bytes);
+    return bytes + marks->mark_capacity * sizeof(sl_mark) +
+           (size_t)marks->mark_capacity * 2 * sizeof(uint32_t) +
+           marks->stretch_count * sizeof(sl_stretch) +
+           recording->counters.capacity * sizeof(sl_counter) +
+           (size_t)recording->counters.capacity * 2 * sizeof(uint32_t) + 128;
+}
+
+sl_status
+sl_frozen_new(sl_frozen **out, size_t room, const sl_alloc *alloc)
+{
+    if (alloc == NULL)
+        alloc = &sl_alloc_libc;
+    if (room > SIZE_MAX - sizeof(sl_frozen))
+        return SL_ELIMIT;
+    sl_frozen *frozen = alloc->take(alloc->ctx, sizeof(*frozen) + room);
+    if (frozen == NULL)
+        return SL_ENOMEM;
+    memset(frozen, 0, sizeof(*frozen));
+    frozen->alloc = *alloc;
+    frozen->room = room;
+    for (size_t i = 0; i < room; i += PAGE)
+        ((volatile char *)frozen->bytes)[i] = 0;
+    *out = frozen;
+    return SL_OK;
+}
+
+/* What thawing and stopping took. */
+static void
+copy_release(sl_frozen *frozen)
+{
+    sl_arena_free(frozen->copy.arena);
+    sl_marks_free(&frozen->copy.marks);
+    frozen->copy = (sl_recording){ 0 };
+}
+
+void
+sl_frozen_free(sl_frozen *frozen)
+{
+    if (frozen == NULL)
+        return;
+    copy_release(frozen);
+    frozen->alloc.give(frozen->alloc.ctx, frozen);
+}
+
+sl_status
+sl_recording_freeze(const sl_recording *recording, uint64_t now,
+                    sl_frozen *frozen)
+{
+    const sl_marks *marks = &recording->marks;
+    freezing at = { .frozen = frozen };
+
+    if (recording->stopped)
+        return SL_ESTATE;
+    copy_release(frozen);
+    frozen->used = frozen->span_count = 0;
+    frozen->last = NULL;
+    sl_arena_each(recording->arena, keep, &at);
+    if (!at.full && marks->mark_capacity > 0) {
+        (void)(keep(&at, marks->marks,
+                    marks->mark_capacity * sizeof(sl_mark)) &&
+               keep(&at, marks->slots,
+                    (size_t)marks->mark_capacity * 2 * sizeof(uint32_t)));
+    }
+    if (!at.full && marks->stretch_count > 0)
+        keep(&at, marks->stretches, marks->stretch_count * sizeof(sl_stretch));
+    const sl_counters *counters = &recording->counters;
+    if (!at.full && counters->capacity > 0) {
+        (void)(keep(&at, counters->rows,
+                    counters->capacity * sizeof(sl_counter)) &&
+               keep(&at, counters->slots,
+                    (size_t)counters->capacity * 2 * sizeof(uint32_t)));
+    }
+    /* The strand in the recording itself is moved like all others. */
+    if (at.full || frozen->span_count == SPANS_MAX)
+        return SL_ELIMIT;
+    frozen->spans[frozen->span_count++] =
+        (span){ (uintptr_t)recording, (uintptr_t)(recording + 1),
+                (char *)&frozen->copy - (const char *)recording };
+    frozen->copy = *recording;
+    frozen->copy.arena = NULL; /* they are the original's... */
+    frozen->copy.marks.arena = NULL;
+    frozen->now = now;
+    frozen->now_ns = sl_clock_monotonic_ns();
+    return SL_OK;
+}
+
+/* ---- thawing ---- */
+
+static int
+span_compare(const void *a, const void *b)
+{
+    const span *x = a, *y = b;
+    return x->from < y->from ? -1 : x->from > y->from;
+}
+
+static void *
+moved(sl_frozen *f, const void *p)
+{
+    uintptr_t at = (uintptr_t)p;
+    uint32_t low = 0, high = f->span_count;
+
+    if (p == NULL)
+        return NULL;
+    if (f->last == NULL || at < f->last->from || at >= f->last->to) {
+        while (low < high) {
+            uint32_t middle = (low + high) / 2;
+            if (f->spans[middle].to <= at)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        if (low == f->span_count || at < f->spans[low].from)
+            return NULL; /* not the recording's */
+        f->last = &f->spans[low];
+    }
+    return (void *)(at + (uintptr_t)f->last->by);
+}
+
+#define MOVE(field) ((field) = moved(f, (field)))
+
+static void
+move_strand(sl_frozen *f, sl_strand *s)
+{
+    s->tree = &f->copy.tree;
+    MOVE(s->cur);
+    MOVE(s->awaiting);
+    MOVE(s->base);
+    MOVE(s->site_node);
+    MOVE(s->flat);
+    MOVE(s->path);
+    MOVE(s->next);
+    s->idle_next = NULL;
+    for (uint32_t i = 0; s->flat != NULL && i < s->flat_depth; i++)
+        MOVE(s->flat[i]);
+    if (s->path != NULL) {
+        MOVE(s->path->charged);
+        for (uint32_t i = 0; i < s->path->depth; i++)
+            MOVE(s->path->nodes[i]);
+    }
+}
+
+static void
+move_nodes(sl_frozen *f, sl_node *node)
+{
+    node->parent = NULL;
+    for (;;) {
+        MOVE(node->tail);
+        node->last = NULL;
+        if (node->tail != NULL) { /* down: the ring begins behind its tail */
+            sl_node *first = moved(f, node->tail->next);
+            node->tail->next = first;
+            first->parent = node;
+            if (first != node->tail)
+                MOVE(first->next);
+            node = first;
+            continue;
+        }
+        while (node->parent != NULL && node == node->parent->tail)
+            node = node->parent;
+        if (node->parent == NULL)
+            return;
+        sl_node *next = node->next; /* moved already */
+        next->parent = node->parent;
+        if (next != node->parent->tail)
+            MOVE(next->next);
+        node = next;
+    }
+}
+
+/* The node of a mark and its like; the root, if it is none of the tree's. */
+static const void *
+moved_node(sl_frozen *f, const void *node)
+{
+    const void *found = moved(f, node);
+    return found != NULL ? found : f->copy.tree.root;
+}
+
+static void
+move_seen(sl_frozen *f)
+{
+    sl_marks *marks = &f->copy.marks;
+    sl_counters *counters = &f->copy.counters;
+
+    MOVE(marks->marks);
+    MOVE(marks->slots);
+    for (uint32_t i = 0; i < marks->mark_count; i++)
+        marks->marks[i].node = moved_node(f, marks->marks[i].node);
+    sl_marks_reslot(marks);
+    MOVE(marks->stretches);
+    marks->stretch_capacity = marks->stretch_count;
+    for (uint32_t i = 0; i < marks->stretch_count; i++)
+        marks->stretches[i].node = moved_node(f, marks->stretches[i].node);
+    MOVE(counters->rows);
+    MOVE(counters->slots);
+    for (uint32_t i = 0; i < counters->count; i++)
+        counters->rows[i].node = moved_node(f, counters->rows[i].node);
+    if (counters->capacity > 0)
+        sl_counters_reslot(counters);
+}
+
+sl_status
+sl_frozen_thaw(sl_frozen *f, sl_recording **out)
+{
+    sl_recording *r = &f->copy;
+    sl_arena *arena;
+    sl_status status = sl_arena_new(&arena, &f->alloc, 0, MORE_BYTES);
+
+    if (status < 0)
+        return status;
+    qsort(f->spans, f->span_count, sizeof(span), span_compare);
+    f->last = NULL;
+    r->alloc = f->alloc;
+    r->marks.alloc = f->alloc;
+    r->arena = r->tree.arena = r->tree.functions.arena = arena;
+    r->tree.wide = NULL; /* made anew if it is needed */
+    r->tree.wide_mask = r->tree.wide_count = 0;
+    r->tree.on_function = NULL;
+    r->tree.on_full = NULL;
+    MOVE(r->tree.root);
+    MOVE(r->tree.truncated);
+    MOVE(r->tree.functions.keys);
+    MOVE(r->tree.functions.flags);
+    MOVE(r->tree.functions.slots);
+    r->idle_strands = NULL;
+    MOVE(r->in_front);
+    move_strand(f, &r->main);
+    MOVE(r->strands);
+    for (sl_strand *s = r->strands; s != NULL; s = s->next)
+        move_strand(f, s);
+    move_nodes(f, r->tree.root);
+    move_seen(f);
+    sl_recording_stop(r, f->now);
+    r->stop_ns = f->now_ns;
+    *out = r;
+    return SL_OK;
+}

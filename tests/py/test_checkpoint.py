@@ -1,0 +1,147 @@
+"""What runs for seconds is on disk while it runs, and is what remains of it when it is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from slowlens import _core, killed, live
+from slowlens.options import load
+from slowlens.request import Incoming
+from slowlens.store import Query, open_store
+from slowlens.viewer.app import Viewer
+from slowlens.wsgi import ProfilerMiddleware
+
+from test_board import call, eventually, worker
+
+__all__ = ["worker"]
+
+
+def names(blob: bytes) -> set[str]:
+    return {row["function"]["name"] for row in json.loads(_core.Profile(blob).functions())["rows"]}
+
+
+@pytest.mark.parametrize("mode", ["sampling", "deterministic"])
+@pytest.mark.parametrize(("path", "function"), [("/wait/a", "waits_for_it"), ("/busy/a", "computes")])
+def test_a_killed_request_has_the_tree_of_its_last_checkpoint(
+    worker: Any, store_path: str, mode: str, path: str, function: str
+) -> None:
+    one = worker(store_path, mode)
+    one.say(path)
+    (running,) = live.running(store_path)
+    eventually(lambda: killed.read_checkpoint(store_path, running["id"]))
+    one.kill()
+    store = open_store(load({"store": store_path}))
+    assert killed.recover(store, store_path) == 1
+    (row,) = store.list(Query()).rows
+    assert row["id"] == running["id"] and row["flags"] == "killed" and row["kind"] == "profile"
+    data = store.get(row["id"])
+    assert data is not None and function in names(data)
+    meta = json.loads(_core.read_meta(data))["meta"]
+    profile = json.loads(_core.Profile(data).summary())
+    assert meta["as_of_ns"] >= 1.9e9 and abs(profile["wall_ns"] - meta["as_of_ns"]) < 1e6
+    assert row["wall_ns"] >= meta["as_of_ns"] and function in row["hot"]
+    assert killed.read_checkpoint(store_path, row["id"]) is None
+
+
+def test_one_that_ends_is_a_profile_and_no_checkpoint(worker: Any, store_path: str) -> None:
+    one = worker(store_path, "deterministic")
+    one.say("/wait/a")
+    (running,) = live.running(store_path)
+    eventually(lambda: live.running(store_path)[0]["stored"])
+    one.tell("end")
+    eventually(lambda: not os.path.exists(killed.checkpoint_path(store_path, running["id"])))
+    one.say("flush")
+    (row,) = open_store(load({"store": store_path})).list(Query()).rows
+    assert (row["id"], row["flags"]) == (running["id"], "")
+    assert os.listdir(os.path.join(store_path, "live")) == ["boards"]
+
+
+def test_the_viewer_shows_the_tree_of_what_runs(worker: Any, store_path: str) -> None:
+    one = worker(store_path, "sampling")
+    one.say("/busy/a")
+    (running,) = live.running(store_path)
+    eventually(lambda: live.running(store_path)[0]["stored"])
+    viewer = Viewer(open_store(load({"store": store_path})), None)
+    headers = {"sec-fetch-site": "same-origin"}
+    incoming = Incoming("GET", "/x", "", "localhost", "127.0.0.1", False, headers, None, False)
+    response = viewer.handle(incoming, f"api/requests/{running['id']}", "/")
+    assert response is not None and response.status == 200
+    assert json.loads(response.body)["meta"]["path"] == "/busy/a"
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_a_checkpoint_says_what_has_run_so_far(sampled: bool) -> None:
+    def inner() -> None:
+        end = time.perf_counter() + 0.05
+        while time.perf_counter() < end:
+            sum(range(500))
+        blobs.append(_core.checkpoint(recording, {"id": "x"}))
+
+    def outer() -> None:
+        inner()
+        inner()
+
+    blobs: list[bytes] = []
+    recording = _core.Recording("none", sampled=sampled)
+    recording.enter()
+    outer()
+    recording.leave()
+    recording.finish()
+    with pytest.raises(RuntimeError):
+        _core.checkpoint(recording, {})
+    profiles = [json.loads(_core.Profile(blob).summary()) for blob in blobs]
+    assert 0.04e9 < profiles[0]["wall_ns"] < profiles[1]["wall_ns"] <= recording.wall_ns
+    assert profiles[0]["meta"]["id"] == "x"
+    assert {name.rsplit(".", 1)[-1] for name in names(blobs[1])} >= {"outer", "inner"}
+    final = _core.Profile(recording.encode({}))
+    assert abs(json.loads(final.summary())["wall_ns"] - recording.wall_ns) < 1000
+    recording.discard()
+
+
+def test_checkpoints_beside_requests_that_end(store_path: str) -> None:
+    """Copies taken while other threads run, end and throw away what is copied."""
+    stop = threading.Event()
+    core_boards: list[Any] = []
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        for number in range(50):
+            sorted(range(number), key=lambda one: -one)
+        start_response("200 OK", [])
+        return [b""]
+
+    def copy() -> None:
+        while not stop.is_set():
+            for recording, seen, _ in _core.running(core_boards[0], 0):
+                try:
+                    _core.Profile(_core.checkpoint(recording, {"id": seen.id}))
+                    copies.append(1)
+                except RuntimeError:
+                    pass
+
+    copies: list[int] = []
+    apps = [ProfilerMiddleware(app, store=store_path, mode=mode, log=False, keep="error")
+            for mode in ("deterministic", "sampling")]
+    call(apps[0], "/")
+    core_boards.append(apps[0].recorder.board.core)
+    copier = threading.Thread(target=copy)
+    copier.start()
+    try:
+        def many(one: Any) -> None:
+            for _ in range(150):
+                call(one, "/")
+
+        threads = [threading.Thread(target=many, args=(apps[n % 2],)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        stop.set()
+        copier.join(30)
+    assert copies and apps[0].recorder.faults == apps[1].recorder.faults == 0
