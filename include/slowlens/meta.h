@@ -82,6 +82,10 @@
     XX(kept, TEXT, NONE, "kept because", "The rule that kept it.")             \
     XX(flags, TEXT, NONE, "flags",                                             \
        "What is missing in it, joined by commas: see SL_FLAG_MAP.")            \
+    XX(as_of_ns, NUMBER, NS, "tree as of",                                     \
+       "Killed: how long it had run when its tree was copied; absent: no tree.") \
+    XX(last_word, TEXT, NONE, "last word",                                     \
+       "Killed: what the board of running requests said of it.")               \
     XX(merged, NUMBER, COUNT, "profiles", "How many were added up in it.")     \
     XX(host, TEXT, NONE, "host", "Name of the machine.")                       \
     XX(pid, NUMBER, NONE, "process", "Number of the process.")                 \

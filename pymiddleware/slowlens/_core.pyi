@@ -54,6 +54,8 @@ class Meta(TypedDict, total=False):
     profile_bytes: int
     kept: str
     flags: str
+    as_of_ns: int
+    last_word: str
     merged: int
     host: str
     pid: int
