@@ -287,6 +287,17 @@ LIST
         [ -n "$any" ] || failed=$((failed + 1))
     done
 
+    say "the extension with sanitizers, a slice (all of it: tests/sanitize.sh)"
+    sanitized=
+    for one in "$cache"/test-venv-*/bin/python; do
+        [ ! -x "$one" ] || sanitized=$one # the last, of this machine's own interpreters
+    done
+    if [ -n "$sanitized" ]; then
+        check "extension, addresses" sh "$root/tests/sanitize.sh" "$sanitized" address \
+            "$root/tests/py/test_profile.py" "$root/tests/py/test_safety.py" "$root/tests/py/test_jobs.py"
+        check "extension, threads" sh "$root/tests/sanitize.sh" "$sanitized" thread
+    fi
+
     say "package, lint"
     check "wheel" wheel "${newest#* }"
     check "editable installation" editable "${newest#* }"

@@ -1,0 +1,46 @@
+#!/bin/sh
+# The extension under sanitizers, with CPython as it is.
+#
+#   sh tests/sanitize.sh PYTHON address [TEST...]   AddressSanitizer, undefined behaviour, assertions
+#   sh tests/sanitize.sh PYTHON thread              ThreadSanitizer: tests/py/races.py
+#
+# PYTHON has what tests/run.sh installs. Without TEST: all of tests/py that asserts no durations (a sanitizer makes each
+# of them longer), which takes ten minutes or so. What is meant to be so stands in tests/sanitizers.supp.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+python=$1 kind=$2
+shift 2
+build=${SL_BUILD:-$root/build}/sanitize-$kind
+supp=$root/tests/sanitizers.supp
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+configure() {
+    cmake -S "$root" -B "$build" -G Ninja -DPython3_EXECUTABLE="$python" -DCMAKE_BUILD_TYPE=Debug "$@" >/dev/null
+    cmake --build "$build" >/dev/null
+}
+library() { ${CC:-cc} -print-file-name="$1"; }
+
+export PYTHONPATH="$build/python" PYTHONMALLOC=malloc
+case $kind in
+address)
+    configure -DSL_SANITIZE=ON
+    grep '^interceptor' "$supp" >"$work/supp"
+    export ASAN_OPTIONS="detect_leaks=0:abort_on_error=1:suppressions=$work/supp"
+    export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+    [ $# -gt 0 ] || set -- "$root/tests/py" --ignore="$root/tests/py/test_stress.py" --ignore="$root/tests/py/test_servers.py" \
+        --ignore="$root/tests/py/test_tasks.py" --ignore="$root/tests/py/test_loop.py"
+    cd "$root"
+    LD_PRELOAD="$(library libasan.so):$(library libubsan.so)" "$python" -m pytest -q -p no:cacheprovider "$@"
+    ;;
+thread)
+    configure -DCMAKE_C_FLAGS="-fsanitize=thread -g -O1"
+    grep '^race' "$supp" >"$work/supp"
+    TSAN_OPTIONS="suppressions=$work/supp:halt_on_error=0:exitcode=66" \
+        LD_PRELOAD="$(library libtsan.so)" "$python" "$root/tests/py/races.py"
+    ;;
+*)
+    echo "address or thread, not $kind" >&2
+    exit 2
+    ;;
+esac
