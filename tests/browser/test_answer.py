@@ -296,6 +296,7 @@ def test_tags_are_links(browser: Any, tmp_path: Path) -> None:
             By.CSS_SELECTOR, "tbody tr")] == ["/2"])
         element(browser, "td.path a").click()
         wait(browser, "#side a.tag", "user=bert")
+        browser.get("about:blank")  # the list asks on, and the server goes
 
 
 def test_releases_findings_and_what_was_killed(browser: Any, tmp_path: Path) -> None:
@@ -317,6 +318,7 @@ def test_releases_findings_and_what_was_killed(browser: Any, tmp_path: Path) -> 
         box.send_keys("rel", Keys.TAB, "v1", Keys.TAB)
         wait(browser, ".chip", "release:v1")
         until(browser, lambda: paths() == ["/0"])
+        browser.get("about:blank")  # the list asks on, and the server goes
 
 
 # ---- keys ----
@@ -654,6 +656,7 @@ def test_what_runs_now(browser: Any, tmp_path: Path) -> None:
         go_on.set()
         slow.join()
         wait(browser, ".empty", "No request is running.")
+        browser.get("about:blank")  # the list asks on, and the server goes
 
 
 def test_light_and_dark_by_choice(browser: Any, shop: str) -> None:
@@ -784,6 +787,7 @@ def test_eight_tasks_take_three_clicks_at_most(
         one.click("a.tag", "user=anna")
         until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == 1)
         done()
+        browser.get("about:blank")  # the list asks on, and the server goes
 
     one = task("a link for a colleague", visit=("/report/",))
     one.click("td.path a", "/report/")
