@@ -206,6 +206,7 @@ class List {
     const made = requests.filter((one) => !isGone(one.id) && !this.seen.has(one.id)).map((one) => {
       this.seen.add(one.id);
       one.tags.forEach((tag) => this.known.tag.add(tag));
+      if (tally(one).queries) this.table.classList.add("counted"); // else the column would be empty
       tally(one).findings.forEach((finding) => this.known.finding.add(finding));
       for (const name of ["host", "release"]) if (one[name]) this.known[name].add(one[name]);
       return row(one, this);
