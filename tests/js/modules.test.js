@@ -24,6 +24,12 @@ test("every module is used, and stands in the map", () => {
   }
 });
 
+test("the page names all modules, so that they come at once and not one after the other", () => {
+  const page = readFileSync(new URL("index.html", FOLDER), "utf8");
+  const named = [...page.matchAll(/rel="modulepreload" href="static\/(.+)\.js"/g)].map((found) => found[1]);
+  assert.deepEqual(named.sort(), [...sources.keys()].filter((name) => !["main", "firefox", "badge"].includes(name)).sort());
+});
+
 test("no page imports another page, and nothing goes round", () => {
   const done = new Set();
   const visit = (name, path) => {

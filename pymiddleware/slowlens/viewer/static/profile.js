@@ -74,11 +74,15 @@ class Page {
     go({ ...without(this.state, ...(values.view && values.view !== this.view ? OF_VIEW : [])), ...values });
   }
 
+  modelKey(node = 0, merges = false) {
+    return `${node} ${merges}`;
+  }
+
   /** The tree in columns: of all of it, or of what the flame graph is cut to; recursion merged where that was asked for. */
   model() {
     const merges = this.state.recursion === "1" && (this.view === "tree" || this.view === "flame");
     const below = this.view === "flame" && this.state.root ? { node: this.state.root } : {};
-    const key = `${below.node || 0} ${merges}`;
+    const key = this.modelKey(below.node, merges);
     if (!this.models.has(key)) {
       this.models.set(key, this.profile.flame(below).then((report) => new FlameModel(merges ? mergeRecursion(report) : report)));
     }
@@ -278,9 +282,13 @@ export async function show(main, state) {
   entry();
   const merged = state.r === "aggregate";
   const profile = api.profile(state.r, merged ? routeOf(state) : {});
+  // What the flame graph draws is asked for at once, beside the summary.
+  const early = state.view === "flame" && !state.root && state.recursion !== "1" ? profile.flame().then((report) => new FlameModel(report)) : null;
+  early?.catch(() => {}); // told when the view asks for it
   const summary = await profile.summary();
   const { meta } = summary;
   const page = new Page(state, profile, summary);
+  if (early) page.models.set(page.modelKey(), early);
   page.build(main);
   if (meta.route && !merged) {
     // Nobody waits for this: how it compares is said when it is known.
