@@ -165,6 +165,7 @@ def test_zoom_and_opened_rows_outlive_a_reload(browser: Any, shop: str) -> None:
     until(browser, lambda: int(element(browser, ".tree").get_attribute("aria-rowcount")) == opened)
     show(browser, shop, f"#r={one}&view=flame")
     until(browser, lambda: painted(browser, "canvas.flame") > 4)
+    wait(browser, ".live", "copy.deepcopy")  # all of it is there
     for _ in range(3):
         wait(browser, ".flame-tools button", "+").click()
     time.sleep(0.3)
