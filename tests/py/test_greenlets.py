@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import subprocess
@@ -19,7 +20,16 @@ from slowlens import _core
 
 from conftest import functions, loops, record, tree
 
-greenlet = pytest.importorskip("greenlet")
+
+def need(name: str) -> Any:
+    """The module, which may be of another interpreter's only (Debian)."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        pytest.skip(f"{name}: {error}", allow_module_level=True)
+
+
+greenlet = need("greenlet")
 
 both = pytest.mark.parametrize("sampled", (False, True), ids=("deterministic", "sampled"))
 
@@ -156,7 +166,7 @@ def test_other_tracers_are_told_too() -> None:
 @both
 @pytest.mark.parametrize("new_loop", loops())
 def test_sqlalchemy_drives_its_greenlets_from_coroutines(sampled: bool, new_loop: Any) -> None:
-    pytest.importorskip("sqlalchemy")
+    need("sqlalchemy")
     from sqlalchemy.util import await_only, greenlet_spawn
 
     def before() -> None:
@@ -192,8 +202,8 @@ def test_sqlalchemy_drives_its_greenlets_from_coroutines(sampled: bool, new_loop
 @both
 def test_many_requests_with_an_asynchronous_session(sampled: bool) -> None:
     """On one loop, with child tasks of their own that use the database: nothing foreign, nothing missing."""
-    pytest.importorskip("aiosqlite")
-    sqlalchemy = pytest.importorskip("sqlalchemy")
+    need("aiosqlite")
+    sqlalchemy = need("sqlalchemy")
     from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
     requests = 30
@@ -286,7 +296,7 @@ EVENTLET = "        import eventlet; eventlet.monkey_patch()\n"
 @both
 @pytest.mark.parametrize("library", ["gevent", "eventlet"])
 def test_waits_are_waits_and_what_is_spawned_is_a_strand(tmp_path: Path, library: str, sampled: bool) -> None:
-    pytest.importorskip(library)
+    need(library)
     mode = "sampling" if sampled else "deterministic"
     found = run((GEVENT if library == "gevent" else EVENTLET) + COMMON + f"""
         spawn = gevent.spawn if {library!r} == "gevent" else eventlet.spawn
@@ -321,7 +331,7 @@ def test_waits_are_waits_and_what_is_spawned_is_a_strand(tmp_path: Path, library
 
 @both
 def test_the_cpu_of_a_request_is_its_own(tmp_path: Path, sampled: bool) -> None:
-    pytest.importorskip("gevent")
+    need("gevent")
     mode = "sampling" if sampled else "deterministic"
     used, shown = run(GEVENT + COMMON + f"""
         def burn(seconds):
@@ -341,7 +351,7 @@ def test_the_cpu_of_a_request_is_its_own(tmp_path: Path, sampled: bool) -> None:
 
 @both
 def test_many_requests_of_greenlets_mix_nothing(tmp_path: Path, sampled: bool) -> None:
-    pytest.importorskip("gevent")
+    need("gevent")
     mode = "sampling" if sampled else "deterministic"
     found = run(GEVENT + COMMON + f"""
         REQUESTS = 60
