@@ -42,6 +42,8 @@ __all__ = ["DirectoryStore", "open_folder"]
 
 #: A segment is at least, and at most, so large; in between it is a 16th of a writer's share of the store.
 PART_MIN, PART_MAX = 16 << 10, 16 << 20
+#: No larger than this where that makes no more than 2,048 of them: sealing one takes the writer's time.
+PART_USUAL = 4 << 20
 SHARES = 16
 #: The store is brought down to this share of its limit; what others append meanwhile fits in the rest.
 FULL = 0.97
@@ -85,7 +87,7 @@ class DirectoryStore:
         self.before_delete.append(self._hours.before_delete)
         self._clock = Clock(self.root)
         self._worst = Worst(self.root, worst_per_route, max_bytes)
-        self._part = max(PART_MIN, min(PART_MAX, max_bytes // SHARES))
+        self._part = _part_of(max_bytes, 1)
         #: How long a segment is written at most: what is too old goes a segment at a time.
         self._open_ns = (max_age_days if max_age_days > 0 else 365) * 86400e9 / SHARES
         self._segment: segments.Writing | None = None
@@ -244,7 +246,7 @@ class DirectoryStore:
         if not worst_known:
             self._learn_worst(there)
         live = self._tidy_loose(there)
-        self._part = max(PART_MIN, min(PART_MAX, self.max_bytes // (SHARES * max(1, live))))
+        self._part = _part_of(self.max_bytes, live)
         there = segments.segments_in(self.folder)
         pins = self._pins()
         self._worst.fit(self._pinned_bytes(pins))
@@ -603,6 +605,12 @@ class DirectoryStore:
                         self._seal(segment.number, segment.path, segment.fd, segment.size)
                         self._worst.save()
             self._let_go()
+
+
+def _part_of(max_bytes: int, live: int) -> int:
+    """How large a segment may become where so many processes write."""
+    most = min(PART_MAX, max(PART_USUAL, max_bytes // 2048))
+    return max(PART_MIN, min(most, max_bytes // (SHARES * max(1, live))))
 
 
 def open_folder(url: str, options: Options) -> DirectoryStore:
