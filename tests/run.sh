@@ -233,6 +233,14 @@ documentation() { # VERSION PYTHON
         WHEELS=$build/wheels PYTHONPATH=$build/py$1/python "$venv/bin/python" -m pytest -q -p no:cacheprovider "$root/tests/docs"
 }
 
+# A slice of the matrix in tests/servers.sh.
+servers() { # VERSION PYTHON
+    python=$(environment "$1" "$2") || return 1
+    "$python" -m pip install -q gevent waitress hypercorn || return 1
+    PYTHONPATH=$build/py$1/python sh "$root/tests/servers.sh" "$python" "gunicorn sync" "gunicorn gevent preload" \
+        uvicorn waitress hypercorn
+}
+
 # ---- all of it ----
 
 install gcc libc6-dev cmake ninja-build pkg-config check libzstd-dev uthash-dev zstd valgrind ca-certificates python3
@@ -312,6 +320,11 @@ LIST
     say "documentation"
     # shellcheck disable=SC2086
     check "documentation" documentation $newest
+    say "the viewer's API, fuzzed; servers"
+    # shellcheck disable=SC2086
+    check "API" more_tests api schemathesis $newest
+    # shellcheck disable=SC2086
+    check "servers" servers $newest
     say "exports and the tools they are for"
     install golang-go graphviz
     # shellcheck disable=SC2086

@@ -56,7 +56,7 @@ SERVERS: dict[str, tuple[str, list[str]]] = {
     "gunicorn gthread": ("gunicorn", [*GUNICORN, "-k", "gthread", "--threads", "4", "w:app"]),
     "gunicorn gevent": ("gevent", [*GUNICORN, "-k", "gevent", "w:app"]),
     "gunicorn gevent preload": ("gevent", [*GUNICORN, "-k", "gevent", "--preload", "w:app"]),
-    "gunicorn eventlet": ("eventlet", [*GUNICORN, "-k", "eventlet", "w:app"]),
+    "gunicorn eventlet": ("gunicorn.workers.geventlet", [*GUNICORN, "-k", "eventlet", "w:app"]),
     "gunicorn uvicorn worker": ("uvicorn_worker", [*GUNICORN, "-k", "uvicorn_worker.UvicornWorker", "a:app"]),
     "uwsgi": ("uwsgi", [*UWSGI, "-p", "2"]),
     "uwsgi threads": ("uwsgi", [*UWSGI, "-p", "2", "--threads", "4"]),
