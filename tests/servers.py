@@ -61,7 +61,6 @@ SERVERS: dict[str, tuple[str, list[str]]] = {
     "uwsgi": ("uwsgi", [*UWSGI, "-p", "2"]),
     "uwsgi threads": ("uwsgi", [*UWSGI, "-p", "2", "--threads", "4"]),
     "uwsgi lazy": ("uwsgi", [*UWSGI, "-p", "2", "--lazy-apps", "--enable-threads"]),
-    "uwsgi fork hooks": ("uwsgi", [*UWSGI, "-p", "2", "--enable-threads", "--py-call-osafterfork"]),
     "uwsgi gevent": ("uwsgi", [*UWSGI, "--gevent", "50", "--gevent-monkey-patch"]),
     "uwsgi gevent early": ("uwsgi", [*UWSGI, "--gevent", "50", "--gevent-early-monkey-patch"]),
     "uvicorn": ("uvicorn", [*PY, "uvicorn", "--port", "{port}", "a:app"]),

@@ -139,3 +139,4 @@ def test_asgi_has_them_too_and_tells_awaits(store_path: str) -> None:
     awaited = re.search(rb"await;dur=([\d.]+)", headers[b"server-timing"])
     assert awaited is not None and float(awaited[1]) >= 19
     assert start["headers"] == [(b"x-own", b"1")], "the app's message is the app's"
+    assert middleware.recorder.writer.flush()
