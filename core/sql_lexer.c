@@ -295,12 +295,11 @@ quoted_name(sl_sql_lexer *l, uint8_t quote)
     size_t next = end;
     while (sets && next < l->len && class_of(l->text[next]) == BLANK)
         next++; /* SET "a" = "b", "c" = 1 */
-    if (end < l->len && l->text[end] == '.' &&
-        !(end + 1 < l->len && l->text[end + 1] == '.'))
+    if (sl_sql_is_dotted(l, end))
         l->needs = 1;
     else if (l->names && sets && next < l->len && l->text[next] == '=')
         l->needs = 2;
-    else if (!(l->names && !sets) && !(l->at > 0 && l->text[l->at - 1] == '.'))
+    else if (!(l->names && !sets) && !l->dotted)
         name = false;
     return finish(l, end, name ? SL_SQL_NAME : SL_SQL_LITERAL);
 }
@@ -422,7 +421,7 @@ word(sl_sql_lexer *l)
         if (q && (l->dialect == SL_SQL_ORACLE || l->dialect == SL_SQL_ANY))
             return alternative_quote(l, end);
     }
-    l->needs = end < l->len && l->text[end] == '.';
+    l->needs = sl_sql_is_dotted(l, end);
     return finish(l, end, SL_SQL_WORD);
 }
 
@@ -608,6 +607,7 @@ sl_sql_next(sl_sql_lexer *l)
     if (l->at >= l->len)
         return SL_SQL_END;
     sl_sql_token token = token_at(l);
+    l->dotted = token == SL_SQL_PUNCT && l->text[l->from] == '.';
     if (token == SL_SQL_WORD)
         after_word(l);
     else if (token == SL_SQL_PUNCT)

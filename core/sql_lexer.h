@@ -48,6 +48,7 @@ typedef struct {
     sl_sql_word clause;
     unsigned depth, clause_depth;
     uint64_t selects;   /* by depth: a SELECT began there */
+    bool dotted;        /* a dot stood before this token */
     sl_sql_word before; /* the word before this token, if it was one */
 } sl_sql_lexer;
 
@@ -60,6 +61,17 @@ sl_sql_token sl_sql_next(sl_sql_lexer *lexer);
 
 /* Whether the token is `word`, given in capitals. */
 bool sl_sql_is(const sl_sql_lexer *lexer, const char *word);
+
+/* Whether a dot stands at `at` that joins names: not the point of a number, nor
+ * the dots of a shape that was cut. */
+static inline bool
+sl_sql_is_dotted(const sl_sql_lexer *l, size_t at)
+{
+    uint8_t next = at + 1 < l->len ? l->text[at + 1] : 0;
+
+    return at < l->len && l->text[at] == '.' && next != '.' &&
+           !(next >= '0' && next <= '9');
+}
 
 /* Length of the UTF-8 sequence that begins at `text`; 0: there is none, or a
  * control character. */

@@ -132,6 +132,8 @@ emit(writer *w, const uint8_t *text, size_t len, bool gap, bool end)
         space = false;
     if (c == '(' && previous == '%') /* no placeholder, and none in here */
         space = true;
+    if (w->size > 1 && memcmp(w->out + w->size - 2, "--", 2) == 0)
+        space = false; /* MySQL: `-- ` would begin a comment, `--5` does not */
     if (space)
         put(w, (const uint8_t *)" ", 1, end ? MORE_BYTES : 0);
     put(w, text, len, end ? MORE_BYTES : 0);
@@ -199,7 +201,7 @@ value_follows(statement kind, const sl_sql_lexer *l, sl_sql_token token,
                 (c == '=' || c == '(' || (c == ':' && l->to - l->from == 2))) ||
                (token == SL_SQL_WORD && sl_sql_is(l, "TO"));
     return kind == CALL && words >= 2 && token != SL_SQL_PUNCT &&
-           (l->to >= l->len || l->text[l->to] != '.');
+           !sl_sql_is_dotted(l, l->to);
 }
 
 static void
@@ -213,8 +215,10 @@ shape(writer *w, sl_sql_lexer *l)
 
     for (;;) {
         sl_sql_token token = sl_sql_next(l);
-        bool end = l->to >= l->len;
+        bool end = l->to >= l->len && kind == QUERY;
         if (token == SL_SQL_END) {
+            while (w->size > 0 && strchr("; -", last(w)) != NULL)
+                w->size--;
             fold(w);
             break;
         }
@@ -259,12 +263,11 @@ shape(writer *w, sl_sql_lexer *l)
             break;
         }
         if (value_follows(kind, l, token, words)) {
-            emit(w, parameter, 1, true, true);
+            emit(w, parameter, 1, true, false);
+            cut = w->full;
             break;
         }
     }
-    while (!cut && w->size > 0 && (last(w) == ';' || last(w) == ' '))
-        w->size--;
     if (cut) {
         while (last(w) == '-' || last(w) == ' ') /* `-- ` begins a comment */
             w->size--;

@@ -113,6 +113,10 @@ START_TEST(shapes)
         { PG, "SELECT 'a\\' OR c = 'x'", "SELECT ? OR c = ?" },
         { ANY, "SELECT a /* x /* y */ z */ secret", "SELECT a ? ..." },
         { ANY, "SELECT a # it's \n, 'secret'", "SELECT a ? ..." },
+        /* the point of a number joins no names */
+        { ANY, "SELECT 2.\"secret\"", "SELECT ??" },
+        /* MySQL: a blank behind it would make a comment of it */
+        { MY, "SELECT a ---- x\n 5", "SELECT a --?" },
         /* not closed */
         { ANY, "SELECT 'secret", "SELECT ?" },
         { PG, "SELECT \"secret", "SELECT ?" },
