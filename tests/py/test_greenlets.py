@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import json
 import os
@@ -21,12 +22,16 @@ from slowlens import _core
 from conftest import functions, loops, record, tree
 
 
+@functools.cache
+def can_be_had(name: str) -> bool:
+    """Whether the module works here: Debian's may be of another interpreter's only. Asked in a process of its own."""
+    return subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True).returncode == 0
+
+
 def need(name: str) -> Any:
-    """The module, which may be of another interpreter's only (Debian)."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        pytest.skip(f"{name}: {error}", allow_module_level=True)
+    if not can_be_had(name):
+        pytest.skip(f"{name} is not installed for this interpreter", allow_module_level=True)
+    return None if name in ("gevent", "eventlet") else importlib.import_module(name)
 
 
 greenlet = need("greenlet")
@@ -285,8 +290,9 @@ COMMON = """
                     ms[name] = ms.get(name, 0) + one["total_ns"] / 1e6
                 yield row, ms
         def get(middleware, path):
-            return b"".join(middleware({"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": "", "SERVER_NAME": "x",
-                "SERVER_PORT": "80", "wsgi.url_scheme": "http", "REMOTE_ADDR": "127.0.0.1"}, lambda *ignored: None))
+            environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": "", "SERVER_NAME": "x",
+                       "SERVER_PORT": "80", "wsgi.url_scheme": "http", "REMOTE_ADDR": "127.0.0.1"}
+            return b"".join(middleware(environ, lambda *ignored: None))
 """
 
 GEVENT = "        from gevent import monkey; monkey.patch_all()\n        import gevent\n"
