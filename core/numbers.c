@@ -39,6 +39,9 @@
 #define ROWS_MAX    (1u << 20)
 #define SUMS_MAX    64u
 #define PERIOD_MAX  (366u * 86400u)
+/* Unix seconds beyond this are no time; the same bound for writer and reader,
+ * whatever periods they have. */
+#define SECONDS_MAX (UINT64_C(1) << 40)
 
 static const char other[] = "[other]";
 
@@ -284,8 +287,11 @@ row_of(sl_numbers *numbers, uint64_t at_s, const sl_numbers_key *asked,
        sl_numbers_row **out)
 {
     uint64_t period = numbers->period_s;
-    uint64_t from_s = period != 0 ? at_s - at_s % period : 0;
+    uint64_t from_s;
     sl_numbers_key key = { 0 };
+
+    at_s = at_s < SECONDS_MAX ? at_s : SECONDS_MAX;
+    from_s = period != 0 ? at_s - at_s % period : 0;
 
     for (int i = 0; i < SL_NUMBERS_FIELDS; i++) {
         const sl_numbers_text *text = &asked->field[i];
@@ -575,7 +581,7 @@ get_row(sl_reader *at, const merge_job *job, uint64_t *period)
     if (sl_varint_get(at, &step) < 0)
         return SL_ECORRUPT;
     *period += (uint64_t)sl_unzigzag(step);
-    if (*period > UINT32_MAX)
+    if (*period > SECONDS_MAX / (job->period_s > 0 ? job->period_s : 1))
         return SL_ECORRUPT;
     for (int i = 0; i < SL_NUMBERS_FIELDS; i++) {
         if (sl_varint_get_max(at, job->string_count - 1, &number) < 0)
