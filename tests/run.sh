@@ -127,8 +127,8 @@ python3-pytest python3-django python3-flask python3-starlette python3-uvicorn py
 python3-httpx python3-asgiref python3-greenlet python3-uvloop python3-sqlalchemy python3-aiosqlite
 python3-gevent python3-eventlet"
 
-# The root's /proc and /sys are there only while tests run.
-sid_unmount() { umount -l "$sid/proc" "$sid/sys" 2>/dev/null || true; }
+# The root's /proc, /sys and /dev/shm are there only while tests run.
+sid_unmount() { umount -l "$sid/proc" "$sid/sys" "$sid/dev/shm" 2>/dev/null || true; }
 trap sid_unmount EXIT
 
 sid_root() {
@@ -156,6 +156,8 @@ sid_root() {
     mkdir -p "$sid/proc" "$sid/sys" "$sid/slowlens"
     mountpoint -q "$sid/proc" || mount -t proc proc "$sid/proc" || return 1
     mountpoint -q "$sid/sys" || mount -t sysfs sysfs "$sid/sys" -o ro || true
+    # As any machine has it: boards are memory on a tmpfs.
+    mountpoint -q "$sid/dev/shm" || mount -t tmpfs -o mode=1777 tmpfs "$sid/dev/shm" || return 1
     # The root has a copy of the tree, never the tree itself.
     find "$sid/slowlens" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
     (cd "$root" && tar --exclude=./build --exclude=./.git -cf - .) | tar -xf - -C "$sid/slowlens"
