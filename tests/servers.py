@@ -84,9 +84,8 @@ def free_port() -> int:
 
 def ask(port: int) -> bool:
     for _ in range(3):  # a worker that is being replaced closes connections: with us or without
-        with contextlib.suppress(OSError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/x", timeout=10) as answer:
-                return bool(answer.read() == b"ok")
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/x", timeout=10) as answer:
+            return bool(answer.read() == b"ok")
         time.sleep(0.2)
     return False
 

@@ -3,7 +3,9 @@
     app = ProfilerMiddleware(app)
 
 ``http`` is profiled and, with the option ``websockets``, each message of a
-``websocket``; ``lifespan`` and whatever comes next pass through untouched.
+``websocket``; ``lifespan`` and whatever comes next pass through untouched. Before
+the server hears that the app has shut down, what waits to be stored is stored:
+uvicorn then ends by the signal that stopped it, which runs no exit handlers.
 Messages are forwarded as they are, when they are.
 """
 
@@ -32,6 +34,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 _LAST_OF_BODY = frozenset(
     ("http.response.body", "http.response.zerocopysend", "http.response.pathsend")
 )
+_LAST_OF_LIFESPAN = frozenset(("lifespan.shutdown.complete", "lifespan.shutdown.failed"))
 
 
 class ProfilerMiddleware:
@@ -51,6 +54,8 @@ class ProfilerMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         recorder = self.recorder
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, _flushing(recorder, send))
         socket = scope["type"] == "websocket" and recorder.options.websockets
         if (scope["type"] != "http" and not socket) or not recorder.enabled or SCOPE_KEY in scope:
             return await self.app(scope, receive, send)
@@ -98,6 +103,17 @@ async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, transact
         if not seen.route:
             seen.note_route(asgi_route(scope, transaction.incoming.path, root))
         transaction.finish()
+
+
+def _flushing(recorder: Recorder, send: Send) -> Send:
+    """``send`` of a lifespan: the same messages, the last one after the writer has done its work."""
+
+    def watched_send(message: Message) -> Awaitable[None]:
+        if message["type"] in _LAST_OF_LIFESPAN:
+            recorder.flush_at_shutdown()
+        return send(message)
+
+    return watched_send
 
 
 class _Messages:

@@ -310,6 +310,14 @@ class Recorder:
             self._fault("making response headers", self.profiling)
             return []
 
+    def flush_at_shutdown(self) -> None:
+        """Stores what waits, for at most two seconds. Never raises: the server is about to end."""
+        try:
+            if not self.writer.flush(LAST_SECONDS):
+                _log.warning("slowlens: not all profiles could be stored before the server's end")
+        except Exception:
+            _log.warning("slowlens: storing at the server's end failed", exc_info=True)
+
     def shown_path(self, path: str) -> str:
         """The path as it may be stored."""
         redact = self.options.redact

@@ -26,8 +26,8 @@ TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     out = tmp_path_factory.mktemp("site")
-    subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", out / "trees", DOCS, out / "html"],
-                   check=True)
+    options = ["-q", "-W", "--keep-going", "-d", out / "trees"]
+    subprocess.run([sys.executable, "-m", "sphinx", *options, DOCS, out / "html"], check=True)
     return out / "html"
 
 
@@ -45,7 +45,8 @@ def test_builds_and_asks_nobody_else(site: pathlib.Path) -> None:
 def test_spelling() -> None:
     files = [str(path) for pattern in ("docs/**/*.md", "*.md", "pymiddleware/slowlens/**/*.py")
              for path in ROOT.glob(pattern)]
-    run = subprocess.run([sys.executable, "-m", "codespell_lib", "--ignore-words-list=selectin,ue,connexion,thirdparty,asend", *files],
+    ours = "--ignore-words-list=selectin,ue,connexion,thirdparty,asend"
+    run = subprocess.run([sys.executable, "-m", "codespell_lib", ours, *files],
                          capture_output=True, text=True)
     assert run.stdout.strip() == "", run.stdout
 
@@ -53,8 +54,8 @@ def test_spelling() -> None:
 def test_links_within_the_repository() -> None:
     """Markdown outside the site: each relative link leads to a file."""
     bad = []
-    for file in [*ROOT.glob("*.md"), *ROOT.glob("core/*.md"), *ROOT.glob("tests/**/*.md"), *ROOT.glob("pymiddleware/**/*.md"),
-                 *ROOT.glob("examples/**/*.md")]:
+    for file in [*ROOT.glob("*.md"), *ROOT.glob("core/*.md"), *ROOT.glob("tests/**/*.md"),
+                 *ROOT.glob("pymiddleware/**/*.md"), *ROOT.glob("examples/**/*.md")]:
         for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", file.read_text()):
             if not re.match(r"[a-z]+:", target) and not (file.parent / target).exists():
                 bad.append(f"{file.relative_to(ROOT)}: {target}")
@@ -128,7 +129,8 @@ def test_tutorial(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
                     printed = shell.run(command)
                     if command.startswith(("pip ", "python3 -m venv")):
                         continue
-                    assert pattern(expected).search(plain(printed)), f"$ {command}\n{printed}\n--- but the tutorial says\n{expected}"
+                    assert pattern(expected).search(plain(printed)), (
+                        f"$ {command}\n{printed}\n--- but the tutorial says\n{expected}")
     finally:
         shell.run("kill $(jobs -p) 2>/dev/null; wait")
         shell.close()

@@ -1,9 +1,9 @@
 """Under the sampler's lock nothing of Python is called that allocates, drops a reference or runs code; ctest runs this.
 
 The lock is taken by sl_py_lock and given back by sl_py_unlock or sl_py_unlock_drop. What stands between them in the
-text of a function runs under it, and so does every function of the glue that is called from there, however deep. Whoever is
-called with the lock held and gives it back in between (sl_py_unlock_drop ... sl_py_lock) is taken at its word: what is
-between is outside.
+text of a function runs under it, and so does every function of the glue that is called from there, however deep.
+Whoever is called with the lock held and gives it back in between (sl_py_unlock_drop ... sl_py_lock) is taken at its
+word: what is between is outside.
 """
 
 import pathlib

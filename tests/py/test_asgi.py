@@ -77,8 +77,42 @@ def test_lifespan_and_websocket_pass_through(store_path: str) -> None:
     for kind in ("lifespan", "websocket", "something.new"):
         items = ({"type": kind}, object(), object())
         asyncio.run(wrapped(*items))
-        assert all(a is b for a, b in zip(got[-1], items, strict=True))
+        same = [a is b for a, b in zip(got[-1], items, strict=True)]
+        assert same == [True, True, kind != "lifespan"], "the lifespan's send waits for the writer first"
     assert stored.rows() == []
+
+
+@pytest.mark.parametrize("end", ["lifespan.shutdown.complete", "lifespan.shutdown.failed"])
+def test_what_waits_is_stored_before_the_server_hears_of_the_end(end: str, store_path: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for message in messages:
+                await send(message)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+
+    wrapped, stored = make(app, store_path)
+    messages: list[Any] = [{"type": "lifespan.startup.complete"}, {"type": end}]
+    heard: list[tuple[Any, int]] = []
+    take = wrapped.recorder.writer.store.put
+
+    def slow_put(*args: Any) -> Any:
+        time.sleep(0.3)  # as a busy disk
+        return take(*args)
+
+    async def send(message: Any) -> None:
+        heard.append((message, wrapped.recorder.counters()["stored"]))
+
+    async def serve() -> None:
+        wrapped.recorder.writer.store.put = slow_put  # type: ignore[method-assign]
+        await call(wrapped, "/last")
+        await wrapped({"type": "lifespan"}, None, send)  # type: ignore[arg-type]
+
+    asyncio.run(serve())
+    assert all(one is other for (one, _), other in zip(heard, messages, strict=True)), "the same messages"
+    assert [count for _, count in heard] == [0, 1]
+    assert [row["path"] for row in stored.rows()] == ["/last"]
 
 
 def websocket(path: str = "/chat") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Responses are what they were: the same apps' requests with slowlens and without, all bytes and all messages compared."""
+"""Responses are what they were: the same requests with slowlens and without, all bytes and messages compared."""
 
 from __future__ import annotations
 
@@ -162,7 +162,8 @@ def test_asgi(store_path: str, kind: str, end: str, mode: str) -> None:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [(b"host", b"localhost")],
+        scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"",
+                 "headers": [(b"host", b"localhost")],
                  "client": ("127.0.0.1", 1), "scheme": "http", "extensions": {"http.response.trailers": {}}}
         try:
             result = str(await target(scope, receive, send))
@@ -175,4 +176,4 @@ def test_asgi(store_path: str, kind: str, end: str, mode: str) -> None:
     profiled = ASGIMiddleware(app, store=store_path, debug=True, mode=mode, response_headers=False, log=False)
     with_us, without = asyncio.run(call(profiled)), asyncio.run(call(app))
     assert with_us == without
-    assert all(one is other for one, other in zip(with_us[0], without[0]) if one["type"] != "too.late")
+    assert all(one is other for one, other in zip(with_us[0], without[0], strict=True) if one["type"] != "too.late")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import textwrap
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -306,6 +308,73 @@ def test_run_a_script(mode: str, tmp_path: Path) -> None:
     assert target.stat().st_size > 100, "and the profile is there"
 
 
+def end_by(number: int, tmp_path: Path, body: str, mode: str = "deterministic") -> tuple[int, str, Path]:
+    """Exit status and what a script printed that was ended by a signal, and where its profile should be."""
+    script, target = tmp_path / "job.py", tmp_path / "job.slowlens"
+    script.write_text(textwrap.dedent(body))
+    with subprocess.Popen([sys.executable, "-m", "slowlens", "run", "--mode", mode, "-o", str(target), str(script)],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+        process.send_signal(number)
+        printed, _ = process.communicate(timeout=30)
+    return process.returncode, printed, target
+
+
+WAITING = """
+    import atexit, time
+    atexit.register(print, "exit handlers")
+    def waiting():
+        print("ready", flush=True)
+        time.sleep(60)
+    try:
+        waiting()
+    except Exception:
+        print("not reached")
+"""
+
+
+@pytest.mark.parametrize("mode", ["deterministic", "sampling"])
+@pytest.mark.parametrize(("number", "printed"), [(signal.SIGTERM, ""), (signal.SIGINT, "exit handlers\n")])
+def test_run_saves_when_a_signal_ends_it(number: int, printed: str, mode: str, tmp_path: Path) -> None:
+    status, output, target = end_by(number, tmp_path, WAITING, mode)
+    assert (status, output) == (-number, printed), "as without slowlens"
+    profile = _core.Profile(target.read_bytes())
+    assert json.loads(profile.meta())["meta"]["status"] == 128 + number
+    if mode == "deterministic":
+        assert "waiting" in {row["function"]["name"] for row in json.loads(profile.functions())["rows"]}
+
+
+def test_run_leaves_a_scripts_own_handlers_alone(tmp_path: Path) -> None:
+    status, output, target = end_by(signal.SIGTERM, tmp_path, """
+        import signal, sys, time
+        def stop(number, frame):
+            print("mine")
+            sys.exit(7)
+        signal.signal(signal.SIGTERM, stop)
+        print("ready", flush=True)
+        time.sleep(60)
+    """)
+    assert (status, output) == (7, "mine\n")
+    assert json.loads(_core.Profile(target.read_bytes()).meta())["meta"]["status"] == 7
+
+
+def test_a_child_of_the_script_dies_without_a_profile(tmp_path: Path) -> None:
+    status, output, target = end_by(signal.SIGTERM, tmp_path, """
+        import os, signal, time
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(1)
+        os.kill(child, signal.SIGTERM)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("ready", flush=True)
+        _, how = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(how), os.path.exists(__file__.replace(".py", ".slowlens")))
+    """)
+    assert (status, output) == (0, f"{-signal.SIGTERM} False\n") and target.exists()
+
+
 def test_run_into_the_store(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mod.py").write_text("print('hello')")
     environ = {**os.environ, "SLOWLENS_STORE": store,
@@ -316,6 +385,56 @@ def test_run_into_the_store(store: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert any(row["method"] == "RUN" for row in profiles_of(store, "list", capsys=capsys))
     done = subprocess.run([sys.executable, "-m", "slowlens", "run", "no.py"], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr == "slowlens: no.py: no such script\n"
+
+
+SETTINGS = """
+DEBUG = False
+ALLOWED_HOSTS = ["*"]
+SECRET_KEY = "only for a test"
+MIDDLEWARE = ["django.middleware.common.CommonMiddleware", "slowlens.django.ProfilerMiddleware"]
+INSTALLED_APPS = ["django.contrib.contenttypes"]
+"""
+
+
+def doctor_of(tmp_path: Path, settings: str) -> list[str]:
+    (tmp_path / "trial_settings.py").write_text(settings)
+    done = subprocess.run([sys.executable, "-m", "slowlens", "doctor", "--json", "--store", str(tmp_path / "store")],
+                          capture_output=True, text=True, cwd=tmp_path,
+                          env={**os.environ, "DJANGO_SETTINGS_MODULE": "trial_settings"})
+    assert done.stderr == ""
+    found: list[str] = json.loads(done.stdout)["findings"]
+    assert done.returncode == (1 if found else 0)
+    return found
+
+
+def test_doctor_looks_at_a_django_project(tmp_path: Path) -> None:
+    found = [text.partition(":")[0] for text in doctor_of(tmp_path, SETTINGS)]
+    assert found == ["slowlens.W003", "slowlens.W006", "slowlens.W005"], "place, not installed, no way in"
+    mended = SETTINGS.replace('"django.middleware.common.CommonMiddleware", ', "").replace(
+        '"django.contrib', '"slowlens.django", "django.contrib')
+    assert doctor_of(tmp_path, mended + "SLOWLENS = {'key': 'x' * 32}") == []
+    (broken,) = doctor_of(tmp_path, "import no_such_module_of_ours")
+    assert "trial_settings" in broken and "no_such_module_of_ours" in broken
+
+
+def test_doctor_names_another_profiler(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if sys.version_info < (3, 12):
+        sys.setprofile(lambda *args: None)
+        try:
+            assert main(["doctor", "--store", store, "--json"]) == 1
+        finally:
+            sys.setprofile(None)
+        assert any("sys.setprofile" in text for text in json.loads(capsys.readouterr().out)["findings"])
+        return
+    free = next(tool for tool in range(5, -1, -1) if sys.monitoring.get_tool(tool) is None)
+    sys.monitoring.use_tool_id(free, "someone else")
+    try:
+        sys.monitoring.set_events(free, sys.monitoring.events.PY_START)
+        assert main(["doctor", "--store", store, "--json"]) == 1
+        assert any("someone else" in text for text in json.loads(capsys.readouterr().out)["findings"])
+    finally:
+        sys.monitoring.set_events(free, 0)
+        sys.monitoring.free_tool_id(free)
 
 
 def test_doctor_sees_a_store_that_is_handed_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

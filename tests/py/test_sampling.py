@@ -679,13 +679,13 @@ def test_without_memfd_the_next_method_serves() -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of system calls")
-def test_where_it_is_forbidden_sampling_is_off_and_says_so() -> None:
-    done = run(PRELUDE + SECCOMP + """
+def test_where_it_is_forbidden_sampling_is_off_and_says_so(tmp_path: Path) -> None:
+    done = run(PRELUDE + SECCOMP + f"STORE = {str(tmp_path / 'store')!r}" + """
     import logging
     logging.basicConfig()
     forbid(319, 310)  # memfd_create, process_vm_readv
     from slowlens.wsgi import ProfilerMiddleware
-    app = ProfilerMiddleware(lambda environ, start: [b"fine"], mode="sampling", store="unused")
+    app = ProfilerMiddleware(lambda environ, start: [b"fine"], mode="sampling", store=STORE)
     for _ in range(3):
         assert app({"REQUEST_METHOD": "GET", "PATH_INFO": "/", "REMOTE_ADDR": "127.0.0.1"}, None) == [b"fine"]
     assert "lets no thread read" in _core.engine_info()["sampler"]["why_not"]

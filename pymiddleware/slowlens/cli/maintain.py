@@ -195,17 +195,30 @@ def _other_profilers() -> list[str]:
     if monitoring is not None:
         for tool in range(6):
             name = monitoring.get_tool(tool)
-            if name is not None and name != "slowlens" and tool == monitoring.PROFILER_ID:
-                found.append(f"another profiler is active in this process: {name}")
+            if name is not None and not name.startswith("slowlens") and (
+                    tool == monitoring.PROFILER_ID or monitoring.get_events(tool)):
+                found.append(f"another profiler is active in this process (sys.monitoring, tool {tool}): {name}")
     return found
 
 
 def _framework() -> list[str]:
-    """What the framework's own checks say, where one is set up (``manage.py slowlens doctor``)."""
-    django = sys.modules.get("django.conf")
-    if django is None or not django.settings.configured:
-        return []
-    from ..django.checks import check_setup
+    """What the framework's own checks say: by ``manage.py slowlens doctor``, or where DJANGO_SETTINGS_MODULE names
+    the settings, which also finds that slowlens is not installed there."""
+    name = os.environ.get("DJANGO_SETTINGS_MODULE")
+    if name and "django.conf" not in sys.modules:
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())  # as servers do
+        try:
+            import django
 
-    return [f"{message.id}: {message.msg}" for message in check_setup(None)
-            if message.id in ("slowlens.E001", "slowlens.E003", "slowlens.W001", "slowlens.W002", "slowlens.W003")]
+            django.setup()
+        except Exception as error:  # whatever the project's modules raise
+            return [f"the Django project of {name} (DJANGO_SETTINGS_MODULE) cannot be set up: {error}"]
+    conf = sys.modules.get("django.conf")
+    if conf is None or not conf.settings.configured:
+        return []
+    from ..django.checks import check_access, check_setup
+
+    found = [*check_setup(None), *check_access(None)]
+    return [f"{message.id}: {message.msg}" + (f" {message.hint}" if message.hint else "") for message in found
+            if message.id not in ("slowlens.E002", "slowlens.W004")]  # doctor looked at store and engine itself

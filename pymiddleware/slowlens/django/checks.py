@@ -9,6 +9,7 @@ W002   the middleware is listed twice
 W003   the middleware is not the first: what is above it is not profiled
 W004   nothing can be recorded on this interpreter, and why
 W005   not debugging, and neither ``authorize`` nor ``key`` opens the viewer
+W006   slowlens.django is not in INSTALLED_APPS (said by ``slowlens doctor``)
 =====  =================================================================
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
@@ -41,7 +43,7 @@ def check_setup(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         options = _options()
     except OptionsError as error:
         return [Error(str(error), id="slowlens.E001")]
-    return [*_check_middleware(), *_check_store(options), *_check_engine()]
+    return [*_check_middleware(), *_check_installed(), *_check_store(options), *_check_engine()]
 
 
 def _check_middleware() -> list[CheckMessage]:
@@ -56,6 +58,13 @@ def _check_middleware() -> list[CheckMessage]:
         return [Warning("slowlens is not the first middleware: what stands above it is not profiled",
                         hint=f"Put {MIDDLEWARE!r} first.", id="slowlens.W003")]
     return []
+
+
+def _check_installed() -> list[CheckMessage]:
+    if apps.is_installed("slowlens.django"):
+        return []
+    return [Warning("'slowlens.django' is not in INSTALLED_APPS: neither these checks nor manage.py slowlens run there",
+                    hint="Add it.", id="slowlens.W006")]
 
 
 def _check_store(options: Options) -> list[CheckMessage]:
