@@ -680,7 +680,7 @@ def test_without_memfd_the_next_method_serves() -> None:
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of system calls")
 def test_where_it_is_forbidden_sampling_is_off_and_says_so(tmp_path: Path) -> None:
-    done = run(PRELUDE + SECCOMP + f"STORE = {str(tmp_path / 'store')!r}" + """
+    done = run(PRELUDE + SECCOMP + f"    STORE = {str(tmp_path / 'store')!r}" + """
     import logging
     logging.basicConfig()
     forbid(319, 310)  # memfd_create, process_vm_readv
