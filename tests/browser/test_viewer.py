@@ -68,7 +68,10 @@ def test_filter_and_deep_links(browser: Any, shop: str) -> None:
     browser.get(url)
     wait(browser, "td.path", "/authors/")
     assert browser.find_element(By.NAME, "q").get_attribute("value") == "/authors/"
-    assert len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == 4
+    stored = json.loads(fetch(shop + VIEWER + "api/requests?limit=200"))["requests"]
+    right = sum("/authors/" in one["path"] for one in stored)  # other tests may have asked for some, too
+    assert 4 <= right < len(stored)
+    assert len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == right
     browser.find_element(By.NAME, "q").clear()
     browser.find_element(By.NAME, "q").send_keys("5xx", Keys.ENTER)
     wait(browser, "td.path", "/error/")
