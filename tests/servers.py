@@ -46,7 +46,8 @@ app = ProfilerMiddleware(app, debug=True, keep="all", log=False, store=os.enviro
 
 PY = [sys.executable, "-m"]
 BIND = "127.0.0.1:{port}"
-GUNICORN = [*PY, "gunicorn", "-b", BIND, "-w", "2"]
+# Its gevent worker now and then waits for all of its graceful time after SIGTERM, with the bare app too.
+GUNICORN = [*PY, "gunicorn", "-b", BIND, "-w", "2", "--graceful-timeout", "3"]
 UWSGI = ["uwsgi", "--http-socket", BIND, "--master", "--need-app", "--wsgi-file", "w.py", "--die-on-term", "-L"]
 # name -> (module that must be there, command)
 SERVERS: dict[str, tuple[str, list[str]]] = {
