@@ -168,7 +168,7 @@ sid_tests() { # VERSION
         cd /slowlens && mkdir -p build &&
         { cmake -B build/py$1 -G Ninja -DPython3_EXECUTABLE=/usr/bin/python$1 >build/py$1.log 2>&1 &&
           cmake --build build/py$1 >>build/py$1.log 2>&1; } || { tail -n 40 build/py$1.log; exit 1; }
-        PYTHONPATH=build/py$1/python python$1 -m pytest -q -p no:cacheprovider tests/py"
+        PYTHONPATH=/slowlens/build/py$1/python python$1 -m pytest -q -p no:cacheprovider tests/py"
 }
 
 # ---- package, lint, viewer ----

@@ -108,12 +108,12 @@ class Case:
             if row["strand"] or (row["parent"] in beside and node):
                 beside.add(node)
             if node:
-                below[row["parent"]] += row["calls"] + row["resumes"]
+                below[row["parent"]] += row["calls"]
         sampled = json.loads(self.blob.meta())["meta"]["mode"] == "sampling"
         for node, row in rows.items():
             name = names[row["function"]]
             self.self_ns[name] += row["self_ns"]
-            self.calls[name] += row["calls"] + row["resumes"] - (below[node] if sampled else 0)
+            self.calls[name] += row["calls"] - (below[node] if sampled else 0)
             if node not in beside:
                 self.main_ns[name] += row["self_ns"]
 
