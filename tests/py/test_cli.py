@@ -362,10 +362,13 @@ def test_run_leaves_a_scripts_own_handlers_alone(tmp_path: Path) -> None:
 def test_a_child_of_the_script_dies_without_a_profile(tmp_path: Path) -> None:
     status, output, target = end_by(signal.SIGTERM, tmp_path, """
         import os, signal, time
+        reads, writes = os.pipe()
         child = os.fork()
         if child == 0:
+            os.write(writes, b"x")
             time.sleep(60)
             os._exit(1)
+        os.read(reads, 1)  # a child forgets signals that come while it is being made
         os.kill(child, signal.SIGTERM)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         print("ready", flush=True)
