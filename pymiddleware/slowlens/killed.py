@@ -18,7 +18,6 @@ import json
 import os
 import socket
 import threading
-import time
 from typing import Any
 
 from . import _core, live
@@ -142,18 +141,3 @@ def _last_word(request: dict[str, Any]) -> str:
     if seen:
         text += f"; seen last in {seen}, {max(0, request['seen_mono'] - request['started_mono']) / 1e9:.3f} s after"
     return text
-
-
-def forget_strays(name: str, age_seconds: float = 86400.0) -> None:
-    """Removes checkpoints that no board tells of: their machine was started anew, or their tmpfs is gone."""
-    folder = live_folder(name)
-    try:
-        for entry in os.scandir(folder):
-            old = entry.name.endswith((PARTIAL, ".tmp")) and time.time() - entry.stat(
-                follow_symlinks=False).st_mtime > age_seconds
-            if old:
-                os.unlink(entry.path)
-    except OSError:
-        pass
-
-

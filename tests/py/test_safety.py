@@ -273,7 +273,7 @@ def test_code_objects_of_a_request_are_freed_and_later_ones_are_watched(store_pa
     def view(count: int) -> None:
         for n in range(count):
             space: dict[str, Any] = {}
-            exec(compile(MADE, f"/srv/app/made{n % 7}.py", "exec"), space)
+            exec(compile(MADE, f"/app/made{n % 7}.py", "exec"), space)
             weakref.finalize(space["made"].__code__, freed.append, n)
             space["made"](n)
 

@@ -153,10 +153,7 @@ sl_py_checkpoint(PyObject *module, PyObject *args)
         meta[count++] = number("await_ns", t.await_ns);
     Py_BEGIN_ALLOW_THREADS status =
         sl_recording_encode(copy, meta, count, describe, &table, 0, &blob);
-    Py_END_ALLOW_THREADS if (status < 0) sl_py_raise(status);
-    else result = PyBytes_FromStringAndSize((const char *)blob.data,
-                                            (Py_ssize_t)blob.size);
-    sl_bytes_free(&blob);
+    Py_END_ALLOW_THREADS result = sl_py_take_bytes(status, &blob);
 done:
     sl_frozen_free(frozen);
     PyMem_Free(table.functions);

@@ -4,17 +4,6 @@
 
 #include "slowlens/profile.h"
 
-static PyObject *
-bytes_of(sl_status status, sl_bytes *blob)
-{
-    PyObject *result = status < 0
-                           ? sl_py_raise(status)
-                           : PyBytes_FromStringAndSize((const char *)blob->data,
-                                                       (Py_ssize_t)blob->size);
-    sl_bytes_free(blob);
-    return result;
-}
-
 PyObject *
 sl_py_with_meta(PyObject *module, PyObject *args)
 {
@@ -32,7 +21,7 @@ sl_py_with_meta(PyObject *module, PyObject *args)
         sl_status status;
         Py_BEGIN_ALLOW_THREADS status = sl_blob_with_meta(
             data.buf, (size_t)data.len, meta, count, 0, NULL, &blob);
-        Py_END_ALLOW_THREADS result = bytes_of(status, &blob);
+        Py_END_ALLOW_THREADS result = sl_py_take_bytes(status, &blob);
     }
     PyMem_Free(meta);
     Py_XDECREF(keep);
@@ -71,7 +60,8 @@ sl_py_unseen(PyObject *module, PyObject *args)
     PyObject *keep = PyList_New(0);
     sl_meta *meta = keep == NULL ? NULL : sl_py_parse_meta(dict, keep, &count);
     if (meta != NULL)
-        result = bytes_of(encode_unseen(wall, meta, count, &blob), &blob);
+        result =
+            sl_py_take_bytes(encode_unseen(wall, meta, count, &blob), &blob);
     PyMem_Free(meta);
     Py_XDECREF(keep);
     return result;

@@ -242,17 +242,6 @@ numbers_consume(PyObject *object, PyObject *args)
 }
 
 static PyObject *
-bytes_of(sl_status status, sl_bytes *bytes)
-{
-    if (status < 0)
-        return sl_py_raise(status);
-    PyObject *result = PyBytes_FromStringAndSize((const char *)bytes->data,
-                                                 (Py_ssize_t)bytes->size);
-    sl_bytes_free(bytes);
-    return result;
-}
-
-static PyObject *
 numbers_encode(PyObject *object, PyObject *ignored)
 {
     table *self = (table *)object;
@@ -263,7 +252,7 @@ numbers_encode(PyObject *object, PyObject *ignored)
     if (!table_enter(self))
         return NULL;
     WITHOUT_GIL(self, sl_numbers_encode(self->numbers, 0, &bytes));
-    return bytes_of(status, &bytes);
+    return sl_py_take_bytes(status, &bytes);
 }
 
 static PyObject *
@@ -277,7 +266,7 @@ numbers_report(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "|I:report", &limit) || !table_enter(self))
         return NULL;
     WITHOUT_GIL(self, sl_report_numbers(self->numbers, limit, &bytes));
-    return bytes_of(status, &bytes);
+    return sl_py_take_bytes(status, &bytes);
 }
 
 static PyObject *

@@ -13,18 +13,6 @@ typedef struct {
     PyObject_HEAD sl_profile *profile;
 } decoded;
 
-/* Takes the bytes over into a Python object, or raises for `status`. */
-static PyObject *
-to_bytes(sl_status status, sl_bytes *bytes)
-{
-    if (status < 0)
-        return sl_py_raise(status);
-    PyObject *result = PyBytes_FromStringAndSize((const char *)bytes->data,
-                                                 (Py_ssize_t)bytes->size);
-    sl_bytes_free(bytes);
-    return result;
-}
-
 static PyObject *
 profile_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -68,8 +56,8 @@ profile_dealloc(PyObject *object)
         sl_status status;                                                      \
         (void)ignored;                                                         \
         Py_BEGIN_ALLOW_THREADS status =                                        \
-            report(((decoded *)object)->profile, &out);                           \
-        Py_END_ALLOW_THREADS return to_bytes(status, &out);                    \
+            report(((decoded *)object)->profile, &out);                        \
+        Py_END_ALLOW_THREADS return sl_py_take_bytes(status, &out);            \
     }
 
 DOCUMENT(profile_meta, sl_report_meta)
@@ -90,7 +78,7 @@ profile_tree(PyObject *object, PyObject *args, PyObject *kwargs)
     sl_report_tree_options options = { node, depth, hot != 0, limit };
     Py_BEGIN_ALLOW_THREADS status =
         sl_report_tree(((decoded *)object)->profile, &options, &out);
-    Py_END_ALLOW_THREADS return to_bytes(status, &out);
+    Py_END_ALLOW_THREADS return sl_py_take_bytes(status, &out);
 }
 
 /* A report that takes one number. */
@@ -104,8 +92,8 @@ profile_tree(PyObject *object, PyObject *args, PyObject *kwargs)
         if (!PyArg_ParseTuple(args, format, &number))                          \
             return NULL;                                                       \
         Py_BEGIN_ALLOW_THREADS status =                                        \
-            report(((decoded *)object)->profile, number, &out);                   \
-        Py_END_ALLOW_THREADS return to_bytes(status, &out);                    \
+            report(((decoded *)object)->profile, number, &out);                \
+        Py_END_ALLOW_THREADS return sl_py_take_bytes(status, &out);            \
     }
 
 NUMBERED(profile_functions, sl_report_functions, "|I:functions")
@@ -125,8 +113,8 @@ NUMBERED(profile_repeats, sl_report_repeats, "|I:repeats")
         if (!PyArg_ParseTuple(args, format, &one, &two))                       \
             return NULL;                                                       \
         Py_BEGIN_ALLOW_THREADS status =                                        \
-            report(((decoded *)object)->profile, one, two, &out);                 \
-        Py_END_ALLOW_THREADS return to_bytes(status, &out);                    \
+            report(((decoded *)object)->profile, one, two, &out);              \
+        Py_END_ALLOW_THREADS return sl_py_take_bytes(status, &out);            \
     }
 
 NUMBERED_TWICE(profile_flame, sl_report_flame, 0, "|II:flame")
@@ -155,7 +143,7 @@ profile_export(PyObject *object, PyObject *arg)
         return NULL;
     Py_BEGIN_ALLOW_THREADS status =
         sl_export_bytes(((decoded *)object)->profile, format, 0, &out);
-    Py_END_ALLOW_THREADS return to_bytes(status, &out);
+    Py_END_ALLOW_THREADS return sl_py_take_bytes(status, &out);
 }
 
 /* Where an export goes piece by piece, and the thread's state meanwhile. */
@@ -247,7 +235,7 @@ sl_py_read_meta(PyObject *module, PyObject *arg)
         status = sl_report_meta(profile, &out);
     sl_profile_free(profile);
     Py_END_ALLOW_THREADS PyBuffer_Release(&data);
-    return to_bytes(status, &out);
+    return sl_py_take_bytes(status, &out);
 }
 
 static PyObject *
@@ -261,9 +249,10 @@ profile_diff(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "O!|I:diff", &sl_py_profile_type, &other,
                           &permille))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS status = sl_report_diff(
-        ((decoded *)object)->profile, ((decoded *)other)->profile, permille, &out);
-    Py_END_ALLOW_THREADS return to_bytes(status, &out);
+    Py_BEGIN_ALLOW_THREADS status =
+        sl_report_diff(((decoded *)object)->profile,
+                       ((decoded *)other)->profile, permille, &out);
+    Py_END_ALLOW_THREADS return sl_py_take_bytes(status, &out);
 }
 
 /* Calls `write` with the profiles of `blobs`, a sequence of Profiles, and what
@@ -274,7 +263,8 @@ combine(PyObject *blobs, PyObject *dict,
                            size_t, sl_bytes *))
 {
     PyObject *keep = PyList_New(0), *result = NULL;
-    PyObject *list = PySequence_Fast(blobs, "merge takes a sequence of Profiles");
+    PyObject *list =
+        PySequence_Fast(blobs, "merge takes a sequence of Profiles");
     const sl_profile **profiles = NULL;
     sl_meta *meta = NULL;
     size_t meta_count = 0;
@@ -301,7 +291,7 @@ combine(PyObject *blobs, PyObject *dict,
         sl_status status;
         Py_BEGIN_ALLOW_THREADS status =
             write(profiles, (size_t)count, meta, meta_count, &out);
-        Py_END_ALLOW_THREADS result = to_bytes(status, &out);
+        Py_END_ALLOW_THREADS result = sl_py_take_bytes(status, &out);
     }
 done:
     PyMem_Free(meta);
@@ -418,9 +408,10 @@ static PyMethodDef profile_methods[] = {
 
 PyTypeObject sl_py_profile_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Profile",
-    .tp_doc = "Profile(data, max_bytes=0)\n--\n\nA finished profile, decoded and "
-              "checked.\nCorruptError: not one of ours, or damaged, or of a "
-              "newer format; MemoryError.",
+    .tp_doc =
+        "Profile(data, max_bytes=0)\n--\n\nA finished profile, decoded and "
+        "checked.\nCorruptError: not one of ours, or damaged, or of a "
+        "newer format; MemoryError.",
     .tp_basicsize = sizeof(decoded),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = profile_new,

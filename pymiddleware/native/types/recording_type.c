@@ -438,10 +438,7 @@ recording_encode(PyObject *object, PyObject *args)
         status = sl_recording_encode(self->core, meta, count, describe, &table,
                                      level, &blob);
         sl_py_budget_encodes(false);
-        Py_END_ALLOW_THREADS if (status < 0) sl_py_raise(status);
-        else result = PyBytes_FromStringAndSize((const char *)blob.data,
-                                                (Py_ssize_t)blob.size);
-        sl_bytes_free(&blob);
+        Py_END_ALLOW_THREADS result = sl_py_take_bytes(status, &blob);
     }
     PyMem_Free(table.functions);
     PyMem_Free(meta);

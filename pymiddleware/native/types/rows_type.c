@@ -29,17 +29,6 @@ table_enter(table *self)
     } while (0)
 
 static PyObject *
-bytes_or_raise(sl_status status, sl_bytes *bytes)
-{
-    if (status < 0)
-        return sl_py_raise(status);
-    PyObject *result = PyBytes_FromStringAndSize((const char *)bytes->data,
-                                                 (Py_ssize_t)bytes->size);
-    sl_bytes_free(bytes);
-    return result;
-}
-
-static PyObject *
 rows_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = { "limit", NULL };
@@ -165,7 +154,7 @@ rows_footer(PyObject *object, PyObject *arg)
         return NULL;
     WITHOUT_GIL(self,
                 status = sl_rows_footer(self->rows, (uint32_t)segment, &out));
-    return bytes_or_raise(status, &out);
+    return sl_py_take_bytes(status, &out);
 }
 
 static PyObject *
@@ -340,7 +329,7 @@ rows_list(PyObject *object, PyObject *args, PyObject *kwargs)
             PyErr_SetString(PyExc_ValueError, "a cursor of another list");
         } else {
             WITHOUT_GIL(self, status = sl_rows_list(self->rows, &q, &out));
-            result = bytes_or_raise(status, &out);
+            result = sl_py_take_bytes(status, &out);
         }
     }
     PyMem_Free((void *)q.marks);
@@ -359,7 +348,7 @@ rows_worst(PyObject *object, PyObject *arg)
         return NULL;
     WITHOUT_GIL(self,
                 status = sl_rows_worst(self->rows, (uint32_t)per_route, &out));
-    return bytes_or_raise(status, &out);
+    return sl_py_take_bytes(status, &out);
 }
 
 static PyObject *
@@ -373,7 +362,7 @@ rows_routes(PyObject *object, PyObject *arg)
     if (!text_of(arg, &route) || !table_enter(self))
         return NULL;
     WITHOUT_GIL(self, status = sl_rows_routes(self->rows, &route, &out));
-    return bytes_or_raise(status, &out);
+    return sl_py_take_bytes(status, &out);
 }
 
 static PyObject *

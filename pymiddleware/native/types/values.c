@@ -21,6 +21,17 @@ sl_py_raise(sl_status status)
     return NULL;
 }
 
+PyObject *
+sl_py_take_bytes(sl_status status, sl_bytes *bytes)
+{
+    PyObject *result =
+        status < 0 ? sl_py_raise(status)
+                   : PyBytes_FromStringAndSize((const char *)bytes->data,
+                                               (Py_ssize_t)bytes->size);
+    sl_bytes_free(bytes);
+    return result;
+}
+
 sl_meta *
 sl_py_parse_meta(PyObject *dict, PyObject *keep, size_t *count)
 {

@@ -4,6 +4,7 @@
 
 #include "compat/py_compat.h"
 
+#include "slowlens/bytes.h"
 #include "slowlens/recording.h"
 #include "slowlens/status.h"
 
@@ -12,6 +13,11 @@ extern PyObject *sl_py_corrupt_error;
 
 /* Sets a Python exception for `status`; returns NULL for convenience. */
 PyObject *sl_py_raise(sl_status status);
+
+/* What the core has made, as a NEW bytes object; NULL with an exception for
+ * `status` where it has not. Frees `bytes` (zeroed before the core filled
+ * them) either way. */
+PyObject *sl_py_take_bytes(sl_status status, sl_bytes *bytes);
 
 /* A dict of str to int or str (None: left out) as metadata, whose texts live
  * in `keep`, a list; PyMem_Free it. NULL with an exception. */
