@@ -31,19 +31,27 @@ passed=0
 failed=0
 ran=
 started=$(date +%s)
+logs=$build/logs
+rm -rf "$logs" && mkdir -p "$logs"
 
 say() { printf '\n== %s (%ss)\n' "$*" $(($(date +%s) - started)); }
 
-# check NAME COMMAND...: runs it, counts it, goes on.
+log_of() { echo "$logs/$(printf %s "$1" | tr -c 'A-Za-z0-9.\n' -).log"; }
+
+# check NAME COMMAND...: runs it, counts it, goes on. What it printed is kept:
+# of what failed the end is shown once more at the very end, where it is read.
 check() {
     name=$1
     shift
-    if "$@"; then
+    log=$(log_of "$name")
+    { "$@" 2>&1 && echo 0 >"$log.status" || echo 1 >"$log.status"; } | tee "$log"
+    if [ "$(cat "$log.status")" = 0 ]; then
         passed=$((passed + 1))
         echo "-- ok: $name"
     else
         failed=$((failed + 1))
         echo "-- FAILED: $name"
+        echo "$name" >>"$logs/failed"
     fi
 }
 
@@ -117,7 +125,7 @@ build_extension() { # DIRECTORY PYTHON
 python_tests() { # VERSION PYTHON
     python=$(environment "$1" "$2") || return 1
     build_extension "$build/py$1" "$python" || return 1
-    PYTHONPATH=$build/py$1/python "$python" -m pytest -q -p no:cacheprovider "$root/tests/py"
+    PYTHONPATH=$build/py$1/python sh "$root/tests/steady.sh" "$python" "$root/tests/py"
 }
 
 # ---- CPythons that only Debian sid has ----
@@ -168,7 +176,7 @@ sid_tests() { # VERSION
         cd /slowlens && mkdir -p build &&
         { cmake -B build/py$1 -G Ninja -DPython3_EXECUTABLE=/usr/bin/python$1 >build/py$1.log 2>&1 &&
           cmake --build build/py$1 >>build/py$1.log 2>&1; } || { tail -n 40 build/py$1.log; exit 1; }
-        PYTHONPATH=/slowlens/build/py$1/python python$1 -m pytest -q -p no:cacheprovider tests/py"
+        PYTHONPATH=/slowlens/build/py$1/python sh tests/steady.sh python$1 tests/py"
 }
 
 # ---- package, lint, viewer ----
@@ -202,10 +210,10 @@ lint() { # PYTHON
         "$venv/bin/mypy" --no-error-summary --cache-dir="$cache/mypy" --python-version 3.11 pymiddleware/slowlens)
 }
 
-# Tools of others in JavaScript; sets JUDGES to where they are.
+# Tools of others in JavaScript, in JUDGES.
+modules=$cache/judges
+export JUDGES="$modules/node_modules"
 node_modules() {
-    modules=$cache/judges
-    export JUDGES="$modules/node_modules"
     cmp -s "$root/tests/judges/package.json" "$modules/complete" && return 0
     rm -rf "$modules" && mkdir -p "$modules" && cp "$root/tests/judges/package.json" "$modules/" &&
         npm install --prefix "$modules" --silent --no-audit --no-fund --no-package-lock &&
@@ -217,7 +225,7 @@ more_tests() { # FOLDER PACKAGES VERSION PYTHON
     python=$(environment "$3" "$4") || return 1
     # shellcheck disable=SC2046
     "$python" -m pip install -q $(echo "$2" | tr , ' ') || return 1
-    PYTHONPATH=$build/py$3/python "$python" -m pytest -q -p no:cacheprovider "$root/tests/$1"
+    PYTHONPATH=$build/py$3/python sh "$root/tests/steady.sh" "$python" "$root/tests/$1"
 }
 
 # The site without a warning, tutorials run as written: with a wheel where pip finds it, as a reader has it.
@@ -232,7 +240,7 @@ documentation() { # VERSION PYTHON
     install curl || return 1
     rm -rf "$build/wheels"
     "$venv/bin/python" -m pip wheel -q --no-deps -w "$build/wheels" "$root" &&
-        WHEELS=$build/wheels PYTHONPATH=$build/py$1/python "$venv/bin/python" -m pytest -q -p no:cacheprovider "$root/tests/docs"
+        WHEELS=$build/wheels PYTHONPATH=$build/py$1/python sh "$root/tests/steady.sh" "$venv/bin/python" "$root/tests/docs"
 }
 
 # A slice of the matrix in tests/servers.sh.
@@ -316,7 +324,7 @@ LIST
     install nodejs chromium chromium-driver fonts-dejavu-core
     command -v npm >/dev/null || install npm
     check "npm packages" node_modules
-    check "JavaScript" node --test "$root"/tests/js/*.test.js
+    check "JavaScript" node --test --test-reporter=dot "$root"/tests/js/*.test.js
     # shellcheck disable=SC2086
     check "browser" more_tests browser selenium $newest
     say "documentation"
@@ -334,5 +342,10 @@ LIST
 fi
 
 say "interpreters: $(echo $ran)"
+cat "$logs"/*.log | sed -n 's/^-- unsteady: /passed only the second time: /p'
+[ ! -f "$logs/failed" ] || while read -r name; do
+    printf '\n-- FAILED: %s\n' "$name"
+    tail -n 40 "$(log_of "$name")" | cut -c 1-300
+done <"$logs/failed"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
