@@ -524,6 +524,12 @@ sl_recording_key(const sl_recording *recording, uint32_t id)
 }
 
 uint64_t
+sl_recording_start_ns(const sl_recording *recording)
+{
+    return recording->start_ns;
+}
+
+uint64_t
 sl_recording_wall_ns(const sl_recording *recording)
 {
     if (!recording->stopped)

@@ -299,6 +299,9 @@ typedef struct {
 void sl_recording_waits_get(const sl_recording *recording,
                             sl_recording_waits *out);
 
+/* When it began, on the monotonic clock. */
+uint64_t sl_recording_start_ns(const sl_recording *recording);
+
 /* Wall nanoseconds so far, also before it is stopped. */
 uint64_t sl_recording_wall_ns(const sl_recording *recording);
 

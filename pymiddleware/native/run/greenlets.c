@@ -1,5 +1,6 @@
 /* Switches of greenlets: see greenlets.h. */
 #include "run/greenlets.h"
+#include "compat/cpu_clock.h"
 #include "engine/current.h"
 #include "look/own_stack.h"
 #include "run/active.h"
@@ -431,7 +432,7 @@ thread_cpu(void)
 {
     uint64_t now = sl_clock_monotonic_ns(), passed = now - last.wall;
 
-    last.cpu = passed < SHORT_NS ? last.cpu + passed : sl_clock_thread_cpu_ns();
+    last.cpu = passed < SHORT_NS ? last.cpu + passed : sl_py_cpu_clock_ns();
     last.wall = now;
     return last.cpu;
 }
@@ -535,9 +536,12 @@ static bool
 greenlet_find(void)
 {
     static bool failed;
-    PyObject *module =
-        PyDict_GetItemString(PyImport_GetModuleDict(), "greenlet._greenlet");
+    static PyObject *name; /* asked at each section: its hash is known */
 
+    if (name == NULL &&
+        (name = PyUnicode_InternFromString("greenlet._greenlet")) == NULL)
+        return false;
+    PyObject *module = PyDict_GetItem(PyImport_GetModuleDict(), name);
     if (module == NULL || failed || !sl_py_own_is_trusted())
         return false;
     void **found = PyCapsule_Import("greenlet._C_API", 0);

@@ -1,5 +1,6 @@
 /* The sections of a request's main strand. */
 #include "run/sections.h"
+#include "compat/cpu_clock.h"
 #include "board/board.h"
 #include "engine/current.h"
 #include "engine/engine.h"
@@ -13,7 +14,7 @@ int
 sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap, uintptr_t anchor)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
-    uint64_t cpu = sl_clock_thread_cpu_ns();
+    uint64_t cpu = sl_py_cpu_clock_ns();
 
     if (recording->context == NULL || recording->context != ts->context) {
         PyObject *token = sl_py_live_set(recording->handle);
@@ -53,7 +54,7 @@ sl_py_section_end(sl_py_recording *recording, PyObject *waiting)
     if (!recording->running)
         return;
     sl_py_greenlets_leave(&recording->section);
-    uint64_t cpu = sl_clock_thread_cpu_ns();
+    uint64_t cpu = sl_py_cpu_clock_ns();
     sl_py_sampler_end(&recording->sampled, waiting, cpu);
     /* Begun in one thread and ended in another: the clocks differ. */
     if (recording->thread == sl_py_borrow_tstate()->id &&

@@ -22,13 +22,18 @@ sl_py_thread_clock(pid_t tid)
     return (clockid_t)((~(unsigned)tid << 3) | 6u);
 }
 
+static __thread pid_t own_tid;
+
 pid_t
 sl_py_own_tid(void)
 {
-    static __thread pid_t tid, pid;
-    if (pid != getpid()) {
-        pid = getpid();
-        tid = (pid_t)syscall(SYS_gettid);
-    }
-    return tid;
+    if (own_tid == 0)
+        own_tid = (pid_t)syscall(SYS_gettid);
+    return own_tid;
+}
+
+void
+sl_py_own_tid_forget(void)
+{
+    own_tid = 0;
 }

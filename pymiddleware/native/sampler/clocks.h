@@ -15,4 +15,7 @@ clockid_t sl_py_thread_clock(pid_t tid);
 /* The calling thread's id. */
 pid_t sl_py_own_tid(void);
 
+/* In the child of a fork: its thread has another. */
+void sl_py_own_tid_forget(void);
+
 #endif /* SL_PY_CLOCKS_H */

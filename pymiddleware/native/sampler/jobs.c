@@ -1,6 +1,7 @@
 /* Work that a request handed to another thread: a strand, and while it is
  * sampled a slot. */
 #include "sampler/jobs.h"
+#include "compat/cpu_clock.h"
 #include "sampler/clocks.h"
 #include "sampler/look.h"
 #include "sampler/thread.h"
@@ -19,7 +20,7 @@ begin_cpu(void)
 {
     uint64_t now = sl_clock_monotonic_ns();
 
-    return now - last.wall < FRESH_NS ? last.cpu : sl_clock_thread_cpu_ns();
+    return now - last.wall < FRESH_NS ? last.cpu : sl_py_cpu_clock_ns();
 }
 
 sl_strand *
@@ -56,7 +57,7 @@ slot_cpu(const sl_py_slot *s, bool self)
 
     if (passed < SHORT_NS)
         return s->cpu_ns + passed;
-    return self ? sl_clock_thread_cpu_ns()
+    return self ? sl_py_cpu_clock_ns()
                 : sl_py_clock_ns(sl_py_thread_clock(s->tid));
 }
 

@@ -78,7 +78,7 @@ sl_py_slot_measure(sl_py_slot *s, sl_times *out, uint64_t *now, uint64_t cpu,
         s->kind = SL_METRIC_OFF_CPU;
     uint64_t gil_ns =
         out->gil == 0 || scale == 0 ? 0 : (uint64_t)((double)out->gil / scale);
-    sl_py_wait_count(s, off, gil_ns, self || !has_not_run(s, cpu));
+    sl_py_wait_count(s, off, gil_ns, self || !has_not_run(s, cpu), self);
     s->waited = waits;
     s->asked = asked;
     s->wall_ns = wall;

@@ -1,5 +1,6 @@
 /* The sampler's door: sections of requests, settings. */
 #include "sampler/sampler.h"
+#include "compat/cpu_clock.h"
 #include "look/own_stack.h"
 #include "sampler/brake.h"
 #include "sampler/children.h"
@@ -131,7 +132,7 @@ sl_py_sampler_take_over(sl_py_sampled *sampled)
     bool done = sl_py_sampler_ready() && sampled->slot >= 0;
     if (done) {
         sl_py_slot *s = &sl_py_slots[sampled->slot];
-        sl_py_slot_measure(s, &passed, &now, sl_clock_thread_cpu_ns(), true);
+        sl_py_slot_measure(s, &passed, &now, sl_py_cpu_clock_ns(), true);
         s->walked = false;
         sl_recording_observe(sampled->core, &passed, now);
         done = sl_recording_sample_on(sampled->core, now) == SL_OK;
@@ -210,9 +211,11 @@ sl_py_sampler_info(void)
     bool idle = sl_py_thread_idle();
     sl_py_unlock();
     return Py_BuildValue(
-        "{s:O,s:z,s:z,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O}", "children",
+        "{s:O,s:z,s:z,s:s,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O}", "children",
         sl_py_sampler.children ? Py_True : Py_False, "why_not",
-        sl_py_sampler_why_not(), "memory", sl_py_sampler.method, "interval_ns",
+        sl_py_sampler_why_not(), "memory", sl_py_sampler.method,
+        "cpu_clock", sl_py_cpu_clock_cheap() ? "rseq" : "system call",
+        "interval_ns",
         (unsigned long long)interval, "current_ns", (unsigned long long)current,
         "ticks", (unsigned long long)c.ticks, "late",
         (unsigned long long)c.late, "samples", (unsigned long long)c.samples,

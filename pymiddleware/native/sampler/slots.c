@@ -49,7 +49,7 @@ sl_py_slot_open(sl_py_sampled *sampled, sl_strand *strand, uint64_t now,
     s->delay_known = false;
     s->pending_ns = s->pending_gil_ns = 0;
     s->kind = s->pending_kind = SL_METRIC_OFF_CPU;
-    s->born_ns = s->wall_ns - sl_recording_wall_ns(sampled->core);
+    s->born_ns = sl_recording_start_ns(sampled->core);
     sl_py_slots_active++;
     return s;
 }

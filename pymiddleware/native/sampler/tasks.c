@@ -1,5 +1,6 @@
 /* Steps of a sampled request's tasks: each is a section of its own strand. */
 #include "sampler/tasks.h"
+#include "compat/cpu_clock.h"
 #include "look/own_stack.h"
 #include "sampler/clocks.h"
 #include "sampler/look.h"
@@ -84,7 +85,7 @@ void
 sl_py_sampler_task_begin(sl_py_sampled *sampled, PyObject *coroutine,
                          bool nested, sl_py_task_step *step)
 {
-    uint64_t cpu = sl_clock_thread_cpu_ns();
+    uint64_t cpu = sl_py_cpu_clock_ns();
     uintptr_t anchor = nested ? 0 : sl_py_own_anchor(&sl_py_sampler.layout);
     waiting w;
 
@@ -118,7 +119,7 @@ task_measure(const sl_py_task_step *step, sl_times *passed)
         return;
     bool self = s->tid == sl_py_own_tid();
     sl_py_slot_measure(s, passed, &now,
-                       self ? sl_clock_thread_cpu_ns()
+                       self ? sl_py_cpu_clock_ns()
                             : sl_py_clock_ns(sl_py_thread_clock(s->tid)),
                        self);
     sl_py_slot_close(s);

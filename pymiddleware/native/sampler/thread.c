@@ -196,6 +196,7 @@ void
 sl_py_thread_after_fork(void)
 {
     running = parked = stopping = dozing = woken = false;
+    sl_py_own_tid_forget();
     sl_py_slots_forget();
     sl_py_children_forget();
     memset(&sl_py_sampler.counts, 0, sizeof(sl_py_sampler.counts));

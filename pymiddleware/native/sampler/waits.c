@@ -144,7 +144,8 @@ delay_read(sl_py_slot *s, uint64_t *ns)
 }
 
 void
-sl_py_wait_count(sl_py_slot *s, uint64_t off_ns, uint64_t gil_ns, bool ran)
+sl_py_wait_count(sl_py_slot *s, uint64_t off_ns, uint64_t gil_ns, bool ran,
+                 bool self)
 {
     uint64_t now, queue = 0;
 
@@ -155,6 +156,10 @@ sl_py_wait_count(sl_py_slot *s, uint64_t off_ns, uint64_t gil_ns, bool ran)
         s->pending_kind = s->kind;
     s->pending_ns += off_ns;
     s->pending_gil_ns += gil_ns;
+    /* Over before anybody looked, and nothing to tell: asking the kernel would
+     * cost more than the whole section. */
+    if (self && !s->delay_known && s->pending_ns < WORTH_NS)
+        return;
     /* The first look is where counting begins; before it, the bound: a thread
      * that sleeps in no call was ready. */
     if (!s->delay_known) {

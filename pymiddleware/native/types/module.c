@@ -1,6 +1,7 @@
 /* slowlens._core: the module and its functions. */
 #include "board/board.h"
 #include "board/origins.h"
+#include "compat/cpu_clock.h"
 #include "compat/py_compat.h"
 #include "engine/current.h"
 #include "engine/engine.h"
@@ -361,6 +362,7 @@ module_exec(PyObject *module)
                         "mod_wsgi set WSGIApplicationGroup %{GLOBAL})");
         return -1;
     }
+    sl_py_cpu_clock_init();
     sl_py_active_init();
     if (sl_py_live_init() < 0 || sl_py_code_map_init() < 0 ||
         sl_py_engine_init() < 0 || sl_py_recording_init() < 0 ||

@@ -1,5 +1,6 @@
 /* Recording: one request while it is recorded, for Python. */
 #include "types/recording_type.h"
+#include "compat/cpu_clock.h"
 #include "engine/current.h"
 #include "engine/engine.h"
 #include "engine/functions.h"
@@ -516,7 +517,7 @@ recording_so_far(PyObject *object, PyObject *ignored)
     sl_recording_suspended(self->core, &awaited, &loop);
     uint64_t cpu = self->cpu_ns;
     if (self->running && self->thread == sl_py_borrow_tstate()->id) {
-        uint64_t now = sl_clock_thread_cpu_ns();
+        uint64_t now = sl_py_cpu_clock_ns();
         cpu += now > self->cpu_since ? now - self->cpu_since : 0;
     }
     return Py_BuildValue("(KKKK)",
