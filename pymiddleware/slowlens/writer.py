@@ -130,6 +130,7 @@ class Writer:
         #: The running thread as the one value; who wants another gets this one (``setdefault`` is atomic).
         self._slot: dict[str, _core.Worker] = {}
         self._ticking = False
+        self._begun = False  # a profile began since the thread looked last
         self._closed = False
         self._announced = False
         self._pid = os.getpid()
@@ -163,6 +164,7 @@ class Writer:
         """A profile begins: somebody must turn the events off later. Cheap when awake."""
         if self._pid != os.getpid():
             engine.forked()  # by C code that does not call Python's hooks
+        self._begun = True
         if not self._ticking:
             self._ticking = True
             self._start()
@@ -283,9 +285,11 @@ class Writer:
                 del job
                 self._trim(size)
             if self._ticking and not self._inline:
-                # Cleared first: a profile that begins now sets it again.
+                # Cleared first: a profile that begins now sets it again. Under load the thread looks a few times a
+                # second by itself: being woken for each request costs a switch of threads, and the GIL.
                 self._ticking = False
-                self._ticking = _core.engine_idle(LINGER) or self._ticking
+                begun, self._begun = self._begun, False
+                self._ticking = _core.engine_idle(LINGER) or begun or self._ticking
             self._checkpoint()
             self._store_numbers()
             self._collect()

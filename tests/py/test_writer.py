@@ -18,6 +18,7 @@ from slowlens import _core
 from slowlens.store.directory import DirectoryStore
 from slowlens.store.interface import StoreError
 from slowlens.store.segments import BEGIN, NUMBERS, PROFILE
+from slowlens.writer import LINGER, Writer
 from slowlens.wsgi import ProfilerMiddleware
 
 from conftest import Stored, wsgi_call
@@ -139,6 +140,21 @@ def test_events_go_off_after_the_linger(store_path: str) -> None:
     middleware.recorder.policy._debug = lambda: True
     wsgi_call(middleware)
     assert _core.engine_info()["events_on"] is (sys.version_info >= (3, 12))
+
+
+@pytest.mark.parametrize("mode", ("deterministic", "sampling"))
+def test_the_thread_is_not_woken_for_each_request(store_path: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[Writer] = []
+    turn = Writer._turn
+    monkeypatch.setattr(Writer, "_turn", lambda self: turns.append(self) or turn(self))
+    middleware = make(store_path, keep="error", mode=mode)
+    began = time.monotonic()
+    for _ in range(300):
+        wsgi_call(middleware)
+        time.sleep(0.001)  # a request of another client may come: the thread gets its chance
+    passed = time.monotonic() - began
+    assert 1 <= turns.count(middleware.recorder.writer) <= 5 + 2 * passed / LINGER
+    assert middleware.recorder.writer.flush(10)
 
 
 FORK = """
