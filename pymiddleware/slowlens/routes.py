@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["OTHER", "UNMATCHED", "Folded", "asgi_route", "fold", "wsgi_route"]
@@ -26,11 +27,16 @@ _ID = re.compile(
 )
 
 
-def fold(path: str) -> str:
-    """``path`` with ``{id}`` for what looks like one."""
-    segments = path[:2000].split("/")
+@lru_cache(512)  # of paths of at most 2,000 characters: a megabyte, whatever strangers ask for
+def _fold(path: str) -> str:
+    segments = path.split("/")
     folded = [("{id}" if _ID.fullmatch(segment) else segment) for segment in segments[:SEGMENTS_MAX + 1]]
     return "/".join(folded) + ("/..." if len(segments) > SEGMENTS_MAX + 1 else "")
+
+
+def fold(path: str) -> str:
+    """``path`` with ``{id}`` for what looks like one."""
+    return _fold(path[:2000])
 
 
 class Folded:
@@ -63,7 +69,7 @@ def wsgi_route(environ: Mapping[str, Any], app: Any) -> str | None:
     if "bottle.app" in environ:
         return str(getattr(environ.get("bottle.route"), "rule", "") or "")
     adhoc = environ.get("webob.adhoc_attrs")  # Pyramid
-    if isinstance(adhoc, Mapping) and "matched_route" in adhoc:
+    if adhoc is not None and isinstance(adhoc, Mapping) and "matched_route" in adhoc:
         return str(getattr(adhoc["matched_route"], "pattern", "") or "")
     if type(app).__module__.partition(".")[0] == "falcon":
         find = getattr(getattr(app, "_router", None), "find", None)
