@@ -203,7 +203,7 @@ test_in() { # ROOT-OR-EMPTY PYTHON WHEEL
     inside=/tmp/slowlens-wheel-test
     $run "$2" -m venv "$inside/venv" &&
         $run "$inside/venv/bin/python" -m pip install -q pytest django flask starlette uvicorn gunicorn httpx greenlet \
-            "$inside/$(basename "$3")" &&
+            sqlalchemy aiosqlite gevent eventlet "$inside/$(basename "$3")" &&
         $run sh -c "cd $inside && venv/bin/python -m pytest -q -p no:cacheprovider tests/py" | tail -n 3
 }
 

@@ -59,7 +59,10 @@ def parser_page() -> str:
     from slowlens import cli
 
     lines = ["# Command line", "", "`slowlens`, `python -m slowlens`, `manage.py slowlens` and `flask slowlens` are one",
-             "program. What it prints with `--help`:", ""]
+             "program. In an environment where it is installed, `man slowlens` shows this page, and bash and zsh complete",
+             "its commands and options; where a shell does not look there by itself:", "",
+             "```sh", ". \"$(python -c 'import sys; print(sys.prefix)')/share/bash-completion/completions/slowlens\"", "```",
+             "", "What it prints with `--help`:", ""]
 
     def help_of(parser: argparse.ArgumentParser, title: str) -> None:
         text = io.StringIO()

@@ -231,13 +231,13 @@ more_tests() { # FOLDER PACKAGES VERSION PYTHON
 # The site without a warning, tutorials run as written: with a wheel where pip finds it, as a reader has it.
 documentation() { # VERSION PYTHON
     venv=$cache/docs-venv
-    packages="sphinx furo myst-parser codespell pytest django flask"
+    packages="sphinx furo myst-parser codespell pytest django flask shtab argparse-manpage setuptools"
     if [ "$(cat "$venv/complete" 2>/dev/null)" != "$packages" ]; then
         # shellcheck disable=SC2086
         rm -rf "$venv" && "$2" -m venv "$venv" && "$venv/bin/python" -m pip install -q $packages || return 1
         echo "$packages" >"$venv/complete"
     fi
-    install curl || return 1
+    install curl groff-base || return 1
     rm -rf "$build/wheels"
     "$venv/bin/python" -m pip wheel -q --no-deps -w "$build/wheels" "$root" &&
         WHEELS=$build/wheels PYTHONPATH=$build/py$1/python sh "$root/tests/steady.sh" "$venv/bin/python" "$root/tests/docs"

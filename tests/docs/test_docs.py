@@ -51,6 +51,26 @@ def test_spelling() -> None:
     assert run.stdout.strip() == "", run.stdout
 
 
+def test_man_and_shells_know_the_command_line() -> None:
+    """What is in pymiddleware/share is what its parser says; a shell completes commands and options from it."""
+    subprocess.run([sys.executable, DOCS / "share.py", "--check"], check=True)
+    share = ROOT / "pymiddleware" / "share"
+    script = """
+        source "$0"; complete() {{ :; }}
+        COMP_WORDS=({words}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+        _shtab_slowlens; printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    for words, expected in (("slowlens do", "doctor"), ("slowlens list --rou", "--route"),
+                            ("slowlens export -f pp", "pprof")):
+        answer = subprocess.run(
+            ["bash", "-c", script.format(words=words), share / "bash-completion" / "completions" / "slowlens"],
+            capture_output=True, text=True)
+        assert expected in answer.stdout.split(), (words, answer)
+    page = subprocess.run(["groff", "-man", "-Tutf8", "-ww", share / "man" / "man1" / "slowlens.1"],
+                          capture_output=True, text=True)
+    assert page.returncode == 0 and "slowlens doctor" in re.sub(r"\x1b\[[0-9;]*m", "", page.stdout)
+
+
 def test_links_within_the_repository() -> None:
     """Markdown outside the site: each relative link leads to a file."""
     bad = []
