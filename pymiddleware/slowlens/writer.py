@@ -475,9 +475,11 @@ def _waiting(totals: dict[str, Any]) -> dict[str, int]:
 def _holder(totals: dict[str, Any]) -> dict[str, Any]:
     """Who held the event loop up when this request could not go on for longest: the other request, and where."""
     seen, where = totals["held_by"], totals["held_where"]
-    if seen is None:
-        return {"held_ns": totals["held_ns"], "held_by": "other tasks, without one long step of a profiled request"}
     functions = " > ".join(f"{PurePath(file).stem}.{name}" if file else name for name, file in where or ())
+    if seen is None:
+        who = f"no profiled request: {functions}"[:1000] if functions else "other tasks, without one long step"
+        holder = {"holder_ns": totals["holder_ns"]} if functions else {}
+        return {"held_ns": totals["held_ns"], "held_by": who, **holder}
     return {
         "held_ns": totals["held_ns"], "held_by": f"{seen.name}{': ' if functions else ''}{functions}"[:1000],
         "held_id": seen.id, "holder_ns": totals["holder_ns"],

@@ -9,7 +9,6 @@
 #include "engine/engine.h"
 #include "run/live.h"
 #include "run/stints.h"
-#include "run/tasks.h"
 #include "sampler/sampler.h"
 
 #define SIDES_MAX 4096u
@@ -123,8 +122,6 @@ active_take_over(sl_py_recording *recording)
     recording->traced.full = false;
     if (!sl_py_sampler_take_over(&recording->sampled))
         return;
-    if (recording->sampled.follows)
-        sl_py_tasks_watch();
     sl_py_engine_release(&recording->traced);
     sl_py_engine_section_end(&recording->traced);
 }

@@ -1,5 +1,6 @@
 /* What the event loop did while a request waited in it; see loop.h. */
 #include "run/loop.h"
+#include "engine/probes.h"
 #include "run/names.h"
 
 #include <string.h>
@@ -16,28 +17,32 @@
  * hears of it, the request goes on. */
 #define POLLS 5
 
+/* Long steps that are remembered, to name one later. */
+#define LONG_STEPS 16
+/* Tasks of one request that are followed at once; scanned at each step. */
+#define TASKS_MAX 512u
+
+typedef struct {
+    uint64_t from, to;
+    uint64_t took;   /* without the steps within it */
+    PyObject *label; /* strong: the request's; NULL: no profiled one's */
+    PyObject *where; /* strong or NULL */
+} long_step;
+
 /* The loop of one thread. */
 typedef struct {
     uint64_t busy_since; /* no pause since then */
-    uint64_t ended;      /* when the last step did */
+    uint64_t began;      /* when the last step did... */
+    uint64_t ended;      /* ...and when one ended last */
+    uint64_t held_since; /* when the last began that took HELD_NS */
     PyObject *loop;      /* strong, while it is watched; else NULL */
     uint64_t polls[POLLS];
     uint64_t stepped; /* ns in steps since the last poll */
     int quiet;        /* iterations in a row without much of it */
-    /* The longest step of this busy time; label NULL: none is known. */
-    PyObject *label, *where;
-    uint64_t longest;
+    long_step steps[LONG_STEPS];
 } loop_state;
 
 static __thread loop_state state;
-
-static void
-forget_longest(loop_state *l)
-{
-    l->longest = 0;
-    Py_CLEAR(l->label);
-    Py_CLEAR(l->where);
-}
 
 /* ---- iterations ---- */
 
@@ -79,7 +84,6 @@ static void
 unwatch(loop_state *l)
 {
     Py_CLEAR(l->loop);
-    forget_longest(l);
 }
 
 /* Asks the loop to call on_iteration next time round. */
@@ -161,37 +165,157 @@ not_ready_at(loop_state *l, uint64_t now)
             return l->polls[0];
         unwatch(l);
     }
-    return now;
+    /* Not watched yet: while that step ran, nobody polled. */
+    return l->held_since >= l->busy_since ? l->held_since : now;
+}
+
+/* Something begins to run in the loop. */
+static void
+step_begins(loop_state *l, sl_py_loop_step *step, uint64_t now)
+{
+    /* While it is watched, its polls tell. No pause is within a step: a
+     * request's begins in that of its server's task. */
+    if (l->loop == NULL && l->ended >= l->began && now - l->ended > PAUSE_NS) {
+        l->busy_since = now;
+        l->stepped = 0;
+    }
+    l->began = now;
+    *step = (sl_py_loop_step){ now, l->stepped };
+}
+
+/* It ended. How long it took, without what ran within it, if that is long
+ * enough to be remembered; else 0. */
+static uint64_t
+step_ended(loop_state *l, const sl_py_loop_step *step, uint64_t now)
+{
+    uint64_t took = now - step->began;
+    /* Less than before: the loop came round within it, a loop within a loop. */
+    uint64_t inside =
+        l->stepped > step->stepped ? l->stepped - step->stepped : 0;
+
+    took = took > inside ? took - inside : 0;
+    l->ended = now;
+    l->stepped += took;
+    if (took >= HELD_NS)
+        l->held_since = step->began;
+    return took >= LEAST_NS ? took : 0;
+}
+
+/* A step ended: the loop may have been held up by now. */
+static void
+step_watches(loop_state *l, uint64_t now)
+{
+    if (now - l->busy_since >= HELD_NS && l->stepped >= LEAST_NS)
+        watch(l);
+}
+
+/* The step ended now and took so long. Takes over both references. */
+static void
+step_remember(loop_state *l, const sl_py_loop_step *step, uint64_t took,
+              PyObject *label, PyObject *where)
+{
+    long_step *at = &l->steps[0];
+
+    for (int i = 1; i < LONG_STEPS; i++) {
+        if (l->steps[i].took < at->took)
+            at = &l->steps[i];
+    }
+    PyObject *old_label = at->label, *old_where = at->where;
+    *at = (long_step){ step->began, l->ended, took, label, where };
+    Py_XDECREF(old_label);
+    Py_XDECREF(old_where);
+}
+
+/* The longest step that ended, and ran, in that time; NULL: none is known that
+ * explains it. */
+static const long_step *
+step_holding(const loop_state *l, sl_py_piece time)
+{
+    const long_step *longest = NULL;
+
+    for (int i = 0; i < LONG_STEPS; i++) {
+        const long_step *step = &l->steps[i];
+        if (step->to > time.from && step->from < time.to &&
+            (longest == NULL || step->took > longest->took))
+            longest = step;
+    }
+    return longest != NULL &&
+                   longest->took >= (time.to - time.from) / CAUSE_PART
+               ? longest
+               : NULL;
+}
+
+/* ---- waits ---- */
+
+/* Since when what waits could have gone on but for the loop, at most; `now`:
+ * not at all. */
+static uint64_t
+wait_ready_since(loop_state *l, const sl_py_wait *wait, uint64_t now)
+{
+    uint64_t since;
+
+    if (wait->thread != sl_py_borrow_tstate()->id)
+        return now;
+    since = wait->next ? wait->ended : not_ready_at(l, now);
+    since = since > wait->ended ? since : wait->ended;
+    return since < now && (wait->next || now - since >= LEAST_NS) ? since : now;
+}
+
+/* What goes on at `now`, and may have been ready since then, waits no more:
+ * adds to `held` when it could have gone on since `wait` began. Whether it
+ * waited for the task that ended last. */
+static bool
+wait_ends(const sl_py_turn *turn, const sl_py_wait *wait, uint64_t since,
+          uint64_t now, sl_py_pieces *held)
+{
+    const sl_py_wait *over = &turn->over;
+    /* Its end, a callback of the group, we: with nothing long in between, or
+     * while the loop was busy. */
+    uint64_t latest = since < now ? since : now;
+    bool waited = over->thread == wait->thread && over->ended > wait->ended &&
+                  over->ended + LEAST_NS > latest;
+
+    if (waited)
+        sl_py_pieces_join(held, &over->held, wait->ended, over->ended);
+    /* Until the task had ended there was nothing to go on with. */
+    sl_py_pieces_add(held, waited && over->ended > since ? over->ended : since,
+                     now);
+    return waited;
 }
 
 uint64_t
-sl_py_loop_resumes(sl_py_turn *turn, const PyObject *label, bool started,
-                   uint64_t now)
+sl_py_loop_resumes(sl_py_recording *recording, bool started, uint64_t now)
 {
     loop_state *l = &state;
+    sl_py_turn *turn = &recording->turn;
+    sl_py_pieces held = { .count = 0 };
 
-    /* While it is watched, its polls tell. */
-    if (l->loop == NULL && now - l->ended > PAUSE_NS) {
-        l->busy_since = now;
-        l->stepped = 0;
-        forget_longest(l);
-    }
-    turn->began = now;
-    if (!started || turn->thread != sl_py_borrow_tstate()->id)
+    step_begins(l, &turn->step, now);
+    if (!started)
         return 0;
-    uint64_t since = turn->next ? turn->ended : not_ready_at(l, now);
-    since = since > turn->ended ? since : turn->ended;
-    uint64_t busy = now > since ? now - since : 0;
-    if (busy < LEAST_NS && !turn->next)
-        return 0;
-    if (busy > turn->held && busy >= HELD_NS && l->label != label) {
-        bool cause = l->longest >= busy / CAUSE_PART;
-        turn->held = busy;
-        turn->holder_ns = cause ? l->longest : 0;
-        Py_XSETREF(turn->holder, Py_XNewRef(cause ? l->label : NULL));
-        Py_XSETREF(turn->where, Py_XNewRef(cause ? l->where : NULL));
+    uint64_t since = wait_ready_since(l, &turn->main, now);
+    bool waited = wait_ends(turn, &turn->main, since, now, &held);
+    uint64_t busy = sl_py_pieces_length(&held, waited ? &turn->own : NULL);
+    sl_py_piece longest = sl_py_pieces_longest(&held);
+    uint64_t length = longest.to - longest.from;
+
+    length = length < busy ? length : busy;
+    if (length > turn->held && length >= HELD_NS) {
+        const long_step *step = step_holding(l, longest);
+        turn->held = length;
+        turn->holder_ns = step != NULL ? step->took : 0;
+        Py_XSETREF(turn->holder, Py_XNewRef(step != NULL ? step->label : NULL));
+        Py_XSETREF(turn->where, Py_XNewRef(step != NULL ? step->where : NULL));
     }
     return busy;
+}
+
+static void
+wait_begins(sl_py_wait *wait, PyObject *awaited, uint64_t now)
+{
+    wait->thread = sl_py_borrow_tstate()->id;
+    wait->ended = now;
+    wait->next = awaited == Py_None;
 }
 
 void
@@ -200,19 +324,224 @@ sl_py_loop_suspends(sl_py_recording *recording, PyObject *awaited)
     loop_state *l = &state;
     sl_py_turn *turn = &recording->turn;
     uint64_t now = sl_clock_monotonic_ns();
-    uint64_t step = now - turn->began;
+    uint64_t step = now - turn->step.began;
 
-    turn->thread = sl_py_borrow_tstate()->id;
-    turn->ended = now;
-    turn->next = awaited == Py_None;
+    wait_begins(&turn->main, awaited, now);
+    turn->own.count = 0;
     turn->longest = step > turn->longest ? step : turn->longest;
-    l->ended = now;
-    l->stepped += step;
-    if (step >= LEAST_NS && step > l->longest) {
-        l->longest = step;
-        Py_XSETREF(l->label, Py_XNewRef(recording->label));
-        Py_XSETREF(l->where, sl_py_recording_where(recording));
+    uint64_t took = step_ended(l, &turn->step, now);
+    if (took > 0)
+        step_remember(l, &turn->step, took, Py_XNewRef(recording->label),
+                      sl_py_recording_where(recording));
+    step_watches(l, now);
+}
+
+/* ---- tasks ---- */
+
+/* The coroutine's wait; NULL: it has none. */
+static sl_py_wait *
+task_find(sl_py_turn *turn, const void *coroutine)
+{
+    for (uint32_t i = 0; i < turn->task_count; i++) {
+        if (turn->coroutines[i] == coroutine)
+            return &turn->tasks[i];
     }
-    if (now - l->busy_since >= HELD_NS && l->stepped >= LEAST_NS)
-        watch(l);
+    return NULL;
+}
+
+static sl_py_wait *
+task_add(sl_py_turn *turn, const void *coroutine)
+{
+    if (turn->task_count == turn->task_capacity) {
+        uint32_t capacity = turn->task_capacity * 2;
+        capacity = capacity == 0 ? 8 : capacity;
+        if (capacity > TASKS_MAX)
+            return NULL;
+        const void **coroutines =
+            PyMem_Realloc(turn->coroutines, capacity * sizeof(*coroutines));
+        if (coroutines == NULL)
+            return NULL;
+        turn->coroutines = coroutines;
+        sl_py_wait *tasks =
+            PyMem_Realloc(turn->tasks, capacity * sizeof(*tasks));
+        if (tasks == NULL)
+            return NULL;
+        turn->tasks = tasks;
+        turn->task_capacity = capacity;
+    }
+    uint32_t at = turn->task_count++;
+    turn->coroutines[at] = coroutine;
+    turn->tasks[at] = (sl_py_wait){ .thread = 0 };
+    return &turn->tasks[at];
+}
+
+static void
+task_remove(sl_py_turn *turn, const sl_py_wait *wait)
+{
+    uint32_t at = (uint32_t)(wait - turn->tasks), last = --turn->task_count;
+
+    turn->coroutines[at] = turn->coroutines[last];
+    turn->tasks[at] = turn->tasks[last];
+}
+
+void
+sl_py_loop_task_resumes(sl_py_recording *recording, const PyObject *coroutine,
+                        bool nested, sl_py_loop_step *step)
+{
+    loop_state *l = &state;
+    sl_py_turn *turn = &recording->turn;
+    uint64_t now = sl_clock_monotonic_ns();
+    sl_py_wait *wait = task_find(turn, coroutine);
+
+    step_begins(l, step, now);
+    if (wait != NULL) {
+        wait_ends(turn, wait, wait_ready_since(l, wait, now), now, &wait->held);
+        return;
+    }
+    wait = task_add(turn, coroutine);
+    /* A new one goes on in the iteration after the one that made it; what made
+     * it is most often the request. An eager one runs at once. */
+    if (wait == NULL || nested || l->loop == NULL)
+        return;
+    uint64_t since = l->polls[POLLS - 2];
+    since = since > turn->main.ended ? since : turn->main.ended;
+    if (turn->main.thread == sl_py_borrow_tstate()->id && now > since &&
+        now - since >= LEAST_NS)
+        sl_py_pieces_add(&wait->held, since, now);
+}
+
+void
+sl_py_loop_task_suspends(sl_py_recording *recording, PyObject *coroutine,
+                         PyObject *awaited, const sl_py_loop_step *step)
+{
+    loop_state *l = &state;
+    sl_py_turn *turn = &recording->turn;
+    uint64_t now = sl_clock_monotonic_ns();
+    sl_py_wait *wait = task_find(turn, coroutine);
+
+    uint64_t took = step_ended(l, step, now);
+    if (took > 0) {
+        sl_py_pieces_add(&turn->own, step->began, now);
+        step_remember(l, step, took, Py_XNewRef(recording->label),
+                      sl_py_object_where(coroutine));
+    }
+    if (wait != NULL) {
+        wait_begins(wait, awaited, now);
+        if (awaited == NULL) {
+            turn->over = *wait;
+            task_remove(turn, wait);
+        }
+    }
+    step_watches(l, now);
+}
+
+void
+sl_py_loop_forget(sl_py_recording *recording)
+{
+    PyMem_Free(recording->turn.coroutines);
+    PyMem_Free(recording->turn.tasks);
+    recording->turn.coroutines = NULL;
+    recording->turn.tasks = NULL;
+    recording->turn.task_count = recording->turn.task_capacity = 0;
+}
+
+/* ---- what is no profiled request's ---- */
+
+void
+sl_py_loop_begins(sl_py_loop_step *step)
+{
+    step_begins(&state, step, sl_clock_monotonic_ns());
+}
+
+/* The same for what must not run Python code. */
+static void
+other_ends(const sl_py_loop_step *step, PyObject *what, uint64_t now)
+{
+    uint64_t took = step_ended(&state, step, now);
+
+    if (took > 0)
+        step_remember(&state, step, took, NULL, sl_py_object_where(what));
+}
+
+void
+sl_py_loop_ends(const sl_py_loop_step *step, PyObject *what)
+{
+    uint64_t now = sl_clock_monotonic_ns();
+
+    other_ends(step, what, now);
+    step_watches(&state, now);
+}
+
+/* ---- callbacks ---- */
+
+/* The callback of asyncio's that runs in this thread. */
+static __thread struct {
+    uintptr_t frame; /* 0: none is timed */
+    PyObject *what;  /* strong */
+    sl_py_loop_step step;
+} callback;
+
+static bool callbacks_on;
+
+void
+sl_py_loop_callbacks(bool on)
+{
+    callbacks_on = on;
+}
+
+static void
+callback_ends(void)
+{
+    PyObject *what = callback.what;
+
+    callback.frame = 0;
+    callback.what = NULL;
+    other_ends(&callback.step, what, sl_clock_monotonic_ns());
+    Py_DECREF(what);
+}
+
+static bool
+on_callback(const sl_py_target *target, uintptr_t frame, PyObject *handle)
+{
+    static PyObject *name;
+
+    (void)target;
+    if (callback.frame == frame) /* the loop ended in that one */
+        callback_ends();
+    if (!callbacks_on || handle == NULL || callback.frame != 0)
+        return false;
+    if (name == NULL)
+        name = PyUnicode_InternFromString("_callback");
+    PyObject *what =
+        name == NULL ? NULL : PyObject_GenericGetAttr(handle, name);
+    if (what == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    callback.what = what;
+    callback.frame = frame;
+    sl_py_loop_begins(&callback.step);
+    return false;
+}
+
+static void
+on_callback_over(const sl_py_target *target, uintptr_t frame, PyObject *result)
+{
+    (void)target, (void)result;
+    if (callback.frame == frame)
+        callback_ends();
+}
+
+/* It passes no exception on but those that end the loop. */
+static const sl_py_action callback_action = { .start = on_callback,
+                                              .leave = on_callback_over };
+
+static const sl_py_target targets[] = {
+    { "asyncio.events", "Handle._run", "self", &callback_action, 0 },
+};
+
+void
+sl_py_loop_init(void)
+{
+    sl_py_probes_table(targets, sizeof(targets) / sizeof(targets[0]));
 }

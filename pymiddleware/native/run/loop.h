@@ -13,7 +13,20 @@
  * what happened outside was not ready five polls ago. Polls are learnt by a
  * callback of ours, put into the loop only while it is being held up: after
  * steps that took HELD_NS together, until as many iterations in a row were
- * short. What is no profiled request's step is seen only then.
+ * short.
+ *
+ * A request waits for its tasks, too, and they for each other:
+ *
+ *   request  [step]--------------------- waits ------------------------[step]
+ *   a task      [..]---- could have gone on ----[..]--- a thread ---[.., over]
+ *                     |------ loop busy -------|
+ *
+ * What goes on right after one of its tasks has ended, waited for that one: it
+ * was held up when the task was, and whatever held that up. Steps of its own
+ * tasks are in that case what it waited for, not the loop.
+ *
+ * What runs in the loop is told by coroutines that go on (tasks.h; of whomever)
+ * and, on CPython 3.12+ under asyncio's own loop, by its callbacks.
  *
  * Everything here belongs to the calling thread, and needs the GIL.
  */
@@ -22,15 +35,37 @@
 
 #include "run/recording.h"
 
-/* A step of the request with this turn and label begins at `now` (monotonic
- * ns); `started`: it is not its first. Returns for how long, of the time since
- * its last step ended, it could have gone on but for the loop, at most; ns. */
-uint64_t sl_py_loop_resumes(sl_py_turn *turn, const PyObject *label,
-                            bool started, uint64_t now);
+/* A step of the request begins, its section too; `started`: it is not its
+ * first. Returns for how long, of the time since its last step ended, it could
+ * have gone on but for the loop, at most; ns. */
+uint64_t sl_py_loop_resumes(sl_py_recording *recording, bool started,
+                            uint64_t now);
 
 /* Its step ended, and with it its section; `awaited`: what it gave to the
  * loop to wait for, BORROWED, or NULL: it is over. No exception is set, before
  * or after. */
 void sl_py_loop_suspends(sl_py_recording *recording, PyObject *awaited);
+
+/* A step of one of its tasks begins / ended; `nested`: on the stack of another
+ * one, or of the request (an eager task). */
+void sl_py_loop_task_resumes(sl_py_recording *recording,
+                             const PyObject *coroutine, bool nested,
+                             sl_py_loop_step *step);
+void sl_py_loop_task_suspends(sl_py_recording *recording, PyObject *coroutine,
+                              PyObject *awaited, const sl_py_loop_step *step);
+
+/* Something else that the loop runs begins / ended: `what` is a coroutine, or a
+ * callable. */
+void sl_py_loop_begins(sl_py_loop_step *step);
+void sl_py_loop_ends(const sl_py_loop_step *step, PyObject *what);
+
+/* Whether callbacks of asyncio's loops are timed. */
+void sl_py_loop_callbacks(bool on);
+
+/* The recording is over: frees what was noted of its tasks. Idempotent. */
+void sl_py_loop_forget(sl_py_recording *recording);
+
+/* Registers the probe of asyncio's callbacks. */
+void sl_py_loop_init(void);
 
 #endif /* SL_PY_LOOP_H */

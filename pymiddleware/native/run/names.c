@@ -5,6 +5,8 @@
 #include "look/codes.h"
 #include "sampler/sampler.h"
 
+#include <string.h>
+
 /* A sampled function's key is its name already. */
 static void
 describe_sampled(const sl_py_code *code, sl_function *out)
@@ -62,6 +64,47 @@ sl_py_recording_where(sl_py_recording *recording)
         PyList_Reverse(where);
     PyErr_Clear();
     Py_XDECREF(keep);
+    return where;
+}
+
+/* The code object, or what else can be called, below methods and partials:
+ * NEW, or NULL. */
+static PyObject *
+object_code(PyObject *object)
+{
+    PyObject *at = Py_NewRef(object);
+
+    for (int i = 0; at != NULL && i < 8; i++) {
+        PyObject *inside = NULL;
+        if (PyCoro_CheckExact(at))
+            inside = PyObject_GetAttrString(at, "cr_code");
+        else if (PyMethod_Check(at))
+            inside = Py_NewRef(PyMethod_GET_FUNCTION(at));
+        else if (PyFunction_Check(at))
+            inside = Py_NewRef(PyFunction_GET_CODE(at));
+        else if (strcmp(Py_TYPE(at)->tp_name, "functools.partial") == 0)
+            inside = PyObject_GetAttrString(at, "func");
+        else
+            break;
+        Py_SETREF(at, inside);
+    }
+    return at;
+}
+
+PyObject *
+sl_py_object_where(PyObject *object)
+{
+    PyObject *where = NULL, *at;
+
+    at = object_code(object);
+    if (at != NULL && PyCode_Check(at)) {
+        PyCodeObject *code = (PyCodeObject *)at;
+        where = Py_BuildValue("[(OO)]", code->co_qualname, code->co_filename);
+    } else if (at != NULL) {
+        where = Py_BuildValue("[(ss)]", Py_TYPE(at)->tp_name, "");
+    }
+    PyErr_Clear();
+    Py_XDECREF(at);
     return where;
 }
 

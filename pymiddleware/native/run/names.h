@@ -18,4 +18,8 @@ uint32_t sl_py_site_line(void *ctx, uint32_t id, uint32_t site);
  * NULL, no exception: nobody looked. */
 PyObject *sl_py_recording_where(sl_py_recording *recording);
 
+/* Whose code it is that a coroutine or callable runs, NEW: a list of one
+ * (name, file); NULL, no exception: it cannot be told. Runs no code of its. */
+PyObject *sl_py_object_where(PyObject *object);
+
 #endif /* SL_PY_NAMES_H */

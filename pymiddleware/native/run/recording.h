@@ -15,6 +15,7 @@
 
 #include "engine/traced.h"
 #include "run/budget.h"
+#include "run/pieces.h"
 #include "run/stints.h"
 #include "sampler/sampled.h"
 
@@ -32,12 +33,32 @@ typedef struct {
     sl_strand *strand;
 } sl_py_green;
 
-/* Its turns on the event loop, see loop.h. */
+/* A step of the event loop, or another call of its, that runs: see loop.h. */
 typedef struct {
-    uint64_t thread;    /* id of the one it waits in */
-    uint64_t began;     /* the step that runs; ns */
-    uint64_t ended;     /* the step before; ns */
-    bool next;          /* it waits for nothing but its next turn */
+    uint64_t began;   /* ns */
+    uint64_t stepped; /* what had run since the last poll by then; ns */
+} sl_py_loop_step;
+
+/* What one strand waits for in the event loop. */
+typedef struct {
+    uint64_t thread;   /* id of the one it waits in */
+    uint64_t ended;    /* its step before; ns */
+    bool next;         /* for nothing but its next turn */
+    sl_py_pieces held; /* when it could have gone on, at most (a task's) */
+} sl_py_wait;
+
+/* Its turns on the event loop. */
+typedef struct {
+    sl_py_loop_step step; /* the main strand's that runs */
+    sl_py_wait main;
+    /* Its tasks that wait, by the addresses of their coroutines, which are
+     * never followed: one that died without an end is met as another's first
+     * step, or not at all. */
+    const void **coroutines;
+    sl_py_wait *tasks;
+    uint32_t task_count, task_capacity;
+    sl_py_wait over;    /* of the task that ended last */
+    sl_py_pieces own;   /* long steps of its tasks since main.ended */
     uint64_t longest;   /* step so far; ns */
     uint64_t held;      /* the longest it waited for the busy loop; ns... */
     PyObject *holder;   /* ...on account of whom (strong; NULL: not known), */
@@ -64,11 +85,12 @@ struct sl_py_recording {
     PyObject *context;    /* strong: where the main strand runs */
     uint64_t thread;      /* id of the thread it last ran in */
     bool running;         /* the main strand is inside a section */
+    bool watches;         /* steps of tasks are told on its account */
     bool finished;
-    bool fork_lost; /* it is the parent's, in a forked child */
-    bool encoding;  /* the core is being read, without the GIL... */
-    bool discarded; /* ...and is to go as soon as it is not */
-    bool resolved;  /* its call sites are lines by now */
+    bool fork_lost;      /* it is the parent's, in a forked child */
+    bool encoding;       /* the core is being read, without the GIL... */
+    bool discarded;      /* ...and is to go as soon as it is not */
+    bool resolved;       /* its call sites are lines by now */
     sl_py_stint section; /* where its main strand runs, while it does */
     sl_py_side *sides;
     uint32_t side_count, side_capacity;
@@ -77,7 +99,7 @@ struct sl_py_recording {
     uint64_t lost_strands; /* for which there was no room */
     uint64_t cpu_ns, cpu_since;
     uint64_t wall_ns; /* once it is finished */
-    PyObject *label; /* strong: what Python calls it; NULL: nothing */
+    PyObject *label;  /* strong: what Python calls it; NULL: nothing */
     sl_py_recording *previous, *next; /* all live recordings */
 };
 

@@ -32,9 +32,9 @@ sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap, uintptr_t anchor)
         return -1;
     if (gap == SL_PSEUDO_AWAIT) {
         uint64_t now = sl_clock_monotonic_ns();
-        section.busy_ns = sl_py_loop_resumes(&recording->turn, recording->label,
-                                             recording->sampled.started, now);
-        section.since_ns = now - recording->turn.ended;
+        section.busy_ns =
+            sl_py_loop_resumes(recording, recording->sampled.started, now);
+        section.since_ns = now - recording->turn.main.ended;
     }
     sl_py_sampler_begin(&recording->sampled, &section);
     recording->thread = ts->id;

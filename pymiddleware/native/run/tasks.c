@@ -1,6 +1,7 @@
-/* The steps of tasks that a sampled request started; see tasks.h. */
+/* The steps of tasks while an asynchronous request is recorded; see tasks.h. */
 #include "run/tasks.h"
 #include "run/live.h"
+#include "run/loop.h"
 #include "run/stints.h"
 #include "sampler/tasks.h"
 
@@ -12,8 +13,12 @@ static sendfunc send_before;
 static fast_method throw_before;
 static PyInterpreterState *interpreter;
 
-/* The context of the step that runs in this thread; only to be compared. */
-static __thread const PyObject *inside;
+/* The contexts of the innermost step that runs in this thread, and of the
+ * innermost that is a sampled request's task's; only to be compared. */
+static __thread const PyObject *stepping, *inside;
+
+/* Recordings on whose account steps are told. */
+static Py_ssize_t watchers;
 
 /* Not on the C stack: greenlets move that about. */
 typedef struct task_stint {
@@ -26,9 +31,12 @@ static task_stint *unused;
 
 /* What to do when the step that begins has ended. */
 typedef struct {
-    sl_py_recording *recording; /* strong */
+    sl_py_recording *recording; /* strong; NULL: no profiled request's */
     const PyObject *outer;      /* `inside` before */
+    const PyObject *below;      /* `stepping` before */
+    bool sampled;               /* the sampler knows of it */
     sl_py_task_step step;
+    sl_py_loop_step turn;
     task_stint *stint; /* NULL: nobody looks at it */
 } task_step;
 
@@ -62,45 +70,69 @@ stint_end(task_stint *t, sl_py_job_slot *slot)
     unused = t;
 }
 
-/* Whether the coroutine that goes on is a task of a sampled request. What is
- * sent into within a step, in the same context, is of that step: CPython 3.11
- * awaits that way. */
+/* A task of a profiled request goes on. */
+static void
+step_is_of(task_step *s, sl_py_recording *recording, PyObject *coroutine)
+{
+    PyThreadState *ts = sl_py_borrow_tstate();
+    /* An eager task runs on the stack of whoever makes it, until it waits. */
+    bool on_it = recording->running && recording->thread == ts->id;
+    bool nested = inside != NULL || on_it;
+
+    s->recording = (sl_py_recording *)Py_NewRef((PyObject *)recording);
+    sl_py_loop_task_resumes(recording, coroutine, s->below != NULL || on_it,
+                            &s->turn);
+    s->sampled = recording->sampled.by_samples;
+    if (!s->sampled)
+        return;
+    inside = ts->context;
+    sl_py_sampler_task_begin(&recording->sampled, coroutine, nested, &s->step);
+    s->stint = stint_begin(recording, &s->step.slot);
+}
+
+/* Whether the coroutine that goes on is a task's. What is sent into within a
+ * step, in the same context, is of that step: CPython 3.11 awaits that way. */
 static bool
 step_begin(task_step *s, PyObject *coroutine)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
 
-    if (!sl_py_sampler_follows() || ts->interp != interpreter ||
-        ts->context == NULL || ts->context == inside)
+    if (ts->interp != interpreter || ts->context == NULL ||
+        ts->context == stepping)
         return false;
     sl_py_recording *recording = sl_py_live_recording();
-    if (recording == NULL || !recording->sampled.by_samples ||
-        recording->context == ts->context)
+    /* Its main strand tells by itself (step.c). */
+    if (recording != NULL && recording->context == ts->context)
         return false;
-    s->recording = (sl_py_recording *)Py_NewRef((PyObject *)recording);
-    s->outer = inside;
-    /* An eager task runs on the stack of whoever makes it, until it waits. */
-    bool nested =
-        inside != NULL || (recording->running && recording->thread == ts->id);
-    inside = ts->context;
-    sl_py_sampler_task_begin(&recording->sampled, coroutine, nested, &s->step);
-    s->stint = stint_begin(recording, &s->step.slot);
+    *s = (task_step){ .outer = inside, .below = stepping };
+    stepping = ts->context;
+    if (recording != NULL)
+        step_is_of(s, recording, coroutine);
+    else
+        sl_py_loop_begins(&s->turn);
     return true;
 }
 
-/* `waits`: it was suspended. A pending exception stays as it is. */
+/* `awaited`: what it waits for; NULL: it is over. A pending exception stays as
+ * it is. */
 static void
-step_end(task_step *s, PyObject *coroutine, bool waits)
+step_end(task_step *s, PyObject *coroutine, PyObject *awaited)
 {
     PyObject *type, *value, *traceback;
 
-    PyErr_Fetch(&type, &value, &traceback);
+    stepping = s->below;
     inside = s->outer;
-    stint_end(s->stint, &s->step.slot);
-    if (!s->recording->finished)
-        sl_py_sampler_task_end(&s->recording->sampled, coroutine, waits,
-                               &s->step);
-    Py_DECREF((PyObject *)s->recording);
+    PyErr_Fetch(&type, &value, &traceback);
+    if (s->recording == NULL) {
+        sl_py_loop_ends(&s->turn, coroutine);
+    } else {
+        stint_end(s->stint, &s->step.slot);
+        if (s->sampled && !s->recording->finished)
+            sl_py_sampler_task_end(&s->recording->sampled, coroutine,
+                                   awaited != NULL, &s->step);
+        sl_py_loop_task_suspends(s->recording, coroutine, awaited, &s->turn);
+        Py_DECREF((PyObject *)s->recording);
+    }
     PyErr_Restore(type, value, traceback);
 }
 
@@ -112,7 +144,7 @@ task_send(PyObject *coroutine, PyObject *value, PyObject **result)
     if (!step_begin(&step, coroutine))
         return send_before(coroutine, value, result);
     PySendResult sent = send_before(coroutine, value, result);
-    step_end(&step, coroutine, sent == PYGEN_NEXT);
+    step_end(&step, coroutine, sent == PYGEN_NEXT ? *result : NULL);
     return sent;
 }
 
@@ -124,7 +156,7 @@ task_throw(PyObject *coroutine, PyObject *const *args, Py_ssize_t count)
     if (!step_begin(&step, coroutine))
         return throw_before(coroutine, args, count);
     PyObject *result = throw_before(coroutine, args, count);
-    step_end(&step, coroutine, result != NULL);
+    step_end(&step, coroutine, result);
     return result;
 }
 
@@ -171,21 +203,37 @@ void
 sl_py_tasks_watch(void)
 {
     /* Somebody else's, put there meanwhile, is left alone. */
-    if (!ways_learn() || PyCoro_Type.tp_as_async != methods_before ||
+    sl_py_loop_callbacks(true);
+    if (watchers++ > 0 || !ways_learn() ||
+        PyCoro_Type.tp_as_async != methods_before ||
         throw_descriptor->d_method != throw_def_before)
         return;
     throw_descriptor->d_method = &throw_def_ours;
     PyCoro_Type.tp_as_async = &methods_ours;
 }
 
-void
-sl_py_tasks_unwatch(void)
+static void
+ways_restore(void)
 {
-    if (!sl_py_tasks_watched() ||
-        throw_descriptor->d_method != &throw_def_ours)
+    sl_py_loop_callbacks(false);
+    if (!sl_py_tasks_watched() || throw_descriptor->d_method != &throw_def_ours)
         return;
     throw_descriptor->d_method = throw_def_before;
     PyCoro_Type.tp_as_async = methods_before;
+}
+
+void
+sl_py_tasks_unwatch(void)
+{
+    if (--watchers == 0)
+        ways_restore();
+}
+
+void
+sl_py_tasks_after_fork(void)
+{
+    watchers = 0;
+    ways_restore();
 }
 
 bool

@@ -1,4 +1,4 @@
-/* tasks.h - the steps of tasks that a sampled request started.
+/* tasks.h - the steps of tasks while an asynchronous request is recorded.
  *
  *   asyncio's Task           PyCoro_Type
  *     goes on    -- send ->    am_send  \
@@ -8,11 +8,13 @@
  *
  * Samples alone tell nothing of a task that waits, nor of one that never ran
  * while they looked, and no event of the interpreter tells of a step to who
- * asks for no other event. So the two ways in which a task goes on, both of the
- * type of coroutines, have a function of ours in front for as long as there is
- * a sampled asynchronous request, and are put back with the last of them.
- * Coroutines, tasks and what they answer are what they were; a coroutine that
- * is driven by its Python methods (trio) is not seen, and left to the samples.
+ * asks for no other event; and who holds the event loop up may be a task of
+ * nobody's. So the two ways in which a task goes on, both of the type of
+ * coroutines, have a function of ours in front for as long as there is an
+ * asynchronous request that is recorded, and are put back with the last of
+ * them. Coroutines, tasks and what they answer are what they were; a coroutine
+ * that is driven by its Python methods (trio) is not seen, and left to the
+ * samples.
  *
  * With the GIL, in the main interpreter. Never raises.
  */
@@ -21,12 +23,16 @@
 
 #include <stdbool.h>
 
-/* Puts them there; where that cannot be had, nothing changes. Idempotent. */
+/* Puts them there, on account of one recording; where that cannot be had,
+ * nothing changes. */
 void sl_py_tasks_watch(void);
 
-/* Puts back what was there. A step that is under way ends as it began.
- * Idempotent. */
+/* That recording is over; with the last one, puts back what was there. A step
+ * that is under way ends as it began. */
 void sl_py_tasks_unwatch(void);
+
+/* In a forked child: nobody is recorded. */
+void sl_py_tasks_after_fork(void);
 
 /* Whether they are there. */
 bool sl_py_tasks_watched(void);

@@ -45,12 +45,6 @@ task_resume(sl_py_sampled *sampled, sl_py_child *child, const waiting *w,
     return strand;
 }
 
-bool
-sl_py_sampler_follows(void)
-{
-    return __atomic_load_n(&sl_py_sampler.live_following, __ATOMIC_RELAXED) > 0;
-}
-
 /* The task's child, new if need be; the lock is held before and after, but
  * given back in between where something must be asked of the interpreter:
  * then *w is filled. NULL: no room. */

@@ -21,9 +21,6 @@ void sl_py_sampler_task_begin(sl_py_sampled *sampled, PyObject *coroutine,
 void sl_py_sampler_task_end(sl_py_sampled *sampled, PyObject *coroutine,
                             bool waits, const sl_py_task_step *step);
 
-/* Whether there is a sampled request that tasks may belong to. */
-bool sl_py_sampler_follows(void);
-
 /* The request is over: those of its tasks that run are not looked at any more,
  * and those that wait have waited until now. */
 void sl_py_tasks_end_all(sl_py_sampled *sampled);

@@ -12,6 +12,7 @@
 #include "run/greenlets.h"
 #include "run/jobs.h"
 #include "run/live.h"
+#include "run/loop.h"
 #include "run/step.h"
 #include "run/tasks.h"
 #include "sampler/sampler.h"
@@ -70,12 +71,13 @@ engine_info(PyObject *module, PyObject *ignored)
     Py_XDECREF(clock);
     PyObject *greenlets = sl_py_greenlets_info();
     if (greenlets == NULL ||
-        (info != NULL && PyDict_SetItemString(info, "greenlets", greenlets) < 0))
+        (info != NULL &&
+         PyDict_SetItemString(info, "greenlets", greenlets) < 0))
         Py_CLEAR(info);
     Py_XDECREF(greenlets);
-    PyObject *memory = Py_BuildValue(
-        "{s:n,s:n}", "bytes", (Py_ssize_t)sl_py_budget_bytes(), "peak",
-        (Py_ssize_t)sl_py_budget_peak());
+    PyObject *memory =
+        Py_BuildValue("{s:n,s:n}", "bytes", (Py_ssize_t)sl_py_budget_bytes(),
+                      "peak", (Py_ssize_t)sl_py_budget_peak());
     if (memory == NULL ||
         (info != NULL && PyDict_SetItemString(info, "memory", memory) < 0))
         Py_CLEAR(info);
@@ -109,7 +111,7 @@ after_fork(PyObject *module, PyObject *ignored)
     sl_py_jobs_after_fork();
     sl_py_greenlets_after_fork();
     sl_py_live_after_fork();
-    sl_py_tasks_unwatch();
+    sl_py_tasks_after_fork();
     sl_py_board_after_fork();
     sl_py_engine_after_fork();
     Py_RETURN_NONE;
@@ -321,11 +323,13 @@ static PyMethodDef methods[] = {
       "trim()\n--\n\nHands free memory back to the system, where the C library "
       "can." },
     { "checkpoint", sl_py_checkpoint, METH_VARARGS,
-      "checkpoint(recording, meta, /)\n--\n\nThe running recording as the bytes of "
+      "checkpoint(recording, meta, /)\n--\n\nThe running recording as the "
+      "bytes of "
       "a blob with `meta` in it, and what it knows itself. RuntimeError: it is "
       "over." },
     { "running", sl_py_running, METH_VARARGS,
-      "running(board, age_ns, /)\n--\n\n(recording, label, by samples) of all that "
+      "running(board, age_ns, /)\n--\n\n(recording, label, by samples) of all "
+      "that "
       "run on the board for so long or longer." },
     { "with_meta", sl_py_with_meta, METH_VARARGS,
       "with_meta(data, meta, /)\n--\n\nThe bytes of the same blob with other "
@@ -372,6 +376,7 @@ module_exec(PyObject *module)
     if (sl_py_greenlets_init() < 0)
         return -1;
     sl_py_jobs_init();
+    sl_py_loop_init();
     if (sl_py_corrupt_error == NULL)
         sl_py_corrupt_error = PyErr_NewExceptionWithDoc(
             "slowlens._core.CorruptError",

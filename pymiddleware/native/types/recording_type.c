@@ -10,10 +10,11 @@
 #include "run/greenlets.h"
 #include "run/jobs.h"
 #include "run/live.h"
+#include "run/loop.h"
 #include "run/names.h"
+#include "run/sections.h"
 #include "run/step.h"
 #include "run/tasks.h"
-#include "run/sections.h"
 #include "sampler/sampler.h"
 #include "sampler/tasks.h"
 #include "types/values.h"
@@ -98,30 +99,30 @@ recording_acquire(sl_py_recording *self)
 static void
 recording_release(sl_py_recording *self)
 {
-    if (!self->sampled.by_samples) {
-        sl_py_engine_release(&self->traced);
-        return;
-    }
-    sl_py_sampler_remove(&self->sampled);
-    if (!sl_py_sampler_follows())
+    if (self->watches)
         sl_py_tasks_unwatch();
+    self->watches = false;
+    if (self->sampled.by_samples)
+        sl_py_sampler_remove(&self->sampled);
+    else
+        sl_py_engine_release(&self->traced);
 }
 
 static PyObject *
 recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = { "c_calls", "max_bytes", "max_nodes", "follows",
-                             "sampled", "goes_on",   "label",     "entry",
-                             NULL };
+    static char *names[] = { "c_calls", "max_bytes", "max_nodes",
+                             "follows", "sampled",   "goes_on",
+                             "label",   "entry",     NULL };
     const char *c_calls = "chosen";
     Py_ssize_t max_bytes = 0;
     unsigned int max_nodes = 0;
     int follows = 0, sampled = 0, goes_on = 0;
     PyObject *label = NULL, *entry = NULL;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpppOO:Recording", names,
-                                     &c_calls, &max_bytes, &max_nodes, &follows,
-                                     &sampled, &goes_on, &label, &entry))
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "|s$nIpppOO:Recording", names, &c_calls, &max_bytes,
+            &max_nodes, &follows, &sampled, &goes_on, &label, &entry))
         return NULL;
     if (max_bytes < 0) {
         PyErr_SetString(PyExc_ValueError, "max_bytes must not be negative");
@@ -178,10 +179,11 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->sampled.core = self->core;
     self->finished = false;
     sl_py_live_add(self);
-    if (self->sampled.by_samples) {
+    if (self->sampled.by_samples)
         sl_py_sampler_add(&self->sampled);
-        if (self->sampled.follows)
-            sl_py_tasks_watch();
+    if (self->sampled.follows) {
+        sl_py_tasks_watch();
+        self->watches = true;
     }
     return (PyObject *)self;
 fail:
@@ -199,6 +201,7 @@ recording_finish(sl_py_recording *self)
     sl_py_section_end(self, NULL);
     sl_py_jobs_end(self);
     sl_py_greenlets_end(self);
+    sl_py_loop_forget(self);
     recording_release(self);
     sl_py_entry_end(self->sampled.entry);
     sl_recording_stop(self->core, sl_clock_ticks(self->sampled.clock));
@@ -222,6 +225,7 @@ recording_dealloc(PyObject *object)
     Py_XDECREF(self->sampled.entry);
     Py_XDECREF(self->turn.holder);
     Py_XDECREF(self->turn.where);
+    sl_py_loop_forget(self); /* of the parent's, in a forked child */
     Py_TYPE(object)->tp_free(object);
     PyErr_Restore(error_type, error, traceback);
 }
@@ -339,7 +343,8 @@ recording_totals(PyObject *object, PyObject *ignored)
         { "functions", t.functions },
         { "strands", t.strands },
         { "mended", t.mended },
-        { "dropped", t.dropped + self->lost_strands + self->sampled.lost_strands },
+        { "dropped",
+          t.dropped + self->lost_strands + self->sampled.lost_strands },
         { "bytes", t.bytes },
         { "unwatched", self->traced.unwatched },
         { "sampled_from_ns", t.sampled_from_ns },
@@ -403,7 +408,7 @@ resolve_names(sl_py_recording *self, PyObject *keep, name_table *table)
     self->resolved = true;
     for (uint32_t i = 0; i < table->count; i++) {
         if (!sl_py_function_describe(self, i + SL_PSEUDO_COUNT, keep,
-                               &table->functions[i]))
+                                     &table->functions[i]))
             table->functions[i].name = NULL;
     }
     return true;
@@ -423,9 +428,10 @@ recording_encode(PyObject *object, PyObject *args)
         return NULL;
     if (self->discarded || !self->finished || self->fork_lost ||
         self->encoding) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "only a finished, undiscarded recording of this process "
-                        "that nobody else encodes can be encoded");
+        PyErr_SetString(
+            PyExc_RuntimeError,
+            "only a finished, undiscarded recording of this process "
+            "that nobody else encodes can be encoded");
         return NULL;
     }
     PyObject *keep = PyList_New(0);
@@ -464,8 +470,8 @@ recording_get_wall(PyObject *object, void *closure)
 {
     (void)closure;
     sl_py_recording *self = (sl_py_recording *)object;
-    uint64_t wall = self->finished ? self->wall_ns
-                                   : sl_recording_wall_ns(self->core);
+    uint64_t wall =
+        self->finished ? self->wall_ns : sl_recording_wall_ns(self->core);
     return PyLong_FromUnsignedLongLong(wall);
 }
 
@@ -496,8 +502,8 @@ recording_get_cpu(PyObject *object, void *closure)
 static PyGetSetDef recording_getset[] = {
     { "wall_ns", recording_get_wall, NULL,
       "Wall time in nanoseconds, so far or in all.", NULL },
-    { "cpu_ns", recording_get_cpu, NULL, "CPU time of the sections, nanoseconds.",
-      NULL },
+    { "cpu_ns", recording_get_cpu, NULL,
+      "CPU time of the sections, nanoseconds.", NULL },
     { "memory", recording_get_memory, NULL,
       "Memory it takes, in bytes; 0 once it is discarded.", NULL },
     { "finished", recording_get_finished, NULL, "Whether it has ended.", NULL },
@@ -554,15 +560,17 @@ static PyMethodDef recording_methods[] = {
 
 PyTypeObject sl_py_recording_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Recording",
-    .tp_doc = "Recording(c_calls='chosen', *, max_bytes=0, max_nodes=0, "
-              "follows=False, sampled=False, goes_on=False, label=None, entry=None)\n--"
-              "\n\nOne request being recorded, from now on. `follows`: its "
-              "work may go on in any task or thread; `sampled`: by looking at "
-              "it now and then, not by events; `goes_on`: by sampling, where "
-              "events are too many for its limits; `label`: what "
-              "totals()['held_by'] of those it held up gives; `entry`: its place on "
-              "the Board.\n"
-              "RuntimeError: no engine is free; ValueError: a wrong argument.",
+    .tp_doc =
+        "Recording(c_calls='chosen', *, max_bytes=0, max_nodes=0, "
+        "follows=False, sampled=False, goes_on=False, label=None, "
+        "entry=None)\n--"
+        "\n\nOne request being recorded, from now on. `follows`: its "
+        "work may go on in any task or thread; `sampled`: by looking at "
+        "it now and then, not by events; `goes_on`: by sampling, where "
+        "events are too many for its limits; `label`: what "
+        "totals()['held_by'] of those it held up gives; `entry`: its place on "
+        "the Board.\n"
+        "RuntimeError: no engine is free; ValueError: a wrong argument.",
     .tp_basicsize = sizeof(sl_py_recording),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = recording_new,
