@@ -23,6 +23,8 @@ typedef struct {
     double scale; /* quanta a tick */
     sl_outline outline;
     sl_outline_stretch *stretches;
+    sl_outline_line *lines;
+    sl_outline_counter *counters;
     uint64_t clipped; /* numbers that a bound has cut */
     bool wide;        /* one is beyond version 1 of the format */
     sl_describe describe;
@@ -126,6 +128,8 @@ writer_tree(writer *w)
         w->outline.nodes[count++] = (sl_outline_node){
             .parent = node->parent == NULL ? 0 : (uint32_t)node->parent->number,
             .function = w->numbers[node->function],
+            .line = node->site,
+            .calls = node->calls,
             .self_ns = self * w->quantum,
         };
         written = sum;
@@ -202,6 +206,11 @@ writer_lines(writer *w, sl_buf *columns)
         sl_buf_put_varint(&columns[2], wall);
         sl_buf_put_varint(&columns[3], cpu);
         sl_buf_put_varint(&columns[4], gil);
+        if (w->lines != NULL)
+            w->lines[i] =
+                (sl_outline_line){ (uint32_t)number, mark->line,
+                                   wall * w->quantum, cpu * w->quantum,
+                                   gil * w->quantum };
         before = number;
         written = sum;
     }
@@ -265,6 +274,12 @@ writer_seen(writer *w, sl_buf *out, sl_buf *body)
     for (int i = 0; i < SEEN_COLUMNS; i++)
         sl_buf_init(&columns[i], w->alloc, 0);
     qsort(marks->marks, marks->mark_count, sizeof(sl_mark), mark_compare);
+    w->lines =
+        w->alloc->take(w->alloc->ctx, marks->mark_count * sizeof(*w->lines));
+    if (w->lines == NULL)
+        out->status = SL_ENOMEM;
+    w->outline.lines = w->lines;
+    w->outline.line_count = w->lines != NULL ? marks->mark_count : 0;
     writer_lines(w, columns);
     put_seen(out, SL_BLOB_LINES, marks->mark_count, columns, LINE_COLUMNS,
              body);
@@ -306,11 +321,21 @@ writer_counters(writer *w, sl_buf *out, sl_buf *body)
     if (counters->count == 0)
         return;
     qsort(counters->rows, counters->count, sizeof(sl_counter), counter_compare);
+    w->counters =
+        w->alloc->take(w->alloc->ctx, counters->count * sizeof(*w->counters));
+    if (w->counters == NULL)
+        out->status = SL_ENOMEM;
+    w->outline.counters = w->counters;
+    w->outline.counter_count = w->counters != NULL ? counters->count : 0;
     sl_blob_counters_begin(&row, w->alloc);
     for (uint32_t i = 0; i < counters->count; i++) {
         const sl_counter *one = &counters->rows[i];
         sl_blob_counters_add(&row, one->metric, node_number(one->node),
                              one->value);
+        if (w->counters != NULL)
+            w->counters[i] =
+                (sl_outline_counter){ (uint32_t)node_number(one->node),
+                                      one->metric, one->value };
     }
     w->clipped += sl_blob_counters_end(&row, body);
     sl_blob_put_section(out, SL_BLOB_COUNTERS, body);
@@ -340,6 +365,8 @@ writer_content(writer *w, const sl_meta *meta, size_t meta_count, sl_buf *out,
         w->outline.functions =
             (const sl_function *)(void *)w->functions.known.data;
         w->outline.pseudo = w->functions.pseudo.data;
+        w->outline.meta = meta;
+        w->outline.meta_count = meta_count;
         sl_outline_derive(&w->outline);
         sl_summary_put(&w->outline, w->clipped + w->functions.cut, &summary);
     }
@@ -381,6 +408,10 @@ writer_free(writer *w)
         w->alloc->give(w->alloc->ctx, w->outline.nodes);
     if (w->stretches != NULL)
         w->alloc->give(w->alloc->ctx, w->stretches);
+    if (w->lines != NULL)
+        w->alloc->give(w->alloc->ctx, w->lines);
+    if (w->counters != NULL)
+        w->alloc->give(w->alloc->ctx, w->counters);
     sl_blob_functions_free(&w->functions);
 }
 

@@ -55,6 +55,7 @@ typedef struct {
     uint64_t *waited; /* by own stretch: time in the wait before it */
     uint32_t *strand; /* by node: the strand it is in; 0: the request */
     uint64_t *beside; /* by strand: its time during the wait */
+    uint32_t longest; /* of all strands; 0: there is none */
     uint32_t hops;
     uint32_t been[SL_HOTPATH_HOPS];
 } walk;
@@ -73,11 +74,13 @@ walk_prepare(walk *w)
     w->strand = malloc((size_t)o->count * sizeof(*w->strand));
     if (w->waited == NULL || w->beside == NULL || w->strand == NULL)
         return false;
-    for (uint32_t i = 0; i < o->count; i++)
-        w->strand[i] = i == 0 ? 0
-                       : sl_outline_is_strand(o, i)
-                           ? i
-                           : w->strand[o->nodes[i].parent];
+    for (uint32_t i = 0; i < o->count; i++) {
+        bool begins = sl_outline_is_strand(o, i);
+        w->strand[i] = i == 0 ? 0 : begins ? i : w->strand[o->nodes[i].parent];
+        if (begins && (w->longest == 0 ||
+                       o->nodes[i].total_ns > o->nodes[w->longest].total_ns))
+            w->longest = i;
+    }
     return true;
 }
 
@@ -173,6 +176,28 @@ longest_below(const sl_outline *o, uint32_t i, uint64_t *longest)
     return best;
 }
 
+/* Whether most of the node's own time was a wait for a lock: for the end of a
+ * thread, say, or of a job. */
+static bool
+waits_for_lock(const sl_outline *o, uint32_t i)
+{
+    uint32_t low = 0, high = o->counter_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const sl_outline_counter *row = &o->counters[middle];
+        if (row->metric < SL_METRIC_LOCK ||
+            (row->metric == SL_METRIC_LOCK && row->node < i))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < o->counter_count &&
+           o->counters[low].metric == SL_METRIC_LOCK &&
+           o->counters[low].node == i &&
+           o->counters[low].value > o->nodes[i].total_ns / 2;
+}
+
 /* The tasks or threads that `i` awaited in its child `wait`, if they say more
  * than that: they took half as long, and there is one way into them. 0: nothing
  * does. false: no memory. */
@@ -187,12 +212,22 @@ awaited(walk *w, uint32_t i, uint32_t wait, uint32_t *strand)
         return true;
     if (!walk_prepare(w))
         return false;
+    uint64_t half = o->nodes[wait].total_ns / 2;
     if (w->own < o->stretch_count)
         *strand = longest_meanwhile(w, wait, &ns);
-    if (*strand == 0)
+    /* What events told has no order in time: there, of the jobs handed on, the
+     * longest may hang elsewhere than where it was waited for. */
+    if (*strand == 0 || (ns < half && sl_outline_is_exact(o)))
         *strand = longest_below(o, i, &ns);
-    if (*strand == 0 || ns < o->nodes[wait].total_ns / 2 ||
-        worth(o, *strand) == 0) {
+    bool nameless =
+        waits_for_lock(o, wait) ||
+        o->functions[o->nodes[i].function].origin == SL_ORIGIN_PROJECT;
+    if ((*strand == 0 || ns < half) && sl_outline_is_exact(o) && nameless &&
+        w->longest != w->strand[wait]) {
+        *strand = w->longest;
+        ns = *strand != 0 ? o->nodes[*strand].total_ns : 0;
+    }
+    if (*strand == 0 || ns < half || worth(o, *strand) == 0) {
         *strand = 0;
         return true;
     }
@@ -235,7 +270,8 @@ sl_hotpath_find(const sl_outline *o, uint32_t from, sl_hotpath *out)
     for (uint32_t i = from, next; fine && (next = worth(o, i)) != 0; i = next) {
         uint64_t total = o->nodes[next].total_ns;
         uint32_t strand = 0;
-        if (sl_outline_pseudo(o, next) == SL_PSEUDO_AWAIT)
+        if (sl_outline_pseudo(o, next) == SL_PSEUDO_AWAIT ||
+            waits_for_lock(o, next))
             fine = awaited(&w, i, next, &strand);
         if (strand != 0) {
             /* It stands for what was awaited meanwhile. */
@@ -334,9 +370,11 @@ sl_hotpath_culprit(const sl_outline *o, const sl_hotpath *path,
             continue;
         *own = s;
         *culprit = s + 1 < path->count ? s + 1 : s;
-        if (sl_outline_is_strand(o, path->steps[*culprit].node) &&
-            *culprit + 1 < path->count)
-            ++*culprit;
+        /* Of what was waited for, what ran there. */
+        for (uint32_t next = s + 1; next + 1 < path->count; next++) {
+            if (sl_outline_is_strand(o, path->steps[next].node))
+                *culprit = next + 1;
+        }
         break;
     }
     return true;

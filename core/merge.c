@@ -95,6 +95,8 @@ merger_tree(merger *m)
         m->outline.nodes[place++] = (sl_outline_node){
             .parent = m->places[node->parent],
             .function = m->numbers[node->function],
+            .line = node->line,
+            .calls = value.calls,
             .self_ns = self * m->quantum,
         };
         before = depth;
@@ -225,6 +227,8 @@ merger_content(merger *m, const sl_meta *meta, size_t meta_count, sl_buf *out)
         m->outline.functions =
             (const sl_function *)(void *)m->functions.known.data;
         m->outline.pseudo = m->functions.pseudo.data;
+        m->outline.meta = meta;
+        m->outline.meta_count = meta_count;
         sl_outline_derive(&m->outline);
         sl_summary_put(&m->outline, m->clipped + m->functions.cut, &summary);
         sl_blob_put_head(out, &body, meta, meta_count, &summary, &m->functions,

@@ -7,15 +7,19 @@
 #ifndef SL_CORE_OUTLINE_H
 #define SL_CORE_OUTLINE_H
 
+#include "slowlens/metric.h"
 #include "slowlens/vocabulary.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef struct {
     uint32_t parent; /* of node 0: 0 */
     uint32_t size;   /* of its subtree */
     uint32_t function;
+    uint32_t line;  /* of the call, in the parent's file; 0: not known */
+    uint64_t calls; /* of a sampled one: samples */
     uint64_t self_ns;
     uint64_t total_ns; /* without the strands below it */
 } sl_outline_node;
@@ -27,6 +31,19 @@ typedef struct {
     uint64_t from_ns, to_ns;
 } sl_outline_stretch;
 
+/* How the self time of a node passed on one line, as samples saw it; in the
+ * order of nodes. */
+typedef struct {
+    uint32_t node, line;
+    uint64_t wall_ns, cpu_ns, gil_ns;
+} sl_outline_line;
+
+/* What a node has of a counter; in the order of metric and node. */
+typedef struct {
+    uint32_t node, metric;
+    uint64_t value;
+} sl_outline_counter;
+
 typedef struct {
     sl_outline_node *nodes;
     uint32_t count;
@@ -34,6 +51,12 @@ typedef struct {
     const uint8_t *pseudo; /* by function: sl_pseudo, SL_PSEUDO_COUNT: code */
     const sl_outline_stretch *stretches;
     uint32_t stretch_count;
+    const sl_outline_line *lines;
+    uint32_t line_count;
+    const sl_outline_counter *counters;
+    uint32_t counter_count;
+    const sl_meta *meta; /* of the profile: NULL, none is known */
+    size_t meta_count;
 } sl_outline;
 
 static inline sl_pseudo
@@ -46,6 +69,41 @@ static inline const sl_function *
 sl_outline_function(const sl_outline *o, uint32_t node)
 {
     return &o->functions[o->nodes[node].function];
+}
+
+static inline bool
+sl_outline_text_is(const char *text, size_t len, const char *word)
+{
+    return len == strlen(word) && memcmp(text, word, len) == 0;
+}
+
+/* The item of the metadata named `key`, or NULL; and its number, or 0. */
+static inline const sl_meta *
+sl_outline_meta(const sl_outline *o, const char *key)
+{
+    for (size_t i = 0; i < o->meta_count; i++) {
+        if (sl_outline_text_is(o->meta[i].key, o->meta[i].key_len, key))
+            return &o->meta[i];
+    }
+    return NULL;
+}
+
+static inline uint64_t
+sl_outline_number(const sl_outline *o, const char *key)
+{
+    const sl_meta *item = sl_outline_meta(o, key);
+    return item != NULL && item->text == NULL && item->number > 0
+               ? (uint64_t)item->number
+               : 0;
+}
+
+/* Whether events told of it, not samples: what it counts are calls. */
+static inline bool
+sl_outline_is_exact(const sl_outline *o)
+{
+    const sl_meta *mode = sl_outline_meta(o, "mode");
+    return mode == NULL || mode->text == NULL ||
+           !sl_outline_text_is(mode->text, mode->text_len, "sampling");
 }
 
 /* Whether the node ran beside its parent. */

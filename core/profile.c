@@ -265,33 +265,63 @@ sl_profile_is_sampled(const sl_profile *profile)
            strcmp(mode->text, "sampling") == 0;
 }
 
+/* What samples saw and counters hold, as an outline has them. */
+static void
+outline_seen(const sl_profile *profile, sl_outline_line *lines,
+             sl_outline_counter *counters)
+{
+    for (uint32_t i = 0; i < profile->line_count; i++) {
+        const sl_profile_line *one = &profile->lines[i];
+        lines[i] = (sl_outline_line){ one->node, one->line, one->wall_ns,
+                                      one->cpu_ns, one->gil_ns };
+    }
+    for (uint32_t i = 0; i < profile->counter_count; i++) {
+        const sl_profile_counter *one = &profile->counters[i];
+        counters[i] =
+            (sl_outline_counter){ one->node, one->metric, one->value };
+    }
+}
+
 sl_status
 sl_profile_outline(const sl_profile *profile, sl_outline *out)
 {
     size_t nodes = profile->node_count, rows = profile->stretch_count;
     sl_outline_stretch *stretches = malloc((rows + 1) * sizeof(*stretches));
+    sl_outline_line *lines =
+        malloc(((size_t)profile->line_count + 1) * sizeof(*lines));
+    sl_outline_counter *counters =
+        malloc(((size_t)profile->counter_count + 1) * sizeof(*counters));
 
     *out = (sl_outline){ .nodes = malloc((nodes + 1) * sizeof(*out->nodes)),
                          .count = profile->node_count,
                          .functions = profile->functions,
                          .pseudo = profile->pseudo,
                          .stretches = stretches,
-                         .stretch_count = profile->stretch_count };
-    if (out->nodes == NULL || stretches == NULL) {
+                         .stretch_count = profile->stretch_count,
+                         .lines = lines,
+                         .line_count = profile->line_count,
+                         .counters = counters,
+                         .counter_count = profile->counter_count,
+                         .meta = profile->meta,
+                         .meta_count = profile->meta_count };
+    if (out->nodes == NULL || stretches == NULL || lines == NULL ||
+        counters == NULL) {
         sl_profile_outline_free(out);
         return SL_ENOMEM;
     }
     for (size_t i = 0; i < nodes; i++) {
         const sl_profile_node *node = &profile->nodes[i];
         out->nodes[i] =
-            (sl_outline_node){ node->parent, node->size, node->function,
-                               node->self_ns, node->total_ns };
+            (sl_outline_node){ node->parent,  node->size,  node->function,
+                               node->line,    node->calls, node->self_ns,
+                               node->total_ns };
     }
     for (size_t i = 0; i < rows; i++) {
         const sl_profile_stretch *one = &profile->stretches[i];
         stretches[i] = (sl_outline_stretch){ one->node, one->lane, one->from_ns,
                                              one->to_ns };
     }
+    outline_seen(profile, lines, counters);
     return SL_OK;
 }
 
@@ -300,6 +330,8 @@ sl_profile_outline_free(sl_outline *outline)
 {
     free(outline->nodes);
     free((void *)(uintptr_t)outline->stretches);
+    free((void *)(uintptr_t)outline->lines);
+    free((void *)(uintptr_t)outline->counters);
     *outline = (sl_outline){ 0 };
 }
 

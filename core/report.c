@@ -1,5 +1,6 @@
 /* What the viewer asks of one profile first: its summary, its tree, functions,
  * the order of time. */
+#include "findings.h"
 #include "profile.h"
 #include "rank.h"
 #include "report_put.h"
@@ -138,10 +139,66 @@ put_counts(sl_json *json, const sl_profile *profile)
 }
 
 static void
+put_finding(sl_json *json, const sl_outline *o, const sl_findings *all,
+            const sl_finding *one, sl_buf *text)
+{
+    const sl_finding_info *info = sl_finding_at(one->rule);
+    uint32_t place = one->own != SL_FINDING_NONE ? one->own : one->node;
+
+    text->size = 0;
+    sl_finding_text(o, all, one, text);
+    sl_json_open(json, '{');
+    sl_json_text(json, "rule", info->word);
+    sl_json_text(json, "title", info->title);
+    sl_json_key(json, "text");
+    sl_json_str(json, (const char *)text->data, text->size);
+    sl_json_text(json, "advice", info->advice);
+    sl_json_text(json, "fingerprint", one->fingerprint);
+    sl_json_number(json, "ns", one->ns);
+    sl_json_number(json, "count", one->count);
+    if (one->node != SL_FINDING_NONE) {
+        const sl_outline_node *node = &o->nodes[one->node];
+        sl_json_number(json, "node", one->node);
+        sl_json_key(json, "function");
+        sl_put_function(json, &o->functions[node->function], node->function);
+    }
+    if (place != SL_FINDING_NONE) {
+        const sl_function *f = sl_outline_function(o, place);
+        sl_json_key(json, "file");
+        sl_json_str(json, f->file, f->file_len);
+        sl_json_number(json, "line", one->line != 0 ? one->line : f->line);
+    }
+    sl_json_close(json, '}');
+}
+
+/* The headline, and each finding. */
+static void
+put_findings(sl_json *json, const sl_outline *o, const sl_hotpath *path)
+{
+    sl_findings found;
+    sl_buf text;
+    sl_status status = sl_findings_find(o, path, &found);
+
+    sl_buf_init(&text, NULL, SL_REPORT_MAX);
+    if (status == SL_OK)
+        sl_findings_headline(o, &found, &text);
+    sl_json_key(json, "headline");
+    sl_json_str(json, (const char *)text.data, text.size);
+    sl_json_key(json, "findings");
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; status == SL_OK && i < found.count; i++)
+        put_finding(json, o, &found, &found.items[i], &text);
+    sl_json_close(json, ']');
+    if (status < 0 || text.status < 0)
+        json->out->status = SL_ENOMEM;
+    sl_buf_free(&text);
+}
+
+static void
 put_hot_path(sl_json *json, const sl_profile *profile, const sl_outline *o)
 {
     sl_hotpath path;
-    sl_buf text, headline;
+    sl_buf text;
     sl_status status = sl_hotpath_find(o, 0, &path);
 
     sl_json_key(json, "hot_path");
@@ -161,17 +218,14 @@ put_hot_path(sl_json *json, const sl_profile *profile, const sl_outline *o)
     sl_json_close(json, ']');
 
     sl_buf_init(&text, NULL, SL_REPORT_MAX);
-    sl_buf_init(&headline, NULL, SL_REPORT_MAX);
     sl_hotpath_text(o, &path, &text);
-    sl_summary_headline(o, &path, &headline);
     sl_json_key(json, "hot_text");
     sl_json_str(json, (const char *)text.data, text.size);
-    sl_json_key(json, "headline");
-    sl_json_str(json, (const char *)headline.data, headline.size);
-    if (status < 0 || text.status < 0 || headline.status < 0)
+    if (status < 0 || text.status < 0)
         json->out->status = SL_ENOMEM;
+    else
+        put_findings(json, o, &path);
     sl_buf_free(&text);
-    sl_buf_free(&headline);
     sl_hotpath_free(&path);
 }
 

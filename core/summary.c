@@ -1,9 +1,9 @@
 /* What a list, a log line and an index want of a profile. */
 #include "summary.h"
 #include "blob_put.h"
+#include "findings.h"
 #include "label.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define PATH_MAX_STEPS 64u
@@ -34,60 +34,16 @@ sl_summary_split(const sl_outline *o, uint64_t split[SL_SPLITS])
     }
 }
 
-/* "1 %", and "under 1 %" rather than nothing. */
-static void
-put_percent(sl_buf *out, uint64_t ns, uint64_t wall)
-{
-    char text[32];
-    double share = wall > 0 ? (double)ns * 100.0 / (double)wall : 0;
-
-    if (share > 0 && share < 1)
-        snprintf(text, sizeof(text), "Under 1 %%");
-    else
-        snprintf(text, sizeof(text), "%.0f %%", share);
-    sl_buf_put_str(out, text);
-}
-
 void
 sl_summary_headline(const sl_outline *o, const sl_hotpath *path, sl_buf *out)
 {
-    uint64_t wall = o->nodes[0].total_ns, split[SL_SPLITS];
-    uint32_t culprit = 0, own = 0;
+    sl_findings found;
+    sl_status status = sl_findings_find(o, path, &found);
 
-    sl_summary_split(o, split);
-    if (wall == 0) {
-        sl_buf_put_str(out, "It took no time that could be measured.");
-        return;
-    }
-    /* Being held up is nobody's work: no function is to blame for it. */
-    if (split[SL_SPLIT_LOOP] > wall / 2) {
-        put_percent(out, split[SL_SPLIT_LOOP], wall);
-        sl_buf_put_str(out, " waiting for the event loop, which was busy with "
-                            "something else.");
-        return;
-    }
-    if (!sl_hotpath_culprit(o, path, &culprit, &own)) {
-        sl_buf_put_str(out, "No function stands out.");
-        return;
-    }
-    uint32_t node = path->steps[culprit].node;
-    const sl_function *f = sl_outline_function(o, node);
-    put_percent(out, path->steps[culprit].ns, wall);
-    sl_buf_put_str(out, sl_outline_pseudo(o, node) == SL_PSEUDO_AWAIT
-                            ? " awaiting"
-                            : " in ");
-    if (sl_outline_pseudo(o, node) != SL_PSEUDO_AWAIT)
-        sl_label_name(out, f, SL_LABEL_MAX);
-    if (own != UINT32_MAX && own != culprit) {
-        bool beside = sl_outline_is_strand(o, path->steps[own + 1].node);
-        sl_buf_put_str(out, sl_outline_pseudo(o, node) == SL_PSEUDO_AWAIT
-                                ? " in "
-                            : beside ? ", awaited by "
-                                     : ", called by ");
-        sl_label_name(out, sl_outline_function(o, path->steps[own].node),
-                      SL_LABEL_MAX);
-    }
-    sl_buf_put_u8(out, '.');
+    if (status == SL_OK)
+        sl_findings_headline(o, &found, out);
+    else
+        out->status = status;
 }
 
 static sl_meta
@@ -114,17 +70,22 @@ sl_summary_put(const sl_outline *o, uint64_t clipped, sl_buf *out)
         "self_idle_ns",    "self_gc_ns",      "self_other_ns"
     };
     uint64_t split[SL_SPLITS];
-    sl_buf headline, text, whole;
+    sl_buf headline, text, whole, words;
     sl_hotpath path;
-    sl_meta items[SL_SPLITS + 4];
+    sl_findings found;
+    sl_meta items[SL_SPLITS + 5];
     size_t count = 0;
     sl_status status = sl_hotpath_find(o, 0, &path);
 
     sl_buf_init(&headline, &out->alloc, 0);
     sl_buf_init(&text, &out->alloc, 0);
     sl_buf_init(&whole, &out->alloc, 0);
+    sl_buf_init(&words, &out->alloc, 0);
+    if (status == SL_OK)
+        status = sl_findings_find(o, &path, &found);
     if (status == SL_OK) {
-        sl_summary_headline(o, &path, &headline);
+        sl_findings_headline(o, &found, &headline);
+        sl_findings_words(&found, &words);
         sl_hotpath_text(o, &path, &text);
         for (uint32_t s = 0; s < path.count && s < PATH_MAX_STEPS; s++) {
             if (s > 0)
@@ -134,11 +95,14 @@ sl_summary_put(const sl_outline *o, uint64_t clipped, sl_buf *out)
         }
         status = headline.status < 0 ? headline.status
                  : text.status < 0   ? text.status
-                                     : whole.status;
+                 : whole.status < 0  ? whole.status
+                                     : words.status;
     }
     items[count++] = text_item("headline", &headline);
     items[count++] = text_item("hot_text", &text);
     items[count++] = text_item("hot_path", &whole);
+    if (words.size > 0)
+        items[count++] = text_item("findings", &words);
     sl_summary_split(o, split);
     for (int i = 0; i < SL_SPLITS; i++) {
         if (split[i] > 0)
@@ -154,4 +118,5 @@ sl_summary_put(const sl_outline *o, uint64_t clipped, sl_buf *out)
     sl_buf_free(&headline);
     sl_buf_free(&text);
     sl_buf_free(&whole);
+    sl_buf_free(&words);
 }

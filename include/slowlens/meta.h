@@ -115,6 +115,8 @@
     XX(self_idle_ns, NUMBER, NS, "between chunks", "In [between chunks].")     \
     XX(self_gc_ns, NUMBER, NS, "garbage collection", "In [gc].")               \
     XX(self_other_ns, NUMBER, NS, "other", "In all other pseudo functions.")   \
+    XX(findings, TEXT, NONE, "findings",                                       \
+       "Words of slowlens/finding.h, joined by commas.")                       \
     XX(clipped, NUMBER, COUNT, "clipped",                                      \
        "Numbers and names that did not fit the format, and were cut.")
 

@@ -30,8 +30,14 @@ sl_status sl_report_meta(const sl_profile *profile, sl_bytes *out);
  *  "metrics":{key: N}, the whole of each counter (slowlens/metric.h)
  *  "hot_path":[{"node":N,"function":FUNCTION,"call_line":N,"total_ns":N}],
  *  "hot_text":"views.detail > copy.deepcopy 76%",
- *  "headline":"76 % in copy.deepcopy, called by views.detail.",
+ *  "headline":"76 % in copy.deepcopy, called by views.detail at app/views.py:9.",
+ *  "findings":[{"rule":WORD,"title":str,"text":sentence,"advice":sentence,
+ *               "fingerprint":str,"ns":N,"count":N (0: not counted),
+ *               "node":N, "function":FUNCTION (both: if the tree has it),
+ *               "file":str, "line":N (both: if own code asked for it)}],
  *  "heaviest":[{"function":FUNCTION,"calls":N,"self_ns":N,"total_ns":N}]}
+ * `findings`: what explains the time, most first (slowlens/finding.h); the
+ * fingerprint is the same for the same rule and functions in every run.
  * Calls are calls: that a generator went on stands in `resumes`. In a sampled
  * profile they are samples, and a function has each of them once.
  * `hot_path` are nodes from the root down, 500 at most, each the heaviest child

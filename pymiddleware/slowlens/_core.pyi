@@ -81,6 +81,7 @@ class Summary(TypedDict, total=False):
     self_idle_ns: int
     self_gc_ns: int
     self_other_ns: int
+    findings: str
     clipped: int
 # end of summary
 

@@ -106,6 +106,18 @@ put_timeline(const made *m, sl_buf *body)
         sl_buf_put_varint(body, rows[i].to_ns - rows[i].from_ns);
 }
 
+static void
+put_counters(const made *m, sl_buf *body)
+{
+    sl_blob_metric row;
+
+    sl_blob_counters_begin(&row, NULL);
+    for (uint32_t i = 0; i < m->counter_count; i++)
+        sl_blob_counters_add(&row, m->counters[i].metric, m->counters[i].node,
+                             m->counters[i].value);
+    ck_assert_uint_eq(sl_blob_counters_end(&row, body), 0);
+}
+
 sl_profile *
 made_profile(const made *m)
 {
@@ -120,7 +132,8 @@ made_profile(const made *m)
     sl_buf_init(&nothing, NULL, 0);
     ck_assert_int_eq(sl_blob_functions_init(&functions, NULL), SL_OK);
     put_tree(m, &functions, &tree);
-    sl_blob_put_head(&content, &body, &mode, m->sampled, &nothing, &functions,
+    sl_blob_put_head(&content, &body, m->sampled ? &mode : m->meta,
+                     m->sampled ? 1 : m->meta_count, &nothing, &functions,
                      true);
     sl_blob_put_section(&content, SL_BLOB_TREE, &tree);
     if (m->line_count > 0) {
@@ -130,6 +143,10 @@ made_profile(const made *m)
     if (m->stretch_count > 0) {
         put_timeline(m, &body);
         sl_blob_put_section(&content, SL_BLOB_TIMELINE, &body);
+    }
+    if (m->counter_count > 0) {
+        put_counters(m, &body);
+        sl_blob_put_section(&content, SL_BLOB_COUNTERS, &body);
     }
     sl_blob_put_section(&content, SL_BLOB_END, &body);
     ck_assert_int_eq(sl_profile_decode_content(&profile, content.data,

@@ -26,7 +26,11 @@ typedef struct {
     uint32_t stretch_count;
     const sl_profile_line *lines;
     uint32_t line_count;
-    bool sampled;
+    const sl_profile_counter *counters; /* in order of metric and node */
+    uint32_t counter_count;
+    const sl_meta *meta;
+    uint32_t meta_count;
+    bool sampled; /* instead of any other metadata */
 } made;
 
 /* The profile; a test's failure if it cannot be. */

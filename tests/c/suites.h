@@ -33,6 +33,7 @@ Suite *bounds_suite(void);
 Suite *calls_suite(void);
 Suite *counters_suite(void);
 Suite *export_suite(void);
+Suite *findings_suite(void);
 Suite *hotpath_suite(void);
 Suite *label_suite(void);
 Suite *layout_suite(void);

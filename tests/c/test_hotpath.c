@@ -43,7 +43,7 @@ START_TEST(it_goes_down_where_most_time_is)
                       { 2, "copy", 1, 80, 3 },
                       { 2, "json", 1, 10, 4 } }) };
     expect(&m, "12", "view.app.view > copy.copy 80%",
-           "80 % in copy.copy, called by view.app.view.");
+           "80 % in copy.copy, called by view.app.view at app/view.py:3.");
 }
 END_TEST
 
@@ -55,7 +55,7 @@ START_TEST(the_loop_is_to_blame_before_any_function)
                       { 2, "sleep", 1, 30, 4 } }) };
     expect(&m, "12", "view.app.view > [loop busy] 60%",
            "60 % waiting for the event loop, which was busy with something "
-           "else.");
+           "else; it stood in view.app.view at app/view.py:7.");
 }
 END_TEST
 
@@ -80,7 +80,7 @@ START_TEST(it_goes_on_in_what_was_awaited)
 {
     made m = { .nodes = tasks, .count = 7 };
     expect(&m, "156", "view.app.view > fetch.fetch 80%",
-           "80 % in fetch.fetch, awaited by view.app.view.");
+           "80 % in fetch.fetch, awaited by view.app.view at app/view.py:7.");
 }
 END_TEST
 
@@ -96,7 +96,27 @@ START_TEST(the_order_of_time_says_what_was_awaited)
                .stretch_count = 4,
                .sampled = true };
     expect(&m, "134", "view.app.view > parse.parse 60%",
-           "60 % in parse.parse, awaited by view.app.view.");
+           "60 % in parse.parse, awaited by view.app.view at app/view.py:7.");
+}
+END_TEST
+
+/* Who waits for a lock waits for the job that releases it. */
+START_TEST(it_goes_on_behind_a_lock)
+{
+    const sl_profile_counter waits[] = { { 3, SL_METRIC_LOCK, 85 } };
+    made m = { MADE({ { 0, "[request]", 1, 5, 0 },
+                      { 1, "app.view", 1, 5, 0 },
+                      { 2, "result", 1, 1, 9 },
+                      { 3, "wait", 1, 89, 0 },
+                      { 2, "submit", 1, 0, 8 },
+                      { 3, "[thread]", 1, 0, 0 },
+                      { 4, "parse", 1, 80, 0 } }),
+               .counters = waits, .counter_count = 1 };
+    expect(&m, "1256", "view.app.view > parse.parse 80%",
+           "80 % in parse.parse, awaited by view.app.view at app/view.py:9.");
+    m.counter_count = 0; /* what it did was no waiting */
+    expect(&m, "123", "view.app.view > result.result 90%",
+           "90 % in result.result, called by view.app.view at app/view.py:9.");
 }
 END_TEST
 
@@ -135,6 +155,7 @@ hotpath_suite(void)
                                    nothing_stands_out,
                                    it_goes_on_in_what_was_awaited,
                                    the_order_of_time_says_what_was_awaited,
+                                   it_goes_on_behind_a_lock,
                                    a_file_that_goes_round_ends,
                                    NULL };
     return suite_of("hotpath", tests);

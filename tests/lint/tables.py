@@ -65,6 +65,11 @@ def exports() -> str:
                   for row in rows("export.h", "SL_EXPORT_MAP")])
 
 
+def findings() -> str:
+    return table(["word", "title", "what people do about it"],
+                 [[f"`{row.text(1)}`", row.text(2), row.text(3)] for row in rows("finding.h", "SL_FINDING_MAP")])
+
+
 def typed(name: str, macro: str) -> str:
     lines = [f"class {name}(TypedDict, total=False):"]
     lines += [f"    {row.text(0)}: {TYPES[row.text(1)]}" for row in rows("meta.h", macro)]
@@ -77,6 +82,7 @@ PARTS = [
     ("core/README.md", "summary", ("<!-- ", " -->"), lambda: keys("SL_SUMMARY_MAP")),
     ("core/README.md", "metrics", ("<!-- ", " -->"), metrics),
     ("core/README.md", "exports", ("<!-- ", " -->"), exports),
+    ("core/README.md", "findings", ("<!-- ", " -->"), findings),
     ("pymiddleware/slowlens/_core.pyi", "metadata", ("# ", ""), lambda: typed("Meta", "SL_META_MAP")),
     ("pymiddleware/slowlens/_core.pyi", "summary", ("# ", ""), lambda: typed("Summary", "SL_SUMMARY_MAP")),
 ]

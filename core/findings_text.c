@@ -1,0 +1,309 @@
+/* Findings in words. */
+#include "findings.h"
+#include "label.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define NONE SL_FINDING_NONE
+/* Fewer samples than these tell a share only roughly. */
+#define SAMPLES_FEW 30u
+
+/* Appends "dir/file.py". */
+static void
+put_file(sl_buf *out, const sl_function *f)
+{
+    size_t len;
+    const char *file = sl_finding_path(f, &len);
+    sl_label_text(out, file, len, SL_LABEL_MAX);
+}
+
+static void
+put_number(sl_buf *out, uint64_t number)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%" PRIu64, number);
+    sl_buf_put_str(out, text);
+}
+
+/* "76 %", "About 80 %" of few samples, "Under 1 %" rather than nothing. */
+static void
+put_percent(const sl_outline *o, const sl_findings *all, uint64_t ns,
+            bool first, sl_buf *out)
+{
+    uint64_t wall = o->nodes[0].total_ns;
+    double part = wall > 0 ? (double)ns * 100.0 / (double)wall : 0;
+    bool rough = all->samples < SAMPLES_FEW;
+    char text[40];
+
+    if (part > 0 && part < 1)
+        snprintf(text, sizeof(text), "%snder 1 %%", first ? "U" : "u");
+    else
+        snprintf(text, sizeof(text), "%s%.0f %%",
+                 !rough  ? ""
+                 : first ? "About "
+                         : "about ",
+                 rough ? (double)(int)(part / 5 + 0.5) * 5 : part);
+    sl_buf_put_str(out, text);
+}
+
+static void
+put_name(const sl_outline *o, uint32_t node, sl_buf *out)
+{
+    sl_label_name(out, sl_outline_function(o, node), SL_LABEL_MAX);
+}
+
+/* " at dir/file.py:12" */
+static void
+put_place(const sl_outline *o, uint32_t node, uint32_t line, sl_buf *out)
+{
+    const sl_function *f = sl_outline_function(o, node);
+
+    if (f->file_len == 0)
+        return;
+    sl_buf_put_str(out, " at ");
+    put_file(out, f);
+    if (line == 0)
+        line = f->line;
+    if (line > 0) {
+        sl_buf_put_u8(out, ':');
+        put_number(out, line);
+    }
+}
+
+/* "WORDS own.function at dir/file.py:12" */
+static void
+put_own(const sl_outline *o, const sl_finding *f, const char *words,
+        sl_buf *out)
+{
+    if (f->own == NONE)
+        return;
+    sl_buf_put_str(out, words);
+    put_name(o, f->own, out);
+    put_place(o, f->own, f->line, out);
+}
+
+static void
+put_function(const sl_outline *o, const sl_finding *f, sl_buf *out)
+{
+    static const char *const verbs[SL_FINDING_COUNT] = {
+        [SL_FINDING_LOCK] = " waiting for a lock in ",
+        [SL_FINDING_SOCKET] = " waiting for a socket in ",
+        [SL_FINDING_DISK] = " waiting for a disk in ",
+        [SL_FINDING_SLEEP] = " sleeping in ",
+        [SL_FINDING_POLL] = " waiting for several sockets or files in ",
+        [SL_FINDING_CHILD] = " waiting for a process in ",
+        [SL_FINDING_AWAIT] = " awaiting in ",
+    };
+    const char *verb = verbs[f->rule] != NULL ? verbs[f->rule] : " in ";
+    const sl_outline_node *node = &o->nodes[f->node];
+
+    if (f->node == f->own || sl_outline_pseudo(o, f->node) == SL_PSEUDO_AWAIT) {
+        uint32_t at = f->own != NONE ? f->own : node->parent;
+        sl_buf_put_str(out, verb);
+        put_name(o, at, out);
+        if (f->rule == SL_FINDING_HOT && f->node == f->own)
+            sl_buf_put_str(out, node->self_ns >= node->total_ns / 2
+                                    ? " itself"
+                                    : " and what it calls");
+        put_place(o, at, f->own != NONE ? f->line : 0, out);
+        return;
+    }
+    sl_buf_put_str(out, verb);
+    put_name(o, f->node, out);
+    if (f->own == NONE)
+        put_place(o, f->node, 0, out);
+    put_own(o, f, f->beside ? ", awaited by " : ", called by ", out);
+    if (f->count > 0 && !f->beside) {
+        sl_buf_put_str(out, ", ");
+        put_number(out, f->count);
+        sl_buf_put_str(out, " times");
+    }
+}
+
+static void
+put_loop(const sl_outline *o, const sl_finding *f, sl_buf *out)
+{
+    const sl_meta *by = sl_outline_meta(o, "held_by");
+    char text[48];
+
+    sl_buf_put_str(out, " waiting for the event loop, which was busy with ");
+    if (by != NULL && by->text != NULL && by->text_len > 0) {
+        sl_label_text(out, by->text, by->text_len, SL_LABEL_MAX);
+        snprintf(text, sizeof(text), " (%.0f ms in a row)",
+                 (double)sl_outline_number(o, "held_ns") / 1e6);
+        sl_buf_put_str(out, text);
+    } else {
+        sl_buf_put_str(out, "something else");
+    }
+    put_own(o, f, "; it stood in ", out);
+}
+
+static void
+put_layer(const sl_outline *o, const sl_finding *f, sl_buf *out)
+{
+    if (f->rule == SL_FINDING_TEMPLATE) {
+        sl_buf_put_str(out, " rendering templates");
+        put_own(o, f, ", called by ", out);
+        return;
+    }
+    sl_buf_put_str(out, " in the database");
+    if (f->count > 1) {
+        sl_buf_put_str(out, " (");
+        put_number(out, f->count);
+        sl_buf_put_str(out, " calls)");
+    }
+    put_own(o, f, ", most from ", out);
+}
+
+/* What follows the share. */
+static void
+put_rest(const sl_outline *o, const sl_finding *f, sl_buf *out)
+{
+    switch (f->rule) {
+    case SL_FINDING_LOOP: put_loop(o, f, out); break;
+    case SL_FINDING_RUN_QUEUE:
+        sl_buf_put_str(out, " waiting for a CPU, which others had or a quota "
+                            "withheld");
+        put_own(o, f, "; it stood in ", out);
+        break;
+    case SL_FINDING_GIL:
+        sl_buf_put_str(out, " waiting for the GIL, which other threads of the "
+                            "process held");
+        put_own(o, f, "; it stood in ", out);
+        break;
+    case SL_FINDING_CLIENT:
+        sl_buf_put_str(out, " waiting for the client, which took its time");
+        break;
+    case SL_FINDING_GC:
+        sl_buf_put_str(out, " in the garbage collector");
+        put_own(o, f, ", most while in ", out);
+        break;
+    case SL_FINDING_DATABASE:
+    case SL_FINDING_TEMPLATE: put_layer(o, f, out); break;
+    case SL_FINDING_REPEATS:
+        sl_buf_put_str(out, " in ");
+        put_number(out, f->count);
+        sl_buf_put_str(out, " calls of ");
+        put_name(o, f->node, out);
+        put_own(o, f, " from ", out);
+        break;
+    default: put_function(o, f, out);
+    }
+}
+
+void
+sl_finding_text(const sl_outline *o, const sl_findings *all,
+                const sl_finding *one, sl_buf *out)
+{
+    char text[64];
+
+    if (one->rule == SL_FINDING_FEW) {
+        sl_buf_put_str(out, "Not enough samples (");
+        put_number(out, one->count);
+        sl_buf_put_str(out, ") to say where the time of this request went.");
+        return;
+    }
+    if (one->rule == SL_FINDING_HOLDS_LOOP) {
+        snprintf(text, sizeof(text), "It kept the event loop for %.0f ms",
+                 (double)one->ns / 1e6);
+        sl_buf_put_str(out, text);
+        sl_buf_put_str(out, " without a break");
+        put_own(o, one, ", most in ", out);
+        sl_buf_put_u8(out, '.');
+        return;
+    }
+    put_percent(o, all, one->ns, true, out);
+    put_rest(o, one, out);
+    sl_buf_put_u8(out, '.');
+}
+
+static bool
+is_wait(sl_finding_rule rule)
+{
+    return rule == SL_FINDING_LOOP || rule == SL_FINDING_RUN_QUEUE ||
+           rule == SL_FINDING_GIL || rule == SL_FINDING_CLIENT ||
+           rule == SL_FINDING_GC;
+}
+
+/* It was ready to compute and could not: also what it wanted to compute. */
+static void
+put_starved(const sl_outline *o, const sl_findings *all, sl_buf *out)
+{
+    const sl_finding *first = &all->items[0], *rest = NULL;
+
+    for (uint32_t i = 1; i < all->count && rest == NULL; i++) {
+        const sl_finding *one = &all->items[i];
+        if (one->rule == SL_FINDING_GC ||
+            (!is_wait(one->rule) && one->rule != SL_FINDING_HOLDS_LOOP &&
+             one->rule != SL_FINDING_REPEATS && one->rule != SL_FINDING_FEW))
+            rest = one;
+    }
+    if (rest == NULL) {
+        sl_finding_text(o, all, first, out);
+        return;
+    }
+    put_percent(o, all, first->ns, true, out);
+    sl_finding bare = *first;
+    bare.own = NONE;
+    put_rest(o, &bare, out);
+    sl_buf_put_str(out, "; what it had to do was most");
+    put_rest(o, rest, out);
+    sl_buf_put_u8(out, '.');
+}
+
+void
+sl_findings_headline(const sl_outline *o, const sl_findings *all, sl_buf *out)
+{
+    static const char *const beside[SL_FINDING_COUNT] = {
+        [SL_FINDING_LOOP] = " of the request it waited for the event loop",
+        [SL_FINDING_RUN_QUEUE] = " of the request it waited for a CPU",
+        [SL_FINDING_GIL] = " of the request it waited for the GIL",
+        [SL_FINDING_CLIENT] = " of the request was the client",
+        [SL_FINDING_GC] = " of the request was garbage collection",
+    };
+    const sl_finding *first = &all->items[0];
+
+    if (o->nodes[0].total_ns == 0) {
+        sl_buf_put_str(out, "It took no time that could be measured.");
+        return;
+    }
+    if (all->count == 0 || first->rule == SL_FINDING_HOLDS_LOOP ||
+        first->rule == SL_FINDING_REPEATS) {
+        sl_buf_put_str(out, "No function stands out.");
+        return;
+    }
+    if (first->rule == SL_FINDING_RUN_QUEUE || first->rule == SL_FINDING_GIL) {
+        put_starved(o, all, out);
+        return;
+    }
+    sl_finding_text(o, all, first, out);
+    for (uint32_t i = 1; i < all->count; i++) {
+        const sl_finding *one = &all->items[i];
+        if (!is_wait(one->rule) || is_wait(first->rule) ||
+            one->ns < o->nodes[0].total_ns / 5)
+            continue;
+        sl_buf_put_u8(out, ' ');
+        put_percent(o, all, one->ns, true, out);
+        sl_buf_put_str(out, beside[one->rule]);
+        sl_buf_put_u8(out, '.');
+        break;
+    }
+}
+
+void
+sl_findings_words(const sl_findings *all, sl_buf *out)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < all->count; i++) {
+        sl_finding_rule rule = all->items[i].rule;
+        if (rule == SL_FINDING_HOT || rule == SL_FINDING_FEW ||
+            rule == SL_FINDING_AWAIT)
+            continue;
+        if (any)
+            sl_buf_put_u8(out, ',');
+        sl_buf_put_str(out, sl_finding_at(rule)->word);
+        any = true;
+    }
+}

@@ -1,0 +1,214 @@
+/* What explains the time of a profile: which comes first, and in which words.
+ */
+#include "suites.h"
+
+#include "findings.h"
+#include "made.h"
+#include "profile.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+    char headline[600], words[200], texts[2000];
+    sl_findings all;
+} told;
+
+static void
+copy_text(char *to, size_t size, sl_buf *text)
+{
+    sl_buf_put_u8(text, 0);
+    snprintf(to, size, "%s", (const char *)text->data);
+    text->size = 0;
+}
+
+static told
+tell(const made *m)
+{
+    told t = { .headline = "" };
+    sl_profile *p = made_profile(m);
+    sl_outline outline;
+    sl_hotpath path;
+    sl_buf buf;
+
+    sl_buf_init(&buf, NULL, 0);
+    ck_assert_int_eq(sl_profile_outline(p, &outline), SL_OK);
+    ck_assert_int_eq(sl_hotpath_find(&outline, 0, &path), SL_OK);
+    ck_assert_int_eq(sl_findings_find(&outline, &path, &t.all), SL_OK);
+    sl_findings_headline(&outline, &t.all, &buf);
+    copy_text(t.headline, sizeof(t.headline), &buf);
+    sl_findings_words(&t.all, &buf);
+    copy_text(t.words, sizeof(t.words), &buf);
+    for (uint32_t i = 0; i < t.all.count; i++) {
+        sl_finding_text(&outline, &t.all, &t.all.items[i], &buf);
+        sl_buf_put_u8(&buf, '\n');
+    }
+    copy_text(t.texts, sizeof(t.texts), &buf);
+    sl_buf_free(&buf);
+    sl_hotpath_free(&path);
+    sl_profile_outline_free(&outline);
+    sl_profile_free(p);
+    return t;
+}
+
+static sl_meta
+number(const char *key, int64_t value)
+{
+    return (sl_meta){ key, strlen(key), NULL, 0, value };
+}
+
+static sl_meta
+text(const char *key, const char *value)
+{
+    return (sl_meta){ key, strlen(key), value, strlen(value), 0 };
+}
+
+static const made_node computes[] = { { 0, "[request]", 1, 5, 0 },
+                                      { 1, "app.view", 1, 5, 0 },
+                                      { 2, "copy", 40, 90, 3 } };
+
+START_TEST(a_function_and_how_often)
+{
+    made m = { .nodes = computes, .count = 3 };
+    told t = tell(&m);
+    ck_assert_str_eq(t.headline,
+                     "90 % in copy.copy, called by view.app.view at "
+                     "app/view.py:3, 40 times.");
+    ck_assert_str_eq(t.words, "repeats");
+    ck_assert_uint_eq(t.all.items[0].line, 3);
+}
+END_TEST
+
+START_TEST(who_could_not_compute_says_so_first)
+{
+    const sl_meta meta[] = { number("run_queue_ns", 70) };
+    made m = { .nodes = computes, .count = 3, .meta = meta, .meta_count = 1 };
+    told t = tell(&m);
+    ck_assert_str_eq(t.headline,
+                     "70 % waiting for a CPU, which others had or a quota "
+                     "withheld; what it had to do was most in copy.copy, "
+                     "called by view.app.view at app/view.py:3, 40 times.");
+    ck_assert_str_eq(t.words, "run-queue,repeats");
+
+    const sl_meta less[] = { number("run_queue_ns", 30) };
+    m.meta = less;
+    t = tell(&m);
+    ck_assert_str_eq(t.headline,
+                     "90 % in copy.copy, called by view.app.view at "
+                     "app/view.py:3, 40 times. 30 % of the request it waited "
+                     "for a CPU.");
+}
+END_TEST
+
+START_TEST(the_holder_of_the_loop_is_named)
+{
+    const sl_meta meta[] = { number("loop_ns", 60), text("held_by", "GET /x"),
+                             number("held_ns", 60000000) };
+    made m = { MADE({ { 0, "[request]", 1, 5, 0 },
+                      { 1, "app.view", 1, 35, 0 },
+                      { 2, "[loop busy]", 1, 60, 0 } }),
+               .meta = meta, .meta_count = 3 };
+    told t = tell(&m);
+    ck_assert_str_eq(t.headline,
+                     "60 % waiting for the event loop, which was busy with GET "
+                     "/x (60 ms in a row); it stood in view.app.view at "
+                     "app/view.py:7.");
+}
+END_TEST
+
+START_TEST(a_wait_is_told_by_its_kind)
+{
+    const sl_profile_counter waits[] = { { 2, SL_METRIC_SLEEP, 80 } };
+    made m = {
+        .nodes = computes, .count = 3, .counters = waits, .counter_count = 1
+    };
+    told t = tell(&m);
+    ck_assert_int_eq(t.all.items[0].rule, SL_FINDING_SLEEP);
+    ck_assert_str_eq(t.headline,
+                     "90 % sleeping in copy.copy, called by view.app.view at "
+                     "app/view.py:3, 40 times.");
+}
+END_TEST
+
+START_TEST(a_wrapper_is_not_the_answer)
+{
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "app.view", 1, 0, 0 },
+                      { 2, "wrap.<locals>.inner", 1, 1, 3 },
+                      { 3, "query", 1, 99, 0 } }) };
+    told t = tell(&m);
+    ck_assert_str_eq(t.headline,
+                     "99 % in query.query, called by view.app.view at "
+                     "app/view.py:3.");
+}
+END_TEST
+
+START_TEST(few_samples_say_little)
+{
+    const sl_meta few[] = { text("mode", "sampling"), number("samples", 4) };
+    made m = { .nodes = computes, .count = 3, .meta = few, .meta_count = 2 };
+    told t = tell(&m);
+    ck_assert_str_eq(t.headline, "Not enough samples (4) to say where the time "
+                                 "of this request went.");
+    const sl_meta more[] = { text("mode", "sampling"), number("samples", 12) };
+    m.meta = more;
+    t = tell(&m);
+    ck_assert_str_eq(t.headline, "About 90 % in copy.copy, called by "
+                                 "view.app.view at app/view.py:3.");
+    /* Waits are measured, not sampled. */
+    const sl_meta waits[] = { text("mode", "sampling"), number("samples", 1),
+                              number("loop_ns", 80) };
+    m.meta = waits;
+    m.meta_count = 3;
+    t = tell(&m);
+    ck_assert_int_eq(t.all.items[0].rule, SL_FINDING_LOOP);
+}
+END_TEST
+
+/* Lines and paths move between releases and machines. */
+START_TEST(a_fingerprint_knows_no_line)
+{
+    made m = { .nodes = computes, .count = 3 };
+    told one = tell(&m);
+    made moved = { MADE({ { 0, "[request]", 1, 50, 0 },
+                          { 1, "app.view", 1, 5, 0 },
+                          { 2, "copy", 1, 900, 44 } }) };
+    told other = tell(&moved);
+    ck_assert_str_eq(one.all.items[0].fingerprint,
+                     other.all.items[0].fingerprint);
+    ck_assert_uint_eq(strlen(one.all.items[0].fingerprint), 16);
+    made another = { MADE({ { 0, "[request]", 1, 50, 0 },
+                            { 1, "app.view", 1, 5, 0 },
+                            { 2, "json", 1, 900, 44 } }) };
+    other = tell(&another);
+    ck_assert_str_ne(one.all.items[0].fingerprint,
+                     other.all.items[0].fingerprint);
+}
+END_TEST
+
+START_TEST(the_table_has_a_row_for_each_rule)
+{
+    for (int i = 0; i < SL_FINDING_COUNT; i++) {
+        const sl_finding_info *info = sl_finding_at((sl_finding_rule)i);
+        ck_assert_ptr_nonnull(info);
+        ck_assert_ptr_null(strchr(info->word, ','));
+        ck_assert_uint_gt(strlen(info->advice), 10);
+    }
+    ck_assert_ptr_null(sl_finding_at(SL_FINDING_COUNT));
+}
+END_TEST
+
+Suite *
+findings_suite(void)
+{
+    const TTest *const tests[] = { a_function_and_how_often,
+                                   who_could_not_compute_says_so_first,
+                                   the_holder_of_the_loop_is_named,
+                                   a_wait_is_told_by_its_kind,
+                                   a_wrapper_is_not_the_answer,
+                                   few_samples_say_little,
+                                   a_fingerprint_knows_no_line,
+                                   the_table_has_a_row_for_each_rule,
+                                   NULL };
+    return suite_of("findings", tests);
+}
