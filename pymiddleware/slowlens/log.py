@@ -65,8 +65,11 @@ def say_hello(text: str) -> None:
         pass  # a closed stderr is no reason to stop a server
 
 
-def slow_line(meta: dict[str, Any], hot: str, link: str) -> str:
-    """``slow: GET /books/<int:pk> 200 812 ms (cpu 340, await 12) views.detail > copy.deepcopy 76% LINK``"""
+def slow_line(meta: dict[str, Any], said: str, link: str) -> str:
+    """``slow: GET /books/<int:pk> 200 812 ms (cpu 340, await 12) 76 % in copy.deepcopy, called by ... LINK``
+
+    :param said: the headline, which names the line; or the hot path.
+    """
     parts = [f"cpu {meta['cpu_ns'] / 1e6:.0f}"] if "cpu_ns" in meta else []
     waits = ("run_queue", "blocked", "gil_wait") if "blocked_ns" in meta else ("waiting",)
     for name in (*waits, "await", "loop", "gc"):
@@ -75,11 +78,11 @@ def slow_line(meta: dict[str, Any], hot: str, link: str) -> str:
     route = meta.get("route") or ""
     where = clean(meta["path"] if route[:1] in ("", "[") else route)
     held = ""
-    if meta.get("held_ns", 0) > meta["wall_ns"] / 10:
+    if meta.get("held_ns", 0) > meta["wall_ns"] / 10 and clean(meta["held_by"]) not in clean(said):
         held = f" [event loop held up {meta['held_ns'] / 1e6:.0f} ms by {clean(meta['held_by'])}]"
     return (
         f"slow: {clean(meta['method'])} {where} {meta['status'] or '-'} {meta['wall_ns'] / 1e6:.0f} ms "
-        f"({', '.join(parts)}) {clean(hot)}{held} {link}"
+        f"({', '.join(parts)}) {clean(said)}{held} {link}"
     ).rstrip()
 
 
@@ -91,7 +94,8 @@ class SlowLog:
         self._at = time.monotonic()
         self.suppressed = 0
 
-    def write(self, meta: dict[str, Any], hot: str, link: str) -> None:
+    def write(self, meta: dict[str, Any], summary: dict[str, Any], link: str) -> None:
+        """:param summary: of the blob: ``headline``, ``findings``, ``hot_text``."""
         now = time.monotonic()
         self._budget = min(BURST, self._budget + (now - self._at) * PER_SECOND)
         self._at = now
@@ -99,9 +103,11 @@ class SlowLog:
             self.suppressed += 1
             return
         self._budget -= 1
-        line = slow_line(meta, hot, link)
+        hot = summary.get("hot_text", "")
+        line = slow_line(meta, summary.get("headline") or hot, link)
         if self.suppressed:
             line += f" (+{self.suppressed} slow requests not logged)"
             self.suppressed = 0
         extra = {key: value for key, value in meta.items() if not key.startswith("tag.")}
+        extra.update((key, summary[key]) for key in ("headline", "findings") if key in summary)
         _slow.warning("%s", line, extra={"slowlens": {**extra, "hot_path": hot}})

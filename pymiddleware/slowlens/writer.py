@@ -98,7 +98,7 @@ class _SlowSink:
     def take(self, profile: Finished) -> None:
         if profile.slow:
             link = f"{log.server_url}{self._link}#r={profile.meta['id']}" if profile.kept else ""
-            self._log.write(profile.meta, profile.summary["hot"], link)
+            self._log.write(profile.meta, profile.summary, link)
 
     def close(self) -> None:
         """Nothing is open."""

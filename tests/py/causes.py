@@ -1,7 +1,10 @@
 """Requests that are slow for a reason that we know: what the first sentence must name.
 
 Each cause is a small application; ``profile`` sends it one request, as slowlens is used, and gives what the core says
-of it. The test and tests/bench/insight.py read the same table.
+of it. The test and tests/bench/insight.py read the same table, and run it in a process of its own (Django is set up
+once in a process):
+
+    causes.py deterministic|sampling [NAME ...]     a line of JSON each: {"name", "mode", "summary"}
 """
 
 from __future__ import annotations
@@ -18,10 +21,11 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -424,10 +428,7 @@ def profile(one: Cause, mode: str, store: Path) -> dict[str, Any]:
     for prepare in (database, jinja_page, django_page):
         prepare()
     with (one.beside or _nothing)():
-        if asyncio.iscoroutinefunction(one.view):
-            recorder = _ask_asgi(one, mode, store)
-        else:
-            recorder = _ask_wsgi(one, mode, store)
+        recorder = _ask_asgi(one, mode, store) if asyncio.iscoroutinefunction(one.view) else _ask_wsgi(one, mode, store)
     assert recorder.writer.flush(10)
     row = next(row for row in recorder.store.list(Query(sort="-started")).rows if row["path"] == f"/{one.name}")
     summary: dict[str, Any] = json.loads(_core.Profile(recorder.store.get(row["id"])).summary())
@@ -487,3 +488,16 @@ def _ask_asgi(one: Cause, mode: str, store: Path) -> Any:
 
     asyncio.run(serve())
     return middleware.recorder
+
+
+def main() -> None:
+    mode, *names = sys.argv[1:]
+    for one in CAUSES:
+        if mode in one.modes and (one.name in names or not names):
+            with tempfile.TemporaryDirectory() as folder:
+                summary = profile(one, mode, Path(folder) / "store")
+            print(json.dumps({"name": one.name, "mode": mode, "summary": summary}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

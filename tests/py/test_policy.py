@@ -205,10 +205,12 @@ def test_slow_log_is_rate_limited(caplog: pytest.LogCaptureFixture) -> None:
     log = SlowLog()
     with caplog.at_level(logging.WARNING, "slowlens.slow"):
         for _ in range(100):
-            log.write(META, "hot", "")
+            log.write(META, {"hot_text": "hot", "headline": "76 % in it, at a.py:3.", "findings": "gc"}, "")
         assert 20 <= len(caplog.records) <= 22
         log._budget = 5.0
-        log.write(META, "hot", "")
+        log.write(META, {}, "")
     assert "slow requests not logged" in caplog.records[-1].message
+    assert "76 % in it, at a.py:3." in caplog.records[0].message
     assert caplog.records[0].slowlens["hot_path"] == "hot"
+    assert caplog.records[0].slowlens["findings"] == "gc"
     assert caplog.records[0].slowlens["wall_ns"] == META["wall_ns"]

@@ -123,7 +123,11 @@ def show(options: argparse.Namespace) -> None:
         print(f"calls: {summary['calls']} Python, {summary['c_calls']} C")
     if meta.get("flags"):
         print(f"flags: {clean(meta['flags'])}")
-    print(f"hot path: {paint('1', clean(summary['hot_text']))}\n")
+    print(f"hot path: {paint('1', clean(summary['hot_text']))}")
+    print(paint("1", clean(summary["headline"])))
+    for one in summary["findings"][1:]:
+        print(f"also: {clean(one['text'])}")
+    print()
     _print_tree(profile, options, paint)
 
 

@@ -33,8 +33,9 @@ export function guilty(summary) {
   return (at < 0 ? path.at(-1) : path[at + 1] || path.at(-1))?.node;
 }
 
-/** The sentence that says why: the core's own (`headline`) where that names a line, so that it can be followed. */
+/** The sentence that says why: the core's own, which also made the findings (an old server's: where it names a line). */
 export function answer(summary) {
+  if (summary.findings?.length && summary.headline) return tame(summary.headline, 600);
   if (/\.\w+:\d+/.test(summary.headline || "")) return tame(summary.headline, 600);
   const { meta, wall_ns: wall } = summary;
   const samples = samplesOf(summary);
