@@ -23,6 +23,18 @@ sl_clock_thread_cpu_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+uint64_t
+sl_clock_unix_s(void)
+{
+    struct timespec now;
+#ifdef CLOCK_REALTIME_COARSE /* Linux: no reading of the hardware */
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+#else
+    clock_gettime(CLOCK_REALTIME, &now);
+#endif
+    return (uint64_t)now.tv_sec;
+}
+
 bool
 sl_clock_has_invariant_tsc(void)
 {

@@ -476,7 +476,7 @@ word_kind(const sl_sql_lexer *l)
 {
     /* By length; the first eight letters tell those apart. */
     static const struct {
-        char start[8];
+        char start[9];
         sl_sql_word kind;
     } words[11][11] = {
         [2] = { { "AS", SL_WORD_AS },

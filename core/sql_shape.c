@@ -204,6 +204,21 @@ value_follows(statement kind, const sl_sql_lexer *l, sl_sql_token token,
            !sl_sql_is_dotted(l, l->to);
 }
 
+/* What no shape ends with, and before " ..." all but the first of it: `-- `
+ * begins a comment, and `# ` of the operator `#-` in an unknown dialect. */
+static const char *
+loose_ends(const sl_sql_lexer *l)
+{
+    return l->dialect == SL_SQL_ANY ? "; -#" : "; -";
+}
+
+static void
+strip(writer *w, const char *ends)
+{
+    while (w->size > 0 && strchr(ends, last(w)) != NULL)
+        w->size--;
+}
+
 static void
 shape(writer *w, sl_sql_lexer *l)
 {
@@ -217,8 +232,7 @@ shape(writer *w, sl_sql_lexer *l)
         sl_sql_token token = sl_sql_next(l);
         bool end = l->to >= l->len && kind == QUERY;
         if (token == SL_SQL_END) {
-            while (w->size > 0 && strchr("; -", last(w)) != NULL)
-                w->size--;
+            strip(w, loose_ends(l));
             fold(w);
             break;
         }
@@ -269,8 +283,7 @@ shape(writer *w, sl_sql_lexer *l)
         }
     }
     if (cut) {
-        while (last(w) == '-' || last(w) == ' ') /* `-- ` begins a comment */
-            w->size--;
+        strip(w, loose_ends(l) + 1);
         memcpy(w->out + w->size, MORE, MORE_BYTES);
         w->size += MORE_BYTES;
     }

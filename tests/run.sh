@@ -251,6 +251,24 @@ servers() { # VERSION PYTHON
         uvicorn waitress hypercorn
 }
 
+# Elsewhere than on Linux: compiled for macOS; and without the sampler, here.
+offlinux_macos() { # PYTHON...
+    venv=$cache/zig-venv
+    [ -x "$venv/bin/python-zig" ] || { rm -rf "$venv" && "${newest#* }" -m venv "$venv" &&
+        "$venv/bin/python" -m pip install -q ziglang; } ||
+        return 1
+    for one; do
+        sh "$root/tests/offlinux.sh" macos "$venv/bin/python" "$one" || return 1
+    done
+}
+
+offlinux_absent() { # VERSION PYTHON
+    python=$(environment "$1" "$2") || return 1
+    sh "$root/tests/offlinux.sh" absent "$python" "$root/tests/py/test_unsampled.py" "$root/tests/py/test_profile.py" \
+        "$root/tests/py/test_cpython.py" "$root/tests/py/test_jobs.py" "$root/tests/py/test_greenlets.py" \
+        "$root/tests/py/test_wsgi.py" "$root/tests/py/test_task.py" -k "not sampled and not job_that_raises"
+}
+
 # ---- all of it ----
 
 install gcc libc6-dev cmake ninja-build pkg-config check libzstd-dev uthash-dev zstd valgrind ca-certificates python3
@@ -304,6 +322,12 @@ LIST
         echo "CPython 3.$minor could not be had"
         [ -n "$any" ] || failed=$((failed + 1))
     done
+
+    say "elsewhere than on Linux"
+    # shellcheck disable=SC2086,SC2046
+    check "macOS, compiled" offlinux_macos $(echo "$list" | awk 'NF { print $2 }' | sed -n '1p;$p' | uniq)
+    # shellcheck disable=SC2086
+    check "without the sampler" offlinux_absent $newest
 
     say "the extension with sanitizers, a slice (all of it: tests/sanitize.sh)"
     sanitized=

@@ -21,6 +21,9 @@ uint64_t sl_clock_monotonic_ns(void);
 /* Nanoseconds of CPU the calling thread has used. About 0.4 us a call. */
 uint64_t sl_clock_thread_cpu_ns(void);
 
+/* Seconds since 1970, up to a few milliseconds old: about 10 ns a call. */
+uint64_t sl_clock_unix_s(void);
+
 /* Whether the processor says that its counter runs at one rate always. The
  * kernel must trust it too (its clock source must be `tsc`): ask there
  * before choosing SL_CLOCK_TSC. false on anything but x86-64. */

@@ -20,7 +20,7 @@ from . import _core, ownership
 
 __all__ = [
     "CHOSEN", "cost_ns", "forked", "info", "interval_ns", "is_child", "limit_memory", "on_fork", "prepare", "refused",
-    "sampling", "why_not",
+    "sampling", "unsampled", "why_not",
 ]
 
 CHOSEN = (
@@ -113,6 +113,9 @@ def cost_ns(events: int, c_events: int) -> int:
     return int(events * _costs[0] + c_events * _costs[1])
 
 
+_unsampled: str | None = None
+
+
 def _test_sampler(own: str) -> None:
     """Lets the sampler look at a stack with every kind of frame in it; what it finds is in ``info``."""
 
@@ -132,6 +135,13 @@ def _test_sampler(own: str) -> None:
         recursive(20)
 
     copy_context().run(crowded)
+    global _unsampled
+    _unsampled = _core.engine_info()["sampler"]["why_not"]
+
+
+def unsampled() -> str | None:
+    """Why nothing can be sampled here; None: it can."""
+    return _unsampled
 
 
 _interval_us = 0

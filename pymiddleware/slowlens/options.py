@@ -255,7 +255,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("mode", _mode, None, "word or function",
            "How requests are profiled: `sampling` (next to no cost), `deterministic` (every call, exact "
            "counts), `off`, or a function of the request that answers with one of them. Default "
-           "`deterministic` while debugging, else `sampling`."),
+           "`deterministic` while debugging, else `sampling`. Where sampling cannot be had (`slowlens doctor` says "
+           "why), requests that were asked for, and all while debugging, are profiled `deterministic`; of others the "
+           "times are recorded, and no functions."),
     Option("interval_us", _number(100, 1e6, True), 1000, "microseconds",
            "Time between two samples; the smallest one asked for in a process counts."),
     Option("sampler_cpu", _number(0, 100), 2.0, "percent",

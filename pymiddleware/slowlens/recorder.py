@@ -116,7 +116,7 @@ class Transaction:
         self.recording = _core.Recording(
             decision.c_calls, max_bytes=recorder.options.max_profile_bytes, follows=follows,
             sampled=decision.mode == "sampling", goes_on=True, label=self.seen,
-            entry=self.seen.entry,
+            entry=self.seen.entry, anyway=True,
         )
         self._token: Token[Transaction | None] | None = _current.set(self)
 
@@ -270,6 +270,8 @@ class Recorder:
             decision = self.policy.decide(incoming)
             if decision is None or recorded.get():
                 return None
+            if decision.mode == "sampling" and engine.unsampled() is not None:
+                decision = self._without_samples(decision)
             if not self.board.tried and self._has_board:
                 self.board.open()
             self.writer.wake()
@@ -280,6 +282,15 @@ class Recorder:
         except Exception:
             self._fault("beginning a profile", self.profiling)
         return None
+
+    def _without_samples(self, decision: Decision) -> Decision:
+        """What is done for a request that was to be sampled where that cannot be had: the one that somebody asked for,
+        or waits for, is profiled by events; of the others the times are recorded, and no functions."""
+        mode = "deterministic" if decision.triggered or self.debug() else "sampling"
+        done = "profiled by events instead" if mode == "deterministic" else "timed, not profiled"
+        self._seldom.say(_log, f"slowlens: sampling cannot be had here: {engine.unsampled()}; requests are {done}",
+                         key=mode, once=True)
+        return decision._replace(mode=mode)
 
     def response_headers(self, transaction: Transaction, root: str = "") -> list[tuple[str, str]]:
         """What the option ``response_headers`` adds to this response now that its headers go out. Never raises.

@@ -17,6 +17,7 @@ corpus_of() { # report and export read what blob reads
     case $1 in report | export) echo blob ;; *) echo "$1" ;; esac
 }
 
+mkdir -p "$build"
 cmake -S "$root" -B "$build" -G Ninja -DCMAKE_C_COMPILER=clang -DSL_PYTHON=OFF -DSL_FUZZ=ON -DSL_SANITIZE=ON \
     -DCMAKE_BUILD_TYPE=RelWithDebInfo >"$build.log" 2>&1 && cmake --build "$build" >>"$build.log" 2>&1 ||
     { tail -n 30 "$build.log"; exit 2; }

@@ -22,7 +22,7 @@ import pytest
 
 from slowlens import _core
 
-from conftest import functions, loops, patient, record, tree
+from conftest import SECCOMP, functions, loops, patient, record, tree
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sampling is for Linux")
 
@@ -617,23 +617,6 @@ PRELUDE = """
 """
 
 
-#: Forbids system calls by their numbers, as a container may.
-SECCOMP = """
-    import ctypes, struct
-    libc = ctypes.CDLL(None, use_errno=True)
-    def forbid(*numbers):
-        code = [(0x20, 0, 0, 0)]  # load the number of the call
-        for i, number in enumerate(numbers):
-            code.append((0x15, len(numbers) - i, 0, number))
-        code += [(0x06, 0, 0, 0x7fff0000), (0x06, 0, 0, 0x00050001)]  # allow; EPERM
-        raw = b"".join(struct.pack("HBBI", *one) for one in code)
-        buffer = ctypes.create_string_buffer(raw)
-        program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(buffer))
-        assert libc.prctl(38, 1, 0, 0, 0) == 0
-        assert libc.prctl(22, 2, program) == 0, ctypes.get_errno()
-"""
-
-
 @patient
 def test_fork() -> None:
     done = run(PRELUDE + """
@@ -686,22 +669,6 @@ def test_without_memfd_the_next_method_serves() -> None:
     assert sampled() > 0
     """)
     assert done.returncode == 0, done.stderr[-2000:]
-
-
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of system calls")
-def test_where_it_is_forbidden_sampling_is_off_and_says_so(tmp_path: Path) -> None:
-    done = run(PRELUDE + SECCOMP + f"    STORE = {str(tmp_path / 'store')!r}" + """
-    import logging
-    logging.basicConfig()
-    forbid(319, 310)  # memfd_create, process_vm_readv
-    from slowlens.wsgi import ProfilerMiddleware
-    app = ProfilerMiddleware(lambda environ, start: [b"fine"], mode="sampling", store=STORE)
-    for _ in range(3):
-        assert app({"REQUEST_METHOD": "GET", "PATH_INFO": "/", "REMOTE_ADDR": "127.0.0.1"}, None) == [b"fine"]
-    assert "lets no thread read" in _core.engine_info()["sampler"]["why_not"]
-    """)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stderr.count("sampling cannot be had here") == 1, "one clear line"
 
 
 def test_signals_and_faulthandler_go_on() -> None:

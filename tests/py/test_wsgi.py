@@ -18,7 +18,7 @@ import slowlens
 from slowlens.options import OptionsError
 from slowlens.wsgi import ProfilerMiddleware
 
-from conftest import Stored, wsgi_call
+from conftest import Stored, patient, wsgi_call
 from programs import fib, library
 
 
@@ -235,7 +235,10 @@ def test_wrong_options_fail_at_start(store_path: str) -> None:
         ProfilerMiddleware(plain, store="redis://x")
 
 
+@patient  # what holds it up between its first instant and the app is no function
 def test_slow_requests_are_logged(store_path: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.clear()
+
     def slow(environ: Any, start_response: Any) -> Any:
         for _ in range(5):
             library()

@@ -135,6 +135,49 @@ sl_py_own_forget_line(sl_py_raw_frame *frame)
     frame->instruction = frame->code + trusted.code_bytes;
 }
 
+/* Whether a frame read from here, at `at` or through the interpreter's own
+ * frames above it, is the one that this frame object stands for; moves `at`
+ * past it. No address is followed further than from one frame that Python knows
+ * to the next. */
+static bool
+same_frame(const sl_py_layout *layout, uintptr_t *at, PyFrameObject *frame)
+{
+    enum { BETWEEN_MAX = 4 };
+    uintptr_t wanted = sl_py_own_frame_of((PyObject *)frame);
+
+    for (int between = 0; *at != wanted; between++) {
+        if (*at == 0 || (*at & 7) != 0 || between == BETWEEN_MAX)
+            return false;
+        memcpy(at, (const char *)*at + layout->frame_previous, sizeof(*at));
+    }
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    uintptr_t found;
+    memcpy(&found, (const char *)wanted + layout->frame_code, sizeof(found));
+    bool same = (found & layout->code_mask) == (uintptr_t)code;
+    Py_DECREF(code);
+    memcpy(at, (const char *)wanted + layout->frame_previous, sizeof(*at));
+    return same;
+}
+
+bool
+sl_py_own_try(const sl_py_layout *layout)
+{
+    PyFrameObject *frame =
+        (PyFrameObject *)Py_XNewRef((PyObject *)PyEval_GetFrame());
+    uintptr_t at = current_frame(layout);
+    bool same = frame != NULL;
+
+    while (frame != NULL) {
+        same = same && same_frame(layout, &at, frame);
+        PyFrameObject *back = same ? PyFrame_GetBack(frame) : NULL;
+        Py_DECREF(frame);
+        frame = back;
+    }
+    if (same)
+        sl_py_own_trust(layout);
+    return same;
+}
+
 static int
 keep_referent(PyObject *object, void *out)
 {

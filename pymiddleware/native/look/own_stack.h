@@ -16,6 +16,11 @@ uintptr_t sl_py_own_anchor(const sl_py_layout *layout);
 /* The layout was tried on real frames and found right. */
 void sl_py_own_trust(const sl_py_layout *layout);
 
+/* The same where no memory can be read but by plain loads: tries the layout on
+ * the calling thread's stack, from frame to frame that Python knows, and trusts
+ * it if it is right. Makes frame objects. */
+bool sl_py_own_try(const sl_py_layout *layout);
+
 /* Whether the layout is trusted. */
 bool sl_py_own_is_trusted(void);
 

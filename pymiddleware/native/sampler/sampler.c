@@ -12,19 +12,6 @@
 #include "sampler/tasks.h"
 #include "sampler/thread.h"
 
-/* When the last busy_ns before `now` began, in ticks. */
-static uint64_t
-busy_since(const sl_py_sampled *sampled, const sl_py_section *section,
-           uint64_t now)
-{
-    uint64_t ticks = now - sampled->suspended_at;
-
-    if (section->busy_ns >= section->since_ns)
-        return sampled->suspended_at;
-    return now - (uint64_t)((double)ticks * (double)section->busy_ns /
-                            (double)section->since_ns);
-}
-
 void
 sl_py_sampler_add(sl_py_sampled *sampled)
 {
@@ -59,7 +46,7 @@ sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section)
     sampled->slot = -1;
     sampled->unseen_since = now;
     if (section->busy_ns > 0) {
-        sl_strand_wait(strand, gap, busy_since(sampled, section, now));
+        sl_strand_wait(strand, gap, sl_py_busy_since(sampled, section, now));
         gap = SL_PSEUDO_LOOP;
     }
     if (sampled->started)

@@ -41,6 +41,19 @@ typedef struct {
     uintptr_t context; /* the thread's, an address */
 } sl_py_section;
 
+/* When the last busy_ns before `now` began, in ticks. */
+static inline uint64_t
+sl_py_busy_since(const sl_py_sampled *sampled, const sl_py_section *section,
+                 uint64_t now)
+{
+    uint64_t ticks = now - sampled->suspended_at;
+
+    if (section->busy_ns >= section->since_ns)
+        return sampled->suspended_at;
+    return now - (uint64_t)((double)ticks * (double)section->busy_ns /
+                            (double)section->since_ns);
+}
+
 /* The recording's main strand begins / ends to run in the calling thread.
  * `waiting`: the awaitable it is suspended in, or NULL. Never raise. */
 void sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section);

@@ -197,9 +197,10 @@ sl_py_sampler_test(const char *own_files)
     sl_py_unlock();
     if (!memory)
         wrong = "out of memory";
-    else if (!prepare_memory())
+    else if (!prepare_memory()) {
         wrong = "this system lets no thread read the memory of its own process";
-    else if ((wrong = test_torn()) == NULL && (wrong = test_stack()) == NULL)
+        sl_py_own_try(&sl_py_sampler.layout); /* the probes need no more */
+    } else if ((wrong = test_torn()) == NULL && (wrong = test_stack()) == NULL)
         sl_py_own_trust(&sl_py_sampler.layout);
     result_set(wrong, wrong == NULL && test_context());
     return sl_py_sampler_why_not();

@@ -120,13 +120,12 @@ numbers_add(PyObject *object, PyObject *const *args, Py_ssize_t count)
                   [SL_NUMBERS_LOOP] = waits.loop_ns,
                   [SL_NUMBERS_CLIENT] = waits.idle_ns },
     };
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    uint64_t now = sl_clock_unix_s();
     if (!table_enter(self))
         return NULL;
-    sl_numbers_add(self->numbers, (uint64_t)now.tv_sec, &key, &request);
-    self->first_s = self->first_s != 0 ? self->first_s : (uint64_t)now.tv_sec;
-    self->last_s = (uint64_t)now.tv_sec;
+    sl_numbers_add(self->numbers, now, &key, &request);
+    self->first_s = self->first_s != 0 ? self->first_s : now;
+    self->last_s = now;
     Py_RETURN_NONE;
 }
 

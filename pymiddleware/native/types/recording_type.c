@@ -81,15 +81,16 @@ parse_c_calls(const char *text, sl_c_calls *out)
     return -1;
 }
 
-/* What feeds the recording: events, or the sampler. */
+/* What feeds the recording: events, or the sampler; `anyway`: nobody, where that
+ * cannot be had. */
 static int
-recording_acquire(sl_py_recording *self)
+recording_acquire(sl_py_recording *self, bool anyway)
 {
     if (!sl_py_engine_hears_imports())
         sl_py_probes_refresh();
     if (!self->sampled.by_samples)
         return sl_py_engine_acquire(&self->traced);
-    if (sl_py_sampler_why_not() == NULL)
+    if (sl_py_sampler_why_not() == NULL || anyway)
         return 0; /* added when it is whole */
     PyErr_Format(PyExc_RuntimeError, "sampling cannot be had here: %s",
                  sl_py_sampler_why_not());
@@ -113,16 +114,18 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = { "c_calls", "max_bytes", "max_nodes",
                              "follows", "sampled",   "goes_on",
-                             "label",   "entry",     NULL };
+                             "label",   "entry",     "anyway",
+                             NULL };
     const char *c_calls = "chosen";
     Py_ssize_t max_bytes = 0;
     unsigned int max_nodes = 0;
-    int follows = 0, sampled = 0, goes_on = 0;
+    int follows = 0, sampled = 0, goes_on = 0, anyway = 0;
     PyObject *label = NULL, *entry = NULL;
 
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "|s$nIpppOO:Recording", names, &c_calls, &max_bytes,
-            &max_nodes, &follows, &sampled, &goes_on, &label, &entry))
+            args, kwargs, "|s$nIpppOOp:Recording", names, &c_calls, &max_bytes,
+            &max_nodes, &follows, &sampled, &goes_on, &label, &entry,
+            &anyway))
         return NULL;
     if (max_bytes < 0) {
         PyErr_SetString(PyExc_ValueError, "max_bytes must not be negative");
@@ -160,7 +163,7 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->handle = sl_py_handle_new();
     if (self->handle == NULL)
         goto fail;
-    if (recording_acquire(self) < 0)
+    if (recording_acquire(self, anyway != 0) < 0)
         goto fail;
 
     sl_recording_options options = { .clock = self->sampled.clock,
@@ -563,13 +566,14 @@ PyTypeObject sl_py_recording_type = {
     .tp_doc =
         "Recording(c_calls='chosen', *, max_bytes=0, max_nodes=0, "
         "follows=False, sampled=False, goes_on=False, label=None, "
-        "entry=None)\n--"
+        "entry=None, anyway=False)\n--"
         "\n\nOne request being recorded, from now on. `follows`: its "
         "work may go on in any task or thread; `sampled`: by looking at "
         "it now and then, not by events; `goes_on`: by sampling, where "
         "events are too many for its limits; `label`: what "
         "totals()['held_by'] of those it held up gives; `entry`: its place on "
-        "the Board.\n"
+        "the Board; `anyway`: where samples cannot be had, its times alone "
+        "are recorded.\n"
         "RuntimeError: no engine is free; ValueError: a wrong argument.",
     .tp_basicsize = sizeof(sl_py_recording),
     .tp_flags = Py_TPFLAGS_DEFAULT,

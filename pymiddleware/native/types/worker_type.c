@@ -29,6 +29,46 @@ typedef struct {
     PyObject *argument;
 } worker;
 
+/* A condition that is waited for by CLOCK_MONOTONIC: the wall clock may be set
+ * back by an hour. macOS has no clock for conditions, but relative waits. */
+static void
+changed_init(pthread_cond_t *changed)
+{
+#ifdef __APPLE__
+    pthread_cond_init(changed, NULL);
+#else
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+#endif
+}
+
+/* Waits until `at` at the latest; false: it is past that. */
+static bool
+changed_wait(pthread_cond_t *changed, pthread_mutex_t *mutex,
+             const struct timespec *at)
+{
+#ifdef __APPLE__
+    struct timespec now, left;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    left.tv_sec = at->tv_sec - now.tv_sec;
+    left.tv_nsec = at->tv_nsec - now.tv_nsec;
+    if (left.tv_nsec < 0) {
+        left.tv_nsec += 1000000000L;
+        left.tv_sec--;
+    }
+    return left.tv_sec >= 0 &&
+           pthread_cond_timedwait_relative_np(changed, mutex, &left) !=
+               ETIMEDOUT;
+#else
+    return pthread_cond_timedwait(changed, mutex, at) != ETIMEDOUT;
+#endif
+}
+
 static void
 deadline_in(double seconds, struct timespec *at)
 {
@@ -57,8 +97,7 @@ wait_for(worker *self, const bool *flag, double seconds)
     while (!*flag) {
         if (seconds < 0)
             pthread_cond_wait(&self->changed, &self->mutex);
-        else if (pthread_cond_timedwait(&self->changed, &self->mutex, &at) ==
-                 ETIMEDOUT)
+        else if (!changed_wait(&self->changed, &self->mutex, &at))
             break;
     }
     seen = *flag;
@@ -189,8 +228,6 @@ worker_join(PyObject *object, PyObject *value)
 static PyObject *
 worker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    pthread_condattr_t attributes;
-
     if (!PyArg_ParseTuple(args, ":Worker") ||
         (kwargs != NULL && PyDict_GET_SIZE(kwargs) != 0))
         return NULL;
@@ -198,10 +235,7 @@ worker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL)
         return NULL;
     pthread_mutex_init(&self->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&self->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    changed_init(&self->changed);
     return (PyObject *)self;
 }
 
