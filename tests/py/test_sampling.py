@@ -430,7 +430,8 @@ def test_other_tasks_are_never_charged() -> None:
     profile = asyncio.run(main())
     if any("stranger" in row["name"] for row in tree(profile)["rows"]):
         pytest.fail("another task's work is charged to the request")
-    assert profile.totals()["await_ns"] > 0.8 * profile.totals()["wall_ns"]
+    totals = profile.totals()  # the stranger holds up the loop, and is named for it, not charged here
+    assert totals["await_ns"] + totals["loop_ns"] > 0.8 * totals["wall_ns"]
 
 
 # ---- a deterministic profile that is full goes on by sampling ----
