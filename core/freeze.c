@@ -152,6 +152,7 @@ sl_recording_freeze(const sl_recording *recording, uint64_t now,
     frozen->copy = *recording;
     frozen->copy.arena = NULL; /* they are the original's... */
     frozen->copy.marks.arena = NULL;
+    frozen->copy.spans = (sl_spans){ 0 }; /* not copied */
     frozen->now = now;
     frozen->now_ns = sl_clock_monotonic_ns();
     return SL_OK;

@@ -41,6 +41,7 @@ recording_start(sl_recording *recording, const sl_recording_options *options)
     recording->samples = 0;
     sl_marks_clear(&recording->marks);
     sl_counters_clear(&recording->counters);
+    sl_spans_clear(&recording->spans);
     memset(recording->waited, 0, sizeof(recording->waited));
     recording->observed = NULL;
 
@@ -77,6 +78,7 @@ sl_recording_new(sl_recording **out, const sl_recording_options *options,
     *recording = (sl_recording){ .alloc = *alloc,
                                  .marks.alloc = *alloc,
                                  .counters.alloc = *alloc,
+                                 .spans.alloc = *alloc,
                                  .stopped = true };
 
     sl_status status =
@@ -112,6 +114,7 @@ sl_recording_free(sl_recording *recording)
     sl_arena_free(recording->arena);
     sl_marks_free(&recording->marks);
     sl_counters_free(&recording->counters);
+    sl_spans_free(&recording->spans);
     recording->alloc.give(recording->alloc.ctx, recording);
 }
 
@@ -511,6 +514,7 @@ sl_recording_stop(sl_recording *recording, uint64_t now)
         recording->main.last = recording->in_front->last;
     }
     sl_strand_tick(&recording->main, now);
+    sl_spans_stop(&recording->spans, recording->main.last);
     recording->stop_ticks = recording->main.last;
     recording->stop_ns = sl_clock_monotonic_ns();
     recording->stopped = true;

@@ -11,6 +11,7 @@
 
 #include "counters.h"
 #include "marks.h"
+#include "spans.h"
 #include "tree.h"
 
 /* The part of its limits that is kept back for sl_recording_sample_on. */
@@ -44,6 +45,7 @@ struct sl_recording {
     uint64_t samples;
     sl_marks marks;
     sl_counters counters;
+    sl_spans spans;
     uint64_t waited[SL_METRIC_COUNT]; /* ns of the main strand, by kind */
     const sl_node *observed;          /* by the last look, or NULL */
 };

@@ -131,6 +131,18 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
     sampled_count(strand, now);
 }
 
+const void *
+sl_strand_place(sl_strand *strand, const sl_frame *frames, uint32_t count)
+{
+    sl_path *path = strand_path_of(strand, &frames, &count);
+
+    if (path == NULL) {
+        strand->tree->dropped++;
+        return strand->base;
+    }
+    return strand_descend(strand, path, frames, count);
+}
+
 bool
 sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now)
 {

@@ -237,6 +237,13 @@ typedef struct {
 void sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
                       bool gc, const sl_times *passed, uint64_t now);
 
+/* The node that a sample of `frames` would be charged to, made if need be, and
+ * nothing charged: where the strand stands now. Where there is no room for it,
+ * the flat node of its function, or the strand's lowest. Valid as those of
+ * sl_strand_node. */
+const void *sl_strand_place(sl_strand *strand, const sl_frame *frames,
+                            uint32_t count);
+
 /* The same as the sample before it: the thread has not run since. false: there
  * was none since the strand went on, and nothing is charged. */
 bool sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now);

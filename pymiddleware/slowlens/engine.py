@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar, copy_context
 from typing import Any
 
-from . import _core, ownership
+from . import _core, layers, ownership
 
 __all__ = [
     "CHOSEN", "cost_ns", "forked", "info", "interval_ns", "is_child", "limit_memory", "on_fork", "prepare", "refused",
@@ -94,6 +94,7 @@ def prepare() -> None:
     ownership.configure(CHOSEN, _kernel_trusts_tsc())
     gc.callbacks.append(_core.gc_hook)
     _test_sampler(ownership.OWN)
+    layers.install()
     _core.probes_install()
     atexit.register(_core.sampler_stop)
     if hasattr(os, "register_at_fork"):

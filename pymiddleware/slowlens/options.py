@@ -68,6 +68,7 @@ class Options:
     interval_us: int
     sampler_cpu: float
     c_calls: str
+    layers: str
     sample_rate: float
     slow_ms: float
     keep: tuple[str, ...] | None
@@ -267,6 +268,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("c_calls", _choice("chosen", "all", "none"), "chosen", "word",
            "C functions recorded: those called from your own code and from where applications wait "
            "(`chosen`), every one (`all`), or `none`."),
+    Option("layers", _choice("shape", "names", "off"), "shape", "word",
+           "What is kept of queries, requests to others, caches and templates: a query's `shape` (no literal, no "
+           "parameter), its verb and tables (`names`), or nothing (`off`)."),
     Option("sample_rate", _number(0, 1), 1.0, "0 to 1", "Share of the requests that is profiled."),
     Option("slow_ms", _number(0, 1e9), 200.0, "milliseconds",
            "A response that takes longer is slow: logged, and kept by the rule `slow`."),

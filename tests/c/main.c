@@ -51,6 +51,7 @@ main(void)
     srunner_add_suite(runner, hotpath_suite());
     srunner_add_suite(runner, label_suite());
     srunner_add_suite(runner, layout_suite());
+    srunner_add_suite(runner, span_suite());
     srunner_add_suite(runner, stacks_suite());
     srunner_add_suite(runner, vocabulary_suite());
     srunner_run_all(runner, CK_ENV);

@@ -25,6 +25,7 @@ Suite *sampled_suite(void);
 Suite *rows_suite(void);
 Suite *segment_suite(void);
 Suite *words_suite(void);
+Suite *span_suite(void);
 Suite *sql_suite(void);
 Suite *status_suite(void);
 Suite *varint_suite(void);

@@ -35,9 +35,11 @@ MAY = {
     "tree": "arena functions",
     "marks": "arena",
     "counters": "hash",
-    "recording_data": "counters marks tree",
+    "spans": "hash",
+    "recording_data": "counters marks spans tree",
     "pending": "recording_data",
     "numbering": "recording_data",
+    "span": "recording_data",
     "recording": "pending recording_data",
     "sampled": "pending",
     "freeze": "recording_data",
@@ -75,7 +77,7 @@ MAY = {
     # any export_NAME
     "export_*": "calls exporters json label labels layout profile rank report_put stacks summary text varint",
 }
-RECORDING = set("recording recording_data marks counters sampled pending numbering tree functions blob_write".split())
+RECORDING = set("recording recording_data marks counters spans span sampled pending numbering tree functions blob_write".split())
 READING = set("""
     profile blob_read calls labels layout stacks exporters export report_put report report_lines report_flame
     report_calls report_repeats text union merge report_diff report_aggregate
@@ -93,7 +95,8 @@ PACKAGE = {
     "interpreter": "", "slowlens": "interpreter",
     "request": "routes",
     "ownership": "_core",
-    "engine": "_core ownership",
+    "layers": "_core",
+    "engine": "_core layers ownership",
     "board": "_core engine",
     "auth": "log options request",
     "hello": "log options slowlens",

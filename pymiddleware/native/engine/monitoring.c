@@ -9,8 +9,8 @@
  * next runs, and the interpreter (3.13+) refuses for good after 2^24 calls.
  * So events stay on for a while after the last recording (sl_py_engine_idle),
  * and switching stops altogether long before that. */
-#include "engine/engine.h"
 #include "engine/current.h"
+#include "engine/engine.h"
 #include "engine/probe.h"
 #include "look/code_map.h"
 #include "look/own_stack.h"
@@ -75,16 +75,10 @@ hook_strand(void)
     return events_on != 0 ? sl_py_active_strand() : NULL;
 }
 
-HOOK(on_start)
+/* A Python function begins on the strand. */
+static void
+hook_enter(sl_strand *strand, PyObject *code)
 {
-    HOOK_ARGS;
-    const sl_py_probe *probe = sl_py_probe_of(args[0]);
-    if (probe != NULL && sl_py_probe_start(probe))
-        Py_RETURN_NONE;
-    sl_strand *strand = hook_strand();
-    if (strand == NULL)
-        Py_RETURN_NONE;
-
     /* Iterations, attributes and operators call without a CALL. */
     const void *caller = sl_py_active.c_calls == SL_C_NONE
                              ? NULL
@@ -94,7 +88,21 @@ HOOK(on_start)
         if (site > 0)
             sl_strand_site(strand, site);
     }
-    sl_strand_enter(strand, args[0], SL_KIND_PYTHON, sl_py_now());
+    sl_strand_enter(strand, code, SL_KIND_PYTHON, sl_py_now());
+}
+
+HOOK(on_start)
+{
+    HOOK_ARGS;
+    const sl_py_probe *probe = sl_py_probe_of(args[0]);
+    bool inside = probe != NULL && probe->target->action->inside;
+    if (probe != NULL && !inside && sl_py_probe_start(probe))
+        Py_RETURN_NONE;
+    sl_strand *strand = hook_strand();
+    if (strand != NULL)
+        hook_enter(strand, args[0]);
+    if (inside)
+        sl_py_probe_start(probe);
     Py_RETURN_NONE;
 }
 

@@ -28,6 +28,10 @@ typedef struct {
     void (*leave)(const sl_py_target *target, uintptr_t frame,
                   PyObject *result);
 
+    /* `start` is called once the call has its node, and its answer is not asked
+     * for; else before. */
+    bool inside;
+
     /* `leave` must be told of exceptions: before CPython 3.15 that makes each
      * frame of the process that an exception leaves 3 to 9 ns dearer. */
     bool raises;
@@ -51,7 +55,7 @@ typedef struct {
     bool cell;   /* ...where it lies in a cell */
 } sl_py_probe;
 
-#define SL_PY_PROBE_SLOTS 2048u
+#define SL_PY_PROBE_SLOTS 4096u
 
 extern sl_py_probe *sl_py_probe_slots[SL_PY_PROBE_SLOTS];
 

@@ -14,6 +14,8 @@ static struct {
     size_t count;
 } tables[TABLES_MAX];
 static size_t table_count;
+static const sl_py_target **added; /* one by one */
+static size_t added_count, added_capacity;
 static bool installed;
 
 void
@@ -42,16 +44,34 @@ own_entry(PyObject *object, PyObject *name)
     return found;
 }
 
+/* The name that a class keeps its private member `name` by, NEW. */
+static PyObject *
+mangled(const char *of, size_t of_length, const char *name, size_t length)
+{
+    while (of_length > 0 && *of == '_')
+        of++, of_length--;
+    return PyUnicode_FromFormat("_%.*s%.*s", (int)of_length, of, (int)length,
+                                name);
+}
+
 /* What stands at `qualname` in the module, BORROWED; NULL: nothing. */
 static PyObject *
 resolve(PyObject *module, const char *qualname)
 {
     PyObject *at = module;
+    const char *outer = NULL;
+    size_t outer_length = 0;
 
     while (at != NULL && *qualname != '\0') {
         size_t length = strcspn(qualname, ".");
+        bool private = outer != NULL && length > 2 &&
+                       strncmp(qualname, "__", 2) == 0 &&
+                       strncmp(qualname + length - 2, "__", 2) != 0;
         PyObject *name =
-            PyUnicode_FromStringAndSize(qualname, (Py_ssize_t)length);
+            private ? mangled(outer, outer_length, qualname, length)
+                    : PyUnicode_FromStringAndSize(qualname, (Py_ssize_t)length);
+        outer = qualname;
+        outer_length = length;
         at = name == NULL ? NULL : own_entry(at, name);
         Py_XDECREF(name);
         qualname += length + (qualname[length] == '.');
@@ -145,16 +165,16 @@ parameter_index(const PyCodeObject *code, const char *name)
     return -1;
 }
 
-static void
+static bool
 probe_add(PyObject *code, const sl_py_target *target)
 {
     const PyCodeObject *of = (const PyCodeObject *)code;
 
     if (sl_py_probe_of(code) != NULL)
-        return;
+        return false;
     sl_py_probe *probe = PyMem_Calloc(1, sizeof(*probe));
     if (probe == NULL)
-        return;
+        return false;
     *probe = (sl_py_probe){ .code = Py_NewRef(code),
                             .target = target,
                             .events = sl_py_engine_probe_events(
@@ -166,9 +186,30 @@ probe_add(PyObject *code, const sl_py_target *target)
     if (!sl_py_probe_put(probe)) {
         Py_DECREF(code);
         PyMem_Free(probe);
-        return;
+        return false;
     }
     sl_py_engine_local(code);
+    return true;
+}
+
+bool
+sl_py_probes_put(PyCodeObject *code, const sl_py_target *target)
+{
+    return probe_add((PyObject *)code, target);
+}
+
+/* Probes the target, if it stands in this module. */
+static void
+target_scan(PyObject *module, const char *name, const sl_py_target *target)
+{
+    if (strcmp(target->module, name) != 0)
+        return;
+    PyObject *object = resolve(module, target->qualname);
+    PyObject *code =
+        object == NULL ? NULL : find_code(object, target->qualname);
+    if (code != NULL)
+        probe_add(code, target);
+    Py_XDECREF(code);
 }
 
 /* Probes the targets that stand in this module. */
@@ -176,19 +217,35 @@ static void
 module_scan(PyObject *module, const char *name)
 {
     for (size_t t = 0; t < table_count; t++) {
-        for (size_t i = 0; i < tables[t].count; i++) {
-            const sl_py_target *target = &tables[t].targets[i];
-            if (strcmp(target->module, name) != 0)
-                continue;
-            PyObject *object = resolve(module, target->qualname);
-            PyObject *code =
-                object == NULL ? NULL : find_code(object, target->qualname);
-            if (code != NULL)
-                probe_add(code, target);
-            Py_XDECREF(code);
-        }
+        for (size_t i = 0; i < tables[t].count; i++)
+            target_scan(module, name, &tables[t].targets[i]);
     }
+    for (size_t i = 0; i < added_count; i++)
+        target_scan(module, name, added[i]);
     PyErr_Clear();
+}
+
+bool
+sl_py_probes_add(const sl_py_target *target)
+{
+    if (added_count == added_capacity) {
+        size_t capacity = added_capacity == 0 ? 256 : added_capacity * 2;
+        const sl_py_target **grown =
+            PyMem_Realloc((void *)added, capacity * sizeof(*grown));
+        if (grown == NULL)
+            return false;
+        added = grown;
+        added_capacity = capacity;
+    }
+    added[added_count++] = target;
+    PyObject *module =
+        installed
+            ? PyDict_GetItemString(PyImport_GetModuleDict(), target->module)
+            : NULL; /* borrowed */
+    if (module != NULL && PyModule_Check(module))
+        target_scan(module, target->module, target);
+    PyErr_Clear();
+    return true;
 }
 
 /* ---- imports ---- */
@@ -219,6 +276,15 @@ static const sl_py_target import_targets[] = {
     { "_frozen_importlib", "_exec", NULL, &import_action, 0 },
 };
 
+/* Probes the target, if its module is among those that are imported. */
+static void
+target_look(PyObject *modules, const sl_py_target *target)
+{
+    PyObject *module = PyDict_GetItemString(modules, target->module);
+    if (module != NULL && PyModule_Check(module))
+        target_scan(module, target->module, target);
+}
+
 void
 sl_py_probes_refresh(void)
 {
@@ -229,17 +295,12 @@ sl_py_probes_refresh(void)
         return;
     scanned = PyDict_GET_SIZE(modules);
     for (size_t t = 0; t < table_count; t++) {
-        const char *last = "";
-        for (size_t i = 0; i < tables[t].count; i++) {
-            const char *name = tables[t].targets[i].module;
-            if (strcmp(name, last) == 0)
-                continue;
-            PyObject *module = PyDict_GetItemString(modules, name);
-            if (module != NULL && PyModule_Check(module))
-                module_scan(module, name);
-            last = name;
-        }
+        for (size_t i = 0; i < tables[t].count; i++)
+            target_look(modules, &tables[t].targets[i]);
     }
+    for (size_t i = 0; i < added_count; i++)
+        target_look(modules, added[i]);
+    PyErr_Clear();
 }
 
 const char *

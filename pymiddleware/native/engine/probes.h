@@ -22,13 +22,20 @@
 /* Adds a table of targets, before sl_py_probes_install. */
 void sl_py_probes_table(const sl_py_target *targets, size_t count);
 
+/* Adds one target, at any time. false: no memory. */
+bool sl_py_probes_add(const sl_py_target *target);
+
+/* Puts a probe on a function that is not found by a name. false: there is one,
+ * or the table is full. */
+bool sl_py_probes_put(PyCodeObject *code, const sl_py_target *target);
+
 /* Puts probes on what is imported already, and on what will be. Idempotent;
  * NULL: they are there, else why there are none, in one sentence. Needs the
  * frames' layout to be trusted. Never raises. */
 const char *sl_py_probes_install(void);
 
 /* Looks for what was imported since the last time, where no event tells of it
- * (3.11). Rows of one module stand together in a table. Never raises. */
+ * (3.11). Never raises. */
 void sl_py_probes_refresh(void);
 
 #endif /* SL_PY_PROBES_H */

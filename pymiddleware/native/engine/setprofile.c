@@ -6,8 +6,8 @@
  * executor will go on; threads born later are hooked at the next section, or
  * by the one that starts them. So does a synchronous one, from when it hands
  * work to another thread. */
-#include "engine/engine.h"
 #include "engine/current.h"
+#include "engine/engine.h"
 #include "engine/probe.h"
 #include "look/code_map.h"
 
@@ -36,18 +36,36 @@ hook_site(sl_strand *strand, PyFrameObject *frame)
         sl_strand_site(strand, (uint32_t)at);
 }
 
-static void
-hook_call(sl_strand *strand, PyFrameObject *frame, PyCodeObject *code,
-          uint64_t now)
+/* Whether the frame, whose call the hook is told of, goes on where it had
+ * yielded. RESUME 0 starts a function, 1 to 3 goes on after a yield or await; a
+ * frame something is thrown into stands at its YIELD_VALUE still. */
+static bool
+frame_resumes(PyFrameObject *frame, PyCodeObject *code)
 {
     int op, arg;
 
-    /* RESUME 0 starts a function, 1 to 3 goes on after a yield or await; a
-     * frame something is thrown into stands at its YIELD_VALUE still. */
+    if ((code->co_flags & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR)) ==
+        0)
+        return false;
     frame_instruction(frame, code, &op, &arg);
-    bool generator = (code->co_flags &
-                      (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR)) != 0;
-    if (generator && (op == YIELD_VALUE || op == SEND || (arg & 3) != 0)) {
+    return op == YIELD_VALUE || op == SEND || (arg & 3) != 0;
+}
+
+/* Whether the frame, whose return of `value` the hook is told of, yields. */
+static bool
+frame_yields(PyFrameObject *frame, PyCodeObject *code, PyObject *value)
+{
+    int op, arg;
+
+    frame_instruction(frame, code, &op, &arg);
+    return value != NULL && op == YIELD_VALUE;
+}
+
+static void
+hook_call(sl_strand *strand, PyFrameObject *frame, PyCodeObject *code,
+          bool resumes, uint64_t now)
+{
+    if (resumes) {
         sl_strand_resume(strand, code, now);
         return;
     }
@@ -58,19 +76,6 @@ hook_call(sl_strand *strand, PyFrameObject *frame, PyCodeObject *code,
         Py_XDECREF(back);
     }
     sl_strand_enter(strand, code, SL_KIND_PYTHON, now);
-}
-
-static void
-hook_return(sl_strand *strand, PyFrameObject *frame, PyCodeObject *code,
-            PyObject *value, uint64_t now)
-{
-    int op, arg;
-
-    frame_instruction(frame, code, &op, &arg);
-    if (value != NULL && op == YIELD_VALUE)
-        sl_strand_yield(strand, code, now);
-    else
-        sl_strand_leave(strand, code, now);
 }
 
 static void
@@ -124,15 +129,26 @@ hook_code(PyFrameObject *frame, int what, PyObject *arg)
     const sl_py_probe *probe = sl_py_probe_of((PyObject *)code);
 
     Py_DECREF(code);
-    if (what == PyTrace_CALL && probe != NULL && sl_py_probe_start(probe))
+    if (what == PyTrace_CALL) {
+        bool resumes = frame_resumes(frame, code);
+        bool inside = probe != NULL && probe->target->action->inside;
+        if (probe != NULL && !inside && !resumes && sl_py_probe_start(probe))
+            return;
+        sl_strand *strand = sl_py_active_strand();
+        if (strand != NULL)
+            hook_call(strand, frame, code, resumes, sl_py_now());
+        if (inside && !resumes)
+            sl_py_probe_start(probe);
         return;
+    }
+    bool yields = frame_yields(frame, code, arg);
     sl_strand *strand = sl_py_active_strand();
-    if (strand != NULL && what == PyTrace_CALL)
-        hook_call(strand, frame, code, sl_py_now());
+    if (strand != NULL && yields)
+        sl_strand_yield(strand, code, sl_py_now());
     else if (strand != NULL)
-        hook_return(strand, frame, code, arg, sl_py_now());
+        sl_strand_leave(strand, code, sl_py_now());
     /* Last: what it ends is no strand for others. */
-    if (what == PyTrace_RETURN && probe != NULL)
+    if (probe != NULL && !yields)
         sl_py_probe_leave(probe, arg);
 }
 

@@ -73,6 +73,38 @@ sl_py_own_local(uintptr_t frame, int index)
     return (PyObject *)(value & trusted.code_mask);
 }
 
+PyCodeObject *
+sl_py_own_code(uintptr_t frame)
+{
+    uintptr_t code;
+
+    memcpy(&code, (const char *)frame + trusted.frame_code, sizeof(code));
+    return (PyCodeObject *)(code & trusted.code_mask);
+}
+
+uintptr_t
+sl_py_own_back(uintptr_t frame)
+{
+    uintptr_t at = frame;
+
+    do
+        memcpy(&at, (const char *)at + trusted.frame_previous, sizeof(at));
+    while (at != 0 &&
+           ((const char *)at)[trusted.frame_owner] >= SL_PY_OWNER_ENTRY);
+    return at;
+}
+
+uint32_t
+sl_py_own_offset(uintptr_t frame)
+{
+    uintptr_t instruction;
+
+    memcpy(&instruction, (const char *)frame + trusted.frame_instruction,
+           sizeof(instruction));
+    instruction -= (uintptr_t)sl_py_own_code(frame) + trusted.code_bytes;
+    return instruction < INT32_MAX ? (uint32_t)instruction : 0;
+}
+
 uint32_t
 sl_py_own_caller_site(const void *code)
 {
@@ -126,6 +158,34 @@ sl_py_own_frames(uintptr_t at, uintptr_t anchor, sl_py_raw_frame *frames,
         }
         memcpy(&at, frame + trusted.frame_previous, sizeof(at));
     }
+    return count;
+}
+
+int
+sl_py_own_walk(uintptr_t at, uintptr_t anchor, sl_py_raw_frame *frames, int max,
+               uint64_t *hash)
+{
+    uint64_t mixed = *hash;
+    int count = 0;
+
+    while (at != anchor) {
+        const char *frame = (const char *)at;
+        if (at == 0 || count >= max)
+            return -1;
+        if (frame[trusted.frame_owner] < SL_PY_OWNER_ENTRY) {
+            sl_py_raw_frame *raw = &frames[count];
+            memcpy(&raw->code, frame + trusted.frame_code, sizeof(raw->code));
+            memcpy(&raw->instruction, frame + trusted.frame_instruction,
+                   sizeof(raw->instruction));
+            raw->code &= trusted.code_mask;
+            /* An instruction's address tells the code, too. */
+            mixed = (mixed ^ raw->instruction) * UINT64_C(0x9E3779B97F4A7C15);
+            mixed ^= mixed >> 29;
+            count += raw->code != 0;
+        }
+        memcpy(&at, frame + trusted.frame_previous, sizeof(at));
+    }
+    *hash = mixed;
     return count;
 }
 

@@ -31,6 +31,15 @@ uintptr_t sl_py_own_frame(void);
  * trusted. */
 PyObject *sl_py_own_local(uintptr_t frame, int index);
 
+/* The code object that a frame of the calling thread runs, BORROWED. The
+ * layout is trusted. */
+PyCodeObject *sl_py_own_code(uintptr_t frame);
+
+/* The frame that called it; 0: none did. / Where it is, as an offset into its
+ * instructions. The layout is trusted. */
+uintptr_t sl_py_own_back(uintptr_t frame);
+uint32_t sl_py_own_offset(uintptr_t frame);
+
 /* Where (an offset into its instructions) the frame that runs `code` called
  * the calling thread's current frame; 0: not known, it is another frame that
  * did, or the layout is not trusted. */
@@ -44,6 +53,12 @@ uintptr_t sl_py_own_frame_of(PyObject *frame_object);
  * innermost first, at most `max`. Returns how many. */
 int sl_py_own_frames(uintptr_t at, uintptr_t anchor, sl_py_raw_frame *frames,
                      int max);
+
+/* The same for a stack that is known to stand above `anchor`, with a hash of
+ * all of it: equal stacks have equal ones. -1: it does not end there (a
+ * greenlet that nobody told of), or is deeper than `max`. */
+int sl_py_own_walk(uintptr_t at, uintptr_t anchor, sl_py_raw_frame *frames,
+                   int max, uint64_t *hash);
 
 /* Where in its function the frame is, is not to be told. */
 void sl_py_own_forget_line(sl_py_raw_frame *frame);

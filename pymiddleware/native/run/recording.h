@@ -68,6 +68,13 @@ typedef struct {
 
 typedef struct sl_py_recording sl_py_recording;
 
+/* What is kept of what a request asks others for, see layers.h. */
+typedef enum {
+    SL_PY_LAYERS_OFF,
+    SL_PY_LAYERS_NAMES,
+    SL_PY_LAYERS_SHAPE,
+} sl_py_layers;
+
 /* What the context variable holds. Contexts of long-lived tasks keep copies
  * for ever, so it is small and points nowhere once the request is over. */
 typedef struct {
@@ -91,6 +98,8 @@ struct sl_py_recording {
     bool encoding;       /* the core is being read, without the GIL... */
     bool discarded;      /* ...and is to go as soon as it is not */
     bool resolved;       /* its call sites are lines by now */
+    sl_py_layers layers;
+    struct sl_py_open_span *open_spans; /* innermost first, see layers.c */
     sl_py_stint section; /* where its main strand runs, while it does */
     sl_py_side *sides;
     uint32_t side_count, side_capacity;

@@ -12,6 +12,7 @@
 #include "sampler/lock.h"
 #include "sampler/sampler.h"
 #include "sampler/self_test.h"
+#include "sampler/stands.h"
 #include "sampler/switches.h"
 #include "sampler/tasks.h"
 
@@ -110,6 +111,14 @@ sl_py_sampler_seen(const sl_py_sampled *sampled, uint32_t *functions,
 }
 
 /* ---- work in other threads, tasks, greenlets ---- */
+
+const void *
+sl_py_sampler_stands(sl_py_sampled *sampled, bool main, sl_strand **strand)
+{
+    (void)main;
+    *strand = sl_recording_main(sampled->core);
+    return sl_strand_node(*strand);
+}
 
 sl_strand *
 sl_py_sampler_job_begin(sl_py_sampled *sampled, sl_pseudo pseudo,

@@ -75,17 +75,6 @@ sampled_of(uintptr_t vars)
     return found;
 }
 
-/* Frames above the innermost one that runs other contexts. */
-static int
-cut_stack(int count)
-{
-    for (int i = 0; i < count; i++) {
-        if (sl_py_sampler.places[i].code->begins)
-            return i;
-    }
-    return count;
-}
-
 /* Whether the thread has neither left its context since the copy `state` was
  * made nor gone through another: its stack was read in between. */
 static bool
@@ -154,7 +143,7 @@ other_sample(other *o, sl_py_sampled *sampled, uintptr_t context,
     sl_strand *strand = child == NULL ? NULL
                                       : sl_py_child_open(sampled, child, s->ts,
                                                          now - passed.wall);
-    uint32_t frames = sl_py_stack_fill(cut_stack(count));
+    uint32_t frames = sl_py_stack_fill(sl_py_stack_cut(count));
     if (strand == NULL || frames == 0)
         return;
     sl_strand_sample(strand, sl_py_sampler.stack, frames, false, &passed, now);

@@ -127,6 +127,16 @@ sl_py_stack_read(const void *ts, uintptr_t anchor, sl_py_parts *parts)
                : -1;
 }
 
+int
+sl_py_stack_cut(int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (sl_py_sampler.places[i].code->begins)
+            return i;
+    }
+    return count;
+}
+
 /* Where the request itself was seen goes on the board, too: with a stack of
  * `depth` frames, or (0) where it was before. */
 static void

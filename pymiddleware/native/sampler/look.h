@@ -25,6 +25,10 @@ void sl_py_slot_look(sl_py_slot *slot);
  * slowlens's own. Returns how many. */
 uint32_t sl_py_stack_fill(int count);
 
+/* Of `count` places, those above the innermost one that runs other contexts:
+ * what is below that is the server's. */
+int sl_py_stack_cut(int count);
+
 /* The `count` frames in `raw` that wait, as sl_py_own_await_chain told them in
  * this thread, into sl_py_sampler.stack, innermost last. Returns how many.
  * With the GIL, which is not given up since the chain was told. */

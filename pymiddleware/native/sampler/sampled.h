@@ -30,6 +30,7 @@ typedef struct {
 typedef struct {
     sl_recording *core;    /* set once; borrowed from the recording */
     sl_clock_kind clock;   /* set once */
+    uint64_t serial;       /* set once: no two recordings have the same */
     bool follows;          /* set once: child work may run anywhere */
     bool by_samples;       /* both: fed by the sampler, no events */
     bool started;          /* both: had a section */

@@ -11,6 +11,7 @@
 #include "run/budget.h"
 #include "run/greenlets.h"
 #include "run/jobs.h"
+#include "run/layers.h"
 #include "run/live.h"
 #include "run/loop.h"
 #include "run/step.h"
@@ -109,6 +110,7 @@ after_fork(PyObject *module, PyObject *ignored)
     (void)module, (void)ignored;
     sl_py_sampler_after_fork();
     sl_py_jobs_after_fork();
+    sl_py_layers_after_fork();
     sl_py_greenlets_after_fork();
     sl_py_live_after_fork();
     sl_py_tasks_after_fork();
@@ -280,6 +282,9 @@ static PyMethodDef methods[] = {
       "sampler_test(own, /)\n--\n\nTries all that sampling needs on the "
       "calling thread's stack. None: it works; else why not. `own`: prefix of "
       "slowlens's files, whose frames are not shown." },
+    { "layers_add", sl_py_layers_add, METH_VARARGS,
+      "layers_add(module, qualname, kind, text, what, more, whole): one "
+      "function whose calls are spans, see slowlens/layers" },
     { "probes_install", probes_install, METH_NOARGS,
       "probes_install()\n--\n\nWatches the known functions of known libraries, "
       "imported now or later; after sampler_test. None: done; else why not." },

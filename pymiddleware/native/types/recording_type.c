@@ -9,6 +9,7 @@
 #include "run/active.h"
 #include "run/greenlets.h"
 #include "run/jobs.h"
+#include "run/layers.h"
 #include "run/live.h"
 #include "run/loop.h"
 #include "run/names.h"
@@ -18,6 +19,8 @@
 #include "sampler/sampler.h"
 #include "sampler/tasks.h"
 #include "types/values.h"
+
+#include "slowlens/span.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +37,8 @@ typedef struct {
 
 static pooled pool[POOL_MAX];
 static int pool_count;
+
+static uint64_t serial; /* of the recording that was made last */
 
 /* A core that runs from now on, new or used before. `options` are copied. */
 static sl_status
@@ -66,18 +71,16 @@ release_core(sl_py_recording *recording)
     recording->account = NULL;
 }
 
+/* Number of `text` among the names of an option. -1 with a ValueError. */
 static int
-parse_c_calls(const char *text, sl_c_calls *out)
+parse_word(const char *option, const char *text, const char *const names[3])
 {
-    static const char *const names[] = { "none", "chosen", "all" };
     for (int i = 0; i < 3; i++) {
-        if (strcmp(text, names[i]) == 0) {
-            *out = (sl_c_calls)i;
-            return 0;
-        }
+        if (strcmp(text, names[i]) == 0)
+            return i;
     }
-    PyErr_Format(PyExc_ValueError,
-                 "c_calls must be 'chosen', 'all' or 'none', not '%s'", text);
+    PyErr_Format(PyExc_ValueError, "%s must be '%s', '%s' or '%s', not '%s'",
+                 option, names[0], names[1], names[2], text);
     return -1;
 }
 
@@ -115,17 +118,17 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     static char *names[] = { "c_calls", "max_bytes", "max_nodes",
                              "follows", "sampled",   "goes_on",
                              "label",   "entry",     "anyway",
-                             NULL };
-    const char *c_calls = "chosen";
+                             "layers",  NULL };
+    const char *c_calls = "chosen", *layers = "shape";
     Py_ssize_t max_bytes = 0;
     unsigned int max_nodes = 0;
     int follows = 0, sampled = 0, goes_on = 0, anyway = 0;
     PyObject *label = NULL, *entry = NULL;
 
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "|s$nIpppOOp:Recording", names, &c_calls, &max_bytes,
+            args, kwargs, "|s$nIpppOOps:Recording", names, &c_calls, &max_bytes,
             &max_nodes, &follows, &sampled, &goes_on, &label, &entry,
-            &anyway))
+            &anyway, &layers))
         return NULL;
     if (max_bytes < 0) {
         PyErr_SetString(PyExc_ValueError, "max_bytes must not be negative");
@@ -137,8 +140,11 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_TypeError, "entry: an Entry, or None");
         return NULL;
     }
-    sl_c_calls calls;
-    if (parse_c_calls(c_calls, &calls) < 0)
+    static const char *const c_words[] = { "none", "chosen", "all" };
+    static const char *const l_words[] = { "off", "names", "shape" };
+    int calls = parse_word("c_calls", c_calls, c_words);
+    int kept = parse_word("layers", layers, l_words);
+    if (calls < 0 || kept < 0)
         return NULL;
 
     if (!sl_py_budget_has_room()) {
@@ -150,7 +156,8 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     sl_py_recording *self = (sl_py_recording *)type->tp_alloc(type, 0);
     if (self == NULL)
         return NULL;
-    self->traced.c_calls = calls;
+    self->traced.c_calls = (sl_c_calls)calls;
+    self->layers = (sl_py_layers)kept;
     self->traced.follows = self->sampled.follows = follows != 0;
     self->sampled.by_samples = sampled != 0;
     self->label = Py_XNewRef(label);
@@ -159,6 +166,7 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     /* The sampler reads the kernel's clocks anyway. */
     self->sampled.clock = sampled ? SL_CLOCK_MONOTONIC : sl_py_clock;
     self->sampled.slot = -1;
+    self->sampled.serial = ++serial;
     self->finished = true; /* until it is whole */
     self->handle = sl_py_handle_new();
     if (self->handle == NULL)
@@ -202,6 +210,7 @@ recording_finish(sl_py_recording *self)
         return;
     self->finished = true;
     sl_py_section_end(self, NULL);
+    sl_py_layers_end(self);
     sl_py_jobs_end(self);
     sl_py_greenlets_end(self);
     sl_py_loop_forget(self);
@@ -370,6 +379,31 @@ recording_totals(PyObject *object, PyObject *ignored)
         Py_XDECREF(number);
     }
     return dict;
+}
+
+static PyObject *
+recording_spans(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    const sl_py_recording *self = (sl_py_recording *)object;
+    uint32_t count =
+        self->discarded || self->encoding ? 0 : sl_span_sums(self->core);
+    PyObject *list = PyList_New((Py_ssize_t)count);
+
+    for (uint32_t i = 0; list != NULL && i < count; i++) {
+        sl_span_sum sum;
+        sl_span_sum_get(self->core, i, &sum);
+        PyObject *row =
+            Py_BuildValue("(sssIKK)", sum.kind, sum.text, sum.where, sum.count,
+                          (unsigned long long)sum.total_ns,
+                          (unsigned long long)sum.longest_ns);
+        if (row == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, (Py_ssize_t)i, row);
+    }
+    return list;
 }
 
 /* ---- encoding ---- */
@@ -552,6 +586,9 @@ static PyMethodDef recording_methods[] = {
       "finish()\n--\n\nEnds the recording. Idempotent." },
     { "discard", recording_discard, METH_NOARGS,
       "discard()\n--\n\nEnds it and gives its memory back." },
+    { "spans", recording_spans, METH_NOARGS,
+      "[(kind, text, where, count, total ns, longest ns)]: what it asked "
+      "others for, and its named pieces, so far" },
     { "totals", recording_totals, METH_NOARGS,
       "totals()\n--\n\nCounts and times of the finished recording, a dict." },
     { "encode", recording_encode, METH_VARARGS,

@@ -1,0 +1,505 @@
+/* Spans by probes: see layers.h. */
+#include "run/layers.h"
+#include "engine/argument.h"
+#include "engine/current.h"
+#include "engine/engine.h"
+#include "engine/probes.h"
+#include "look/own_stack.h"
+#include "run/active.h"
+#include "run/live.h"
+#include "run/span_text.h"
+#include "sampler/stands.h"
+
+#include "slowlens/span.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- rows ---- */
+
+typedef struct {
+    sl_py_target target; /* first: what a probe's action is called with */
+    const char *kind;
+    sl_py_span_what what;
+    sl_py_argument text, more;
+    bool whole; /* what is inside, of the same kind, is a part of it */
+    const PyCodeObject *bound; /* whose frames the arguments are read from */
+} row;
+
+/* The row, ready to read frames of `code`. */
+static row *
+row_bind(const sl_py_target *target, const PyCodeObject *code)
+{
+    row *r = (row *)(uintptr_t)target;
+
+    if (r->bound != code) {
+        sl_py_argument_bind(&r->text, code);
+        sl_py_argument_bind(&r->more, code);
+        r->bound = code;
+    }
+    return r;
+}
+
+/* The row's text of the call in `frame`; 0: none. */
+static size_t
+row_text(const row *r, uintptr_t frame, bool names, char *out)
+{
+    PyObject *text = sl_py_argument_read(&r->text, frame);
+    PyObject *more = sl_py_argument_read(&r->more, frame);
+    size_t len = sl_py_span_text(r->what, text, more, names, out);
+
+    Py_XDECREF(text);
+    Py_XDECREF(more);
+    return len;
+}
+
+/* ---- open spans ---- */
+
+typedef struct sl_py_open_span {
+    uintptr_t frame; /* whose end is the span's */
+    const row *row;
+    sl_py_handle *handle; /* strong: the recording, while it is live */
+    uint64_t work;        /* what it is a part of: a context, or a thread */
+    uint32_t text;        /* its word */
+    sl_span span;         /* 0: it is a part of another */
+    struct sl_py_open_span *next_frame;    /* in the table of frames */
+    struct sl_py_open_span *outer, **link; /* of the recording */
+} open_span;
+
+#define FRAMES 4096u /* a power of 2 */
+
+static open_span *frames[FRAMES];
+static open_span *unused;
+static uint32_t open_count;
+static uint64_t lost; /* for which there was no memory */
+
+static open_span **
+frame_slot(uintptr_t frame)
+{
+    open_span **at =
+        &frames[((uint32_t)(frame >> 4) * 2654435761u) >> 20 & (FRAMES - 1)];
+
+    while (*at != NULL && (*at)->frame != frame)
+        at = &(*at)->next_frame;
+    return at;
+}
+
+/* Takes the span out of its recording's list, if it is in one. */
+static void
+open_unlink(open_span *o)
+{
+    if (o->link == NULL)
+        return;
+    *o->link = o->outer;
+    if (o->outer != NULL)
+        o->outer->link = o->link;
+    o->link = NULL;
+}
+
+/* Its time is over, if its recording is not. */
+static void
+open_end(const open_span *o)
+{
+    const sl_py_recording *recording = o->handle->recording;
+
+    if (o->link != NULL && recording != NULL && o->span != 0)
+        sl_span_end(recording->core, o->span,
+                    sl_clock_ticks(recording->sampled.clock));
+}
+
+/* The call that *at is of is over. */
+static void
+open_close(open_span **at)
+{
+    open_span *o = *at;
+
+    *at = o->next_frame;
+    open_count--;
+    open_end(o);
+    open_unlink(o);
+    Py_DECREF((PyObject *)o->handle); /* runs no code */
+    o->next_frame = unused;
+    unused = o;
+}
+
+static void
+open_add(open_span **at, const open_span *add, sl_py_recording *recording)
+{
+    open_span *o = unused;
+
+    if (o != NULL)
+        unused = o->next_frame;
+    else
+        o = PyMem_Malloc(sizeof(*o));
+    if (o == NULL) {
+        lost++;
+        return;
+    }
+    *o = *add;
+    Py_INCREF((PyObject *)o->handle);
+    o->next_frame = *at;
+    *at = o;
+    open_count++;
+    o->outer = recording->open_spans;
+    o->link = &recording->open_spans;
+    if (o->outer != NULL)
+        o->outer->link = &o->outer;
+    recording->open_spans = o;
+}
+
+void
+sl_py_layers_end(sl_py_recording *recording)
+{
+    while (recording->open_spans != NULL) {
+        open_end(recording->open_spans);
+        open_unlink(recording->open_spans); /* its frame's end frees it */
+    }
+}
+
+void
+sl_py_layers_after_fork(void)
+{
+    for (uint32_t i = 0; i < FRAMES; i++) {
+        for (open_span *o = frames[i]; o != NULL; o = o->next_frame)
+            open_unlink(o);
+    }
+}
+
+/* ---- which line of a template ---- */
+
+static const sl_py_action line_action, render_action;
+
+/* Frames between a query and the node of a template that asks for it. */
+#define LINE_FRAMES 200
+
+/* Writes "books/list.html:12" of the node that runs in `frame`. 0: it does not
+ * say. */
+static size_t
+node_line(const row *r, uintptr_t frame, char *out)
+{
+    PyObject *name = sl_py_argument_read(&r->text, frame);
+    PyObject *line = sl_py_argument_read(&r->more, frame);
+    size_t len = line != NULL && PyLong_CheckExact(line)
+                     ? sl_py_span_text(SL_PY_TEXT_NAME, name, NULL, true, out)
+                     : 0;
+
+    if (len > 0) {
+        int more = PyOS_snprintf(out + len, 16, ":%ld", PyLong_AsLong(line));
+        len += more > 0 ? (size_t)more : 0;
+        PyErr_Clear();
+    }
+    Py_XDECREF(name);
+    Py_XDECREF(line);
+    return len;
+}
+
+/* A function that Jinja2 made of a template, see below. */
+typedef struct {
+    row row;                /* first */
+    PyObject *name, *lines; /* strong; lines: a str, or NULL */
+} render;
+
+/* Line of the template that line `line` of its module is of; 0: none. */
+static long
+render_line(const char *lines, long line)
+{
+    long found = 0;
+
+    while (*lines != '\0') {
+        char *end;
+        long of = strtol(lines, &end, 10);
+        if (*end != '=')
+            break;
+        long from = strtol(end + 1, &end, 10);
+        if (from > line)
+            break;
+        found = of;
+        lines = end + (*end == '&');
+    }
+    return found;
+}
+
+/* Writes "books/list.html:12" of the function of a template that runs in
+ * `frame`. 0: it does not say. */
+static size_t
+render_line_text(const render *r, uintptr_t frame, char *out)
+{
+    PyCodeObject *code = sl_py_own_code(frame);
+    const char *lines = r->lines != NULL ? PyUnicode_AsUTF8(r->lines) : NULL;
+    long line =
+        lines == NULL
+            ? 0
+            : render_line(lines,
+                          PyCode_Addr2Line(code, (int)sl_py_own_offset(frame)));
+    size_t len =
+        line > 0 ? sl_py_span_text(SL_PY_TEXT_NAME, r->name, NULL, true, out)
+                 : 0;
+
+    if (len > 0) {
+        int more = PyOS_snprintf(out + len, 16, ":%ld", line);
+        len += more > 0 ? (size_t)more : 0;
+    }
+    PyErr_Clear();
+    return len;
+}
+
+/* The same for the innermost node of a template below `frame`, up to the frame
+ * `last`. */
+static size_t
+line_text(uintptr_t frame, uintptr_t last, char *out)
+{
+    for (int i = 0; i < LINE_FRAMES && frame != 0; i++) {
+        PyCodeObject *code = sl_py_own_code(frame);
+        const sl_py_probe *probe = sl_py_probe_of((PyObject *)code);
+        if (probe != NULL && probe->target->action == &line_action)
+            return node_line(row_bind(probe->target, code), frame, out);
+        if (probe != NULL && probe->target->action == &render_action)
+            return render_line_text((const render *)probe->target, frame, out);
+        if (frame == last)
+            break;
+        frame = sl_py_own_back(frame);
+    }
+    return 0;
+}
+
+/* ---- the probes ---- */
+
+/* What the calling thread works on: one stack after another, if not at once. A
+ * greenlet that is started for a task (SQLAlchemy) has the task's context. */
+static uint64_t
+work_here(void)
+{
+    PyThreadState *ts = sl_py_borrow_tstate();
+    return ts->context != NULL ? (uintptr_t)ts->context : ts->id;
+}
+
+/* The node that the calling thread stands in. *strand: of its events, or NULL:
+ * it is sampled, and the strand is found, or stays NULL. */
+static const void *
+stands(sl_py_recording *recording, sl_strand **strand)
+{
+    if (*strand != NULL)
+        return sl_strand_node(*strand);
+    if (!recording->sampled.by_samples)
+        return NULL;
+    bool main = recording->running && !recording->section.away &&
+                recording->thread == sl_py_borrow_tstate()->id;
+    return sl_py_sampler_stands(&recording->sampled, main, strand);
+}
+
+static bool
+same_kind(const row *a, const row *b)
+{
+    return strcmp(a->kind, b->kind) == 0;
+}
+
+static bool
+on_start(const sl_py_target *target, uintptr_t frame, PyObject *argument)
+{
+    (void)argument;
+    open_span **at = open_count > 0 ? frame_slot(frame) : NULL;
+    sl_strand *strand;
+    char text[SL_PY_SPAN_TEXT_MAX], line[SL_PY_SPAN_TEXT_MAX];
+
+    if (at != NULL && *at != NULL)
+        open_close(at); /* its frame went without a word */
+    if (sl_py_live_count() == 0)
+        return false;
+    sl_py_recording *recording = sl_py_active_owner(&strand);
+    if (recording == NULL || recording->layers == SL_PY_LAYERS_OFF)
+        return false;
+
+    const row *r = row_bind(target, sl_py_own_code(frame));
+    open_span add = { .frame = frame,
+                      .row = r,
+                      .handle = recording->handle,
+                      .work = work_here() };
+    size_t len =
+        row_text(r, frame, recording->layers == SL_PY_LAYERS_NAMES, text);
+    add.text = sl_span_word(recording->core, text, len);
+    uintptr_t template = 0;
+    bool part = false;
+    for (const open_span *o = recording->open_spans; o != NULL; o = o->outer) {
+        if (o->work != add.work)
+            continue;
+        if (template == 0 && strcmp(o->row->kind, "template") == 0)
+            template = o->frame;
+        if (o->row != r && same_kind(o->row, r) &&
+            (o->row->whole || o->text == add.text))
+            part = true;
+    }
+    const void *node = part ? NULL : stands(recording, &strand);
+    if (strand != NULL && !part) {
+        sl_span_words what = {
+            .kind = sl_span_word(recording->core, r->kind, strlen(r->kind)),
+            .text = add.text,
+        };
+        len = template == 0 ? 0 : line_text(frame, template, line);
+        what.where = sl_span_word(recording->core, line, len);
+        add.span = sl_span_begin(strand, node, &what,
+                                 sl_clock_ticks(recording->sampled.clock));
+    }
+    open_add(frame_slot(frame), &add, recording);
+    return false;
+}
+
+static void
+on_leave(const sl_py_target *target, uintptr_t frame, PyObject *result)
+{
+    (void)target, (void)result;
+    if (open_count == 0)
+        return;
+    open_span **at = frame_slot(frame);
+    if (*at != NULL)
+        open_close(at);
+}
+
+/* ---- Jinja2 ----
+ *
+ * A template is a module of functions that are made when it is loaded: one for
+ * all of it, one a block. They run whoever asks for them (include, extends).
+ * Where a line of theirs comes from says the template: "1=5&7=12" means that
+ * from line 5 of the module on it is line 1 of the template. */
+
+/* Functions of templates that get a probe: those that are loaded again and
+ * again must not use up the table. */
+#define RENDERS_MAX 1500u
+
+static uint32_t render_count;
+
+/* The text `text` whatever the call is; takes it over. */
+static sl_py_argument
+constant(PyObject *text)
+{
+    sl_py_argument argument = { .count = text != NULL };
+    argument.ways[0].local = -1;
+    argument.ways[0].steps[0].attribute = text;
+    return argument;
+}
+
+/* `function` renders the template `name`, or its block `block`. */
+static void
+render_add(PyObject *function, PyObject *name, PyObject *block, PyObject *lines)
+{
+    if (function == NULL || !PyFunction_Check(function) ||
+        render_count >= RENDERS_MAX)
+        return;
+    PyCodeObject *code = (PyCodeObject *)PyFunction_GET_CODE(function);
+    if (sl_py_probe_of((PyObject *)code) != NULL)
+        return;
+    render *r = PyMem_Calloc(1, sizeof(*r)); /* for ever */
+    if (r == NULL)
+        return;
+    r->row.target.module = r->row.target.qualname = "";
+    r->row.target.action = &render_action;
+    r->row.kind = "template";
+    r->row.what = SL_PY_TEXT_NAME;
+    r->row.text = constant(
+        block == NULL ? Py_NewRef(name)
+                      : PyUnicode_FromFormat("%U block %U", name, block));
+    r->name = Py_NewRef(name);
+    r->lines = Py_XNewRef(lines);
+    render_count++;
+    sl_py_probes_put(code, &r->row.target);
+}
+
+/* A template was made: it is what the function returned. */
+static void
+template_made(const sl_py_target *target, uintptr_t frame, PyObject *result)
+{
+    static PyObject *words[4];
+    static const char *const texts[] = { "name", "_debug_info",
+                                         "root_render_func", "blocks" };
+    PyObject *found[4] = { NULL };
+    PyObject *type, *value, *traceback;
+
+    (void)target, (void)frame;
+    if (result == NULL)
+        return;
+    PyErr_Fetch(&type, &value, &traceback);
+    for (int i = 0; i < 4; i++) {
+        if (words[i] == NULL)
+            words[i] = PyUnicode_InternFromString(texts[i]);
+        if (words[i] != NULL)
+            found[i] = sl_py_plain_attribute(result, words[i]);
+    }
+    if (found[0] != NULL && PyUnicode_Check(found[0])) {
+        PyObject *lines =
+            found[1] != NULL && PyUnicode_Check(found[1]) ? found[1] : NULL;
+        render_add(found[2], found[0], NULL, lines);
+        PyObject *block, *function;
+        Py_ssize_t at = 0;
+        while (found[3] != NULL && PyDict_Check(found[3]) &&
+               PyDict_Next(found[3], &at, &block, &function)) {
+            if (PyUnicode_Check(block))
+                render_add(function, found[0], block, lines);
+        }
+    }
+    for (int i = 0; i < 4; i++)
+        Py_XDECREF(found[i]);
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+}
+
+static const sl_py_action render_action = {
+    .start = on_start, .leave = on_leave, .raises = true, .inside = true
+};
+static const sl_py_action template_action = { .leave = template_made };
+
+static const sl_py_action span_action = {
+    .start = on_start, .leave = on_leave, .raises = true, .inside = true
+};
+static const sl_py_action line_action = { .start = NULL };
+
+/* ---- rows of Python ---- */
+
+/* The text, for ever. NULL with an exception. */
+static char *
+keep(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *kept = PyMem_Malloc(size);
+
+    if (kept == NULL)
+        PyErr_NoMemory();
+    else
+        memcpy(kept, text, size);
+    return kept;
+}
+
+PyObject *
+sl_py_layers_add(PyObject *module, PyObject *args)
+{
+    const char *name, *qualname, *kind, *text, *what_word, *more;
+    int whole;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "ssssssp:layers_add", &name, &qualname, &kind,
+                          &text, &what_word, &more, &whole))
+        return NULL;
+    int what = sl_py_span_what_of(what_word);
+    if (what < 0)
+        return PyErr_Format(PyExc_ValueError, "no kind of text: '%s'",
+                            what_word);
+    row *r = PyMem_Calloc(1, sizeof(*r)); /* for ever */
+    if (r == NULL)
+        return PyErr_NoMemory();
+    if (sl_py_argument_compile(text, &r->text) < 0 ||
+        sl_py_argument_compile(more, &r->more) < 0 ||
+        (r->kind = keep(kind)) == NULL ||
+        (r->target.module = keep(name)) == NULL ||
+        (r->target.qualname = keep(qualname)) == NULL) {
+        PyMem_Free(r); /* what it holds is small, and a fault of the program */
+        return NULL;
+    }
+    r->what = (sl_py_span_what)what;
+    r->whole = whole != 0;
+    r->target.action = what == SL_PY_TEXT_LINE       ? &line_action
+                       : what == SL_PY_TEXT_TEMPLATE ? &template_action
+                                                     : &span_action;
+    if (!sl_py_probes_add(&r->target)) {
+        PyErr_SetString(PyExc_ValueError, "there are too many rows");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}

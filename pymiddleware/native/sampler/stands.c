@@ -1,0 +1,139 @@
+/* From the calling thread's frames to a node.
+ *
+ * Code that asks a database a hundred times does so from one place: the same
+ * functions called from the same instructions. So what a stack came to is
+ * kept by a hash of all its instructions, and the next one costs the walk
+ * alone (a few ns a frame). */
+#include "sampler/stands.h"
+#include "look/own_stack.h"
+#include "sampler/look.h"
+#include "sampler/slots.h"
+#include "sampler/strands.h"
+
+#define KNOWN 1024u /* a power of 2 */
+
+static struct {
+    uint64_t hash;
+    uint64_t serial; /* of the recording; 0: free */
+    const sl_strand *strand;
+    const void *node;
+} known[KNOWN];
+
+/* The calling thread's slot that was opened last for the recording. */
+static sl_py_slot *
+own_slot(const sl_py_sampled *sampled)
+{
+    const void *ts = sl_py_borrow_tstate();
+    sl_py_slot *found = NULL;
+
+    for (int i = 0; i < sl_py_slots_used; i++) {
+        sl_py_slot *s = &sl_py_slots[i];
+        if (s->sampled == sampled && s->ts == ts &&
+            (found == NULL || s->serial > found->serial))
+            found = s;
+    }
+    return found;
+}
+
+/* The frames above the slot's anchor into sl_py_sampler.raw, with their hash.
+ * -1: there is something about this stack that only the long way tells. */
+static int
+walk(const sl_py_slot *slot, uint64_t *hash)
+{
+    sl_py_raw_frame *raw = sl_py_sampler.raw;
+    int below = slot->below_count;
+    int count = sl_py_own_walk(sl_py_own_frame(), below > 0 ? 0 : slot->anchor,
+                               raw, SL_PY_WALK_MAX, hash);
+
+    while (count >= 0 && below-- > 0) {
+        int more =
+            sl_py_own_walk(slot->below[below], below > 0 ? 0 : slot->anchor,
+                           raw + count, SL_PY_WALK_MAX - count, hash);
+        if (more > 0)
+            sl_py_own_forget_line(raw + count);
+        count = more < 0 ? -1 : count + more;
+    }
+    return count;
+}
+
+/* The stack that was walked as one of the core. */
+static uint32_t
+stack_of(int count)
+{
+    /* A second time, if what was known of these addresses was out of date. */
+    for (int try = 0; try < 2; try++) {
+        if (sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw, count,
+                                true, sl_py_sampler.places))
+            return sl_py_stack_fill(count);
+    }
+    return 0;
+}
+
+static const void *
+slot_stands(const sl_py_sampled *sampled, const sl_py_slot *slot)
+{
+    uint64_t hash = sampled->serial;
+    int count = walk(slot, &hash);
+
+    if (count >= 0 && known[hash % KNOWN].hash == hash &&
+        known[hash % KNOWN].serial == sampled->serial &&
+        known[hash % KNOWN].strand == slot->strand)
+        return known[hash % KNOWN].node;
+    if (count < 0) { /* very deep, or a greenlet that was not told of */
+        sl_py_parts parts = { .below = slot->below,
+                              .count = slot->below_count };
+        int read = sl_py_stack_read(slot->ts, slot->anchor, &parts);
+        return sl_strand_place(slot->strand, sl_py_sampler.stack,
+                               read > 0 ? sl_py_stack_fill(read) : 0);
+    }
+    const void *node =
+        sl_strand_place(slot->strand, sl_py_sampler.stack, stack_of(count));
+    known[hash % KNOWN].hash = hash;
+    known[hash % KNOWN].serial = sampled->serial;
+    known[hash % KNOWN].strand = slot->strand;
+    known[hash % KNOWN].node = node;
+    return node;
+}
+
+/* Work in a context of the request that no slot looks at: the frames above the
+ * innermost one that runs other contexts, as sampler/children.c has it. */
+static const void *
+child_stands(sl_py_sampled *sampled, sl_strand **strand)
+{
+    PyThreadState *ts = sl_py_borrow_tstate();
+    uint64_t hash = 0;
+    sl_py_child *child =
+        sl_py_child_of_context(sampled, (uintptr_t)ts->context);
+
+    *strand = child == NULL ? NULL
+                            : sl_py_child_open(sampled, child, ts,
+                                               sl_clock_ticks(sampled->clock));
+    if (*strand == NULL)
+        return NULL;
+    int count = sl_py_own_walk(sl_py_own_frame(), SL_PY_NO_ANCHOR,
+                               sl_py_sampler.raw, SL_PY_WALK_MAX, &hash);
+    uint32_t used = count > 0 ? stack_of(count) : 0;
+    if (used > 0)
+        used = sl_py_stack_fill(sl_py_stack_cut(count));
+    return sl_strand_place(*strand, sl_py_sampler.stack, used);
+}
+
+const void *
+sl_py_sampler_stands(sl_py_sampled *sampled, bool main, sl_strand **strand)
+{
+    const void *node;
+
+    sl_py_lock();
+    const sl_py_slot *slot = own_slot(sampled);
+    if (slot != NULL) {
+        *strand = slot->strand;
+        node = slot_stands(sampled, slot);
+    } else if (main) { /* there are more threads than slots */
+        *strand = sl_recording_main(sampled->core);
+        node = sl_strand_place(*strand, NULL, 0);
+    } else {
+        node = child_stands(sampled, strand);
+    }
+    sl_py_unlock_drop();
+    return node;
+}

@@ -1,0 +1,17 @@
+/* stands.h - where the work that runs in the calling thread stands in the tree
+ * of its sampled request: by a walk of the thread's own stack.
+ *
+ * With the GIL held, and without the lock.
+ */
+#ifndef SL_PY_STANDS_H
+#define SL_PY_STANDS_H
+
+#include "sampler/state.h"
+
+/* The node of the calling thread's innermost frame, made if need be. `main`:
+ * it is the request's main strand that runs here. *strand: the strand it is of.
+ * NULL: no memory (counted). The recording is live, and fed by samples. */
+const void *sl_py_sampler_stands(sl_py_sampled *sampled, bool main,
+                                 sl_strand **strand);
+
+#endif /* SL_PY_STANDS_H */

@@ -1,0 +1,15 @@
+"""asyncpg: the Python above its compiled protocol."""
+
+from __future__ import annotations
+
+from . import Row
+
+ROWS = (
+    Row("asyncpg.connection", "Connection.execute", "db", "query", "sql", "=postgresql"),
+    Row("asyncpg.connection", "Connection._execute", "db", "query", "sql", "=postgresql"),
+    Row("asyncpg.connection", "Connection._executemany", "db", "query", "sql", "=postgresql"),
+    Row("asyncpg.prepared_stmt", "PreparedStatement.__do_execute", "db", "self._query", "sql", "=postgresql"),
+    Row("asyncpg.prepared_stmt", "PreparedStatement.executemany", "db", "self._query", "sql", "=postgresql"),
+    Row("asyncpg.cursor", "BaseCursor._exec", "db", "self._query", "sql", "=postgresql"),
+    Row("asyncpg.cursor", "BaseCursor._bind_exec", "db", "self._query", "sql", "=postgresql"),
+)

@@ -1,0 +1,28 @@
+"""Django: the ORM (every backend's statements pass one function), templates and their blocks, the cache."""
+
+from __future__ import annotations
+
+from . import Row
+
+_CACHES = (
+    ("base", "BaseCache"), ("locmem", "LocMemCache"), ("redis", "RedisCache"), ("memcached", "BaseMemcachedCache"),
+    ("db", "DatabaseCache"), ("filebased", "FileBasedCache"),
+)
+_OPERATIONS = (
+    "get", "set", "add", "touch", "delete", "incr", "has_key", "get_many", "set_many", "delete_many", "clear",
+)
+
+ROWS = (
+    Row("django.db.backends.utils", "CursorWrapper._execute", "db", "sql", "sql", "self.db.vendor"),
+    Row("django.db.backends.utils", "CursorWrapper._executemany", "db", "sql", "sql", "self.db.vendor"),
+    Row("django.template.base", "Template.render", "template", "self.name", "name"),
+    Row("django.template.loader_tags", "BlockNode.render", "template", "self.origin.template_name", "block",
+        "self.name"),
+    # A node of a template: which line of which template a query comes from.
+    Row("django.template.base", "Node.render_annotated", "line", "self.origin.template_name", "line",
+        "self.token.lineno"),
+    # BaseCache.get and its like only say that they are not there: the operations are the backends'.
+    *(Row(f"django.core.cache.backends.{module}", f"{cache}.{name}", "cache", f"={name}", "name", whole=True)
+      for module, cache in _CACHES for name in _OPERATIONS
+      if module != "base" or name in ("get_many", "set_many", "delete_many", "has_key")),
+)

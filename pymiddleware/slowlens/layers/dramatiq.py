@@ -1,0 +1,7 @@
+"""Dramatiq: messages that are sent, by their actor's name."""
+
+from __future__ import annotations
+
+from . import Row
+
+ROWS = (Row("dramatiq.actor", "Actor.send_with_options", "queue", "self.actor_name", "name"),)

@@ -1,0 +1,15 @@
+"""PyMySQL, mysqlclient (its cursors are Python), aiomysql, asyncmy."""
+
+from __future__ import annotations
+
+from . import Row
+
+_CURSORS = (
+    ("pymysql.cursors", "Cursor"), ("MySQLdb.cursors", "BaseCursor"), ("aiomysql.cursors", "Cursor"),
+    ("mysql.connector.cursor", "MySQLCursor"), ("mysql.connector.cursor_cext", "CMySQLCursor"),
+)
+
+ROWS = tuple(
+    Row(module, f"{cursor}.{name}", "db", "query|operation", "sql", "=mysql", name == "executemany")
+    for module, cursor in _CURSORS for name in ("execute", "executemany")
+)

@@ -1,0 +1,340 @@
+"""Spans by probes: queries, templates, caches and requests of the libraries that are here everywhere, in both modes."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from slowlens import _core, engine, layers
+
+engine.prepare()
+
+MODES = [pytest.param(True, id="sampling"), pytest.param(False, id="deterministic")]
+Spans = Counter[tuple[str, str, str]]
+
+
+@pytest.fixture(params=MODES)
+def sampled(request: Any) -> bool:
+    if request.param and sys.version_info < (3, 12):
+        pytest.skip("3.11 has no events on functions alone")
+    return bool(request.param)
+
+
+def spans_of(run: Callable[[], object], sampled: bool, **options: Any) -> Spans:
+    """Kind, text and place of the spans of ``run``, each with how often."""
+    run()  # imports
+    recording = _core.Recording(sampled=sampled, **options)
+    recording.enter()
+    try:
+        run()
+    finally:
+        recording.leave()
+        recording.finish()
+    rows = recording.spans()
+    found: Spans = Counter()
+    for kind, text, where, count, total, longest in rows:
+        assert 0 <= longest <= total <= recording.wall_ns * max(count, 1)
+        found[kind, text, where] += count
+    recording.discard()
+    return found
+
+
+def asked(found: Spans, kind: str) -> dict[str, int]:
+    """Texts of one kind."""
+    sums: Counter[str] = Counter()
+    for (of, text, _), count in found.items():
+        if of == kind:
+            sums[text] += count
+    return dict(sums)
+
+
+# ---- SQLAlchemy and its drivers: what sqlite3 itself was asked ----
+
+
+def traced(connection: Any, statements: list[str]) -> None:
+    connection.set_trace_callback(statements.append)
+
+
+def test_sqlalchemy(sampled: bool) -> None:
+    import sqlalchemy as sa
+
+    sa_engine = sa.create_engine("sqlite://", poolclass=sa.pool.StaticPool)
+    statements: list[str] = []
+    with sa_engine.connect() as connection:
+        connection.execute(sa.text("CREATE TABLE author (id INTEGER, name TEXT)"))
+        connection.commit()
+        traced(connection.connection.driver_connection, statements)
+
+    def run() -> None:
+        statements.clear()
+        with sa_engine.connect() as connection:
+            for i in range(20):
+                connection.execute(sa.text("SELECT name FROM author WHERE id = :id AND name <> 'secret'"), {"id": i})
+            connection.execute(sa.text("INSERT INTO author VALUES (7, :name)"), [{"name": "a"}])
+
+    found = asked(spans_of(run, sampled), "db")
+    assert found == {"SELECT name FROM author WHERE id = ? AND name <> ?": 20, "INSERT INTO author VALUES (?)": 1}
+    assert sum(found.values()) == len([text for text in statements if text.startswith(("SELECT", "INSERT"))])
+
+
+def test_one_query_through_three_layers_is_one(sampled: bool) -> None:
+    """SQLAlchemy's asyncio extension asks in a greenlet, aiosqlite in the task, sqlite3 in a thread."""
+    from sqlalchemy import text
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    async def some(n: int) -> None:
+        async with sa_engine.connect() as connection:
+            for i in range(n):
+                await connection.execute(text("SELECT :x"), {"x": i})
+
+    async def main() -> None:
+        nonlocal sa_engine
+        sa_engine = create_async_engine("sqlite+aiosqlite://")
+        await asyncio.gather(some(3), some(4))
+        await sa_engine.dispose()
+
+    sa_engine: Any = None
+    found = asked(spans_of(lambda: asyncio.run(main()), sampled, follows=True), "db")
+    assert found.pop("SELECT ?") == 7
+    assert not [text for text in found if text.startswith("SELECT ?")]
+
+
+def test_aiosqlite(sampled: bool) -> None:
+    import aiosqlite
+
+    async def main() -> None:
+        async with aiosqlite.connect(":memory:") as connection:
+            await connection.execute("CREATE TABLE t (a)")
+            await connection.executemany("INSERT INTO t VALUES (?)", [(1,), (2,)])
+            for i in range(5):
+                await (await connection.execute("SELECT a FROM t WHERE a = 41" + str(i))).fetchall()
+
+    found = asked(spans_of(lambda: asyncio.run(main()), sampled, follows=True), "db")
+    assert found == {"CREATE TABLE t (a)": 1, "INSERT INTO t VALUES (?)": 1, "SELECT a FROM t WHERE a = ?": 5}
+
+
+# ---- templates ----
+
+
+def test_jinja2_names_template_block_and_line(sampled: bool) -> None:
+    import jinja2
+
+    database = sqlite3.connect(":memory:")
+
+    class Cursor:
+        def execute(self, sql: str) -> None:
+            database.execute(sql)
+
+    layers.install([layers.Row(__name__, "Cursor.execute", "db", "sql", "sql", "=sqlite")])
+    environment = jinja2.Environment(loader=jinja2.DictLoader({
+        "base.html": "<h1>\n{% block body %}{% endblock %}",
+        "list.html": '{% extends "base.html" %}\n{% block body %}\n{% for x in rows %}\n{{ ask(x) }}\n'
+                     '{% include "row.html" %}\n{% endfor %}{% endblock %}',
+        "row.html": "<b>{{ x }}",
+    }))
+
+    def run() -> None:
+        environment.get_template("list.html").render(rows=range(10), ask=ask)
+
+    def ask(x: int) -> int:
+        with_a_probe("SELECT " + str(x))
+        return x
+
+    found = spans_of(run, sampled)
+    assert found["db", "SELECT ?", "list.html:4"] == 10
+    assert asked(found, "template") == {"list.html": 1, "base.html": 1, "list.html block body": 1, "row.html": 10}
+
+
+def with_a_probe(sql: str) -> None:
+    """Stands for a driver's function."""
+
+
+# ---- what a row may be ----
+
+
+def test_rows_that_are_none_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    layers.install([
+        ("m", "f", "db", "sql", "nonsense", "", False), ("m", "f", "db", "a..b", "name", "", False), ("m",),
+        ("m", "f", "db", "a[12]", "name", "", False),
+    ])
+    assert len(caplog.records) == 4
+
+
+def test_all_rows_are_well_formed(caplog: pytest.LogCaptureFixture) -> None:
+    found = layers.rows()
+    layers.install(found)
+    assert not caplog.records and len(found) > 100
+    assert {row.kind for row in found} == {"db", "http", "cache", "template", "line", "rpc", "process", "queue", "mail"}
+
+
+class Asks:
+    """Functions of every kind."""
+
+    class Query:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        @property
+        def computed(self) -> str:
+            raise AssertionError("code of the program was run")
+
+    def plain(self, sql: object) -> None:
+        pass
+
+    def of_attribute(self, query: Query) -> None:
+        pass
+
+    def of_property(self, query: Query) -> None:
+        pass
+
+    def in_a_cell(self, sql: str) -> Callable[[], str]:
+        return lambda: sql
+
+    def outer(self, sql: str) -> None:
+        self.plain(sql)
+
+    def raises(self, sql: str) -> None:
+        raise ValueError(sql)
+
+    def generator(self, sql: str) -> Iterator[int]:
+        yield 1
+        yield 2
+
+    async def coroutine(self, sql: str) -> None:
+        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)
+
+    def recursive(self, n: int) -> None:
+        if n > 1:
+            self.recursive(n - 1)
+
+
+layers.install([
+    layers.Row(__name__, f"Asks.{name}", kind, text, what, "=postgresql" if what == "sql" else "")
+    for name, kind, text, what in (
+        ("plain", "test", "sql", "sql"), ("of_attribute", "test", "query.text", "sql"),
+        ("of_property", "test", "query.computed|=instead", "name"), ("in_a_cell", "test", "sql", "sql"),
+        ("outer", "test", "sql", "sql"), ("raises", "test", "sql", "sql"), ("generator", "test", "sql", "sql"),
+        ("coroutine", "test", "sql", "sql"), ("recursive", "test", "=again", "name"),
+    )
+] + [layers.Row(__name__, "with_a_probe", "db", "sql", "sql", "=sqlite")])
+
+
+def test_texts(sampled: bool) -> None:
+    asks = Asks()
+
+    class Text(str):
+        pass
+
+    def run() -> None:
+        asks.plain("SELECT 1")
+        asks.plain(b"SELECT 'b'")
+        asks.plain(Text("SELECT $1"))
+        asks.plain(None)
+        asks.plain("SELECT '\ud800'")
+        asks.of_attribute(Asks.Query("SELECT a FROM b WHERE c = 5"))
+        asks.of_property(Asks.Query(""))
+        asks.in_a_cell("SELECT x, 7")()
+        asks.recursive(4)
+
+    assert asked(spans_of(run, sampled), "test") == {
+        "SELECT ?": 3, "": 2, "SELECT a FROM b WHERE c = ?": 1, "instead": 1, "SELECT x, ?": 1,
+        "again": 4,
+    }
+
+
+def test_layers_may_keep_names_only_or_nothing(sampled: bool) -> None:
+    def run() -> None:
+        Asks().plain('SELECT "name" FROM author JOIN book ON book.id = 5')
+
+    assert asked(spans_of(run, sampled, layers="names"), "test") == {"SELECT author, book": 1}
+    assert spans_of(run, sampled, layers="off") == {}
+
+
+def test_a_layer_over_a_layer(sampled: bool) -> None:
+    def run() -> None:
+        for i in range(5):
+            Asks().outer(f"SELECT {i}")
+
+    assert asked(spans_of(run, sampled), "test") == {"SELECT ?": 5}
+
+
+def test_ends(sampled: bool) -> None:
+    """By an exception, by the end of a generator, by its being dropped, by the end of the request."""
+    asks = Asks()
+    left = []
+
+    def run() -> None:
+        for _ in range(3):
+            with pytest.raises(ValueError):
+                asks.raises("SELECT raised")
+        list(asks.generator("SELECT whole"))
+        next(asks.generator("SELECT dropped"))
+        left.append(asks.generator("SELECT left"))
+        next(left[-1])
+
+    assert asked(spans_of(run, sampled), "test") == {
+        "SELECT raised": 3, "SELECT whole": 1, "SELECT dropped": 1, "SELECT left": 1,
+    }
+    left.clear()
+
+
+def test_coroutines_are_timed_over_their_waits(sampled: bool) -> None:
+    asks = Asks()
+
+    async def main() -> None:
+        await asks.coroutine("SELECT 0")
+        await asyncio.gather(*(asks.coroutine(f"SELECT {i}") for i in range(8)))
+
+    recording = _core.Recording(sampled=sampled, follows=True)
+    recording.enter()
+    asyncio.run(main())
+    recording.leave()
+    recording.finish()
+    rows = [row for row in recording.spans() if row[0] == "test"]
+    assert sum(row[3] for row in rows) == 9
+    assert sum(row[4] for row in rows) >= 9 * 2_000_000
+    recording.discard()
+
+
+def test_each_request_has_its_own(sampled: bool) -> None:
+    """Threads, at once; what no request asked is nobody's."""
+    asks = Asks()
+    results: dict[int, dict[str, int]] = {}
+    together = threading.Barrier(5)
+
+    def request(n: int) -> None:
+        recording = _core.Recording(sampled=sampled)
+        together.wait()
+        recording.enter()
+        for _ in range(n):
+            asks.plain("SELECT " + ", ".join("a" * 1 for _ in range(n)))
+        recording.leave()
+        recording.finish()
+        results[n] = {text: count for kind, text, _, count, *_ in recording.spans() if kind == "test"}
+        recording.discard()
+
+    threads = [threading.Thread(target=request, args=(n,)) for n in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    together.wait()
+    asks.plain("SELECT nobody")
+    for thread in threads:
+        thread.join()
+    assert results == {n: {"SELECT " + ", ".join(["a"] * n): n} for n in range(1, 5)}
+
+
+def test_programs(sampled: bool) -> None:
+    def run() -> None:
+        subprocess.run([sys.executable, "-c", "pass # secret"], check=True)
+
+    found = asked(spans_of(run, sampled), "process")
+    assert sum(found.values()) == 1 and next(iter(found)).startswith("python")
