@@ -312,12 +312,14 @@ def end_by(number: int, tmp_path: Path, body: str, mode: str = "deterministic") 
     """Exit status and what a script printed that was ended by a signal, and where its profile should be."""
     script, target = tmp_path / "job.py", tmp_path / "job.slowlens"
     script.write_text(textwrap.dedent(body))
+    # A shell that runs these tests in the background has SIGINT ignored, and its children inherit that.
     with subprocess.Popen([sys.executable, "-m", "slowlens", "run", "--mode", mode, "-o", str(target), str(script)],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline() == "ready\n", process.stderr.read()
         process.send_signal(number)
-        printed, _ = process.communicate(timeout=30)
+        printed = process.stdout.read()  # not communicate: it would not see what came together with the first line
     return process.returncode, printed, target
 
 

@@ -127,7 +127,10 @@ def test_async(store_path: str) -> None:
             counts.append(next(row["calls"] for row in report if row["function"]["name"] == "fib"))
         expected = [sum(2 * b - 1 for b in [[1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597,
                     2584, 4181, 6765][n]]) for n in range(20)]
-        print(json.dumps([answers, text, len(r), counts, expected, r["/async/3/"]["await_ns"],
+        meta = json.loads(Stored(make_recorder()).blob(r["/async/3/"]["id"]).meta())["meta"]
+        # Nineteen others run meanwhile: what they held up is theirs, and awaited all the same.
+        awaited = meta["await_ns"] + meta.get("loop_ns", 0)
+        print(json.dumps([answers, text, len(r), counts, expected, awaited,
                           "fib" in names(r["/astream/"]), "view" in names(r["/view/4/"])]))
     """)
     answers, text, count, counts, expected, awaited, streamed, threaded = found
@@ -139,7 +142,7 @@ def test_async(store_path: str) -> None:
         assert counts == [one + in_thread for one in expected]
     else:
         assert all(mine in (one, one + in_thread) for mine, one in zip(counts, expected, strict=True))
-    assert awaited > 8e6
+    assert awaited > 9e6, "a sleep of 10 ms, and a thread"
     assert streamed
     assert threaded or sys.version_info < (3, 12)
 
