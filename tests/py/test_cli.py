@@ -323,12 +323,15 @@ def end_by(number: int, tmp_path: Path, body: str, mode: str = "deterministic") 
     return process.returncode, printed, target
 
 
+# In short sleeps: a signal that comes between two instructions of Python is seen after the call that follows. Without
+# slowlens, too, a single long sleep would sit it out on every third run.
 WAITING = """
     import atexit, time
     atexit.register(print, "exit handlers")
     def waiting():
         print("ready", flush=True)
-        time.sleep(60)
+        for _ in range(600):
+            time.sleep(0.1)
     try:
         waiting()
     except Exception:
@@ -355,7 +358,8 @@ def test_run_leaves_a_scripts_own_handlers_alone(tmp_path: Path) -> None:
             sys.exit(7)
         signal.signal(signal.SIGTERM, stop)
         print("ready", flush=True)
-        time.sleep(60)
+        for _ in range(600):
+            time.sleep(0.1)
     """)
     assert (status, output) == (7, "mine\n")
     assert json.loads(_core.Profile(target.read_bytes()).meta())["meta"]["status"] == 7
@@ -368,7 +372,8 @@ def test_a_child_of_the_script_dies_without_a_profile(tmp_path: Path) -> None:
         child = os.fork()
         if child == 0:
             os.write(writes, b"x")
-            time.sleep(60)
+            for _ in range(600):
+                time.sleep(0.1)
             os._exit(1)
         os.read(reads, 1)  # a child forgets signals that come while it is being made
         os.kill(child, signal.SIGTERM)
