@@ -220,6 +220,9 @@ node_modules() {
         cp "$modules/package.json" "$modules/complete"
 }
 
+# What tests/layers asks real servers with.
+LIBRARIES="psycopg[binary],psycopg2-binary,asyncpg,redis,requests,urllib3,aiohttp,celery,rq,dramatiq,grpcio,botocore"
+
 # Tests of one folder that need packages of their own, separated by commas.
 more_tests() { # FOLDER PACKAGES VERSION PYTHON
     python=$(environment "$3" "$4") || return 1
@@ -357,6 +360,9 @@ LIST
     say "the viewer's API, fuzzed; servers"
     # shellcheck disable=SC2086
     check "API" more_tests api schemathesis $newest
+    install postgresql redis-server
+    # shellcheck disable=SC2086
+    check "layers" more_tests layers "$LIBRARIES" $newest
     # shellcheck disable=SC2086
     check "servers" servers $newest
     say "exports and the tools they are for"

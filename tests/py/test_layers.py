@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,13 +17,13 @@ from slowlens import _core, engine, layers
 engine.prepare()
 
 MODES = [pytest.param(True, id="sampling"), pytest.param(False, id="deterministic")]
+if sys.version_info < (3, 12):  # no events on functions alone: what samples see is told by hooks of the libraries
+    MODES = MODES[1:]
 Spans = Counter[tuple[str, str, str]]
 
 
 @pytest.fixture(params=MODES)
 def sampled(request: Any) -> bool:
-    if request.param and sys.version_info < (3, 12):
-        pytest.skip("3.11 has no events on functions alone")
     return bool(request.param)
 
 
@@ -127,13 +126,6 @@ def test_aiosqlite(sampled: bool) -> None:
 def test_jinja2_names_template_block_and_line(sampled: bool) -> None:
     import jinja2
 
-    database = sqlite3.connect(":memory:")
-
-    class Cursor:
-        def execute(self, sql: str) -> None:
-            database.execute(sql)
-
-    layers.install([layers.Row(__name__, "Cursor.execute", "db", "sql", "sql", "=sqlite")])
     environment = jinja2.Environment(loader=jinja2.DictLoader({
         "base.html": "<h1>\n{% block body %}{% endblock %}",
         "list.html": '{% extends "base.html" %}\n{% block body %}\n{% for x in rows %}\n{{ ask(x) }}\n'
@@ -148,6 +140,8 @@ def test_jinja2_names_template_block_and_line(sampled: bool) -> None:
         with_a_probe("SELECT " + str(x))
         return x
 
+    if sys.version_info < (3, 12):
+        environment.cache = None  # templates that were loaded before the request are not known
     found = spans_of(run, sampled)
     assert found["db", "SELECT ?", "list.html:4"] == 10
     assert asked(found, "template") == {"list.html": 1, "base.html": 1, "list.html block body": 1, "row.html": 10}
@@ -172,7 +166,7 @@ def test_all_rows_are_well_formed(caplog: pytest.LogCaptureFixture) -> None:
     found = layers.rows()
     layers.install(found)
     assert not caplog.records and len(found) > 100
-    assert {row.kind for row in found} == {"db", "http", "cache", "template", "line", "rpc", "process", "queue", "mail"}
+    assert {row.kind for row in found} == {"db", "http", "cache", "template", "line", "rpc", "process", "task", "mail"}
 
 
 class Asks:

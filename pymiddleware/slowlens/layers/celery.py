@@ -5,6 +5,6 @@ from __future__ import annotations
 from . import Row
 
 ROWS = (
-    Row("celery.app.task", "Task.apply_async", "queue", "self.name", "name"),
-    Row("celery.app.base", "Celery.send_task", "queue", "name", "name"),
+    Row("celery.app.task", "Task.apply_async", "task", "self.name", "name"),
+    Row("celery.app.base", "Celery.send_task", "task", "name", "name"),
 )

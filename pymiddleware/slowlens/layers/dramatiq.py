@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from . import Row
 
-ROWS = (Row("dramatiq.actor", "Actor.send_with_options", "queue", "self.actor_name", "name"),)
+ROWS = (Row("dramatiq.actor", "Actor.send_with_options", "task", "self.actor_name", "name"),)

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from . import Row
 
-ROWS = (Row("rq.queue", "Queue.enqueue_job", "queue", "job._func_name", "name", whole=True),)
+ROWS = (Row("rq.queue", "Queue.enqueue_job", "task", "job._func_name", "name", whole=True),)

@@ -1,7 +1,7 @@
-"""urllib.request."""
+"""urllib.request: each request that goes out (a redirect is one of its own)."""
 
 from __future__ import annotations
 
 from . import Row
 
-ROWS = (Row("urllib.request", "OpenerDirector.open", "http", "fullurl._full_url|fullurl.full_url|fullurl", "url"),)
+ROWS = (Row("urllib.request", "AbstractHTTPHandler.do_open", "http", "req._full_url", "url"),)

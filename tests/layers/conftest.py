@@ -1,0 +1,170 @@
+"""Real servers for the libraries' tests: PostgreSQL and Redis of this machine, an HTTP server of this process. Each of
+them says what it was asked."""
+
+from __future__ import annotations
+
+import glob
+import http.server
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slowlens import _core, engine
+
+engine.prepare()
+
+
+@pytest.fixture(params=[pytest.param(True, id="sampling"), pytest.param(False, id="deterministic")])
+def sampled(request: Any) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+def asked(sampled: bool) -> Callable[..., dict[str, int]]:
+    """``asked(run, kind)``: the texts of the spans of that kind while ``run`` was a request, each with how often."""
+
+    def asked(run: Callable[[], object], kind: str, layers: str = "shape") -> dict[str, int]:
+        recording = _core.Recording(sampled=sampled, follows=True, layers=layers)
+        recording.enter()
+        try:
+            run()
+        finally:
+            recording.leave()
+            recording.finish()
+        found: Counter[str] = Counter()
+        for of, text, _, count, _, _ in recording.spans():
+            if of == kind:
+                found[text] += count
+        recording.discard()
+        return dict(found)
+
+    return asked
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    for _ in range(600):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("the server did not come up")
+
+
+class Postgres:
+    """A server of its own that logs every statement."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.log = folder / "log"
+        programs = shutil.which("initdb") or sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))[-1]
+        programs = os.path.dirname(os.path.realpath(programs))
+        user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+        as_user: dict[str, Any] = {"user": user.pw_uid, "group": user.pw_gid} if user else {}
+        if user:
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        data = folder / "data"
+        subprocess.run([f"{programs}/initdb", "-D", data, "-U", "app", "-A", "trust", "-N"], check=True,
+                       stdout=subprocess.DEVNULL, cwd="/", **as_user)
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [f"{programs}/postgres", "-D", data, "-p", str(self.port), "-k", folder, "-h", "127.0.0.1", "-F",
+                 "-c", "log_statement=all", "-c", "log_min_duration_statement=-1"],
+                stdout=log, stderr=log, cwd="/", **as_user)
+        wait_for(self.port)
+        for _ in range(100):
+            if b"ready to accept connections" in self.log.read_bytes():
+                break
+            time.sleep(0.1)
+        self.url = f"postgresql://app:secretpassword@127.0.0.1:{self.port}/postgres"
+
+    def statements(self, word: str) -> int:
+        """How many statements with that word the server was asked to run so far."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return sum(word in line for line in lines if "LOG:  execute" in line or "LOG:  statement" in line)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    folder = Path(tempfile.mkdtemp(prefix="layers-pg-"))
+    server = Postgres(folder)
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis_port() -> Iterator[int]:
+    port = free_port()
+    folder = tempfile.mkdtemp(prefix="layers-redis-")
+    process = subprocess.Popen(
+        ["redis-server", "--port", str(port), "--save", "", "--dir", folder, "--bind", "127.0.0.1"],
+        stdout=subprocess.DEVNULL)
+    wait_for(port)
+    yield port
+    process.terminate()
+    process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class Http:
+    """A server that counts its requests; ``/away`` redirects to ``/``."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                outer.count += 1
+                if self.path.startswith("/away"):
+                    self.send_response(302)
+                    self.send_header("location", "/")
+                else:
+                    self.send_response(200)
+                self.send_header("content-length", "2")
+                self.end_headers()
+                self.wfile.write(b"ok")
+
+            do_POST = do_GET
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.host = f"127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def url(self, path: str = "/price?token=querysecret#fragmentsecret") -> str:
+        return f"http://user:urlsecret@{self.host}{path}"
+
+
+@pytest.fixture(scope="session")
+def web() -> Iterator[Http]:
+    server = Http()
+    yield server
+    server.server.shutdown()

@@ -1,0 +1,154 @@
+"""Drivers and what stands on them, against a real PostgreSQL: as many spans as the server ran statements."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Asked = Callable[..., dict[str, int]]
+SHAPE = "SELECT ? AS x, ?"
+
+
+def compare(postgres: Any, asked: Asked, run: Callable[[], object], shape: str, count: int, word: str) -> None:
+    before = postgres.statements(word)
+    found = asked(run, "db")
+    told = {text: n for text, n in found.items() if word in text}
+    ran = postgres.statements(word) - before
+    assert told == {shape: count} and ran == count, (found, ran)
+    assert "secret" not in str(found)
+
+
+def test_psycopg(postgres: Any, asked: Asked) -> None:
+    import psycopg
+    from psycopg import sql
+
+    def run() -> None:
+        with psycopg.connect(postgres.url) as connection, connection.cursor() as cursor:
+            for i in range(12):
+                cursor.execute("SELECT %s AS x1, 'secret'", (i,))
+            connection.execute(b"SELECT 5 AS x1, 'secret'")
+            cursor.execute(sql.SQL("SELECT {} AS x1, {}").format(sql.Literal("secret"), sql.Literal(3)))
+            with connection.cursor(name="server_side") as named:
+                named.execute("SELECT 1 AS y1, 'secret'")
+                named.fetchall()
+
+    compare(postgres, asked, run, "SELECT ? AS x1, ?", 14, "x1")
+    compare(postgres, asked, run, "SELECT ? AS y1, ?", 1, "y1")
+
+
+def test_psycopg_async(postgres: Any, asked: Asked) -> None:
+    import psycopg
+
+    async def one() -> None:
+        async with await psycopg.AsyncConnection.connect(postgres.url) as connection:
+            for i in range(5):
+                await connection.execute("SELECT %s AS x2, 'secret'", (i,))
+
+    async def main() -> None:
+        await asyncio.gather(one(), one(), one())
+
+    compare(postgres, asked, lambda: asyncio.run(main()), "SELECT ? AS x2, ?", 15, "x2")
+
+
+def test_asyncpg(postgres: Any, asked: Asked) -> None:
+    import asyncpg
+
+    async def main() -> None:
+        connection = await asyncpg.connect(postgres.url)
+        for i in range(4):
+            await connection.fetch("SELECT $1::int AS x3, 'secret'", i)
+            await connection.fetchval("SELECT $1::int AS x3, 'secret'", i)
+        statement = await connection.prepare("SELECT $1::int AS x3, 'secret'")
+        await statement.fetch(4)
+        await connection.execute("SELECT 3::int AS x3, 'secret'")
+        await connection.close()
+
+    compare(postgres, asked, lambda: asyncio.run(main()), "SELECT ?::int AS x3, ?", 10, "x3")
+
+
+def test_psycopg2_below_sqlalchemy(postgres: Any, asked: Asked) -> None:
+    import sqlalchemy as sa
+
+    def run() -> None:
+        sa_engine = sa.create_engine(postgres.url.replace("postgresql:", "postgresql+psycopg2:"))
+        with sa_engine.connect() as connection:
+            for i in range(7):
+                connection.execute(sa.text("SELECT :x AS x4, 'secret'"), {"x": i})
+        sa_engine.dispose()
+
+    compare(postgres, asked, run, "SELECT ? AS x4, ?", 7, "x4")
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg", "psycopg_async"])
+def test_sqlalchemys_orm_over_each_driver(postgres: Any, asked: Asked, driver: str, sampled: bool) -> None:
+    import sqlalchemy as sa
+    from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+    from sqlalchemy.orm import Session, registry
+
+    class Author:
+        pass
+
+    table = f"author_{driver}_{sampled}".lower()
+    mapping = registry()
+    columns = sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.String)
+    mapping.map_imperatively(Author, sa.Table(table, mapping.metadata, *columns))
+    url = postgres.url.replace("postgresql:", f"postgresql+{driver}:")
+    queries = [sa.select(Author).where(Author.name == f"secret{i}") for i in range(9)]
+
+    def run() -> None:
+        sa_engine = sa.create_engine(url)
+        with Session(sa_engine) as session:
+            for query in queries:
+                session.scalars(query).all()
+        sa_engine.dispose()
+
+    async def main() -> None:
+        sa_engine = create_async_engine(url)
+        async with AsyncSession(sa_engine) as session:
+            for query in queries:
+                (await session.scalars(query)).all()
+        await sa_engine.dispose()
+
+    made = sa.create_engine(postgres.url.replace("postgresql:", "postgresql+psycopg:"))
+    mapping.metadata.create_all(made)
+    made.dispose()
+    sync = driver in ("psycopg", "psycopg2")
+    before = postgres.statements(f"SELECT {table}.id")
+    found = asked(run if sync else lambda: asyncio.run(main()), "db")
+    ran = postgres.statements(f"SELECT {table}.id") - before
+    told = [(text, n) for text, n in found.items() if table in text]
+    assert len(told) == 1 and told[0][1] == 9 == ran, (found, ran)
+    assert "secret" not in str(found)
+
+
+def test_django(postgres: Any, asked: Asked) -> None:
+    import django
+    from django.conf import settings
+
+    if not settings.configured:
+        settings.configure(
+            DATABASES={"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "app",
+                                   "HOST": "127.0.0.1", "PORT": postgres.port}},
+            INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"], USE_TZ=True)
+        django.setup()
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+    from django.contrib.auth.models import User
+    from django.db import connection
+
+    def run() -> None:
+        for i in range(11):
+            list(User.objects.filter(username=f"secret{i}"))
+        User.objects.filter(username="secret").update(first_name="othersecret")
+
+    before = postgres.statements("FROM \"auth_user\"")
+    found = asked(run, "db")
+    connection.close()
+    ran = postgres.statements("FROM \"auth_user\"") - before
+    told = {text.split()[0]: n for text, n in found.items() if '"auth_user"' in text}
+    assert told == {"SELECT": 11, "UPDATE": 1} and ran == 11, (found, ran)
+    assert "secret" not in str(found)

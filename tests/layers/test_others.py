@@ -1,0 +1,207 @@
+"""Clients of HTTP and of Redis, queues and services: as many spans as the other side was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+Asked = Callable[..., dict[str, int]]
+
+
+def compare(web: Any, asked: Asked, run: Callable[[], object], count: int) -> None:
+    before = web.count
+    found = asked(run, "http")
+    assert found == {web.host: count} and web.count - before == count
+
+
+def test_requests(web: Any, asked: Asked) -> None:
+    import requests
+
+    def run() -> None:
+        with requests.Session() as session:
+            for _ in range(3):
+                session.get(web.url())
+            session.post(web.url(), data={"password": "bodysecret"})
+            session.get(web.url("/away"))
+
+    compare(web, asked, run, 6)
+
+
+def test_urllib3(web: Any, asked: Asked) -> None:
+    import urllib3
+
+    def run() -> None:
+        pool = urllib3.PoolManager()
+        for _ in range(3):
+            pool.request("GET", web.url())
+        pool.request("GET", web.url("/away"))
+
+    compare(web, asked, run, 5)
+
+
+def test_httpx(web: Any, asked: Asked) -> None:
+    import httpx
+
+    def run() -> None:
+        with httpx.Client(follow_redirects=True) as client:
+            for _ in range(3):
+                client.get(web.url())
+            client.get(web.url("/away"))
+
+    compare(web, asked, run, 5)
+
+
+def test_httpx_async(web: Any, asked: Asked) -> None:
+    import httpx
+
+    async def main() -> None:
+        async with httpx.AsyncClient() as client:
+            await asyncio.gather(*(client.get(web.url()) for _ in range(6)))
+
+    compare(web, asked, lambda: asyncio.run(main()), 6)
+
+
+def test_aiohttp(web: Any, asked: Asked) -> None:
+    import aiohttp
+
+    async def get(session: Any) -> None:
+        async with session.get(web.url()) as response:
+            await response.read()
+
+    async def main() -> None:
+        async with aiohttp.ClientSession() as session:
+            await asyncio.gather(*(get(session) for _ in range(5)))
+
+    compare(web, asked, lambda: asyncio.run(main()), 5)
+
+
+def test_urllib(web: Any, asked: Asked) -> None:
+    def run() -> None:
+        for path in ("/", "/away", "/price?token=querysecret"):
+            urllib.request.urlopen(f"http://{web.host}{path}").read()
+        urllib.request.urlopen(urllib.request.Request(f"http://{web.host}/")).read()
+
+    compare(web, asked, run, 5)
+
+
+def commands(port: int) -> int:
+    import redis
+
+    with redis.Redis(port=port, single_connection_client=True) as client:
+        stats = client.info("commandstats")
+    return sum(row["calls"] for name, row in stats.items()
+               if name in ("cmdstat_get", "cmdstat_set", "cmdstat_mget", "cmdstat_incrby"))
+
+
+def test_redis(redis_port: int, asked: Asked) -> None:
+    import redis
+
+    def run() -> None:
+        with redis.Redis(port=redis_port) as client:
+            for i in range(6):
+                client.set(f"keysecret{i}", "valuesecret")
+                client.get(f"keysecret{i}")
+            with client.pipeline() as pipeline:
+                pipeline.set("a", 1).set("b", 2).execute()
+
+    before = commands(redis_port)
+    found = asked(run, "cache")
+    assert found == {"SET": 6, "GET": 6, "PIPELINE": 1}
+    assert commands(redis_port) - before == 14
+
+
+def test_redis_async(redis_port: int, asked: Asked) -> None:
+    import redis.asyncio
+
+    async def main() -> None:
+        async with redis.asyncio.Redis(port=redis_port) as client:
+            await asyncio.gather(*(client.get(f"keysecret{i}") for i in range(8)))
+
+    before = commands(redis_port)
+    assert asked(lambda: asyncio.run(main()), "cache") == {"GET": 8}
+    assert commands(redis_port) - before == 8
+
+
+def test_djangos_cache(redis_port: int, asked: Asked) -> None:
+    from django.core.cache.backends.locmem import LocMemCache
+    from django.core.cache.backends.redis import RedisCache
+
+    def run() -> None:
+        for cache in (LocMemCache("x", {}), RedisCache(f"redis://127.0.0.1:{redis_port}", {})):
+            cache.set("keysecret", "valuesecret")
+            for _ in range(4):
+                cache.get("keysecret")
+            cache.get_many(["keysecret", "b"])
+            cache.get_or_set("keysecret", 5)
+
+    assert asked(run, "cache") == {"set": 2, "get": 10, "get_many": 2}
+
+
+def test_celery_rq_and_dramatiq(redis_port: int, asked: Asked) -> None:
+    import celery
+    import dramatiq
+    import redis
+    import rq
+    from dramatiq.brokers.stub import StubBroker
+
+    app = celery.Celery("shop", broker="memory://")
+
+    @app.task(name="shop.charge")
+    def charge(card: str) -> None:
+        pass
+
+    broker = StubBroker()
+
+    @dramatiq.actor(broker=broker)
+    def mail(to: str) -> None:
+        pass
+
+    queue = rq.Queue(connection=redis.Redis(port=redis_port))
+
+    def run() -> None:
+        charge.delay("cardsecret")
+        charge.apply_async(("cardsecret",))
+        app.send_task("shop.other", ("cardsecret",))
+        mail.send("mailsecret")
+        queue.enqueue("shop.count", "countsecret")
+
+    assert asked(run, "task") == {"shop.charge": 2, "shop.other": 1, "mail": 1, "shop.count": 1}
+
+
+def test_grpc(asked: Asked) -> None:
+    from concurrent import futures
+
+    import grpc
+
+    method = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Prices", {"Get": method}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+
+    def run() -> None:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call = channel.unary_unary("/shop.Prices/Get")
+            for _ in range(3):
+                assert call(b"requestsecret") == b"requestsecret"
+
+    assert asked(run, "rpc") == {"/shop.Prices/Get": 3}
+    server.stop(None)
+
+
+def test_botocore(web: Any, asked: Asked) -> None:
+    import botocore.config
+    import botocore.session
+
+    client = botocore.session.get_session().create_client(
+        "sqs", region_name="eu-west-1", endpoint_url=f"http://{web.host}", aws_access_key_id="a",
+        aws_secret_access_key="awssecret", config=botocore.config.Config(retries={"max_attempts": 0}))
+
+    def run() -> None:
+        with contextlib.suppress(Exception):  # the server answers "ok", which is none of theirs
+            client.list_queues(QueueNamePrefix="queuesecret")
+
+    assert asked(run, "rpc") == {"ListQueues": 1}
