@@ -105,19 +105,20 @@ def test_who_held_the_loop_up(store_path: str, mode: str, hog: str, loop: Any) -
 
     found = serve(store_path, mode, program, loop)
     timer, long, culprit = found["/timer"], found["/long"], found[hog]
-    # Due after 50 ms, in the middle of the other's 120 ms: of these, all can have been the loop's fault.
-    assert 0.08e9 < timer.get("loop_ns", 0) < 0.14e9
-    assert timer["await_ns"] < 0.06e9
+    # Due after 50 ms, in the middle of the other's step of 120 ms or more: of that, all can have been the loop's fault.
+    step = culprit["step_ns"]
+    assert 0.08e9 < timer.get("loop_ns", 0) < step + 0.02e9
+    assert timer["await_ns"] < timer["wall_ns"] - 0.08e9
     assert timer["await_ns"] + timer["loop_ns"] == pytest.approx(timer["wall_ns"], rel=0.1)
     assert timer["held_by"].startswith(f"GET {hog}")
     assert timer["held_id"] == culprit["id"]
-    assert 0.11e9 < timer["holder_ns"] < 0.2e9
+    assert 0.11e9 < timer["holder_ns"] < step + 0.02e9
     if _core.engine_info()["sampler"]["why_not"] is None:
         assert ("test_loop.resize_image" if hog == "/hog" else "test_loop.app") in timer["held_by"]
     # Its sleep ended long after the loop was free again: it waited for nothing but its own time.
     assert long.get("loop_ns", 0) < 0.02e9
     assert "held_ns" not in culprit
-    assert culprit["step_ns"] > 0.11e9
+    assert step > 0.11e9
 
     report = blob_tree(timer["blob"])
     rows = {row["node"]: row for row in report["rows"]}
