@@ -162,7 +162,7 @@ def test_collapsed(profile: _core.Recording) -> None:
 def test_dot_gives_each_function_its_box() -> None:
     dot = _core.Profile(record(library).encode({})).export("dot").decode()
     boxes = re.findall(r'^  (n\d+) \[label="((?:[^"\\]|\\["\\])*)', dot, re.M)
-    assert len({box for box, _ in boxes}) == len(boxes) > 3
+    assert len({box for box, _ in boxes}) == len(boxes) > 1  # small ones are left out
     assert {"[request]", "programs.library"} <= {label for _, label in boxes}
     edges = re.findall(r"^  (n\d+) -> (n\d+) ", dot, re.M)
     assert edges and {end for edge in edges for end in edge} <= {box for box, _ in boxes}
