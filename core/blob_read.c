@@ -170,7 +170,8 @@ read_functions(sl_profile *profile, sl_reader *in, const string_table *strings)
     if (sl_varint_get_max(in, SL_BLOB_MAX_FUNCTIONS, &count) < 0 ||
         count == 0 || count > left(in) / 5)
         return SL_ECORRUPT;
-    sl_status status = take(profile, count, sizeof(sl_function), &mem);
+    /* And one for [own cost]. */
+    sl_status status = take(profile, count + 1, sizeof(sl_function), &mem);
     if (status < 0)
         return status;
 
@@ -204,7 +205,7 @@ read_functions(sl_profile *profile, sl_reader *in, const string_table *strings)
     }
     profile->functions = f;
     profile->function_count = (uint32_t)count;
-    status = take(profile, count, sizeof(uint8_t), &mem);
+    status = take(profile, count + 1, sizeof(uint8_t), &mem);
     if (status < 0)
         return status;
     profile->pseudo = mem;
@@ -300,7 +301,7 @@ read_tree(sl_profile *profile, sl_reader *in)
         sl_varint_get_max(in, 1000000000, &quantum) < 0 || quantum == 0 ||
         count == 0 || count > left(in) / 6)
         return SL_ECORRUPT;
-    sl_status status = take(profile, count, sizeof(sl_profile_node), &mem);
+    sl_status status = take(profile, count + 1, sizeof(sl_profile_node), &mem);
     if (status < 0)
         return status;
     memset(mem, 0, count * sizeof(sl_profile_node));

@@ -2,6 +2,7 @@
 #include "blob.h"
 #include "blob_put.h"
 #include "compress.h"
+#include "cost.h"
 #include "numbering.h"
 #include "summary.h"
 #include "varint.h"
@@ -22,9 +23,13 @@ typedef struct {
     uint64_t quantum;
     double scale; /* quanta a tick */
     sl_outline outline;
+    sl_cost cost;
+    double *own; /* by node of the outline: what recording cost it, ns; NULL:
+                    nothing is to be taken off */
     sl_outline_stretch *stretches;
     sl_outline_line *lines;
     sl_outline_counter *counters;
+    bool costs;       /* `cost` is to be taken off the outline */
     uint64_t clipped; /* numbers that a bound has cut */
     bool wide;        /* one is beyond version 1 of the format */
     sl_describe describe;
@@ -83,7 +88,27 @@ writer_room(writer *w, uint8_t **at)
     }
     w->outline.nodes =
         w->alloc->take(w->alloc->ctx, nodes * sizeof(sl_outline_node));
-    return w->outline.nodes != NULL ? SL_OK : SL_ENOMEM;
+    if (w->outline.nodes == NULL)
+        return SL_ENOMEM;
+    if (w->costs) {
+        w->own = w->alloc->take(w->alloc->ctx, nodes * sizeof(*w->own));
+        if (w->own == NULL)
+            return SL_ENOMEM;
+        memset(w->own, 0, nodes * sizeof(*w->own));
+    }
+    return SL_OK;
+}
+
+static void
+writer_cost(writer *w, const sl_node *node, const sl_outline_node *to)
+{
+    const sl_function *known =
+        (const sl_function *)(void *)w->functions.known.data;
+    const sl_cost_calls calls = { known[to->function].kind, node->calls,
+                                  node->resumes, node->site != 0 };
+
+    sl_cost_add(&w->cost, &calls, &w->own[to - w->outline.nodes],
+                &w->own[to->parent]);
 }
 
 static sl_status
@@ -125,6 +150,7 @@ writer_tree(writer *w)
         at[LINE] += sl_varint_put(at[LINE], node->site);
         /* `last` is for a recording that runs; its place is free now. */
         ((sl_node *)(uintptr_t)node)->number = count;
+        const sl_outline_node *to = &w->outline.nodes[count];
         w->outline.nodes[count++] = (sl_outline_node){
             .parent = node->parent == NULL ? 0 : (uint32_t)node->parent->number,
             .function = w->numbers[node->function],
@@ -132,6 +158,8 @@ writer_tree(writer *w)
             .calls = node->calls,
             .self_ns = self * w->quantum,
         };
+        if (w->own != NULL)
+            writer_cost(w, node, to);
         written = sum;
         before = depth;
     }
@@ -343,6 +371,34 @@ writer_counters(writer *w, sl_buf *out, sl_buf *body)
     sl_counters_reslot(counters);
 }
 
+/* Takes off the outline what a reader will take off the nodes. What it puts
+ * into [own cost] stays with the request here: it is no function of the file,
+ * and of no consequence for a summary. */
+static sl_status
+writer_subtract_cost(writer *w)
+{
+    sl_outline *o = &w->outline;
+
+    if (w->own == NULL)
+        return SL_OK;
+    uint32_t *strand =
+        w->alloc->take(w->alloc->ctx, o->count * sizeof(*strand));
+    if (strand == NULL)
+        return SL_ENOMEM;
+    strand[0] = 0;
+    for (uint32_t i = 1; i < o->count; i++)
+        strand[i] = sl_outline_is_strand(o, i) ? i : strand[o->nodes[i].parent];
+    for (uint32_t i = 0; i < o->count; i++) {
+        if (sl_outline_function(o, i)->kind == SL_KIND_PSEUDO)
+            continue;
+        uint64_t off = sl_cost_off(w->own[i], o->nodes[i].self_ns);
+        o->nodes[i].self_ns -= off;
+        o->nodes[strand[i]].self_ns += off;
+    }
+    w->alloc->give(w->alloc->ctx, strand);
+    return SL_OK;
+}
+
 /* Everything behind FUNCTIONS into `rest`, then what stands before it, which
  * is a summary of it. */
 static sl_status
@@ -367,6 +423,7 @@ writer_content(writer *w, const sl_meta *meta, size_t meta_count, sl_buf *out,
         w->outline.pseudo = w->functions.pseudo.data;
         w->outline.meta = meta;
         w->outline.meta_count = meta_count;
+        rest.status = writer_subtract_cost(w);
         sl_outline_derive(&w->outline);
         sl_summary_put(&w->outline, w->clipped + w->functions.cut, &summary);
     }
@@ -406,6 +463,8 @@ writer_free(writer *w)
         sl_buf_free(&w->columns[i]);
     if (w->outline.nodes != NULL)
         w->alloc->give(w->alloc->ctx, w->outline.nodes);
+    if (w->own != NULL)
+        w->alloc->give(w->alloc->ctx, w->own);
     if (w->stretches != NULL)
         w->alloc->give(w->alloc->ctx, w->stretches);
     if (w->lines != NULL)
@@ -432,6 +491,7 @@ sl_recording_encode(sl_recording *recording, const sl_meta *meta,
                  .scale = sl_recording_scale(recording) / (double)quantum,
                  .describe = describe,
                  .ctx = ctx };
+    w.costs = sl_cost_read(meta, meta_count, &w.cost);
     sl_buf content, body, frame;
     sl_buf_init(&content, w.alloc, SL_BLOB_MAX_CONTENT);
     sl_buf_init(&body, w.alloc, SL_BLOB_MAX_CONTENT);

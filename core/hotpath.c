@@ -9,12 +9,13 @@
 #define FRAMES_MAX 4 /* shown, of the project's own */
 
 /* Ran beside the request, or was not the app's: the client was slow to take
- * a streamed body. */
+ * a streamed body, or it is ours. */
 static bool
 is_beside(const sl_outline *o, uint32_t i)
 {
     return sl_outline_is_strand(o, i) ||
-           sl_outline_pseudo(o, i) == SL_PSEUDO_IDLE;
+           sl_outline_pseudo(o, i) == SL_PSEUDO_IDLE ||
+           sl_outline_pseudo(o, i) == SL_PSEUDO_OWN_COST;
 }
 
 /* The heaviest child of `i` (strands aside), or 0: there is none. */

@@ -1,6 +1,7 @@
 /* The decoded, immutable profile and its sums. */
 #include "profile.h"
 #include "blob.h"
+#include "cost.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,7 @@ profile_sum_functions(sl_profile *profile)
             sum->calls += node->calls;
         sum->resumes += node->resumes;
         sum->self_ns += node->self_ns;
+        sum->own_ns += node->own_ns;
         sum->nodes++;
         if (i >= *end) {
             sum->total_ns += node->total_ns;
@@ -94,11 +96,71 @@ profile_sum_functions(sl_profile *profile)
     return SL_OK;
 }
 
+/* Takes what recording cost off the nodes; there is room for one more node and
+ * function, see cost.h. */
+static sl_status
+profile_subtract_cost(sl_profile *profile)
+{
+    sl_profile_node *nodes = profile->nodes;
+    uint32_t count = profile->node_count;
+    uint64_t sum = 0;
+    sl_cost cost;
+
+    if (!sl_cost_read(profile->meta, profile->meta_count, &cost))
+        return SL_OK;
+    double *own = calloc(count, sizeof(*own));
+    uint32_t *strand = malloc(count * sizeof(*strand));
+    if (own == NULL || strand == NULL) {
+        free(own);
+        free(strand);
+        return SL_ENOMEM;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const sl_profile_node *node = &nodes[i];
+        const sl_cost_calls calls = { profile->functions[node->function].kind,
+                                      node->calls, node->resumes,
+                                      node->line != 0 };
+        sl_cost_add(&cost, &calls, &own[i], &own[node->parent]);
+        strand[i] = i == 0                             ? 0
+                    : sl_profile_is_strand(profile, i) ? i
+                                                       : strand[node->parent];
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (profile->functions[nodes[i].function].kind == SL_KIND_PSEUDO)
+            continue;
+        nodes[i].own_ns = sl_cost_off(own[i], nodes[i].self_ns);
+        nodes[i].self_ns -= nodes[i].own_ns;
+        if (strand[i] == 0)
+            sum += nodes[i].own_ns;
+        else
+            nodes[strand[i]].self_ns += nodes[i].own_ns;
+    }
+    free(own);
+    free(strand);
+    if (sum == 0)
+        return SL_OK;
+    const char *name = sl_pseudo_name(SL_PSEUDO_OWN_COST);
+    profile->functions[profile->function_count] =
+        (sl_function){ .name = name,
+                       .name_len = strlen(name),
+                       .file = "",
+                       .kind = SL_KIND_PSEUDO,
+                       .origin = SL_ORIGIN_NONE };
+    profile->pseudo[profile->function_count] = SL_PSEUDO_OWN_COST;
+    nodes[count] = (sl_profile_node){ .function = profile->function_count++,
+                                      .self_ns = sum };
+    profile->node_count++;
+    return SL_OK;
+}
+
 sl_status
 sl_profile_derive(sl_profile *profile)
 {
     sl_profile_node *nodes = profile->nodes;
+    sl_status status = profile_subtract_cost(profile);
 
+    if (status < 0)
+        return status;
     for (uint32_t i = 0; i < profile->node_count; i++) {
         nodes[i].size = 1;
         nodes[i].total_ns = nodes[i].self_ns;
@@ -249,6 +311,9 @@ sl_profile_counter_of(const sl_profile *profile, sl_metric metric,
                       uint32_t node)
 {
     uint32_t at = counter_find(profile, (uint32_t)metric, node);
+
+    if (metric == SL_METRIC_OWN && profile->nodes[node].own_ns > 0)
+        return profile->nodes[node].own_ns;
 
     if (at == profile->counter_count)
         return 0;

@@ -95,9 +95,14 @@ static void
 put_metrics(sl_json *json, const sl_profile *profile)
 {
     uint32_t count = sl_profile_counter_count(profile);
+    uint64_t own = 0;
 
     sl_json_key(json, "metrics");
     sl_json_open(json, '{');
+    for (uint32_t i = 0; i < sl_profile_function_count(profile); i++)
+        own += sl_profile_function_sum(profile, i)->own_ns;
+    if (own > 0)
+        sl_json_number(json, sl_metric_at(SL_METRIC_OWN)->key, own);
     for (uint32_t i = 0; i < count;) {
         uint32_t metric = sl_profile_counter_at(profile, i)->metric;
         uint64_t sum = 0;
@@ -258,6 +263,7 @@ put_function_row(sl_json *json, const sl_profile *profile, uint32_t id)
     sl_json_number(json, "calls", sum->calls);
     sl_json_number(json, "resumes", sum->resumes);
     sl_json_number(json, "self_ns", sum->self_ns);
+    sl_json_number(json, "own_ns", sum->own_ns);
     sl_json_number(json, "total_ns", sum->total_ns);
     sl_json_number(json, "nodes", sum->nodes);
     sl_json_close(json, '}');
@@ -386,6 +392,7 @@ put_tree_row(sl_json *json, const sl_profile *profile, uint32_t i)
     sl_json_number(json, "calls", node->calls);
     sl_json_number(json, "resumes", node->resumes);
     sl_json_number(json, "self_ns", node->self_ns);
+    sl_json_number(json, "own_ns", node->own_ns);
     sl_json_number(json, "total_ns", node->total_ns);
     sl_profile_line seen = node_seen(profile, i);
     sl_json_number(json, "cpu_ns", seen.cpu_ns);

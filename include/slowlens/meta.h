@@ -78,6 +78,18 @@
     XX(c_calls, NUMBER, COUNT, "C calls", "Calls of C functions recorded.")    \
     XX(nodes, NUMBER, COUNT, "nodes", "Nodes of its call tree.")               \
     XX(own_ns, NUMBER, NS, "own cost", "What recording it cost, reckoned.")    \
+    XX(cost_python_ps, NUMBER, NONE, "own cost of a call",                     \
+       "Picoseconds that an event costs a Python function; reading takes it "  \
+       "off.")                                                                 \
+    XX(cost_python_caller_ps, NUMBER, NONE, "own cost of a call, caller",      \
+       "Picoseconds that it costs the function's caller.")                     \
+    XX(cost_c_ps, NUMBER, NONE, "own cost of a C call",                        \
+       "Picoseconds that a C function is charged with.")                       \
+    XX(cost_c_caller_ps, NUMBER, NONE, "own cost of a C call, caller",         \
+       "Picoseconds that its caller is charged with.")                         \
+    XX(cost_site_ps, NUMBER, NONE, "own cost of a place",                      \
+       "Picoseconds more for the caller of a Python function whose place is "  \
+       "known.")                                                               \
     XX(profile_bytes, NUMBER, BYTES, "memory", "Memory that recording took.")  \
     XX(kept, TEXT, NONE, "kept because", "The rule that kept it.")             \
     XX(flags, TEXT, NONE, "flags",                                             \

@@ -52,7 +52,7 @@
     XX(OFF_CPU, 17, "off_cpu_ns", NS, COUNTERS, "off CPU",                     \
        "Not on a CPU, and what it waited for is not known.")                   \
     XX(OWN, 18, "own_ns", NS, COUNTERS, "own cost",                            \
-       "What recording the node itself is reckoned to have cost.")
+       "What recording cost it: taken off its self time when it was read.")
 
 typedef enum {
 #define XX(name, number, key, unit, where, title, text)                        \

@@ -11,6 +11,11 @@
  *   node   2  |   |- a size 1    i + size(i)
  *   node   3  |   `- b size 1
  *   node   4  `- [await]
+ *
+ * What recording by events cost was measured where it was recorded, and is
+ * taken off the times of a deterministic profile when it is read. What was
+ * taken off the request itself is [own cost], the last child of node 0, which
+ * stands in no file.
  */
 #ifndef SL_PROFILE_H
 #define SL_PROFILE_H
@@ -35,8 +40,9 @@ typedef struct {
     uint32_t depth;
     uint64_t calls;
     uint64_t resumes;
-    uint64_t self_ns;
+    uint64_t self_ns;  /* without what recording cost it... */
     uint64_t total_ns; /* with its children, without strands below it */
+    uint64_t own_ns;   /* ...which was this: with it, self_ns is as recorded */
 } sl_profile_node;
 
 /* How the self time of a node passed on one line, as samples saw it. What is
@@ -70,6 +76,7 @@ typedef struct {
     uint64_t resumes;
     uint64_t self_ns;
     uint64_t total_ns; /* outermost activations only: recursion counts once */
+    uint64_t own_ns;   /* what recording cost it, not in self_ns */
     uint32_t nodes;
 } sl_profile_sum;
 

@@ -56,7 +56,8 @@ typedef enum {
     XX(TRUNCATED, "[truncated]")                                               \
     XX(LOOP, "[loop busy]")                                                    \
     XX(SAMPLED, "[by sampling]")                                               \
-    XX(QUEUED, "[queued]") /* work that waits for a thread to take it up */
+    XX(QUEUED, "[queued]") /* work that waits for a thread to take it up */    \
+    XX(OWN_COST, "[own cost]") /* made by reading: see core/cost.h */
 
 typedef enum {
 #define XX(name, text) SL_PSEUDO_##name,

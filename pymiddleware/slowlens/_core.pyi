@@ -51,6 +51,11 @@ class Meta(TypedDict, total=False):
     c_calls: int
     nodes: int
     own_ns: int
+    cost_python_ps: int
+    cost_python_caller_ps: int
+    cost_c_ps: int
+    cost_c_caller_ps: int
+    cost_site_ps: int
     profile_bytes: int
     kept: str
     flags: str

@@ -391,6 +391,7 @@ class Writer:
                 meta["calls"] = totals["events"]
                 meta["resumes"] = totals["resumes"] or None
                 meta["c_calls"] = totals["c_events"]
+                meta.update(engine.cost_meta())
             meta["nodes"] = totals["nodes"]
             meta["profile_bytes"] = totals["bytes"]
             cost = engine.cost_ns(totals["events"] + totals["resumes"], totals["c_events"])

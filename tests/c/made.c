@@ -26,7 +26,10 @@ function_of(sl_blob_functions *functions, const char *name, bool *known)
             return i;
     }
     *known = false;
-    if (name[0] != '[') {
+    if (strncmp(name, "C.", 2) == 0) {
+        f.kind = SL_KIND_C;
+        f.origin = SL_ORIGIN_BUILTIN;
+    } else if (name[0] != '[') {
         bool own = strncmp(name, "app.", 4) == 0;
         snprintf(file, sizeof(file), "/%s/%.40s.py", own ? "app" : "lib",
                  own ? name + 4 : name);

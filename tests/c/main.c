@@ -45,6 +45,7 @@ main(void)
     srunner_add_suite(runner, varint_suite());
     srunner_add_suite(runner, bounds_suite());
     srunner_add_suite(runner, calls_suite());
+    srunner_add_suite(runner, cost_suite());
     srunner_add_suite(runner, counters_suite());
     srunner_add_suite(runner, export_suite());
     srunner_add_suite(runner, findings_suite());

@@ -32,6 +32,7 @@ Suite *varint_suite(void);
 
 Suite *bounds_suite(void);
 Suite *calls_suite(void);
+Suite *cost_suite(void);
 Suite *counters_suite(void);
 Suite *export_suite(void);
 Suite *findings_suite(void);

@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 MAY = {
     # ground
     "alloc": "", "bytes": "", "clock": "", "status": "", "varint": "", "blob": "", "vocabulary": "",
-    "arena": "", "board": "", "hash": "", "utf8": "",
+    "arena": "", "board": "", "hash": "", "utf8": "", "cost": "",
     "buf": "varint",
     "json": "buf utf8",
     "intern": "arena hash",
@@ -43,9 +43,9 @@ MAY = {
     "recording": "pending recording_data",
     "sampled": "pending",
     "freeze": "recording_data",
-    "blob_write": "blob blob_put compress numbering summary varint",
+    "blob_write": "blob blob_put compress cost numbering summary varint",
     # reading side
-    "profile": "arena blob outline",
+    "profile": "arena blob cost outline",
     "blob_read": "blob buf compress profile utf8 varint",
     "rows_data": "compress words",
     "rows": "rows_data",

@@ -5,15 +5,17 @@ from __future__ import annotations
 import gc
 import json
 import os
+import statistics
 import sys
 import time
 from typing import Any
 
 import pytest
 
-from slowlens import _core
+from slowlens import _core, engine
+from slowlens.wsgi import ProfilerMiddleware
 
-from conftest import functions, record, tree
+from conftest import Stored, functions, patient, record, tree, wsgi_call
 from programs import fib, library
 
 
@@ -239,3 +241,75 @@ def test_a_request_that_begins_deep_in_a_stack_and_ends_higher_up() -> None:
     assert not any(name.endswith("down") for name in counts)
     report = tree(profiles[0])
     assert sum(row["self_ns"] for row in report["rows"]) == report["wall_ns"]
+
+
+def small(x: int) -> int:
+    return x + 1
+
+
+def loops_only(n: int) -> int:
+    x = 1
+    for _ in range(n):
+        x = (x * 3 + 1) & 1023
+    return x
+
+
+def calls_only(n: int) -> int:
+    x = 1
+    for _ in range(n):
+        x = small(x) & 1023
+    return x
+
+
+@patient
+def test_what_recording_costs_is_taken_off() -> None:
+    """The share of a function that only calls: as it is without us, as recorded, as read; medians of interleaved runs."""
+    engine.prepare()
+    bare, raw, read = [], [], []
+    for _ in range(60):
+        took = []
+        for run in (loops_only, calls_only):
+            since = time.perf_counter_ns()
+            run(2000)
+            took.append(time.perf_counter_ns() - since)
+        bare.append(took[1] / sum(took))
+        profile = _core.Recording("none")
+        profile.enter()
+        loops_only(2000)
+        calls_only(2000)
+        profile.leave()
+        profile.finish()
+        blob = _core.Profile(profile.encode({"mode": "deterministic", "c_mode": "none", **engine.cost_meta()}))
+        _core.engine_idle(0)
+        report = json.loads(blob.functions())
+        rows = {row["function"]["name"].rsplit(".", 1)[-1]: row for row in report["rows"]}
+        own, callee = rows["calls_only"], rows["small"]
+        loops = rows["loops_only"]["total_ns"]
+        read.append(own["total_ns"] / (own["total_ns"] + loops))
+        recorded = own["total_ns"] + own["own_ns"] + callee["own_ns"]
+        raw.append(recorded / (recorded + loops + rows["loops_only"]["own_ns"]))
+        assert sum(row["self_ns"] for row in report["rows"]) == report["wall_ns"]
+        assert rows["[own cost]"]["self_ns"] == sum(row["own_ns"] for row in report["rows"]) > 0
+    truth = statistics.median(bare)
+    assert statistics.median(raw) > truth + 0.05, "without it, calls look dear"
+    assert abs(statistics.median(read) - truth) < (statistics.median(raw) - truth) / 2
+
+
+def test_a_request_says_what_it_cost(store_path: str) -> None:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        calls_only(500)
+        start_response("200 OK", [])
+        return [b"x"]
+
+    middleware = ProfilerMiddleware(app, store=store_path, debug=True, mode="deterministic", log=False)
+    wsgi_call(middleware)
+    stored = Stored(middleware.recorder)
+    (row,) = stored.rows()
+    summary = json.loads(stored.blob(row["id"]).summary())
+    cost = next(one for one in summary["heaviest"] if one["function"]["name"] == "[own cost]")
+    assert summary["metrics"]["own_ns"] == cost["self_ns"] > 0
+    assert summary["meta"]["cost_python_ps"] > 0
+    # What a list says is what the page says.
+    listed = _core.read_meta(stored.recorder.store.get(row["id"]))
+    listed = json.loads(listed)["summary"]
+    assert listed["self_project_ns"] == summary["self_ns"]["project"]

@@ -79,8 +79,8 @@ def timed(name: str) -> Iterator[None]:
 
 
 def holds(found: dict[str, float], path: str, least: float) -> None:
-    """A wait is as long as what was asked for at least (a timer's clock is coarse), and no longer than the app saw it take,
-    on whatever machine."""
+    """A wait is as long as what was asked for at least (a timer's clock is coarse), and no longer than the app saw it
+    take, on whatever machine."""
     assert least - 0.002 <= found[path] <= took[path] + 0.001, path
 
 

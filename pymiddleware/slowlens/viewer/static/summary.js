@@ -149,7 +149,7 @@ export function facts(summary) {
     ["Samples", sampled && meta.samples ? count(meta.samples) : ""], ["Torn samples", sampled && meta.rejected ? count(meta.rejected) : ""],
     ["Sampled every", sampled && meta.interval_ns ? duration(meta.interval_ns) : ""],
     ["Python calls", sampled ? "" : count(summary.calls)], ["C calls", sampled ? "" : count(summary.c_calls)],
-    ["Own cost", meta.own_ns ? `about ${duration(meta.own_ns)}` : ""],
+    ["Own cost", meta.own_ns ? `about ${duration(meta.own_ns)}${meta.cost_python_ps ? ", taken off" : ""}` : ""],
     ["Framework", meta.framework], ["Python", meta.python], ["Process", meta.pid ? `${meta.host || ""} ${meta.pid} ${meta.thread || ""}` : ""],
     ["Release", meta.release], ["Response", meta.response_bytes ? bytes(meta.response_bytes) : ""], ["Kept as", meta.kept], ["Flags", meta.flags],
     ["Trace", meta.trace_id], ["Id", meta.id],

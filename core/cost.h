@@ -1,0 +1,57 @@
+/* cost.h - what recording by events cost, taken off each node's time.
+ *
+ *            clock read                clock read
+ *   caller ...[hook|hook]... function ...[hook|hook]... caller
+ *      the caller's |  the function's        | the caller's
+ *
+ * A call costs the time of two hooks. What of it lies between their clock reads
+ * stands in the function's own time, the rest in its caller's; on calls out of
+ * chosen code a third hook (CALL) tells the place, at the caller's expense. All
+ * of that was measured in the process that recorded (META, cost_*_ps: of one
+ * call, in picoseconds). Both sides take it off in the same way: the reader of
+ * a profile from its nodes, the writer from what it sums up.
+ *
+ * Never more is taken off than a node has. What was taken off the request
+ * itself is [own cost], a node below its root, so that times still add up;
+ * what was taken off a strand beside it goes to the strand's first node.
+ */
+#ifndef SL_CORE_COST_H
+#define SL_CORE_COST_H
+
+#include "slowlens/vocabulary.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Of one call, in picoseconds. */
+typedef struct {
+    uint64_t python, python_caller; /* of a Python function, or a resume */
+    uint64_t c, c_caller;           /* of a C function */
+    uint64_t site;                  /* more where its place is known */
+    bool all_sites;                 /* it was asked for everywhere */
+} sl_cost;
+
+/* From the metadata of a profile; false: nothing is to be taken off. */
+bool sl_cost_read(const sl_meta *meta, size_t count, sl_cost *out);
+
+/* What a node's calls cost. */
+typedef struct {
+    sl_kind kind;
+    uint64_t calls, resumes;
+    bool site; /* its place is known */
+} sl_cost_calls;
+
+/* Adds what these calls of a node cost it, and its caller, to what the two had
+ * so far (ns). Saturates far above what a profile can hold. */
+void sl_cost_add(const sl_cost *cost, const sl_cost_calls *calls, double *own,
+                 double *callers);
+
+/* What is taken off a node with this own time. */
+static inline uint64_t
+sl_cost_off(double own, uint64_t self_ns)
+{
+    return own < (double)self_ns ? (uint64_t)own : self_ns;
+}
+
+#endif /* SL_CORE_COST_H */
