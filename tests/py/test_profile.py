@@ -20,7 +20,7 @@ from programs import fib, library
 
 
 def test_wrong_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match="c_calls must be 'chosen', 'all' or 'none', not 'some'"):
+    with pytest.raises(ValueError, match="c_calls must be 'none', 'chosen' or 'all', not 'some'"):
         _core.Recording("some")
     with pytest.raises(ValueError, match="max_bytes"):
         _core.Recording(max_bytes=-1)
@@ -263,7 +263,7 @@ def calls_only(n: int) -> int:
 
 @patient
 def test_what_recording_costs_is_taken_off() -> None:
-    """The share of a function that only calls: as it is without us, as recorded, as read; medians of interleaved runs."""
+    """The share of a function that only calls: as it is bare, as recorded, as read; medians of interleaved runs."""
     engine.prepare()
     bare, raw, read = [], [], []
     for _ in range(60):
