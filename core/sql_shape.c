@@ -36,6 +36,7 @@ sl_sql_dialect_of(const char *name, size_t len)
 
 typedef struct {
     char *out;
+    sl_sql_dialect dialect;
     size_t size, capacity; /* MORE fits behind the capacity */
     bool full;
     unsigned depth;
@@ -132,8 +133,9 @@ emit(writer *w, const uint8_t *text, size_t len, bool gap, bool end)
         space = false;
     if (c == '(' && previous == '%') /* no placeholder, and none in here */
         space = true;
-    if (w->size > 1 && memcmp(w->out + w->size - 2, "--", 2) == 0)
-        space = false; /* MySQL: `-- ` would begin a comment, `--5` does not */
+    if (w->dialect == SL_SQL_MYSQL && w->size > 1 &&
+        memcmp(w->out + w->size - 2, "--", 2) == 0)
+        space = false; /* `-- ` would begin a comment, `--5` does not */
     if (space)
         put(w, (const uint8_t *)" ", 1, end ? MORE_BYTES : 0);
     put(w, text, len, end ? MORE_BYTES : 0);
@@ -146,12 +148,19 @@ emit_punct(writer *w, const sl_sql_lexer *l, bool end)
 {
     uint8_t c = l->text[l->from];
     bool opens = c == '(' || c == '[', closes = c == ')' || c == ']';
+    size_t before;
 
     if (c == ',' || closes)
         fold(w);
+    before = w->size;
+    /* SQL Server's [x]] is not [x] ] */
+    if (l->dialect == SL_SQL_MSSQL && l->gap && c == ']' && last(w) == ']')
+        put(w, (const uint8_t *)" ", 1, end ? MORE_BYTES : 0);
     emit(w, l->text + l->from, l->to - l->from, l->gap, end);
-    if (w->full)
+    if (w->full) {
+        w->size = before;
         return;
+    }
     if (opens && ++w->depth < DEPTH_MAX)
         w->comma[w->depth] = 0;
     if (closes && w->depth == 0)
@@ -238,7 +247,7 @@ shape(writer *w, sl_sql_lexer *l)
         }
         if (token == SL_SQL_UNSURE) {
             emit(w, parameter, 1, true, false);
-            cut = true;
+            cut = w->full || kind != CALL || words < 2;
             break;
         }
         if (token == SL_SQL_PUNCT && l->to - l->from == 3) {
@@ -294,7 +303,9 @@ sl_sql_shape(const char *sql, size_t len, sl_sql_dialect dialect, char *out,
              size_t capacity)
 {
     sl_sql_lexer l;
-    writer w = { .out = out, .capacity = capacity - MORE_BYTES };
+    writer w = { .out = out,
+                 .dialect = dialect,
+                 .capacity = capacity - MORE_BYTES };
 
     if (capacity < 2 * MORE_BYTES)
         return 0;
@@ -418,7 +429,9 @@ sl_sql_names(const char *sql, size_t len, sl_sql_dialect dialect, char *out,
              size_t capacity)
 {
     sl_sql_lexer l;
-    writer w = { .out = out, .capacity = capacity - MORE_BYTES };
+    writer w = { .out = out,
+                 .dialect = dialect,
+                 .capacity = capacity - MORE_BYTES };
 
     if (capacity < 2 * MORE_BYTES)
         return 0;

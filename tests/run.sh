@@ -75,6 +75,7 @@ c_tests() { # DIRECTORY CMAKE_OPTIONS...
     directory=$1
     shift
     cmake -S "$root" -B "$directory" -G Ninja -DSL_PYTHON=OFF -DSL_TESTS=ON -DSL_EXAMPLES=ON -DSL_WERROR=ON \
+        "-DSL_PYTHON_HEADERS=$(sh "$root/tests/fuzz/headers.sh" "$build/headers")" \
         "$@" >"$directory.log" 2>&1 && cmake --build "$directory" >>"$directory.log" 2>&1 || {
         tail -n 40 "$directory.log"
         return 1

@@ -362,7 +362,8 @@ entry_find(uintptr_t address, const PyCodeObject *head)
         return NULL;
     while (e != NULL && e->address != address)
         e = e->next;
-    if (e != NULL && e->version == sl_py_code_version(head) &&
+    if (e != NULL && e->qualname != 0 &&
+        e->version == sl_py_code_version(head) &&
         e->qualname == (uintptr_t)head->co_qualname &&
         e->filename == (uintptr_t)head->co_filename &&
         e->linetable == (uintptr_t)head->co_linetable &&

@@ -1,0 +1,275 @@
+/* Code objects of any kind, as the sampler may read them: whole, torn between
+ * two reads, freed with another at the same address, of types that are none,
+ * with texts and line tables of any length. What resolves is text that ends,
+ * in bounds; and where a code object and its texts stand still, the name is
+ * the one that it has now, whatever was at its address before.
+ *
+ * Input: a program of one-byte commands, see run(). It says what the objects
+ * hold; where their fields are comes from the headers. */
+#include "look_memory.h"
+
+#include "compat/layout.h"
+#include "look/codes.c" /* its tables are forgotten between two inputs */
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { UNIT = 512, UNITS = 64, FRAMES_MAX = 8 };
+#define ARENA ((uintptr_t)UNIT * UNITS)
+#define BASE  ((uintptr_t)0x7e5500000000)
+
+static sl_py_layout layout;
+static uint8_t arena[2][ARENA];
+
+/* Of the code object that begins there. */
+static struct {
+    bool still; /* no object was changed since it was made */
+    uintptr_t qualname;
+} made[UNITS];
+
+static uint32_t next_version;
+
+static void
+demand(bool truth)
+{
+    if (!truth)
+        abort();
+}
+
+typedef struct {
+    const uint8_t *at, *end;
+} input;
+
+static uint8_t
+take(input *in)
+{
+    return in->at < in->end ? *in->at++ : 0;
+}
+
+static uint32_t
+take_two(input *in)
+{
+    uint32_t low = take(in);
+    return low | (uint32_t)take(in) << 8;
+}
+
+/* An address by one byte: mostly where an object may be. */
+static uintptr_t
+place(uint8_t b)
+{
+    if (b < UNITS)
+        return BASE + (uintptr_t)b * UNIT;
+    switch (b) {
+    case 250: return 0;
+    case 251: return BASE + 4;
+    case 252: return UINTPTR_MAX - 7;
+    case 253: return BASE + ARENA - 16; /* the rest is not there */
+    case 254: return BASE + ARENA;
+    default: return BASE + (uintptr_t)b * 64;
+    }
+}
+
+/* To both images, or the second one alone. */
+static void
+put(bool later, uintptr_t at, const void *from, size_t size)
+{
+    for (int image = later; image < 2; image++) {
+        uint8_t *to = look_bytes(at, size, image);
+        if (to != NULL)
+            memcpy(to, from, size);
+    }
+}
+
+/* Lengths of any size and sign. */
+static Py_ssize_t
+large(uint8_t length)
+{
+    return (Py_ssize_t)((size_t)length << (8 * (length & 7)));
+}
+
+static void
+nothing_is_still(void)
+{
+    for (int i = 0; i < UNITS; i++)
+        made[i].still = false;
+}
+
+static void
+make_str(input *in, bool later)
+{
+    uintptr_t at = place(take(in));
+    uint8_t bits = take(in), length = take(in);
+    PyASCIIObject head = { 0 };
+
+    nothing_is_still();
+    head.ob_base.ob_type = bits & 1 ? &PyBytes_Type : &PyUnicode_Type;
+    head.length = bits & 2 ? large(length) : length;
+    head.state.compact = !(bits & 4);
+    head.state.ascii = !(bits & 8);
+    head.state.kind = bits >> 4 & 7;
+    put(later, at, &head, sizeof(head));
+    at += head.state.ascii ? sizeof(PyASCIIObject)
+                           : sizeof(PyCompactUnicodeObject);
+    for (int i = 0; i < length; i++, at++) {
+        uint8_t c = take(in);
+        /* CPython's are ASCII where they say so. */
+        c = head.state.ascii ? c & 0x7F : c;
+        put(later, at, &c, 1);
+    }
+}
+
+static void
+make_bytes(input *in, bool later)
+{
+    uintptr_t at = place(take(in));
+    uint8_t bits = take(in), length = take(in);
+    PyBytesObject head = { 0 };
+
+    nothing_is_still();
+    head.ob_base.ob_base.ob_type = bits & 1 ? &PyUnicode_Type : &PyBytes_Type;
+    head.ob_base.ob_size = bits & 2 ? large(length) : length;
+    put(later, at, &head, offsetof(PyBytesObject, ob_sval));
+    at += offsetof(PyBytesObject, ob_sval);
+    for (int i = 0; i < length; i++, at++) {
+        uint8_t c = take(in);
+        put(later, at, &c, 1);
+    }
+}
+
+static void
+make_code(input *in, bool later)
+{
+    uint8_t unit = take(in), bits = take(in);
+    uintptr_t at = place(unit);
+    union {
+        char bytes[HEAD_BYTES];
+        PyCodeObject head;
+    } code;
+
+    nothing_is_still();
+    memset(&code, 0, sizeof(code));
+    code.head.ob_base.ob_base.ob_type = bits & 1 ? NULL : &PyCode_Type;
+    code.head.co_qualname = (PyObject *)place(take(in));
+    code.head.co_filename = (PyObject *)place(take(in));
+    code.head.co_linetable = (PyObject *)place(take(in));
+    code.head.co_firstlineno = (int)take_two(in) - (bits & 2 ? 1000 : 0);
+    code.head.ob_base.ob_size =
+        bits & 4 ? (Py_ssize_t)((size_t)take(in) << (bits >> 3)) : take(in);
+    code.head._co_firsttraceable = take(in);
+    /* No two have the same, as long as there are any. */
+#if PY_VERSION_HEX >= 0x030C0000
+    code.head.co_version = bits & 128 ? 0 : ++next_version;
+#endif
+    put(later, at, code.bytes, HEAD_BYTES);
+    if (unit < UNITS && !later) {
+        made[unit].still = true;
+        made[unit].qualname = (uintptr_t)code.head.co_qualname;
+    }
+}
+
+/* The ASCII name of the code object at `unit`, or NULL. */
+static const char *
+name_now(uint8_t unit, uint32_t *len)
+{
+    PyASCIIObject head;
+    const uint8_t *at =
+        look_bytes(made[unit].qualname, sizeof(PyASCIIObject), 0);
+
+    if (at == NULL)
+        return NULL;
+    memcpy(&head, at, sizeof(head));
+    if (!head.state.ascii || head.length > NAME_COMPARED ||
+        head.state.kind != 1)
+        return NULL;
+    *len = (uint32_t)head.length;
+    return (const char *)look_bytes(made[unit].qualname + sizeof(head),
+                                    (size_t)head.length, 0);
+}
+
+static void
+resolve(input *in, bool torn)
+{
+    sl_py_raw_frame frames[FRAMES_MAX];
+    sl_py_place places[FRAMES_MAX];
+    uint8_t units[FRAMES_MAX];
+    int count = take(in) % (FRAMES_MAX + 1);
+
+    for (int i = 0; i < count; i++) {
+        units[i] = take(in);
+        frames[i].code = place(units[i]);
+        frames[i].instruction =
+            frames[i].code + layout.code_bytes + (uintptr_t)take(in) * 2 - 2;
+    }
+    look_torn_at = torn ? look_reads + take(in) % 8 : SIZE_MAX;
+    bool good = sl_py_codes_resolve(&layout, frames, count, false, places);
+    for (int i = 0; good && i < count; i++) {
+        const sl_py_code *code = places[i].code;
+        demand(code != NULL && code->name[code->name_len] == '\0' &&
+               code->file[code->file_len] == '\0');
+        demand(code->name_len <= 4 * NAME_MAX_BYTES);
+        demand(places[i].line <= INT32_MAX);
+        uint32_t len = 0;
+        const char *now = torn || units[i] >= UNITS || !made[units[i]].still
+                              ? NULL
+                              : name_now(units[i], &len);
+        demand(now == NULL ||
+               (code->name_len == len && memcmp(code->name, now, len) == 0));
+    }
+    if (torn) { /* what came after is what is there now */
+        memcpy(arena[0], arena[1], sizeof(arena[0]));
+        nothing_is_still();
+    }
+}
+
+static void
+run(input *in)
+{
+    while (in->at < in->end) {
+        uint8_t command = take(in);
+        bool later = command >= 128;
+        switch (command % 8) {
+        case 0:
+        case 1: make_str(in, later); break;
+        case 2: make_bytes(in, later); break;
+        case 3:
+        case 4: make_code(in, later); break;
+        case 5:
+        case 6: resolve(in, false); break;
+        default: resolve(in, true); break;
+        }
+    }
+}
+
+static void
+forget(void)
+{
+    entries_clear();
+    for (uint32_t i = 0; i < code_slots; i++) {
+        if (codes[i] != NULL) {
+            free((char *)codes[i]->name);
+            free((char *)codes[i]->file);
+        }
+        free(codes[i]);
+    }
+    free(codes);
+    codes = NULL;
+    code_slots = code_count = 0;
+    memset(arena, 0, sizeof(arena));
+    memset(made, 0, sizeof(made));
+    next_version = 0;
+    look_reads = 0;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    input in = { data, data + size };
+
+    if (layout.frame_size == 0) {
+        sl_py_layout_get(&layout);
+        demand(sl_py_codes_init("/own/"));
+        look_regions[0] = (look_region){ BASE, ARENA, { arena[0], arena[1] } };
+    }
+    run(&in);
+    forget();
+    return 0;
+}
