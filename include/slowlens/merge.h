@@ -8,6 +8,7 @@
  *                  exchange the two to see what became less
  *   sl_report_diff both numbers of everything, for the viewer and scripts
  *   sl_report_aggregate  how each node spread over the profiles of a route
+ *   sl_report_cohort     what its slow ones do differently from the usual ones
  *
  * All read the profiles only and may run in any thread.
  */
@@ -59,5 +60,27 @@ sl_status sl_report_diff(const sl_profile *before, const sl_profile *after,
  * SL_ENOMEM, SL_ELIMIT. */
 sl_status sl_report_aggregate(const sl_profile *const *profiles, size_t count,
                               uint32_t permille, sl_bytes *out);
+
+/* What some profiles of a route do differently: `group` says of each whether it
+ * is left out (0), one of the usual (1) or of the slow ones (2), and `by_wall`
+ * whether its wall time said so; NULL: by wall time, the slowest tenth against
+ * the middle half.
+ * {"count":N, "slow":N, "usual":N, "slow_ns":N, "usual_ns":N, (means of wall)
+ *  "by_wall":bool, "enough":bool (false: too few, nothing is named),
+ *  "answer":sentence,
+ *  "named":[ROW], (what accounts for the gap, first what is told first)
+ *  "largest":[ROW], (three more, that do not)
+ *  "tags":[{"key":"tag.user"|"host"|"release", "value":str, "slow":N,
+ *           "usual":N, "p":number, "text":str}]} those that slow ones have more
+ * ROW is {"what":"wait"|"function"|"node", "name":str, "text":sentence,
+ *  "function":FUNCTION, "file":str, "line":N, (not of waits; where own code
+ *                                             asked for it)
+ *  "worst":N (index of the profile with most of it),
+ *  "share":number, "expected":number, "low":number, (core/cohort.h)
+ *  "p_new":number (1: no more often), "slow_ns":N, "usual_ns":N (means),
+ *  "slow_has":N, "usual_has":N, "over_half":N}
+ * SL_ERANGE (no profile, or more than 2,000), SL_ENOMEM, SL_ELIMIT. */
+sl_status sl_report_cohort(const sl_profile *const *profiles, size_t count,
+                           const uint8_t *group, bool by_wall, sl_bytes *out);
 
 #endif /* SL_MERGE_H */

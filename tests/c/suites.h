@@ -35,6 +35,7 @@ Suite *calls_suite(void);
 Suite *cost_suite(void);
 Suite *counters_suite(void);
 Suite *export_suite(void);
+Suite *cohort_suite(void);
 Suite *findings_suite(void);
 Suite *hotpath_suite(void);
 Suite *label_suite(void);

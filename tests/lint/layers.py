@@ -71,6 +71,8 @@ MAY = {
     "merge": "blob blob_put compress summary union varint",
     "report_diff": "report_put union",
     "report_aggregate": "report_put union",
+    "cohort": "",
+    "report_cohort": "cohort findings label profile report_put union",
     "text": "buf labels rank",
     "exporters": "buf",
     "export": "exporters",
@@ -80,7 +82,7 @@ MAY = {
 RECORDING = set("recording recording_data marks counters spans span sampled pending numbering tree functions blob_write".split())
 READING = set("""
     profile blob_read calls labels layout stacks exporters export report_put report report_lines report_flame
-    report_calls report_repeats text union merge report_diff report_aggregate
+    report_calls report_repeats text union merge report_diff report_aggregate report_cohort
 """.split())
 
 # The rooms of the glue, from the bottom up: a room uses those before it, and itself. What must go up is a pointer
@@ -102,17 +104,18 @@ PACKAGE = {
     "hello": "log options slowlens",
     "policy": "auth log options request",
     "store": "_core options request",
+    "insight": "_core options request store",
     "live": "_core board store",
     "killed": "_core board live store",
     "writer": "_core board engine killed log options request store",
     "recorder": "_core auth board engine hello log options ownership policy release request routes store writer",
-    "viewer": "_core auth board killed live log options request slowlens store",
+    "viewer": "_core auth board insight killed live log options request slowlens store",
     "wsgi": "_core recorder request routes viewer",
     "asgi": "_core recorder request routes viewer",
     "task": "_core recorder request",
     "flask": "recorder request routes wsgi",
     "django": "asgi auth cli engine log options recorder request routes store viewer wsgi",
-    "cli": "_core auth board engine killed live options request slowlens store",
+    "cli": "_core auth board engine insight killed live options request slowlens store",
     "__main__": "cli",
 }
 

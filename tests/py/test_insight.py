@@ -7,14 +7,28 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import causes
 import pytest
 
+import slowlens
+from slowlens import _core
+from slowlens.cli import main
+from slowlens.options import load
+from slowlens.request import Incoming
+from slowlens.store import open_store
+from slowlens.viewer.app import Viewer
+from slowlens.wsgi import ProfilerMiddleware
+
+from conftest import Stored, wsgi_call
+
 #: Sampled ones that do not ask how many CPUs the machine has left; all of them: tests/bench/insight.py.
-SAMPLED = ["fights", "hungry", "short", "takes", "in_executor", "held_up"]
+SAMPLED = ["fights", "hungry", "short", "takes", "held_up"]
+if sys.version_info >= (3, 12):
+    SAMPLED.append("in_executor")  # before, samples know no job of a pool
 CASES = [(one, "deterministic") for one in causes.CAUSES if "deterministic" in one.modes]
 CASES += [(one, "sampling") for one in causes.CAUSES if one.name in SAMPLED]
 
@@ -50,3 +64,103 @@ def test_findings_are_complete() -> None:
     lines = Path(first["file"]).read_text().splitlines()
     assert "copy.deepcopy" in lines[first["line"] - 1]
     assert first["function"]["name"] == "deepcopy" and first["count"] > 10
+
+
+# ---- cohorts ----
+
+
+@pytest.fixture(scope="module")
+def slow_tenth(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A route that refreshes something in every tenth request, which the tag says."""
+    store = str(tmp_path_factory.mktemp("cohort") / "store")
+    turns = iter(range(120))
+
+    def render() -> None:
+        sum(len(str(i)) for i in range(300))
+
+    def refresh() -> None:
+        time.sleep(0.05)  # no neighbour of the test makes that shorter, and few make others as long
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        if next(turns) % 10 == 0:
+            slowlens.tag("cache", "miss")
+            refresh()
+        else:
+            slowlens.tag("cache", "hit")
+        render()
+        start_response("200 OK", [])
+        return [b"done"]
+
+    middleware = ProfilerMiddleware(app, store=store, mode="deterministic", keep="all", debug=True)
+    for _ in range(120):
+        wsgi_call(middleware, "/page")
+    Stored(middleware.recorder).rows()
+    return store
+
+
+def compared(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    capsys.readouterr()
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_compare_names_what_the_slow_ones_do(slow_tenth: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = compared(capsys, "--store", slow_tenth, "compare", "/page")
+    assert found["enough"] and (found["slow"], found["usual"]) == (12, 60) and len(found["ids"]) == 120
+    (first, *_) = found["named"]
+    assert (first["name"], Path(first["file"]).name) == ("time.sleep", "test_insight.py"), found["answer"]
+    assert "time.sleep(" in Path(first["file"]).read_text().splitlines()[first["line"] - 1]
+    assert re.match(
+        r"In \d+ of 12 slow requests \(of 120\) .*time\.sleep \(called at py/test_insight\.py:\d+\) takes over half of "
+        r"the extra time: \+\d+.* It ran in \d+ of 12 slow, in 0 of 60 usual\.", found["answer"])
+    (tag,) = [tag for tag in found["tags"] if tag["value"] == "miss"]
+    assert (tag["key"], tag["usual"]) == ("tag.cache", 0) and tag["slow"] >= 8
+    worst = json.loads(_core.Profile(open_store(load({"store": slow_tenth})).get(found["ids"][0])).meta())["meta"]
+    assert worst["path"] == "/page"
+
+
+def test_compare_by_a_tag(slow_tenth: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = compared(capsys, "--store", slow_tenth, "compare", "GET /page", "--where", "cache=miss")
+    assert (found["slow"], found["usual"], found["by_wall"]) == (12, 108, False)
+    assert found["named"][0]["name"] == "time.sleep", found["answer"]
+    turned = compared(capsys, "--store", slow_tenth, "compare", "/page", "--against", "cache=hit")
+    assert (turned["slow"], turned["usual"]) == (12, 108)
+    both = compared(capsys, "--store", slow_tenth, "compare", "/page", "--tag", "cache=hit", "--against", "cache=miss")
+    assert (both["slow"], both["usual"]) == (108, 12) and "not slower" in both["answer"]
+
+
+def test_compare_with_too_few(slow_tenth: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = compared(capsys, "--store", slow_tenth, "compare", "/page", "--limit", "59")
+    assert not found["enough"] and found["named"] == [] and found["answer"].startswith("Too few to say: 59 ")
+    few = compared(capsys, "--store", slow_tenth, "compare", "/page", "--slow", "p99")
+    assert few["slow"] < 10
+
+
+@pytest.mark.parametrize("bad", [["/none"], ["/page", "--slow", "often"], ["/page", "--where", "novalue"], [""]])
+def test_compare_refuses(slow_tenth: str, bad: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--store", slow_tenth, "compare", *bad]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_compare_for_people_and_the_viewer(slow_tenth: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--store", slow_tenth, "compare", "/page"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("/page: 120 deterministic profiles; 12 slow (p90): ")
+    viewer = Viewer(open_store(load({"store": slow_tenth})), None)
+    for query, status in (("route=/page", 200), ("route=/none", 404), ("", 400), ("route=/page&slow=x", 400),
+                          ("route=/page&where=cache%3Dmiss", 200)):
+        incoming = Incoming("GET", "/api/compare", query, "localhost", "127.0.0.1", False, {}, None, False)
+        answer = viewer.handle(incoming, "api/compare", "/")
+        assert answer.status == status, (query, answer.body)
+
+
+def test_cohort_of_the_core(slow_tenth: str) -> None:
+    store = open_store(load({"store": slow_tenth}))
+    profiles = [_core.Profile(one.blob) for one in store.everything()]
+    assert json.loads(_core.cohort(profiles))["count"] == 120
+    with pytest.raises(ValueError):
+        _core.cohort([])
+    with pytest.raises(ValueError):
+        _core.cohort(profiles, b"\\1")
+    with pytest.raises(TypeError):
+        _core.cohort([1])

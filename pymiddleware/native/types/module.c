@@ -310,6 +310,12 @@ static PyMethodDef methods[] = {
       "merge(blobs, meta, /)\n--\n\nThe sum of several Profiles as the bytes "
       "of a "
       "blob with `meta` in it." },
+    { "cohort", sl_py_cohort, METH_VARARGS,
+      "cohort(profiles, groups=None, by_wall=False, /)\n--\n\nWhat the slow ones of a route "
+      "do differently: JSON bytes, see slowlens/merge.h. `groups`: a byte each, "
+      "0 left out, 1 usual, 2 slow (`by_wall`: because of its wall time); None: "
+      "the slowest tenth, the middle half. ValueError: none, or "
+      "more than 2,000." },
     { "aggregate", sl_py_aggregate, METH_O,
       "aggregate(blobs, /)\n--\n\nProfiles of one route as one tree: JSON "
       "bytes, "

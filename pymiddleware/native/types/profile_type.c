@@ -255,6 +255,31 @@ profile_diff(PyObject *object, PyObject *args)
     Py_END_ALLOW_THREADS return sl_py_take_bytes(status, &out);
 }
 
+/* The profiles of a fast sequence of Profiles, borrowed: PyMem_Free them. NULL:
+ * with an exception. */
+static const sl_profile **
+profiles_of(PyObject *list)
+{
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(list);
+    const sl_profile **profiles =
+        PyMem_Calloc((size_t)count + 1, sizeof(*profiles));
+
+    if (profiles == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *one = PySequence_Fast_GET_ITEM(list, i);
+        if (!Py_IS_TYPE(one, &sl_py_profile_type)) {
+            PyErr_SetString(PyExc_TypeError, "expected Profiles");
+            PyMem_Free(profiles);
+            return NULL;
+        }
+        profiles[i] = ((decoded *)one)->profile;
+    }
+    return profiles;
+}
+
 /* Calls `write` with the profiles of `blobs`, a sequence of Profiles, and what
  * `dict` holds. */
 static PyObject *
@@ -272,19 +297,9 @@ combine(PyObject *blobs, PyObject *dict,
     if (keep == NULL || list == NULL)
         goto done;
     Py_ssize_t count = PySequence_Fast_GET_SIZE(list);
-    profiles = PyMem_Calloc((size_t)count + 1, sizeof(*profiles));
-    if (profiles == NULL) {
-        PyErr_NoMemory();
+    profiles = profiles_of(list);
+    if (profiles == NULL)
         goto done;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *one = PySequence_Fast_GET_ITEM(list, i);
-        if (!Py_IS_TYPE(one, &sl_py_profile_type)) {
-            PyErr_SetString(PyExc_TypeError, "expected Profiles");
-            goto done;
-        }
-        profiles[i] = ((decoded *)one)->profile;
-    }
     meta = sl_py_parse_meta(dict, keep, &meta_count);
     if (meta != NULL) {
         sl_bytes out = { 0 };
@@ -344,6 +359,39 @@ sl_py_aggregate(PyObject *module, PyObject *blobs)
     PyObject *result =
         nothing == NULL ? NULL : combine(blobs, nothing, write_aggregate);
     Py_XDECREF(nothing);
+    return result;
+}
+
+PyObject *
+sl_py_cohort(PyObject *module, PyObject *args)
+{
+    PyObject *blobs, *result = NULL;
+    const char *group = NULL;
+    Py_ssize_t groups = 0;
+    int by_wall = 0;
+    sl_bytes out = { 0 };
+    sl_status status;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O|z#p:cohort", &blobs, &group, &groups,
+                          &by_wall))
+        return NULL;
+    PyObject *list =
+        PySequence_Fast(blobs, "cohort takes a sequence of Profiles");
+    const sl_profile **profiles = list == NULL ? NULL : profiles_of(list);
+    if (profiles != NULL) {
+        Py_ssize_t count = PySequence_Fast_GET_SIZE(list);
+        if (group != NULL && groups != count) {
+            PyErr_SetString(PyExc_ValueError, "a group for each profile");
+        } else {
+            Py_BEGIN_ALLOW_THREADS status =
+                sl_report_cohort(profiles, (size_t)count,
+                                 (const uint8_t *)group, by_wall != 0, &out);
+            Py_END_ALLOW_THREADS result = sl_py_take_bytes(status, &out);
+        }
+    }
+    PyMem_Free(profiles);
+    Py_XDECREF(list);
     return result;
 }
 

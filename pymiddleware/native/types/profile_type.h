@@ -14,5 +14,6 @@ PyObject *sl_py_export_formats(bool names);
 PyObject *sl_py_merge(PyObject *module, PyObject *args);
 PyObject *sl_py_growth(PyObject *module, PyObject *args);
 PyObject *sl_py_aggregate(PyObject *module, PyObject *blobs);
+PyObject *sl_py_cohort(PyObject *module, PyObject *args);
 
 #endif /* SL_PY_PROFILE_TYPE_H */

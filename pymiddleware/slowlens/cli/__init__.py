@@ -1,4 +1,4 @@
-"""The command line: ``slowlens list|show|tree|top|export|diff|merge|run|serve|delete|copy|gc|token|doctor``.
+"""The command line: ``slowlens list|show|tree|top|export|diff|compare|merge|run|serve|delete|copy|gc|token|doctor``.
 
 Works on a store (``--store``, default the one of the current folder), on a
 folder of profile files, or on single files. Errors are one line and exit
@@ -16,7 +16,7 @@ from typing import Any
 from .. import __version__, _core
 from ..options import OptionsError
 from ..store import StoreError
-from . import compare, maintain, read, run
+from . import compare, insight, maintain, read, run
 from .source import CliError
 
 __all__ = ["main"]
@@ -121,6 +121,20 @@ def _parser() -> argparse.ArgumentParser:
                      help="functions below this share of the time are not compared (default 1)")
     sub.add_argument("--limit", type=int, default=20, help="functions shown")
     sub.add_argument("-o", "--output", help="also write what 'after' has more than 'before', as a profile")
+    sub.add_argument("--json", action="store_true")
+
+    sub = command("compare", insight.compare, "Says what the slow requests of a route do differently.")
+    sub.add_argument("route", help="as slowlens list --routes shows it; or with its method: 'GET /books/'")
+    sub.add_argument("--slow", default="p90", help="which are slow: p90 (default: the slowest tenth), p95, 500ms")
+    sub.add_argument("--where", action="append", default=[], metavar="KEY=VALUE",
+                     help="instead: these (release, host, status, or a tag), beside all others; may be repeated")
+    sub.add_argument("--against", action="append", default=[], metavar="KEY=VALUE", help="...beside these")
+    sub.add_argument("--tag", metavar="KEY=VALUE", help="the same as --where")
+    sub.add_argument("--host", help="the same as --where host=...")
+    sub.add_argument("--status", help="the same as --where status=...; 5xx is a class")
+    sub.add_argument("--method")
+    sub.add_argument("--mode", choices=("deterministic", "sampling"), help="default: what most of them are")
+    sub.add_argument("--limit", type=int, default=500, help="the newest so many profiles (default 500)")
     sub.add_argument("--json", action="store_true")
 
     sub = command("merge", compare.merge, "Adds several profiles up into one.")

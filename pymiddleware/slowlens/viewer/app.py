@@ -5,6 +5,8 @@
     /firefox?r=ID                       hands a profile to the Firefox Profiler
     GET  /api/requests?...              {"requests": [ROW], "next": CURSOR|null, "mark": MARK}
     GET  /api/routes                    {"routes": [ROUTE], "all_requests": one of them is of all requests}
+    GET  /api/compare?route=&method=&mode=&slow=&where=&against=   slowlens/merge.h, sl_report_cohort, and "ids"
+    GET  /api/compare?route=&method=&mode=&slow=&where=&against=   sl_report_cohort of slowlens/merge.h, and "ids"
     GET  /api/live                      {"requests": [LIVE]}: what runs now, longest first
     GET  /api/status                    counters of this process, and what can be downloaded: {"problem", "counters",
                                         "formats": [{"name", "title"}], "features": [name of a page]}
@@ -59,6 +61,7 @@ from typing import Any, NamedTuple
 
 from .. import __version__, _core, killed, live
 from ..auth import EVERYTHING, Access, query_value
+from ..insight import cohorts
 from ..log import Seldom
 from ..request import Incoming
 from ..store.interface import Query, QueryError, Store, StoreError
@@ -241,6 +244,16 @@ class Viewer:
             row["all_requests"] = "sums" in values
             routes.append(row)
         return _json({"routes": routes, "all_requests": any(row["all_requests"] for row in routes)})
+
+    def _compare(self, asked: Asked) -> Response:
+        values = asked.values
+        where, against = ([text] if text else [] for text in (values["where"], values["against"]))
+        try:
+            return _json(cohorts.compare(self.store, cohorts.Selection(
+                route=values["route"], method=values["method"], mode=values["mode"], slow=values["slow"],
+                where=where, against=against, limit=values["limit"])))
+        except cohorts.NoProfiles as error:
+            raise Missing(str(error)) from None
 
     def _recover(self) -> None:
         """What a dead process left becomes profiles, where this one may store them."""
@@ -427,6 +440,13 @@ ROUTES: tuple[Route, ...] = (
     ), schema=_schema("requests", "next", "mark")),
     Route("GET", "api/routes", Viewer._routes_page, "Routes with their percentiles.", (_ROUTE,),
           schema=_schema("routes")),
+    Route("GET", "api/compare", Viewer._compare, "What the slow requests of a route do differently.", (
+        Parameter("route", "text", "of this route", required=True), _METHOD, _MODE,
+        Parameter("slow", "text", "which are slow: a percentile as p90, or a time as 500ms", "p90"),
+        Parameter("where", "text", "instead: those of this release, host, status or tag, as key=value"),
+        Parameter("against", "text", "beside these; else beside all others"),
+        _whole("limit", 500, 2000, "newest profiles"),
+    ), schema=_schema("answer", "named", "tags", "ids")),
     Route("GET", "api/live", Viewer._live, "What runs now, longest first.", schema=_schema("requests")),
     Route("GET", "api/status", Viewer._status, "Counters of this process, and what this client may do.",
           schema=_schema("problem", "counters", "may")),
