@@ -39,7 +39,7 @@ from slowlens.wsgi import ProfilerMiddleware
 from conftest import wsgi_call
 
 #: How much a request does: seconds of work or waiting.
-SIZE = 0.06
+SIZE = float(os.environ.get("CAUSES_SIZE", "0.06"))
 
 
 class Cause(NamedTuple):
