@@ -1,4 +1,4 @@
-"""The command line: ``slowlens list|show|tree|top|export|diff|compare|merge|run|serve|delete|copy|gc|token|doctor``.
+"""The command line: ``slowlens list|show|tree|top|export|diff|compare|explain...``; ``slowlens --help`` has all.
 
 Works on a store (``--store``, default the one of the current folder), on a
 folder of profile files, or on single files. Errors are one line and exit
@@ -136,6 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--mode", choices=("deterministic", "sampling"), help="default: what most of them are")
     sub.add_argument("--limit", type=int, default=500, help="the newest so many profiles (default 500)")
     sub.add_argument("--json", action="store_true")
+
+    sub = command("explain", insight.explain, "Says why a request or a route is slow: short text, with file and line.")
+    sub.add_argument("what", help="id, file, 'last', 'slowest', or a route as slowlens list --routes shows it")
+    sub.add_argument("--budget", type=int, default=1500, metavar="TOKENS",
+                     help="never longer than this, by an estimate of 3 bytes a token (default 1500)")
+    sub.add_argument("--json", action="store_true", help="all of it; shapes: slowlens/insight/explain.py")
 
     sub = command("merge", compare.merge, "Adds several profiles up into one.")
     sub.add_argument("profiles", nargs="+", help=_SEVERAL)

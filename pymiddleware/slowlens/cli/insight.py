@@ -1,16 +1,19 @@
-"""Commands that say why: compare."""
+"""Commands that say why: compare, explain."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 from typing import Any
 
 from ..insight import cohorts
-from .source import CliError, is_empty, open_one
+from ..insight import explain as explaining
+from ..request import ID
+from .source import CliError, find, is_empty, open_one
 from .terminal import clean
 
-__all__ = ["compare"]
+__all__ = ["compare", "explain"]
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -61,3 +64,19 @@ def _route(text: str) -> tuple[str | None, str]:
     if not text:
         raise CliError("name a route, as slowlens list --routes shows it")
     return None, text.removeprefix("route:")
+
+
+def explain(options: argparse.Namespace) -> None:
+    name: str = options.what
+    if name in ("last", "slowest") or ID.match(name) or os.path.isfile(name):
+        opened = find(options, name)
+        found = explaining.profile(opened.profile, None if os.path.isfile(name) else open_one(options))
+    else:
+        store = open_one(options)
+        is_empty(store)
+        method, route = _route(name)
+        found = explaining.route(store, route, method)
+    if options.json:
+        print(json.dumps(found, indent=1))
+    else:
+        print(explaining.markdown(found, options.budget), end="")

@@ -1,0 +1,237 @@
+"""Why a request or a route is slow, as text for a terminal or an agent: short, with file and line, never over a budget.
+
+Shape of :func:`profile` and :func:`route` (``slowlens explain --json``), all keys always present::
+
+    {"kind": "profile"|"route", "title": str, "sentence": str, "place": "dir/file.py:12" ("": no line is known),
+     "facts": [str], "findings": [{"rule", "text", "advice", "fingerprint", "file", "line"}],
+     "path": [{"name", "share" (0 to 1), "file", "line"}], "repeats": [str], "cohort": [str],
+     "advice": [str], "next": [command]}
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from .. import _core
+from ..store import Query, Store
+from . import cohorts
+
+__all__ = ["BUDGET", "BUDGET_LEAST", "markdown", "profile", "route", "tokens"]
+
+BUDGET = 1500
+#: Less cannot hold a sentence and its place.
+BUDGET_LEAST = 100
+
+#: A token of English, names and paths is hardly ever shorter than so many bytes on average.
+BYTES_A_TOKEN = 3
+
+_KINDS = (("cpu_ns", "on CPU"), ("run_queue_ns", "waiting for a CPU"), ("gil_wait_ns", "waiting for the GIL"),
+          ("lock_ns", "lock"), ("socket_ns", "socket"), ("disk_ns", "disk"), ("sleep_ns", "sleep"),
+          ("child_ns", "process"), ("await_ns", "await"), ("loop_ns", "event loop busy"), ("idle_ns", "client"),
+          ("gc_ns", "garbage collection"))
+
+
+def tokens(text: str) -> int:
+    """How many tokens a text is at most, roughly: bytes / 3."""
+    return -(-len(text.encode()) // BYTES_A_TOKEN)
+
+
+def profile(one: _core.Profile, store: Store | None = None) -> dict[str, Any]:
+    """Explains one profile; where its route has enough others in ``store``, also beside them."""
+    summary = json.loads(one.summary())
+    meta, wall = summary["meta"], summary["wall_ns"] or 1
+    where = f"{meta.get('method', '')} {meta.get('path') or meta.get('route') or ''}".strip()
+    status = f" {meta['status']}" if meta.get("status") else ""
+    path = _path(summary, wall)
+    facts = [_split(meta, wall), _how(summary, meta)]
+    if meta.get("flags"):
+        facts.append(f"flags: {meta['flags']}")
+    profile_id = str(meta.get("id", ""))
+    known = str(meta.get("route") or "")
+    found: dict[str, Any] = {
+        "kind": "profile", "title": f"{where}{status}, {wall / 1e6:.0f} ms ({profile_id})",
+        "sentence": summary["headline"], "place": _place_of(summary, path), "facts": facts,
+        "findings": [_finding(finding) for finding in summary["findings"]], "path": path,
+        "repeats": _repeats(one, wall), "cohort": [], "advice": _advice(summary["findings"]),
+        "next": [f"slowlens tree {profile_id or 'last'}"],
+    }
+    if store is not None and known:
+        found["cohort"] = _beside(store, known, meta, wall)
+        found["next"].append(f"slowlens explain '{known}'")
+    if meta.get("held_id"):
+        found["next"].insert(0, f"slowlens explain {meta['held_id']}")
+    return found
+
+
+def route(store: Store, name: str, method: str | None = None) -> dict[str, Any]:
+    """Explains a route: its numbers, what its slow requests do, and the slowest one stored.
+
+    :raises NoProfiles: nothing is known of it.
+    """
+    stats = [one for one in store.routes(name) if method in (None, one["method"])]
+    rows = store.list(Query(route=name, method=method, sort="-wall_ns", limit=100)).rows
+    if not stats and not rows:
+        raise cohorts.NoProfiles(f"nothing is known of the route {name}")
+    facts = [f"{one['method']}: {one['count']} requests, median {one['p50'] / 1e6:.1f} ms, "
+             f"p95 {one['p95'] / 1e6:.1f} ms, slowest {one['max'] / 1e6:.0f} ms, {one['error_share']:.1%} errors" for one in stats]
+    words = Counter(word for row in rows for word in str(row.get("findings") or "").split("\n") if word)
+    if words:
+        facts.append("found in the slowest " + str(len(rows)) + ": " + ", ".join(
+            f"{word} {count}x" for word, count in words.most_common(6)))
+    found: dict[str, Any] = {
+        "kind": "route", "title": f"route {name}", "sentence": "", "place": "", "facts": facts, "findings": [],
+        "path": [], "repeats": [], "cohort": [], "advice": [], "next": [],
+    }
+    data = store.get(rows[0]["id"]) if rows else None
+    if data is not None:
+        slowest = profile(_core.Profile(data))
+        found |= {key: slowest[key] for key in ("sentence", "place", "findings", "path", "repeats", "advice")}
+        found["facts"].append(f"the slowest stored: {slowest['title']}; what follows is about it")
+        found["next"] = [f"slowlens explain {rows[0]['id']}", f"slowlens tree {rows[0]['id']}"]
+    if rows:
+        compared = cohorts.compare(store, cohorts.Selection(route=name, method=method))
+        found["cohort"] = _told(compared)
+        found["next"].append(f"slowlens compare '{name}'")
+        named = [row for row in compared["named"] if "file" in row]
+        if compared["enough"] and compared["named"]:
+            found["sentence"] = compared["answer"]
+            if named:
+                found["place"] = _place(named[0])
+    return found
+
+
+def _beside(store: Store, known: str, meta: dict[str, Any], wall: int) -> list[str]:
+    lines = []
+    for one in store.routes(known):
+        if one["method"] == meta.get("method") and one["count"] >= 3 and one["p50"]:
+            lines.append(f"{wall / one['p50']:.1f} times the median of its route ({one['p50'] / 1e6:.1f} ms over "
+                         f"{one['count']} requests)")
+    try:
+        compared = cohorts.compare(store, cohorts.Selection(route=known, method=meta.get("method")))
+    except cohorts.NoProfiles:
+        return lines
+    return lines + (_told(compared) if compared["enough"] else [])
+
+
+def _told(compared: dict[str, Any]) -> list[str]:
+    lines = [compared["answer"]]
+    lines += [row["text"] for row in compared["named"][1:3]]
+    return lines + ["more often with " + tag["text"] for tag in compared["tags"][:3]]
+
+
+def _short(file: str) -> str:
+    return "/".join(file.replace("\\", "/").split("/")[-2:])
+
+
+def _place(row: dict[str, Any]) -> str:
+    return f"{_short(row['file'])}:{row['line']}" if row.get("file") else ""
+
+
+def _finding(one: dict[str, Any]) -> dict[str, Any]:
+    return {key: one.get(key, "" if key != "line" else 0)
+            for key in ("rule", "text", "advice", "fingerprint", "file", "line")}
+
+
+def _path(summary: dict[str, Any], wall: int) -> list[dict[str, Any]]:
+    """Own frames of the hot path with the line each was left at, and where it ends."""
+    steps = summary["hot_path"]
+    found = []
+    for at, step in enumerate(steps):
+        function = step["function"]
+        last = at + 1 == len(steps)
+        before = steps[at - 1]["function"]["origin"] == "project" if at else False
+        if function["origin"] != "project" and not last and not before:
+            continue
+        line = 0 if last else steps[at + 1]["call_line"]
+        if function["origin"] != "project":
+            line = 0
+        found.append({"name": function["name"], "share": min(1.0, step["total_ns"] / wall),
+                      "file": function["file"], "line": line or function["line"]})
+    return found
+
+
+def _place_of(summary: dict[str, Any], path: list[dict[str, Any]]) -> str:
+    """The line to look at first: of a finding, of own code, of whatever has one."""
+    places = [*summary["findings"], *reversed(path), *(one["function"] for one in summary["heaviest"])]
+    return next((place for one in places if (place := _place(one))), "")
+
+
+def _split(meta: dict[str, Any], wall: int) -> str:
+    parts = [f"{title} {meta[key] / 1e6:.0f} ms" for key, title in _KINDS
+             if isinstance(meta.get(key), int) and meta[key] >= wall / 50]
+    return "time: " + (", ".join(parts) or "not told apart")
+
+
+def _how(summary: dict[str, Any], meta: dict[str, Any]) -> str:
+    if meta.get("mode") == "sampling":
+        samples = meta.get("samples", 0)
+        return f"sampled: {samples} samples" + (" (few: shares are rough)" if samples < 30 else "")
+    return f"exact: {summary['calls']} Python calls, {summary['c_calls']} calls of C functions"
+
+
+def _repeats(one: _core.Profile, wall: int) -> list[str]:
+    rows = json.loads(one.repeats(10))["rows"]
+    own = [row for row in rows if row["caller"]["origin"] == "project" and row["total_ns"] >= wall / 20]
+    return [f"{row['function']['name']} {row['calls']} times from {_short(row['caller']['file'])}:{row['call_line']} "
+            f"({row['total_ns'] / wall:.0%})" for row in own[:5]]
+
+
+def _advice(findings: list[dict[str, Any]]) -> list[str]:
+    found: list[str] = []
+    for one in findings[:3]:
+        if one["advice"] not in found:
+            found.append(one["advice"])
+    return found
+
+
+# ---- as text ----
+
+
+def markdown(found: dict[str, Any], budget: int = BUDGET) -> str:
+    """The explanation in at most ``budget`` tokens (:data:`BUDGET_LEAST` at least); where any line is known, with one.
+
+    What matters least is left out first.
+    """
+    budget = max(BUDGET_LEAST, budget)
+    head = f"# {_one_line(found['title'], 120)}\n\n{_one_line(found['sentence'] or 'Nothing stands out.', 400)}\n"
+    if found["place"] and found["place"] not in head:
+        head += f"\nLook at `{found['place']}` first.\n"
+    if tokens(head) > budget:
+        room = (budget - 1) * BYTES_A_TOKEN - len(found["place"].encode()) - 6
+        head = head.encode()[:max(0, room)].decode("utf-8", "ignore") + f"... `{found['place']}`\n"
+        return head
+    text = head
+    for title, lines in _sections(found):
+        part = f"\n{title}\n\n"
+        taken = 0
+        for line in lines:
+            line = f"- {_one_line(line, 300)}\n"
+            if tokens(text + part + line) > budget:
+                break
+            part += line
+            taken += 1
+        if taken:
+            text += part
+    return text
+
+
+def _sections(found: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    path = [f"`{one['name']}` {one['share']:.0%}" + (f" {_place(one)}" if one["file"] else "") for one in found["path"]]
+    also = [one["text"] for one in found["findings"][1:]]
+    return [
+        ("## Next", [f"`{command}`" for command in found["next"][:3]]),
+        ("## What to try", found["advice"]),
+        ("## Where the time went", found["facts"]),
+        ("## Hot path", path[-8:]),
+        ("## Beside the usual requests", found["cohort"]),
+        ("## Repeats", found["repeats"]),
+        ("## Also", also),
+    ]
+
+
+def _one_line(text: str, limit: int) -> str:
+    """Without what would end a line or move a terminal; its middle left out if it is long."""
+    text = "".join(char if char.isprintable() else "?" for char in text)
+    return text if len(text) <= limit else text[: limit // 3] + "…" + text[-(limit - limit // 3 - 1):]

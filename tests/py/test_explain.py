@@ -1,0 +1,96 @@
+"""slowlens explain: short text that says why, never over its budget, never without the line."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slowlens.cli import main
+from slowlens.insight.explain import BUDGET_LEAST, markdown, tokens
+from slowlens.wsgi import ProfilerMiddleware
+
+from conftest import Stored, wsgi_call
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page, of which every tenth sleeps, and one that repeats itself."""
+    store = str(tmp_path_factory.mktemp("explain") / "store")
+    turns = iter(range(1000))
+
+    def price(number: int) -> str:
+        return f"{sum(range(number)):x}"
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/repeats":
+            for _ in range(300):
+                price(1000)
+        elif next(turns) % 10 == 0:
+            time.sleep(0.05)
+        start_response("200 OK", [])
+        return [b"done"]
+
+    middleware = ProfilerMiddleware(app, store=store, mode="deterministic", keep="all", debug=True,
+                                    project=(str(Path(__file__).parent),))
+    for _ in range(70):
+        wsgi_call(middleware, "/page")
+    wsgi_call(middleware, "/repeats")
+    Stored(middleware.recorder).rows()
+    return store
+
+
+def explain(capsys: pytest.CaptureFixture[str], store: str, *arguments: str) -> str:
+    capsys.readouterr()
+    assert main(["--store", store, "explain", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_request(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = explain(capsys, shop, "last")
+    assert text.startswith("# GET /repeats 200, ")
+    sentence = text.splitlines()[2]
+    assert re.search(r"\d %.* at py/test_explain\.py:\d+", sentence)
+    assert re.search(r"price 300 times from py/test_explain\.py:\d+", text)
+    assert "## What to try" in text and re.search(r"`slowlens tree [0-9a-z]{26}`", text)
+    found = json.loads(explain(capsys, shop, "last", "--json"))
+    assert found["kind"] == "profile" and re.fullmatch(r"py/test_explain\.py:\d+", found["place"])
+    assert any(one["file"].endswith("test_explain.py") and 0 < one["share"] <= 1 for one in found["path"])
+
+
+def test_a_route(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = explain(capsys, shop, "GET /page")
+    assert text.startswith("# route /page\n") and "time.sleep (called at py/test_explain.py:" in text.splitlines()[2]
+    assert "GET: 70 requests, median " in text
+    found = json.loads(explain(capsys, shop, "/page", "--json"))
+    assert found["kind"] == "route" and any(command.startswith("slowlens compare") for command in found["next"])
+    slowest = explain(capsys, shop, "slowest")
+    assert "times the median of its route" in slowest and "In " in slowest
+
+
+@pytest.mark.parametrize("budget", [1, BUDGET_LEAST, 130, 170, 250, 400, 700, 1500])
+def test_never_over_the_budget_and_never_without_the_line(
+    shop: str, budget: int, capsys: pytest.CaptureFixture[str],
+) -> None:
+    for what in ("last", "slowest", "/page"):
+        text = explain(capsys, shop, what, "--budget", str(budget))
+        assert tokens(text) <= max(BUDGET_LEAST, budget)
+        assert re.search(r"test_explain\.py:\d+", text), text
+
+
+def test_hostile_names_stay_on_their_line() -> None:
+    empty: dict[str, Any] = {"findings": [], "path": [], "repeats": [], "cohort": [], "advice": [], "next": []}
+    text = markdown({**empty, "title": "a\nb\x1b[2J" * 100, "sentence": "x\u202e" * 2000, "place": "a.py:1",
+                     "facts": ["y" * 5000] * 50}, 200)
+    assert tokens(text) <= 200 and "a.py:1" in text
+    assert not any(not char.isprintable() and char != "\n" for char in text)
+
+
+@pytest.mark.parametrize("what", ["/none", "0" * 26, ""])
+def test_what_is_not_there(shop: str, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--store", shop, "explain", what]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
