@@ -69,6 +69,21 @@ def test_asyncpg(postgres: Any, asked: Asked) -> None:
     compare(postgres, asked, lambda: asyncio.run(main()), "SELECT ?::int AS x3, ?", 10, "x3")
 
 
+def test_psycopg2_by_itself(postgres: Any, asked: Asked) -> None:
+    import psycopg2
+    from psycopg2 import sql
+
+    def run() -> None:
+        connection = psycopg2.connect(postgres.url)
+        with connection, connection.cursor() as cursor:
+            for i in range(6):
+                cursor.execute("SELECT %s AS x5, 'secret'", (i,))
+            cursor.execute(sql.SQL("SELECT {} AS x5, {}").format(sql.Literal("secret"), sql.Literal(3)))
+        connection.close()
+
+    compare(postgres, asked, run, "SELECT ? AS x5, ?", 7, "x5")
+
+
 def test_psycopg2_below_sqlalchemy(postgres: Any, asked: Asked) -> None:
     import sqlalchemy as sa
 

@@ -121,7 +121,8 @@ PACKAGE = {
 
 # Folders in which no circle may be: how a file is named there (its module, its room). Headers are named
 # from the area's folder. The folder that comes next adds its line.
-ENGINES = {"monitoring": "engine", "setprofile": "engine"}  # whichever is built is engine.h's other half
+# Whichever is built is the other half of engine.h, of calls.h.
+ENGINES = {"monitoring": "engine", "setprofile": "engine", "no_calls": "calls"}
 AREAS: dict[str, Callable[[pathlib.Path], str]] = {
     "core": lambda file: file.stem,
     "pymiddleware/native": lambda file: f"{file.parent.name}/{ENGINES.get(file.stem, file.stem)}",

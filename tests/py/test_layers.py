@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -118,6 +120,90 @@ def test_aiosqlite(sampled: bool) -> None:
 
     found = asked(spans_of(lambda: asyncio.run(main()), sampled, follows=True), "db")
     assert found == {"CREATE TABLE t (a)": 1, "INSERT INTO t VALUES (?)": 1, "SELECT a FROM t WHERE a = ?": 5}
+
+
+class Database:
+    """An application's own little layer over sqlite3, whose functions are C."""
+
+    def __init__(self) -> None:
+        self.connection = sqlite3.connect(":memory:", check_same_thread=False)
+
+    def execute(self, sql: str, *arguments: object) -> list[Any]:
+        return self.connection.execute(sql, arguments).fetchall()
+
+
+EVENTS = pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 does not tell of C functions' arguments")
+
+
+@EVENTS
+def test_sqlite3_is_seen_where_it_is_called(sampled: bool) -> None:
+    database = Database()
+    statements: list[str] = []
+    database.connection.set_trace_callback(statements.append)
+
+    def run() -> None:
+        statements.clear()
+        for i in range(120):
+            database.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", f"secret{i}")
+        cursor = database.connection.cursor()
+        cursor.execute("SELECT 'secret'")
+        execute = database.connection.execute
+        execute("SELECT 2, 'secret'")
+        database.connection.execute("SELECT name FROM (SELECT 'secret' AS name)").execute("SELECT 3")
+        with pytest.raises(sqlite3.Error):
+            cursor.execute("SELECT secret FROM nowhere")
+        with pytest.raises(TypeError):
+            cursor.execute()
+
+    found = asked(spans_of(run, sampled), "db")
+    assert found == {
+        "SELECT count(*) FROM sqlite_master WHERE name = ?": 120, "SELECT ?": 3,
+        "SELECT name FROM (SELECT ? AS name)": 1, "SELECT secret FROM nowhere": 1, "": 1,
+    }
+    assert sum(found.values()) == len(statements) + 2
+
+
+@EVENTS
+def test_a_function_of_that_name_may_come_first(sampled: bool) -> None:
+    """A place that called something else of that name goes on being watched."""
+    database = Database()
+
+    def query(of: Any) -> None:
+        of.execute("SELECT 1")
+
+    query(database)
+    assert asked(spans_of(lambda: [query(database.connection) for _ in range(3)], sampled), "db") == {"SELECT ?": 3}
+
+
+DJANGO = """
+import sys
+from slowlens import _core, engine
+from django.conf import settings
+settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}})
+import django
+django.setup()
+from django.db import connection
+engine.prepare()
+
+def run():
+    with connection.cursor() as cursor:
+        for i in range(8):
+            cursor.execute("SELECT %s", [i])
+
+run()
+recording = _core.Recording(sampled=sys.argv[1] == "True")
+recording.enter()
+run()
+recording.leave()
+recording.finish()
+print([(text, count) for kind, text, _, count, *_ in recording.spans() if kind == "db"])
+"""
+
+
+def test_django_over_sqlite3_is_one(sampled: bool) -> None:
+    """Django's wrapper, its cursor and sqlite3's own are one query."""
+    ran = subprocess.run([sys.executable, "-c", DJANGO, str(sampled)], capture_output=True, text=True, check=True)
+    assert sum(count for text, count in ast.literal_eval(ran.stdout) if text == "SELECT ?") == 8
 
 
 # ---- templates ----

@@ -32,6 +32,13 @@ typedef struct {
      * for; else before. */
     bool inside;
 
+    /* Of a C function (then there is nothing else): the calling thread's
+     * `frame` is about to call it, `offset` into its code; `argument`: its
+     * first, BORROWED, or NULL. / It has returned there, or raised. */
+    void (*call)(const sl_py_target *target, uintptr_t frame,
+                 PyObject *argument, uint32_t offset);
+    void (*returned)(const sl_py_target *target, uintptr_t frame);
+
     /* `leave` must be told of exceptions: before CPython 3.15 that makes each
      * frame of the process that an exception leaves 3 to 9 ns dearer. */
     bool raises;

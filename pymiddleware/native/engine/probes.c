@@ -1,5 +1,6 @@
 /* Which code objects are probed, and how they are found: see probes.h. */
 #include "engine/probes.h"
+#include "engine/calls.h"
 #include "engine/engine.h"
 #include "look/own_stack.h"
 
@@ -205,6 +206,10 @@ target_scan(PyObject *module, const char *name, const sl_py_target *target)
     if (strcmp(target->module, name) != 0)
         return;
     PyObject *object = resolve(module, target->qualname);
+    if (object != NULL && target->action->call != NULL) {
+        sl_py_calls_add(object, target);
+        return;
+    }
     PyObject *code =
         object == NULL ? NULL : find_code(object, target->qualname);
     if (code != NULL)

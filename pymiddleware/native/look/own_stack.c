@@ -128,6 +128,33 @@ sl_py_own_caller_site(const void *code)
     return of == (uintptr_t)code && offset < INT32_MAX ? (uint32_t)offset : 0;
 }
 
+/* A frame's stack lies behind its variables. Where its top is, is not kept
+ * while it runs; but a call's method and object lie in it next to each other,
+ * and what is above the top is found later than what is below. */
+PyObject *
+sl_py_own_argument(const PyCodeObject *code, uint32_t offset,
+                   const PyObject *callable, const PyObject *self)
+{
+    uintptr_t frame = current_frame(&trusted);
+    const char *stack = (const char *)frame + trusted.frame_size +
+                        (size_t)code->co_nlocalsplus * sizeof(uintptr_t);
+    unsigned char arguments =
+        ((const unsigned char *)code)[trusted.code_bytes + offset + 1];
+
+    if (arguments == 0 || sl_py_own_code(frame) != code)
+        return NULL;
+    for (int i = 0; i + 2 < code->co_stacksize; i++) {
+        uintptr_t slots[3];
+        memcpy(slots, stack + (size_t)i * sizeof(uintptr_t), sizeof(slots));
+        if ((slots[0] & trusted.code_mask) == (uintptr_t)callable &&
+            (slots[1] & trusted.code_mask) == (uintptr_t)self &&
+            /* execute(execute(...)): the outer one's argument is being made */
+            (slots[2] & trusted.code_mask) != (uintptr_t)callable)
+            return (PyObject *)(slots[2] & trusted.code_mask);
+    }
+    return NULL;
+}
+
 uintptr_t
 sl_py_own_frame_of(PyObject *frame_object)
 {

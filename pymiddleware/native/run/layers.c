@@ -1,6 +1,7 @@
 /* Spans by probes: see layers.h. */
 #include "run/layers.h"
 #include "engine/argument.h"
+#include "engine/calls.h"
 #include "engine/current.h"
 #include "engine/engine.h"
 #include "engine/probes.h"
@@ -145,6 +146,13 @@ open_add(open_span **at, const open_span *add, sl_py_recording *recording)
     if (o->outer != NULL)
         o->outer->link = &o->outer;
     recording->open_spans = o;
+}
+
+void
+sl_py_layers_begin(const sl_py_recording *recording)
+{
+    if (recording->layers != SL_PY_LAYERS_OFF)
+        sl_py_calls_watch();
 }
 
 void
@@ -293,53 +301,105 @@ same_kind(const row *a, const row *b)
     return strcmp(a->kind, b->kind) == 0;
 }
 
-static bool
-on_start(const sl_py_target *target, uintptr_t frame, PyObject *argument)
+/* What a span begins with. */
+typedef struct {
+    const row *row;
+    uintptr_t frame;    /* that asks: the called function's, or its caller's */
+    uintptr_t end;      /* what the end is told by, see open_span.frame */
+    PyObject *argument; /* of a C function, BORROWED */
+} beginning;
+
+/* Frames are aligned: a call of a C function is its caller's frame and 1. */
+static uintptr_t
+end_of_call(uintptr_t frame)
 {
-    (void)argument;
-    open_span **at = open_count > 0 ? frame_slot(frame) : NULL;
-    sl_strand *strand;
+    return frame | 1;
+}
+
+/* The text of the call; 0: none. */
+static size_t
+beginning_text(const beginning *b, bool names, char *out)
+{
+    if (b->row->target.action->call == NULL)
+        return row_text(b->row, b->frame, names, out);
+    PyObject *more = sl_py_argument_read(&b->row->more, b->frame);
+    size_t len = sl_py_span_text(b->row->what, b->argument, more, names, out);
+    Py_XDECREF(more);
+    return len;
+}
+
+/* Begins the span, unless it is a part of another: of one of the same kind
+ * around it, if that is the same text or takes in all. */
+static void
+span_begin(const beginning *b, sl_py_recording *recording, sl_strand *strand)
+{
     char text[SL_PY_SPAN_TEXT_MAX], line[SL_PY_SPAN_TEXT_MAX];
-
-    if (at != NULL && *at != NULL)
-        open_close(at); /* its frame went without a word */
-    if (sl_py_live_count() == 0)
-        return false;
-    sl_py_recording *recording = sl_py_active_owner(&strand);
-    if (recording == NULL || recording->layers == SL_PY_LAYERS_OFF)
-        return false;
-
-    const row *r = row_bind(target, sl_py_own_code(frame));
-    open_span add = { .frame = frame,
-                      .row = r,
+    open_span add = { .frame = b->end,
+                      .row = b->row,
                       .handle = recording->handle,
                       .work = work_here() };
     size_t len =
-        row_text(r, frame, recording->layers == SL_PY_LAYERS_NAMES, text);
-    add.text = sl_span_word(recording->core, text, len);
+        beginning_text(b, recording->layers == SL_PY_LAYERS_NAMES, text);
     uintptr_t template = 0;
     bool part = false;
+
+    add.text = sl_span_word(recording->core, text, len);
     for (const open_span *o = recording->open_spans; o != NULL; o = o->outer) {
         if (o->work != add.work)
             continue;
         if (template == 0 && strcmp(o->row->kind, "template") == 0)
             template = o->frame;
-        if (o->row != r && same_kind(o->row, r) &&
+        if (o->row != b->row && same_kind(o->row, b->row) &&
             (o->row->whole || o->text == add.text))
             part = true;
     }
     const void *node = part ? NULL : stands(recording, &strand);
     if (strand != NULL && !part) {
+        const char *kind = b->row->kind;
+        len = template == 0 ? 0 : line_text(b->frame, template, line);
         sl_span_words what = {
-            .kind = sl_span_word(recording->core, r->kind, strlen(r->kind)),
+            .kind = sl_span_word(recording->core, kind, strlen(kind)),
             .text = add.text,
+            .where = sl_span_word(recording->core, line, len),
         };
-        len = template == 0 ? 0 : line_text(frame, template, line);
-        what.where = sl_span_word(recording->core, line, len);
         add.span = sl_span_begin(strand, node, &what,
                                  sl_clock_ticks(recording->sampled.clock));
     }
-    open_add(frame_slot(frame), &add, recording);
+    open_add(frame_slot(b->end), &add, recording);
+}
+
+/* Something is asked for; if that is in a profiled request, a span begins. */
+static void
+span_start(const beginning *b)
+{
+    open_span **at = open_count > 0 ? frame_slot(b->end) : NULL;
+    sl_strand *strand;
+
+    if (at != NULL && *at != NULL)
+        open_close(at); /* its frame went without a word */
+    if (sl_py_live_count() == 0)
+        return;
+    sl_py_recording *recording = sl_py_active_owner(&strand);
+    if (recording != NULL && recording->layers != SL_PY_LAYERS_OFF)
+        span_begin(b, recording, strand);
+}
+
+static void
+span_leave(uintptr_t end)
+{
+    open_span **at = open_count > 0 ? frame_slot(end) : NULL;
+
+    if (at != NULL && *at != NULL)
+        open_close(at);
+}
+
+static bool
+on_start(const sl_py_target *target, uintptr_t frame, PyObject *argument)
+{
+    (void)argument;
+    span_start(&(beginning){ .row = row_bind(target, sl_py_own_code(frame)),
+                             .frame = frame,
+                             .end = frame });
     return false;
 }
 
@@ -347,11 +407,25 @@ static void
 on_leave(const sl_py_target *target, uintptr_t frame, PyObject *result)
 {
     (void)target, (void)result;
-    if (open_count == 0)
-        return;
-    open_span **at = frame_slot(frame);
-    if (*at != NULL)
-        open_close(at);
+    span_leave(frame);
+}
+
+static void
+on_call(const sl_py_target *target, uintptr_t frame, PyObject *argument,
+        uint32_t offset)
+{
+    (void)offset;
+    span_start(&(beginning){ .row = (const row *)target,
+                             .frame = frame,
+                             .end = end_of_call(frame),
+                             .argument = argument });
+}
+
+static void
+on_returned(const sl_py_target *target, uintptr_t frame)
+{
+    (void)target;
+    span_leave(end_of_call(frame));
 }
 
 /* ---- Jinja2 ----
@@ -450,6 +524,8 @@ static const sl_py_action span_action = {
     .start = on_start, .leave = on_leave, .raises = true, .inside = true
 };
 static const sl_py_action line_action = { .start = NULL };
+static const sl_py_action call_action = { .call = on_call,
+                                          .returned = on_returned };
 
 /* ---- rows of Python ---- */
 
@@ -484,7 +560,8 @@ sl_py_layers_add(PyObject *module, PyObject *args)
     row *r = PyMem_Calloc(1, sizeof(*r)); /* for ever */
     if (r == NULL)
         return PyErr_NoMemory();
-    if (sl_py_argument_compile(text, &r->text) < 0 ||
+    bool call = strcmp(text, "()") == 0;
+    if (sl_py_argument_compile(call ? "" : text, &r->text) < 0 ||
         sl_py_argument_compile(more, &r->more) < 0 ||
         (r->kind = keep(kind)) == NULL ||
         (r->target.module = keep(name)) == NULL ||
@@ -496,6 +573,7 @@ sl_py_layers_add(PyObject *module, PyObject *args)
     r->whole = whole != 0;
     r->target.action = what == SL_PY_TEXT_LINE       ? &line_action
                        : what == SL_PY_TEXT_TEMPLATE ? &template_action
+                       : call                        ? &call_action
                                                      : &span_action;
     if (!sl_py_probes_add(&r->target)) {
         PyErr_SetString(PyExc_ValueError, "there are too many rows");

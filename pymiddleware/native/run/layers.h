@@ -23,6 +23,9 @@
 /* layers_add(module, qualname, kind, text, what, more, whole): one row. */
 PyObject *sl_py_layers_add(PyObject *module, PyObject *args);
 
+/* The recording is about to begin. */
+void sl_py_layers_begin(const sl_py_recording *recording);
+
 /* The recording is over: its open spans end now. */
 void sl_py_layers_end(sl_py_recording *recording);
 

@@ -188,6 +188,7 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         goto fail;
     }
     self->sampled.core = self->core;
+    sl_py_layers_begin(self);
     self->finished = false;
     sl_py_live_add(self);
     if (self->sampled.by_samples)

@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
     ``text`` is a way to what is shown: a parameter (``"sql"``), attributes and items of it (``"request.url"``,
     ``"args[0]"``), alternatives (``"url._netloc|url"``), or a text (``"=PIPELINE"``). No code runs to read it:
-    properties are not looked at.
+    properties are not looked at. ``"()"``: the function is C, and its first argument it is.
 
     ``what`` says what may be kept of it: ``sql`` (its shape: never a literal), ``url`` (its host), ``host``,
     ``name`` (as it is: only for names that are written in the program), ``command`` (the program's name).
@@ -46,7 +46,7 @@ class Row(NamedTuple):
 
 #: The files here, one a library.
 LIBRARIES = (
-    "aiohttp", "aiosqlite", "asyncpg", "botocore", "celery", "django", "dramatiq", "grpc", "httpx", "jinja2",
+    "aiohttp", "aiosqlite", "asyncpg", "botocore", "celery", "django", "dramatiq", "drivers", "grpc", "httpx", "jinja2",
     "memcached", "mysql", "peewee", "psycopg", "pymongo", "redis", "requests", "rq", "smtplib", "sqlalchemy",
     "subprocess", "urllib", "urllib3",
 )

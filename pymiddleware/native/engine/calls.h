@@ -1,0 +1,32 @@
+/* calls.h - calls of known C functions, at the places that make them (3.12+).
+ *
+ *   drivers whose execute() is C (sqlite3, psycopg2) have no code object to put
+ *   a probe on, and a call of theirs is not seen by samples. So:
+ *
+ *     a function runs for the first time    it calls something `execute`?
+ *       no  -> never asked again            yes -> its calls are told of
+ *     a call in it is made                  of a C function that is known?
+ *       no  -> this place: never again      yes -> the action, each time
+ *
+ * Under a tool id of its own, because an answer "never again" counts for all
+ * of an id's events at that place. What is never asked again costs nothing.
+ * A call through another name, or out of C (map), is not told of.
+ *
+ * All of it with the GIL. Never raises.
+ */
+#ifndef SL_PY_CALLS_H
+#define SL_PY_CALLS_H
+
+#include "engine/probe.h"
+
+/* The target stands for `callable`, a C function of a class or module. Ignored
+ * if it is none. */
+void sl_py_calls_add(PyObject *callable, const sl_py_target *target);
+
+/* From now on calls of those are told of, if there are any. Cheap. */
+void sl_py_calls_watch(void);
+
+/* Why not, in one sentence; NULL: they are, or there are none. */
+const char *sl_py_calls_why_not(void);
+
+#endif /* SL_PY_CALLS_H */
