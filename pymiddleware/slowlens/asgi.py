@@ -126,6 +126,7 @@ class _Messages:
         self._scope = scope
         self._transaction: Transaction | None = None
         self._count = 0
+        self._accepted = False
 
     async def run(self, app: ASGIApp, receive: Receive, send: Send) -> None:
         self._scope[SCOPE_KEY] = None
@@ -139,8 +140,17 @@ class _Messages:
             return message
 
         def watched_send(message: Message) -> Awaitable[None]:
-            if self._transaction is not None and message["type"] == "websocket.send":
-                self._transaction.seen.bytes += len(message.get("bytes") or message.get("text") or "")
+            transaction, kind = self._transaction, message["type"]
+            if kind == "websocket.accept":
+                self._accepted = True
+            elif transaction is None:
+                pass
+            elif kind == "websocket.send":
+                transaction.seen.bytes += _size(message.get("bytes") or message.get("text") or b"")
+            elif kind == "websocket.close" and not self._accepted:
+                transaction.seen.status = 403  # what servers answer then
+            elif kind == "websocket.http.response.start":
+                transaction.seen.status = message["status"]
             return send(message)
 
         self._step = _core.step(app(self._scope, watched_receive, watched_send))
@@ -175,6 +185,13 @@ class _Messages:
             transaction.seen.note_route(asgi_route(self._scope, self._incoming.path, self._root))
         transaction.finish()
         self._step.follow(None)
+
+
+def _size(content: bytes | str) -> int:
+    """Bytes of a message; a text is sent as UTF-8."""
+    if isinstance(content, str) and not content.isascii():
+        return len(content.encode("utf-8", "replace"))
+    return len(content)
 
 
 def _watch_routes(app: Any) -> None:

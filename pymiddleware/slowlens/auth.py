@@ -19,8 +19,10 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable
+from inspect import isawaitable
+from typing import NamedTuple
 
-from .log import Seldom, clean
+from .log import Seldom
 from .options import Networks, Options
 from .request import Incoming
 
@@ -39,6 +41,9 @@ VALUE_MAX = 300
 
 _log = logging.getLogger("slowlens")
 _LOCAL_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\]|([a-z0-9_-]{1,63}\.){1,8}localhost)(:[0-9]{1,5})?\Z")
+_COOKIE = re.compile(rf"(?:^|;) *{COOKIE}=([^;]{{0,{VALUE_MAX}}})")
+_PLAIN_ADDRESS = re.compile(r"[0-9a-fA-F.:]{2,45}")
+_PLAIN_HOST = re.compile(r"[A-Za-z0-9.-]{1,100}(:[0-9]{1,5})?|\[[0-9a-fA-F:]{2,45}\](:[0-9]{1,5})?")
 #: Proxies name the client in these...
 _NAMES_CLIENT = (
     "x-forwarded-for", "x-real-ip", "x-client-ip", "cf-connecting-ip", "true-client-ip", "x-cluster-client-ip",
@@ -89,33 +94,48 @@ def is_loopback(address: str) -> bool:
     return bool(re.fullmatch(r"127(\.[0-9]{1,3}){3}", address)) or address in ("::1", "::ffff:127.0.0.1")
 
 
-def _claims(incoming: Incoming) -> tuple[list[str], list[str], bool]:
-    """Clients and hosts that proxy headers name, nearest proxy last; whether there was any such header."""
-    clients: list[str] = []
+class _Claims(NamedTuple):
+    """What headers of proxies say."""
+
+    #: Of each header that names clients: them, nearest proxy last.
+    clients: list[list[str]]
+    hosts: list[str]
+    #: Whether there was any sign of a proxy.
+    some: bool
+
+
+def _claims(incoming: Incoming) -> _Claims:
+    clients: list[list[str]] = []
     hosts: list[str] = []
-    some = False
     headers = incoming.headers
     for name in _NAMES_CLIENT:
         value = headers.get(name)
         if value is not None:
-            some = True
-            clients += [_bare_address(part) for part in value[-2000:].split(",")]
+            clients.append([_bare_address(part) for part in _bounded(value).split(",")])
     for name in _NAMES_HOST:
         value = headers.get(name)
         if value is not None:
-            some = True
-            hosts += [part.strip() for part in value[-2000:].split(",")]
+            hosts += [part.strip() for part in _bounded(value).split(",")]
     forwarded = headers.get("forwarded")
     if forwarded is not None:
-        some = True
-        for element in forwarded[-2000:].split(","):
+        named = []
+        for element in _bounded(forwarded).split(","):
             for pair in element.split(";"):
                 name, _, value = pair.strip().partition("=")
                 if name.lower() == "for":
-                    clients.append(_bare_address(value))
+                    named.append(_bare_address(value))
                 elif name.lower() == "host":
                     hosts.append(value.strip('"'))
-    return clients, hosts, some or any(name in headers for name in _NAMES_NOBODY)
+        if named:
+            clients.append(named)
+    some = bool(clients or hosts) or forwarded is not None or any(name in headers for name in _NAMES_NOBODY)
+    # No browser speaks HTTP/1.0. nginx does unless told otherwise, and then says nothing else of itself either.
+    return _Claims(clients, hosts, some or incoming.version == "1.0")
+
+
+def _bounded(value: str) -> str:
+    """A header's value; of one that is too long to be looked at all the same, a name that is nobody's."""
+    return value if len(value) <= 2000 else "(too long)"
 
 
 def _bare_address(text: str) -> str:
@@ -143,14 +163,20 @@ def is_local(incoming: Incoming, trusted: Networks | None = None) -> bool:
     clients, hosts, proxied = _claims(incoming)
     if not proxied:
         return is_local_host(incoming.host)
+    if not clients:
+        return False
     if believed:
         assert trusted is not None
-        # The nearest address that is none of our own proxies: what stands before it is only hearsay.
-        strangers = [client for client in clients if client not in trusted]
-        return bool(clients) and is_local_host(hosts[-1] if hosts else incoming.host) and (
-            not strangers or is_loopback(strangers[-1]))
+        # The nearest address that is none of our own proxies: what stands before it is only hearsay. In each header:
+        # a proxy writes one of them and passes on what the client wrote into the others.
+        for named in clients:
+            strangers = [client for client in named if client not in trusted]
+            if strangers and not is_loopback(strangers[-1]):
+                return False
+        return is_local_host(hosts[-1] if hosts else incoming.host)
     # Nobody is to be believed: then nothing may speak against it.
-    return bool(clients) and all(map(is_loopback, clients)) and all(map(is_local_host, [incoming.host, *hosts]))
+    return all(is_loopback(client) for named in clients for client in named) and all(
+        map(is_local_host, [incoming.host, *hosts]))
 
 
 def from_elsewhere(incoming: Incoming) -> bool:
@@ -179,9 +205,9 @@ def is_https(incoming: Incoming) -> bool:
 
 
 def _cookie(incoming: Incoming) -> str:
-    cookies = incoming.headers.get("cookie", "")
-    at = cookies.find(COOKIE + "=")
-    return cookies[at + len(COOKIE) + 1:at + VALUE_MAX].partition(";")[0].strip() if at >= 0 else ""
+    # Not one whose name only ends like ours: another app of the domain may have set it.
+    match = _COOKIE.search(incoming.headers.get("cookie", ""))
+    return match[1].strip() if match is not None else ""
 
 
 def query_value(incoming: Incoming, name: str) -> str:
@@ -238,6 +264,9 @@ class Access:
             self._seldom.say(_log, f"slowlens: access refused: the option authorize failed: {type(error).__name__}",
                              exc=True)
             return NOTHING
+        if isawaitable(answer):  # which is true, whatever it would say
+            self._seldom.say(_log, "slowlens: access refused: the option authorize must be a plain function, not async")
+            return NOTHING
         if isinstance(answer, str):
             answer = answer.replace(",", " ").split()
         if isinstance(answer, (list, tuple, set, frozenset)):
@@ -262,9 +291,11 @@ class Access:
         try:
             if not self._debug():
                 return
-            peer, host = clean(incoming.remote)[:60] or "an unknown address", clean(incoming.host)[:100]
-            proxied = _claims(incoming)[2]
-            if is_local_host(incoming.host) and not proxied and incoming.remote:
+            # What stands in this line may be copied into a shell: names and addresses, nothing else.
+            peer = incoming.remote if _PLAIN_ADDRESS.fullmatch(incoming.remote) is not None else ""
+            host = incoming.host if _PLAIN_HOST.fullmatch(incoming.host) is not None else ""
+            proxied = _claims(incoming).some
+            if is_local_host(incoming.host) and not proxied and peer:
                 # Docker, a VM, WSL: the browser is here, the connection comes from a bridge.
                 what = (f"the connection comes from {peer}. If only this machine can reach the port (Docker: "
                         f'-p 127.0.0.1:8000:8000), add the option trusted_proxies=["{peer}"] '
@@ -272,7 +303,8 @@ class Access:
             elif is_loopback(incoming.remote) and host.partition(":")[0] == "0.0.0.0":
                 what = f"open it as http://127.0.0.1{host[7:]}{path}"
             else:
-                why = "a proxy passed it on" if proxied else f"it asked for the host {host or '(none)'} from {peer}"
+                why = "a proxy passed it on" if proxied else (
+                    f"it asked for the host {host or '(none)'} from {peer or 'an unknown address'}")
                 what = (f"{why}. Set SLOWLENS_KEY to a secret of 16 characters or more and open the link that "
                         f"`slowlens token --url http://{host or 'HOST'}` prints")
             self._seldom.say(_log, f"slowlens: {path} stayed closed: {what}", key=f"closed {proxied}", once=True)

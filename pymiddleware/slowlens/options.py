@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from inspect import iscoroutinefunction
 from typing import Any
 
 __all__ = ["OPTIONS", "Networks", "Option", "Options", "OptionsError", "default_store", "disabled", "load"]
@@ -120,7 +121,7 @@ def check_mode(value: Any) -> str:
 
 
 def _mode(value: Any) -> Any:
-    return value if callable(value) else check_mode(value)
+    return _callable(value) if callable(value) else check_mode(value)
 
 
 def _choice(*names: str) -> Callable[[Any], str]:
@@ -228,6 +229,8 @@ def _callable(value: Any) -> Callable[..., Any]:
             raise OptionsError(f"cannot import {value!r}: {error}") from None
     if not callable(value):
         raise OptionsError(f"must be a function or its dotted name, not {value!r}")
+    if iscoroutinefunction(value) or iscoroutinefunction(getattr(value, "__call__", None)):  # noqa: B004
+        raise OptionsError("must be a plain function: what an async one returns is true, whatever it would say")
     return value  # type: ignore[no-any-return]
 
 

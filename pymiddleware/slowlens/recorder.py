@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from . import _core, engine, ownership
 from .auth import Access, is_local, is_local_host
@@ -26,7 +25,7 @@ from .log import Seldom
 from .options import Options, disabled, load
 from .policy import Decision, Policy
 from .release import find_release
-from .request import Incoming, Seen, traceparent
+from .request import Incoming, Seen, traceparent, url_path
 from .routes import OTHER, UNMATCHED, Folded
 from .writer import LAST_SECONDS, Job, writer_of
 
@@ -295,7 +294,7 @@ class Recorder:
     def response_headers(self, transaction: Transaction, root: str = "") -> list[tuple[str, str]]:
         """What the option ``response_headers`` adds to this response now that its headers go out. Never raises.
 
-        :param root: what the server cut off before the app's paths.
+        :param root: what the server cut off before the app's paths, as text.
         """
         chosen = self.options.response_headers
         if chosen is False or not (chosen or self.debug()):
@@ -314,7 +313,7 @@ class Recorder:
             said.insert(0, f"total;dur={wall / 1e6:.1f}")
             found = [("Server-Timing", ", ".join(said))]
             if transaction.decision.triggered or "all" in self.options.keep_rules(self.debug()):
-                link = quote(root, safe="/~-._") + self.options.viewer_path
+                link = url_path(root + self.options.viewer_path)
                 found.append(("X-Slowlens", f"{link}#r={transaction.seen.id}"))
             return found
         except Exception:

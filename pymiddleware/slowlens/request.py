@@ -7,17 +7,26 @@ import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from .routes import UNMATCHED
 
 if TYPE_CHECKING:
     from . import _core
 
-__all__ = ["ID", "Incoming", "Seen", "asgi_incoming", "new_id", "traceparent", "wsgi_incoming"]
+__all__ = ["ID", "Incoming", "Seen", "asgi_incoming", "new_id", "traceparent", "url_path", "wsgi_incoming", "wsgi_text"]
 
 #: What a profile id looks like: a lower-case ULID. Checked before it becomes a path.
 ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}\Z")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+#: Methods that are called by their name (RFC 9110, PATCH, QUERY, WebDAV, PURGE): servers pass on any word, and tables
+#: by route and method must not grow with words that strangers make up.
+METHODS = frozenset((
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY", "PROPFIND", "PROPPATCH",
+    "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH", "MKCALENDAR", "ACL", "PURGE", "TASK", "",
+))
+OTHER_METHOD = "[other]"
 
 
 def new_id(now_ns: int) -> str:
@@ -37,15 +46,15 @@ def id_time_ns(profile_id: str) -> int:
 class Incoming:
     """What is known before the app runs. Values come from the client: not trusted."""
 
-    __slots__ = ("asks", "headers", "host", "method", "native", "path", "query", "remote", "secure")
+    __slots__ = ("asks", "headers", "host", "method", "native", "path", "query", "remote", "secure", "version")
 
     def __init__(
         self, method: str, path: str, query: str, host: str, remote: str, secure: bool,
-        headers: Mapping[str, str], native: Any, asks: bool,
+        headers: Mapping[str, str], native: Any, asks: bool, version: str = "",
     ) -> None:
         #: Whether it carries what may be a trigger; most do not, and pay no more than this.
         self.asks = asks
-        self.method = method
+        self.method = method if method in METHODS else OTHER_METHOD
         self.path = path
         self.query = query
         self.host = host
@@ -53,6 +62,8 @@ class Incoming:
         self.secure = secure
         self.headers = headers
         self.native = native
+        #: Of HTTP, ``1.1``; "" if nobody says.
+        self.version = version
 
 
 class _EnvironHeaders(Mapping[str, str]):
@@ -78,16 +89,26 @@ class _EnvironHeaders(Mapping[str, str]):
         return sum(1 for _ in self)
 
 
+def wsgi_text(value: str) -> str:
+    """A path of an environ as text: there it is bytes disguised as latin-1."""
+    return value if value.isascii() else value.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def url_path(path: str) -> str:
+    """A path as it may stand in a header: ASCII, nothing that ends it, and no other host's."""
+    quoted = quote(path, safe="/~-._:@!$&'()*+,=", errors="replace")
+    return "/" + quoted.lstrip("/") if quoted.startswith("//") else quoted
+
+
 def wsgi_incoming(environ: Mapping[str, Any]) -> Incoming:
     """From a WSGI environ (PEP 3333)."""
-    path = environ.get("PATH_INFO", "")
-    if not path.isascii():  # bytes disguised as latin-1
-        path = path.encode("latin-1", "replace").decode("utf-8", "replace")
+    path = wsgi_text(environ.get("PATH_INFO", ""))
     return Incoming(
         environ.get("REQUEST_METHOD", ""), path or "/", environ.get("QUERY_STRING", ""),
         environ.get("HTTP_HOST", ""), environ.get("REMOTE_ADDR") or "",
         environ.get("wsgi.url_scheme") == "https", _EnvironHeaders(environ), environ,
         "HTTP_X_SLOWLENS" in environ or "slowlens=" in environ.get("QUERY_STRING", "")[:2000],
+        environ.get("SERVER_PROTOCOL", "")[5:],
     )
 
 
@@ -102,10 +123,13 @@ class _ScopeHeaders(Mapping[str, str]):
 
     def _all(self) -> dict[str, str]:
         if self._decoded is None:
-            self._decoded = {
-                name.decode("latin-1").lower(): value.decode("latin-1")
-                for name, value in self.scope.get("headers", ())
-            }
+            decoded: dict[str, str] = {}
+            self._decoded = decoded
+            for raw_name, raw_value in self.scope.get("headers", ()):
+                name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+                if name in decoded:  # all of them, as WSGI servers join them: what a proxy adds may come first or last
+                    value = decoded[name] + ("; " if name == "cookie" else ",") + value
+                decoded[name] = value
         return self._decoded
 
     def __getitem__(self, name: str) -> str:
@@ -122,11 +146,11 @@ def asgi_incoming(scope: Mapping[str, Any]) -> Incoming:
     """From an ASGI HTTP scope. The path is the one below ``root_path``, as Starlette sees it."""
     headers = _ScopeHeaders(scope)
     raw = scope.get("headers", ())
-    host = b""
+    hosts = []
     asks = b"slowlens=" in scope.get("query_string", b"")[:2000]
     for name, value in raw:
         if name == b"host":
-            host = value
+            hosts.append(value)
         elif name == b"x-slowlens":
             asks = True
     path = scope.get("path", "") or "/"
@@ -136,8 +160,8 @@ def asgi_incoming(scope: Mapping[str, Any]) -> Incoming:
     client = scope.get("client")
     return Incoming(
         scope.get("method", ""), path, scope.get("query_string", b"").decode("latin-1"),
-        host.decode("latin-1"), (client[0] or "") if client else "", scope.get("scheme") == "https",
-        headers, scope, asks,
+        b",".join(hosts).decode("latin-1"), (client[0] or "") if client else "", scope.get("scheme") == "https",
+        headers, scope, asks, scope.get("http_version", ""),
     )
 
 

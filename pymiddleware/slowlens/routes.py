@@ -8,6 +8,7 @@ not know are folded (``/orders/17`` is ``/orders/{id}``), and only so many.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,8 @@ OTHER = "[other]"
 
 #: Different folded paths of one process; what comes later is OTHER.
 FOLDED_MAX = 300
+#: A name that was not used for so long gives its place to another one.
+FORGOTTEN_SECONDS = 3600.0
 SEGMENTS_MAX = 12
 
 #: A segment that is an id rather than a word: a number, hexadecimal or base64 of some length, a UUID.
@@ -40,21 +43,32 @@ def fold(path: str) -> str:
 
 
 class Folded:
-    """The folded paths that a process has names for."""
+    """The folded paths that a process has names for, those asked for last at the end."""
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
+        self._known: dict[str, float] = {}
 
     def name(self, path: str, status: int) -> str:
-        """What the route of ``path`` is called; only an answer that is no refusal makes a new name."""
+        """What the route of ``path`` is called; only an answer that is no refusal makes a new name.
+
+        Where every path has an answer, strangers can make names up: as many as there are places, and those that
+        nobody asks for any more are given up.
+        """
         route = fold(path)
-        if route in self._known:
-            return route
-        if 300 <= status < 500:
-            return UNMATCHED
-        if len(self._known) >= FOLDED_MAX:
-            return OTHER
-        self._known.add(route)
+        known = self._known
+        now = time.monotonic()
+        if known.pop(route, None) is None:
+            if 300 <= status < 500:
+                return UNMATCHED
+            if len(known) >= FOLDED_MAX:
+                try:
+                    oldest, used = next(iter(known.items()))
+                except (StopIteration, RuntimeError):  # another thread changed it just now
+                    return OTHER
+                if now - used < FORGOTTEN_SECONDS:
+                    return OTHER
+                known.pop(oldest, None)
+        known[route] = now
         return route
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .recorder import Recorder, Transaction
-from .request import wsgi_incoming
+from .request import wsgi_incoming, wsgi_text
 from .routes import wsgi_route
 from .viewer.mount import is_below, serve_wsgi
 
@@ -66,11 +66,11 @@ def run(
     recording, seen = transaction.recording, transaction.seen
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        more = transaction.more_headers(environ.get("SCRIPT_NAME", ""))
+        more = transaction.more_headers(wsgi_text(environ.get("SCRIPT_NAME", "")))
         if more:
             headers = [*headers, *more]
         write = start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
-        transaction.headers_sent(int(status[:3]) if status[:3].isdigit() else 0)
+        transaction.headers_sent(int(status[:3]) if status[:3].isdecimal() else 0)
         return write
 
     try:

@@ -228,6 +228,34 @@ def test_a_websocket_that_fails(store_path: str) -> None:
     assert wrapped.recorder.faults == 0
 
 
+def test_a_websocket_that_is_refused(store_path: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+
+    async def explains(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b"who?"})
+
+    for one, status in ((app, 403), (explains, 401)):
+        wrapped, stored = make(one, store_path, websockets=True, keep="all")
+        talk(wrapped, [])
+        assert stored.rows()[0]["status"] == status
+
+
+def test_text_of_a_websocket_is_counted_in_bytes(store_path: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": "gr\u00fc\u00dfe"})
+
+    wrapped, stored = make(app, store_path, websockets=True, keep="all")
+    talk(wrapped, [])
+    (row,) = stored.rows()
+    assert json.loads(stored.blob(row["id"]).meta())["meta"]["response_bytes"] == 7
+
+
 def test_exceptions_and_cancellation_pass_through(store_path: str) -> None:
     async def failing(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.sleep(0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import logging
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +17,10 @@ from typing import Any
 import pytest
 
 from slowlens.asgi import ProfilerMiddleware as ASGIMiddleware
-from slowlens.auth import is_local
+from slowlens.auth import is_local, make_token
 from slowlens.options import Networks, OptionsError, load
-from slowlens.request import wsgi_incoming
-from slowlens.routes import FOLDED_MAX, OTHER, UNMATCHED, Folded, asgi_route, fold
+from slowlens.request import asgi_incoming, wsgi_incoming
+from slowlens.routes import FOLDED_MAX, FORGOTTEN_SECONDS, OTHER, UNMATCHED, Folded, asgi_route, fold
 from slowlens.store import open_store
 from slowlens.store.private import untrusted
 from slowlens.wsgi import ProfilerMiddleware
@@ -113,6 +115,88 @@ def test_an_option_that_fails_on_a_path_switches_nothing_off(store_path: str) ->
     assert {row["path"] for row in Stored(site.recorder).rows()} == {"[redact failed]"}
 
 
+def test_names_of_folded_paths_that_nobody_asks_for_any_more_give_their_place(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("slowlens.routes.time.monotonic", lambda: now[0])
+    folded = Folded()
+    for number in range(FOLDED_MAX):
+        folded.name(f"/made-up-{number}", 200)
+    assert folded.name("/real", 200) == OTHER
+    now[0] += 2 * FORGOTTEN_SECONDS
+    assert folded.name("/made-up-0", 200) == "/made-up-0", "used just now"
+    assert folded.name("/real", 200) == "/real"
+    assert folded.name("/made-up-0", 404) == "/made-up-0" and folded.name("/made-up-1", 404) == UNMATCHED
+
+
+def test_methods_that_are_made_up_are_one(store_path: str) -> None:
+    """Servers pass on any word: tables by route and method do not grow with them."""
+    site = make(store_path, debug=False, keep="all")
+    for number in range(60):
+        wsgi_call(site, "/known", "", f"MADE-UP-{number}", **STRANGER)
+    wsgi_call(site, "/known", "", "PROPFIND", **STRANGER)
+    stored = Stored(site.recorder)
+    assert {row["method"] for row in stored.rows(limit=100)} == {"[other]", "PROPFIND"}
+    assert {row["method"]: row["count"] for row in site.recorder.store.routes()} == {"[other]": 60, "PROPFIND": 1}
+
+
+ODD = ["", "/", "//", "/..", BASE, BASE + "../", BASE + "api/requests", "/%2e%2e/", "/\x00", "/\udc80", "/\u65e5\u672c",
+       "/" + "a" * 70000, "*", "a b\r\nc: d", ";" * 300, "=" * 300, "&a=" * 300, "slowlens=sampling",
+       "token=" + "x" * 999, "sampling.9-t-9", "9" * 400, "localhost", "127.0.0.1", "[::1]", "for=" * 200, '"',
+       "slowlens_session=" * 100, "\u00ff" * 50]
+NAMES = ["Host", "Cookie", "X-Slowlens", "X-Slowlens-Viewer", "X-Forwarded-For", "X-Forwarded-Host", "Forwarded",
+         "X-Real-IP", "Via", "Origin", "Referer", "Sec-Fetch-Site", "Traceparent", "Content-Length", "Upgrade", "X-Odd"]
+
+
+def test_whatever_a_stranger_sends_is_answered_by_the_app_alone(
+    store_path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Chance makes the requests, always the same ones: through WSGI and ASGI, of an app in production and of one that
+    is being debugged."""
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b"own"})
+
+    async def ask(site: Any, scope: Any) -> list[Any]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await site(scope, None, send)
+        return sent
+
+    async def every(scopes: list[Any], site: Any) -> None:
+        for scope in scopes:
+            assert [one.get("status") for one in await ask(site, scope)] == [404, None], scope
+
+    chance = random.Random(12)
+    for debug in (False, True):
+        options: dict[str, Any] = {"debug": debug, "keep": "worst", "key": "a secret of some length", "log": False}
+        one, other = make(store_path, **options), ASGIMiddleware(inner, store=store_path, **options)
+        scopes = []
+        for _ in range(400):
+            method = chance.choice(["GET", "HEAD", "POST", "OPTIONS", "X" * 999, "get", "\udc80", ""])
+            path, query, root = (chance.choice(ODD) for _ in range(3))
+            headers = {name: chance.choice(ODD) for name in chance.sample(NAMES, chance.randint(0, 6))}
+            environ = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}
+            status, sent, body = wsgi_call(one, path, query, method, REMOTE_ADDR="203.0.113.9", SCRIPT_NAME=root,
+                                           SERVER_PROTOCOL=chance.choice(["", "HTTP/1.0", "x"]), **environ)
+            assert (status[:3], sent, body) in [
+                (code, [("X-App", "1")], b"the app's own") for code in ("200", "404")], (path, query)
+            raw = [(name.lower().encode(), value.encode("utf-8", "replace")) for name, value in headers.items()]
+            scopes.append({"type": "http", "method": method, "path": path, "root_path": root, "headers": raw + raw[:1],
+                           "query_string": query.encode("utf-8", "replace"), "scheme": "http",
+                           "client": chance.choice([None, ("203.0.113.9", 1), ("", 0)])})
+        asyncio.run(every(scopes, other))
+        for site in (one, other):
+            assert site.recorder.faults == site.recorder.refused == 0
+            assert all(row["route"] in (UNMATCHED, "/", "/known") for row in Stored(site.recorder).rows(limit=500))
+    said = [record.message for record in caplog.records]
+    assert len(said) <= 4 and all("stayed closed" in text for text in said), "each reason once, while debugging"
+
+
 # ---- local means local ----
 
 
@@ -141,6 +225,8 @@ def test_local(environ: dict[str, str]) -> None:
     {"HTTP_HOST": "localhost.evil.com"}, {"HTTP_HOST": "127.0.0.1.evil"}, {"HTTP_HOST": "localhost\n"},
     {"HTTP_HOST": ""}, {"HTTP_HOST": "0.0.0.0"}, {"REMOTE_ADDR": ""}, {"REMOTE_ADDR": "192.168.1.4"},
     {"REMOTE_ADDR": "127.0.0.1.evil"},
+    {"SERVER_PROTOCOL": "HTTP/1.0"},  # nginx, which by default says nothing else
+    {"HTTP_X_FORWARDED_FOR": "203.0.113.9," + "127.0.0.1," * 300 + "127.0.0.1"},
 ])
 def test_not_local(environ: dict[str, str]) -> None:
     assert not is_local(incoming(**environ))
@@ -155,10 +241,30 @@ def test_not_local(environ: dict[str, str]) -> None:
     ({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "127.0.0.1", "HTTP_X_FORWARDED_HOST": "evil.example"}, False),
     ({"REMOTE_ADDR": "10.0.0.1", "HTTP_VIA": "1.1 x"}, False),
     ({"REMOTE_ADDR": "11.0.0.1", "HTTP_X_FORWARDED_FOR": "127.0.0.1"}, False),
+    # A proxy writes one of these headers, and passes on what the client wrote into another.
+    ({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "203.0.113.9", "HTTP_X_REAL_IP": "127.0.0.1"}, False),
+    ({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "203.0.113.9", "HTTP_FORWARDED": "for=127.0.0.1"}, False),
+    ({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "127.0.0.1", "HTTP_X_REAL_IP": "127.0.0.1"}, True),
+    ({"REMOTE_ADDR": "10.0.0.1", "SERVER_PROTOCOL": "HTTP/1.0"}, False),
 ])
 def test_proxies_that_are_believed(environ: dict[str, str], local: bool) -> None:
     trusted = Networks(["10.0.0.0/8", "172.17.0.1"])
     assert is_local(incoming(**environ), trusted) is local
+
+
+def test_a_header_that_stands_twice_counts_twice() -> None:
+    """What a proxy adds may come before or behind what the client sent."""
+    def asked(*headers: tuple[bytes, bytes]) -> Any:
+        return asgi_incoming({"path": "/", "client": ("127.0.0.1", 1), "headers": headers})
+
+    local = (b"host", b"localhost")
+    assert is_local(asked(local))
+    other = (b"host", b"evil.example")
+    assert not is_local(asked(local, other)) and not is_local(asked(other, local))
+    for pair in ((b"127.0.0.1", b"203.0.113.9"), (b"203.0.113.9", b"127.0.0.1")):
+        assert not is_local(asked(local, *((b"x-forwarded-for", one) for one in pair)))
+    twice = asked(local, (b"cookie", b"a=1"), (b"cookie", b"b=2"))
+    assert twice.headers["cookie"] == "a=1; b=2"
 
 
 def test_trusted_proxies_are_checked() -> None:
@@ -172,6 +278,8 @@ def test_trusted_proxies_are_checked() -> None:
     ({"REMOTE_ADDR": "192.168.1.7", "HTTP_HOST": "dev.example:8000"}, "slowlens token --url http://dev.example:8000"),
     ({"HTTP_X_FORWARDED_FOR": "203.0.113.9"}, "slowlens token"),
     ({"HTTP_HOST": "0.0.0.0:8000"}, "http://127.0.0.1:8000/__slowlens__/"),
+    ({"HTTP_HOST": "x;rm${IFS}-r${IFS}.;", "REMOTE_ADDR": "$(reboot)"}, "slowlens token --url http://HOST`"),
+    ({"HTTP_HOST": "localhost", "REMOTE_ADDR": "1;reboot"}, "slowlens token --url http://localhost`"),
 ])
 def test_a_refusal_says_once_what_to_add(
     store_path: str, caplog: pytest.LogCaptureFixture, environ: dict[str, str], says: str
@@ -180,9 +288,60 @@ def test_a_refusal_says_once_what_to_add(
     for _ in range(5):
         assert wsgi_call(site, BASE, **environ)[2] == b"the app's own"
     assert caplog.text.count("stayed closed") == 1 and says in caplog.text
+    assert "reboot" not in caplog.text and "IFS" not in caplog.text, "the line is made to be copied into a shell"
     caplog.clear()
     wsgi_call(make(store_path, debug=False), BASE, **environ)
     assert caplog.text == "", "not in production"
+
+
+def test_an_asynchronous_authorize_lets_nobody_in(store_path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A coroutine is true."""
+    async def nobody(request: Any) -> bool:
+        return False
+
+    with pytest.raises(OptionsError, match="plain function"):
+        make(store_path, authorize=nobody)
+    with pytest.raises(OptionsError, match="plain function"):
+        make(store_path, mode=nobody)
+    site = make(store_path, authorize=lambda request: nobody(request))
+    with pytest.warns(RuntimeWarning, match="never awaited"):
+        assert wsgi_call(site, BASE, **STRANGER)[2] == b"the app's own"
+        gc.collect()
+    assert "must be a plain function" in caplog.text
+
+
+def test_redirects_lead_back_to_this_host_whatever_stands_before_the_app(store_path: str) -> None:
+    site = make(store_path, debug=True, key="a secret of some length")
+    for root, shown in (("/\xe6\x97\xa5", "/%E6%97%A5"), ("//evil.example", "/evil.example"), ("/a;b c", "/a%3Bb%20c")):
+        status, headers, _ = wsgi_call(site, BASE[:-1], SCRIPT_NAME=root)
+        assert status[:3] == "308" and dict(headers)["Location"] == shown + BASE
+        token = make_token("a secret of some length", 60, host="localhost")
+        _, headers, _ = wsgi_call(site, BASE, "token=" + token, SCRIPT_NAME=root)
+        assert dict(headers)["Location"] == shown + BASE and f"; Path={shown}{BASE};" in dict(headers)["Set-Cookie"]
+        links = dict(wsgi_call(site, "/known", SCRIPT_NAME=root)[1])
+        assert links["X-Slowlens"].startswith(shown + BASE + "#r=")
+
+    async def ask() -> list[Any]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        root = "/\u65e5"
+        await ASGIMiddleware(None, store=store_path, debug=True)(  # type: ignore[arg-type]
+            {"type": "http", "method": "GET", "path": root + BASE[:-1], "root_path": root, "query_string": b"",
+             "client": ("127.0.0.1", 1), "headers": [(b"host", b"localhost")]}, None, send)  # type: ignore[arg-type]
+        return sent
+
+    assert (b"location", b"/%E6%97%A5/__slowlens__/") in asyncio.run(ask())[0]["headers"]
+
+
+def test_the_cookie_is_ours_not_one_that_ends_like_it(store_path: str) -> None:
+    site = make(store_path, debug=False, key="a secret of some length")
+    session = make_token("a secret of some length", 60, host="shop.example", kind="session")
+    for cookies, status in ((f"x_slowlens_session=1; slowlens_session={session}", "200"),
+                            (f"a=1;slowlens_session={session};b=2", "200"), (f"x_slowlens_session={session}", "404")):
+        assert wsgi_call(site, BASE, HTTP_COOKIE=cookies, **STRANGER)[0][:3] == status
 
 
 # ---- the viewer's API: any request gets a clear answer ----

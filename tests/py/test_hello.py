@@ -103,7 +103,7 @@ def test_server_timing_is_for_those_who_may_look(
     store_path: str, options: dict[str, Any], environ: dict[str, str], there: bool
 ) -> None:
     middleware = ProfilerMiddleware(application, store=store_path, keep="all", **options)
-    _, headers, body = wsgi_call(middleware, "/x", SCRIPT_NAME="/pre fix\u00e9", **environ)
+    _, headers, body = wsgi_call(middleware, "/x", SCRIPT_NAME="/pre fix\xc3\xa9", **environ)
     found = more(headers)
     assert set(found) == ({"Server-Timing", "X-Slowlens"} if there else set()) and body == b"ok"
     if there:

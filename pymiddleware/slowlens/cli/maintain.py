@@ -44,12 +44,12 @@ def serve(options: argparse.Namespace) -> None:
 
 def _local_only(app: Any, bind: str) -> Any:
     """Refuses host names that are not this machine's: a web site could point one here."""
-    from ..auth import is_local
+    from ..auth import is_local, is_loopback
     from ..request import wsgi_incoming
 
     def guarded(environ: dict[str, Any], start_response: Any) -> Any:
         incoming = wsgi_incoming(environ)
-        if bind in ("127.0.0.1", "::1", "localhost") and not is_local(incoming):
+        if (bind == "localhost" or is_loopback(bind)) and not is_local(incoming):
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"not found\n"]
         return app(environ, start_response)

@@ -52,6 +52,9 @@ def incoming_of(request: Any) -> Incoming:
     """The request as the policy sees it, with the HttpRequest as its ``native``."""
     incoming = wsgi_incoming(request.META)  # Django fills META under ASGI too
     incoming.secure = request.scheme == "https"
+    scope = getattr(request, "scope", None)
+    if scope is not None:
+        incoming.version = scope.get("http_version", "")
     incoming.path = request.path_info
     incoming.native = request
     return incoming

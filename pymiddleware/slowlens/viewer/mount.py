@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
-from ..request import Incoming
+from ..request import Incoming, url_path, wsgi_text
 from .app import Response, Viewer
 
 __all__ = ["Response", "WSGIResponse", "is_below", "serve", "serve_asgi", "serve_wsgi", "wsgi_app"]
@@ -22,12 +22,12 @@ def serve(
 ) -> Response | None:
     """The viewer's answer if the path lies under ``mount`` and the client may look. No body is ever read.
 
-    :param root: what the server cut off before ``mount`` (SCRIPT_NAME, root_path), for redirects.
+    :param root: what the server cut off before ``mount`` (SCRIPT_NAME, root_path), as text, for redirects.
     :param granted: what the client may do, if somebody else has asked that.
     """
     if not is_below(incoming.path, mount):
         return None
-    return viewer.handle(incoming, incoming.path[len(mount):], root + mount, granted)
+    return viewer.handle(incoming, incoming.path[len(mount):], url_path(root + mount), granted)
 
 
 class WSGIResponse:
@@ -46,7 +46,7 @@ def serve_wsgi(
     viewer: Viewer, incoming: Incoming, environ: dict[str, Any], mount: str
 ) -> WSGIResponse | None:
     """As :func:`serve`, ready for ``start_response``."""
-    response = serve(viewer, incoming, mount, environ.get("SCRIPT_NAME", ""))
+    response = serve(viewer, incoming, mount, wsgi_text(environ.get("SCRIPT_NAME", "")))
     return None if response is None else WSGIResponse(response)
 
 
