@@ -129,7 +129,7 @@ def test_async(store_path: str) -> None:
                     2584, 4181, 6765][n]]) for n in range(20)]
         meta = json.loads(Stored(make_recorder()).blob(r["/async/3/"]["id"]).meta())["meta"]
         # Nineteen others run meanwhile: what they held up is theirs, and awaited all the same.
-        awaited = meta["await_ns"] + meta.get("loop_ns", 0)
+        awaited = meta.get("await_ns", 0) + meta.get("loop_ns", 0)
         print(json.dumps([answers, text, len(r), counts, expected, awaited,
                           "fib" in names(r["/astream/"]), "view" in names(r["/view/4/"])]))
     """)

@@ -135,7 +135,8 @@ def test_who_held_the_loop_up(store_path: str, mode: str, hog: str, loop: Any) -
 @pytest.mark.parametrize("hog", ["/hog", "/blocking"])
 @patient
 def test_a_task_that_was_held_up_held_its_request_up(store_path: str, mode: str, hog: str, loop: Any) -> None:
-    """A group mixes sleeps and jobs of threads: what it ended with was not ready while the loop was busy; a task was."""
+    """A group mixes sleeps and jobs of threads: what it ended with was not ready while the loop was busy; a task
+    was."""
     async def program(call: Any) -> None:
         await asyncio.gather(call("/group"), call(hog))
 
