@@ -14,7 +14,10 @@ from .routes import UNMATCHED
 if TYPE_CHECKING:
     from . import _core
 
-__all__ = ["ID", "Incoming", "Seen", "asgi_incoming", "new_id", "traceparent", "url_path", "wsgi_incoming", "wsgi_text"]
+__all__ = [
+    "ID", "Incoming", "Seen", "asgi_incoming", "id_text", "id_time_ns", "id_value", "new_id", "traceparent", "url_path",
+    "wsgi_incoming", "wsgi_text",
+]
 
 #: What a profile id looks like: a lower-case ULID. Checked before it becomes a path.
 ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}\Z")
@@ -41,6 +44,20 @@ def id_time_ns(profile_id: str) -> int:
     for char in profile_id[:10]:
         number = number << 5 | _ALPHABET.index(char)
     return number * 1_000_000
+
+
+_TO_INT = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+
+
+def id_value(profile_id: str) -> bytes:
+    """The 16 bytes of an id that was checked; their order is the order of ids."""
+    return int(profile_id.translate(_TO_INT), 32).to_bytes(16, "big")
+
+
+def id_text(value: bytes) -> str:
+    """The id of 16 bytes."""
+    number = int.from_bytes(value, "big")
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 class Incoming:

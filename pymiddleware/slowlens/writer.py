@@ -50,6 +50,8 @@ COUNT_EVERY = 60.0
 #: Minutes of numbers that wait for a store that takes none.
 UNSENT_MAX = 60
 COMPLAIN_EVERY = 60.0
+#: What a store that takes many at once is given at most.
+BATCH, BATCH_BYTES = 128, 4 << 20
 #: Memory of recordings that was given back since the last time the C library was asked to hand it on, and how long ago.
 TRIM_BYTES = 32 << 20
 TRIM_EVERY = 10.0
@@ -71,16 +73,42 @@ class Job(NamedTuple):
 
 
 class _StoreSink:
-    """Puts what is kept into the writer's store."""
+    """Puts what is kept into the writer's store; many at once where that wants them so."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = weakref.ref(writer)
+        self._put_many = hasattr(writer.store, "put_many")
+        self._batch: list[tuple[dict[str, Any], bytes]] = []
+        self._batch_bytes = 0
 
     def take(self, profile: Finished) -> None:
         writer = self._writer()
-        if profile.kept and writer is not None:
-            writer.store.put({**profile.meta, **profile.summary, "bytes": len(profile.blob)}, profile.blob)
+        if not profile.kept or writer is None:
+            return
+        row = {**profile.meta, **profile.summary, "bytes": len(profile.blob)}
+        if not self._put_many:
+            writer.store.put(row, profile.blob)
             writer.stored += 1
+            return
+        self._batch.append((row, profile.blob))
+        self._batch_bytes += len(profile.blob)
+        if len(self._batch) >= BATCH or self._batch_bytes >= BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Stores what was collected. Never raises."""
+        writer = self._writer()
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        if not batch or writer is None:
+            return
+        lost = 0
+        try:
+            writer.store.put_many(batch)  # type: ignore[attr-defined]
+        except Exception as error:
+            lost = min(getattr(error, "lost", len(batch)), len(batch))
+            writer.failed += lost
+            writer._complain(f"slowlens: {lost} profiles could not be stored: {error}")
+        writer.stored += len(batch) - lost
 
     def close(self) -> None:
         writer = self._writer()
@@ -111,8 +139,9 @@ class Writer:
         self.store = store
         self.board = board
         self._options = options
+        self._storing = _StoreSink(self)
         self._sinks: list[tuple[str, Sink]] = [
-            ("store", _StoreSink(self)), ("slow log", _SlowSink(options.viewer_path))]
+            ("store", self._storing), ("slow log", _SlowSink(options.viewer_path))]
         self._all_sinks = False
         self._seldom = Seldom()
         self.stored = self.dropped = self.failed = 0
@@ -137,6 +166,8 @@ class Writer:
         self._complained = 0.0
         self._collected = self._trimmed = time.monotonic()
         self._freed = 0
+        #: In how many seconds the store wants to be tended; None: it does not.
+        self._later: float | None = None
         #: What requests are counted in, since it was stored last; None: they are not.
         self.numbers: _core.Numbers | None = None
         self._unsent: list[tuple[int, int, bytes]] = []
@@ -284,6 +315,7 @@ class Writer:
                     self._complain(f"slowlens: a profile could not be made: {type(error).__name__}: {error}")
                 del job
                 self._trim(size)
+            self._storing.flush()
             if self._ticking and not self._inline:
                 # Cleared first: a profile that begins now sets it again. Under load the thread looks a few times a
                 # second by itself: being woken for each request costs a switch of threads, and the GIL.
@@ -293,14 +325,23 @@ class Writer:
             self._checkpoint()
             self._store_numbers()
             self._collect()
+            self._tend()
         except Exception as error:
             self._complain(f"slowlens: keeping house failed: {error}")
         finally:
             self._working = False
         return self._patience()
 
+    def _tend(self) -> None:
+        tend = getattr(self.store, "tend", None)
+        self._later = None if tend is None else tend()
+
     def _patience(self) -> float | None:
         """How long to wait for more to do; None: for ever."""
+        found = self._patience_alone()
+        return self._later if found is None else found if self._later is None else min(found, self._later)
+
+    def _patience_alone(self) -> float | None:
         if self.board is not None and self.board.core is not None and (self._due or self.board.core.count):
             return LINGER if self._ticking else CHECKPOINT_LOOK
         if self._ticking:

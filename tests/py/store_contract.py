@@ -21,7 +21,6 @@ from slowlens.request import new_id
 from slowlens.store import Query, Store, StoreError
 from slowlens.store.copying import copy
 
-from conftest import record
 from programs import fib
 
 _profile: list[Any] = []
@@ -34,7 +33,12 @@ def profile(i: int, **values: Any) -> tuple[dict[str, Any], bytes]:
             "path": f"/p/{i}", "route": f"/r/{i % 3}", "status": 200, "mode": "deterministic", "host": f"web-{i % 2}",
             "release": "r1", **values}
     if not _profile:
-        _profile.append(record(lambda: fib(3)))
+        recording = _core.Recording("all")
+        recording.enter()
+        fib(3)
+        recording.leave()
+        recording.finish()
+        _profile.append(recording)
     return {**meta, "hot": f"views.f{i} 90%"}, _profile[0].encode(meta)
 
 

@@ -138,7 +138,7 @@ def doctor(options: argparse.Namespace) -> int:
     ownership.claim(paths=loaded.project)
     report: dict[str, Any] = {
         "version": __version__, "engine": information, "ownership": ownership.explain(),
-        "store": getattr(store, "root", loaded.store),
+        "store": getattr(store, "shown", None) or getattr(store, "root", loaded.store),
         "findings": findings,
     }
     if problem is None:
@@ -161,7 +161,9 @@ def doctor(options: argparse.Namespace) -> int:
             print(f"  library: {prefix} (installed there by pip)")
         print(f"store: {report['store']}")
         if problem is None:
-            print(f"  {report['contents']['profiles']} profiles, {report['contents']['bytes'] / 1e6:.1f} MB")
+            contents = report["contents"]
+            print(f"  {contents['profiles']} profiles, {contents['bytes'] / 1e6:.1f} MB"
+                  + (f"; {contents['waiting']} wait here to be sent" if contents.get("waiting") else ""))
         for finding in findings:
             print(f"problem: {finding}")
         if not findings:

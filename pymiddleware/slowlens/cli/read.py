@@ -14,6 +14,7 @@ from typing import Any
 from .. import killed, live
 from ..options import load
 from ..store import Query, Store, StoreError
+from ..store.interface import name_of
 from .source import CliError, Opened, find, is_empty, open_files, open_one
 from .terminal import Paint, clean, fit, width
 
@@ -28,7 +29,7 @@ FOLD_SELF = 0.05
 def recover(store: Store) -> None:
     """What dead processes left is stored first, if that can be done."""
     try:
-        killed.recover(store, str(getattr(store, "root", "")))
+        killed.recover(store, name_of(store))
     except (StoreError, OSError, ValueError) as error:
         print(f"slowlens: what killed processes left cannot be stored: {error}", file=sys.stderr)
 

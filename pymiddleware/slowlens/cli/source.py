@@ -111,7 +111,7 @@ def find(options: argparse.Namespace, name: str) -> Opened:
 
 def find_all(options: argparse.Namespace, name: str, limit: int = 100) -> list[Opened]:
     """All profiles that ``name`` means: one, those of a folder, or the latest of a route."""
-    if is_store(name):
+    if "://" in name or is_store(name):
         found = [one.blob for one in Progress(list(open_store(load({"store": name})).everything()), "reading")]
         if not found:
             raise CliError(f"{name}: no profile in this store")

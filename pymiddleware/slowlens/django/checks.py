@@ -77,7 +77,9 @@ def _check_store(options: Options) -> list[CheckMessage]:
                                hint="Set SLOWLENS['store'] elsewhere.", id="slowlens.E003"))
     problem = open_store(options).problem()
     if problem is not None:
-        found.append(Error(f"profiles cannot be stored: {problem}", id="slowlens.E002"))
+        # A database that is away is no reason not to start: profiles wait for it.
+        kind = Warning if "://" in options.store else Error
+        found.append(kind(f"profiles cannot be stored: {problem}", id="slowlens.E002"))
     return found
 
 

@@ -18,7 +18,10 @@ __all__ = [
 _log = logging.getLogger("slowlens")
 
 #: Stores of our own: scheme of the URL -> where the function is that opens one.
-SCHEMES = {"": "slowlens.store.directory:open_folder", "file": "slowlens.store.directory:open_folder"}
+SCHEMES = {
+    "": "slowlens.store.directory:open_folder", "file": "slowlens.store.directory:open_folder",
+    "postgresql": "slowlens.store.postgres:open_postgres", "postgres": "slowlens.store.postgres:open_postgres",
+}
 
 
 def open_store(options: Options) -> Store:

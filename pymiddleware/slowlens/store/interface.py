@@ -16,12 +16,15 @@ from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict
 
 __all__ = [
     "COLUMNS", "SORTS", "TREND", "Finished", "Page", "Query", "QueryError", "RouteStats", "Sink", "Store", "StoreError",
-    "Stored",
+    "Stored", "name_of",
 ]
 
 
 class StoreError(Exception):
     """The store cannot do what was asked, in one sentence."""
+
+    #: Profiles that are stored nowhere by it.
+    lost = 1
 
 
 class QueryError(StoreError):
@@ -107,6 +110,11 @@ class RouteStats(TypedDict):
     sums: NotRequired[dict[str, int]]
 
 
+def name_of(store: object) -> str:
+    """What processes of this host call a store: whose boards and checkpoints are its; "": it has none."""
+    return str(getattr(store, "name", "") or getattr(store, "root", ""))
+
+
 class Stored(NamedTuple):
     """A profile as it leaves one store for another (``slowlens copy``)."""
 
@@ -172,7 +180,10 @@ class Store(Protocol):
         """Why nothing can be stored; None: all is well."""
 
     # A store that counts all requests has two more: ``put_numbers(first_s, last_s, table)``, which the writer calls
-    # once a minute, and ``numbers(...)``, as DirectoryStore documents them.
+    # once a minute, and ``numbers(...)``, as DirectoryStore documents them. One that is better given many at once has
+    # ``put_many(profiles)``: (row, blob) of each; what it raises says how many were ``lost``. One that has something to
+    # do later has ``tend()``: does it, and says in how many seconds it wants to be called again (None: not).
+    # ``name`` is what processes of this host call the store, and ``shown`` what people read: no password is in it.
 
     def everything(self) -> Iterator[Stored]:
         """All profiles, oldest stored first, in bounded memory."""

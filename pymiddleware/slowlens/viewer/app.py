@@ -64,7 +64,7 @@ from ..auth import EVERYTHING, Access, query_value
 from ..insight import cohorts
 from ..log import Seldom
 from ..request import Incoming
-from ..store.interface import Query, QueryError, Store, StoreError
+from ..store.interface import Query, QueryError, Store, StoreError, name_of
 from . import source
 from .parameters import BadRequest, Missing, Parameter, check_headers, check_ref, describe, read
 from .profiles import AGGREGATE, Aggregate, Profiles
@@ -125,7 +125,7 @@ class Viewer:
         self._counters = counters
         self._shows_source = shows_source
         self._profiles = Profiles(store)
-        self._name = str(getattr(store, "root", ""))  # whose boards are shown
+        self._name = name_of(store)  # whose boards are shown
         self._recovered = 0.0
         self._seldom = Seldom()
 

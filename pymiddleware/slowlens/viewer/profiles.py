@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from .. import _core, killed
-from ..store.interface import Query, Store
+from ..store.interface import Query, Store, name_of
 
 __all__ = ["AGGREGATE", "Aggregate", "Profiles"]
 
@@ -47,7 +47,7 @@ class Profiles:
         if profile is None:
             data = self._store.get(profile_id)
             if data is None:  # one that runs: what is known of it by now, which is out of date the next time
-                data = killed.read_checkpoint(str(getattr(self._store, "root", "")), profile_id)
+                data = killed.read_checkpoint(name_of(self._store), profile_id)
                 return None if data is None else _core.Profile(data)
             profile = _core.Profile(data)
             if len(data) <= CACHE_BLOB_MAX:

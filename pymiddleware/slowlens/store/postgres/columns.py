@@ -1,0 +1,95 @@
+"""Rows and how the database keeps them: one table of columns, ids as 16 bytes, days."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...request import ID, id_text, id_time_ns, id_value
+from ..interface import COLUMNS, StoreError
+from ..rows import TEXTS, row_of
+
+__all__ = [
+    "DDL", "KEPT", "NAMES", "STAGED", "clean", "day_of", "inside", "read_row", "staged",
+]
+
+DAY_MS = 86_400_000
+#: The partition of profiles that outlived their day.
+KEPT = -1
+#: Longest texts; what has an index must fit into one of its pages.
+WIDTH = {"route": 500, "host": 250, "release": 250, "method": 20, "mode": 20, "kind": 20, "framework": 100,
+         "path": 2000, "hot": 1000, "kept": 200, "flags": 500}
+MOST = (1 << 63) - 1
+
+_LISTS = frozenset(("tags", "findings"))
+
+
+def _sql_type(name: str) -> str:
+    if name == "id":
+        return "uuid"
+    if name in _LISTS:
+        return "text[]"
+    return 'text COLLATE "C"' if name in TEXTS else "bigint"
+
+
+#: Columns of a row in the database, but for what it fills in itself.
+NAMES = (*COLUMNS, "day")
+DDL = ",\n  ".join(
+    [f"{name} {_sql_type(name)} NOT NULL" for name in COLUMNS] + ["day integer NOT NULL"])
+#: As binary COPY writes them: a uuid is 16 bytes whatever made them.
+TYPES = tuple("bytea" if name == "id" else "text[]" if name in _LISTS else "text" if name in TEXTS else "int8"
+              for name in COLUMNS)
+STAGED = ((*NAMES, "blob"), (*TYPES, "int4", "bytea"))
+
+def day_of(profile_id: str) -> int:
+    """Days since 1970 by the id's own time."""
+    return id_time_ns(profile_id) // 1_000_000 // DAY_MS
+
+
+def clean(text: str) -> str:
+    """As the database can hold it: UTF-8, without NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "?")
+
+
+def inside(name: str, text: str) -> str:
+    """``text`` as column ``name`` has it, or an element of it."""
+    return clean(text[:WIDTH.get(name, 500)])
+
+
+def _elements(name: str, lines: str) -> list[str]:
+    """Elements of a list that can be looked up: whole lines, and the keys of tags."""
+    found = [inside(name, line) for line in lines.split("\n") if line]
+    if name == "tags":
+        found += dict.fromkeys(line.partition("=")[0] for line in found)
+    return found
+
+
+def staged(row: dict[str, Any], blob: bytes) -> list[Any]:
+    """Values for STAGED. :raises StoreError: an id that is none."""
+    profile_id = row.get("id")
+    if not isinstance(profile_id, str) or ID.match(profile_id) is None:
+        raise StoreError(f"{profile_id!r} is no id of a profile")
+    hot = row.get("hot")
+    whole = row_of(row, len(blob), str(hot or ""))
+    values: list[Any] = []
+    for name in COLUMNS:
+        value = whole[name]
+        if name == "id":
+            values.append(id_value(profile_id))
+        elif name in _LISTS:
+            values.append(_elements(name, value))
+        elif name in TEXTS:
+            values.append(inside(name, value))
+        else:
+            values.append(min(value, MOST))
+    return [*values, day_of(profile_id), blob]
+
+
+def read_row(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    """A row of a list out of what the database answered."""
+    row = dict(zip(names, values, strict=True))
+    row["id"] = id_text(row["id"].bytes)
+    tags = [line for line in row["tags"] if "=" in line]
+    row["tags"] = "\n" + "\n".join(tags) + "\n" if tags else ""
+    row["findings"] = "\n" + "\n".join(row["findings"]) + "\n" if row["findings"] else ""
+    return row

@@ -1,0 +1,84 @@
+"""SQL of what lists ask. Values are parameters, names are out of our own tables."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from ...request import id_value
+from ..interface import COLUMNS, Query, QueryError
+from ..rows import LIMIT_MAX, TEXTS, read_cursor, sort_of, statuses
+from .columns import MOST, clean, inside
+from .schema import SEARCHED
+
+__all__ = ["Asked", "asked"]
+
+#: A snapshot of the database, as pg_current_snapshot() writes it.
+_MARK = re.compile(r"[0-9]{1,19}:[0-9]{1,19}:(?:[0-9]{1,19}(?:,[0-9]{1,19})*)?\Z")
+MARK_MAX = 100_000
+
+
+class Asked(NamedTuple):
+    """A query, ready to be executed: the answer's first column is the mark, then NAMES; one row without an id: none."""
+
+    sql: str
+    values: dict[str, Any]
+    names: tuple[str, ...]
+    sort: str
+    limit: int
+
+
+def asked(schema: str, query: Query) -> Asked:
+    """:raises QueryError: nonsense."""
+    column, falling = sort_of(query)
+    conditions: list[str] = []
+    values: dict[str, Any] = {}
+
+    def add(condition: str, **named: Any) -> None:
+        conditions.append(condition)
+        values.update(named)
+
+    for name in ("route", "mode", "host", "release"):
+        value = getattr(query, name)
+        if value is not None:
+            add(f"{name} = %({name})s", **{name: inside(name, value)})
+    if query.method is not None:
+        add("method = %(method)s", method=inside("method", query.method.upper()))
+    if query.status is not None:
+        first, last = statuses(query.status)
+        if first == last:
+            add("status = %(status)s", status=first)
+        else:
+            add("status BETWEEN %(first)s AND %(last)s", first=first, last=last)
+    for name, condition in (("min_ns", "wall_ns >="), ("since", "started >="), ("until", "started <")):
+        bound = getattr(query, name)
+        if bound is not None:
+            add(f"{condition} %({name})s", **{name: max(0, min(bound, MOST))})
+    if query.text is not None:
+        pattern = re.sub(r"([\\%_])", r"\\\1", clean(query.text).encode().lower().decode())
+        add(f"{SEARCHED} LIKE %(text)s", text=f"%{pattern}%")
+    if query.tag is not None:
+        add("tags @> ARRAY[%(tag)s::text]", tag=inside("tags", query.tag.replace("\n", " ")))
+    if query.finding is not None:
+        add("findings @> ARRAY[%(finding)s::text]", finding=inside("findings", query.finding))
+    if query.stored_since is not None:
+        if len(query.stored_since) > MARK_MAX or _MARK.match(query.stored_since) is None:
+            raise QueryError("a mark that is none")
+        add("stored >= pg_snapshot_xmin(%(mark)s::pg_snapshot) "
+            "AND NOT pg_visible_in_snapshot(stored, %(mark)s::pg_snapshot)", mark=query.stored_since)
+    if query.cursor is not None:
+        value, profile_id = read_cursor(query.cursor, column)
+        if isinstance(value, bytes):
+            value = clean(value.decode("utf-8", "replace"))
+        add(f"({column}, id) {'<' if falling else '>'} (%(after)s, %(after_id)s::uuid)",
+            after=value if column in TEXTS else min(int(value), MOST), after_id=id_value(profile_id).hex())
+    where = " AND ".join(conditions) or "true"
+    direction = "DESC" if falling else "ASC"
+    limit = max(1, min(query.limit, LIMIT_MAX))
+    names = (*COLUMNS, "pinned")
+    order = f"ORDER BY {column} {direction}, id {direction}"
+    # The mark and the rows are of one moment, for they are of one statement.
+    sql = (f"SELECT pg_current_snapshot()::text, {', '.join('p.' + name for name in names)} FROM (SELECT 1) one "
+           f"LEFT JOIN (SELECT {', '.join(names)} FROM {schema}.profiles WHERE {where} {order} LIMIT {limit + 1}) p "
+           f"ON true ORDER BY p.{column} {direction}, p.id {direction}")
+    return Asked(sql, values, names, column, limit)
