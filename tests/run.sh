@@ -365,6 +365,8 @@ LIST
     # shellcheck disable=SC2086
     check "layers" more_tests layers "$LIBRARIES" $newest
     # shellcheck disable=SC2086
+    check "PostgreSQL" more_tests postgres "psycopg[binary],psycopg_pool" $newest
+    # shellcheck disable=SC2086
     check "servers" servers $newest
     say "exports and the tools they are for"
     install golang-go graphviz

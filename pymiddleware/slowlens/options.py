@@ -288,8 +288,8 @@ OPTIONS: tuple[Option, ...] = (
            "Folders, files or modules that are your own code although they are installed as a library is. Told anyway "
            "where the application object comes from such a place."),
     Option("store", _text, "", "path or URL",
-           "Folder of the profiles, or a URL whose scheme names another store. Default: a private folder under "
-           "`~/.local/state/slowlens`, named after the current folder."),
+           "Folder of the profiles, or a URL whose scheme names another store (`postgresql://...`). Default: a private "
+           "folder under `~/.local/state/slowlens`, named after the current folder."),
     Option("max_bytes", _number(MB, 1e15, True), 512 * MB, "bytes",
            "The store is kept below this size, oldest profiles going first; the slowest of each route, the latest "
            "errors and pinned ones last."),

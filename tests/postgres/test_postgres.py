@@ -153,22 +153,23 @@ def test_a_restart_under_load_loses_none_and_stores_none_twice(
 def test_eighty_starts_at_once(server: Server, schema: str, tmp_path: Path) -> None:
     """Eight make the same tables, ten times; without the advisory lock a third of them fails."""
     failures: list[str] = []
+    profiles = [profile(i) for i in range(8)]
 
-    def start(url: str, gate: threading.Barrier) -> None:
+    def start(url: str, gate: threading.Barrier, mine: Any) -> None:
         store = PostgresStore(url)
         gate.wait()
         problem = store.problem()
         if problem is not None:
             failures.append(problem)
         try:
-            store.put(*profile(1))
+            store.put(*mine)
         finally:
             store.close()
 
     for attempt in range(10):
         url = server.url(schema=f"{schema}_{attempt}", waiting=str(tmp_path / str(attempt)))
         gate = threading.Barrier(8)
-        threads = [threading.Thread(target=start, args=(url, gate)) for _ in range(8)]
+        threads = [threading.Thread(target=start, args=(url, gate, mine)) for mine in profiles]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -236,8 +237,13 @@ def test_one_that_is_refused_takes_no_other_with_it(open_store: Open, monkeypatc
     with pytest.raises(StoreError, match="clock") as caught:
         store.put_many(profiles)
     assert caught.value.lost == 1
+    profiles[2] = ({**profiles[2][0], "id": "no id"}, b"")
+    with pytest.raises(StoreError, match="no id") as caught:
+        store.put_many([*profiles, profile(9)])
+    assert caught.value.lost == 1
     del profiles[2]
-    assert set(ids_of(store)) == {*ids, *(row["id"] for row, _ in profiles)}
+    assert {*ids, *(row["id"] for row, _ in profiles)} < set(ids_of(store))
+    assert len(ids_of(store)) == len(ids) + len(profiles) + 1
     assert store.contents()["waiting"] == 0
 
 

@@ -129,6 +129,44 @@ def test_a_store_that_fails_in_unforeseen_ways(store_path: str, monkeypatch: pyt
     assert middleware.recorder.counters()["stored"] == 1
 
 
+def test_a_store_that_takes_many_is_given_many(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits goes in batches; what one batch loses is counted, the next is tried again; and it is tended."""
+    batches: list[list[str]] = []
+    entered, gate = threading.Event(), threading.Event()
+    tended: list[int] = []
+
+    def put_many(profiles: Any) -> None:
+        entered.set()
+        gate.wait(60)
+        batches.append([row["id"] for row, _ in profiles])
+        if len(batches) == 2:
+            error = StoreError("two of them are too much")
+            error.lost = 2
+            raise error
+
+    def tend() -> float | None:
+        tended.append(len(batches))
+        return 0.01 if len(tended) < 50 else None
+
+    monkeypatch.setattr(DirectoryStore, "put_many", lambda self, profiles: put_many(profiles), raising=False)
+    monkeypatch.setattr(DirectoryStore, "tend", lambda self: tend(), raising=False)
+    middleware = make(store_path)
+    wsgi_call(middleware)
+    assert entered.wait(60)
+    for _ in range(200):
+        wsgi_call(middleware)
+    gate.set()
+    assert middleware.recorder.writer.flush(30)
+    assert [len(batch) for batch in batches] == [1, 128, 72]
+    assert len({one for batch in batches for one in batch}) == 201
+    counters = middleware.recorder.counters()
+    assert (counters["stored"], counters["failed"], counters["dropped"]) == (199, 2, 0)
+    deadline = time.monotonic() + 60
+    while len(tended) < 50 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(tended) >= 50, "without another request"
+
+
 def test_events_go_off_after_the_linger(store_path: str) -> None:
     middleware = make(store_path, keep="error")
     wsgi_call(middleware)

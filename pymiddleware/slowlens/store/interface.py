@@ -181,7 +181,8 @@ class Store(Protocol):
 
     # A store that counts all requests has two more: ``put_numbers(first_s, last_s, table)``, which the writer calls
     # once a minute, and ``numbers(...)``, as DirectoryStore documents them. One that is better given many at once has
-    # ``put_many(profiles)``: (row, blob) of each; what it raises says how many were ``lost``. One that has something to
+    # ``put_many(profiles)``: (row, blob) of each; what it raises says how many were ``lost``; and
+    # ``known(ids)``: which of them it has. One that has something to
     # do later has ``tend()``: does it, and says in how many seconds it wants to be called again (None: not).
     # ``name`` is what processes of this host call the store, and ``shown`` what people read: no password is in it.
 

@@ -89,7 +89,13 @@ class PostgresStore:
         """
         import psycopg
 
-        rows = [staged(row, blob) for row, blob in profiles]
+        try:
+            rows = [staged(row, blob) for row, blob in profiles]
+        except StoreError:
+            if len(profiles) == 1:
+                raise
+            self._each(profiles)
+            return
         with self._connections.lock:
             if time.monotonic() >= self._again:
                 try:
@@ -101,6 +107,18 @@ class PostgresStore:
                         return
                     self._is_away(error)
             self._wait(profiles)
+
+    def _each(self, profiles: Sequence[tuple[dict[str, Any], bytes]]) -> None:
+        """One of a batch is no profile. :raises StoreError:"""
+        lost, why = 0, ""
+        for profile in profiles:
+            try:
+                self.put_many([profile])
+            except StoreError as error:
+                lost, why = lost + error.lost, str(error)
+        failed = StoreError(why)
+        failed.lost = lost
+        raise failed
 
     def _one_by_one(
         self, profiles: Sequence[tuple[dict[str, Any], bytes]], rows: Sequence[Sequence[Any]], why: Exception,
@@ -226,6 +244,12 @@ class PostgresStore:
         found = self._read(f"SELECT blob FROM {self._s}.blobs WHERE id = %s::uuid AND day IN (%s, {KEPT})",
                            (id_value(profile_id).hex(), day_of(profile_id)))
         return bytes(found[0][0]) if found else None
+
+    def known(self, ids: Sequence[str]) -> set[str]:
+        """Which of these are stored: one question for many."""
+        found = self._read(f"SELECT id FROM {self._s}.profiles WHERE id = ANY(%s::uuid[])",
+                           ([id_value(one).hex() for one in ids if ID.match(one)],))
+        return {id_text(row[0].bytes) for row in found}
 
     def list(self, query: Query) -> Page:
         wanted = asked(self._s, query)
