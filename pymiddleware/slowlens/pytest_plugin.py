@@ -6,7 +6,8 @@
         assert run.calls("cursor.execute") <= 12
         assert run.wall_ms < 500
 
-The profiles go into the store of ``--slowlens-store`` or the usual one.
+The profiles go into the store of ``--slowlens-store`` or the usual one. Where the project has a ``slowlens.toml``, a
+run whose name fits one of its budgets fails the test when that is exceeded.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from . import _core
 
 __all__ = ["Run", "slowlens_profile"]
 
@@ -29,13 +33,14 @@ def pytest_addoption(parser: Any) -> None:
 class Run:
     """One profiled piece of a test: a context manager, and afterwards its numbers."""
 
-    def __init__(self, name: str, store: str | None, c_calls: str) -> None:
+    def __init__(self, name: str, store: str | None, c_calls: str, root: Any = None) -> None:
         from . import _core, engine
 
         engine.prepare()
         self.name = name
         self.id = ""
         self._store = store
+        self._root = root
         self._started = time.time_ns()
         self._c_calls = c_calls
         self._recording = _core.Recording(c_calls, max_bytes=64 << 20)
@@ -72,9 +77,30 @@ class Run:
         }
         blob = self._recording.encode(meta)
         self._recording.discard()
-        self._functions = json.loads(_core.Profile(blob).functions())["rows"]
+        profile = _core.Profile(blob)
+        self._functions = json.loads(profile.functions())["rows"]
         store = open_store(load({"store": self._store} if self._store else {}))
         store.put({**meta, "hot": "", "bytes": len(blob)}, blob)
+        if kind is None and self._root is not None:
+            self._check(profile)
+
+    def _check(self, profile: _core.Profile) -> None:
+        """Fails the test if a budget of the project's slowlens.toml is exceeded."""
+        from .insight import budgets
+
+        path = budgets.find(self._root)
+        if path is None:
+            return
+        try:
+            wanted = [one for one in budgets.load(path) if one.test]
+        except budgets.BudgetError as error:
+            pytest.fail(str(error), pytrace=False)
+        measured = budgets.Measured(profile)
+        bad = [f"{one.assertion}: {one.text}" + (f", {one.file}:{one.line}" if one.file else "")
+               for one in budgets.check([one for one in wanted if one.concerns(measured.meta)], [measured])
+               if one.ok is False]
+        if bad:
+            pytest.fail("\n".join([f"over the budget of {path.name}:", *bad]), pytrace=False)
 
     def calls(self, name: str) -> int:
         """Calls of all Python functions whose qualified name is ``name`` or ends with ``.name``.
@@ -100,6 +126,6 @@ def slowlens_profile(request: Any) -> Iterator[Callable[..., Run]]:
     store = request.config.getoption("--slowlens-store", default=None)
 
     def begin(name: str | None = None, c_calls: str = "chosen") -> Run:
-        return Run(name or request.node.nodeid, store, c_calls)
+        return Run(name or request.node.nodeid, store, c_calls, request.config.rootpath)
 
     yield begin

@@ -311,9 +311,12 @@ static PyMethodDef methods[] = {
       "of a "
       "blob with `meta` in it." },
     { "cohort", sl_py_cohort, METH_VARARGS,
-      "cohort(profiles, groups=None, by_wall=False, /)\n--\n\nWhat the slow ones of a route "
-      "do differently: JSON bytes, see slowlens/merge.h. `groups`: a byte each, "
-      "0 left out, 1 usual, 2 slow (`by_wall`: because of its wall time); None: "
+      "cohort(profiles, groups=None, by_wall=False, /)\n--\n\nWhat the slow "
+      "ones of a route "
+      "do differently: JSON bytes, see slowlens/merge.h. `groups`: a byte "
+      "each, "
+      "0 left out, 1 usual, 2 slow (`by_wall`: because of its wall time); "
+      "None: "
       "the slowest tenth, the middle half. ValueError: none, or "
       "more than 2,000." },
     { "aggregate", sl_py_aggregate, METH_O,
@@ -406,6 +409,13 @@ module_exec(PyObject *module)
         }
         Py_DECREF(formats);
     }
+    PyObject *findings = sl_py_findings();
+    int added = findings == NULL
+                    ? -1
+                    : PyModule_AddObjectRef(module, "FINDINGS", findings);
+    Py_XDECREF(findings);
+    if (added < 0)
+        return -1;
     if (PyModule_AddType(module, &sl_py_board_type) < 0 ||
         PyModule_AddType(module, &sl_py_recording_type) < 0)
         return -1;

@@ -3,6 +3,7 @@
 #include "types/values.h"
 
 #include "slowlens/export.h"
+#include "slowlens/finding.h"
 #include "slowlens/merge.h"
 #include "slowlens/profile.h"
 #include "slowlens/report.h"
@@ -210,6 +211,24 @@ sl_py_export_formats(bool names)
         PyObject *row = names ? PyUnicode_FromString(one->name)
                               : Py_BuildValue("(ssss)", one->name, one->ending,
                                               one->media_type, one->title);
+        if (row == NULL)
+            Py_CLEAR(table);
+        else
+            PyTuple_SET_ITEM(table, i, row);
+    }
+    return table;
+}
+
+/* ((word, title, advice), ...) */
+PyObject *
+sl_py_findings(void)
+{
+    PyObject *table = PyTuple_New(SL_FINDING_COUNT);
+
+    for (int i = 0; table != NULL && i < SL_FINDING_COUNT; i++) {
+        const sl_finding_info *one = sl_finding_at((sl_finding_rule)i);
+        PyObject *row =
+            Py_BuildValue("(sss)", one->word, one->title, one->advice);
         if (row == NULL)
             Py_CLEAR(table);
         else

@@ -9,6 +9,7 @@ extern PyTypeObject sl_py_profile_type;
 /* read_meta(data), a module function; and the names Profile.export knows. */
 PyObject *sl_py_read_meta(PyObject *module, PyObject *arg);
 PyObject *sl_py_export_formats(bool names);
+PyObject *sl_py_findings(void);
 
 /* merge(blobs, meta) and growth(before, after, meta), module functions. */
 PyObject *sl_py_merge(PyObject *module, PyObject *args);

@@ -143,6 +143,18 @@ def _parser() -> argparse.ArgumentParser:
                      help="never longer than this, by an estimate of 3 bytes a token (default 1500)")
     sub.add_argument("--json", action="store_true", help="all of it; shapes: slowlens/insight/explain.py")
 
+    sub = command("check", insight.check, "Checks profiles against slowlens.toml; exit 1: a budget is exceeded.")
+    sub.add_argument("paths", nargs="*", help="profile files or folders of them (default: the store)")
+    sub.add_argument("--file", help="the budgets (default: slowlens.toml here or in a folder above)")
+    sub.add_argument("--against", metavar="STORE", help="profiles that diff.* compares with: a folder, or a store's")
+    sub.add_argument("--limit", type=int, default=2000, help="the newest so many profiles (default 2000)")
+    sub.add_argument("--allow-unknown", action="store_true", help="an assertion that no profile can answer is fine")
+    sub.add_argument("--github", action=argparse.BooleanOptionalAction, default=bool(os.environ.get("GITHUB_ACTIONS")),
+                     help="mark the lines in GitHub's way (default: in its actions)")
+    sub.add_argument("--markdown", metavar="FILE", default=os.environ.get("GITHUB_STEP_SUMMARY"),
+                     help="append a table to this file (default: the job's summary on GitHub)")
+    sub.add_argument("--json", action="store_true")
+
     sub = command("merge", compare.merge, "Adds several profiles up into one.")
     sub.add_argument("profiles", nargs="+", help=_SEVERAL)
     sub.add_argument("-o", "--output", required=True, help="the profile to write")

@@ -1,4 +1,4 @@
-"""Commands that say why: compare, explain."""
+"""Commands that say why: compare, explain, check."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import json
 import os
 from typing import Any
 
-from ..insight import cohorts
+from .. import _core
+from ..insight import budgets, cohorts
 from ..insight import explain as explaining
 from ..request import ID
-from .source import CliError, find, is_empty, open_one
+from ..store import Query, Store
+from .source import CliError, find, is_empty, open_files, open_one
 from .terminal import clean
 
-__all__ = ["compare", "explain"]
+__all__ = ["check", "compare", "explain"]
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -80,3 +82,50 @@ def explain(options: argparse.Namespace) -> None:
         print(json.dumps(found, indent=1))
     else:
         print(explaining.markdown(found, options.budget), end="")
+
+
+def _measured(store: Store, limit: int) -> list[budgets.Measured]:
+    """The newest profiles of a store, decoded."""
+    found: list[budgets.Measured] = []
+    cursor: str | None = None
+    while len(found) < limit:
+        page = store.list(Query(limit=min(500, limit - len(found)), cursor=cursor))
+        for row in page.rows:
+            data = store.get(row["id"])
+            if data is not None and row.get("kind") != "checkpoint":
+                found.append(budgets.Measured(_core.Profile(data)))
+        cursor = page.next
+        if cursor is None:
+            break
+    return found
+
+
+def check(options: argparse.Namespace) -> int:
+    path = options.file or budgets.find(".")
+    if path is None:
+        raise CliError("there is no slowlens.toml in this folder or above it; name one with --file")
+    try:
+        wanted = budgets.load(path)
+    except budgets.BudgetError as error:
+        raise CliError(str(error)) from None
+    store = open_files(options.paths) if options.paths else open_one(options)
+    is_empty(store)
+    before = _measured(open_files([options.against]), options.limit) if options.against else []
+    found = budgets.check(wanted, _measured(store, options.limit), before)
+    failed = [one for one in found if one.ok is False]
+    unknown = [one for one in found if one.ok is None]
+    if options.markdown:
+        with open(options.markdown, "a", encoding="utf-8") as file:
+            file.write(budgets.markdown(found))
+    if options.json:
+        print(json.dumps([one._asdict() for one in found], indent=1))
+    else:
+        for one in found:
+            sign = {True: "ok      ", False: "EXCEEDED", None: "unknown "}[one.ok]
+            place = f"  {clean('/'.join(one.file.split('/')[-2:]))}:{one.line}" if one.file and not one.ok else ""
+            print(f"{sign}  {clean(one.budget)}  {clean(one.assertion)}: {clean(one.text)}{place}"
+                  + (f"  {one.id}" if one.ok is False else ""))
+        if options.github:
+            for one in failed:
+                print(budgets.annotation(one, "."))
+    return 1 if failed or (unknown and not options.allow_unknown) else 0

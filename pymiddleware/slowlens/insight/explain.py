@@ -75,7 +75,8 @@ def route(store: Store, name: str, method: str | None = None) -> dict[str, Any]:
     if not stats and not rows:
         raise cohorts.NoProfiles(f"nothing is known of the route {name}")
     facts = [f"{one['method']}: {one['count']} requests, median {one['p50'] / 1e6:.1f} ms, "
-             f"p95 {one['p95'] / 1e6:.1f} ms, slowest {one['max'] / 1e6:.0f} ms, {one['error_share']:.1%} errors" for one in stats]
+             f"p95 {one['p95'] / 1e6:.1f} ms, slowest {one['max'] / 1e6:.0f} ms, {one['error_share']:.1%} errors"
+             for one in stats]
     words = Counter(word for row in rows for word in str(row.get("findings") or "").split("\n") if word)
     if words:
         facts.append("found in the slowest " + str(len(rows)) + ": " + ", ".join(

@@ -1,0 +1,309 @@
+"""Budgets kept in the repository: ``slowlens.toml``, checked by ``slowlens check``, in pytest and in CI.
+
+    [[budget]]
+    route = "/books/*"            # of stored profiles; or test = "tests/test_shop.py::*" (a name of slowlens_profile)
+    method = "GET"                # optional
+    assert = ["queries <= 8", 'calls("copy.deepcopy") == 0', "cpu_ms.p95 < 80", 'no("gil")', "diff.queries <= 0"]
+
+An assertion is ``WHAT [. STATISTIC] OPERATOR NUMBER`` or ``no("finding")``. Without a statistic it must hold for each
+profile. What there is: :data:`METRICS`, ``calls("name")``. ``diff.`` before it: how much more than in the profiles it
+is compared with. Counts are exact and the same on every machine, times are not: prefer counts.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+import re
+import statistics
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .. import _core
+
+__all__ = [
+    "METRICS", "Assertion", "Budget", "BudgetError", "Checked", "Measured", "annotation", "check", "find", "load",
+    "markdown", "parse",
+]
+
+FILE = "slowlens.toml"
+
+#: Name -> key of the metadata, and what it is divided by.
+METRICS: dict[str, tuple[str, float]] = {
+    "wall_ms": ("wall_ns", 1e6), "cpu_ms": ("cpu_ns", 1e6), "await_ms": ("await_ns", 1e6), "gc_ms": ("gc_ns", 1e6),
+    "waiting_ms": ("waiting_ns", 1e6), "loop_ms": ("loop_ns", 1e6), "step_ms": ("step_ns", 1e6),
+    "python_calls": ("calls", 1), "c_calls": ("c_calls", 1), "nodes": ("nodes", 1),
+    "response_bytes": ("response_bytes", 1), "status": ("status", 1),
+}
+#: Metadata that is left out where it is 0.
+_ZERO = ("await_ns", "gc_ns", "loop_ns", "step_ns", "response_bytes", "calls", "c_calls")
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt, "==": operator.eq, "!=": operator.ne,
+}
+_WORDS = tuple(word for word, _, _ in _core.FINDINGS)
+_STATISTICS = ("min", "mean", "median", "max", "p50", "p90", "p95", "p99")
+_EXPRESSION = re.compile(
+    r"(?P<diff>diff\.)?"
+    r"(?:(?P<call>calls|count|no)\(\s*(?P<quote>['\"])(?P<name>[^'\"]+)(?P=quote)\s*\)|(?P<metric>[a-z_0-9]+?))"
+    r"(?:\.(?P<statistic>[a-z0-9]+))?\s*(?:(?P<operator><=|>=|==|!=|<|>)\s*(?P<number>-?\d+(?:\.\d+)?))?")
+
+
+class BudgetError(Exception):
+    """The file cannot be understood: one sentence."""
+
+
+class Assertion(NamedTuple):
+    text: str
+    diff: bool
+    call: str  #: "calls", "count", "no", or "" for a metric
+    name: str  #: of the function, the layer, the finding or the metric
+    statistic: str  #: "": each profile
+    compare: Callable[[Any, Any], bool]
+    number: float
+
+
+class Budget(NamedTuple):
+    route: str  #: a pattern; "": it is about tests
+    test: str
+    method: str
+    assertions: tuple[Assertion, ...]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route or self.test}".strip()
+
+    def concerns(self, meta: dict[str, Any]) -> bool:
+        """Whether a profile is meant."""
+        if self.test:
+            return meta.get("method") == "TEST" and fnmatchcase(str(meta.get("path", "")), self.test)
+        route = str(meta.get("route") or meta.get("path") or "")
+        fits = self.method in ("", meta.get("method")) and fnmatchcase(route, self.route)
+        return fits and meta.get("method") != "TEST"
+
+
+class Measured:
+    """One profile, of which assertions ask numbers; what was asked once is kept."""
+
+    def __init__(self, profile: _core.Profile) -> None:
+        self._profile = profile
+        self.summary: dict[str, Any] = json.loads(profile.summary())
+        self.meta: dict[str, Any] = self.summary["meta"]
+        self._functions: list[dict[str, Any]] | None = None
+
+    @property
+    def exact(self) -> bool:
+        return self.meta.get("mode") != "sampling"
+
+    def value(self, one: Assertion) -> float | None:
+        """None: this profile does not know."""
+        if one.call == "no":
+            return float(sum(finding["rule"] == one.name for finding in self.summary["findings"]))
+        if one.call == "calls":
+            return float(self._calls(one.name)) if self.exact else None
+        if one.call == "count":
+            return self._layer(one.name)
+        if one.name == "queries":
+            return self._layer("db")
+        key, unit = METRICS[one.name]
+        value = self.meta.get(key)
+        if value is None and key in _ZERO and (self.exact or "calls" not in key):
+            value = 0
+        return value / unit if isinstance(value, int) else None
+
+    def _layer(self, kind: str) -> float | None:
+        """Spans of a kind: counted in both modes, where the profile has any word of them."""
+        layers = self.summary.get("layers")
+        if layers is None:
+            return None
+        return float(sum(one["count"] for one in layers if one["kind"] == kind))
+
+    def _calls(self, name: str) -> int:
+        if self._functions is None:
+            self._functions = json.loads(self._profile.functions())["rows"]
+        found = {"python": 0, "c": 0}
+        for row in self._functions:
+            function = row["function"]
+            stem = os.path.splitext(os.path.basename(function["file"]))[0]
+            if function["kind"] in found and (f".{function['name']}".endswith(f".{name}")
+                                              or f"{stem}.{function['name']}" == name):
+                found[function["kind"]] += row["calls"]
+        return found["python"] or found["c"]
+
+    def place(self) -> tuple[str, int]:
+        """File and line of own code that explains most; ("", 0): none is known."""
+        for finding in self.summary["findings"]:
+            if finding.get("file"):
+                return finding["file"], finding["line"]
+        own = [step["function"] for step in self.summary["hot_path"] if step["function"]["origin"] == "project"]
+        return (own[-1]["file"], own[-1]["line"]) if own else ("", 0)
+
+
+class Checked(NamedTuple):
+    """What became of one assertion. ``ok`` None: not known, ``text`` says why."""
+
+    budget: str
+    assertion: str
+    ok: bool | None
+    text: str
+    id: str = ""
+    file: str = ""
+    line: int = 0
+
+
+def parse(text: str) -> Assertion:
+    """:raises BudgetError: it is no assertion."""
+    match = _EXPRESSION.fullmatch(text.strip())
+    if match is None:
+        raise BudgetError(f"{text!r} is no assertion: WHAT[.STATISTIC] OPERATOR NUMBER, or no(\"finding\")")
+    call, metric, number = match["call"] or "", match["metric"] or "", match["number"]
+    if match["statistic"] and match["statistic"] not in _STATISTICS:
+        raise BudgetError(f"{text!r}: no statistic {match['statistic']!r}: {', '.join(_STATISTICS)}")
+    if call == "no":
+        if number is not None or match["diff"]:
+            raise BudgetError(f"{text!r}: no(...) stands alone")
+        if match["name"] not in _WORDS:
+            raise BudgetError(f"{text!r}: no finding is called {match['name']!r}: {', '.join(_WORDS)}")
+        return Assertion(text.strip(), False, "no", match["name"], "", operator.eq, 0)
+    if not call and metric not in METRICS and metric != "queries":
+        raise BudgetError(f"{text!r}: nothing is called {metric!r}: queries, {', '.join(METRICS)}, calls(\"...\")")
+    if number is None:
+        raise BudgetError(f"{text!r}: compared with what?")
+    return Assertion(text.strip(), bool(match["diff"]), call, match["name"] or metric, match["statistic"] or "",
+                     _OPERATORS[match["operator"]], float(number))
+
+
+def load(path: str | Path) -> list[Budget]:
+    """The budgets of a file. :raises BudgetError: it is none. :raises OSError: it cannot be read."""
+    with open(path, "rb") as file:
+        try:
+            document = tomllib.load(file)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BudgetError(f"{path}: {error}") from None
+    found = []
+    rows = document.get("budget", [])
+    for row in rows if isinstance(rows, list) else [rows]:
+        if not isinstance(row, dict):
+            raise BudgetError(f"{path}: a budget is a table: [[budget]]")
+        unknown = row.keys() - {"route", "test", "method", "assert"}
+        if unknown or not isinstance(row.get("assert"), list) or ("route" in row) == ("test" in row):
+            raise BudgetError(f"{path}: a budget has route or test, assert (a list), and may have method"
+                              + (f"; not {sorted(unknown)[0]}" if unknown else ""))
+        found.append(Budget(str(row.get("route", "")), str(row.get("test", "")), str(row.get("method", "")),
+                            tuple(parse(str(text)) for text in row["assert"])))
+    if not found:
+        raise BudgetError(f"{path}: no [[budget]] in it")
+    return found
+
+
+def find(folder: str | Path) -> Path | None:
+    """``slowlens.toml`` in a folder or one above it; None: there is none."""
+    here = Path(folder).resolve()
+    return next((one / FILE for one in (here, *here.parents) if (one / FILE).is_file()), None)
+
+
+def check(budgets: Iterable[Budget], profiles: Sequence[Measured], before: Sequence[Measured] = ()) -> list[Checked]:
+    """Asks each assertion of the profiles it concerns; ``before``: those that ``diff.`` compares with."""
+    found = []
+    for budget in budgets:
+        mine = [one for one in profiles if budget.concerns(one.meta)]
+        theirs = [one for one in before if budget.concerns(one.meta)]
+        for assertion in budget.assertions:
+            if not mine:
+                found.append(Checked(str(budget), assertion.text, None, "no profile of it"))
+            else:
+                found.append(_check(str(budget), assertion, mine, theirs))
+    return found
+
+
+def _check(budget: str, one: Assertion, mine: Sequence[Measured], theirs: Sequence[Measured]) -> Checked:
+    known = [(value, profile) for profile in mine if (value := profile.value(one)) is not None]
+    if not known:
+        why = "sampled profiles do not count it" if one.call == "calls" else "these profiles do not know it"
+        return Checked(budget, one.text, None, why)
+    values = [value for value, _ in known]
+    # Which profile is shown: the worst, whatever the statistic.
+    worst = max(known, key=lambda pair: pair[0])[1]
+    if one.diff:
+        old = [value for profile in theirs if (value := profile.value(one)) is not None]
+        if not old:
+            return Checked(budget, one.text, None, "nothing to compare with (--against)")
+        statistic = one.statistic or "median"
+        value = _statistic(values, statistic) - _statistic(old, statistic)
+        text = f"{_number(_statistic(old, statistic))} before, {_number(_statistic(values, statistic))} now"
+        ok = one.compare(value, one.number)
+    elif one.statistic:
+        value = _statistic(values, one.statistic)
+        text, ok = f"it is {_number(value)} over {len(values)} profiles", one.compare(value, one.number)
+    else:
+        bad = [pair for pair in known if not one.compare(pair[0], one.number)]
+        ok = not bad
+        if bad:
+            value, worst = max(bad, key=lambda pair: abs(pair[0] - one.number))
+            text = "found" if one.call == "no" else f"it is {_number(value)}"
+            text += f", in {len(bad)} of {len(known)} profiles" if len(known) > 1 else ""
+        else:
+            span = f" to {_number(max(values))}" if len(values) > 1 else ""
+            text = f"it is {_number(min(values))}{span}"
+    place = _place(one, worst)
+    return Checked(budget, one.text, ok, text, str(worst.meta.get("id", "")), *place)
+
+
+def _place(one: Assertion, profile: Measured) -> tuple[str, int]:
+    if one.call == "no":
+        for finding in profile.summary["findings"]:
+            if finding["rule"] == one.name and finding.get("file"):
+                return finding["file"], finding["line"]
+    return profile.place()
+
+
+def _statistic(values: Sequence[float], name: str) -> float:
+    if name in ("mean", "median"):
+        return statistics.fmean(values) if name == "mean" else statistics.median(values)
+    if name in ("min", "max"):
+        return min(values) if name == "min" else max(values)
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * int(name[1:]) // 100) - 1)]
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value == int(value) else f"{value:.1f}"
+
+
+# ---- for people and CI ----
+
+
+def annotation(one: Checked, root: str | Path) -> str:
+    """A failed one as GitHub marks it on the line (workflow commands)."""
+    def data(text: str) -> str:
+        return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+    def value(text: str) -> str:
+        return data(text).replace(":", "%3A").replace(",", "%2C")
+
+    place = ""
+    if one.file:
+        try:
+            file = os.path.relpath(one.file, root)
+        except ValueError:
+            file = one.file
+        place = f"file={value(file)},line={one.line},"
+    return f"::error {place}title=slowlens::{data(f'{one.budget}: {one.assertion}: {one.text}')}"
+
+
+def markdown(checked: Sequence[Checked]) -> str:
+    """The table of a job's summary."""
+    def cell(text: str) -> str:
+        return "".join(char if char.isprintable() else "?" for char in text).replace("|", "\\|").replace("`", "'")
+
+    failed = sum(one.ok is False for one in checked)
+    lines = [f"### slowlens: {failed} of {len(checked)} budgets exceeded" if failed else
+             f"### slowlens: {len(checked)} budgets kept", "", "| | budget | must be | |", "|---|---|---|---|"]
+    for one in checked:
+        sign = {True: "ok", False: "**exceeded**", None: "not known"}[one.ok]
+        place = f" ({cell('/'.join(one.file.split('/')[-2:]))}:{one.line})" if one.file and not one.ok else ""
+        lines.append(f"| {sign} | {cell(one.budget)} | `{cell(one.assertion)}` | {cell(one.text)}{place} |")
+    return "\n".join(lines) + "\n"
