@@ -121,11 +121,14 @@ class Measured:
             return None
         return float(sum(one["count"] for one in layers if one["kind"] == kind))
 
-    def _calls(self, name: str) -> int:
+    def _rows(self) -> list[dict[str, Any]]:
         if self._functions is None:
             self._functions = json.loads(self._profile.functions())["rows"]
+        return self._functions
+
+    def _calls(self, name: str) -> int:
         found = {"python": 0, "c": 0}
-        for row in self._functions:
+        for row in self._rows():
             function = row["function"]
             stem = os.path.splitext(os.path.basename(function["file"]))[0]
             if function["kind"] in found and (f".{function['name']}".endswith(f".{name}")
@@ -138,8 +141,9 @@ class Measured:
         for finding in self.summary["findings"]:
             if finding.get("file"):
                 return finding["file"], finding["line"]
-        own = [step["function"] for step in self.summary["hot_path"] if step["function"]["origin"] == "project"]
-        return (own[-1]["file"], own[-1]["line"]) if own else ("", 0)
+        own = [row for row in self._rows() if row["function"]["origin"] == "project"]
+        most = max(own, key=lambda row: row["total_ns"], default=None)
+        return (most["function"]["file"], most["function"]["line"]) if most else ("", 0)
 
 
 class Checked(NamedTuple):
