@@ -75,7 +75,7 @@
  *              gil       of these, waiting for the GIL; cpu + gil <= wall
  *            Where a node's time was spent on none of them it was blocked.
  *            In a sampled profile the rows of a node make up its self time; in
- *            another they are what samples beside it saw, line 0.
+ *            another they are what samples beside it saw, and divide it.
  *
  * TIMELINE   count of rows, then columns; rows in the order of lane and time:
  *              lane      strand, less that of the row before; 0: the main one

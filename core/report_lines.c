@@ -53,19 +53,51 @@ add_calls(const sl_profile *profile, uint32_t function, line_table *table)
     return true;
 }
 
+/* Rows `from` to `to`, all of one node, make up `self_ns` together. */
 static bool
-add_self(const sl_profile *profile, uint32_t function, line_table *table)
+add_node(const sl_profile *profile, uint32_t from, uint32_t to,
+         uint64_t self_ns, line_table *table)
 {
-    for (uint32_t i = 0; i < sl_profile_line_count(profile); i++) {
+    uint64_t seen = 0;
+
+    for (uint32_t i = from; i < to; i++)
+        seen += sl_profile_line_at(profile, i)->wall_ns;
+    if (seen == 0) {
+        line_row *row = self_ns == 0 ? NULL : line_add(table, 0);
+        if (row != NULL)
+            row->self_ns = self_ns;
+        return row != NULL || self_ns == 0;
+    }
+    double scale = (double)self_ns / (double)seen;
+    for (uint32_t i = from; i < to; i++) {
         const sl_profile_line *line = sl_profile_line_at(profile, i);
-        if (sl_profile_node_at(profile, line->node)->function != function)
-            continue;
         line_row *row = line_add(table, line->line);
         if (row == NULL)
             return false;
-        row->self_ns = line->wall_ns;
-        row->cpu_ns = line->cpu_ns;
-        row->gil_ns = line->gil_ns;
+        row->self_ns = (uint64_t)((double)line->wall_ns * scale);
+        row->cpu_ns = (uint64_t)((double)line->cpu_ns * scale);
+        row->gil_ns = (uint64_t)((double)line->gil_ns * scale);
+    }
+    return true;
+}
+
+/* Samples tell the lines; where events told how long (each node's self time),
+ * samples only divide that. */
+static bool
+add_self(const sl_profile *profile, uint32_t function, line_table *table)
+{
+    bool sampled = sl_profile_is_sampled(profile);
+    uint32_t at = 0, count = sl_profile_line_count(profile);
+
+    for (uint32_t i = 0; i < sl_profile_node_count(profile); i++) {
+        const sl_profile_node *node = sl_profile_node_at(profile, i);
+        uint64_t seen = 0;
+        uint32_t from = at;
+        while (at < count && sl_profile_line_at(profile, at)->node == i)
+            seen += sl_profile_line_at(profile, at++)->wall_ns;
+        if (node->function == function &&
+            !add_node(profile, from, at, sampled ? seen : node->self_ns, table))
+            return false;
     }
     return true;
 }

@@ -285,7 +285,7 @@ sl_strand_waited(sl_strand *strand, sl_metric kind, uint64_t ns)
 
 void
 sl_recording_observe(sl_recording *recording, const sl_times *passed,
-                     uint64_t now)
+                     const sl_frame *top, uint64_t now)
 {
     const sl_strand *strand =
         __atomic_load_n(&recording->in_front, __ATOMIC_RELAXED);
@@ -293,7 +293,9 @@ sl_recording_observe(sl_recording *recording, const sl_times *passed,
         strand != NULL ? &strand->cur : &recording->main.cur, __ATOMIC_RELAXED);
 
     recording->observed = node;
-    sl_sampled_mark(&recording->marks, node, 0, passed, true);
+    /* It may have moved on since its frame was read. */
+    uint32_t line = top != NULL && node->key == top->key ? top->line : 0;
+    sl_sampled_mark(&recording->marks, node, line, passed, true);
     recording->samples++;
     sl_marks_stretch(
         &recording->marks,

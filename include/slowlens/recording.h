@@ -263,10 +263,12 @@ void sl_strand_end(sl_strand *strand, const sl_times *passed, uint64_t now);
 void sl_strand_waited(sl_strand *strand, sl_metric kind, uint64_t ns);
 
 /* What a sampler may ask while another thread is inside sl_strand_enter and
- * its like: notes that the main strand is where it happens to be. The result
- * is as exact as such a look can be; nothing else is touched. */
+ * its like: notes that the main strand is where it happens to be. `top`: the
+ * thread's innermost frame, whose line is believed if its function is where the
+ * strand is; NULL: not known. The result is as exact as such a look can be;
+ * nothing else is touched. */
 void sl_recording_observe(sl_recording *recording, const sl_times *passed,
-                          uint64_t now);
+                          const sl_frame *top, uint64_t now);
 
 /* Goes on by samples what was fed by enter and leave so far: the main strand
  * runs on in a pseudo node [by sampling], below which calls are not counted,

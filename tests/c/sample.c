@@ -51,10 +51,10 @@ sample_record(sl_recording **out, const sl_alloc *alloc)
     sl_strand_leave(s, DUMPS, t += 1);
     for (int i = 0; i < 3; i++)
         sl_strand_enter(s, COPY, SL_KIND_PYTHON, t += 1000);
-    sl_recording_observe(r, &(sl_times){ 900, 600, 200 }, t);
+    sl_recording_observe(r, &(sl_times){ 900, 600, 200 }, NULL, t);
     for (int i = 0; i < 3; i++)
         sl_strand_leave(s, COPY, t += 1000);
-    sl_recording_observe(r, &(sl_times){ 500, 500, 0 }, t);
+    sl_recording_observe(r, &(sl_times){ 500, 500, 0 }, NULL, t);
     sl_strand_yield(s, VIEW, t += 3);
     sl_strand_suspend(s, t);
     sl_strand_continue(s, SL_PSEUDO_AWAIT, t += 40);

@@ -141,9 +141,8 @@ def test_a_task_that_was_held_up_held_its_request_up(store_path: str, mode: str,
         await asyncio.gather(call("/group"), call(hog))
 
     group = serve(store_path, mode, program, loop)["/group"]
-    assert group["wall_ns"] > 0.15e9
     # It begins with the other one; that one's 120 ms are in the middle of its own.
-    assert group.get("loop_ns", 0) > 0.5 * group["wall_ns"]
+    assert group.get("loop_ns", 0) > 0.6 * group["holder_ns"] > 0.06e9
     assert group["await_ns"] + group["loop_ns"] == pytest.approx(group["wall_ns"], rel=0.15)
     assert group["held_by"].startswith(f"GET {hog}")
 
@@ -239,8 +238,7 @@ def test_a_busy_loop_that_comes_round_is_no_hold_up(store_path: str) -> None:
         server.close()
 
     read = serve(store_path, "sampling", program)["/read"]
-    assert read["await_ns"] > 0.08e9
-    assert read.get("loop_ns", 0) < 0.03e9
+    assert read["await_ns"] > 2 * read.get("loop_ns", 0), "what a busy machine adds is a hold-up"
 
 
 def test_loops_come_and_go(store_path: str) -> None:

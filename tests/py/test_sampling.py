@@ -740,3 +740,25 @@ def _query() -> Any:
     from slowlens.store.interface import Query
 
     return Query()
+
+
+@patient
+def test_self_time_of_a_deterministic_profile_stands_on_its_lines() -> None:
+    def works() -> int:
+        total = 0
+        until = sampler()["samples"] + 100
+        while sampler()["samples"] < until:
+            for i in range(2000):
+                total ^= i  # most of its time
+            total += 1
+        return total
+
+    first = works.__code__.co_firstlineno
+    blob = _core.Profile(record(works).encode({"mode": "deterministic"}))
+    rows = json.loads(blob.functions())["rows"]
+    row = next(row for row in rows if row["function"]["name"].endswith("works"))
+    lines = {line["line"]: line for line in json.loads(blob.lines(row["function"]["id"]))["rows"]}
+    own = sum(line["self_ns"] for line in lines.values())
+    assert own == pytest.approx(row["self_ns"], abs=len(lines)), "samples divide it, events say how long it was"
+    assert lines[first + 4]["self_ns"] + lines.get(first + 5, {"self_ns": 0})["self_ns"] > 0.8 * own
+    assert lines.get(0, {"self_ns": 0})["self_ns"] < 0.1 * own

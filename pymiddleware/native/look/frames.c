@@ -133,3 +133,36 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
         return -1;
     return ring_turn(frames, count);
 }
+
+bool
+sl_py_frames_top(const sl_py_layout *layout, const void *ts,
+                 sl_py_raw_frame *frame)
+{
+    sl_py_piece piece = { ts, layout->ts_size };
+    const char *state = sl_py_memory_read(&piece, 1);
+    uintptr_t at;
+
+    if (state == NULL)
+        return false;
+    at = word_at(state,
+                 layout->via_cframe ? layout->ts_cframe : layout->ts_frame);
+    if (layout->via_cframe &&
+        !sl_py_memory_copy(at + layout->cframe_frame, sizeof(at), &at))
+        return false;
+    /* Between C and Python lies one of the interpreter's own, at most. */
+    stack.from = stack.to = 0;
+    for (int i = 0; i < 2 && at != 0 && (at & 7) == 0; i++) {
+        const char *bytes = frame_bytes(layout, at);
+        if (bytes == NULL)
+            return false;
+        if ((unsigned char)bytes[layout->frame_owner] < SL_PY_OWNER_ENTRY) {
+            *frame =
+                (sl_py_raw_frame){ word_at(bytes, layout->frame_code) &
+                                       layout->code_mask,
+                                   word_at(bytes, layout->frame_instruction) };
+            return frame->code != 0 && (frame->code & 7) == 0;
+        }
+        at = word_at(bytes, layout->frame_previous);
+    }
+    return false;
+}

@@ -153,17 +153,29 @@ watch(loop_state *l)
 
 /* ---- steps ---- */
 
+/* Whether the loop that runs is watched; another one, which was closed
+ * meanwhile, is not any more. */
+static bool
+loop_is_watched(loop_state *l)
+{
+    if (l->loop == NULL)
+        return false;
+    PyObject *loop = running_loop();
+    bool same = loop == l->loop;
+    Py_XDECREF(loop);
+    if (!same)
+        unwatch(l);
+    return same;
+}
+
 /* Since when the loop has not been idle, as far as is known at `now`. */
 static uint64_t
 not_ready_at(loop_state *l, uint64_t now)
 {
     if (l->loop != NULL) {
-        PyObject *loop = running_loop();
-        bool same = loop == l->loop;
-        Py_XDECREF(loop);
-        if (same)
+        if (loop_is_watched(l))
             return l->polls[0];
-        unwatch(l);
+        l->busy_since = now;
     }
     /* Not watched yet: while that step ran, nobody polled. */
     return l->held_since >= l->busy_since ? l->held_since : now;
@@ -173,9 +185,10 @@ not_ready_at(loop_state *l, uint64_t now)
 static void
 step_begins(loop_state *l, sl_py_loop_step *step, uint64_t now)
 {
-    /* While it is watched, its polls tell. No pause is within a step: a
-     * request's begins in that of its server's task. */
-    if (l->loop == NULL && l->ended >= l->began && now - l->ended > PAUSE_NS) {
+    /* No pause is within a step: a request's begins in that of its server's
+     * task. While it is watched, its polls tell, if it is still this loop. */
+    if (l->ended >= l->began && now - l->ended > PAUSE_NS &&
+        !loop_is_watched(l)) {
         l->busy_since = now;
         l->stepped = 0;
     }
@@ -214,11 +227,17 @@ static void
 step_remember(loop_state *l, const sl_py_loop_step *step, uint64_t took,
               PyObject *label, PyObject *where)
 {
-    long_step *at = &l->steps[0];
+    long_step *at = NULL;
+    double least = 0;
 
-    for (int i = 1; i < LONG_STEPS; i++) {
-        if (l->steps[i].took < at->took)
+    /* In place of the shortest, where old ones count for less. */
+    for (int i = 0; i < LONG_STEPS; i++) {
+        double weight = (double)l->steps[i].took /
+                        (1e9 + (double)(l->ended - l->steps[i].to));
+        if (at == NULL || weight < least) {
             at = &l->steps[i];
+            least = weight;
+        }
     }
     PyObject *old_label = at->label, *old_where = at->where;
     *at = (long_step){ step->began, l->ended, took, label, where };
@@ -229,7 +248,7 @@ step_remember(loop_state *l, const sl_py_loop_step *step, uint64_t took,
 /* The longest step that ended, and ran, in that time; NULL: none is known that
  * explains it. */
 static const long_step *
-step_holding(const loop_state *l, sl_py_piece time)
+step_holding(const loop_state *l, sl_py_period time)
 {
     const long_step *longest = NULL;
 
@@ -266,7 +285,7 @@ wait_ready_since(loop_state *l, const sl_py_wait *wait, uint64_t now)
  * waited for the task that ended last. */
 static bool
 wait_ends(const sl_py_turn *turn, const sl_py_wait *wait, uint64_t since,
-          uint64_t now, sl_py_pieces *held)
+          uint64_t now, sl_py_periods *held)
 {
     const sl_py_wait *over = &turn->over;
     /* Its end, a callback of the group, we: with nothing long in between, or
@@ -276,10 +295,10 @@ wait_ends(const sl_py_turn *turn, const sl_py_wait *wait, uint64_t since,
                   over->ended + LEAST_NS > latest;
 
     if (waited)
-        sl_py_pieces_join(held, &over->held, wait->ended, over->ended);
+        sl_py_periods_join(held, &over->held, wait->ended, over->ended);
     /* Until the task had ended there was nothing to go on with. */
-    sl_py_pieces_add(held, waited && over->ended > since ? over->ended : since,
-                     now);
+    sl_py_periods_add(held, waited && over->ended > since ? over->ended : since,
+                      now);
     return waited;
 }
 
@@ -288,15 +307,15 @@ sl_py_loop_resumes(sl_py_recording *recording, bool started, uint64_t now)
 {
     loop_state *l = &state;
     sl_py_turn *turn = &recording->turn;
-    sl_py_pieces held = { .count = 0 };
+    sl_py_periods held = { .count = 0 };
 
     step_begins(l, &turn->step, now);
     if (!started)
         return 0;
     uint64_t since = wait_ready_since(l, &turn->main, now);
     bool waited = wait_ends(turn, &turn->main, since, now, &held);
-    uint64_t busy = sl_py_pieces_length(&held, waited ? &turn->own : NULL);
-    sl_py_piece longest = sl_py_pieces_longest(&held);
+    uint64_t busy = sl_py_periods_length(&held, waited ? &turn->own : NULL);
+    sl_py_period longest = sl_py_periods_longest(&held);
     uint64_t length = longest.to - longest.from;
 
     length = length < busy ? length : busy;
@@ -407,7 +426,7 @@ sl_py_loop_task_resumes(sl_py_recording *recording, const PyObject *coroutine,
     since = since > turn->main.ended ? since : turn->main.ended;
     if (turn->main.thread == sl_py_borrow_tstate()->id && now > since &&
         now - since >= LEAST_NS)
-        sl_py_pieces_add(&wait->held, since, now);
+        sl_py_periods_add(&wait->held, since, now);
 }
 
 void
@@ -421,7 +440,7 @@ sl_py_loop_task_suspends(sl_py_recording *recording, PyObject *coroutine,
 
     uint64_t took = step_ended(l, step, now);
     if (took > 0) {
-        sl_py_pieces_add(&turn->own, step->began, now);
+        sl_py_periods_add(&turn->own, step->began, now);
         step_remember(l, step, took, Py_XNewRef(recording->label),
                       sl_py_object_where(coroutine));
     }
@@ -483,6 +502,17 @@ static __thread struct {
 
 static bool callbacks_on;
 
+/* Asked for where no Python code may run; the main thread's, which is the
+ * loop's but for rare cases, is then told before it goes on. */
+static int
+watch_later(void *ignored)
+{
+    (void)ignored;
+    if (callbacks_on)
+        watch(&state);
+    return 0;
+}
+
 void
 sl_py_loop_callbacks(bool on)
 {
@@ -493,10 +523,14 @@ static void
 callback_ends(void)
 {
     PyObject *what = callback.what;
+    uint64_t now = sl_clock_monotonic_ns();
 
     callback.frame = 0;
     callback.what = NULL;
-    other_ends(&callback.step, what, sl_clock_monotonic_ns());
+    other_ends(&callback.step, what, now);
+    /* The next poll is to be known, however late whoever waits for it runs. */
+    if (now - callback.step.began >= HELD_NS && state.loop == NULL)
+        Py_AddPendingCall(watch_later, NULL);
     Py_DECREF(what);
 }
 

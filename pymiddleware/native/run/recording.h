@@ -15,7 +15,7 @@
 
 #include "engine/traced.h"
 #include "run/budget.h"
-#include "run/pieces.h"
+#include "run/periods.h"
 #include "run/stints.h"
 #include "sampler/sampled.h"
 
@@ -44,7 +44,7 @@ typedef struct {
     uint64_t thread;   /* id of the one it waits in */
     uint64_t ended;    /* its step before; ns */
     bool next;         /* for nothing but its next turn */
-    sl_py_pieces held; /* when it could have gone on, at most (a task's) */
+    sl_py_periods held; /* when it could have gone on, at most (a task's) */
 } sl_py_wait;
 
 /* Its turns on the event loop. */
@@ -58,7 +58,7 @@ typedef struct {
     sl_py_wait *tasks;
     uint32_t task_count, task_capacity;
     sl_py_wait over;    /* of the task that ended last */
-    sl_py_pieces own;   /* long steps of its tasks since main.ended */
+    sl_py_periods own;   /* long steps of its tasks since main.ended */
     uint64_t longest;   /* step so far; ns */
     uint64_t held;      /* the longest it waited for the busy loop; ns... */
     PyObject *holder;   /* ...on account of whom (strong; NULL: not known), */

@@ -214,6 +214,21 @@ slot_sample(sl_py_slot *s)
     return true;
 }
 
+/* The innermost frame of a thread that is fed by events: they say which
+ * function it is in, but not on which line. */
+static bool
+slot_top(const sl_py_slot *s, sl_frame *top)
+{
+    sl_py_raw_frame raw;
+
+    if (!sl_py_frames_top(&sl_py_sampler.layout, s->ts, &raw) ||
+        !sl_py_codes_resolve(&sl_py_sampler.layout, &raw, 1, false,
+                             sl_py_sampler.places))
+        return false;
+    *top = (sl_frame){ (const void *)raw.code, sl_py_sampler.places[0].line };
+    return true;
+}
+
 void
 sl_py_slot_look(sl_py_slot *s)
 {
@@ -229,8 +244,10 @@ sl_py_slot_look(sl_py_slot *s)
     }
     sl_times passed;
     uint64_t now;
+    sl_frame top;
+    bool seen = slot_top(s, &top);
     sl_py_slot_measure(s, &passed, &now,
                        sl_py_clock_ns(sl_py_thread_clock(s->tid)), false);
-    sl_recording_observe(s->sampled->core, &passed, now);
+    sl_recording_observe(s->sampled->core, &passed, seen ? &top : NULL, now);
     sl_py_sampler.counts.samples++;
 }

@@ -121,7 +121,7 @@ sl_py_sampler_take_over(sl_py_sampled *sampled)
         sl_py_slot *s = &sl_py_slots[sampled->slot];
         sl_py_slot_measure(s, &passed, &now, sl_py_cpu_clock_ns(), true);
         s->walked = false;
-        sl_recording_observe(sampled->core, &passed, now);
+        sl_recording_observe(sampled->core, &passed, NULL, now);
         done = sl_recording_sample_on(sampled->core, now) == SL_OK;
         sampled->by_samples = done;
     }

@@ -64,7 +64,7 @@ sl_py_switch_away(sl_py_sampled *sampled, sl_strand *strand,
         anchor = s->anchor;
         sl_py_slot_measure(s, &passed, &now, cpu_ns, true);
         if (!sampled->by_samples)
-            sl_recording_observe(sampled->core, &passed, now);
+            sl_recording_observe(sampled->core, &passed, NULL, now);
         sl_py_slot_close(s);
     }
     slot_remember(sampled, slot, NULL);
