@@ -797,3 +797,47 @@ def test_eight_tasks_take_three_clicks_at_most(
     assert "r=" in urllib.parse.urlsplit(browser.current_url).fragment
     done()
     assert len(taken) == 8
+
+
+# ---- many requests ----
+
+def quick() -> int:
+    return sum(range(20_000))
+
+
+def rebuild() -> int:
+    return sum(value * value for value in range(120_000))
+
+
+def of_every_tenth(slow: bool) -> int:
+    return quick() + (rebuild() if slow else 0)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a viewer over a hundred requests of one route, a tenth of which does more."""
+    folder = tmp_path_factory.mktemp("many")
+    for number in range(100):
+        slow = number % 10 == 0
+        record(lambda: of_every_tenth(slow), folder / f"{number}.slowlens", path=f"/page/{number}",  # noqa: B023
+               route="/page/{id}", release="b" if slow else "a")
+    with served(folder) as address:
+        yield address
+
+
+@pytest.mark.parametrize("width", [1440, 360])
+def test_what_the_slow_ones_of_a_route_do_differently(browser: Any, many: str, width: int) -> None:
+    size(browser, width, WIDTHS[width])
+    browser.get(many + ("#page=routes" if width > 700 else "#page=cohort&route=/page/{id}&method=GET"))
+    if width > 700:
+        wait(browser, "td.links a", "why slow").click()
+    assert "rebuild" in wait(browser, "p.answer").text
+    assert "the slowest tenth" in browser.find_element(By.CSS_SELECTOR, "p.answer + .hint").text
+    assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth"), "no sideways scroll"
+    wait(browser, "td.path a", "rebuild").click()
+    assert "rebuild" in wait(browser, "#panel").text
+    browser.back()
+    wait(browser, "input[name=where]").send_keys("release=b", Keys.ENTER)
+    until(browser, lambda: "release=b" in browser.find_element(By.CSS_SELECTOR, "p.answer + .hint").text)
+    assert "where=release" in browser.current_url
+    assert "rebuild" in browser.find_element(By.CSS_SELECTOR, "p.answer").text

@@ -5,11 +5,12 @@
 //   lists     requests (filterbox)  routes  live
 //   profile   the page of a request: side (the panel), searchbox, and views:
 //             tree  canvas (flame graph, timeline)  functions  source  repeats  treemap  graph  spread
-//   diff      the page of a difference
+//   diff      the page of a difference; cohort: of many, the slow ones of a route
 //   alone     firefox (a page of its own)  badge (for pages of the app)
 //
 // A page is show(place, state) -> {title, update(state), save(), stop(), ...what keys ask}; the layout of every picture
 // is a pure function. tests/js/modules.test.js holds the first row to that.
+import * as cohort from "./cohort.js";
 import * as diff from "./diff.js";
 import { el } from "./dom.js";
 import * as keys from "./keys.js";
@@ -20,7 +21,7 @@ import * as routes from "./routes.js";
 import { entry, flush, notice, onMove, server, setting, slot } from "./shell.js";
 import { parse } from "./state.js";
 
-const PAGES = { requests, routes, request: profile, diff, live };
+const PAGES = { requests, routes, request: profile, diff, cohort, live };
 const main = document.getElementById("main");
 let current = null; // {name, page}
 let turn = 0;

@@ -14,7 +14,6 @@ import { viewsOf } from "./views.js";
 
 export const fixed = true;
 
-const FORMATS = ["slowlens", "pstats", "callgrind", "speedscope", "pprof", "gecko", "chrome", "collapsed", "dot", "html", "json", "text"];
 /** Belongs to one view and goes when another is opened. */
 const OF_VIEW = ["root", "permille"];
 
@@ -197,9 +196,8 @@ class Page {
     const { state, profile } = this;
     const link = (values, text) => el("a", { href: format(values) }, text);
     const downloads = el("div", {});
-    const fill = (formats) => downloads.replaceChildren(...formats.map((one) => el("a", { href: profile.download(one.name || one), download: true }, one.title || one.name || one)));
-    fill(FORMATS);
-    server().then(({ formats }) => formats && fill(formats));
+    const fill = (formats) => downloads.replaceChildren(...formats.map((one) => el("a", { href: profile.download(one.name), download: true }, one.title)));
+    server().then(({ formats = [] }) => fill(formats));
     const route = { route: meta.route, method: meta.method };
     const id = state.r;
     const split = timeSplit(meta, this.wall);
@@ -207,6 +205,7 @@ class Page {
       meta.route ? menu("Compare", [
         this.merged ? null : link({ page: "diff", a: "aggregate", b: id, ...route }, "with the mean of its route"),
         this.merged ? null : link({ r: "aggregate", ...route }, "All of its route, merged"),
+        link({ page: "cohort", ...route }, "Slow ones of its route with the usual"),
         link({ page: "requests", route: meta.route, sort: "-wall_ms" }, "Requests of this route")].filter(Boolean)) : null,
       menu("Copy", [
         button("link", () => copy(location.href, "Link")),

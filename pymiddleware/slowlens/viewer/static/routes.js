@@ -72,7 +72,8 @@ export async function show(main, state) {
         el("a", { href: format({ page: "requests", ...of, sort: "-wall_ms" }), "data-row": true }, middle(tame(route.route), 90)),
         tame(route.method, 20), count(route.count), ms(route.p50_ms), ms(route.p95_ms), ms(route.p99_ms), ms(route.max_ms),
         shareOf(route, all), route.error_share ? percent(route.error_share, 1) : "–", trend(route),
-        [el("a", { href: format({ r: route.worst }) }, "slowest"), " ", el("a", { href: format({ page: "diff", a: "aggregate", b: route.worst, ...of }) }, "against mean"), " ",
+        [el("a", { href: format({ r: route.worst }) }, "slowest"), " ", el("a", { href: format({ page: "cohort", ...of }), title: "What the slow ones do differently" }, "why slow"), " ",
+          el("a", { href: format({ page: "diff", a: "aggregate", b: route.worst, ...of }) }, "against mean"), " ",
           el("a", { href: format({ r: "aggregate", ...of }) }, "merged"), " ", el("a", { href: format({ r: "aggregate", ...of, view: "flame" }) }, "flame")],
       ];
       return el("tr", {}, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));

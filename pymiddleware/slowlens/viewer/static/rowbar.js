@@ -35,10 +35,11 @@ export function rowSplit(row) {
   if (row.split) return parts(row.split, row.wall_ms * 1e6);
   const gc = ns("gc");
   const loop = ns("loop");
+  const told = "blocked_ms" in row;
   return parts({
     cpu: Math.max(0, ns("cpu") - gc), runq: ns("runq"), gil: ns("gil_wait"), gc, loop,
-    blocked: "blocked_ms" in row ? ns("blocked") : ns("waiting"), await: ns("await"), idle: ns("idle"),
-  }, row.wall_ms * 1e6);
+    blocked: told ? ns("blocked") : ns("waiting"), await: ns("await"), idle: ns("idle"),
+  }, row.wall_ms * 1e6).map((part) => (part.kind === "blocked" && !told ? { ...part, title: "waiting" } : part));
 }
 
 /** "on CPU 48 ms (31 %), blocked 5 ms (3 %)". */

@@ -47,7 +47,10 @@ export function sidePanel(page) {
   const split = timeSplit(meta, wall);
   const own = OWN.map((kind) => ({ kind, title: KINDS[kind][0], ns: summary.self_ns[kind] || 0 }));
   const steps = phases(meta, wall);
-  const found = (summary.findings || []).map((one) => el("li", {}, tame(typeof one === "string" ? one : one.text || one.title || "", 400)));
+  // What explains most is the sentence on top: of it the advice is here, too.
+  const found = (summary.findings || []).map((one) => el("li", {},
+    one.node === undefined ? el("strong", {}, tame(one.title)) : button(tame(one.title), () => page.choose({ node: one.node }), { class: "link" }),
+    ` ${tame(one.text, 400)} `, el("span", { class: "hint" }, tame(one.advice || "", 300))));
   let turn = 0;
 
   async function show(one) {

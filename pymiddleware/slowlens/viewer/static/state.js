@@ -5,6 +5,7 @@
 //   #r=ID&view=tree&node=17                 one request
 //   #r=aggregate&route=R&method=M           a route's requests, merged
 //   #page=diff&a=ID&b=ID&view=flame         two of them
+//   #page=cohort&route=R&method=M&slow=p90  its slow ones beside the usual ones
 import { NAMES, span } from "./filter.js";
 
 /** An object from "#a=b&c=d"; unknown names are kept. */

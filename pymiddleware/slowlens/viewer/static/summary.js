@@ -3,8 +3,6 @@ import { bytes, count, duration, label, percent, share, shortPath, tame } from "
 
 /** A step on the event loop that is worth a word. */
 const HOLDS_NS = 5e7;
-/** Samples below which no sentence is made. */
-const TOO_FEW = 5;
 
 export const isSampled = (summary) => summary.meta.mode === "sampling";
 
@@ -33,47 +31,8 @@ export function guilty(summary) {
   return (at < 0 ? path.at(-1) : path[at + 1] || path.at(-1))?.node;
 }
 
-/** The sentence that says why: the core's own, which also made the findings (an old server's: where it names a line). */
-export function answer(summary) {
-  if (summary.findings?.length && summary.headline) return tame(summary.headline, 600);
-  if (/\.\w+:\d+/.test(summary.headline || "")) return tame(summary.headline, 600);
-  const { meta, wall_ns: wall } = summary;
-  const samples = samplesOf(summary);
-  const loop = Math.max(meta.loop_ns || 0, summary.self_ns?.loop || 0);
-  if (loop > wall / 2) {
-    const longest = meta.held_by ? `: for ${duration(meta.held_ns)} with ${tame(meta.held_by)}` : "";
-    return `${percent(Math.min(loop, wall), wall)} of this request it could have gone on, but the event loop was busy with others${longest}.`;
-  }
-  const client = Math.max(meta.idle_ns || 0, summary.self_ns?.idle || 0);
-  if (client > wall / 2) {
-    return `${percent(Math.min(client, wall), wall)} of this request was the client, taking its time with the body.`;
-  }
-  if (samples !== undefined && samples < TOO_FEW) {
-    return `Not enough samples (${samples}) to say where the time of this request went.`;
-  }
-  const path = summary.hot_path;
-  const at = path.findLastIndex((step) => step.function.origin === "project");
-  if (at < 0 || at === path.length - 1) {
-    return summary.hot_text ? `Hot path: ${tame(summary.hot_text)}` : "";
-  }
-  const own = path[at].function;
-  const beside = ["[task]", "[thread]"].includes(path[at + 1].function.name) && path[at + 2];
-  const part = (step) => {
-    const text = share(step.total_ns, wall, samples);
-    return text[0].toUpperCase() + text.slice(1);
-  };
-  // A part of the wait that somebody else made.
-  const busy = loop < wall / 5 ? "" : ` For ${duration(loop)} of that it could have gone on, but the event loop was busy${
-    meta.held_by ? `, most with ${tame(meta.held_by)}` : " with others"}.`;
-  if (beside) {
-    return `${part(beside)} of this request went to ${label(beside.function)}, ` +
-      `a task or thread that ${label(own)} awaited.${busy}`;
-  }
-  const called = path[at + 1];
-  const line = called.call_line ? `:${called.call_line}` : "";
-  return `${part(called)} of this request went to ${label(called.function)}, ` +
-    `called by ${label(own)} at ${tame(shortPath(own.file))}${line}.${busy}`;
-}
+/** The sentence that says why: the core's own, as the log and the command line tell it. */
+export const answer = (summary) => tame(summary.headline || "", 600);
 
 /**
  * A sentence cut where it names what can be gone to: [text | {text, node} | {text, fn, line} | {text, id}]. Names are
