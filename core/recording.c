@@ -6,6 +6,9 @@
 
 #define MAX_BYTES ((size_t)8 << 20)
 #define MAX_NODES 100000u
+/* The part of the bytes that spans may take besides, and the least of it. */
+#define SPANS_PART  8
+#define SPANS_BYTES ((size_t)64 << 10)
 /* Small requests are the rule: one block of this size holds 900 nodes. */
 #define CHUNK_BYTES ((size_t)64 << 10)
 
@@ -20,6 +23,13 @@ static size_t
 limit_before(const sl_recording_options *options, size_t limit)
 {
     return options->on_full != NULL ? limit - limit / SL_SPARE_PART : limit;
+}
+
+static size_t
+spans_budget(const sl_recording *recording)
+{
+    size_t bytes = recording->max_bytes / SPANS_PART;
+    return bytes > SPANS_BYTES ? bytes : SPANS_BYTES;
 }
 
 static sl_status
@@ -41,7 +51,7 @@ recording_start(sl_recording *recording, const sl_recording_options *options)
     recording->samples = 0;
     sl_marks_clear(&recording->marks);
     sl_counters_clear(&recording->counters);
-    sl_spans_clear(&recording->spans);
+    sl_spans_clear(&recording->spans, spans_budget(recording));
     memset(recording->waited, 0, sizeof(recording->waited));
     recording->observed = NULL;
 
@@ -605,6 +615,8 @@ sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
         out->waited_ns[i] = recording->waited[i];
     if (recording->marks.arena != NULL)
         out->bytes += sl_arena_bytes(recording->marks.arena);
+    if (recording->spans.arena != NULL)
+        out->bytes += sl_arena_bytes(recording->spans.arena);
     out->bytes += recording->counters.capacity *
                   (sizeof(sl_counter) + 2 * sizeof(uint32_t));
     if (tree->root == NULL)

@@ -1,316 +1,586 @@
-/* Spans: words, open ones, sums. */
+/* Spans: texts, open ones, rows. */
 #include "spans.h"
 #include "hash.h"
+#include "utf8.h"
 
 #include <string.h>
 
-#define WORDS_MAX_BYTES ((uint32_t)1 << 20)
-#define ROWS_MAX        ((uint32_t)1 << 15)
-#define OPEN_MAX        ((uint32_t)1 << 14)
-#define ONES_MAX        ((uint32_t)1 << 12)
-#define FIRST           64u /* a power of 2 */
+#define CHUNK_BYTES ((size_t)8 << 10)
+/* Of all: what finds no room then is counted without a row. */
+#define TEXTS_MAX   4096u
+#define ROWS_MAX    8192u
+#define OPEN_MAX    4096u
+/* Open spans that are looked through for one around. */
+#define LOOK_MAX    64u
+
+static const struct {
+    const char *word, *title;
+} kinds[] = {
+#define XX(name, number, word, title) [SL_SPAN_##name] = { word, title },
+    SL_SPAN_KIND_MAP(XX)
+#undef XX
+};
+
+const char *
+sl_span_kind_word(sl_span_kind kind)
+{
+    return (unsigned)kind < SL_SPAN_KIND_COUNT ? kinds[kind].word : "?";
+}
+
+const char *
+sl_span_kind_title(sl_span_kind kind)
+{
+    return (unsigned)kind < SL_SPAN_KIND_COUNT ? kinds[kind].title : "?";
+}
+
+sl_span_kind
+sl_span_kind_of(const char *word, size_t len)
+{
+    for (uint32_t i = 0; i < SL_SPAN_KIND_COUNT; i++) {
+        if (strlen(kinds[i].word) == len &&
+            memcmp(kinds[i].word, word, len) == 0)
+            return (sl_span_kind)i;
+    }
+    return SL_SPAN_KIND_COUNT;
+}
 
 void
-sl_spans_clear(sl_spans *spans)
+sl_spans_clear(sl_spans *spans, size_t budget)
 {
-    spans->words_len = spans->words_len > 0 ? 1 : 0;
-    spans->word_count = spans->row_count = 0;
-    spans->open_count = spans->open_free = spans->one_count = 0;
-    spans->lost = 0;
-    if (spans->word_slots != NULL)
-        memset(spans->word_slots, 0,
-               ((size_t)spans->word_mask + 1) * sizeof(*spans->word_slots));
-    if (spans->row_slots != NULL)
-        memset(spans->row_slots, 0,
-               (size_t)spans->row_capacity * 2 * sizeof(*spans->row_slots));
+    sl_arena *arena = spans->arena;
+    uint64_t serial = spans->serial; /* handles are never used again */
+
+    *spans = (sl_spans){ .alloc = spans->alloc,
+                         .arena = arena,
+                         .budget = budget,
+                         .serial = serial };
+    if (arena != NULL)
+        sl_arena_reset(arena, budget);
 }
 
 void
 sl_spans_free(sl_spans *spans)
 {
-    sl_alloc alloc = spans->alloc;
-    void *all[] = { spans->words,     spans->word_slots, spans->rows,
-                    spans->row_slots, spans->open,       spans->ones };
-
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        if (all[i] != NULL)
-            alloc.give(alloc.ctx, all[i]);
-    }
-    *spans = (sl_spans){ .alloc = alloc };
+    sl_arena_free(spans->arena);
+    *spans = (sl_spans){ .alloc = spans->alloc };
 }
 
-/* A copy of `old` (`used` bytes of it) in a block of `size` bytes, in its
- * place; the rest is zero. NULL: no memory; nothing has changed. */
+/* An array of `capacity` items of `size` bytes that begins like `old`. What
+ * was before stays in the arena: at most as much again. NULL: no room. */
 static void *
-grown(const sl_alloc *alloc, void *old, size_t used, size_t size)
+spans_grow(sl_spans *spans, const void *old, uint32_t count, uint32_t capacity,
+           size_t size)
 {
-    char *block = alloc->take(alloc->ctx, size);
+    void *mem;
 
-    if (block == NULL)
+    if (spans->arena == NULL &&
+        sl_arena_new(&spans->arena, &spans->alloc, CHUNK_BYTES,
+                     spans->budget) < 0)
         return NULL;
-    if (used > 0)
-        memcpy(block, old, used);
-    memset(block + used, 0, size - used);
-    if (old != NULL)
-        alloc->give(alloc->ctx, old);
-    return block;
+    if (sl_arena_take(spans->arena, capacity * size, &mem) < 0)
+        return NULL;
+    if (count > 0)
+        memcpy(mem, old, count * size);
+    return mem;
 }
 
-/* ---- words ---- */
+/* ---- texts ---- */
 
-static uint64_t
-word_hash(const char *text, size_t len)
+static inline uint64_t
+eight(const char *at)
 {
-    uint64_t hash = len;
+    uint64_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+/* A hash of all of the text that tells texts apart: no two of one recording
+ * have the same, but once in 2^64. Four lanes, so that a long query does not
+ * wait for one multiplication after the other. */
+static uint64_t
+text_key(uint64_t seed, const char *text, size_t len)
+{
+    uint64_t hash[4] = { seed, seed ^ 0x9E3779B97F4A7C15u,
+                         seed ^ 0xD6E8FEB86659FD93u,
+                         seed ^ 0xC2B2AE3D27D4EB4Fu };
+    uint64_t tail = 0;
     size_t at = 0;
 
-    for (; at + 8 <= len; at += 8) {
-        uint64_t part;
-        memcpy(&part, text + at, 8);
-        hash = sl_hash_mix(hash, part);
-    }
-    for (; at < len; at++)
-        hash = sl_hash_mix(hash, (unsigned char)text[at]);
-    return hash;
-}
-
-static uint32_t *
-word_slot(const sl_spans *spans, const char *text, size_t len)
-{
-    uint32_t at = (uint32_t)word_hash(text, len) & spans->word_mask;
-
-    for (; spans->word_slots[at] != 0; at = (at + 1) & spans->word_mask) {
-        const char *word = spans->words + spans->word_slots[at];
-        if (strncmp(word, text, len) == 0 && word[len] == '\0')
-            break;
-    }
-    return &spans->word_slots[at];
-}
-
-/* Room for one more word of `len` bytes. */
-static bool
-words_reserve(sl_spans *spans, size_t len)
-{
-    uint32_t capacity = spans->words_capacity;
-
-    if (spans->word_slots == NULL || spans->word_count > spans->word_mask / 2) {
-        uint32_t slots =
-            spans->word_slots == NULL ? FIRST : (spans->word_mask + 1) * 2;
-        uint32_t *table = grown(&spans->alloc, NULL, 0, slots * sizeof(*table));
-        if (table == NULL)
-            return false;
-        if (spans->word_slots != NULL)
-            spans->alloc.give(spans->alloc.ctx, spans->word_slots);
-        spans->word_slots = table;
-        spans->word_mask = slots - 1;
-        for (uint32_t at = 1; at < spans->words_len;) {
-            size_t word_len = strlen(spans->words + at);
-            *word_slot(spans, spans->words + at, word_len) = at;
-            at += (uint32_t)word_len + 1;
+    for (; at + 32 <= len; at += 32) {
+        for (int i = 0; i < 4; i++) {
+            hash[i] = (hash[i] ^ eight(text + at + 8 * i)) *
+                      0x9E3779B97F4A7C15u;
+            hash[i] ^= hash[i] >> 32;
         }
     }
-    while (capacity < WORDS_MAX_BYTES && capacity - spans->words_len < len + 2)
-        capacity = capacity == 0 ? 2048 : capacity * 2;
-    if (capacity - spans->words_len < len + 2)
-        return false;
-    if (capacity > spans->words_capacity) {
-        char *words =
-            grown(&spans->alloc, spans->words, spans->words_len, capacity);
-        if (words == NULL)
-            return false;
-        spans->words = words;
-        spans->words_capacity = capacity;
+    for (; at + 8 <= len; at += 8)
+        hash[0] = sl_hash_mix(hash[0], eight(text + at));
+    if (at < len)
+        memcpy(&tail, text + at, len - at);
+    uint64_t all = sl_hash_mix(hash[0], tail);
+    if (len >= 32) {
+        for (int i = 1; i < 4; i++)
+            all = sl_hash_mix(all, hash[i]);
     }
-    if (spans->words_len == 0)
-        spans->words[spans->words_len++] = '\0'; /* number 0: the empty one */
+    all = sl_hash_mix(all, len);
+    return all != 0 ? all : 1;
+}
+
+/* One text is several, by what is kept of it. */
+static uint64_t
+text_seed(const sl_spans *spans, unsigned keep, sl_sql_dialect dialect)
+{
+    return (uintptr_t)spans + ((uint64_t)keep << 56) + ((uint64_t)dialect << 48);
+}
+
+/* The slot of a key, or the free one where it belongs. */
+static uint32_t
+text_slot(const sl_spans *spans, uint64_t key)
+{
+    uint32_t at = (uint32_t)key & spans->slot_mask;
+
+    while (spans->slots[at] != 0 && spans->keys[at] != key)
+        at = (at + 1) & spans->slot_mask;
+    return at;
+}
+
+/* Room for two more keys. */
+static bool
+text_slots_reserve(sl_spans *spans)
+{
+    uint32_t slots = spans->slots == NULL ? 64 : (spans->slot_mask + 1) * 2;
+
+    if (spans->slots != NULL && spans->slot_count + 2 < spans->slot_mask / 2)
+        return true;
+    if (slots > 4 * TEXTS_MAX)
+        return false;
+    uint64_t *keys = spans_grow(spans, NULL, 0, slots, sizeof(*keys));
+    uint32_t *numbers =
+        keys == NULL ? NULL : spans_grow(spans, NULL, 0, slots, sizeof(*numbers));
+    if (numbers == NULL)
+        return false;
+    memset(numbers, 0, slots * sizeof(*numbers));
+    sl_spans grown = *spans;
+    grown.keys = keys;
+    grown.slots = numbers;
+    grown.slot_mask = slots - 1;
+    for (uint32_t i = 0; spans->slots != NULL && i <= spans->slot_mask; i++) {
+        if (spans->slots[i] == 0)
+            continue;
+        uint32_t at = text_slot(&grown, spans->keys[i]);
+        grown.keys[at] = spans->keys[i];
+        grown.slots[at] = spans->slots[i];
+    }
+    *spans = grown;
     return true;
+}
+
+/* Keeps a copy. 0: no room. */
+static uint32_t
+text_add(sl_spans *spans, const char *text, size_t len)
+{
+    void *mem;
+
+    if (spans->text_count == spans->text_capacity) {
+        uint32_t capacity =
+            spans->text_capacity == 0 ? 16 : spans->text_capacity * 2;
+        sl_span_text *texts =
+            capacity > TEXTS_MAX
+                ? NULL
+                : spans_grow(spans, spans->texts, spans->text_count, capacity,
+                             sizeof(*texts));
+        if (texts == NULL)
+            return 0;
+        spans->texts = texts;
+        spans->text_capacity = capacity;
+        if (spans->text_count == 0)
+            texts[spans->text_count++] = (sl_span_text){ "", 0 };
+    }
+    if (sl_arena_take(spans->arena, len + 1, &mem) < 0)
+        return 0;
+    memcpy(mem, text, len);
+    ((char *)mem)[len] = '\0';
+    spans->texts[spans->text_count] = (sl_span_text){ mem, (uint32_t)len };
+    return spans->text_count++;
+}
+
+/* As it is, but for what is no UTF-8, and control characters. */
+static size_t
+text_clean(const char *text, size_t len, char *out, size_t capacity)
+{
+    size_t used = 0;
+
+    for (size_t at = 0; at < len;) {
+        uint32_t code = 0;
+        size_t n = sl_utf8_sequence(text + at, len - at, &code);
+        const char *put = n > 0 ? text + at : "\xEF\xBF\xBD";
+        size_t size = n > 0 ? n : 3;
+        if (n == 1 && (code < 0x20 || code == 0x7F))
+            put = " ";
+        if (used + size > capacity)
+            break;
+        memcpy(out + used, put, size);
+        used += size;
+        at += n > 0 ? n : 1;
+    }
+    return used;
+}
+
+/* What a text is kept as: sl_span_keep, or as it is. */
+enum { AS_IS = 3 };
+
+static size_t
+text_made(unsigned keep, sl_sql_dialect dialect, const char *text, size_t len,
+          char *out)
+{
+    switch (keep) {
+    case SL_SPAN_SHAPE:
+        return sl_sql_shape(text, len, dialect, out, SL_SPAN_TEXT_MAX);
+    case SL_SPAN_NAMES:
+        return sl_sql_names(text, len, dialect, out, SL_SPAN_TEXT_MAX);
+    case SL_SPAN_HOST: return sl_url_host(text, len, out, SL_SPAN_TEXT_MAX);
+    default: return text_clean(text, len, out, SL_SPAN_TEXT_MAX);
+    }
+}
+
+/* `text`, whose key is `key` and which is not known, is number `number`. */
+static void
+text_known(sl_spans *spans, uint64_t key, uint32_t number)
+{
+    uint32_t at = text_slot(spans, key);
+
+    spans->slot_count += spans->slots[at] == 0;
+    spans->keys[at] = key;
+    spans->slots[at] = number + 1;
+}
+
+static uint32_t
+text_new(sl_spans *spans, unsigned keep, sl_sql_dialect dialect, uint64_t key,
+         const char *text, size_t len)
+{
+    char made[SL_SPAN_TEXT_MAX];
+    size_t size = text_made(keep, dialect, text, len, made);
+    uint32_t number = 0;
+
+    if (size > 0) {
+        uint64_t own = text_key(text_seed(spans, AS_IS, SL_SQL_ANY), made, size);
+        uint32_t same = text_slot(spans, own);
+        number = spans->slots[same] != 0 ? spans->slots[same] - 1
+                                         : text_add(spans, made, size);
+        if (number == 0) {
+            spans->lost++;
+            return 0;
+        }
+        text_known(spans, own, number);
+    }
+    text_known(spans, key, number);
+    return number;
+}
+
+static uint32_t
+spans_text(sl_spans *spans, unsigned keep, sl_sql_dialect dialect,
+           const char *text, size_t len)
+{
+    if (len == 0)
+        return 0;
+    uint64_t key = text_key(text_seed(spans, keep, dialect), text, len);
+    uint32_t at = spans->slots != NULL ? text_slot(spans, key) : 0;
+    if (spans->slots != NULL && spans->slots[at] != 0)
+        return spans->slots[at] - 1;
+    if (!text_slots_reserve(spans)) {
+        spans->lost++;
+        return 0;
+    }
+    return text_new(spans, keep, dialect, key, text, len);
 }
 
 uint32_t
 sl_spans_word(sl_spans *spans, const char *text, size_t len)
 {
-    if (len > 0 && memchr(text, '\0', len) != NULL)
-        len = strlen(text);
-    if (len == 0)
-        return 0;
-    uint32_t *slot =
-        spans->word_slots == NULL ? NULL : word_slot(spans, text, len);
-    if (slot != NULL && *slot != 0)
-        return *slot;
-    if (len >= WORDS_MAX_BYTES || !words_reserve(spans, len)) {
-        spans->lost++;
-        return 0;
-    }
-    uint32_t number = spans->words_len;
-    memcpy(spans->words + number, text, len);
-    spans->words[number + len] = '\0';
-    *word_slot(spans, text, len) = number;
-    spans->words_len += (uint32_t)len + 1;
-    spans->word_count++;
-    return number;
+    const char *end = len > 0 ? memchr(text, '\0', len) : NULL;
+
+    return spans_text(spans, AS_IS, SL_SQL_ANY, text,
+                      end != NULL ? (size_t)(end - text) : len);
 }
 
-/* ---- sums ---- */
+uint32_t
+sl_spans_kept(sl_spans *spans, sl_span_keep keep, sl_sql_dialect dialect,
+              const char *text, size_t len)
+{
+    return spans_text(spans, keep, dialect, text, len);
+}
+
+uint32_t
+sl_spans_kind(sl_spans *spans, const char *word, size_t len)
+{
+    uint32_t kind = sl_span_kind_of(word, len);
+
+    if (kind < SL_SPAN_KIND_COUNT)
+        return kind;
+    uint32_t text = sl_spans_word(spans, word, len);
+    return text == 0 ? SL_SPAN_CUSTOM : SL_SPAN_KIND_COUNT + text;
+}
+
+sl_span_text
+sl_spans_text(const sl_spans *spans, uint32_t number)
+{
+    return number < spans->text_count ? spans->texts[number]
+                                      : (sl_span_text){ "", 0 };
+}
+
+sl_span_text
+sl_spans_kind_text(const sl_spans *spans, uint32_t kind)
+{
+    if (kind >= SL_SPAN_KIND_COUNT)
+        return sl_spans_text(spans, kind - SL_SPAN_KIND_COUNT);
+    return (sl_span_text){ kinds[kind].word,
+                           (uint32_t)strlen(kinds[kind].word) };
+}
+
+/* ---- rows ---- */
+
+static bool
+what_is(const sl_span_what *a, const sl_span_what *b)
+{
+    return a->node == b->node && a->text == b->text && a->kind == b->kind &&
+           a->site == b->site && a->lane == b->lane && a->where == b->where;
+}
 
 static uint32_t *
-row_slot(const sl_spans *spans, const void *node, const sl_span_words *what)
+row_slot(const sl_spans *spans, const sl_span_what *what)
 {
     uint32_t mask = spans->row_capacity * 2 - 1;
-    uint64_t hash = sl_hash_mix(sl_hash_mix((uintptr_t)node, what->kind),
-                                (uint64_t)what->text << 32 | what->where);
-    uint32_t at = (uint32_t)hash & mask;
+    uint64_t mix = sl_hash_mix((uintptr_t)what->node,
+                               (uint64_t)what->text << 32 | what->site);
+    mix ^= ((uint64_t)what->kind << 32 | what->lane) +
+           ((uint64_t)what->where << 16);
+    uint32_t at = (uint32_t)sl_hash_mix(mix, 0) & mask;
 
-    for (; spans->row_slots[at] != 0; at = (at + 1) & mask) {
-        const sl_span_row *row = &spans->rows[spans->row_slots[at] - 1];
-        if (row->node == node && row->what.kind == what->kind &&
-            row->what.text == what->text && row->what.where == what->where)
-            break;
-    }
+    while (spans->row_slots[at] != 0 &&
+           !what_is(&spans->rows[spans->row_slots[at] - 1].what, what))
+        at = (at + 1) & mask;
     return &spans->row_slots[at];
 }
 
 static bool
 rows_reserve(sl_spans *spans)
 {
-    uint32_t capacity =
-        spans->row_capacity == 0 ? FIRST : spans->row_capacity * 2;
-    size_t slot_bytes = (size_t)capacity * 2 * sizeof(*spans->row_slots);
+    uint32_t capacity = spans->row_capacity == 0 ? 32 : spans->row_capacity * 2;
 
     if (spans->row_count < spans->row_capacity)
         return true;
     if (capacity > ROWS_MAX)
         return false;
-    uint32_t *slots = grown(&spans->alloc, NULL, 0, slot_bytes);
-    sl_span_row *rows = slots == NULL ? NULL
-                                      : grown(&spans->alloc, spans->rows,
-                                              spans->row_count * sizeof(*rows),
-                                              capacity * sizeof(*rows));
-    if (rows == NULL) {
-        if (slots != NULL)
-            spans->alloc.give(spans->alloc.ctx, slots);
+    sl_spans grown = *spans;
+    grown.rows = spans_grow(spans, spans->rows, spans->row_count, capacity,
+                            sizeof(*grown.rows));
+    grown.row_slots =
+        grown.rows == NULL
+            ? NULL
+            : spans_grow(spans, NULL, 0, capacity * 2, sizeof(uint32_t));
+    if (grown.row_slots == NULL)
         return false;
-    }
-    if (spans->row_slots != NULL)
-        spans->alloc.give(spans->alloc.ctx, spans->row_slots);
-    spans->rows = rows;
-    spans->row_slots = slots;
-    spans->row_capacity = capacity;
-    for (uint32_t i = 0; i < spans->row_count; i++)
-        *row_slot(spans, rows[i].node, &rows[i].what) = i + 1;
+    memset(grown.row_slots, 0, (size_t)capacity * 2 * sizeof(uint32_t));
+    grown.row_capacity = capacity;
+    grown.arena = spans->arena;
+    for (uint32_t i = 0; i < grown.row_count; i++)
+        *row_slot(&grown, &grown.rows[i].what) = i + 1;
+    *spans = grown;
     return true;
 }
 
-/* Number + 1 of the row; 0: no room. */
+/* Number of the row; it is made if need be. UINT32_MAX: no room. */
 static uint32_t
-row_of(sl_spans *spans, const void *node, const sl_span_words *what)
+row_of(sl_spans *spans, const sl_span_what *what)
 {
-    uint32_t *slot =
-        spans->row_slots == NULL ? NULL : row_slot(spans, node, what);
+    uint32_t *slot = spans->row_capacity > 0 ? row_slot(spans, what) : NULL;
 
     if (slot != NULL && *slot != 0)
-        return *slot;
+        return *slot - 1;
     if (!rows_reserve(spans))
-        return 0;
-    spans->rows[spans->row_count++] =
-        (sl_span_row){ .node = node, .what = *what };
-    slot = row_slot(spans, node, what);
-    *slot = spans->row_count;
-    return *slot;
+        return UINT32_MAX;
+    slot = row_slot(spans, what);
+    spans->rows[spans->row_count] = (sl_span_row){ .what = *what };
+    *slot = ++spans->row_count;
+    return *slot - 1;
 }
 
-/* ---- spans ---- */
-
-/* Number + 1 of a free place among the open ones; 0: no room. */
-static uint32_t
-open_place(sl_spans *spans)
+static void
+row_first(sl_spans *spans, uint32_t row, const sl_span_open *span,
+          uint64_t length)
 {
-    uint32_t place = spans->open_free;
-
-    if (place != 0) {
-        spans->open_free = spans->open[place - 1].lane;
-        return place;
-    }
-    if (spans->open_count == spans->open_capacity) {
+    if (spans->rows[row].firsts == SL_SPAN_FIRSTS)
+        return;
+    if (spans->first_count == spans->first_capacity) {
         uint32_t capacity =
-            spans->open_capacity == 0 ? FIRST : spans->open_capacity * 2;
-        if (capacity > OPEN_MAX)
-            return 0;
+            spans->first_capacity == 0 ? 64 : spans->first_capacity * 2;
+        sl_span_first *firsts =
+            capacity > SL_SPAN_FIRSTS_ALL
+                ? NULL
+                : spans_grow(spans, spans->firsts, spans->first_count, capacity,
+                             sizeof(*firsts));
+        if (firsts == NULL)
+            return;
+        spans->firsts = firsts;
+        spans->first_capacity = capacity;
+    }
+    spans->rows[row].firsts++;
+    spans->firsts[spans->first_count++] =
+        (sl_span_first){ row, span->what.detail, span->from, length };
+}
+
+/* The kind that a span is part of the total of. */
+static uint32_t
+total_kind(uint32_t kind)
+{
+    return kind < SL_SPAN_KIND_COUNT ? kind : SL_SPAN_CUSTOM;
+}
+
+/* A span that is over goes into its row. Where there is no room for a row of
+ * its own: into one of the kind for the whole request. */
+static void
+spans_take(sl_spans *spans, const sl_span_open *span, uint64_t to)
+{
+    uint64_t length = to > span->from ? to - span->from : 0;
+    uint32_t kind = total_kind(span->what.kind);
+    uint32_t at = row_of(spans, &span->what);
+
+    spans->totals[kind].count++;
+    spans->totals[kind].ticks += span->nested ? 0 : length;
+    if (at == UINT32_MAX)
+        at = row_of(spans, &(sl_span_what){ .kind = kind });
+    if (at == UINT32_MAX) {
+        spans->lost++;
+        return;
+    }
+    sl_span_row *row = &spans->rows[at];
+    row->count++;
+    row->total += length;
+    row->outer += span->nested ? 0 : length;
+    row->longest = length > row->longest ? length : row->longest;
+    row_first(spans, at, span, length);
+}
+
+/* ---- open ones ---- */
+
+/* The innermost open span of that kind on the lane, or NULL. */
+static const sl_span_open *
+open_around(const sl_spans *spans, uint32_t lane, uint32_t kind)
+{
+    uint32_t left = LOOK_MAX;
+
+    for (uint32_t at = spans->newest; at != 0 && left > 0; left--) {
+        const sl_span_open *span = &spans->open[at - 1];
+        if (span->what.lane == lane && span->what.kind == kind)
+            return span;
+        at = span->next;
+    }
+    return NULL;
+}
+
+/* A free slot's number + 1; 0: no room. */
+static uint32_t
+open_new(sl_spans *spans)
+{
+    if (spans->unused == 0) {
+        uint32_t old = spans->open_capacity;
+        uint32_t capacity = old == 0 ? 16 : old * 2;
         sl_span_open *open =
-            grown(&spans->alloc, spans->open, spans->open_count * sizeof(*open),
-                  capacity * sizeof(*open));
+            capacity > OPEN_MAX
+                ? NULL
+                : spans_grow(spans, spans->open, old, capacity, sizeof(*open));
         if (open == NULL)
             return 0;
+        for (uint32_t i = old; i < capacity; i++)
+            open[i] = (sl_span_open){ .next = i + 1 < capacity ? i + 2 : 0 };
         spans->open = open;
         spans->open_capacity = capacity;
+        spans->unused = old + 1;
     }
-    return ++spans->open_count;
+    uint32_t at = spans->unused;
+    spans->unused = spans->open[at - 1].next;
+    return at;
 }
 
-/* Keeps when the span was, if it is one of the first. */
-static void
-one_keep(sl_spans *spans, const sl_span_open *open, uint64_t now)
+static sl_span_open
+span_from(const sl_spans *spans, const sl_span_what *what, uint64_t now)
 {
-    if (spans->one_count == spans->one_capacity) {
-        uint32_t capacity =
-            spans->one_capacity == 0 ? FIRST : spans->one_capacity * 2;
-        sl_span_one *ones = capacity > ONES_MAX
-                                ? NULL
-                                : grown(&spans->alloc, spans->ones,
-                                        spans->one_count * sizeof(*ones),
-                                        capacity * sizeof(*ones));
-        if (ones == NULL)
-            return;
-        spans->ones = ones;
-        spans->one_capacity = capacity;
-    }
-    spans->ones[spans->one_count++] =
-        (sl_span_one){ open->row - 1, open->lane, open->from, now };
+    bool nested = open_around(spans, what->lane, what->kind) != NULL;
+    return (sl_span_open){ .what = *what, .nested = nested, .from = now };
 }
+
+/* The slot in the low bits, so that a handle is found without a search. */
+#define SLOT_BITS 12
+_Static_assert(OPEN_MAX <= 1u << SLOT_BITS, "slots fit into handles");
 
 sl_span
-sl_spans_begin(sl_spans *spans, const void *node, uint32_t lane,
-               const sl_span_words *what, uint64_t now)
+sl_spans_begin(sl_spans *spans, const sl_span_what *what, uint64_t now)
 {
-    uint32_t row = row_of(spans, node, what);
-    uint32_t place = row == 0 ? 0 : open_place(spans);
+    sl_span_open span = span_from(spans, what, now);
+    uint32_t at = open_new(spans);
 
-    if (place == 0) {
+    if (at == 0) {
+        spans->totals[total_kind(what->kind)].count++;
         spans->lost++;
         return 0;
     }
-    spans->open[place - 1] = (sl_span_open){ row, lane, now };
-    return place;
+    span.handle = ++spans->serial << SLOT_BITS | (at - 1);
+    span.next = spans->newest;
+    if (spans->newest != 0)
+        spans->open[spans->newest - 1].before = at;
+    spans->newest = at;
+    spans->open[at - 1] = span;
+    return span.handle;
+}
+
+/* The open span of that handle, or NULL. */
+static sl_span_open *
+open_of(const sl_spans *spans, sl_span handle)
+{
+    uint32_t at = (uint32_t)handle & ((1u << SLOT_BITS) - 1);
+
+    if (handle == 0 || at >= spans->open_capacity ||
+        spans->open[at].handle != handle)
+        return NULL;
+    return &spans->open[at];
 }
 
 static void
-span_end(sl_spans *spans, sl_span_open *open, uint64_t now)
+open_end(sl_spans *spans, sl_span_open *span, uint64_t now)
 {
-    sl_span_row *row = &spans->rows[open->row - 1];
-    uint64_t passed = now > open->from ? now - open->from : 0;
+    uint32_t at = (uint32_t)(span - spans->open) + 1;
 
-    row->count++;
-    row->total += passed;
-    row->longest = passed > row->longest ? passed : row->longest;
-    one_keep(spans, open, now);
-    open->row = 0;
+    spans_take(spans, span, now);
+    if (span->next != 0)
+        spans->open[span->next - 1].before = span->before;
+    if (span->before != 0)
+        spans->open[span->before - 1].next = span->next;
+    else
+        spans->newest = span->next;
+    *span = (sl_span_open){ .next = spans->unused };
+    spans->unused = at;
 }
 
 void
-sl_spans_end(sl_spans *spans, sl_span span, uint64_t now)
+sl_spans_end(sl_spans *spans, sl_span handle, uint64_t now)
 {
-    if (span == 0 || span > spans->open_count || spans->open[span - 1].row == 0)
-        return;
-    span_end(spans, &spans->open[span - 1], now);
-    spans->open[span - 1].lane = spans->open_free;
-    spans->open_free = span;
+    sl_span_open *span = open_of(spans, handle);
+
+    if (span != NULL)
+        open_end(spans, span, now);
+}
+
+void
+sl_spans_add(sl_spans *spans, const sl_span_what *what, uint64_t from,
+             uint64_t to)
+{
+    sl_span_open span = span_from(spans, what, from);
+    spans_take(spans, &span, to);
 }
 
 void
 sl_spans_stop(sl_spans *spans, uint64_t now)
 {
-    for (uint32_t i = 0; i < spans->open_count; i++) {
-        if (spans->open[i].row != 0)
-            span_end(spans, &spans->open[i], now);
-    }
-    spans->open_count = spans->open_free = 0;
+    while (spans->newest != 0)
+        open_end(spans, &spans->open[spans->newest - 1], now);
 }

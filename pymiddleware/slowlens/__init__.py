@@ -15,7 +15,7 @@ from typing import Any
 
 from . import interpreter as _interpreter
 
-__all__ = ["__version__", "name", "profile", "tag"]
+__all__ = ["__version__", "name", "profile", "span", "tag"]
 __version__ = "0.1.0"
 
 
@@ -29,6 +29,10 @@ def __getattr__(name: str) -> Any:
         from .task import profile
 
         return profile
+    if name == "span":
+        from .spans import span
+
+        return span
     if name in ("tag", "name"):
         from . import recorder
 

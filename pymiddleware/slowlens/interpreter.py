@@ -52,6 +52,24 @@ class _StandIn(types.ModuleType):
     class CorruptError(ValueError):
         """As the extension's, so that it can be named."""
 
+    class Span:
+        """As the extension's where no request is profiled: nothing."""
+
+        def __init__(self, name: Any, kind: Any = None, detail: Any = None, **options: Any) -> None:
+            pass
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *error: Any) -> None:
+            pass
+
+        async def __aenter__(self) -> Any:
+            return self
+
+        async def __aexit__(self, *error: Any) -> None:
+            pass
+
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name, reason)
         self.reason = reason

@@ -7,7 +7,7 @@
 #define CHOSEN_BIT 8
 #define OWN_BIT    16
 
-const PyMethodDef *sl_py_hidden_methods, *sl_py_hidden_end;
+sl_py_hidden sl_py_hidden_recording, sl_py_hidden_span;
 
 /* File name -> int: origin, CHOSEN_BIT and OWN_BIT. Code objects of one file
  * share the string, whose hash is kept in it, so a look-up is cheap. */

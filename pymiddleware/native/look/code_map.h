@@ -31,9 +31,12 @@ int sl_py_code_map_configure(PyObject *stdlib, PyObject *libraries,
  * libraries that lie elsewhere: tuples of str, or NULL. */
 int sl_py_code_map_claim(PyObject *project, PyObject *vendored);
 
-/* Methods of ours that are no calls of the program: from the first up to, not
- * with, the end. Set once, at import. */
-extern const PyMethodDef *sl_py_hidden_methods, *sl_py_hidden_end;
+/* Methods of ours that are no calls of the program: of two types, each from
+ * the first up to, not with, the end. Set once, at import. */
+typedef struct {
+    const PyMethodDef *first, *end;
+} sl_py_hidden;
+extern sl_py_hidden sl_py_hidden_recording, sl_py_hidden_span;
 
 /* The method definition of a C function or method descriptor, NULL for any
  * other callable and for our own methods. Inline: asked for every C call. */
@@ -51,8 +54,11 @@ sl_py_c_function(PyObject *callable)
         return NULL;
     else
         method = ((PyCFunctionObject *)callable)->m_ml;
-    return method >= sl_py_hidden_methods && method < sl_py_hidden_end ? NULL
-                                                                       : method;
+    bool hidden = (method >= sl_py_hidden_recording.first &&
+                   method < sl_py_hidden_recording.end) ||
+                  (method >= sl_py_hidden_span.first &&
+                   method < sl_py_hidden_span.end);
+    return hidden ? NULL : method;
 }
 
 /* A NEW reference to what keeps `callable`'s method definition alive without

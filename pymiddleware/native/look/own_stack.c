@@ -106,6 +106,14 @@ sl_py_own_offset(uintptr_t frame)
 }
 
 uint32_t
+sl_py_own_site(const void *code)
+{
+    uintptr_t at = trusted.frame_size != 0 ? current_frame(&trusted) : 0;
+
+    return at != 0 && sl_py_own_code(at) == code ? sl_py_own_offset(at) : 0;
+}
+
+uint32_t
 sl_py_own_caller_site(const void *code)
 {
     uintptr_t at = trusted.frame_size != 0 ? current_frame(&trusted) : 0;
@@ -205,7 +213,10 @@ sl_py_own_walk(uintptr_t at, uintptr_t anchor, sl_py_raw_frame *frames, int max,
             memcpy(&raw->instruction, frame + trusted.frame_instruction,
                    sizeof(raw->instruction));
             raw->code &= trusted.code_mask;
-            /* An instruction's address tells the code, too. */
+            /* An instruction's address tells the code, and its version that
+             * it is not another, later one at the same address. */
+            mixed ^= (uint64_t)sl_py_code_version((PyCodeObject *)raw->code)
+                     << 32;
             mixed = (mixed ^ raw->instruction) * UINT64_C(0x9E3779B97F4A7C15);
             mixed ^= mixed >> 29;
             count += raw->code != 0;

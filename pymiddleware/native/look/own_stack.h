@@ -40,6 +40,10 @@ PyCodeObject *sl_py_own_code(uintptr_t frame);
 uintptr_t sl_py_own_back(uintptr_t frame);
 uint32_t sl_py_own_offset(uintptr_t frame);
 
+/* Where (likewise) the calling thread's current frame is, if it runs `code`;
+ * 0: it does not, or the layout is not trusted. */
+uint32_t sl_py_own_site(const void *code);
+
 /* Where (an offset into its instructions) the frame that runs `code` called
  * the calling thread's current frame; 0: not known, it is another frame that
  * did, or the layout is not trusted. */

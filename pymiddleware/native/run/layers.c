@@ -9,7 +9,7 @@
 #include "run/active.h"
 #include "run/live.h"
 #include "run/span_text.h"
-#include "sampler/stands.h"
+#include "run/spans.h"
 
 #include "slowlens/span.h"
 
@@ -39,19 +39,6 @@ row_bind(const sl_py_target *target, const PyCodeObject *code)
         r->bound = code;
     }
     return r;
-}
-
-/* The row's text of the call in `frame`; 0: none. */
-static size_t
-row_text(const row *r, uintptr_t frame, bool names, char *out)
-{
-    PyObject *text = sl_py_argument_read(&r->text, frame);
-    PyObject *more = sl_py_argument_read(&r->more, frame);
-    size_t len = sl_py_span_text(r->what, text, more, names, out);
-
-    Py_XDECREF(text);
-    Py_XDECREF(more);
-    return len;
 }
 
 /* ---- open spans ---- */
@@ -281,20 +268,6 @@ work_here(void)
     return ts->context != NULL ? (uintptr_t)ts->context : ts->id;
 }
 
-/* The node that the calling thread stands in. *strand: of its events, or NULL:
- * it is sampled, and the strand is found, or stays NULL. */
-static const void *
-stands(sl_py_recording *recording, sl_strand **strand)
-{
-    if (*strand != NULL)
-        return sl_strand_node(*strand);
-    if (!recording->sampled.by_samples)
-        return NULL;
-    bool main = recording->running && !recording->section.away &&
-                recording->thread == sl_py_borrow_tstate()->id;
-    return sl_py_sampler_stands(&recording->sampled, main, strand);
-}
-
 static bool
 same_kind(const row *a, const row *b)
 {
@@ -316,16 +289,33 @@ end_of_call(uintptr_t frame)
     return frame | 1;
 }
 
-/* The text of the call; 0: none. */
-static size_t
-beginning_text(const beginning *b, bool names, char *out)
+/* The text of the call, as a word of the recording; 0: none. */
+static uint32_t
+beginning_word(const beginning *b, const sl_py_recording *recording)
 {
-    if (b->row->target.action->call == NULL)
-        return row_text(b->row, b->frame, names, out);
+    char out[SL_PY_SPAN_TEXT_MAX];
+    bool call = b->row->target.action->call != NULL;
+    bool names = recording->layers == SL_PY_LAYERS_NAMES;
+    PyObject *text = call ? Py_XNewRef(b->argument)
+                          : sl_py_argument_read(&b->row->text, b->frame);
     PyObject *more = sl_py_argument_read(&b->row->more, b->frame);
-    size_t len = sl_py_span_text(b->row->what, b->argument, more, names, out);
+    size_t len;
+    sl_sql_dialect dialect;
+    const char *query =
+        sl_py_span_query(b->row->what, text, more, &len, &dialect);
+    uint32_t word;
+
+    if (query != NULL) {
+        word = sl_span_kept(recording->core,
+                            names ? SL_SPAN_NAMES : SL_SPAN_SHAPE, dialect,
+                            query, len);
+    } else {
+        len = sl_py_span_text(b->row->what, text, more, names, out);
+        word = sl_span_word(recording->core, out, len);
+    }
+    Py_XDECREF(text);
     Py_XDECREF(more);
-    return len;
+    return word;
 }
 
 /* Begins the span, unless it is a part of another: of one of the same kind
@@ -333,17 +323,15 @@ beginning_text(const beginning *b, bool names, char *out)
 static void
 span_begin(const beginning *b, sl_py_recording *recording, sl_strand *strand)
 {
-    char text[SL_PY_SPAN_TEXT_MAX], line[SL_PY_SPAN_TEXT_MAX];
+    char line[SL_PY_SPAN_TEXT_MAX];
     open_span add = { .frame = b->end,
                       .row = b->row,
                       .handle = recording->handle,
                       .work = work_here() };
-    size_t len =
-        beginning_text(b, recording->layers == SL_PY_LAYERS_NAMES, text);
     uintptr_t template = 0;
     bool part = false;
 
-    add.text = sl_span_word(recording->core, text, len);
+    add.text = beginning_word(b, recording);
     for (const open_span *o = recording->open_spans; o != NULL; o = o->outer) {
         if (o->work != add.work)
             continue;
@@ -353,16 +341,15 @@ span_begin(const beginning *b, sl_py_recording *recording, sl_strand *strand)
             (o->row->whole || o->text == add.text))
             part = true;
     }
-    const void *node = part ? NULL : stands(recording, &strand);
-    if (strand != NULL && !part) {
+    sl_span_what what = { .text = add.text };
+    if (!part && sl_py_span_stands(recording, strand, &what)) {
         const char *kind = b->row->kind;
-        len = template == 0 ? 0 : line_text(b->frame, template, line);
-        sl_span_words what = {
-            .kind = sl_span_word(recording->core, kind, strlen(kind)),
-            .text = add.text,
-            .where = sl_span_word(recording->core, line, len),
-        };
-        add.span = sl_span_begin(strand, node, &what,
+        size_t len = template == 0 ? 0 : line_text(b->frame, template, line);
+        what.kind = sl_span_kind_here(recording->core, kind, strlen(kind));
+        what.where = sl_span_word(recording->core, line, len);
+        if (b->row->target.action->call == NULL)
+            what.site = 0; /* it has just begun */
+        add.span = sl_span_begin(recording->core, &what,
                                  sl_clock_ticks(recording->sampled.clock));
     }
     open_add(frame_slot(b->end), &add, recording);

@@ -142,6 +142,16 @@ dialect_of(PyObject *name)
     return bytes == NULL ? SL_SQL_ANY : sl_sql_dialect_of(bytes, len);
 }
 
+const char *
+sl_py_span_query(sl_py_span_what what, PyObject *text, PyObject *more,
+                 size_t *len, sl_sql_dialect *dialect)
+{
+    if (what != SL_PY_TEXT_SQL)
+        return NULL;
+    *dialect = dialect_of(more);
+    return bytes_of(text, len);
+}
+
 static size_t
 query_text(PyObject *query, PyObject *dialect, bool names, char *out)
 {

@@ -28,6 +28,13 @@ typedef enum {
 /* The word's number; -1: it is none. */
 int sl_py_span_what_of(const char *word);
 
+/* Of a query that is a str or bytes: its bytes, valid while `text` is, and its
+ * dialect, which `more` names; to be given to sl_span_kept. NULL: it is none,
+ * sl_py_span_text makes it. */
+const char *sl_py_span_query(sl_py_span_what what, PyObject *text,
+                             PyObject *more, size_t *len,
+                             sl_sql_dialect *dialect);
+
 /* Writes the text to `out` (SL_PY_SPAN_TEXT_MAX bytes, UTF-8, without a NUL at
  * the end) and returns its length; 0: there is none. `text` and `more`:
  * BORROWED, or NULL. `names`: of a query only its verb and tables. */

@@ -17,6 +17,7 @@ static struct {
     uint64_t serial; /* of the recording; 0: free */
     const sl_strand *strand;
     const void *node;
+    uint32_t line;
 } known[KNOWN];
 
 /* The calling thread's slot that was opened last for the recording. */
@@ -69,36 +70,50 @@ stack_of(int count)
     return 0;
 }
 
+/* Line of the innermost of `used` frames in sl_py_sampler.stack. */
+static uint32_t
+line_of(uint32_t used)
+{
+    return used > 0 ? sl_py_sampler.stack[used - 1].line : 0;
+}
+
 static const void *
-slot_stands(const sl_py_sampled *sampled, const sl_py_slot *slot)
+slot_stands(const sl_py_sampled *sampled, const sl_py_slot *slot,
+            uint32_t *line)
 {
     uint64_t hash = sampled->serial;
     int count = walk(slot, &hash);
 
     if (count >= 0 && known[hash % KNOWN].hash == hash &&
         known[hash % KNOWN].serial == sampled->serial &&
-        known[hash % KNOWN].strand == slot->strand)
+        known[hash % KNOWN].strand == slot->strand) {
+        *line = known[hash % KNOWN].line;
         return known[hash % KNOWN].node;
+    }
     if (count < 0) { /* very deep, or a greenlet that was not told of */
         sl_py_parts parts = { .below = slot->below,
                               .count = slot->below_count };
         int read = sl_py_stack_read(slot->ts, slot->anchor, &parts);
-        return sl_strand_place(slot->strand, sl_py_sampler.stack,
-                               read > 0 ? sl_py_stack_fill(read) : 0);
+        uint32_t used = read > 0 ? sl_py_stack_fill(read) : 0;
+        *line = line_of(used);
+        return sl_strand_place(slot->strand, sl_py_sampler.stack, used);
     }
+    uint32_t used = stack_of(count);
     const void *node =
-        sl_strand_place(slot->strand, sl_py_sampler.stack, stack_of(count));
+        sl_strand_place(slot->strand, sl_py_sampler.stack, used);
+    *line = line_of(used);
     known[hash % KNOWN].hash = hash;
     known[hash % KNOWN].serial = sampled->serial;
     known[hash % KNOWN].strand = slot->strand;
     known[hash % KNOWN].node = node;
+    known[hash % KNOWN].line = *line;
     return node;
 }
 
 /* Work in a context of the request that no slot looks at: the frames above the
  * innermost one that runs other contexts, as sampler/children.c has it. */
 static const void *
-child_stands(sl_py_sampled *sampled, sl_strand **strand)
+child_stands(sl_py_sampled *sampled, sl_strand **strand, uint32_t *line)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
     uint64_t hash = 0;
@@ -115,24 +130,27 @@ child_stands(sl_py_sampled *sampled, sl_strand **strand)
     uint32_t used = count > 0 ? stack_of(count) : 0;
     if (used > 0)
         used = sl_py_stack_fill(sl_py_stack_cut(count));
+    *line = line_of(used);
     return sl_strand_place(*strand, sl_py_sampler.stack, used);
 }
 
 const void *
-sl_py_sampler_stands(sl_py_sampled *sampled, bool main, sl_strand **strand)
+sl_py_sampler_stands(sl_py_sampled *sampled, bool main, sl_strand **strand,
+                     uint32_t *line)
 {
     const void *node;
 
+    *line = 0;
     sl_py_lock();
     const sl_py_slot *slot = own_slot(sampled);
     if (slot != NULL) {
         *strand = slot->strand;
-        node = slot_stands(sampled, slot);
+        node = slot_stands(sampled, slot, line);
     } else if (main) { /* there are more threads than slots */
         *strand = sl_recording_main(sampled->core);
         node = sl_strand_place(*strand, NULL, 0);
     } else {
-        node = child_stands(sampled, strand);
+        node = child_stands(sampled, strand, line);
     }
     sl_py_unlock_drop();
     return node;

@@ -9,9 +9,10 @@
 #include "sampler/state.h"
 
 /* The node of the calling thread's innermost frame, made if need be. `main`:
- * it is the request's main strand that runs here. *strand: the strand it is of.
+ * it is the request's main strand that runs here. *strand: the strand it is of;
+ * *line: where that frame is, 0: not known.
  * NULL: no memory (counted). The recording is live, and fed by samples. */
 const void *sl_py_sampler_stands(sl_py_sampled *sampled, bool main,
-                                 sl_strand **strand);
+                                 sl_strand **strand, uint32_t *line);
 
 #endif /* SL_PY_STANDS_H */

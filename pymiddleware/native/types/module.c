@@ -23,6 +23,7 @@
 #include "types/numbers_type.h"
 #include "types/profile_type.h"
 #include "types/recording_type.h"
+#include "types/span_type.h"
 #include "types/stored.h"
 #include "types/values.h"
 #include "types/worker_type.h"
@@ -306,6 +307,10 @@ static PyMethodDef methods[] = {
       "active_count()\n--\n\nRecordings being recorded now." },
     { "gc_hook", (PyCFunction)(void (*)(void))gc_hook, METH_FASTCALL,
       "gc_hook(phase, info, /)\n--\n\nGoes into gc.callbacks." },
+    { "span_add", (PyCFunction)(void (*)(void))sl_py_span_add_method,
+      METH_VARARGS | METH_KEYWORDS,
+      "span_add(name, kind, ns, detail=None, *, keep='all', dialect=None)\n"
+      "--\n\nA span, as Span has it, that ends now and took `ns`." },
     { "merge", sl_py_merge, METH_VARARGS,
       "merge(blobs, meta, /)\n--\n\nThe sum of several Profiles as the bytes "
       "of a "
@@ -384,6 +389,7 @@ module_exec(PyObject *module)
     sl_py_active_init();
     if (sl_py_live_init() < 0 || sl_py_code_map_init() < 0 ||
         sl_py_engine_init() < 0 || sl_py_recording_init() < 0 ||
+        sl_py_span_init() < 0 ||
         PyType_Ready(&sl_py_entry_type) < 0 ||
         sl_py_step_init(&sl_py_recording_type) < 0)
         return -1;
@@ -417,7 +423,8 @@ module_exec(PyObject *module)
     if (added < 0)
         return -1;
     if (PyModule_AddType(module, &sl_py_board_type) < 0 ||
-        PyModule_AddType(module, &sl_py_recording_type) < 0)
+        PyModule_AddType(module, &sl_py_recording_type) < 0 ||
+        PyModule_AddType(module, &sl_py_span_type) < 0)
         return -1;
     if (PyModule_AddType(module, &sl_py_numbers_type) < 0 ||
         PyModule_AddType(module, &sl_py_rows_type) < 0 ||

@@ -310,6 +310,28 @@ recording_discard(PyObject *object, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
+/* {kind: (count, ns)} of its spans; NEW. */
+static PyObject *
+recording_kinds(const sl_py_recording *self)
+{
+    PyObject *kinds = PyDict_New();
+
+    for (int kind = 0; kinds != NULL && kind < SL_SPAN_KIND_COUNT; kind++) {
+        uint64_t count, ns;
+        sl_span_total(self->core, (sl_span_kind)kind, &count, &ns);
+        if (count == 0)
+            continue;
+        PyObject *pair = Py_BuildValue("(KK)", (unsigned long long)count,
+                                       (unsigned long long)ns);
+        if (pair == NULL ||
+            PyDict_SetItemString(kinds, sl_span_kind_word((sl_span_kind)kind),
+                                 pair) < 0)
+            Py_CLEAR(kinds);
+        Py_XDECREF(pair);
+    }
+    return kinds;
+}
+
 static PyObject *
 recording_totals(PyObject *object, PyObject *ignored)
 {
@@ -359,6 +381,7 @@ recording_totals(PyObject *object, PyObject *ignored)
         { "dropped",
           t.dropped + self->lost_strands + self->sampled.lost_strands },
         { "bytes", t.bytes },
+        { "spans_lost", sl_spans_lost(self->core) },
         { "unwatched", self->traced.unwatched },
         { "sampled_from_ns", t.sampled_from_ns },
         { "step_ns", turn->longest },
@@ -379,6 +402,10 @@ recording_totals(PyObject *object, PyObject *ignored)
             Py_CLEAR(dict);
         Py_XDECREF(number);
     }
+    PyObject *kinds = dict != NULL ? recording_kinds(self) : NULL;
+    if (kinds == NULL || PyDict_SetItemString(dict, "spans", kinds) < 0)
+        Py_CLEAR(dict);
+    Py_XDECREF(kinds);
     return dict;
 }
 
@@ -395,7 +422,8 @@ recording_spans(PyObject *object, PyObject *ignored)
         sl_span_sum sum;
         sl_span_sum_get(self->core, i, &sum);
         PyObject *row =
-            Py_BuildValue("(sssIKK)", sum.kind, sum.text, sum.where, sum.count,
+            Py_BuildValue("(sssKKK)", sum.kind, sum.text, sum.where,
+                          (unsigned long long)sum.count,
                           (unsigned long long)sum.total_ns,
                           (unsigned long long)sum.longest_ns);
         if (row == NULL) {
@@ -626,8 +654,9 @@ sl_py_recording_init(void)
 {
     /* enter and leave are not calls of the program, and never return inside
      * the request. */
-    sl_py_hidden_methods = recording_methods;
-    sl_py_hidden_end = recording_methods +
-                       sizeof(recording_methods) / sizeof(*recording_methods);
+    sl_py_hidden_recording = (sl_py_hidden){
+        recording_methods, recording_methods + sizeof(recording_methods) /
+                                                   sizeof(*recording_methods)
+    };
     return PyType_Ready(&sl_py_recording_type);
 }

@@ -1,0 +1,253 @@
+"""Spans: what the application names, in both modes, wherever the work of a request runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import sys
+import threading
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import slowlens
+from slowlens import _core
+
+MODES = [False, True] if sys.platform == "linux" else [False]
+
+
+@pytest.fixture(params=MODES, ids=["deterministic", "sampling"][: len(MODES)])
+def sampled(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def spans_of(call: Callable[[], object], sampled: bool) -> dict[str, tuple[int, int]]:
+    """Runs ``call`` as a request: kind -> how many, and their ns."""
+    recording = _core.Recording(sampled=sampled)
+    recording.enter()
+    try:
+        call()
+    finally:
+        recording.leave()
+        recording.finish()
+    spans: dict[str, tuple[int, int]] = recording.totals()["spans"]
+    recording.discard()
+    return spans
+
+
+def spans_of_async(app: Callable[[], Awaitable[object]], sampled: bool) -> dict[str, tuple[int, int]]:
+    async def main() -> _core.Recording:
+        recording = _core.Recording(sampled=sampled, follows=True)
+        try:
+            await recording.step(app())
+        finally:
+            recording.finish()
+        return recording
+
+    recording = asyncio.run(main())
+    spans: dict[str, tuple[int, int]] = recording.totals()["spans"]
+    recording.discard()
+    return spans
+
+
+def counts(spans: dict[str, tuple[int, int]]) -> dict[str, int]:
+    return {kind: count for kind, (count, _) in spans.items()}
+
+
+def test_a_context_manager(sampled: bool) -> None:
+    def view() -> None:
+        for _ in range(3):
+            with slowlens.span("SELECT 1", kind="db") as entered:
+                assert isinstance(entered, slowlens.span)
+        with slowlens.span("charge card", kind="payment", amount=3):
+            pass
+
+    assert counts(spans_of(view, sampled)) == {"db": 3, "custom": 1}
+
+
+def test_outside_of_requests_it_does_nothing() -> None:
+    with slowlens.span("nobody looks"):
+        pass
+    assert spans_of(lambda: None, False) == {}
+
+
+def test_an_exception_passes(sampled: bool) -> None:
+    def view() -> None:
+        with pytest.raises(KeyError), slowlens.span("x", "http"):
+            raise KeyError("x")
+
+    assert counts(spans_of(view, sampled)) == {"http": 1}
+
+
+@pytest.mark.parametrize("arguments", [(3,), ("x", 5), (None,)])
+def test_wrong_arguments(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(TypeError):
+        slowlens.span(*arguments)
+
+
+def test_functions(sampled: bool) -> None:
+    @slowlens.span("fib", kind="custom")
+    def fib(n: int) -> int:
+        """Of n."""
+        return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+    class Shop:
+        @slowlens.span("sell")
+        def sell(self) -> str:
+            return "sold"
+
+        @slowlens.span("open")
+        @staticmethod
+        def open() -> str:
+            return "open"
+
+    @slowlens.span("rows")
+    def rows() -> Iterator[int]:
+        yield 1
+        yield 2
+
+    def view() -> None:
+        assert fib(3) == 2
+        assert (Shop().sell(), Shop.open()) == ("sold", "open")
+        assert list(rows()) == [1, 2]
+
+    assert fib.__doc__ == "Of n."
+    assert counts(spans_of(view, sampled)) == {"custom": 5 + 3}
+
+
+def test_generators_that_overlap() -> None:
+    @slowlens.span("rows")
+    def rows() -> Iterator[int]:
+        yield 1
+
+    def view() -> None:
+        first, second = rows(), rows()
+        assert (next(first), next(second)) == (1, 1)
+        assert list(first) == list(second) == []
+
+    assert counts(spans_of(view, False)) == {"custom": 2}
+
+
+def test_coroutines(sampled: bool) -> None:
+    @slowlens.span("load", kind="http")
+    async def load(n: int) -> int:
+        await asyncio.sleep(0)
+        return n
+
+    @slowlens.span("stream", kind="file")
+    async def stream() -> AsyncIterator[int]:
+        for n in range(3):
+            got = yield n
+            assert got is None
+
+    async def app() -> None:
+        async with slowlens.span("all", kind="task") as entered:
+            assert isinstance(entered, slowlens.span)
+            assert await asyncio.gather(*map(load, range(4))) == [0, 1, 2, 3]
+        assert [n async for n in stream()] == [0, 1, 2]
+
+    assert asyncio.iscoroutinefunction(load)
+    assert counts(spans_of_async(app, sampled)) == {"task": 1, "http": 4, "file": 1}
+
+
+def test_an_async_exit_suppresses_nothing(sampled: bool) -> None:
+    async def app() -> None:
+        with pytest.raises(ZeroDivisionError):
+            async with slowlens.span("x", "rpc"):
+                raise ZeroDivisionError
+
+    assert counts(spans_of_async(app, sampled)) == {"rpc": 1}
+
+
+def test_executors_and_threads(sampled: bool) -> None:
+    def job() -> None:
+        with slowlens.span("q", "db"):
+            pass
+
+    def view() -> None:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda _: job(), range(5)))
+        thread = threading.Thread(target=job)
+        thread.start()
+        thread.join()
+        copied = contextvars.copy_context()
+        other = threading.Thread(target=copied.run, args=(job,))
+        other.start()
+        other.join()
+
+    async def app() -> None:
+        await asyncio.gather(*(asyncio.to_thread(job) for _ in range(3)))
+
+    found = counts(spans_of(view, sampled))
+    if sys.version_info >= (3, 12):  # 3.11 tells of no work items
+        assert found == {"db": 7}
+    assert counts(spans_of_async(app, sampled)) == {"db": 3}
+
+
+def test_greenlets(sampled: bool) -> None:
+    greenlet = pytest.importorskip("greenlet")
+
+    def green(n: int) -> None:
+        with slowlens.span(f"green {n}", "http"):
+            greenlet.getcurrent().parent.switch()
+
+    def view() -> None:
+        greens = [greenlet.greenlet(green) for _ in range(3)]
+        for n, one in enumerate(greens):
+            one.switch(n)
+        for one in greens:
+            one.switch()
+        assert all(one.dead for one in greens)
+
+    assert counts(spans_of(view, sampled)) == {"http": 3}
+
+
+def test_added_when_over(sampled: bool) -> None:
+    def view() -> None:
+        _core.span_add("GET x", "http", 5_000_000)
+
+    spans = spans_of(view, sampled)
+    assert counts(spans) == {"http": 1}
+    assert 4_900_000 <= spans["http"][1] <= 5_100_000
+
+
+def test_it_holds_nothing() -> None:
+    class Thing:
+        pass
+
+    thing = Thing()
+    weak = weakref.ref(thing)
+
+    def view() -> None:
+        with slowlens.span("x", thing=weak()):
+            pass
+        never_left = slowlens.span("open", thing=weak())
+        never_left.__enter__()
+        del never_left
+
+    before = sys.getrefcount(_core.Span)
+    spans = spans_of(view, False)
+    del thing
+    gc.collect()
+    assert counts(spans) == {"custom": 2}
+    assert weak() is None
+    assert sys.getrefcount(_core.Span) == before
+
+
+def test_left_after_its_request() -> None:
+    open_ones = []
+
+    def view() -> None:
+        one = slowlens.span("late")
+        one.__enter__()
+        open_ones.append(one)
+
+    assert counts(spans_of(view, False)) == {"custom": 1}
+    open_ones[0].__exit__(None, None, None)
+    assert spans_of(lambda: None, False) == {}
+
+
