@@ -138,6 +138,7 @@ def doctor(options: argparse.Namespace) -> int:
     ownership.claim(paths=loaded.project)
     report: dict[str, Any] = {
         "version": __version__, "engine": information, "ownership": ownership.explain(),
+        "layers": _layers(information),
         "store": getattr(store, "shown", None) or getattr(store, "root", loaded.store),
         "findings": findings,
     }
@@ -153,6 +154,7 @@ def doctor(options: argparse.Namespace) -> int:
         sampler = info["sampler"]
         print(f"sampling: reads memory by {sampler['memory']}, every {sampler['interval_ns'] / 1000:g} us"
               if sampler["why_not"] is None else "sampling: off")
+        print(f"layers: {report['layers']}")
         owned = report["ownership"]
         print("code: installed packages are libraries, all else is the project's")
         for prefix, why in owned["project"].items():
@@ -169,6 +171,20 @@ def doctor(options: argparse.Namespace) -> int:
         if not findings:
             print("no problem found")
     return 1 if findings else 0
+
+
+def _layers(information: dict[str, Any]) -> str:
+    """What is known of queries, requests to others and templates on this interpreter, in one sentence."""
+    from ..layers import LIBRARIES
+
+    if information["name"] != "sys.monitoring":
+        return ("queries, templates and requests to others are seen in deterministic profiles; sampled ones need "
+                "CPython 3.12")
+    monitoring: Any = vars(sys)["monitoring"]
+    tools = [monitoring.get_tool(number) for number in (3, 4)]
+    bare = "" if "slowlens calls" in tools or "sqlite3" not in sys.modules else (
+        "; not sqlite3 and psycopg2 called directly, whose cursors are C: other tools hold the ids of sys.monitoring")
+    return f"what {len(LIBRARIES)} libraries ask for is seen, once they are imported{bare}"
 
 
 def _web_readable(root: str) -> list[str]:
