@@ -155,6 +155,11 @@ def _parser() -> argparse.ArgumentParser:
                      help="append a table to this file (default: the job's summary on GitHub)")
     sub.add_argument("--json", action="store_true")
 
+    sub = command("regressions", insight.regressions, "Says which routes became worse with which release.")
+    sub.add_argument("--release", help="only this one (default: the last ten)")
+    sub.add_argument("--fail", action="store_true", help="exit 1 if something became worse")
+    sub.add_argument("--json", action="store_true")
+
     sub = command("merge", compare.merge, "Adds several profiles up into one.")
     sub.add_argument("profiles", nargs="+", help=_SEVERAL)
     sub.add_argument("-o", "--output", required=True, help="the profile to write")

@@ -1,21 +1,25 @@
-"""Commands that say why: compare, explain, check."""
+"""Commands that say why: compare, explain, check, regressions."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import re
+import subprocess
+import time
 from typing import Any
 
 from .. import _core
 from ..insight import budgets, cohorts
 from ..insight import explain as explaining
+from ..insight import regressions as since
 from ..request import ID
 from ..store import Query, Store
 from .source import CliError, find, is_empty, open_files, open_one
 from .terminal import clean
 
-__all__ = ["check", "compare", "explain"]
+__all__ = ["check", "compare", "explain", "regressions"]
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -129,3 +133,43 @@ def check(options: argparse.Namespace) -> int:
             for one in failed:
                 print(budgets.annotation(one, "."))
     return 1 if failed or (unknown and not options.allow_unknown) else 0
+
+
+def regressions(options: argparse.Namespace) -> int:
+    store = open_one(options)
+    is_empty(store)
+    found = since.regressions(store, options.release)
+    for one in found["releases"]:
+        one["commits"] = _commits(one["previous"], one["release"])
+    worse = any(one["routes"] for one in found["releases"])
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return 1 if worse and options.fail else 0
+    if not found["releases"]:
+        print("no two releases among the requests counted (option release)")
+    for one in found["releases"]:
+        when = time.strftime("%Y-%m-%d %H:00", time.localtime(one["since"]))
+        early = "" if one["complete"] else " (not yet 24 hours)"
+        print(f"{clean(one['release'])} since {when}, after {clean(one['previous'])}{early}: "
+              + (f"{len(one['routes'])} worse" if one["routes"] else "nothing became worse that can be told"))
+        for row in one["routes"]:
+            print(f"  {clean(row['text'])}")
+        for commit in one["commits"]:
+            print(f"    {clean(commit)}")
+        if any(row["what"] == "time" for row in one["routes"]):
+            worst = next(row for row in one["routes"] if row["what"] == "time")
+            print(f"  next: slowlens compare '{clean(worst['method'])} {clean(worst['route'])}' "
+                  f"--where release={clean(one['release'])} --against release={clean(one['previous'])}")
+    return 1 if worse and options.fail else 0
+
+
+def _commits(old: str, new: str) -> list[str]:
+    """Commits between two releases that are git's, newest first; none where git does not know them."""
+    if not all(re.fullmatch(r"[0-9a-f]{7,40}", one) for one in (old, new)):
+        return []
+    try:
+        done = subprocess.run(["git", "log", "--oneline", "--no-decorate", "--max-count=20", f"{old}..{new}"],
+                              capture_output=True, text=True, errors="replace", timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return done.stdout.splitlines() if done.returncode == 0 else []

@@ -7,6 +7,7 @@
     GET  /api/routes                    {"routes": [ROUTE], "all_requests": one of them is of all requests}
     GET  /api/compare?route=&method=&mode=&slow=&where=&against=   slowlens/merge.h, sl_report_cohort, and "ids"
     GET  /api/compare?route=&method=&mode=&slow=&where=&against=   sl_report_cohort of slowlens/merge.h, and "ids"
+    GET  /api/regressions               slowlens/insight/regressions.py
     GET  /api/live                      {"requests": [LIVE]}: what runs now, longest first
     GET  /api/status                    counters of this process, and what can be downloaded: {"problem", "counters",
                                         "formats": [{"name", "title"}], "features": [name of a page]}
@@ -61,7 +62,7 @@ from typing import Any, NamedTuple
 
 from .. import __version__, _core, killed, live
 from ..auth import EVERYTHING, Access, query_value
-from ..insight import cohorts
+from ..insight import cohorts, regressions
 from ..log import Seldom
 from ..request import Incoming
 from ..store.interface import Query, QueryError, Store, StoreError, name_of
@@ -255,6 +256,11 @@ class Viewer:
         except cohorts.NoProfiles as error:
             raise Missing(str(error)) from None
 
+    def _regressions(self, asked: Asked) -> Response:
+        if not hasattr(self.store, "numbers"):
+            return _json({"releases": []})
+        return _json(regressions.regressions(self.store))
+
     def _recover(self) -> None:
         """What a dead process left becomes profiles, where this one may store them."""
         now = time.monotonic()
@@ -447,6 +453,8 @@ ROUTES: tuple[Route, ...] = (
         Parameter("against", "text", "beside these; else beside all others"),
         _whole("limit", 500, 2000, "newest profiles"),
     ), schema=_schema("answer", "named", "tags", "ids")),
+    Route("GET", "api/regressions", Viewer._regressions, "Which routes became worse with which release.",
+          schema=_schema("releases")),
     Route("GET", "api/live", Viewer._live, "What runs now, longest first.", schema=_schema("requests")),
     Route("GET", "api/status", Viewer._status, "Counters of this process, and what this client may do.",
           schema=_schema("problem", "counters", "may")),

@@ -1,0 +1,154 @@
+"""Which release made what worse: releases, hours and other routes made by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slowlens.cli import main
+from slowlens.insight import regressions
+from slowlens.request import Incoming
+from slowlens.viewer.app import Viewer
+from slowlens.wsgi import ProfilerMiddleware
+
+from conftest import Stored, wsgi_call
+
+HOUR = 3600
+NOON = 480_000  # an hour since 1970
+
+
+class Numbers:
+    """A store that only counts: DirectoryStore.numbers of these (hour, route, release, count, mean ms, sums)."""
+
+    root = ""
+
+    def __init__(self, rows: list[tuple[int, str, str, int, float, dict[str, float]]]) -> None:
+        self.rows = rows
+
+    def numbers(self, *, since_s: int = 0, until_s: int = 1 << 40, parts: int = 0, apart: int = 0) -> dict[str, Any]:
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for hour, route, release, count, mean, sums in sorted(self.rows, key=lambda row: row[0]):
+            if not since_s <= hour * HOUR < until_s:
+                continue
+            row = found.setdefault((route, release), {
+                "route": route, "method": "GET", "release": release, "host": "", "count": 0, "errors": 0, "wall_ns": 0,
+                "cpu_ns": 0, "sums": {}, "series": {"from_s": [], "count": [], "wall_ns": []}})
+            wall = int(count * mean * 1e6)
+            row["count"] += count
+            row["wall_ns"] += wall
+            row["cpu_ns"] += wall // 2
+            for name, each in sums.items():
+                row["sums"][name] = row["sums"].get(name, 0) + int(each * count)
+            if parts:
+                for name, value in (("from_s", hour * HOUR), ("count", count), ("wall_ns", wall)):
+                    row["series"][name].append(value)
+        return {"rows": list(found.values())}
+
+
+def made(shift: float = 1.0, queries: float = 3, more: float = 0, others: int = 5, hours: int = 24) -> Numbers:
+    """Release b at NOON: /a takes ``shift`` times as long and asks ``more`` queries; the machine is slower then, too."""
+    chance = random.Random(5)
+    rows: list[tuple[int, str, str, int, float, dict[str, float]]] = []
+    for hour in range(NOON - 24, NOON + hours):
+        after = hour >= NOON
+        busy = 1.3 if after else 1.0
+        day = 1 + 0.2 * math.sin(hour / 24 * 2 * math.pi)
+        for route in ["/a", *[f"/{n}" for n in range(others)]]:
+            mine = route == "/a" and after
+            mean = 50 * busy * day * (shift if mine else 1) * chance.gauss(1, 0.01)
+            sums = {"db_count": queries + (more if mine else 0), "db_ns": mean * 3e5}
+            rows.append((hour, route, "b" if after else "a", 100, mean, sums))
+    return Numbers(rows)
+
+
+def worse(store: Any) -> list[dict[str, Any]]:
+    (release,) = regressions.regressions(store)["releases"]
+    assert (release["release"], release["previous"], release["since"]) == ("b", "a", NOON * HOUR)
+    found: list[dict[str, Any]] = release["routes"]
+    return found
+
+
+def test_what_became_slower_is_named_and_a_slow_day_is_not() -> None:
+    (row,) = worse(made(shift=1.2))
+    assert (row["route"], row["what"], row["requests"]) == ("/a", "time", [2400, 2400])
+    assert row["change"] == pytest.approx(0.2, abs=0.03), "beside what the other routes took"
+    assert row["grew"][0]["name"] in ("on CPU", "in the database") and row["text"].startswith("GET /a: time ")
+    assert worse(made()) == [], "all are slower: no route's fault"
+    assert worse(made(shift=1.02)) == []
+    assert worse(made(shift=0.7)) == [], "faster is no regression"
+
+
+def test_one_query_more_is_certain() -> None:
+    (row,) = worse(made(more=1))
+    assert (row["what"], row["name"], row["before"], row["after"]) == ("count", "queries", 3, 4)
+    both = worse(made(more=1, shift=1.3))
+    assert [row["what"] for row in both] == ["count", "time"], "counts before times"
+    assert worse(made(queries=3.4, more=0.3)) == [], "it varies"
+    assert [row["name"] for row in worse(made(queries=3.4, more=1.4))] == ["queries"]
+
+
+def test_too_few_hours_say_nothing() -> None:
+    assert worse(made(shift=2, hours=11)) == []
+    (row,) = worse(made(shift=2, hours=12))
+    assert row["change"] > 0.8
+    (release,) = regressions.regressions(made(hours=12))["releases"]
+    assert release["complete"] is False
+
+
+def test_judge_alone() -> None:
+    flat = {hour: 1e6 for hour in range(48)}
+    judged = regressions.judge(flat, [], 24)
+    assert judged is not None and (judged.effect, judged.sure) == (0, False), "all tied"
+    assert regressions.judge({}, [flat], 24) is None
+    step = {hour: 1e6 * (1.5 if hour >= 24 else 1) for hour in range(48)}
+    judged = regressions.judge(step, [flat, flat], 24)
+    assert judged is not None and judged.sure and judged.effect == pytest.approx(0.5)
+
+
+def test_command_and_viewer(store_path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                            monkeypatch: pytest.MonkeyPatch) -> None:
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    heads = []
+    for text in ("first", "make it slow"):
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", text], check=True)
+        heads.append(subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], check=True, capture_output=True,
+                                    text=True).stdout.strip())
+    monkeypatch.chdir(tmp_path)
+    store = made(shift=1.3)
+    names = dict(zip("ab", heads, strict=True))
+    store.rows = [(hour, route, names[release], *rest) for hour, route, release, *rest in store.rows]  # type: ignore[misc]
+    monkeypatch.setattr("slowlens.cli.insight.open_one", lambda options: store)
+    assert main(["regressions"]) == 0
+    text = capsys.readouterr().out
+    assert "1 worse" in text and "make it slow" in text and "first" not in text
+    assert f"--where release={heads[1]} --against release={heads[0]}" in text
+    assert main(["regressions", "--json", "--fail"]) == 1
+    assert json.loads(capsys.readouterr().out)["releases"][0]["commits"]
+    assert main(["regressions", "--release", "none"]) == 2
+
+    viewer = Viewer(store, None)  # type: ignore[arg-type]
+    incoming = Incoming("GET", "/api/regressions", "", "localhost", "127.0.0.1", False, {}, None, False)
+    answer = viewer.handle(incoming, "api/regressions", "/")
+    assert answer.status == 200 and json.loads(answer.body)["releases"][0]["routes"]
+
+
+def test_over_a_real_store(store_path: str) -> None:
+    """Two releases of an app, one after the other: known, and nothing to be told after a moment."""
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"done"]
+
+    for release in "ab":
+        middleware = ProfilerMiddleware(app, store=store_path, release=release, debug=True)
+        for _ in range(3):
+            wsgi_call(middleware, "/page")
+        Stored(middleware.recorder).rows()
+    (found,) = regressions.regressions(middleware.recorder.store)["releases"]
+    assert (found["release"], found["previous"], found["complete"], found["routes"]) == ("b", "a", False, [])
