@@ -116,6 +116,9 @@ on_start(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (count < 1 || !PyCode_Check(args[0]))
         Py_RETURN_NONE;
     PyObject *used = ((PyCodeObject *)args[0])->co_names;
+    const sl_py_probe *probe = sl_py_probe_of(args[0]);
+    if (probe != NULL && probe->target->action->quiet)
+        return Py_NewRef(disable);
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(used); i++) {
         if (!is_name(PyTuple_GET_ITEM(used, i)))
             continue;

@@ -39,6 +39,9 @@ typedef struct {
                  PyObject *argument, uint32_t offset);
     void (*returned)(const sl_py_target *target, uintptr_t frame);
 
+    /* Calls of C functions that it makes are not told of (calls.h). */
+    bool quiet;
+
     /* `leave` must be told of exceptions: before CPython 3.15 that makes each
      * frame of the process that an exception leaves 3 to 9 ns dearer. */
     bool raises;

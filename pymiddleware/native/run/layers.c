@@ -306,9 +306,9 @@ beginning_word(const beginning *b, const sl_py_recording *recording)
     uint32_t word;
 
     if (query != NULL) {
-        word = sl_span_kept(recording->core,
-                            names ? SL_SPAN_NAMES : SL_SPAN_SHAPE, dialect,
-                            query, len);
+        word =
+            sl_span_kept(recording->core, names ? SL_SPAN_NAMES : SL_SPAN_SHAPE,
+                         dialect, query, len);
     } else {
         len = sl_py_span_text(b->row->what, text, more, names, out);
         word = sl_span_word(recording->core, out, len);
@@ -511,6 +511,7 @@ static const sl_py_action span_action = {
     .start = on_start, .leave = on_leave, .raises = true, .inside = true
 };
 static const sl_py_action line_action = { .start = NULL };
+static const sl_py_action quiet_action = { .quiet = true };
 static const sl_py_action call_action = { .call = on_call,
                                           .returned = on_returned };
 
@@ -560,6 +561,7 @@ sl_py_layers_add(PyObject *module, PyObject *args)
     r->whole = whole != 0;
     r->target.action = what == SL_PY_TEXT_LINE       ? &line_action
                        : what == SL_PY_TEXT_TEMPLATE ? &template_action
+                       : what == SL_PY_TEXT_QUIET    ? &quiet_action
                        : call                        ? &call_action
                                                      : &span_action;
     if (!sl_py_probes_add(&r->target)) {

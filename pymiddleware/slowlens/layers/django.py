@@ -15,6 +15,9 @@ _OPERATIONS = (
 ROWS = (
     Row("django.db.backends.utils", "CursorWrapper._execute", "db", "sql", "sql", "self.db.vendor"),
     Row("django.db.backends.utils", "CursorWrapper._executemany", "db", "sql", "sql", "self.db.vendor"),
+    # While debugging, what a query of SQLite looked like is found out by another one.
+    Row("django.db.backends.sqlite3.operations", "DatabaseOperations._quote_params_for_last_executed_query", "", "",
+        "quiet"),
     Row("django.template.base", "Template.render", "template", "self.name", "name"),
     Row("django.template.loader_tags", "BlockNode.render", "template", "self.origin.template_name", "block",
         "self.name"),
