@@ -45,6 +45,10 @@ PAUSE = 60.0
 PAUSE_MAX = 3600.0
 
 
+#: Told of each transaction that begins (slowlens.otel).
+begun: list[Callable[[Transaction], None]] = []
+
+
 def current() -> Transaction | None:
     """The transaction that the calling context belongs to, if it is still running."""
     transaction = _current.get()
@@ -118,6 +122,13 @@ class Transaction:
             entry=self.seen.entry, anyway=True, layers=recorder.options.layers,
         )
         self._token: Token[Transaction | None] | None = _current.set(self)
+        for told in begun:
+            told(self)
+
+    @property
+    def layers(self) -> str:
+        """What is kept of what it asks others for: the option of that name."""
+        return self._recorder.options.layers
 
     def headers_sent(self, status: int) -> None:
         """The response's status is known and its headers are on their way."""
@@ -377,7 +388,7 @@ class Recorder:
         """Metadata; None: not known. Nothing here but what core/README.md lists."""
         seen, incoming = transaction.seen, transaction.incoming
         path = seen.path[:2000]
-        trace = traceparent(incoming.headers.get("traceparent"))
+        trace = seen.trace or traceparent(incoming.headers.get("traceparent"))
         thread = threading.current_thread()
         meta: dict[str, Any] = {
             "id": seen.id,

@@ -199,7 +199,7 @@ class Seen:
 
     __slots__ = (
         "_id", "_named", "_route", "body_ns", "bytes", "entry", "error", "framework", "headers_ns", "method", "path",
-        "started_ns", "status", "tags",
+        "started_ns", "status", "tags", "trace",
     )
 
     def __init__(self, method: str = "", path: str = "") -> None:
@@ -218,6 +218,8 @@ class Seen:
         self.headers_ns: int | None = None
         self.body_ns: int | None = None
         self.tags: dict[str, str] = {}
+        #: Ids of its trace and of its own span there, where something knows better than the request's headers.
+        self.trace: tuple[str, str] | None = None
 
     @property
     def id(self) -> str:

@@ -570,3 +570,21 @@ sl_py_layers_add(PyObject *module, PyObject *args)
     }
     Py_RETURN_NONE;
 }
+
+PyObject *
+sl_py_layers_open(PyObject *module, PyObject *kind)
+{
+    sl_strand *strand;
+    const char *word = PyUnicode_AsUTF8(kind);
+    sl_py_recording *recording =
+        word == NULL ? NULL : sl_py_active_owner(&strand);
+    bool is_open = false;
+
+    (void)module;
+    if (word == NULL)
+        return NULL;
+    for (const open_span *o = recording != NULL ? recording->open_spans : NULL;
+         o != NULL; o = o->outer)
+        is_open |= o->work == work_here() && strcmp(o->row->kind, word) == 0;
+    return PyBool_FromLong(is_open);
+}

@@ -23,6 +23,10 @@
 /* layers_add(module, qualname, kind, text, what, more, whole): one row. */
 PyObject *sl_py_layers_add(PyObject *module, PyObject *args);
 
+/* layers_open(kind): whether what runs here is inside a call of a row of that
+ * kind. */
+PyObject *sl_py_layers_open(PyObject *module, PyObject *kind);
+
 /* The recording is about to begin. */
 void sl_py_layers_begin(const sl_py_recording *recording);
 

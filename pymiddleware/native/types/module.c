@@ -283,6 +283,9 @@ static PyMethodDef methods[] = {
       "sampler_test(own, /)\n--\n\nTries all that sampling needs on the "
       "calling thread's stack. None: it works; else why not. `own`: prefix of "
       "slowlens's files, whose frames are not shown." },
+    { "layers_open", sl_py_layers_open, METH_O,
+      "layers_open(kind): whether a function of a row of that kind, see "
+      "layers_add, runs here" },
     { "layers_add", sl_py_layers_add, METH_VARARGS,
       "layers_add(module, qualname, kind, text, what, more, whole): one "
       "function whose calls are spans, see slowlens/layers" },
