@@ -11,12 +11,51 @@ typedef struct {
     const char *text;
 } part;
 
-typedef struct {
-    uint32_t end[LISTS]; /* of each list in `parts` */
+typedef struct rules {
+    struct rules *before; /* all that were ever made: whoever reads one takes no
+                             lock, so none is freed, and each is made once */
+    size_t bytes;         /* of the texts, behind the parts */
+    uint32_t end[LISTS];  /* of each list in `parts` */
     part parts[];
 } rules;
 
 static rules *current; /* atomic */
+static rules *all;     /* the GIL */
+
+static const char *
+rules_texts(const rules *r)
+{
+    return (const char *)&r->parts[r->end[LISTS - 1]];
+}
+
+static bool
+rules_equal(const rules *a, const rules *b)
+{
+    uint32_t count = a->end[LISTS - 1];
+
+    if (memcmp(a->end, b->end, sizeof(a->end)) != 0 || a->bytes != b->bytes ||
+        memcmp(rules_texts(a), rules_texts(b), a->bytes) != 0)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (a->parts[i].len != b->parts[i].len)
+            return false;
+    }
+    return true;
+}
+
+/* The one of all that is like `made`, which is it, or is freed. */
+static rules *
+rules_once(rules *made)
+{
+    for (rules *r = all; r != NULL; r = r->before) {
+        if (rules_equal(r, made)) {
+            PyMem_RawFree(made);
+            return r;
+        }
+    }
+    made->before = all;
+    return all = made;
+}
 
 int
 sl_py_origins_configure(PyObject *stdlib, PyObject *libraries,
@@ -39,13 +78,13 @@ sl_py_origins_configure(PyObject *stdlib, PyObject *libraries,
             count++;
         }
     }
-    /* Never freed: set once in the life of a process, as a rule. */
     rules *made = PyMem_RawMalloc(sizeof(rules) + count * sizeof(part) + bytes);
     if (made == NULL) {
         PyErr_NoMemory();
         return -1;
     }
     char *text = (char *)&made->parts[count];
+    made->bytes = bytes;
     part *at = made->parts;
     for (int l = 0; l < LISTS; l++) {
         for (Py_ssize_t i = 0;
@@ -59,7 +98,7 @@ sl_py_origins_configure(PyObject *stdlib, PyObject *libraries,
         }
         made->end[l] = (uint32_t)(at - made->parts);
     }
-    __atomic_store_n(&current, made, __ATOMIC_RELEASE);
+    __atomic_store_n(&current, rules_once(made), __ATOMIC_RELEASE);
     return 0;
 }
 

@@ -216,10 +216,22 @@ step_next(PyObject *object)
     return step_send(object, Py_None);
 }
 
+/* An attribute of what the step runs. The name is one object for all calls: the
+ * interpreter's cache of types goes by its address. */
 static PyObject *
-step_call(step *self, const char *name, PyObject *args)
+inner_attribute(const step *self, const char *name)
 {
-    PyObject *method = PyObject_GetAttrString(self->inner, name);
+    PyObject *interned = PyUnicode_InternFromString(name);
+    PyObject *value =
+        interned != NULL ? PyObject_GetAttr(self->inner, interned) : NULL;
+    Py_XDECREF(interned);
+    return value;
+}
+
+/* Calls `method` of what it runs, which is given up, as a step. */
+static PyObject *
+step_call(step *self, PyObject *method, PyObject *args)
+{
     if (method == NULL)
         return NULL;
     step_begin(self);
@@ -232,7 +244,8 @@ step_call(step *self, const char *name, PyObject *args)
 static PyObject *
 step_throw(PyObject *object, PyObject *args)
 {
-    return step_call((step *)object, "throw", args);
+    step *self = (step *)object;
+    return step_call(self, inner_attribute(self, "throw"), args);
 }
 
 static PyObject *
@@ -240,9 +253,12 @@ step_close(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
     step *self = (step *)object;
-    if (PyObject_HasAttrString(self->inner, "close"))
-        return step_call(self, "close", NULL);
-    Py_RETURN_NONE;
+    PyObject *method = inner_attribute(self, "close");
+    if (method == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear(); /* an awaitable need not have one */
+        Py_RETURN_NONE;
+    }
+    return step_call(self, method, NULL);
 }
 
 static int
@@ -294,7 +310,7 @@ static PyMethodDef step_methods[] = {
 static PyObject *
 step_inner(PyObject *object, void *name)
 {
-    return PyObject_GetAttrString(((step *)object)->inner, name);
+    return inner_attribute((step *)object, name);
 }
 
 static PyGetSetDef step_attributes[] = {

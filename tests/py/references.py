@@ -1,0 +1,589 @@
+"""Calls every function, method and attribute of ``slowlens._core``, with what is right and with what is not, many times
+over, and prints as JSON what was left behind: memory, references. Run by ``test_references.py`` with
+``PYTHONMALLOC=malloc``, so that all memory, the core's too, is counted in one place, and with glibc's caches of freed
+pieces switched off, which count as used.
+
+Each entry of ``CASES`` covers the names it is given. A name that is in the module and in no entry is an error: who adds
+a function adds a line here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import json
+import mmap
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from slowlens import _core, engine
+
+warnings.simplefilter("ignore")  # coroutines that nobody awaits
+
+#: How often each case runs between two looks at what there is.
+TIMES = 60
+#: Bytes for each time that may stay behind: nothing that is allocated is so small.
+NOISE = 8
+
+#: What should have been refused.
+TAKEN_ANYWAY: set[str] = set()
+
+CASES: list[tuple[tuple[str, ...], Callable[[], object]]] = []
+
+
+def case(*names: str) -> Callable[[Callable[[], object]], Callable[[], object]]:
+    def add(call: Callable[[], object]) -> Callable[[], object]:
+        CASES.append((names, call))
+        return call
+
+    return add
+
+
+def refused(call: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+    """It must raise, and nothing else."""
+    try:
+        call(*args, **kwargs)
+    except Exception:
+        return
+    TAKEN_ANYWAY.add(f"{call.__qualname__}{args} {kwargs}"[:200])
+
+
+# ---- what there is to call ----
+
+
+def parts(module: Any) -> Iterator[tuple[str, Any, type | None]]:
+    """(name, what, type) of all functions, and of the methods, attributes and constructors of all types."""
+    types = {name: value for name, value in vars(module).items() if isinstance(value, type)}
+    types |= {"Entry": type(board().begin(1, "", "", False)), "Step": type(_core.step(nothing()))}
+    for name, value in vars(module).items():
+        if type(value).__name__ == "builtin_function_or_method":
+            yield name, value, None
+    for name, of in types.items():
+        if of is _core.CorruptError:
+            continue
+        if type.__dict__.get("__call__") and "__new__" in vars(of):
+            yield f"{name}.__new__", of, None
+        for attribute, value in vars(of).items():
+            if type(value).__name__ in ("method_descriptor", "classmethod_descriptor", "getset_descriptor",
+                                        "member_descriptor"):
+                yield f"{name}.{attribute}", value, of
+            elif type(value).__name__ == "wrapper_descriptor" and attribute in ("__await__", "__iter__", "__next__"):
+                yield f"{name}.{attribute}", value, of
+
+
+# ---- things to call them with ----
+
+
+async def nothing() -> int:
+    return 7
+
+
+def one(depth: int = 3) -> int:
+    return one(depth - 1) + len("x") if depth else 0
+
+
+def recorded(**options: Any) -> _core.Recording:
+    recording = _core.Recording("all", **options)
+    recording.enter()
+    one()
+    recording.leave()
+    return recording
+
+
+def finished(**options: Any) -> _core.Recording:
+    recording = recorded(**options)
+    recording.finish()
+    return recording
+
+
+def board() -> _core.Board:
+    return _core.Board(mmap.mmap(-1, 1 << 16), bytes(8), 1, 2, bytes(16), 3)
+
+
+ID = bytes(range(16))
+NAME = "0" * 26
+META = {"id": "0" * 26, "started": 1, "mode": "deterministic", "route": "/r", "method": "GET", "path": "/r", "status": 200,
+        "wall_ns": 1000, "cpu_ns": 10}
+engine.prepare()
+BLOB = finished().encode(META)
+PROFILE = _core.Profile(BLOB)
+OTHER = _core.Profile(finished().encode(META))
+HEAD = _core.record_head(1, ID, b"inside", 0)
+
+
+def numbers() -> _core.Numbers:
+    table = _core.Numbers()
+    table.add(finished(), "/r", "GET", False, True, 10)
+    return table
+
+
+NUMBERS = numbers().encode()
+TAKEN = numbers().take()
+
+
+def rows() -> _core.Rows:
+    table = _core.Rows()
+    table.add_blob(1, BLOB, NAME, b"hot")
+    return table
+
+
+FOOTER = rows().footer(1)
+
+
+# ---- the cases ----
+
+
+@case("configure")
+def _() -> None:
+    from slowlens import ownership
+
+    ownership.configure(engine.CHOSEN, False)
+    refused(_core.configure, ("a",), ("b",), ("c",), "own", False, (1,))
+    refused(_core.configure, (1,), ("b",), ("c",), "own")
+    refused(_core.configure, ("a",), ("b",), ("c",), "own", False, (), (b"x",))
+
+
+@case("engine_info", "engine_idle", "active_count", "trim", "sampler_stop", "sampler_resume")
+def _() -> None:
+    _core.engine_info()
+    _core.engine_idle(0)
+    _core.engine_idle(1e3)
+    _core.active_count()
+    _core.trim()
+    _core.sampler_stop()
+    _core.sampler_resume()
+    refused(_core.engine_idle, "soon")
+
+
+@case("sampler_test", "sampler_configure", "limit_memory", "probes_install", "gc_hook")
+def _() -> None:
+    from slowlens import ownership
+
+    _core.sampler_test(ownership.OWN)
+    _core.probes_install()
+    _core.sampler_configure(0.001, 1.0)
+    _core.limit_memory(1 << 30)
+    _core.limit_memory(0)
+    _core.gc_hook("start", {})
+    _core.gc_hook("stop", {})
+    recording = _core.Recording()
+    recording.enter()
+    _core.gc_hook("start", {})
+    _core.gc_hook("stop", {})
+    recording.discard()
+    refused(_core.sampler_test, 7)
+    refused(_core.sampler_test, "\ud800")
+    refused(_core.sampler_configure, 0, 0)
+    refused(_core.limit_memory, 1 << 80)
+
+
+@case("call_soon")
+def _() -> None:
+    assert _core.call_soon(nothing_at_all) in (True, False)
+    for _ in range(3):
+        one()
+
+
+def nothing_at_all() -> None:
+    pass
+
+
+@case("after_fork")
+def _() -> None:
+    recording = recorded()
+    _core.sampler_stop()  # in a child there is no such thread
+    _core.after_fork()
+    refused(recording.encode, {})
+
+
+@case("layers_add")
+def _() -> None:
+    refused(_core.layers_add, "module", "name", "no kind", "x", "x", "x", False)
+    refused(_core.layers_add, "module")
+
+
+@case("Recording.__new__", "Recording.enter", "Recording.leave", "Recording.finish", "Recording.discard",
+      "Recording.wall_ns", "Recording.cpu_ns", "Recording.memory", "Recording.finished", "Recording.so_far",
+      "Recording.totals", "Recording.spans", "Recording.encode")
+def _() -> None:
+    for options in ({}, {"follows": True}, {"sampled": True, "anyway": True, "follows": True}, {"max_nodes": 2},
+                    {"max_bytes": 1 << 20, "goes_on": True, "label": object()}):
+        recording = recorded(**options)
+        recording.so_far()
+        recording.wall_ns, recording.cpu_ns, recording.memory, recording.finished
+        refused(recording.totals)
+        refused(recording.encode, {})
+        recording.finish()
+        recording.finish()
+        refused(recording.enter)
+        refused(recording.so_far)
+        recording.leave()
+        recording.totals()
+        recording.spans()
+        recording.encode(META, 1)
+        refused(recording.encode, {"id": object()})
+        refused(recording.encode, {b"id": 1})
+        refused(recording.encode, {"id": "\ud800"}, "level")
+        recording.wall_ns, recording.cpu_ns, recording.memory, recording.finished
+        recording.discard()
+        refused(recording.totals)
+        refused(recording.encode, {})
+    recorded()  # dropped as it runs
+    inside = _core.Recording()
+    inside.enter()
+    del inside
+    for wrong in ({"max_bytes": -1}, {"entry": 7}, {"layers": "none such"}, {"nonsense": 1}, {"max_nodes": "x"}):
+        refused(_core.Recording, **wrong)
+    refused(_core.Recording, "no such choice")
+
+
+@case("Recording.step", "step", "Step.__await__", "Step.__iter__", "Step.__next__", "Step.send", "Step.throw",
+      "Step.close", "Step.follow", "Step.cr_await", "Step.cr_frame", "Step.cr_code", "Step.cr_running")
+def _() -> None:
+    for made in (_core.step, "recording"):
+        recording = _core.Recording(follows=True)
+        make = made if callable(made) else recording.step
+        step = make(nothing())
+        for name in ("cr_await", "cr_frame", "cr_code", "cr_running"):
+            getattr(step, name)
+        with contextlib.suppress(StopIteration):
+            step.send(None)
+        refused(step.send, None)
+        step = make(nothing())
+        refused(step.throw, ValueError("x"))
+        step = make(nothing())
+        step.close()
+        for _ in make(nothing()).__await__():
+            pass
+        iter(make(nothing())).close()
+        step = make(nothing())
+        with contextlib.suppress(StopIteration):
+            next(step)
+        refused(iter, make(7).__await__)
+        refused(make(7).send, None)
+        refused(make(nothing()).throw)
+        recording.finish()
+    recording = _core.Recording(follows=True)
+    step = _core.step(nothing())
+    step.follow(recording)
+    step.follow(None)
+    refused(step.follow, 7)
+    step.close()
+    refused(recording.step(nothing()).follow, recording)
+
+
+@case("Numbers.__new__", "Numbers.add", "Numbers.take", "Numbers.load", "Numbers.merge", "Numbers.consume",
+      "Numbers.encode", "Numbers.report", "Numbers.count", "Numbers.memory")
+def _() -> None:
+    table = numbers()
+    table.report()
+    table.report(3)
+    table.encode()
+    table.load(NUMBERS)
+    table.merge(NUMBERS, route="/x", method="GET", release="r", host="h", from_s=0, to_s=10)
+    table.consume(ID, 1)
+    table.consume(ID, 1)
+    table.count, table.memory
+    table.take()
+    table.take()
+    _core.Numbers(60, "release", "host", 1)
+    refused(_core.Numbers, 60, 7)
+    refused(table.load, b"nonsense")
+    refused(table.merge, b"nonsense")
+    table.merge(NUMBERS, route="another")
+    refused(table.add, finished(), 7, "GET", False, True, 10)
+    refused(table.add, 7, "/r", "GET", False, True, 10)
+    refused(table.consume, 7, 7)
+    refused(table.report, "x")
+
+
+@case("Board.__new__", "Board.begin", "Board.close", "Board.count", "Entry.name", "Entry.end", "Entry.id", "board_read",
+      "board_clear", "running")
+def _() -> None:
+    memory = mmap.mmap(-1, 1 << 16)
+    made = _core.Board(memory, bytes(8), 1, 2, bytes(16), 3)
+    entry = made.begin(1, "GET", "/\ud800", True)
+    entry.name("/route")
+    entry.name("\ud800")
+    entry.id, made.count
+    recording = _core.Recording(entry=made.begin(2, "GET", "/x", False), label=object())
+    _core.running(made, 0)
+    _core.board_read(memory)
+    _core.board_read(memory, True)
+    recording.discard()
+    entry.end()
+    entry.end()
+    refused(entry.name, 7)
+    refused(made.begin, "x", "GET", "/", False)
+    refused(made.begin, 1 << 80, "GET", "/", False)
+    refused(made.begin, 1)
+    _core.board_clear(memory, 0)
+    refused(_core.board_clear, memory, 1 << 20)
+    refused(_core.board_clear, bytes(64), 0)
+    refused(_core.board_read, b"nonsense")
+    refused(_core.running, 7, 7)
+    made.close()
+    made.close()
+    made.begin(1, "GET", "/", True)
+    refused(_core.Board, memory, b"short", 1, 2, bytes(16), 3)
+    refused(_core.Board, bytes(1 << 16), bytes(8), 1, 2, bytes(16), 3)
+    refused(_core.Board, mmap.mmap(-1, 16), bytes(8), 1, 2, bytes(16), 3)
+
+
+@case("Worker.__new__", "Worker.start", "Worker.wake", "Worker.wait", "Worker.join")
+def _() -> None:
+    def work(worker: _core.Worker, argument: object) -> None:
+        worker.wait(None)
+
+    worker = _core.Worker()
+    worker.start(work, object())
+    refused(worker.start, work, None)
+    worker.wake()
+    assert worker.join(60)
+    assert worker.join(None)
+    idle = _core.Worker()
+    idle.wake()
+    assert idle.wait(0) and not idle.wait(-1.0)
+    refused(idle.wait, "x")
+    refused(idle.join, "x")
+    refused(idle.start, work)
+    refused(_core.Worker, 1)
+
+
+@case("Profile.__new__", "Profile.meta", "Profile.summary", "Profile.tree", "Profile.functions", "Profile.diff",
+      "Profile.lines", "Profile.timeline", "Profile.flame", "Profile.calls", "Profile.repeats", "Profile.text",
+      "Profile.export", "Profile.export_to")
+def _() -> None:
+    profile = _core.Profile(BLOB)
+    for call in (profile.meta, profile.summary, profile.tree, profile.functions, profile.timeline, profile.flame,
+                 profile.calls, profile.repeats, profile.text):
+        call()
+    profile.diff(OTHER)
+    profile.lines(json.loads(profile.functions())["rows"][0]["function"]["id"])
+    for name in _core.EXPORT_FORMATS:
+        profile.export(name)
+    pieces: list[bytes] = []
+    profile.export_to("json", pieces.append)
+    refused(profile.export_to, "json", pieces.append, 10)
+    refused(profile.export_to, "json", lambda piece: 1 / 0)
+    refused(profile.export_to, "none such", pieces.append)
+    refused(profile.export, "none such")
+    refused(profile.export, 7)
+    refused(profile.tree, 1 << 30)
+    refused(profile.flame, 1 << 30)
+    refused(profile.lines, 1 << 30)
+    refused(profile.calls, 1 << 30)
+    refused(profile.diff, 7)
+    refused(profile.tree, nonsense=1)
+    refused(_core.Profile, b"nonsense")
+    refused(_core.Profile, BLOB[:-9])
+    refused(_core.Profile, BLOB, 10)
+    refused(_core.Profile, 7)
+
+
+@case("merge", "aggregate", "growth", "with_meta", "unseen", "read_meta", "checkpoint")
+def _() -> None:
+    both = [PROFILE, OTHER]
+    _core.merge(both, META)
+    _core.merge(tuple(both), META)
+    _core.aggregate(both)
+    _core.growth(PROFILE, OTHER, META)
+    _core.with_meta(BLOB, META)
+    _core.unseen(META, 1000)
+    _core.read_meta(BLOB)
+    recording = recorded()
+    _core.checkpoint(recording, META)
+    refused(_core.checkpoint, recording, {"id": object()})
+    recording.finish()
+    refused(_core.checkpoint, recording, META)
+    for wrong in ([7], 7, [], [PROFILE, None]):
+        refused(_core.merge, wrong, META)
+        refused(_core.aggregate, wrong)
+    refused(_core.merge, both, {"id": object()})
+    refused(_core.growth, PROFILE, 7, META)
+    refused(_core.growth, PROFILE, OTHER, {7: 7})
+    refused(_core.with_meta, b"nonsense", META)
+    refused(_core.with_meta, BLOB, {"id": object()})
+    refused(_core.unseen, {"id": object()}, 1000)
+    refused(_core.unseen, META, "x")
+    refused(_core.read_meta, b"nonsense")
+    refused(_core.read_meta, 7)
+
+
+@case("record_head", "record_erase", "records", "footer_end")
+def _() -> None:
+    _core.record_head(1, NAME, b"inside", 10)
+    _core.record_erase(64)
+    _core.records(HEAD * 3)
+    _core.records(memoryview(HEAD))
+    _core.records(b"nonsense that is no record, and damaged")
+    _core.footer_end(HEAD)
+    _core.footer_end(bytes(4096))
+    refused(_core.record_head, 1, "short", b"")
+    refused(_core.record_head, 1, 7, b"")
+    refused(_core.record_head, "x", ID)
+    refused(_core.record_erase, "x")
+    refused(_core.records, 7)
+    refused(_core.footer_end, 7)
+
+
+@case("Rows.__new__", "Rows.add_records", "Rows.add_footer", "Rows.add_blob", "Rows.footer", "Rows.routes",
+      "Rows.drop_in", "Rows.worst", "Rows.drop_segment", "Rows.drop", "Rows.find", "Rows.places", "Rows.list", "Rows.count",
+      "Rows.bytes")
+def _() -> None:
+    table = rows()
+    name = NAME
+    table.add_footer(2, FOOTER)
+    table.add_records(3, 0, HEAD + BLOB)
+    table.routes(None)
+    table.routes("/r")
+    table.worst(3)
+    table.find(name)
+    table.places(name)
+    table.count, table.bytes
+    table.list()
+    table.list(sort="wall_ns", route="/r", text=b"r", tag="a=b", finding="gil", after=(1, name), marks=(1, [(0, 1)]), limit=3)
+    for wrong in ({"sort": "nonsense"}, {"route": 7}, {"after": 7}, {"after": (object(), name)}, {"marks": 7},
+                  {"marks": (1, [7])}, {"nonsense": 1}, {"limit": "x"}, {"tag": 7}, {"text": 7}):
+        refused(table.list, **wrong)
+    table.drop_in(name, 1)
+    table.drop(name)
+    table.drop_segment(1)
+    refused(table.add_blob, 1, b"nonsense", name)
+    refused(table.add_blob, 1, BLOB, "short")
+    refused(table.add_blob, 1, BLOB, name, 7)
+    refused(table.add_records, 1, 0, 7)
+    refused(table.add_footer, 1, 7)
+    refused(table.find, 7)
+    refused(table.places, "short")
+    refused(table.drop, 7)
+    refused(table.drop_in, 7, 7)
+    refused(table.worst, "x")
+    refused(table.routes, 7)
+    refused(table.footer, "x")
+    refused(_core.Rows, "x")
+
+
+# ---- anything at all ----
+
+#: Calls that wait, or keep what they were given for later, are covered above only.
+NOT_BLINDLY = {"call_soon", "Worker.wait", "Worker.join", "Worker.start", "sampler_test", "configure", "after_fork",
+               "trim", "layers_add"}
+
+
+class Strange:
+    """Nothing of ours knows what to do with one."""
+
+
+JUNK: tuple[Any, ...] = (Strange(), "text of some length", b"bytes of some length", 1 << 90, ["a list"], {"a": "dict"},
+                         (1, "tuple"), 10**12 + 7)
+
+MAKE: dict[str, Callable[[], Any]] = {
+    "Recording": finished, "Numbers": _core.Numbers, "Board": board, "Entry": lambda: board().begin(1, "", "", False),
+    "Step": lambda: _core.step(nothing()), "Worker": _core.Worker, "Profile": lambda: PROFILE, "Rows": _core.Rows,
+}
+
+
+def blindly(name: str, what: Any, of: type | None) -> Callable[[], object]:
+    """Calls it with junk of each kind, alone, several times and by a keyword."""
+
+    def call() -> None:
+        for args in ((), *((one,) for one in JUNK), *((one,) * 3 for one in JUNK[:3]), JUNK[:5], JUNK):
+            for kwargs in ({}, {"nonsense": JUNK[0]}):
+                of_what = (MAKE[name.split(".")[0]](),) if of is not None else ()
+                with contextlib.suppress(Exception):
+                    what(*of_what, *args, **kwargs)
+        if of is not None:
+            with contextlib.suppress(Exception):
+                what(JUNK[0])  # not of its type
+
+    return call
+
+
+# ---- measuring ----
+
+
+class Mallinfo(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in
+                ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")]
+
+
+_mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)  # glibc 2.33
+if _mallinfo is not None:
+    _mallinfo.restype = Mallinfo
+
+
+def in_use() -> int:
+    """Bytes that anybody in the process has of malloc; where it does not tell, Python's blocks."""
+    if _mallinfo is None:
+        return 16 * sys.getallocatedblocks()
+    info = _mallinfo()
+    return int(info.uordblks + info.hblkhd)
+
+
+def references() -> dict[str, int]:
+    """How many there are to what was handed in, and to what is handed out everywhere."""
+    watched = {f"junk {i}": one for i, one in enumerate(JUNK)}
+    watched |= {"None": None, "True": True, "False": False, "()": (), "''": "", "b''": b"", "Corrupt": _core.CorruptError,
+                "PROFILE": PROFILE, "BLOB": BLOB, "META": META, "EXPORTS": _core.EXPORTS}
+    watched |= {name: value for name, value in vars(_core).items() if isinstance(value, type)}
+    return {name: sys.getrefcount(one) for name, one in watched.items()}
+
+
+def left_by(call: Callable[[], object]) -> tuple[float, dict[str, int]]:
+    """Bytes and references that each time leaves behind: the least of a few rounds, as caches fill in the first ones."""
+    least, lost = float("inf"), {}
+    for _ in range(2):
+        call()
+    for _ in range(4):
+        gc.collect()
+        before, counts = in_use(), references()
+        for _ in range(TIMES):
+            call()
+        gc.collect()
+        after, now = in_use(), references()
+        grown = (after - before) / TIMES
+        moved = {name: now[name] - counts[name] for name in now if abs(now[name] - counts[name]) > TIMES // 4}
+        if grown <= NOISE and not moved:
+            return grown, {}
+        if grown < least:
+            least, lost = grown, moved
+    return least, lost
+
+
+def main() -> None:
+    everything = list(parts(_core))
+    covered = {name for names, _ in CASES for name in names}
+    report: dict[str, Any] = {
+        "missing": sorted({name for name, _, _ in everything} - covered),
+        "unknown": sorted(covered - {name for name, _, _ in everything}),
+        "names": len(everything), "left": {},
+    }
+    # What is left behind is seen, or the rest says nothing.
+    kept: list[bytes] = []
+    report["leak"] = left_by(lambda: kept.append(bytes(40)))[0]
+    report["reference"] = left_by(lambda: ctypes.pythonapi.Py_IncRef(ctypes.py_object(JUNK[0])))[1]
+    todo = [(" ".join(names[:2]), call) for names, call in CASES]
+    todo += [(f"{name}, anything", blindly(name, what, of)) for name, what, of in everything
+             if name not in NOT_BLINDLY and not hasattr(what, "__set__")]
+    for name, call in todo:
+        if "-v" in sys.argv:
+            print(name, file=sys.stderr, flush=True)
+        try:
+            grown, lost = left_by(call)
+        except Exception as error:
+            report["left"][name] = [f"{type(error).__name__}: {error}", error.__traceback__.tb_next.tb_next.tb_lineno]  # type: ignore[union-attr]
+            continue
+        if grown > NOISE or lost:
+            report["left"][name] = [round(grown, 1), lost]
+    report["cases"] = len(todo)
+    report["taken"] = sorted(TAKEN_ANYWAY)
+    report["active"] = _core.active_count()
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
