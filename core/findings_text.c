@@ -4,10 +4,13 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #define NONE SL_FINDING_NONE
 /* Fewer samples than these tell a share only roughly. */
 #define SAMPLES_FEW 30u
+/* Bytes of a query that a sentence shows. */
+#define SPAN_TEXT ((size_t)120)
 
 /* Appends "dir/file.py". */
 static void
@@ -139,21 +142,69 @@ put_loop(const sl_outline *o, const sl_finding *f, sl_buf *out)
     put_own(o, f, "; it stood in ", out);
 }
 
+/* " (SELECT title FROM book WHERE author = ?)", and where in a template. */
+static void
+put_span(const sl_outline *o, const sl_finding *f, sl_buf *out)
+{
+    if (f->span == 0)
+        return;
+    const sl_outline_span *span = &o->spans[f->span - 1];
+    if (span->text[0] != 0) {
+        sl_buf_put_str(out, " (");
+        sl_label_text(out, span->text, strlen(span->text), SPAN_TEXT);
+        sl_buf_put_u8(out, ')');
+    }
+    if (span->where[0] != 0) {
+        sl_buf_put_str(out, " in ");
+        sl_label_text(out, span->where, strlen(span->where), SL_LABEL_MAX);
+    }
+}
+
+static void
+put_number_of(sl_buf *out, uint64_t count, const char *one, const char *more)
+{
+    put_number(out, count);
+    sl_buf_put_str(out, count == 1 ? one : more);
+}
+
+static void
+put_database(const sl_outline *o, const sl_finding *f, sl_buf *out)
+{
+    sl_buf_put_str(out, " in the database");
+    if (f->span != 0) {
+        sl_buf_put_str(out, ": ");
+        put_number_of(out, f->count, " query", " queries");
+    } else if (f->count > 1) {
+        sl_buf_put_str(out, " (");
+        put_number_of(out, f->count, " call", " calls");
+        sl_buf_put_u8(out, ')');
+    }
+    put_own(o, f, ", most from ", out);
+    put_span(o, f, out);
+}
+
 static void
 put_layer(const sl_outline *o, const sl_finding *f, sl_buf *out)
 {
-    if (f->rule == SL_FINDING_TEMPLATE) {
+    switch (f->rule) {
+    case SL_FINDING_TEMPLATE:
         sl_buf_put_str(out, " rendering templates");
+        put_span(o, f, out);
         put_own(o, f, ", called by ", out);
         return;
-    }
-    sl_buf_put_str(out, " in the database");
-    if (f->count > 1) {
-        sl_buf_put_str(out, " (");
+    case SL_FINDING_DATABASE: put_database(o, f, out); return;
+    case SL_FINDING_N_PLUS_1:
+        sl_buf_put_str(out, " in ");
         put_number(out, f->count);
-        sl_buf_put_str(out, " calls)");
+        sl_buf_put_str(out, " queries that are alike");
+        break;
+    case SL_FINDING_SLOW_QUERY: sl_buf_put_str(out, " in one query"); break;
+    default:
+        sl_buf_put_str(out, " in ");
+        put_number_of(out, f->count, " HTTP request", " HTTP requests");
     }
-    put_own(o, f, ", most from ", out);
+    put_span(o, f, out);
+    put_own(o, f, ", from ", out);
 }
 
 /* What follows the share. */
@@ -180,6 +231,9 @@ put_rest(const sl_outline *o, const sl_finding *f, sl_buf *out)
         put_own(o, f, ", most while in ", out);
         break;
     case SL_FINDING_DATABASE:
+    case SL_FINDING_N_PLUS_1:
+    case SL_FINDING_SLOW_QUERY:
+    case SL_FINDING_HTTP:
     case SL_FINDING_TEMPLATE: put_layer(o, f, out); break;
     case SL_FINDING_REPEATS:
         sl_buf_put_str(out, " in ");
@@ -236,7 +290,8 @@ put_starved(const sl_outline *o, const sl_findings *all, sl_buf *out)
         const sl_finding *one = &all->items[i];
         if (one->rule == SL_FINDING_GC ||
             (!is_wait(one->rule) && one->rule != SL_FINDING_HOLDS_LOOP &&
-             one->rule != SL_FINDING_REPEATS && one->rule != SL_FINDING_FEW))
+             one->rule != SL_FINDING_REPEATS &&
+             one->rule != SL_FINDING_SLOW_QUERY && one->rule != SL_FINDING_FEW))
             rest = one;
     }
     if (rest == NULL) {
@@ -269,7 +324,8 @@ sl_findings_headline(const sl_outline *o, const sl_findings *all, sl_buf *out)
         return;
     }
     if (all->count == 0 || first->rule == SL_FINDING_HOLDS_LOOP ||
-        first->rule == SL_FINDING_REPEATS) {
+        first->rule == SL_FINDING_REPEATS ||
+        first->rule == SL_FINDING_SLOW_QUERY) {
         sl_buf_put_str(out, "No function stands out.");
         return;
     }

@@ -44,6 +44,15 @@ typedef struct {
     uint64_t value;
 } sl_outline_counter;
 
+/* What was asked of others, counted as one where node, kind, text and place are
+ * the same: slowlens/span.h. Texts end with a NUL. */
+typedef struct {
+    uint32_t node;
+    uint32_t line; /* in the node's function; 0: not known */
+    const char *kind, *text, *where;
+    uint64_t count, total_ns, longest_ns;
+} sl_outline_span;
+
 typedef struct {
     sl_outline_node *nodes;
     uint32_t count;
@@ -55,6 +64,8 @@ typedef struct {
     uint32_t line_count;
     const sl_outline_counter *counters;
     uint32_t counter_count;
+    const sl_outline_span *spans;
+    uint32_t span_count;
     const sl_meta *meta; /* of the profile: NULL, none is known */
     size_t meta_count;
 } sl_outline;

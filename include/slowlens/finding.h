@@ -57,7 +57,17 @@
        "Take the call out of the loop, or ask once for all.")                  \
     XX(HOLDS_LOOP, "holds-loop", "held the event loop",                        \
        "Move the work to a thread or process, or let it await in between: "    \
-       "every other request of the worker waited.")
+       "every other request of the worker waited.")                            \
+    XX(N_PLUS_1, "n+1", "the same query again and again",                      \
+       "Ask once for all: select_related or prefetch_related, joinedload or "  \
+       "selectinload, or one query with IN before the loop.")                  \
+    XX(SLOW_QUERY, "slow-query", "a slow query",                               \
+       "Have the database explain it (EXPLAIN): an index, fewer rows or "      \
+       "fewer "                                                                \
+       "columns.")                                                             \
+    XX(HTTP, "http", "time in other services",                                 \
+       "Ask for independent things at once, keep what does not change, and "   \
+       "set a timeout.")
 
 typedef enum {
 #define XX(rule, word, title, advice) SL_FINDING_##rule,

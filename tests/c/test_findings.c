@@ -23,7 +23,7 @@ copy_text(char *to, size_t size, sl_buf *text)
 }
 
 static told
-tell(const made *m)
+tell_spans(const made *m, const sl_outline_span *spans, uint32_t count)
 {
     told t = { .headline = "" };
     sl_profile *p = made_profile(m);
@@ -33,6 +33,8 @@ tell(const made *m)
 
     sl_buf_init(&buf, NULL, 0);
     ck_assert_int_eq(sl_profile_outline(p, &outline), SL_OK);
+    outline.spans = spans;
+    outline.span_count = count;
     ck_assert_int_eq(sl_hotpath_find(&outline, 0, &path), SL_OK);
     ck_assert_int_eq(sl_findings_find(&outline, &path, &t.all), SL_OK);
     sl_findings_headline(&outline, &t.all, &buf);
@@ -49,6 +51,12 @@ tell(const made *m)
     sl_profile_outline_free(&outline);
     sl_profile_free(p);
     return t;
+}
+
+static told
+tell(const made *m)
+{
+    return tell_spans(m, NULL, 0);
 }
 
 static sl_meta
@@ -165,6 +173,65 @@ START_TEST(few_samples_say_little)
 }
 END_TEST
 
+static const made_node asks[] = {
+    { 0, "[request]", 1, 0, 0 }, { 1, "app.view", 1, 10, 0 },
+    { 2, "query", 1, 60, 9 },    { 2, "render", 1, 10, 12 },
+    { 3, "query", 1, 20, 0 },
+};
+
+START_TEST(queries_that_are_alike_are_the_answer)
+{
+    const sl_outline_span spans[] = {
+        { 2, 0, "db", "SELECT title WHERE author = ?", "", 100, 55, 1 },
+        { 4, 0, "db", "SELECT 1", "list.html:3", 1, 9, 9 },
+        { 3, 0, "template", "list.html", "", 1, 30, 30 },
+    };
+    made m = { .nodes = asks, .count = 5 };
+    told t = tell_spans(&m, spans, 3);
+    ck_assert_str_eq(t.headline,
+                     "55 % in 100 queries that are alike (SELECT title WHERE "
+                     "author = ?), from view.app.view at app/view.py:9.");
+    ck_assert_str_eq(t.words, "n+1,database");
+    ck_assert_ptr_nonnull(strstr(
+        t.texts, "64 % in the database: 101 queries, most from view.app.view "
+                 "at app/view.py:9 (SELECT title WHERE author = ?).\n"));
+
+    /* As often, but it is not most of what the database took. */
+    const sl_outline_span other[] = {
+        { 2, 0, "db", "SELECT title WHERE author = ?", "", 100, 9, 1 },
+        { 4, 0, "db", "SELECT 1", "list.html:3", 1, 55, 55 },
+    };
+    t = tell_spans(&m, other, 2);
+    ck_assert_str_eq(t.headline,
+                     "64 % in the database: 101 queries, most from "
+                     "view.app.view at app/view.py:12 (SELECT 1) in "
+                     "list.html:3.");
+    ck_assert_str_eq(t.words, "database,n+1");
+}
+END_TEST
+
+START_TEST(a_slow_query_and_a_slow_service)
+{
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "app.view", 1, 100000000, 0 },
+                      { 2, "query", 1, 900000000, 9 } }) };
+    const sl_outline_span query[] = { { 2, 0, "db", "SELECT slow", "", 2,
+                                        800000000, 700000000 } };
+    told t = tell_spans(&m, query, 1);
+    ck_assert_str_eq(t.words, "database,slow-query");
+    ck_assert_ptr_nonnull(strstr(t.texts, "70 % in one query (SELECT slow), "
+                                          "from view.app.view at "
+                                          "app/view.py:9.\n"));
+    /* Asked for by own code itself: the span knows the line. */
+    const sl_outline_span service[] = { { 1, 33, "http", "api.example", "", 1,
+                                          900000000, 900000000 } };
+    t = tell_spans(&m, service, 1);
+    ck_assert_str_eq(t.headline, "90 % in 1 HTTP request (api.example), from "
+                                 "view.app.view at app/view.py:33.");
+    ck_assert_str_eq(t.words, "http");
+}
+END_TEST
+
 /* Lines and paths move between releases and machines. */
 START_TEST(a_fingerprint_knows_no_line)
 {
@@ -207,6 +274,8 @@ findings_suite(void)
                                    a_wait_is_told_by_its_kind,
                                    a_wrapper_is_not_the_answer,
                                    few_samples_say_little,
+                                   queries_that_are_alike_are_the_answer,
+                                   a_slow_query_and_a_slow_service,
                                    a_fingerprint_knows_no_line,
                                    the_table_has_a_row_for_each_rule,
                                    NULL };

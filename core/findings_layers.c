@@ -1,0 +1,271 @@
+/* Layers: what the request asked others for, by its spans; where a profile has
+ * none, by the names of known functions. */
+#include "findings_layers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NONE SL_FINDING_NONE
+
+/* The same query so many times from one place is one too many each time. */
+#define ALIKE_LEAST 10u
+/* So long is slow, where it is a fifth of the request. */
+#define SLOW_LEAST_NS 100000000u
+
+typedef struct {
+    uint32_t function, line, node;
+    uint64_t ns, calls;
+} share;
+
+static int
+by_line(const void *a, const void *b)
+{
+    const share *x = a, *y = b;
+    if (x->function != y->function)
+        return x->function < y->function ? -1 : 1;
+    return x->line < y->line ? -1 : x->line > y->line;
+}
+
+/* Number + 1 of the span of a kind that took most; 0: there is none. */
+static uint32_t
+heaviest(const sl_outline *o, const char *kind)
+{
+    uint32_t best = 0;
+
+    for (uint32_t i = 0; i < o->span_count; i++) {
+        if (strcmp(o->spans[i].kind, kind) == 0 &&
+            (best == 0 || o->spans[i].total_ns > o->spans[best - 1].total_ns))
+            best = i + 1;
+    }
+    return best;
+}
+
+/* What a layer took, and from which line of own code most. */
+static sl_status
+by_names(sl_findings_work *w, int layer, sl_finding_rule rule)
+{
+    const sl_outline *o = w->o;
+    sl_finding f = { .rule = rule, .node = NONE, .own = NONE };
+    uint32_t count = 0;
+
+    for (uint32_t i = 1; i < o->count; i++)
+        count += w->places[i].layer == layer;
+    share *rows = count == 0 ? NULL : malloc(count * sizeof(*rows));
+    if (rows == NULL)
+        return count == 0 ? SL_OK : SL_ENOMEM;
+    count = 0;
+    for (uint32_t i = 1; i < o->count; i++) {
+        const sl_findings_place *at = &w->places[i];
+        if (at->layer != layer || sl_outline_pseudo(o, i) == SL_PSEUDO_GC ||
+            sl_outline_pseudo(o, i) == SL_PSEUDO_LOOP)
+            continue;
+        bool begins = w->places[o->nodes[i].parent].layer != layer;
+        share one = { NONE, 0, i, o->nodes[i].self_ns,
+                      begins ? o->nodes[i].calls : 0 };
+        if (at->own != NONE) {
+            one.function = o->nodes[at->own].function;
+            one.line = at->from != NONE ? o->nodes[at->from].line : 0;
+        }
+        f.ns += one.ns;
+        f.count += one.calls;
+        rows[count++] = one;
+    }
+    if (count > 0)
+        qsort(rows, count, sizeof(*rows), by_line);
+    uint64_t most = 0, sum = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        sum = i > 0 && by_line(&rows[i - 1], &rows[i]) == 0 ? sum : 0;
+        sum += rows[i].ns;
+        if (sum >= most && rows[i].function != NONE) {
+            most = sum;
+            f.node = rows[i].node;
+        }
+    }
+    free(rows);
+    if (!w->exact)
+        f.count = 0;
+    bool worth =
+        f.ns >= w->wall / 5 || (layer == SL_LAYER_DATABASE && f.count >= 30);
+    if (!worth || f.ns == 0)
+        return SL_OK;
+    f.score = f.ns;
+    if (f.node != NONE)
+        sl_findings_locate(w, f.node, &f);
+    if (layer == SL_LAYER_TEMPLATE)
+        f.span = heaviest(w->o, "template");
+    sl_findings_add(w, f);
+    return SL_OK;
+}
+
+/* ---- by spans ---- */
+
+/* Spans that are told as one: alike, and asked for at one place. */
+typedef struct {
+    uint32_t span;
+    uint32_t function, line; /* of own code */
+} asked;
+
+typedef struct {
+    const sl_outline *o;
+    asked one;
+} ordered;
+
+static int
+by_text(const void *a, const void *b)
+{
+    const ordered *x = a, *y = b;
+    const sl_outline_span *s = &x->o->spans[x->one.span];
+    const sl_outline_span *t = &y->o->spans[y->one.span];
+    int texts = strcmp(s->text, t->text);
+
+    if (texts != 0)
+        return texts;
+    if (x->one.function != y->one.function)
+        return x->one.function < y->one.function ? -1 : 1;
+    return x->one.line < y->one.line ? -1 : x->one.line > y->one.line;
+}
+
+static void
+locate_span(const sl_findings_work *w, uint32_t i, sl_finding *f)
+{
+    const sl_outline_span *span = &w->o->spans[i];
+
+    f->node = span->node;
+    f->span = i + 1;
+    sl_findings_locate(w, span->node, f);
+    if (f->own == span->node && span->line != 0)
+        f->line = span->line;
+}
+
+static bool
+is_kind(const sl_outline_span *span, const char *kind)
+{
+    return strcmp(span->kind, kind) == 0;
+}
+
+/* All spans of a kind by text and place; free() it. *count 0 and NULL: none. */
+static ordered *
+order_spans(const sl_findings_work *w, const char *kind, uint32_t *count)
+{
+    const sl_outline *o = w->o;
+
+    *count = 0;
+    for (uint32_t i = 0; i < o->span_count; i++)
+        *count += is_kind(&o->spans[i], kind);
+    ordered *rows = *count == 0 ? NULL : malloc(*count * sizeof(*rows));
+    uint32_t at = 0;
+    for (uint32_t i = 0; rows != NULL && i < o->span_count; i++) {
+        if (!is_kind(&o->spans[i], kind))
+            continue;
+        sl_finding f = { .node = NONE };
+        locate_span(w, i, &f);
+        rows[at++] = (ordered){
+            o, { i, f.own != NONE ? o->nodes[f.own].function : NONE, f.line }
+        };
+    }
+    if (rows != NULL)
+        qsort(rows, *count, sizeof(*rows), by_text);
+    return rows;
+}
+
+static void
+add_slow_query(sl_findings_work *w)
+{
+    const sl_outline *o = w->o;
+    uint32_t slow = NONE;
+
+    for (uint32_t i = 0; i < o->span_count; i++) {
+        const sl_outline_span *span = &o->spans[i];
+        if (is_kind(span, "db") && span->longest_ns >= SLOW_LEAST_NS &&
+            span->longest_ns >= w->wall / 5 &&
+            (slow == NONE || span->longest_ns > o->spans[slow].longest_ns))
+            slow = i;
+    }
+    if (slow == NONE)
+        return;
+    sl_finding f = { .rule = SL_FINDING_SLOW_QUERY,
+                     .ns = o->spans[slow].longest_ns,
+                     .score = 2 };
+    locate_span(w, slow, &f);
+    sl_findings_add(w, f);
+}
+
+/* A kind of spans: all of it, and of queries those that are alike. */
+static sl_status
+by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule)
+{
+    const sl_outline *o = w->o;
+    sl_finding all = { .rule = rule, .node = NONE, .own = NONE };
+    sl_finding alike = { .rule = SL_FINDING_N_PLUS_1, .node = NONE };
+    uint32_t count = 0, first = 0;
+    ordered *rows = order_spans(w, kind, &count);
+    uint64_t most = 0, ns = 0, times = 0;
+
+    if (rows == NULL)
+        return count == 0 ? SL_OK : SL_ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        const sl_outline_span *span = &o->spans[rows[i].one.span];
+        if (i == 0 || by_text(&rows[i - 1], &rows[i]) != 0) {
+            ns = times = 0;
+            first = i;
+        }
+        ns += span->total_ns;
+        times += span->count;
+        all.ns += span->total_ns;
+        all.count += span->count;
+        if (ns >= most) {
+            most = ns;
+            locate_span(w, rows[first].one.span, &all);
+        }
+        if (rule == SL_FINDING_DATABASE && times >= ALIKE_LEAST &&
+            times > alike.count) {
+            alike.count = times;
+            alike.ns = ns;
+            locate_span(w, rows[first].one.span, &alike);
+        }
+    }
+    free(rows);
+    all.score = all.ns;
+    if (alike.count > 0) {
+        /* Where it is most of the queries' time, it is the answer. */
+        bool answer = alike.ns >= all.ns / 2 && all.ns >= w->wall / 5;
+        alike.score = answer ? all.ns + 1 : 3;
+        sl_findings_add(w, alike);
+    }
+    if (all.ns >= w->wall / 5 ||
+        (rule == SL_FINDING_DATABASE && all.count >= 30))
+        sl_findings_add(w, all);
+    return SL_OK;
+}
+
+uint64_t
+sl_findings_spans_in(const sl_findings_work *w, uint32_t from, uint32_t end,
+                     uint32_t strand)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < w->o->span_count; i++) {
+        const sl_outline_span *span = &w->o->spans[i];
+        if (span->node >= from && span->node < end &&
+            w->places[span->node].strand == strand &&
+            (is_kind(span, "db") || is_kind(span, "http")))
+            sum += span->total_ns;
+    }
+    return sum;
+}
+
+sl_status
+sl_findings_layers(sl_findings_work *w)
+{
+    bool told = heaviest(w->o, "db") != 0;
+    sl_status status =
+        told ? by_spans(w, "db", SL_FINDING_DATABASE)
+             : by_names(w, SL_LAYER_DATABASE, SL_FINDING_DATABASE);
+
+    if (status == SL_OK)
+        status = by_spans(w, "http", SL_FINDING_HTTP);
+    if (status == SL_OK)
+        status = by_names(w, SL_LAYER_TEMPLATE, SL_FINDING_TEMPLATE);
+    add_slow_query(w);
+    return status;
+}

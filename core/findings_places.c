@@ -1,0 +1,229 @@
+/* Whose each node is, what layer it is in, and the list of findings. */
+#include "findings_places.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NONE SL_FINDING_NONE
+
+const sl_finding_info *
+sl_finding_at(sl_finding_rule rule)
+{
+    static const sl_finding_info table[SL_FINDING_COUNT] = {
+#define XX(rule, word, title, advice) { word, title, advice },
+        SL_FINDING_MAP(XX)
+#undef XX
+    };
+    return (unsigned)rule < SL_FINDING_COUNT ? &table[rule] : NULL;
+}
+
+/* Functions where a layer begins, by the end of their file and by name. What
+ * runs below them is the layer's, up to code of the project. */
+static const struct {
+    const char *file, *name;
+    int layer;
+} known_layers[] = {
+    { "django/db/backends/utils.py", "CursorWrapper.execute",
+      SL_LAYER_DATABASE },
+    { "django/db/backends/utils.py", "CursorWrapper.executemany",
+      SL_LAYER_DATABASE },
+    { "django/db/backends/utils.py", "CursorDebugWrapper.execute",
+      SL_LAYER_DATABASE },
+    { "django/db/models/sql/compiler.py", "SQLCompiler.execute_sql",
+      SL_LAYER_DATABASE },
+    { "django/db/models/sql/compiler.py", "cursor_iter", SL_LAYER_DATABASE },
+    { "sqlalchemy/engine/base.py", "Connection.execute", SL_LAYER_DATABASE },
+    { "psycopg/cursor.py", "Cursor.execute", SL_LAYER_DATABASE },
+    { "pymysql/cursors.py", "Cursor.execute", SL_LAYER_DATABASE },
+    { "asyncpg/connection.py", "Connection._execute", SL_LAYER_DATABASE },
+    { "", "sqlite3.Cursor.execute", SL_LAYER_DATABASE },
+    { "", "sqlite3.Connection.execute", SL_LAYER_DATABASE },
+    { "", "sqlite3.Cursor.fetchall", SL_LAYER_DATABASE },
+    { "", "sqlite3.Cursor.fetchmany", SL_LAYER_DATABASE },
+    { "", "Cursor.execute", SL_LAYER_DATABASE },
+    { "django/template/base.py", "Template.render", SL_LAYER_TEMPLATE },
+    { "django/template/base.py", "Template.compile_nodelist",
+      SL_LAYER_TEMPLATE },
+    { "django/template/loader.py", "render_to_string", SL_LAYER_TEMPLATE },
+    { "jinja2/environment.py", "Template.render", SL_LAYER_TEMPLATE },
+    { "jinja2/environment.py", "Template.render_async", SL_LAYER_TEMPLATE },
+    { "jinja2/environment.py", "Environment.compile", SL_LAYER_TEMPLATE },
+    { "mako/template.py", "Template.render", SL_LAYER_TEMPLATE },
+};
+
+static int
+layer_of(const sl_function *f)
+{
+    if (f->origin == SL_ORIGIN_PROJECT)
+        return SL_LAYER_NONE;
+    for (size_t i = 0; i < sizeof(known_layers) / sizeof(*known_layers); i++) {
+        size_t end = strlen(known_layers[i].file);
+        if (!sl_outline_text_is(f->name, f->name_len, known_layers[i].name))
+            continue;
+        if (end == 0
+                ? f->kind == SL_KIND_C
+                : f->file_len >= end && memcmp(f->file + f->file_len - end,
+                                               known_layers[i].file, end) == 0)
+            return known_layers[i].layer;
+    }
+    return SL_LAYER_NONE;
+}
+
+/* By function: the layer that begins there; free() it. */
+static uint8_t *
+layers_of(const sl_outline *o)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < o->count; i++) {
+        if (o->nodes[i].function >= count)
+            count = o->nodes[i].function + 1;
+    }
+    uint8_t *layers = malloc(count);
+    bool told = false; /* of the database, spans tell, and better */
+    for (uint32_t i = 0; i < o->span_count; i++)
+        told = told || strcmp(o->spans[i].kind, "db") == 0;
+    for (uint32_t i = 0; layers != NULL && i < count; i++) {
+        layers[i] = (uint8_t)layer_of(&o->functions[i]);
+        if (told && layers[i] == SL_LAYER_DATABASE)
+            layers[i] = SL_LAYER_NONE;
+    }
+    return layers;
+}
+
+bool
+sl_findings_places(sl_findings_work *w)
+{
+    const sl_outline *o = w->o;
+    uint8_t *layers = layers_of(o);
+
+    w->places = malloc((size_t)o->count * sizeof(*w->places));
+    for (uint32_t i = 0; layers != NULL && w->places != NULL && i < o->count;
+         i++) {
+        const sl_function *f = sl_outline_function(o, i);
+        sl_findings_place above = { NONE, NONE, 0, SL_LAYER_NONE };
+        if (i > 0)
+            above = w->places[o->nodes[i].parent];
+        if (sl_outline_is_strand(o, i))
+            above.strand = i;
+        uint8_t layer = layers[o->nodes[i].function];
+        if (f->origin == SL_ORIGIN_PROJECT) {
+            above = (sl_findings_place){ i, NONE, above.strand, SL_LAYER_NONE };
+        } else {
+            if (above.own != NONE && above.from == NONE)
+                above.from = i;
+            /* A query that a template makes is a query. */
+            if (layer == SL_LAYER_DATABASE || above.layer == SL_LAYER_NONE)
+                above.layer = layer;
+        }
+        w->places[i] = above;
+    }
+    bool fine = layers != NULL && w->places != NULL;
+    free(layers);
+    return fine;
+}
+
+uint32_t
+sl_findings_line(const sl_outline *o, uint32_t own)
+{
+    uint32_t line = 0, low = 0, high = o->line_count;
+    uint64_t most = 0;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (o->lines[middle].node < own)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < o->line_count && o->lines[low].node == own; low++) {
+        if (o->lines[low].line > 0 && o->lines[low].wall_ns > most) {
+            most = o->lines[low].wall_ns;
+            line = o->lines[low].line;
+        }
+    }
+    return line > 0 ? line : sl_outline_function(o, own)->line;
+}
+
+void
+sl_findings_locate(const sl_findings_work *w, uint32_t i, sl_finding *f)
+{
+    const sl_findings_place *at = &w->places[i];
+
+    f->own = at->own;
+    f->line = 0;
+    if (at->own == NONE)
+        return;
+    if (at->from != NONE)
+        f->line = w->o->nodes[at->from].line;
+    if (f->line == 0)
+        f->line = sl_findings_line(w->o, at->own);
+}
+
+static uint64_t
+fnv(uint64_t hash, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (uint8_t)text[i]) * 1099511628211u;
+    return (hash ^ 0xFF) * 1099511628211u;
+}
+
+const char *
+sl_finding_path(const sl_function *f, size_t *len)
+{
+    size_t from = f->file_len, parts = 0;
+
+    while (from > 0) {
+        char c = f->file[from - 1];
+        if ((c == '/' || c == '\\') && ++parts == 2)
+            break;
+        from--;
+    }
+    *len = f->file_len - from;
+    return f->file + from;
+}
+
+/* The same in every run of the same program: no line, no number, no path of a
+ * machine. */
+static void
+fingerprint(const sl_outline *o, sl_finding *f)
+{
+    const char *word = sl_finding_at(f->rule)->word;
+    uint64_t hash = fnv(14695981039346656037u, word, strlen(word));
+    uint32_t parts[2] = { f->own, f->node };
+
+    for (int p = 0; p < 2; p++) {
+        if (parts[p] == NONE)
+            continue;
+        const sl_function *one = sl_outline_function(o, parts[p]);
+        size_t len;
+        const char *file = sl_finding_path(one, &len);
+        hash = fnv(fnv(hash, file, len), one->name, one->name_len);
+    }
+    if (f->span != 0) {
+        const char *text = o->spans[f->span - 1].text;
+        hash = fnv(hash, text, strlen(text));
+    }
+    snprintf(f->fingerprint, sizeof(f->fingerprint), "%016" PRIx64, hash);
+}
+
+void
+sl_findings_add(sl_findings_work *w, sl_finding f)
+{
+    sl_findings *out = w->out;
+    uint32_t at = out->count;
+
+    if (f.ns > w->wall)
+        f.ns = w->wall;
+    if (out->count == SL_FINDINGS_MAX)
+        return;
+    fingerprint(w->o, &f);
+    while (at > 0 && out->items[at - 1].score < f.score) {
+        out->items[at] = out->items[at - 1];
+        at--;
+    }
+    out->items[at] = f;
+    out->count++;
+}

@@ -1,0 +1,68 @@
+/* findings_places.h - what all rules of findings.h work with: for each node
+ * whose it is, and the list that grows. */
+#ifndef SL_CORE_FINDINGS_PLACES_H
+#define SL_CORE_FINDINGS_PLACES_H
+
+#include "hotpath.h"
+#include "outline.h"
+
+#include "slowlens/finding.h"
+
+#define SL_FINDINGS_MAX 16u
+#define SL_FINDING_NONE UINT32_MAX
+
+typedef struct {
+    sl_finding_rule rule;
+    uint64_t ns;    /* of the wall time, that it explains */
+    uint64_t score; /* what puts it in order */
+    uint64_t count; /* calls, queries; 0: not counted */
+    uint32_t node;  /* what took it; SL_FINDING_NONE: nothing of the tree */
+    uint32_t own;   /* node of the project's own code that asked for it */
+    uint32_t line;  /* there; 0: not known */
+    uint32_t span;  /* number + 1 of the span that tells; 0: none */
+    bool beside;    /* a task or thread that own code awaited */
+    char fingerprint[17]; /* the same for the same rule and functions */
+} sl_finding;
+
+typedef struct {
+    sl_finding items[SL_FINDINGS_MAX]; /* what explains most first */
+    uint32_t count;
+    uint64_t samples; /* behind the shares; UINT64_MAX: they are exact */
+} sl_findings;
+
+enum { SL_LAYER_NONE, SL_LAYER_DATABASE, SL_LAYER_TEMPLATE };
+
+/* By node: the frame of own code it runs for, the child of that on the way to
+ * it, and the layer it is in. */
+typedef struct {
+    uint32_t own, from;
+    uint32_t strand; /* 0: the request itself */
+    uint8_t layer;   /* by the names of functions; none where spans tell */
+} sl_findings_place;
+
+typedef struct {
+    const sl_outline *o;
+    const sl_hotpath *path;
+    sl_findings *out;
+    sl_findings_place *places;
+    uint64_t wall;
+    bool exact;
+} sl_findings_work;
+
+/* Fills `places`, which is to be freed in any case. false: no memory. */
+bool sl_findings_places(sl_findings_work *w);
+
+/* Where in own code node `i` was asked for. */
+void sl_findings_locate(const sl_findings_work *w, uint32_t i, sl_finding *f);
+
+/* The line of own code `own` that samples saw most, or where it begins. */
+uint32_t sl_findings_line(const sl_outline *o, uint32_t own);
+
+/* Puts one where its score says. */
+void sl_findings_add(sl_findings_work *w, sl_finding f);
+
+/* "dir/file.py", the last two parts of a function's file, which is no text that
+ * ends with a NUL. */
+const char *sl_finding_path(const sl_function *f, size_t *len);
+
+#endif /* SL_CORE_FINDINGS_PLACES_H */
