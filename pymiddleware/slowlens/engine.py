@@ -20,8 +20,8 @@ from typing import Any
 from . import _core, layers, ownership
 
 __all__ = [
-    "CHOSEN", "cost_meta", "cost_ns", "forked", "info", "interval_ns", "is_child", "limit_memory", "on_fork", "prepare",
-    "refused", "sampling", "unsampled", "why_not",
+    "CHOSEN", "cost_meta", "cost_ns", "forked", "info", "interval_ns", "is_child", "is_set_up_here", "limit_memory",
+    "on_fork", "prepare", "refused", "sampling", "unsampled", "why_not",
 ]
 
 CHOSEN = (
@@ -48,6 +48,17 @@ def _kernel_trusts_tsc() -> bool:
         return False
 
 
+def _forked_from_another() -> bool:
+    """Whether this process was forked off and has not loaded a program of its own since (PF_FORKNOEXEC, proc(5))."""
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            return bool(int(file.read().rpartition(b")")[2].split()[6]) & 0x40)
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+#: Whether somebody's fork loaded us: RQ's children import what they run.
+_loaded_in_fork = _forked_from_another()
 #: The process that loaded us, and the one that we are set up for.
 _loaded_pid = _pid = os.getpid()
 
@@ -66,10 +77,15 @@ def forked() -> None:
         _after_fork()
 
 
+def is_set_up_here() -> bool:
+    """False in a forked child whose hooks have not run yet: all that is there belongs to its parent."""
+    return _pid == os.getpid()
+
+
 def is_child() -> bool:
-    """Whether this process was forked off after slowlens was loaded, or is one of multiprocessing's: such processes
-    may end without a word (``os._exit``)."""
-    if os.getpid() != _loaded_pid:
+    """Whether this process was forked off and runs on as it is, or is one of multiprocessing's: such processes may
+    end without a word (``os._exit``)."""
+    if _loaded_in_fork or os.getpid() != _loaded_pid:
         return True
     processes = sys.modules.get("multiprocessing.process")
     return processes is not None and processes.parent_process() is not None

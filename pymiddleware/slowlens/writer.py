@@ -202,6 +202,8 @@ class Writer:
 
     def put(self, job: Job) -> bool:
         """Takes the job over. False: it was dropped (counted)."""
+        if self._pid != os.getpid():
+            engine.forked()
         size = job.recording.memory
         if self._closed or self._is_full(size):
             self.dropped += 1
@@ -273,8 +275,14 @@ class Writer:
         worker = self._slot.get("worker")
         if worker is not None:
             worker.wake()
-            if worker.join(seconds):
-                self._slot.pop("worker", None)
+            worker.join(seconds)
+
+    def _gone(self) -> None:
+        """Called by the thread, as its last act. It gives its place up itself: of several who wait for its end (threads
+        that fork at once) none can take the next one's away."""
+        self._slot.pop("worker", None)
+        if not _parked() and not self._closed and (self._jobs or self._ticking):
+            self._start()  # woken too late to see it
 
     def __del__(self) -> None:
         worker = self._slot.get("worker")
@@ -546,10 +554,10 @@ def _run(worker: _core.Worker, argument: tuple[weakref.ref[Writer], Store, list[
             _close(sinks)
             return
         seconds = writer._turn()
-        ends = _parked() or writer._closed
-        del writer
-        if ends:
+        if _parked() or writer._closed:
+            writer._gone()
             return
+        del writer
         worker.wait(seconds)
 
 
@@ -625,6 +633,8 @@ def _before_fork() -> None:
 def _resume() -> None:
     """In the parent: the threads that did run start again."""
     global _parked_until
+    if not engine.is_set_up_here():
+        return  # another thread forked while this waited to be called: a child that has yet to let go of its parent's
     _parked_until = 0.0
     if _sampler_ran:
         _core.sampler_resume()

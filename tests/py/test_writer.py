@@ -262,6 +262,72 @@ def test_children_that_end_abruptly_lose_nothing_and_no_fork_warns(store_path: s
     assert (done.stdout, done.stderr) == ("10\n", "")
 
 
+LOADED_IN_CHILD = """
+import os, sys
+pid = os.fork()
+if pid == 0:  # as RQ's children: what they run is imported by them
+    import slowlens
+    slowlens.profile("job", store=sys.argv[1])(lambda: None)()
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+from slowlens.options import load
+from slowlens.store import Query, open_store
+print(len(open_store(load({"store": sys.argv[1]})).list(Query()).rows))
+"""
+
+
+def test_a_child_that_loads_slowlens_and_ends_abruptly_loses_nothing(store_path: str) -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED_IN_CHILD, store_path], capture_output=True, text=True,
+                          timeout=60)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+TWO_FORK = """
+import os, sys
+def pending():
+    # Two threads fork at once: what the parent was to do after the first one's fork is copied by the second one's,
+    # and called in its child before slowlens' own hook.
+    if "slowlens.writer" in sys.modules:
+        sys.modules["slowlens.writer"]._resume()
+        threads.append(len(os.listdir("/proc/self/task")))
+threads = []
+os.register_at_fork(after_in_child=pending)
+import slowlens, slowlens.writer
+job = slowlens.profile("job", store=sys.argv[1])
+job(lambda: None)()
+for writer in slowlens.writer._all():
+    writer._ticking = True
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if threads == [1] else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_threads_that_fork_at_once_start_nothing_of_the_parents_in_a_child(store_path: str) -> None:
+    done = subprocess.run([sys.executable, "-c", TWO_FORK, store_path], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_who_waits_for_the_threads_end_takes_no_other_one_away(store_path: str) -> None:
+    writer = make(store_path).recorder.writer
+
+    class Ended:
+        def wake(self) -> None:
+            pass
+
+        def join(self, seconds: float) -> bool:
+            writer._slot.pop("worker")  # it has gone, and before its end was seen here another fork was over
+            assert writer._start()
+            return True
+
+    writer._slot["worker"] = Ended()  # type: ignore[assignment]
+    writer._end(1.0)
+    assert not isinstance(writer._slot["worker"], Ended)
+    writer.close()
+    assert writer._slot == {}, "and the thread leaves by itself"
+
+
 def test_apps_that_are_made_and_dropped_leave_nothing(store_path: str, tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/task"))
     writers = set()
