@@ -26,6 +26,8 @@ sl_sampled_charge(sl_strand *strand, sl_node *node, uint32_t line,
                   const sl_times *times)
 {
     node->self += times->wall;
+    if (node->function == SL_PSEUDO_GC)
+        sl_recording_of(strand->tree)->gc_ticks += times->wall;
     sl_sampled_mark(&sl_recording_of(strand->tree)->marks, node, line, times,
                     strand->lane == 0);
 }

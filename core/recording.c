@@ -45,7 +45,8 @@ recording_start(sl_recording *recording, const sl_recording_options *options)
     recording->strand_count = 0;
     recording->clock = options->clock;
     recording->await_ticks = recording->idle_ticks = 0;
-    recording->loop_ticks = 0;
+    recording->loop_ticks = recording->gc_ticks = 0;
+    recording->collecting = NULL;
     recording->suspended = recording->stopped = false;
     recording->sampled = recording->summed = false;
     recording->samples = 0;
@@ -380,6 +381,26 @@ sl_strand_leave_top(sl_strand *strand, const void *key, uint64_t now)
 }
 
 void
+sl_strand_collect(sl_strand *strand, bool begins, uint64_t now)
+{
+    sl_recording *recording = sl_recording_of(strand->tree);
+    const void *key = sl_pseudo_key(SL_PSEUDO_GC);
+
+    if (begins) {
+        sl_strand_enter(strand, key, SL_KIND_PSEUDO, now);
+        bool there = strand->cur->function == SL_PSEUDO_GC;
+        recording->collecting = there ? strand->cur : NULL;
+        recording->gc_before = strand->cur->self;
+        return;
+    }
+    sl_strand_leave_top(strand, key, now);
+    if (recording->collecting != NULL)
+        recording->gc_ticks +=
+            recording->collecting->self - recording->gc_before;
+    recording->collecting = NULL;
+}
+
+void
 sl_strand_yield(sl_strand *strand, const void *key, uint64_t now)
 {
     sl_strand_tick(strand, now);
@@ -563,6 +584,8 @@ sl_recording_waits_get(const sl_recording *recording, sl_recording_waits *out)
         .loop_ns = (uint64_t)((double)recording->loop_ticks * scale),
         .idle_ns = (uint64_t)((double)recording->idle_ticks * scale),
         .gil_ns = (uint64_t)((double)recording->marks.gil * scale),
+        .run_queue_ns = recording->waited[SL_METRIC_RUN_QUEUE],
+        .gc_ns = (uint64_t)((double)recording->gc_ticks * scale),
     };
 }
 

@@ -34,6 +34,9 @@ struct sl_recording {
     uint64_t await_ticks;
     uint64_t idle_ticks;
     uint64_t loop_ticks;
+    uint64_t gc_ticks;         /* of all [gc] nodes so far */
+    const sl_node *collecting; /* the one on top, in one strand at most */
+    uint64_t gc_before;        /* its own time when it was entered */
     bool suspended;
     bool stopped;
     bool sampled;           /* fed by sl_strand_sample: calls are samples */

@@ -43,7 +43,7 @@ typedef struct sl_numbers sl_numbers;
 #define SL_NUMBERS_MAP(XX)                                                     \
     XX(BYTES, "response_bytes")                                                \
     XX(KEPT, "kept")            /* requests whose profile is kept */           \
-    XX(RUN_QUEUE, "waiting_ns") /* for a CPU, as the kernel counts */          \
+    XX(RUN_QUEUE, "run_queue_ns") /* for a CPU, as the kernel counts */        \
     XX(GIL, "gil_wait_ns")                                                     \
     XX(BLOCKED, "blocked_ns") /* lock, socket, disk, sleep */                  \
     XX(AWAIT, "await_ns")                                                      \

@@ -181,6 +181,10 @@ void sl_strand_leave(sl_strand *strand, const void *key, uint64_t now);
  * may have been left out, while the same function stands further below. */
 void sl_strand_leave_top(sl_strand *strand, const void *key, uint64_t now);
 
+/* The garbage collector begins, or has ended: [gc] is entered, or left. One
+ * strand of a recording at a time, as the interpreter has one collector. */
+void sl_strand_collect(sl_strand *strand, bool begins, uint64_t now);
+
 /* Leaves `key` because it yielded: where an await began, if the strand is
  * suspended next. */
 void sl_strand_yield(sl_strand *strand, const void *key, uint64_t now);
@@ -304,6 +308,8 @@ typedef struct {
     uint64_t wall_ns;
     uint64_t await_ns, loop_ns, idle_ns; /* as in sl_recording_totals */
     uint64_t gil_ns;
+    uint64_t run_queue_ns; /* waiting for a CPU */
+    uint64_t gc_ns;        /* of all strands, as in sl_recording_totals */
 } sl_recording_waits;
 void sl_recording_waits_get(const sl_recording *recording,
                             sl_recording_waits *out);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -18,6 +19,8 @@ from slowlens.store import Query, open_store
 from slowlens.store.directory import DirectoryStore
 from slowlens.store.numbers import HOUR, Hours, split
 from slowlens.wsgi import ProfilerMiddleware
+
+from conftest import record
 
 ERROR = 0.022
 
@@ -90,6 +93,30 @@ def test_percentiles_are_those_of_what_was_sent(store_path: str) -> None:
     for share, key in ((0.5, "p50_ns"), (0.9, "p90_ns"), (0.95, "p95_ns"), (0.99, "p99_ns")):
         assert close(row[key], nearest(walls, share)), key
     assert close(row["cpu_p50_ns"], nearest(cpus, 0.5))
+
+
+@pytest.mark.parametrize("sampled", [False, True], ids=["deterministic", "sampled"])
+def test_the_collectors_time_is_summed(sampled: bool) -> None:
+    """As the profiles say it that have a tree, without a look at any."""
+    class Slow:
+        def __del__(self) -> None:
+            sum(range(2000))
+
+    def program() -> None:
+        for _ in range(4):
+            heap: list[Any] = [[Slow()] for _ in range(20_000)]
+            heap.append(heap)
+            del heap
+            gc.collect()
+
+    numbers, expected = _core.Numbers(60), 0
+    deadline = time.monotonic() + 60
+    while expected == 0 and time.monotonic() < deadline:  # until a sample met the collector
+        recording = record(program, sampled=sampled)
+        expected += recording.totals()["gc_ns"]
+        numbers.add(recording, "/x", "GET", False, False, 0)
+    found = json.loads(numbers.report())["rows"][0]["sums"]["gc_ns"]
+    assert expected > 0 and abs(found - expected) <= 1 + expected // 1000
 
 
 def table(count: int, route: str = "/x", release: str = "") -> bytes:

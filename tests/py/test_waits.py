@@ -85,7 +85,9 @@ try:
     recording.enter(); compute(); recording.leave()
     waited = delay() - before
     recording.finish()
-    print(json.dumps([recording.totals(), waited]))
+    numbers = _core.Numbers(60)
+    numbers.add(recording, "/r", "GET", False, False, 0)
+    print(json.dumps([recording.totals(), waited, json.loads(numbers.report())["rows"][0]["sums"]]))
 finally:
     for hog in hogs: hog.kill()
 """
@@ -101,7 +103,10 @@ def test_waiting_for_a_cpu_is_the_kernels_number(sampled: bool, tmp_path: Path) 
     done = subprocess.run([sys.executable, "-c", STARVED % sampled], capture_output=True, text=True, cwd=tmp_path,
                           env={**os.environ, "PYTHONPATH": packages}, timeout=120)
     assert done.returncode == 0, done.stderr
-    totals, waited = json.loads(done.stdout)
+    totals, waited, sums = json.loads(done.stdout)
     assert waited > 100e6
     assert 0.9 * waited < totals["run_queue_ns"] < 1.05 * waited
     assert sum(totals[name] for name in KINDS) < 0.1 * waited
+    # All requests are counted so, also those of which nothing is kept.
+    assert sums["run_queue_ns"] == min(totals["run_queue_ns"], totals["wall_ns"] - totals["cpu_ns"])
+    assert sums.get("blocked_ns", 0) < 0.1 * waited

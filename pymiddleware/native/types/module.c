@@ -235,11 +235,8 @@ gc_hook(PyObject *module, PyObject *const *args, Py_ssize_t count)
     sl_strand *strand = sl_py_active_strand();
     if (strand == NULL || count < 1 || !PyUnicode_Check(args[0]))
         Py_RETURN_NONE;
-    const void *key = sl_pseudo_key(SL_PSEUDO_GC);
-    if (PyUnicode_CompareWithASCIIString(args[0], "start") == 0)
-        sl_strand_enter(strand, key, SL_KIND_PSEUDO, sl_py_now());
-    else
-        sl_strand_leave_top(strand, key, sl_py_now());
+    bool begins = PyUnicode_CompareWithASCIIString(args[0], "start") == 0;
+    sl_strand_collect(strand, begins, sl_py_now());
     Py_RETURN_NONE;
 }
 

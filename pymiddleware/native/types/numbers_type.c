@@ -95,7 +95,8 @@ numbers_add(PyObject *object, PyObject *const *args, Py_ssize_t count)
     uint64_t apart = waits.await_ns + waits.loop_ns + waits.idle_ns;
     uint64_t ran = waits.wall_ns > apart ? waits.wall_ns - apart : 0;
     uint64_t off = ran > recording->cpu_ns ? ran - recording->cpu_ns : 0;
-    uint64_t gil = waits.gil_ns < off ? waits.gil_ns : off;
+    uint64_t queue = waits.run_queue_ns < off ? waits.run_queue_ns : off;
+    uint64_t gil = waits.gil_ns < off - queue ? waits.gil_ns : off - queue;
     uint64_t bytes = PyLong_AsUnsignedLongLong(args[5]);
     if (bytes == (uint64_t)-1 && PyErr_Occurred())
         PyErr_Clear(), bytes = 0;
@@ -114,8 +115,10 @@ numbers_add(PyObject *object, PyObject *const *args, Py_ssize_t count)
         .error = args[3] == Py_True,
         .sums = { [SL_NUMBERS_BYTES] = bytes,
                   [SL_NUMBERS_KEPT] = args[4] == Py_True,
+                  [SL_NUMBERS_RUN_QUEUE] = queue,
                   [SL_NUMBERS_GIL] = gil,
-                  [SL_NUMBERS_BLOCKED] = off - gil,
+                  [SL_NUMBERS_BLOCKED] = off - queue - gil,
+                  [SL_NUMBERS_GC] = waits.gc_ns,
                   [SL_NUMBERS_AWAIT] = waits.await_ns,
                   [SL_NUMBERS_LOOP] = waits.loop_ns,
                   [SL_NUMBERS_CLIENT] = waits.idle_ns },
