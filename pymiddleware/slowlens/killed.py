@@ -18,14 +18,20 @@ import json
 import os
 import socket
 import threading
+import time
 from typing import Any
 
 from . import _core, live
 from .board import live_folder, make_private, remove
 from .live import PARTIAL
-from .store import Store
+from .request import ID
+from .routes import OTHER
+from .store import Store, StoreError
 
-__all__ = ["checkpoint_path", "drop_checkpoint", "read_checkpoint", "recover", "write_checkpoint"]
+__all__ = ["checkpoint_path", "drop_checkpoint", "read_checkpoint", "recover", "sweep", "write_checkpoint"]
+
+#: A checkpoint that was not written anew for so long has no writer any more.
+STRAY_SECONDS = 3600.0
 
 _one = threading.Lock()  # POSIX locks do not tell threads of one process apart
 
@@ -77,6 +83,51 @@ def recover(store: Store, name: str) -> int:
         _one.release()
 
 
+def sweep(store: Store, name: str) -> int:
+    """Checkpoints without a board (the machine was restarted): stored as killed, and removed. How many there were.
+
+    A request that runs writes its own anew within seconds, on whatever host: what is an hour old is nobody's.
+    :raises StoreError: they cannot be stored now, and stay.
+    """
+    try:
+        with os.scandir(live_folder(name)) as entries:
+            found = [entry.name for entry in entries if ID.match(entry.name[:26]) is not None
+                     and time.time() - entry.stat(follow_symlinks=False).st_mtime > STRAY_SECONDS]
+    except OSError:
+        return 0
+    running = {row["id"] for row in live.running(name)} if found else set()
+    return sum(_sweep(store, name, file) for file in found if file[:26] not in running)
+
+
+def _sweep(store: Store, name: str, file: str) -> bool:
+    profile_id = file[:26]
+    path = os.path.join(live_folder(name), file)
+    taken = os.path.join(live_folder(name), f"{profile_id}.{os.getpid()}.taken")
+    try:
+        os.rename(path, taken)  # of several that look at once one gets it
+        os.utime(taken)
+        with open(taken, "rb") as read:
+            blob = read.read()
+    except OSError:
+        return False
+    meta, whole = _of_checkpoint(blob, profile_id)
+    try:
+        if whole is not None and store.get(profile_id) is None:
+            wall = meta.get("wall_ns") or 0
+            kept = {**{key: value for key, value in meta.items() if value is not None}, "as_of_ns": wall,
+                    "kept": "killed", "flags": ",".join(filter(None, (meta.get("flags"), "killed"))),
+                    "last_word": "nothing but its last checkpoint is left"}
+            data = _core.with_meta(whole, kept)
+            hot = json.loads(_core.Profile(data).summary())["hot_text"]
+            store.put({**kept, "hot": hot, "bytes": len(data)}, data)
+            _count(store, kept)
+    except StoreError:
+        os.rename(taken, path)
+        raise
+    os.unlink(taken)
+    return True
+
+
 def _bury(store: Store, name: str, path: str) -> int:
     taken = live.take_dead(path)
     if taken is None:
@@ -118,6 +169,20 @@ def _store(store: Store, name: str, board: dict[str, Any], request: dict[str, An
     kept = {key: value for key, value in meta.items() if value is not None}
     data = _core.unseen(kept, wall) if blob is None else _core.with_meta(blob, kept)
     store.put({**kept, "hot": hot or live.where(request), "bytes": len(data)}, data)
+    _count(store, kept)
+
+
+def _count(store: Store, meta: dict[str, Any]) -> None:
+    """A request that was killed is one of its route's, and failed."""
+    put_numbers = getattr(store, "put_numbers", None)
+    if put_numbers is None:
+        return
+    numbers = _core.Numbers(60, str(meta.get("release") or "")[:200], str(meta.get("host") or "")[:200])
+    ended = (meta["started"] + meta["wall_ns"]) // 10**9
+    numbers.add_killed(meta.get("route") or OTHER, meta.get("method") or "", meta["wall_ns"], max(0, ended))
+    taken = numbers.take()
+    if taken is not None:
+        put_numbers(*taken)
 
 
 def _of_checkpoint(blob: bytes | None, profile_id: str) -> tuple[dict[str, Any], bytes | None]:

@@ -296,6 +296,10 @@ class Writer:
         try:
             if self.board is not None:
                 self.board.announce()
+                if self.board.core is None and self.board.why_not:
+                    self._seldom.say(
+                        _log, "slowlens: requests that run, or are killed, cannot be shown: no memory to note them in: "
+                        f"{self.board.why_not}", key="board", once=True)
                 self._recover()
         except Exception:
             self._complain("slowlens: running requests cannot be shown")
@@ -486,6 +490,8 @@ class Writer:
         if now - self._collected >= GC_EVERY:
             self._collected = now
             self._recover()
+            if self.board is not None:
+                self.recovered += killed.sweep(self.store, self.board.store)
             self.store.gc()
 
     def _complain(self, text: str) -> None:

@@ -108,7 +108,7 @@ PACKAGE = {
     "store": "_core options request",
     "insight": "_core options request store",
     "live": "_core board store",
-    "killed": "_core board live store",
+    "killed": "_core board live request routes store",
     "writer": "_core board engine killed log options request store",
     "recorder": "_core auth board engine hello log options ownership policy release request routes store writer",
     "viewer": "_core auth board insight killed live log options request slowlens store",

@@ -49,6 +49,38 @@ def test_a_killed_request_has_the_tree_of_its_last_checkpoint(
     assert killed.read_checkpoint(store_path, row["id"]) is None
 
 
+def test_checkpoints_whose_board_is_gone_are_stored_and_removed(
+    worker: Any, store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a restart of the machine: nothing is left but files. What runs, or has ended well, stays as it is."""
+    one, other = worker(store_path, "sampling"), worker(store_path, "sampling")
+    one.say("/busy/a")
+    (lost,) = live.running(store_path)
+    eventually(lambda: killed.read_checkpoint(store_path, lost["id"]))
+    (found,) = [found for found in live.boards(store_path) if found.board["requests"]]
+    one.kill()
+    os.unlink(found.path)
+    other.say("/busy/b")
+    (running,) = live.running(store_path)
+    eventually(lambda: killed.read_checkpoint(store_path, running["id"]))
+    store = open_store(load({"store": store_path}))
+    assert killed.sweep(store, store_path) == 0, "too young"
+    monkeypatch.setattr(killed, "STRAY_SECONDS", -1.0)
+    assert killed.sweep(store, store_path) == 1
+    assert killed.sweep(store, store_path) == 0
+    (row,) = store.list(Query()).rows
+    data = store.get(row["id"])
+    assert row["id"] == lost["id"] and row["flags"] == "killed" and data is not None and "computes" in names(data)
+    assert killed.read_checkpoint(store_path, lost["id"]) is None
+    assert killed.read_checkpoint(store_path, running["id"]) is not None
+    # One that is stored already is only removed, and so is what is none.
+    for junk in (store.get(row["id"]), b"half a file"):
+        killed.write_checkpoint(store_path, lost["id"], junk or b"")
+        assert killed.sweep(store, store_path) == 1
+    assert len(store.list(Query()).rows) == 1 and store.get(row["id"]) == data
+    assert [name for name in os.listdir(os.path.join(store_path, "live")) if lost["id"] in name] == []
+    other.tell("end")
+
+
 def test_one_that_ends_is_a_profile_and_no_checkpoint(worker: Any, store_path: str) -> None:
     one = worker(store_path, "deterministic")
     one.say("/wait/a")

@@ -63,6 +63,22 @@ def test_a_killed_request_is_a_row(worker: Any, store_path: str, mode: str) -> N
     assert boards_left(store_path) == [] and killed.recover(store, store_path) == 0
 
 
+def test_a_killed_request_counts_among_its_routes_once(worker: Any, store_path: str) -> None:
+    one = worker(store_path, "deterministic")
+    one.say("/quick/a")
+    one.say("/wait/b")
+    one.say("flush")
+    one.kill()
+    store = store_of(store_path)
+    assert killed.recover(store, store_path) == 1
+    assert killed.recover(store, store_path) == 0
+    report = store.numbers(apart=15)  # type: ignore[attr-defined]
+    assert (report["count"], report["errors"]) == (2, 1)
+    (failed,) = [row for row in report["rows"] if row["errors"]]
+    (row,) = store.list(Query(text="/wait/b")).rows
+    assert failed["wall_ns"] == row["wall_ns"] and failed["method"] == "GET" and failed["host"] == row["host"]
+
+
 def test_a_starting_worker_finds_it(worker: Any, store_path: str) -> None:
     one = worker(store_path, "deterministic")
     one.say("/wait/a")

@@ -132,6 +132,38 @@ numbers_add(PyObject *object, PyObject *const *args, Py_ssize_t count)
     Py_RETURN_NONE;
 }
 
+/* add_killed(route, method, wall_ns, at_s): all that is known of a request
+ * whose process died, at that Unix time. It counts as an error. */
+static PyObject *
+numbers_add_killed(PyObject *object, PyObject *args)
+{
+    table *self = (table *)object;
+    PyObject *route, *method;
+    unsigned long long wall, at;
+
+    if (!PyArg_ParseTuple(args, "UUKK", &route, &method, &wall, &at))
+        return NULL;
+    sl_numbers_key key = { .field = {
+                               [SL_NUMBERS_ROUTE] = text_of(route),
+                               [SL_NUMBERS_METHOD] = text_of(method),
+                           } };
+    if (self->release != NULL)
+        key.field[SL_NUMBERS_RELEASE] = text_of(self->release);
+    if (self->host != NULL)
+        key.field[SL_NUMBERS_HOST] = text_of(self->host);
+    sl_numbers_request request = { .wall_ns = wall,
+                                   .error = true,
+                                   .sums = { [SL_NUMBERS_KEPT] = 1 } };
+    if (!table_enter(self))
+        return NULL;
+    sl_numbers_add(self->numbers, at, &key, &request);
+    if (self->first_s == 0 || at < self->first_s)
+        self->first_s = at;
+    if (at > self->last_s)
+        self->last_s = at;
+    Py_RETURN_NONE;
+}
+
 /* take(): what was added so far leaves as (first_s, last_s, bytes). */
 static PyObject *
 numbers_take(PyObject *object, PyObject *ignored)
@@ -297,6 +329,9 @@ static PyMethodDef numbers_methods[] = {
     { "add", (PyCFunction)(void (*)(void))numbers_add, METH_FASTCALL,
       "add(recording, route, method, error, kept, response_bytes, /)\n--\n\n"
       "Counts a finished request, now." },
+    { "add_killed", numbers_add_killed, METH_VARARGS,
+      "add_killed(route, method, wall_ns, at_s, /)\n--\n\n"
+      "Counts a request whose process died, at that Unix time." },
     { "take", numbers_take, METH_NOARGS,
       "take()\n--\n\nWhat was added leaves, as (Unix seconds of the first, of "
       "the last, bytes); None: nothing was." },

@@ -8,10 +8,11 @@ import os
 import sys
 from typing import Any
 
-from .. import __version__
+from .. import __version__, killed
 from ..auth import make_token
 from ..options import load
 from ..store import open_store
+from ..store.interface import name_of
 from .source import CliError, is_empty, open_files, open_one
 
 __all__ = ["copy", "delete", "doctor", "gc", "serve", "token"]
@@ -86,6 +87,9 @@ def copy(options: argparse.Namespace) -> None:
 def gc(options: argparse.Namespace) -> None:
     store = open_one(options)
     is_empty(store)
+    if name_of(store):
+        killed.recover(store, name_of(store))
+        killed.sweep(store, name_of(store))
     done = {**store.gc(budget_seconds=60.0), **store.contents()}
     if options.json:
         print(json.dumps(done))
