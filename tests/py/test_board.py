@@ -247,7 +247,8 @@ def test_reading_does_not_give_the_own_lock_away(worker: Any, store_path: str) -
     assert seen == [True, True]
 
 
-def test_without_a_place_for_it_requests_run_as_ever(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_place_for_it_requests_run_as_ever(
+        store_path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(board, "candidates", lambda store, uid: iter(()))
     monkeypatch.setattr(board, "_FILE_SYSTEMS", ())
     middleware = ProfilerMiddleware(lambda e, s: [b""], store=store_path, mode="deterministic", log=False, keep="all")
@@ -256,6 +257,9 @@ def test_without_a_place_for_it_requests_run_as_ever(store_path: str, monkeypatc
     eventually(lambda: middleware.recorder.counters()["board"]["why_not"])
     assert live.running(store_path) == []
     assert middleware.recorder.faults == 0 and middleware.recorder.writer.stored == 1
+    call(middleware, "/y")
+    assert middleware.recorder.writer.flush()
+    assert caplog.text.count("cannot be shown: no memory to note them in") == 1
 
 
 def test_a_disk_serves_where_there_is_no_tmpfs(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
