@@ -21,6 +21,7 @@ from . import _core, engine, ownership
 from .auth import Access, is_local, is_local_host
 from .board import Board
 from .hello import greet, server_url
+from .layers import hooks
 from .log import Seldom
 from .options import Options, disabled, load
 from .policy import Decision, Policy
@@ -53,6 +54,17 @@ def current() -> Transaction | None:
     """The transaction that the calling context belongs to, if it is still running."""
     transaction = _current.get()
     return None if transaction is None or transaction.done else transaction
+
+
+def _kept() -> str:
+    """What is kept of a query where its library's own hook tells of it."""
+    transaction = current()
+    sampled = transaction is not None and transaction.decision.mode == "sampling"
+    return transaction.layers if transaction is not None and sampled else "off"
+
+
+if sys.version_info < (3, 12):
+    begun.append(lambda transaction: hooks.install(_kept))
 
 
 def tag(key: str, value: object) -> None:

@@ -110,7 +110,7 @@ PACKAGE = {
     "live": "_core board store",
     "killed": "_core board live request routes store",
     "writer": "_core board engine killed log options request store",
-    "recorder": "_core auth board engine hello log options ownership policy release request routes store writer",
+    "recorder": "_core auth board engine hello layers log options ownership policy release request routes store writer",
     "viewer": "_core auth board insight killed live log options request slowlens store",
     "otel": "_core recorder",
     "wsgi": "_core recorder request routes viewer",

@@ -199,8 +199,10 @@ def _() -> None:
     refused(recording.encode, {})
 
 
-@case("layers_add")
+@case("layers_add", "layers_open")
 def _() -> None:
+    assert not _core.layers_open("db")
+    refused(_core.layers_open, 7)
     refused(_core.layers_add, "module", "name", "no kind", "x", "x", "x", False)
     refused(_core.layers_add, "module")
 

@@ -463,3 +463,52 @@ def test_the_shops_n_plus_one(sampled: bool, tmp_path: Any) -> None:
     assert worse[0] == 201 and sorted(count for _, _, count in worse[1]) == [1, 200]
     assert repaired[0] == 2 and [count for _, _, count in repaired[1]] == [1, 1]
     assert page[0] == 2 and [(where, count) for _, where, count in page[1]] == [("", 1), ("books/list.html:4", 1)]
+
+
+# ---- 3.11, sampled ----
+
+HOOKS = """
+import sys
+import django
+from django.conf import settings
+settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}})
+django.setup()
+from django.db import connection
+import sqlalchemy
+from slowlens.wsgi import ProfilerMiddleware
+engine = sqlalchemy.create_engine("sqlite://")
+
+def app(environ, start_response):
+    with connection.cursor() as cursor:
+        for i in range(8):
+            cursor.execute("SELECT a FROM (SELECT %s AS a)", [i])
+    with engine.connect() as other:
+        for i in range(5):
+            other.execute(sqlalchemy.text("SELECT :x"), {"x": i})
+        try:
+            other.execute(sqlalchemy.text("SELECT nothing FROM nowhere"))
+        except sqlalchemy.exc.OperationalError:
+            pass
+    start_response("200 OK", [])
+    return [b"ok"]
+
+middleware = ProfilerMiddleware(app, mode=sys.argv[1], keep="all", log=False, store=sys.argv[2])
+told = []
+put = middleware.recorder.writer.put
+middleware.recorder.writer.put = lambda job: (told.append(job.recording.spans()), put(job))
+environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": "", "SERVER_NAME": "x", "SERVER_PORT": "80",
+           "wsgi.url_scheme": "http"}
+for _ in range(2):
+    b"".join(middleware(dict(environ), lambda *arguments: None))
+print(sorted((text, count) for kind, text, _, count, *_ in told[1] if kind == "db"))
+"""
+
+
+@pytest.mark.parametrize("mode", ["sampling", "deterministic"])
+def test_django_and_sqlalchemy_in_a_request(mode: str, tmp_path: Any) -> None:
+    """On every version: by probes, or (3.11, sampled) by the libraries' own hooks, which are not told twice."""
+    ran = subprocess.run([sys.executable, "-c", HOOKS, mode, str(tmp_path)], capture_output=True, text=True, check=True)
+    found: Counter[str] = Counter()
+    for text, count in ast.literal_eval(ran.stdout):
+        found[text] += count
+    assert found == {"SELECT ?": 5, "SELECT a FROM (SELECT ? AS a)": 8, "SELECT nothing FROM nowhere": 1}

@@ -182,8 +182,8 @@ def _layers(information: dict[str, Any]) -> str:
     from ..layers import LIBRARIES
 
     if information["name"] != "sys.monitoring":
-        return ("queries, templates and requests to others are seen in deterministic profiles; sampled ones need "
-                "CPython 3.12")
+        return ("queries, templates and requests to others are seen in deterministic profiles; in sampled ones "
+                "the queries of Django and SQLAlchemy (CPython 3.12 has more)")
     monitoring: Any = vars(sys)["monitoring"]
     tools = [monitoring.get_tool(number) for number in (3, 4)]
     bare = "" if "slowlens calls" in tools or "sqlite3" not in sys.modules else (
