@@ -106,8 +106,11 @@ fold(writer *w)
         return;
     char edge = comma > len ? w->out[comma - len - 1] : ' ';
     if (edge == ' ' || edge == '(' || edge == '[') {
+        /* The one before is the item at work now, and may go on. */
+        size_t before = comma - len;
         w->size = comma;
-        w->comma[w->depth] = 0;
+        w->comma[w->depth] =
+            before > 2 && w->out[before - 2] == ',' ? before - 2 : 0;
     }
 }
 

@@ -51,6 +51,10 @@ def refused(call: Callable[..., object], *args: Any, **kwargs: Any) -> None:
     TAKEN_ANYWAY.add(f"{call.__qualname__}{args} {kwargs}"[:200])
 
 
+def shown(*values: object) -> None:
+    """Attributes are calls, too."""
+
+
 # ---- what there is to call ----
 
 
@@ -67,10 +71,9 @@ def parts(module: Any) -> Iterator[tuple[str, Any, type | None]]:
         if type.__dict__.get("__call__") and "__new__" in vars(of):
             yield f"{name}.__new__", of, None
         for attribute, value in vars(of).items():
-            if type(value).__name__ in ("method_descriptor", "classmethod_descriptor", "getset_descriptor",
-                                        "member_descriptor"):
-                yield f"{name}.{attribute}", value, of
-            elif type(value).__name__ == "wrapper_descriptor" and attribute in ("__await__", "__iter__", "__next__"):
+            kind = type(value).__name__
+            slot = kind == "wrapper_descriptor" and attribute in ("__await__", "__iter__", "__next__")
+            if slot or kind.removesuffix("_descriptor") in ("method", "classmethod", "getset", "member"):
                 yield f"{name}.{attribute}", value, of
 
 
@@ -105,8 +108,8 @@ def board() -> _core.Board:
 
 ID = bytes(range(16))
 NAME = "0" * 26
-META = {"id": "0" * 26, "started": 1, "mode": "deterministic", "route": "/r", "method": "GET", "path": "/r", "status": 200,
-        "wall_ns": 1000, "cpu_ns": 10}
+META = {"id": NAME, "started": 1, "mode": "deterministic", "route": "/r", "method": "GET", "path": "/r",
+        "status": 200, "wall_ns": 1000, "cpu_ns": 10}
 engine.prepare()
 BLOB = finished().encode(META)
 PROFILE = _core.Profile(BLOB)
@@ -215,7 +218,7 @@ def _() -> None:
                     {"max_bytes": 1 << 20, "goes_on": True, "label": object()}):
         recording = recorded(**options)
         recording.so_far()
-        recording.wall_ns, recording.cpu_ns, recording.memory, recording.finished
+        shown(recording.wall_ns, recording.cpu_ns, recording.memory, recording.finished)
         refused(recording.totals)
         refused(recording.encode, {})
         recording.finish()
@@ -229,7 +232,7 @@ def _() -> None:
         refused(recording.encode, {"id": object()})
         refused(recording.encode, {b"id": 1})
         refused(recording.encode, {"id": "\ud800"}, "level")
-        recording.wall_ns, recording.cpu_ns, recording.memory, recording.finished
+        shown(recording.wall_ns, recording.cpu_ns, recording.memory, recording.finished)
         recording.discard()
         refused(recording.totals)
         refused(recording.encode, {})
@@ -288,7 +291,7 @@ def _() -> None:
     table.merge(NUMBERS, route="/x", method="GET", release="r", host="h", from_s=0, to_s=10)
     table.consume(ID, 1)
     table.consume(ID, 1)
-    table.count, table.memory
+    shown(table.count, table.memory)
     table.take()
     table.take()
     _core.Numbers(60, "release", "host", 1)
@@ -310,7 +313,7 @@ def _() -> None:
     entry = made.begin(1, "GET", "/\ud800", True)
     entry.name("/route")
     entry.name("\ud800")
-    entry.id, made.count
+    shown(entry.id, made.count)
     recording = _core.Recording(entry=made.begin(2, "GET", "/x", False), label=object())
     _core.running(made, 0)
     _core.board_read(memory)
@@ -433,8 +436,8 @@ def _() -> None:
 
 
 @case("Rows.__new__", "Rows.add_records", "Rows.add_footer", "Rows.add_blob", "Rows.footer", "Rows.routes",
-      "Rows.drop_in", "Rows.worst", "Rows.drop_segment", "Rows.drop", "Rows.find", "Rows.places", "Rows.list", "Rows.count",
-      "Rows.bytes")
+      "Rows.drop_in", "Rows.worst", "Rows.drop_segment", "Rows.drop", "Rows.find", "Rows.places", "Rows.list",
+      "Rows.count", "Rows.bytes")
 def _() -> None:
     table = rows()
     name = NAME
@@ -445,9 +448,10 @@ def _() -> None:
     table.worst(3)
     table.find(name)
     table.places(name)
-    table.count, table.bytes
+    shown(table.count, table.bytes)
     table.list()
-    table.list(sort="wall_ns", route="/r", text=b"r", tag="a=b", finding="gil", after=(1, name), marks=(1, [(0, 1)]), limit=3)
+    table.list(sort="wall_ns", route="/r", text=b"r", tag="a=b", finding="gil",
+               after=(1, name), marks=(1, [(0, 1)]), limit=3)
     for wrong in ({"sort": "nonsense"}, {"route": 7}, {"after": 7}, {"after": (object(), name)}, {"marks": 7},
                   {"marks": (1, [7])}, {"nonsense": 1}, {"limit": "x"}, {"tag": 7}, {"text": 7}):
         refused(table.list, **wrong)
@@ -509,8 +513,8 @@ def blindly(name: str, what: Any, of: type | None) -> Callable[[], object]:
 
 
 class Mallinfo(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_size_t) for name in
-                ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")]
+    _fields_ = [(name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks",
+                                                     "fsmblks", "uordblks", "fordblks", "keepcost")]
 
 
 _mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)  # glibc 2.33
@@ -529,14 +533,14 @@ def in_use() -> int:
 def references() -> dict[str, int]:
     """How many there are to what was handed in, and to what is handed out everywhere."""
     watched = {f"junk {i}": one for i, one in enumerate(JUNK)}
-    watched |= {"None": None, "True": True, "False": False, "()": (), "''": "", "b''": b"", "Corrupt": _core.CorruptError,
-                "PROFILE": PROFILE, "BLOB": BLOB, "META": META, "EXPORTS": _core.EXPORTS}
+    watched |= {"None": None, "True": True, "False": False, "()": (), "''": "", "b''": b"",
+                "Corrupt": _core.CorruptError, "PROFILE": PROFILE, "BLOB": BLOB, "META": META, "EXPORTS": _core.EXPORTS}
     watched |= {name: value for name, value in vars(_core).items() if isinstance(value, type)}
     return {name: sys.getrefcount(one) for name, one in watched.items()}
 
 
 def left_by(call: Callable[[], object]) -> tuple[float, dict[str, int]]:
-    """Bytes and references that each time leaves behind: the least of a few rounds, as caches fill in the first ones."""
+    """Bytes and references that each time leaves behind: the least of a few rounds, as caches fill first."""
     least, lost = float("inf"), {}
     for _ in range(2):
         call()
