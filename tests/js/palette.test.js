@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { editorLink } from "../../pymiddleware/slowlens/viewer/static/keys.js";
-import { best, score } from "../../pymiddleware/slowlens/viewer/static/palette.js";
+import { best, editorLink, score } from "../../pymiddleware/slowlens/viewer/static/keys.js";
 
 const items = ["Requests", "GET /report/", "GET /authors/repaired/", "copy.deepcopy", "books.reports.build"].map((text) => ({ text }));
 

@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { sides } from "../../pymiddleware/slowlens/viewer/static/cohort.js";
 import { asColumns, asTree, caution, scale, signed, verdict } from "../../pymiddleware/slowlens/viewer/static/diff.js";
 import { FlameModel } from "../../pymiddleware/slowlens/viewer/static/flamemodel.js";
 import { acyclic, layout } from "../../pymiddleware/slowlens/viewer/static/graph.js";
-import { sentence } from "../../pymiddleware/slowlens/viewer/static/repeats.js";
+import { sentence } from "../../pymiddleware/slowlens/viewer/static/tables.js";
 import { hotPath, tally } from "../../pymiddleware/slowlens/viewer/static/requests.js";
-import { points } from "../../pymiddleware/slowlens/viewer/static/routes.js";
+import { grown, points, sides } from "../../pymiddleware/slowlens/viewer/static/routes.js";
 import { matcher } from "../../pymiddleware/slowlens/viewer/static/search.js";
 import { lines, toShow } from "../../pymiddleware/slowlens/viewer/static/source.js";
 import { parts, rowSplit, timeSplit } from "../../pymiddleware/slowlens/viewer/static/rowbar.js";
@@ -190,6 +189,10 @@ test("who held the loop can be gone to", () => {
 test("few samples look few; what was awaited is measured, not sampled", () => {
   assert.equal(how(summaryOf({ mode: "sampling", samples: 12 }, REPORT)), "sampled, 12 samples (few)");
   assert.equal(samplesOf(summaryOf({ mode: "sampling", samples: 1, await_ns: 900 }, REPORT)), undefined);
+});
+
+test("a change has its sign", () => {
+  assert.deepEqual([grown(0.2), grown(-0.051), grown(3)], ["+20 %", "−5 %", "+300 %"]);
 });
 
 test("which requests are compared, in words", () => {

@@ -26,6 +26,7 @@ const post = (path) => ask(path, { method: "POST", headers: { "X-Slowlens-Viewer
 export const requests = (values) => ask(`api/requests${query(values)}`);
 export const routes = (values = {}) => ask(`api/routes${query(values)}`);
 export const compare = (values) => ask(`api/compare${query(values)}`);
+export const regressions = () => ask("api/regressions");
 export const live = () => ask("api/live");
 export const status = () => ask("api/status");
 export const remove = (id) => post(`api/delete?id=${id}`);

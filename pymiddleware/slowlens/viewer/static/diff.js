@@ -5,7 +5,7 @@ import { category, isDark } from "./colors.js";
 import { button, el, menu } from "./dom.js";
 import { FlameModel, around, folds, leftHeavy } from "./flamemodel.js";
 import { count, duration, label, middle, ms, percent, tame, when } from "./format.js";
-import { where } from "./functions.js";
+import { where } from "./tables.js";
 import { tabKeys } from "./profile.js";
 import { searchBox } from "./searchbox.js";
 import { copy, go, recall, remember, replace, slot, toList } from "./shell.js";

@@ -1,16 +1,15 @@
 // main.js - from the URL's fragment to a page, and back.
 //
 //   pure      format  filter  state  search  summary  treemodel  flamemodel
-//   parts     dom  colors  api  shell (moving on, memory, messages)  table  rowbar  keys  palette
-//   lists     requests (filterbox)  routes  live
+//   parts     dom  colors  api  shell (moving on, memory, messages)  table  rowbar  keys (and the palette)
+//   lists     requests (filterbox)  routes (and cohorts, changes)  live
 //   profile   the page of a request: side (the panel), searchbox, and views:
-//             tree  canvas (flame graph, timeline)  functions  source  repeats  treemap  graph  spread
-//   diff      the page of a difference; cohort: of many, the slow ones of a route
+//             tree  canvas (flame graph, timeline)  tables (functions, repeats)  source  treemap  graph  spread
+//   diff      the page of a difference
 //   alone     firefox (a page of its own)  badge (for pages of the app)
 //
 // A page is show(place, state) -> {title, update(state), save(), stop(), ...what keys ask}; the layout of every picture
 // is a pure function. tests/js/modules.test.js holds the first row to that.
-import * as cohort from "./cohort.js";
 import * as diff from "./diff.js";
 import { el } from "./dom.js";
 import * as keys from "./keys.js";
@@ -21,7 +20,7 @@ import * as routes from "./routes.js";
 import { entry, flush, notice, onMove, server, setting, slot } from "./shell.js";
 import { parse } from "./state.js";
 
-const PAGES = { requests, routes, request: profile, diff, cohort, live };
+const PAGES = { requests, routes, request: profile, diff, cohort: routes.cohort, live, changes: routes.changes };
 const main = document.getElementById("main");
 let current = null; // {name, page}
 let turn = 0;

@@ -2,7 +2,7 @@
 import { KINDS, category } from "./colors.js";
 import { button, el } from "./dom.js";
 import { count, duration, label, share, tame } from "./format.js";
-import { where } from "./functions.js";
+import { where } from "./tables.js";
 import { editorLink } from "./keys.js";
 import { bar, timeSplit } from "./rowbar.js";
 import { setting } from "./shell.js";

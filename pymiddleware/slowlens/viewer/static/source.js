@@ -1,7 +1,7 @@
 // source.js - the lines of one function with their times.
 import { el } from "./dom.js";
 import { count, duration, label, tame } from "./format.js";
-import { where } from "./functions.js";
+import { where } from "./tables.js";
 import { place } from "./side.js";
 
 /** Every line to show: the text's, or those that have times where there is no text. Pure. */

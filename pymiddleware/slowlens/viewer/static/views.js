@@ -7,12 +7,11 @@ import { paint } from "./colors.js";
 import { button, choice, el, tick } from "./dom.js";
 import { around, asAnswer, folds, laneOf, leftHeavy, timeOrder } from "./flamemodel.js";
 import { count, duration, label, share } from "./format.js";
-import { functionsView, where } from "./functions.js";
 import { graphView } from "./graph.js";
-import { repeatsView } from "./repeats.js";
 import { sourceView } from "./source.js";
 import { spreadView } from "./spread.js";
 import { guilty } from "./summary.js";
+import { functionsView, repeatsView, where } from "./tables.js";
 import { Tree, columns } from "./tree.js";
 import { treemapView } from "./treemap.js";
 
