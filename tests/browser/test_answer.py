@@ -21,9 +21,11 @@ from selenium.webdriver.support.wait import WebDriverWait
 from test_hostile import record
 from test_views import painted, press, show, slowest
 
+from slowlens.insight import regressions
 from slowlens.wsgi import ProfilerMiddleware
 
 from conftest import VIEWER, fetch, open_list, served, size, wait
+from releases import made
 
 WIDTHS = {1440: 900, 1280: 720, 768: 1024, 360: 740}
 VIEWS = ("tree", "flame", "timeline", "functions", "source", "repeats", "treemap", "graph")
@@ -841,3 +843,18 @@ def test_what_the_slow_ones_of_a_route_do_differently(browser: Any, many: str, w
     until(browser, lambda: "release=b" in browser.find_element(By.CSS_SELECTOR, "p.answer + .hint").text)
     assert "where=release" in browser.current_url
     assert "rebuild" in browser.find_element(By.CSS_SELECTOR, "p.answer").text
+
+
+def test_what_a_release_made_worse(browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = made(shift=1.3, more=1)
+    told = regressions.regressions
+    monkeypatch.setattr(regressions, "regressions", lambda store: told(known))
+    with site(lambda environ, start: [start("200 OK", []), b"ok"][1:], tmp_path) as base:
+        browser.get(base + VIEWER)
+        wait(browser, "#nav-changes", "Changes").click()
+        assert "b after a" in wait(browser, "h2").text
+        rows = [row.text for row in browser.find_elements(By.CSS_SELECTOR, "tbody tr")]
+        assert len(rows) == 2 and all(row.startswith("GET /a") for row in rows)
+        assert re.search(r"queries 3 4 \+33 %", rows[0].replace("\n", " ")), "counts first"
+        href = browser.find_element(By.CSS_SELECTOR, "tbody a").get_attribute("href")
+        assert "page=cohort" in href and urllib.parse.quote("release=b", safe="") in href

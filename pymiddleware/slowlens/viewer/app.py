@@ -279,7 +279,8 @@ class Viewer:
     def _status(self, asked: Asked) -> Response:
         counters = self._counters() if self._counters is not None else {}
         formats = [{"name": name, "title": title} for name, (_, title) in _FORMATS.items()]
-        return _json({"problem": self.store.problem(), "counters": counters, "formats": formats, "features": ["live", *(["changes"] if hasattr(self.store, "numbers") else [])],
+        features = ["live", *(["changes"] if hasattr(self.store, "numbers") else [])]
+        return _json({"problem": self.store.problem(), "counters": counters, "formats": formats, "features": features,
                       "may": sorted(asked.granted)})
 
     def _summary(self, asked: Asked, ref: str) -> Response:
