@@ -16,7 +16,7 @@ from typing import Any
 from .. import __version__, _core
 from ..options import OptionsError
 from ..store import StoreError
-from . import compare, insight, maintain, read, run
+from . import compare, insight, maintain, read, replay, run
 from .source import CliError
 
 __all__ = ["main"]
@@ -159,6 +159,18 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--release", help="only this one (default: the last ten)")
     sub.add_argument("--fail", action="store_true", help="exit 1 if something became worse")
     sub.add_argument("--json", action="store_true")
+
+    sub = command("replay", replay.replay, "Asks the running app for the same page again, and says what varied.")
+    sub.add_argument("profile", help=_PROFILE)
+    sub.add_argument("-n", dest="count", type=int, default=20, help="how often (default 20)")
+    sub.add_argument("--url", default="http://127.0.0.1:8000", help="where your app is (default http://127.0.0.1:8000)")
+    sub.add_argument("--against", metavar="URL", help="and another deployment, to compare with")
+    sub.add_argument("--header", action="append", default=[], metavar="NAME: VALUE", help="sent, too; may be repeated")
+    sub.add_argument("--query", help="the query to send: none is stored")
+    sub.add_argument("--json", action="store_true")
+
+    sub = command("skill", insight.skill, "Writes a file that teaches a coding agent these commands.")
+    sub.add_argument("-o", "--output", help="file (default: standard output), such as .claude/skills/slowlens/SKILL.md")
 
     sub = command("merge", compare.merge, "Adds several profiles up into one.")
     sub.add_argument("profiles", nargs="+", help=_SEVERAL)

@@ -204,6 +204,7 @@ def markdown(found: dict[str, Any], budget: int = BUDGET) -> str:
         head = head.encode()[:max(0, room)].decode("utf-8", "ignore") + f"... `{found['place']}`\n"
         return head
     text = head
+    left = 0
     for title, lines in _sections(found):
         part = f"\n{title}\n\n"
         taken = 0
@@ -213,9 +214,11 @@ def markdown(found: dict[str, Any], budget: int = BUDGET) -> str:
                 break
             part += line
             taken += 1
+        left += len(lines) - taken
         if taken:
             text += part
-    return text
+    note = f"\n({left} lines more with a larger --budget)\n"
+    return text + note if left and tokens(text + note) <= budget else text
 
 
 def _sections(found: dict[str, Any]) -> list[tuple[str, list[str]]]:

@@ -96,7 +96,8 @@ def regressions(store: Store, release: str | None = None) -> dict[str, Any]:
 
     newest first; only ``release``, if one is named. ROW: ``route``, ``method``, ``what`` ("count" or "time"), ``name``
     ("queries", "time"), ``before``, ``after`` (a request; ms, or a number), ``change`` (0.2: a fifth more),
-    ``requests`` ([before, after]), ``grew`` ([{"name", "before_ms", "after_ms"}], what of the time, most first), ``text``.
+    ``requests`` ([before, after]), ``grew`` ([{"name", "before_ms", "after_ms"}]: what of the time, most first),
+    ``text``.
 
     :raises StoreError: the store counts nothing, or knows no such release.
     """
