@@ -209,9 +209,9 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule)
             ns = times = 0;
             first = i;
         }
-        ns += span->total_ns;
+        ns += span->outer_ns;
         times += span->count;
-        all.ns += span->total_ns;
+        all.ns += span->outer_ns;
         all.count += span->count;
         if (ns >= most) {
             most = ns;
@@ -249,7 +249,7 @@ sl_findings_spans_in(const sl_findings_work *w, uint32_t from, uint32_t end,
         if (span->node >= from && span->node < end &&
             w->places[span->node].strand == strand &&
             (is_kind(span, "db") || is_kind(span, "http")))
-            sum += span->total_ns;
+            sum += span->outer_ns;
     }
     return sum;
 }

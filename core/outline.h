@@ -44,13 +44,12 @@ typedef struct {
     uint64_t value;
 } sl_outline_counter;
 
-/* What was asked of others, counted as one where node, kind, text and place are
- * the same: slowlens/span.h. Texts end with a NUL. */
+/* What was asked of others, and named pieces: rows of SPANS, in the order of
+ * nodes. Texts have a NUL behind, and are borrowed from whoever fills it. */
 typedef struct {
-    uint32_t node;
-    uint32_t line; /* in the node's function; 0: not known */
+    uint32_t node, line, lane;
     const char *kind, *text, *where;
-    uint64_t count, total_ns, longest_ns;
+    uint64_t count, total_ns, outer_ns, longest_ns;
 } sl_outline_span;
 
 typedef struct {
@@ -66,6 +65,7 @@ typedef struct {
     uint32_t counter_count;
     const sl_outline_span *spans;
     uint32_t span_count;
+    uint64_t spans_lost;
     const sl_meta *meta; /* of the profile: NULL, none is known */
     size_t meta_count;
 } sl_outline;

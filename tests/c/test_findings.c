@@ -173,6 +173,17 @@ START_TEST(few_samples_say_little)
 }
 END_TEST
 
+#define SPAN(n, l, k, t, w, c, total, longest)                                 \
+    { .node = n,                                                               \
+      .line = l,                                                               \
+      .kind = k,                                                               \
+      .text = t,                                                               \
+      .where = w,                                                              \
+      .count = c,                                                              \
+      .total_ns = total,                                                       \
+      .outer_ns = total,                                                       \
+      .longest_ns = longest }
+
 static const made_node asks[] = {
     { 0, "[request]", 1, 0, 0 }, { 1, "app.view", 1, 10, 0 },
     { 2, "query", 1, 60, 9 },    { 2, "render", 1, 10, 12 },
@@ -182,9 +193,9 @@ static const made_node asks[] = {
 START_TEST(queries_that_are_alike_are_the_answer)
 {
     const sl_outline_span spans[] = {
-        { 2, 0, "db", "SELECT title WHERE author = ?", "", 100, 55, 1 },
-        { 4, 0, "db", "SELECT 1", "list.html:3", 1, 9, 9 },
-        { 3, 0, "template", "list.html", "", 1, 30, 30 },
+        SPAN(2, 0, "db", "SELECT title WHERE author = ?", "", 100, 55, 1),
+        SPAN(4, 0, "db", "SELECT 1", "list.html:3", 1, 9, 9),
+        SPAN(3, 0, "template", "list.html", "", 1, 30, 30),
     };
     made m = { .nodes = asks, .count = 5 };
     told t = tell_spans(&m, spans, 3);
@@ -198,8 +209,8 @@ START_TEST(queries_that_are_alike_are_the_answer)
 
     /* As often, but it is not most of what the database took. */
     const sl_outline_span other[] = {
-        { 2, 0, "db", "SELECT title WHERE author = ?", "", 100, 9, 1 },
-        { 4, 0, "db", "SELECT 1", "list.html:3", 1, 55, 55 },
+        SPAN(2, 0, "db", "SELECT title WHERE author = ?", "", 100, 9, 1),
+        SPAN(4, 0, "db", "SELECT 1", "list.html:3", 1, 55, 55),
     };
     t = tell_spans(&m, other, 2);
     ck_assert_str_eq(t.headline,
