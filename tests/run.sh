@@ -222,7 +222,7 @@ node_modules() {
 }
 
 # What tests/layers asks real servers with.
-LIBRARIES="psycopg[binary],psycopg2-binary,asyncpg,redis,requests,urllib3,aiohttp,celery,rq,dramatiq,grpcio,botocore"
+LIBRARIES="pymysql,psycopg[binary],psycopg2-binary,asyncpg,redis,requests,urllib3,aiohttp,celery,rq,dramatiq,grpcio,botocore"
 LIBRARIES="$LIBRARIES,opentelemetry-sdk,opentelemetry-instrumentation-sqlite3"
 
 # Tests of one folder that need packages of their own, separated by commas.
@@ -362,7 +362,7 @@ LIST
     say "the viewer's API, fuzzed; servers"
     # shellcheck disable=SC2086
     check "API" more_tests api schemathesis $newest
-    install postgresql redis-server
+    install postgresql redis-server mariadb-server
     # shellcheck disable=SC2086
     check "layers" more_tests layers "$LIBRARIES" $newest
     # shellcheck disable=SC2086

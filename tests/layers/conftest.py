@@ -115,6 +115,28 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
+def mariadb() -> Iterator[dict[str, Any]]:
+    """A server of its own: how to connect."""
+    folder = Path(tempfile.mkdtemp(prefix="layers-maria-"))
+    user = pwd.getpwnam("mysql").pw_name if os.geteuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+    if os.geteuid() == 0:
+        shutil.chown(folder, user)
+    port = free_port()
+    subprocess.run(["mariadb-install-db", "--no-defaults", f"--datadir={folder}/data", f"--user={user}",
+                    "--auth-root-authentication-method=normal", "--skip-test-db"], check=True, stdout=subprocess.DEVNULL)
+    server = shutil.which("mariadbd") or "/usr/sbin/mariadbd"
+    process = subprocess.Popen(
+        [server, "--no-defaults", f"--datadir={folder}/data", f"--user={user}", f"--port={port}",
+         f"--socket={folder}/socket", "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(port)
+    yield {"host": "127.0.0.1", "port": port, "user": "root", "password": ""}
+    process.terminate()
+    process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
 def redis_port() -> Iterator[int]:
     port = free_port()
     folder = tempfile.mkdtemp(prefix="layers-redis-")

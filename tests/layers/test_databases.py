@@ -69,6 +69,38 @@ def test_asyncpg(postgres: Any, asked: Asked) -> None:
     compare(postgres, asked, lambda: asyncio.run(main()), "SELECT ?::int AS x3, ?", 10, "x3")
 
 
+@pytest.mark.parametrize("above", ["itself", "sqlalchemy"])
+def test_pymysql(mariadb: Any, asked: Asked, above: str) -> None:
+    import pymysql
+    import sqlalchemy as sa
+
+    def selects() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW GLOBAL STATUS LIKE 'Com_select'")
+            return int(cursor.fetchone()[1])
+
+    def run() -> None:
+        if above == "itself":
+            with connection.cursor() as cursor:
+                for i in range(9):
+                    cursor.execute("SELECT %s AS x, \"secret\", 'a\\'secret'", (i,))
+        else:
+            with sa_engine.connect() as other:
+                for _ in range(9):
+                    other.exec_driver_sql("SELECT 1 AS x, \"secret\", 'a\\'secret'")
+
+    connection = pymysql.connect(**mariadb)
+    sa_engine = sa.create_engine(f"mysql+pymysql://root@127.0.0.1:{mariadb['port']}/")
+    with sa_engine.connect() as other:
+        other.exec_driver_sql("SELECT 1")
+    before = selects()
+    found = asked(run, "db")
+    assert found.get("SELECT ? AS x, ?") == 9 == selects() - before, found
+    assert "secret" not in str(found)
+    sa_engine.dispose()
+    connection.close()
+
+
 def test_psycopg2_by_itself(postgres: Any, asked: Asked) -> None:
     import psycopg2
     from psycopg2 import sql

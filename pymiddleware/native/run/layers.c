@@ -21,6 +21,7 @@
 typedef struct {
     sl_py_target target; /* first: what a probe's action is called with */
     const char *kind;
+    uint32_t kind_number; /* of the core's; SL_SPAN_KIND_COUNT: none of them */
     sl_py_span_what what;
     sl_py_argument text, more;
     bool whole; /* what is inside, of the same kind, is a part of it */
@@ -271,7 +272,9 @@ work_here(void)
 static bool
 same_kind(const row *a, const row *b)
 {
-    return strcmp(a->kind, b->kind) == 0;
+    return a->kind_number == b->kind_number &&
+           (a->kind_number < SL_SPAN_KIND_COUNT ||
+            strcmp(a->kind, b->kind) == 0);
 }
 
 /* What a span begins with. */
@@ -318,6 +321,15 @@ beginning_word(const beginning *b, const sl_py_recording *recording)
     return word;
 }
 
+/* The row's kind, as the recording has it. */
+static uint32_t
+kind_of(const row *r, sl_py_recording *recording)
+{
+    return r->kind_number < SL_SPAN_KIND_COUNT
+               ? r->kind_number
+               : sl_span_kind_here(recording->core, r->kind, strlen(r->kind));
+}
+
 /* Begins the span, unless it is a part of another: of one of the same kind
  * around it, if that is the same text or takes in all. */
 static void
@@ -335,7 +347,7 @@ span_begin(const beginning *b, sl_py_recording *recording, sl_strand *strand)
     for (const open_span *o = recording->open_spans; o != NULL; o = o->outer) {
         if (o->work != add.work)
             continue;
-        if (template == 0 && strcmp(o->row->kind, "template") == 0)
+        if (template == 0 && o->row->kind_number == SL_SPAN_TEMPLATE)
             template = o->frame;
         if (o->row != b->row && same_kind(o->row, b->row) &&
             (o->row->whole || o->text == add.text))
@@ -343,9 +355,8 @@ span_begin(const beginning *b, sl_py_recording *recording, sl_strand *strand)
     }
     sl_span_what what = { .text = add.text };
     if (!part && sl_py_span_stands(recording, strand, &what)) {
-        const char *kind = b->row->kind;
         size_t len = template == 0 ? 0 : line_text(b->frame, template, line);
-        what.kind = sl_span_kind_here(recording->core, kind, strlen(kind));
+        what.kind = kind_of(b->row, recording);
         what.where = sl_span_word(recording->core, line, len);
         if (b->row->target.action->call == NULL)
             what.site = 0; /* it has just begun */
@@ -454,6 +465,7 @@ render_add(PyObject *function, PyObject *name, PyObject *block, PyObject *lines)
     r->row.target.module = r->row.target.qualname = "";
     r->row.target.action = &render_action;
     r->row.kind = "template";
+    r->row.kind_number = SL_SPAN_TEMPLATE;
     r->row.what = SL_PY_TEXT_NAME;
     r->row.text = constant(
         block == NULL ? Py_NewRef(name)
@@ -558,6 +570,7 @@ sl_py_layers_add(PyObject *module, PyObject *args)
         return NULL;
     }
     r->what = (sl_py_span_what)what;
+    r->kind_number = (uint32_t)sl_span_kind_of(kind, strlen(kind));
     r->whole = whole != 0;
     r->target.action = what == SL_PY_TEXT_LINE       ? &line_action
                        : what == SL_PY_TEXT_TEMPLATE ? &template_action

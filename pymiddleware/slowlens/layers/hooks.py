@@ -1,5 +1,5 @@
-"""CPython 3.11, sampled: no events on functions alone, so queries are told by the libraries' own hooks, which are there
-for such a purpose: Django's ``execute_wrappers``, SQLAlchemy's events. Deterministic profiles have the rows of all files
+"""CPython 3.11, sampled: no events on functions alone, so queries are told by the libraries' own hooks, made
+for that: Django's ``execute_wrappers``, SQLAlchemy's events. Deterministic profiles have the rows of all files
 here, as on newer versions, and do without.
 """
 
