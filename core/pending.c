@@ -40,6 +40,54 @@ sl_pending_add(sl_strand *strand, const sl_times *passed)
     strand->pending.gil += passed->gil;
 }
 
+/* `part` of `whole` of a time. */
+static uint64_t
+part_of(uint64_t time, uint64_t part, uint64_t whole)
+{
+    return (uint64_t)((double)time * ((double)part / (double)whole));
+}
+
+sl_times
+sl_pending_late(sl_strand *strand)
+{
+    sl_times *all = &strand->pending, late = { 0 };
+
+    if (strand->vouch == 0 || all->wall <= strand->vouch)
+        return late;
+    late.wall = all->wall - strand->vouch;
+    late.cpu = part_of(all->cpu, late.wall, all->wall);
+    late.gil = part_of(all->gil, late.wall, all->wall);
+    all->wall -= late.wall;
+    all->cpu -= late.cpu < all->cpu ? late.cpu : all->cpu;
+    all->gil -= late.gil < all->gil ? late.gil : all->gil;
+    return late;
+}
+
+void
+sl_late_charge(sl_strand *strand, sl_node *under, const sl_times *late,
+               uint64_t to)
+{
+    sl_tree *tree = strand->tree;
+
+    if (late->wall == 0)
+        return;
+    sl_node *node = sl_tree_child(
+        tree, under, sl_pseudo_key(SL_PSEUDO_UNSEEN_LATE), 0, SL_KIND_PSEUDO);
+    if (node == NULL)
+        node = tree->truncated;
+    node->calls++;
+    sl_recording_of(tree)->late++;
+    sl_sampled_charge(strand, node, 0, late);
+    if ((int64_t)(to - strand->last) <= 0)
+        return;
+    sl_marks_stretch(&sl_recording_of(tree)->marks,
+                     &(sl_stretch){ .node = node,
+                                    .from = strand->last,
+                                    .to = to,
+                                    .lane = strand->lane });
+    strand->last = to;
+}
+
 void
 sl_pending_charge(sl_strand *strand)
 {
@@ -48,6 +96,8 @@ sl_pending_charge(sl_strand *strand)
 
     if (strand->pending.wall == 0)
         return;
+    sl_times late = sl_pending_late(strand);
+    sl_late_charge(strand, strand->base, &late, strand->last);
     if (strand->path != NULL && strand->path->depth > 0) {
         node = strand->path->nodes[strand->path->depth - 1];
         line = strand->path->line;

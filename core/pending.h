@@ -3,7 +3,8 @@
  *
  *   section | . . . . . | section     no sample in between: its time is pending
  *           `- pending -'             and goes to the next sample, or, at the
- *                                     end, to where the strand was seen last
+ *                                     end, to where the strand was seen last;
+ *                                     what is too long for that was not seen
  *
  * So a coroutine's short steps are charged in proportion, and none of its time
  * is lost. Called by what feeds a recording; the rules of slowlens/recording.h
@@ -19,6 +20,14 @@
  * strand is the main one, whose sums are kept. */
 void sl_sampled_mark(sl_marks *marks, const sl_node *node, uint32_t line,
                      const sl_times *times, bool main);
+
+/* What of the pending time a sample does not speak for, taken out of it; zeros
+ * if there is no such time: see sl_strand_vouch. */
+sl_times sl_pending_late(sl_strand *strand);
+
+/* Charges what no sample speaks for, below `under`, up to `to`. */
+void sl_late_charge(sl_strand *strand, sl_node *under, const sl_times *late,
+                    uint64_t to);
 
 /* Charges times to a node and its line. */
 void sl_sampled_charge(sl_strand *strand, sl_node *node, uint32_t line,

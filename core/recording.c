@@ -629,6 +629,7 @@ sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
         .mended = tree->mended,
         .dropped = tree->dropped,
         .samples = recording->samples,
+        .late = recording->late,
         .seen_ns = (uint64_t)((double)recording->marks.wall * scale),
         .seen_cpu_ns = (uint64_t)((double)recording->marks.cpu * scale),
         .gil_ns = (uint64_t)((double)recording->marks.gil * scale),

@@ -46,6 +46,7 @@ struct sl_recording {
     uint32_t max_nodes;
     bool summed; /* sl_recording_number has been here */
     uint64_t samples;
+    uint64_t late; /* gaps too long for the sample that ended them */
     sl_marks marks;
     sl_counters counters;
     sl_spans spans;

@@ -35,7 +35,7 @@ put_split(sl_json *json, const sl_outline *o)
 {
     static const char *const names[SL_SPLITS] = {
         "project", "library", "stdlib", "builtin", "await",
-        "loop",    "idle",    "gc",     "other"
+        "loop",    "idle",    "gc",     "unseen",  "other"
     };
     uint64_t split[SL_SPLITS];
 

@@ -55,7 +55,7 @@ strand_descend(sl_strand *strand, sl_path *path, const sl_frame *frames,
                uint32_t count)
 {
     sl_node *node = strand->base;
-    uint32_t line = 0, depth = 0;
+    uint32_t line = 0, depth = 0, shared = 0;
     bool same = true; /* so far, as the sample before */
 
     for (; depth < count; depth++) {
@@ -64,11 +64,13 @@ strand_descend(sl_strand *strand, sl_path *path, const sl_frame *frames,
             same && depth < path->depth ? path->nodes[depth] : NULL;
         if (known != NULL && known->key == frame->key && known->site == line) {
             node = known;
+            shared = depth + 1;
         } else {
             same = false;
             sl_node *child = sampled_child(strand->tree, node, frame, line);
             if (child == NULL) {
                 path->depth = depth;
+                path->shared = shared;
                 return sl_tree_flat(strand->tree, frames[count - 1].key,
                                     SL_KIND_PYTHON);
             }
@@ -78,18 +80,18 @@ strand_descend(sl_strand *strand, sl_path *path, const sl_frame *frames,
     }
     path->depth = depth;
     path->line = line;
+    path->shared = shared;
     return node;
 }
 
-/* One sample more of where its path says. */
+/* One look more, whose time goes where its path says. */
 static void
-sampled_count(sl_strand *strand, uint64_t now)
+look_count(sl_strand *strand, uint64_t now)
 {
     sl_recording *recording = sl_recording_of(strand->tree);
     sl_node *node = strand->path->charged;
 
     node->calls++;
-    recording->samples++;
     sl_sampled_charge(strand, node, strand->path->charged_line,
                       &strand->pending);
     strand->pending = (sl_times){ 0 };
@@ -102,7 +104,7 @@ sampled_count(sl_strand *strand, uint64_t now)
 
 void
 sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
-                 bool gc, const sl_times *passed, uint64_t now)
+                 sl_pseudo top, const sl_times *passed, uint64_t now)
 {
     sl_recording *recording = sl_recording_of(strand->tree);
 
@@ -114,13 +116,13 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
         strand->last = now;
         return;
     }
+    const sl_node *before = strand->known ? path->charged : NULL;
     sl_node *node = strand_descend(strand, path, frames, count);
     uint32_t line = path->line;
     strand->known = true;
-    if (gc) {
-        sl_node *child =
-            sl_tree_child(strand->tree, node, sl_pseudo_key(SL_PSEUDO_GC), line,
-                          SL_KIND_PSEUDO);
+    if (top != SL_PSEUDO_ROOT) {
+        sl_node *child = sl_tree_child(strand->tree, node, sl_pseudo_key(top),
+                                       line, SL_KIND_PSEUDO);
         if (child != NULL) {
             node = child;
             line = 0;
@@ -128,7 +130,44 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
     }
     path->charged = node;
     path->charged_line = line;
-    sampled_count(strand, now);
+    if (node != before) {
+        sl_times late = sl_pending_late(strand);
+        sl_late_charge(strand,
+                       path->shared > 0 ? path->nodes[path->shared - 1]
+                                        : strand->base,
+                       &late, now - strand->pending.wall);
+    }
+    recording->samples++;
+    look_count(strand, now);
+}
+
+void
+sl_strand_unseen(sl_strand *strand, sl_pseudo why, const sl_times *passed,
+                 uint64_t now)
+{
+    sl_tree *tree = strand->tree;
+
+    sl_recording_of(tree)->sampled = true;
+    sl_pending_add(strand, passed);
+    sl_path *path = strand_path(strand, 0);
+    if (path == NULL) { /* no memory: charged as pending time */
+        tree->dropped++;
+        strand->last = now;
+        return;
+    }
+    sl_node *node = sl_tree_child(tree, strand->base, sl_pseudo_key(why), 0,
+                                  SL_KIND_PSEUDO);
+    /* What it waited for meanwhile is told later, and is of this node. */
+    path->charged = node != NULL ? node : tree->truncated;
+    path->charged_line = 0;
+    strand->known = true;
+    look_count(strand, now);
+}
+
+void
+sl_strand_vouch(sl_strand *strand, uint64_t ticks)
+{
+    strand->vouch = ticks;
 }
 
 const void *
@@ -149,7 +188,8 @@ sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now)
     if (!strand->known)
         return false;
     sl_pending_add(strand, passed);
-    sampled_count(strand, now);
+    sl_recording_of(strand->tree)->samples++;
+    look_count(strand, now);
     return true;
 }
 

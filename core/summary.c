@@ -21,12 +21,16 @@ sl_summary_split(const sl_outline *o, uint64_t split[SL_SPLITS])
         }
         int at = (int)f->origin;
         if (f->origin == SL_ORIGIN_NONE) {
-            switch (sl_outline_pseudo(o, i)) {
+            sl_pseudo pseudo = sl_outline_pseudo(o, i);
+            switch (pseudo) {
             case SL_PSEUDO_AWAIT: at = SL_SPLIT_AWAIT; break;
             case SL_PSEUDO_LOOP: at = SL_SPLIT_LOOP; break;
             case SL_PSEUDO_IDLE: at = SL_SPLIT_IDLE; break;
             case SL_PSEUDO_GC: at = SL_SPLIT_GC; break;
-            default: at = SL_SPLIT_OTHER; break;
+            default:
+                at = sl_pseudo_is_unseen(pseudo) ? SL_SPLIT_UNSEEN
+                                                 : SL_SPLIT_OTHER;
+                break;
             }
         }
         split[at] += node->self_ns;
@@ -67,7 +71,8 @@ sl_summary_put(const sl_outline *o, uint64_t clipped, sl_buf *out)
     static const char *const names[SL_SPLITS] = {
         "self_project_ns", "self_library_ns", "self_stdlib_ns",
         "self_builtin_ns", "self_await_ns",   "self_loop_ns",
-        "self_idle_ns",    "self_gc_ns",      "self_other_ns"
+        "self_idle_ns",    "self_gc_ns",      "self_unseen_ns",
+        "self_other_ns"
     };
     uint64_t split[SL_SPLITS];
     sl_buf headline, text, whole, words;

@@ -13,6 +13,7 @@ enum {
     SL_SPLIT_LOOP,
     SL_SPLIT_IDLE,
     SL_SPLIT_GC,
+    SL_SPLIT_UNSEEN,
     SL_SPLIT_OTHER,
     SL_SPLITS
 };

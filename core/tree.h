@@ -62,6 +62,7 @@ typedef struct {
     uint32_t line;    /* of the innermost */
     sl_node *charged; /* the sample's time went there... */
     uint32_t charged_line;
+    uint32_t shared; /* of the nodes, with the sample before */
     uint32_t room;
     sl_node *nodes[];
 } sl_path;
@@ -81,6 +82,7 @@ struct sl_strand {
     sl_path *path;       /* of the last sample, or NULL */
     bool known;          /* ...which was of this section */
     sl_times pending;    /* passed, but no sample has told where */
+    uint64_t vouch;      /* ticks that a sample speaks for; 0: all */
     uint32_t lane;       /* 0: the main strand */
     sl_strand *next;
     sl_strand *idle_next; /* while it waits for its next job */

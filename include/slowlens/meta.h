@@ -65,8 +65,22 @@
     XX(sampled_from_ns, NUMBER, NS, "sampled from",                            \
        "Since when a full deterministic profile went on by sampling.")         \
     XX(samples, NUMBER, COUNT, "samples", "Samples that told where it was.")   \
-    XX(rejected, NUMBER, COUNT, "torn samples",                                \
-       "Samples whose stack could not be told.")                               \
+    XX(rejected, NUMBER, COUNT, "samples without a place",                     \
+       "Looks that could not tell the stack: the sum of the next five.")       \
+    XX(unseen_torn, NUMBER, COUNT, "torn samples",                             \
+       "Of these: the stack changed while it was read.")                       \
+    XX(unseen_greenlet, NUMBER, COUNT, "samples of another greenlet",          \
+       "Of these: the thread had switched to another greenlet.")               \
+    XX(unseen_shim, NUMBER, COUNT, "samples between frames",                   \
+       "Of these: the interpreter was between two frames.")                    \
+    XX(unseen_deep, NUMBER, COUNT, "samples too deep",                         \
+       "Of these: the stack was too deep to be walked.")                       \
+    XX(unseen_moved, NUMBER, COUNT, "samples that moved on",                   \
+       "Of these: the thread had gone on to other work.")                      \
+    XX(unseen_room, NUMBER, COUNT, "sections without a slot",                  \
+       "Sections of it that ran in more threads than are looked at.")          \
+    XX(unseen_late, NUMBER, COUNT, "late samples",                             \
+       "Samples that came too late to speak for all the time before them.")    \
     XX(interval_ns, NUMBER, NS, "sampled every", "Mean time between samples.") \
     XX(headers_ns, NUMBER, NS, "headers sent after",                           \
        "From the beginning until the headers were sent.")                      \
@@ -95,7 +109,8 @@
     XX(flags, TEXT, NONE, "flags",                                             \
        "What is missing in it, joined by commas: see SL_FLAG_MAP.")            \
     XX(as_of_ns, NUMBER, NS, "tree as of",                                     \
-       "Killed: how long it had run when its tree was copied; absent: no tree.") \
+       "Killed: how long it had run when its tree was copied; absent: no "     \
+       "tree.")                                                                \
     XX(last_word, TEXT, NONE, "last word",                                     \
        "Killed: what the board of running requests said of it.")               \
     XX(merged, NUMBER, COUNT, "profiles", "How many were added up in it.")     \
@@ -126,6 +141,8 @@
        "In [loop busy].")                                                      \
     XX(self_idle_ns, NUMBER, NS, "between chunks", "In [between chunks].")     \
     XX(self_gc_ns, NUMBER, NS, "garbage collection", "In [gc].")               \
+    XX(self_unseen_ns, NUMBER, NS, "not seen",                                 \
+       "In [not seen]: it passed, but no sample could say where.")             \
     XX(self_other_ns, NUMBER, NS, "other", "In all other pseudo functions.")   \
     XX(findings, TEXT, NONE, "findings",                                       \
        "Words of slowlens/finding.h, joined by commas.")                       \

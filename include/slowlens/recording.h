@@ -79,6 +79,7 @@ typedef struct {
     uint64_t resumes;  /* generators and coroutines that went on: no calls */
     uint64_t c_events; /* enters of C functions */
     uint64_t samples;  /* that told where, of all strands */
+    uint64_t late;     /* gaps that are [not seen] sampler late, of all */
     uint64_t seen_ns;  /* of the main strand's wall time, that they stand for */
     uint64_t seen_cpu_ns; /* main strand, as the samples saw it */
     uint64_t gil_ns;      /* main strand waiting for the GIL, likewise */
@@ -235,11 +236,23 @@ typedef struct {
 } sl_times;
 
 /* The strand runs `frames` (outermost first, none: nothing of the request) at
- * `now`; `gc`: the garbage collector runs on top of them. `passed` is the time
- * since the last sample, pause or continue. The recording becomes a sampled
- * one: do not feed any of its strands by enter. */
+ * `now`; `top`: what runs on top of them, SL_PSEUDO_GC or _UNSEEN_DEEP
+ * (SL_PSEUDO_ROOT: nothing). `passed` is the time since the last sample, pause
+ * or continue. The recording becomes a sampled one: do not feed any of its
+ * strands by enter. */
 void sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
-                      bool gc, const sl_times *passed, uint64_t now);
+                      sl_pseudo top, const sl_times *passed, uint64_t now);
+
+/* The strand was looked at in vain, `why` says the reason (SL_UNSEEN_MAP): the
+ * time since the last sample goes there and to no neighbour. */
+void sl_strand_unseen(sl_strand *strand, sl_pseudo why, const sl_times *passed,
+                      uint64_t now);
+
+/* From now on a sample (or the end) of the strand speaks for at most `ticks`
+ * of the time before it; 0: for all, which holds at first. Seen at one and the
+ * same place before and after, it was there. Else what is more goes to
+ * [not seen] sampler late, below what both samples share. */
+void sl_strand_vouch(sl_strand *strand, uint64_t ticks);
 
 /* The node that a sample of `frames` would be charged to, made if need be, and
  * nothing charged: where the strand stands now. Where there is no room for it,

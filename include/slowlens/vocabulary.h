@@ -44,6 +44,17 @@ typedef enum {
         SL_ORIGIN_COUNT
 } sl_origin;
 
+/* Why a sample could not say where its time went: each is a pseudo function,
+ * and a key of the metadata that counts such samples (slowlens/meta.h). */
+#define SL_UNSEEN_MAP(XX)                                                      \
+    XX(UNSEEN_TORN, "[not seen] torn") /* changed while it was read */         \
+    XX(UNSEEN_GREENLET, "[not seen] another greenlet")                         \
+    XX(UNSEEN_SHIM, "[not seen] between frames") /* the interpreter's own */   \
+    XX(UNSEEN_DEEP, "[not seen] deeper than the limit")                        \
+    XX(UNSEEN_MOVED, "[not seen] moved on") /* to another context's work */    \
+    XX(UNSEEN_ROOM, "[not seen] no slot")   /* more threads than are seen */   \
+    XX(UNSEEN_LATE, "[not seen] sampler late") /* who looks got no CPU */
+
 /* Pseudo functions; the first ids of every recording, in this order. A file
  * knows them by their names. */
 #define SL_PSEUDO_MAP(XX)                                                      \
@@ -57,7 +68,8 @@ typedef enum {
     XX(LOOP, "[loop busy]")                                                    \
     XX(SAMPLED, "[by sampling]")                                               \
     XX(QUEUED, "[queued]") /* work that waits for a thread to take it up */    \
-    XX(OWN_COST, "[own cost]") /* made by reading: see core/cost.h */
+    XX(OWN_COST, "[own cost]") /* made by reading: see core/cost.h */          \
+    SL_UNSEEN_MAP(XX)
 
 typedef enum {
 #define XX(name, text) SL_PSEUDO_##name,
@@ -71,7 +83,7 @@ typedef enum {
     XX(TRUNCATED, "truncated") /* paths were folded for want of room */        \
     XX(PARTIAL, "partial") /* calls without a name, strands without tree */    \
     XX(DISPLACED, "displaced") /* CPython 3.11: another tool took the hook */  \
-    XX(KILLED, "killed") /* its process died before it ended */
+    XX(KILLED, "killed")       /* its process died before it ended */
 
 /* Everything about one function that goes into the file. Strings are UTF-8
  * and borrowed. */
@@ -103,5 +115,12 @@ const char *sl_pseudo_name(sl_pseudo pseudo);
 /* Which pseudo function it is, by its kind and name; SL_PSEUDO_COUNT: it is
  * none, or one that this version does not know. */
 sl_pseudo sl_pseudo_of(const sl_function *function);
+
+/* Whether it is one of those that hold what was not seen. */
+static inline int
+sl_pseudo_is_unseen(sl_pseudo pseudo)
+{
+    return pseudo >= SL_PSEUDO_UNSEEN_TORN && pseudo <= SL_PSEUDO_UNSEEN_LATE;
+}
 
 #endif /* SL_VOCABULARY_H */

@@ -44,6 +44,13 @@ class Meta(TypedDict, total=False):
     sampled_from_ns: int
     samples: int
     rejected: int
+    unseen_torn: int
+    unseen_greenlet: int
+    unseen_shim: int
+    unseen_deep: int
+    unseen_moved: int
+    unseen_room: int
+    unseen_late: int
     interval_ns: int
     headers_ns: int
     body_ns: int
@@ -86,6 +93,7 @@ class Summary(TypedDict, total=False):
     self_loop_ns: int
     self_idle_ns: int
     self_gc_ns: int
+    self_unseen_ns: int
     self_other_ns: int
     findings: str
     clipped: int

@@ -52,6 +52,9 @@ UNSENT_MAX = 60
 COMPLAIN_EVERY = 60.0
 #: What a store that takes many at once is given at most.
 BATCH, BATCH_BYTES = 128, 4 << 20
+#: Looks that told nothing, in all and by reason: keys of the totals and of the metadata.
+UNSEEN = ("rejected", "unseen_torn", "unseen_greenlet", "unseen_shim", "unseen_deep", "unseen_moved", "unseen_room",
+          "unseen_late")
 #: Memory of recordings that was given back since the last time the C library was asked to hand it on, and how long ago.
 TRIM_BYTES = 32 << 20
 TRIM_EVERY = 10.0
@@ -437,7 +440,7 @@ class Writer:
                 meta.update(_holder(totals))
             if sampled or totals["sampled_from_ns"]:
                 meta["samples"] = totals["samples"]
-                meta["rejected"] = totals["rejected"] or None
+                meta.update({name: totals[name] or None for name in UNSEEN})
                 meta["interval_ns"] = totals["interval_ns"]
                 self._say_braked(totals["interval_ns"])
             if not sampled:

@@ -68,7 +68,7 @@ samples(sl_recording *r, uint64_t *now, int count)
             frames[i] =
                 (sl_frame){ FUNCTIONS[chance(i < 4 ? 2 : 30)], 1 + chance(3) };
         *now += passed;
-        sl_strand_sample(sl_recording_main(r), frames, depth, false,
+        sl_strand_sample(sl_recording_main(r), frames, depth, SL_PSEUDO_ROOT,
                          &(sl_times){ passed, passed / 2, passed / 4 }, *now);
     }
 }

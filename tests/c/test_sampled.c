@@ -37,7 +37,7 @@ look(sl_recording *r, uint64_t *now, uint64_t wall, const sl_frame *frames,
      uint32_t count)
 {
     *now += wall;
-    sl_strand_sample(sl_recording_main(r), frames, count, false,
+    sl_strand_sample(sl_recording_main(r), frames, count, SL_PSEUDO_ROOT,
                      &(sl_times){ wall, wall / 2, wall / 4 }, *now);
 }
 
@@ -122,7 +122,7 @@ START_TEST(a_thread_that_has_not_run_is_where_it_was)
     ck_assert_uint_eq(copy->self, 50);
     ck_assert_uint_eq(copy->calls, 2);
     ck_assert_uint_eq(r->samples, 2);
-    sl_strand_sample(s, stack, 1, true, &passed, now += 40);
+    sl_strand_sample(s, stack, 1, SL_PSEUDO_GC, &passed, now += 40);
     ck_assert(sl_strand_again(s, &passed, now += 40));
     ck_assert_ptr_eq(r->tree.root->tail->tail->key,
                      sl_pseudo_key(SL_PSEUDO_GC));
@@ -358,6 +358,99 @@ START_TEST(a_full_tree_loses_no_time)
 }
 END_TEST
 
+/* The node of `pseudo` below `parent`, or NULL. */
+static const sl_node *
+pseudo_below(const sl_node *parent, sl_pseudo pseudo)
+{
+    const sl_node *at = parent->tail;
+
+    for (; at != NULL; at = at->next == parent->tail ? NULL : at->next) {
+        if (at->key == sl_pseudo_key(pseudo))
+            return at;
+    }
+    return NULL;
+}
+
+START_TEST(what_was_not_seen_goes_to_no_neighbour)
+{
+    const sl_frame before[] = { { VIEW, 3 }, { COPY, 7 } };
+    const sl_frame after[] = { { VIEW, 4 }, { DUMPS, 1 } };
+    const sl_times passed = { 500, 400, 0 };
+    uint64_t now;
+    sl_recording *r = start(NULL, 0, &now);
+    sl_strand *s = sl_recording_main(r);
+    sl_recording_totals t;
+
+    look(r, &now, 10, before, 2);
+    sl_strand_unseen(s, SL_PSEUDO_UNSEEN_TORN, &passed, now += 500);
+    sl_strand_waited(s, SL_METRIC_LOCK, 30); /* told later, of that time */
+    look(r, &now, 10, after, 2);
+    sl_recording_stop(r, now);
+    ck_assert_uint_eq(sum_of_self(r), 520);
+    const sl_node *torn = pseudo_below(r->tree.root, SL_PSEUDO_UNSEEN_TORN);
+    ck_assert_ptr_nonnull(torn);
+    ck_assert_uint_eq(torn->self, 500);
+    ck_assert_uint_eq(torn->calls, 1);
+    ck_assert_ptr_eq(s->path->charged->key, DUMPS);
+    ck_assert_uint_eq(s->path->charged->self, 10);
+    sl_recording_totals_get(r, &t);
+    ck_assert_uint_eq(t.samples, 2);
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(a_late_sample_speaks_for_a_part_of_the_time)
+{
+    const sl_frame before[] = { { VIEW, 3 }, { COPY, 7 } };
+    const sl_frame after[] = { { VIEW, 3 }, { DUMPS, 1 } };
+    uint64_t now;
+    sl_recording *r = start(NULL, 0, &now);
+    sl_strand *s = sl_recording_main(r);
+    sl_recording_totals t;
+
+    sl_strand_vouch(s, 20);
+    look(r, &now, 10, before, 2);
+    look(r, &now, 1000, before, 2); /* at one place before and after */
+    ck_assert_uint_eq(s->path->charged->self, 1010);
+    look(r, &now, 500, after, 2);
+    ck_assert_uint_eq(s->path->charged->self, 20);
+    const sl_node *view = s->path->nodes[0];
+    const sl_node *late = pseudo_below(view, SL_PSEUDO_UNSEEN_LATE);
+    ck_assert_ptr_nonnull(late);
+    ck_assert_uint_eq(late->self, 480);
+    sl_strand_end(s, &(sl_times){ 100, 100, 0 }, now += 100);
+    ck_assert_uint_eq(s->path->charged->self, 40);
+    late = pseudo_below(r->tree.root, SL_PSEUDO_UNSEEN_LATE);
+    ck_assert_ptr_nonnull(late);
+    ck_assert_uint_eq(late->self, 80);
+    sl_recording_stop(r, now);
+    ck_assert_uint_eq(sum_of_self(r), 1610);
+    sl_recording_totals_get(r, &t);
+    ck_assert_uint_eq(t.late, 2);
+    ck_assert_uint_eq(t.seen_ns, 1610);
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(what_is_too_deep_is_below_what_is_not)
+{
+    const sl_frame view[] = { { VIEW, 1 } };
+    uint64_t now;
+    sl_recording *r = start(NULL, 0, &now);
+    sl_strand *s = sl_recording_main(r);
+
+    sl_strand_sample(s, view, 1, SL_PSEUDO_UNSEEN_DEEP,
+                     &(sl_times){ 70, 70, 0 }, now += 70);
+    sl_recording_stop(r, now);
+    ck_assert_uint_eq(s->path->nodes[0]->self, 0);
+    ck_assert_uint_eq(
+        pseudo_below(s->path->nodes[0], SL_PSEUDO_UNSEEN_DEEP)->self, 70);
+    ck_assert_int_eq(sl_recording_number(r), SL_OK);
+    ck_assert_uint_eq(s->path->nodes[0]->calls, 1);
+    sl_recording_free(r);
+}
+END_TEST
+
 START_TEST(the_collector_is_a_node)
 {
     const sl_frame view[] = { { VIEW, 1 } };
@@ -365,7 +458,7 @@ START_TEST(the_collector_is_a_node)
     sl_recording *r = start(NULL, 0, &now);
     sl_recording_totals t;
 
-    sl_strand_sample(sl_recording_main(r), view, 1, true,
+    sl_strand_sample(sl_recording_main(r), view, 1, SL_PSEUDO_GC,
                      &(sl_times){ 70, 70, 0 }, now += 70);
     look(r, &now, 10, view, 1);
     sl_recording_stop(r, now);
@@ -487,6 +580,9 @@ sampled_suite(void)
         unseen_time_waits_for_the_next_sample,
         a_full_tree_loses_no_time,
         the_collector_is_a_node,
+        what_was_not_seen_goes_to_no_neighbour,
+        a_late_sample_speaks_for_a_part_of_the_time,
+        what_is_too_deep_is_below_what_is_not,
         one_strand_does_for_task_after_task,
         a_strand_may_become_deep,
         any_allocation_may_fail,

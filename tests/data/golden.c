@@ -106,11 +106,14 @@ sampled(void)
 
     for (int i = 0; i < 5; i++) {
         const sl_times passed = { 1000, 800, 100 };
-        sl_strand_sample(main, deep, i < 3 ? 3 : 2, i == 4, &passed, t += 1000);
+        sl_strand_sample(main, deep, i < 3 ? 3 : 2,
+                         i == 4 ? SL_PSEUDO_GC : SL_PSEUDO_ROOT, &passed,
+                         t += 1000);
     }
     sl_strand_pause(main, flat, 1, &(sl_times){ 10, 10, 0 }, t += 10);
     sl_strand_continue(main, SL_PSEUDO_AWAIT, t += 2500);
-    sl_strand_sample(main, flat, 2, false, &(sl_times){ 700, 0, 0 }, t += 700);
+    sl_strand_sample(main, flat, 2, SL_PSEUDO_ROOT, &(sl_times){ 700, 0, 0 },
+                     t += 700);
     sl_recording_stop(r, t + 5);
     return put_recording("sampled", r, "sampling");
 }
@@ -184,8 +187,8 @@ goes_on_sampled(void)
         sl_strand_enter(main, many[i], SL_KIND_PYTHON, t += 30);
     need(sl_recording_sample_on(r, t));
     for (int i = 0; i < 4; i++)
-        sl_strand_sample(main, frames, 2, false, &(sl_times){ 500, 400, 0 },
-                         t += 500);
+        sl_strand_sample(main, frames, 2, SL_PSEUDO_ROOT,
+                         &(sl_times){ 500, 400, 0 }, t += 500);
     sl_recording_stop(r, t + 1);
     return put_recording("goes-on-sampled", r, "deterministic");
 }
@@ -199,7 +202,7 @@ counters(void)
     const sl_frame frames[] = { { VIEW, 12 }, { COPY, 33 } };
 
     for (int i = 0; i < 4; i++) {
-        sl_strand_sample(main, frames, i < 2 ? 2 : 1, false,
+        sl_strand_sample(main, frames, i < 2 ? 2 : 1, SL_PSEUDO_ROOT,
                          &(sl_times){ 1000, 100, 0 }, t += 1000);
         sl_strand_count(main, SL_METRIC_LOCK, 400);
         sl_strand_count(main, SL_METRIC_RUN_QUEUE, (uint64_t)i);
@@ -218,8 +221,8 @@ long_time(void)
     const sl_frame frames[] = { { VIEW, 12 } };
     const uint64_t minutes = (uint64_t)20 * 60 * 1000000000;
 
-    sl_strand_sample(main, frames, 1, false, &(sl_times){ minutes, 5, 0 },
-                     t += minutes);
+    sl_strand_sample(main, frames, 1, SL_PSEUDO_ROOT,
+                     &(sl_times){ minutes, 5, 0 }, t += minutes);
     sl_recording_stop(r, t + 1000);
     return put_recording("long-time", r, "sampling");
 }

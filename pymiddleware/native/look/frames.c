@@ -84,14 +84,14 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
     int count = 0;
 
     if (state == NULL)
-        return -1;
+        return SL_PY_WALK_TORN;
     at = word_at(state,
                  layout->via_cframe ? layout->ts_cframe : layout->ts_frame);
     uintptr_t chunk = word_at(state, layout->ts_chunk);
     uintptr_t top = word_at(state, layout->ts_top);
     if (layout->via_cframe &&
         !sl_py_memory_copy(at + layout->cframe_frame, sizeof(at), &at))
-        return -1;
+        return SL_PY_WALK_TORN;
     stack_load(chunk, top, anchor);
 
     int below = parts != NULL ? parts->count : 0;
@@ -105,17 +105,22 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
         }
         if (parts != NULL && below == parts->count)
             parts->bottom = at;
-        if (at == 0 || (at & 7) != 0 || seen >= DEPTH_MAX ||
-            (frame = frame_bytes(layout, at)) == NULL)
-            return -1;
+        if (at == 0) /* a suspended generator has no caller, nor has a shim */
+            return count == 0 || owner == SL_PY_OWNER_GENERATOR
+                       ? SL_PY_WALK_SHIM
+                       : SL_PY_WALK_OTHER;
+        if (seen >= DEPTH_MAX)
+            return SL_PY_WALK_DEEP;
+        if ((at & 7) != 0 || (frame = frame_bytes(layout, at)) == NULL)
+            return SL_PY_WALK_TORN;
         owner = (unsigned char)frame[layout->frame_owner];
         if (owner > OWNER_LAST)
-            return -1;
+            return SL_PY_WALK_TORN;
         if (owner < SL_PY_OWNER_ENTRY) {
             uintptr_t code =
                 word_at(frame, layout->frame_code) & layout->code_mask;
             if (code == 0 || (code & 7) != 0)
-                return -1;
+                return SL_PY_WALK_TORN;
             /* Which of its lines switched is not told: a function that starts
              * a greenlet and goes on to switch to it is one node. */
             frames[count++ % SL_PY_WALK_MAX] = (sl_py_raw_frame){
@@ -130,7 +135,7 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
      * interpreter (3.11, 3.12) shows the innermost frame of whatever it ran
      * before, for an instant, each time it is entered. */
     if (anchor == SL_PY_NO_ANCHOR && owner == SL_PY_OWNER_GENERATOR)
-        return -1;
+        return SL_PY_WALK_SHIM;
     return ring_turn(frames, count);
 }
 

@@ -16,6 +16,14 @@
 /* Frames that are told; of deeper stacks the outermost. */
 #define SL_PY_WALK_MAX 512
 
+/* Why there is no stack: the results of a walk below 0. */
+enum {
+    SL_PY_WALK_TORN = -1,  /* it changed while it was read */
+    SL_PY_WALK_OTHER = -2, /* it is whole, but does not end at the anchor */
+    SL_PY_WALK_SHIM = -3,  /* it ends where the interpreter is between frames */
+    SL_PY_WALK_DEEP = -4   /* it does not end, as far as one looks */
+};
+
 /* An anchor that is no frame: walk to the outermost one. */
 #define SL_PY_NO_ANCHOR ((uintptr_t)0)
 
@@ -34,8 +42,8 @@ typedef struct {
 
 /* Walks the frames of thread state `ts` down to the frame `anchor`, which is
  * left out (0: to the end). `parts`: NULL, if it is in one piece. Returns how
- * many; -1: torn, and nothing of `frames` is to be believed. The sampler's lock
- * is held. */
+ * many (SL_PY_WALK_MAX: there may be more); below 0: why there is none, and
+ * nothing of `frames` is to be believed. The sampler's lock is held. */
 int sl_py_frames_walk(const sl_py_layout *layout, const void *ts,
                       uintptr_t anchor, sl_py_parts *parts,
                       sl_py_raw_frame frames[SL_PY_WALK_MAX]);

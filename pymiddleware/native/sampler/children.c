@@ -21,6 +21,7 @@ typedef struct {
 #define OTHERS_MAX   256
 #define OTHERS_EVERY 16 /* ticks, where no request is asynchronous */
 #define LIVE_MAX     1024
+#define MOVED        (-16)
 
 static other others[OTHERS_MAX];
 static int others_count;
@@ -94,17 +95,17 @@ same_context(uintptr_t ts, const char *state)
 }
 
 /* The stack of a thread in the context of the copy `state`: how many frames,
- * -1: not to be had, -2: the thread has left that context. */
+ * MOVED: the thread has left that context; below 0: as sl_py_frames_walk. */
 static int
 other_walk(const other *o, const char *state)
 {
-    int count = -1;
+    int count = SL_PY_WALK_TORN;
 
     for (int try = 0; try < SL_PY_RETRIES && count < 0; try++) {
         sl_py_sampler.counts.retried += try > 0;
         count = sl_py_stack_read(o->seen.ts, SL_PY_NO_ANCHOR, NULL);
         if (!same_context(o->ts, state))
-            return -2;
+            return MOVED;
     }
     return count;
 }
@@ -125,13 +126,10 @@ other_sample(other *o, sl_py_sampled *sampled, uintptr_t context,
         s->ticks = sl_clock_ticks(sampled->clock);
         s->waited = false;
     }
+    s->planned_ns = sl_py_sampler.current_ns;
+    if (sl_py_sampler.live_following == 0)
+        s->planned_ns *= OTHERS_EVERY;
     int count = other_walk(o, state);
-    if (count < 0) {
-        sl_py_sampler.counts.moved += count == -2;
-        sl_py_sampler.counts.rejected += count == -1;
-        sampled->rejected += count == -1;
-        return; /* its time goes to the next one */
-    }
     sl_py_slot_measure(s, &passed, &now,
                        sl_py_clock_ns(sl_py_thread_clock(s->tid)), false);
     if (first && sampled->clock == SL_CLOCK_MONOTONIC) {
@@ -143,10 +141,22 @@ other_sample(other *o, sl_py_sampled *sampled, uintptr_t context,
     sl_strand *strand = child == NULL ? NULL
                                       : sl_py_child_open(sampled, child, s->ts,
                                                          now - passed.wall);
-    uint32_t frames = sl_py_stack_fill(sl_py_stack_cut(count));
-    if (strand == NULL || frames == 0)
+    if (strand == NULL)
         return;
-    sl_strand_sample(strand, sl_py_sampler.stack, frames, false, &passed, now);
+    sl_strand_vouch(strand, s->vouch_ticks);
+    uint32_t frames = count > 0 ? sl_py_stack_fill(sl_py_stack_cut(count)) : 0;
+    if (frames == 0) { /* or a task on its way in or out */
+        sl_py_sampler.counts.moved += count == MOVED;
+        sl_py_sampler.counts.rejected += count < 0 && count != MOVED;
+        sl_py_look_in_vain(sampled, strand,
+                           count == MOVED ? SL_PSEUDO_UNSEEN_MOVED
+                           : count < 0    ? sl_py_unseen_why(count)
+                                          : SL_PSEUDO_UNSEEN_SHIM,
+                           &passed, now);
+        return;
+    }
+    sl_strand_sample(strand, sl_py_sampler.stack, frames, SL_PSEUDO_ROOT,
+                     &passed, now);
     sl_py_sampler.counts.samples++;
 }
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "sampler/look.h"
 #include "look/memory.h"
+#include "sampler/brake.h"
 #include "sampler/clocks.h"
 #include "sampler/waits.h"
 
@@ -15,6 +16,10 @@
 
 /* Off the CPU for less than this part of the time: not worth asking why. */
 #define OFF_CPU_PART 10
+
+/* A sample that comes later than this many intervals does not speak for all
+ * the time before it. */
+#define LATE_TIMES 20
 
 /* ---- what the thread is doing ---- */
 
@@ -45,6 +50,18 @@ static bool
 has_not_run(const sl_py_slot *s, uint64_t cpu)
 {
     return cpu != 0 && cpu == s->cpu_ns;
+}
+
+/* How much of the time that passed a sample of the slot speaks for; 0: all of
+ * it. A thread that has not run is where it was, and one that waited for a CPU
+ * stood still meanwhile. */
+static uint64_t
+vouch_ns(const sl_py_slot *s, uint64_t wall, bool ran, uint64_t queue_ns)
+{
+    uint64_t interval = sl_py_brake_interval(wall - s->born_ns);
+
+    interval = interval > s->planned_ns ? interval : s->planned_ns;
+    return ran ? LATE_TIMES * interval + queue_ns : 0;
 }
 
 /* Time since the slot was last seen, which it is now. */
@@ -78,7 +95,11 @@ sl_py_slot_measure(sl_py_slot *s, sl_times *out, uint64_t *now, uint64_t cpu,
         s->kind = SL_METRIC_OFF_CPU;
     uint64_t gil_ns =
         out->gil == 0 || scale == 0 ? 0 : (uint64_t)((double)out->gil / scale);
-    sl_py_wait_count(s, off, gil_ns, self || !has_not_run(s, cpu), self);
+    bool ran = self || !has_not_run(s, cpu);
+    uint64_t queue = sl_py_wait_count(s, off, gil_ns, ran, self);
+    s->vouch_ticks = (uint64_t)((double)vouch_ns(s, wall, ran, queue) * scale);
+    if (s->strand != NULL)
+        sl_strand_vouch(s->strand, s->vouch_ticks);
     s->waited = waits;
     s->asked = asked;
     s->wall_ns = wall;
@@ -92,7 +113,8 @@ uint32_t
 sl_py_stack_fill(int count)
 {
     uint32_t used = 0;
-    for (int i = count; i-- > 0;) {
+    int innermost = count == SL_PY_WALK_MAX;
+    for (int i = count; i-- > innermost;) {
         if (!sl_py_sampler.places[i].code->own &&
             !sl_py_sampler.places[i].code->shim)
             sl_py_sampler.stack[used++] =
@@ -116,15 +138,37 @@ sl_py_waiting_stack(const sl_py_raw_frame *raw, int count)
 
 /* ---- one look ---- */
 
+sl_pseudo
+sl_py_unseen_why(int walk)
+{
+    switch (walk) {
+    case SL_PY_WALK_OTHER: return SL_PSEUDO_UNSEEN_GREENLET;
+    case SL_PY_WALK_SHIM: return SL_PSEUDO_UNSEEN_SHIM;
+    case SL_PY_WALK_DEEP: return SL_PSEUDO_UNSEEN_DEEP;
+    default: return SL_PSEUDO_UNSEEN_TORN;
+    }
+}
+
+void
+sl_py_look_in_vain(sl_py_sampled *sampled, sl_strand *strand, sl_pseudo why,
+                   const sl_times *passed, uint64_t now)
+{
+    SL_PY_NEEDS_LOCK();
+    sampled->unseen[why - SL_PSEUDO_UNSEEN_TORN]++;
+    sl_strand_unseen(strand, why, passed, now);
+}
+
 int
 sl_py_stack_read(const void *ts, uintptr_t anchor, sl_py_parts *parts)
 {
     int count = sl_py_frames_walk(&sl_py_sampler.layout, ts, anchor, parts,
                                   sl_py_sampler.raw);
+    if (count < 0)
+        return count;
     return sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw, count,
                                false, sl_py_sampler.places)
                ? count
-               : -1;
+               : SL_PY_WALK_TORN;
 }
 
 int
@@ -160,7 +204,7 @@ context_version(const sl_py_slot *s)
     return version;
 }
 
-/* The slot's stack; -1: torn, or another greenlet's. */
+/* The slot's stack; below 0: there is none. */
 static int
 slot_walk(sl_py_slot *s)
 {
@@ -171,11 +215,11 @@ slot_walk(sl_py_slot *s)
     bool before = context_version(s) == s->version;
     int count = sl_py_stack_read(s->ts, s->anchor, &parts);
     if (count < 0)
-        return -1;
+        return count;
     if (before && context_version(s) == s->version)
         s->bottom = parts.bottom;
     else if (s->bottom == 0 || s->bottom != parts.bottom)
-        return -1;
+        return SL_PY_WALK_OTHER;
     return count;
 }
 
@@ -187,7 +231,7 @@ slot_sample(sl_py_slot *s)
     uint64_t cpu = sl_py_clock_ns(sl_py_thread_clock(s->tid));
     sl_times passed;
     uint64_t now;
-    int count = -1;
+    int count = SL_PY_WALK_TORN;
 
     if (has_not_run(s, cpu) && s->walked) {
         sl_py_slot_measure(s, &passed, &now, cpu, false);
@@ -200,15 +244,20 @@ slot_sample(sl_py_slot *s)
         count = slot_walk(s);
     }
     s->walked = false;
-    if (count < 0)
-        return false; /* its time goes to the next one */
-    if (count == 0 && strand != sl_recording_main(s->sampled->core))
-        return true; /* so does that of a task on its way in or out */
     bool gc = sl_py_sampler.layout.collecting != NULL &&
               *sl_py_sampler.layout.collecting != 0 && sl_py_holds_gil(s);
     sl_py_slot_measure(s, &passed, &now, cpu, false);
+    if (count < 0) {
+        sl_py_look_in_vain(s->sampled, strand, sl_py_unseen_why(count), &passed,
+                           now);
+        return false;
+    }
     uint32_t depth = sl_py_stack_fill(count);
-    sl_strand_sample(strand, sl_py_sampler.stack, depth, gc, &passed, now);
+    sl_strand_sample(strand, sl_py_sampler.stack, depth,
+                     count == SL_PY_WALK_MAX ? SL_PSEUDO_UNSEEN_DEEP
+                     : gc                    ? SL_PSEUDO_GC
+                                             : SL_PSEUDO_ROOT,
+                     &passed, now);
     slot_tell(s, depth);
     s->walked = true;
     return true;
@@ -238,7 +287,6 @@ sl_py_slot_look(sl_py_slot *s)
             sl_py_sampler.counts.samples++;
         } else {
             sl_py_sampler.counts.rejected++;
-            s->sampled->rejected++;
         }
         return;
     }

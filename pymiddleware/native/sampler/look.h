@@ -14,15 +14,22 @@ bool sl_py_holds_gil(const sl_py_slot *slot);
 void sl_py_slot_measure(sl_py_slot *slot, sl_times *out, uint64_t *now,
                         uint64_t cpu, bool self);
 
+/* The strand of `sampled` was looked at in vain; `walk` (below 0, frames.h) or
+ * `why` says the reason. The time goes to [not seen]. */
+sl_pseudo sl_py_unseen_why(int walk);
+void sl_py_look_in_vain(sl_py_sampled *sampled, sl_strand *strand,
+                        sl_pseudo why, const sl_times *passed, uint64_t now);
+
 /* The stack of a thread above `anchor`, into sl_py_sampler.places; `parts`: see
- * frames.h. Returns how many frames; -1: torn. */
+ * frames.h. Returns how many frames; below 0: as sl_py_frames_walk. */
 int sl_py_stack_read(const void *ts, uintptr_t anchor, sl_py_parts *parts);
 
 /* Looks at a slot in use. */
 void sl_py_slot_look(sl_py_slot *slot);
 
 /* `count` places to frames in sl_py_sampler.stack, outermost first and without
- * slowlens's own. Returns how many. */
+ * slowlens's own. Of a stack that is as deep as the limit the innermost is left
+ * out: what else it ran is not known. Returns how many. */
 uint32_t sl_py_stack_fill(int count);
 
 /* Of `count` places, those above the innermost one that runs other contexts:

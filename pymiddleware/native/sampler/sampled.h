@@ -27,6 +27,10 @@ typedef struct {
     uint64_t since; /* ...then; ticks */
 } sl_py_child;
 
+/* Reasons of looks in vain: SL_UNSEEN_MAP without the last, which the core
+ * counts. */
+#define SL_PY_UNSEEN (SL_PSEUDO_UNSEEN_LATE - SL_PSEUDO_UNSEEN_TORN)
+
 typedef struct {
     sl_recording *core;    /* set once; borrowed from the recording */
     sl_clock_kind clock;   /* set once */
@@ -39,7 +43,7 @@ typedef struct {
     int slot;              /* of the running main strand, or -1 */
     uint64_t unseen_since; /* ticks when the section began */
     uint64_t suspended_at; /* ticks when the one before ended */
-    uint64_t rejected;     /* samples that were torn */
+    uint64_t unseen[SL_PY_UNSEEN]; /* looks in vain, by reason */
     uint64_t interval_ns;  /* between samples, when the last section ended */
     uint64_t lost_strands; /* for which there was no room */
     sl_py_child *children;

@@ -91,6 +91,11 @@ sl_py_sampler_end(sl_py_sampled *sampled, PyObject *waiting, uint64_t cpu_ns)
         now = sl_clock_ticks(sampled->clock);
         passed.wall =
             now > sampled->unseen_since ? now - sampled->unseen_since : 0;
+        if (sampled->by_samples) { /* there are more threads than slots */
+            sl_py_look_in_vain(sampled, strand, SL_PSEUDO_UNSEEN_ROOM, &passed,
+                               now);
+            passed.wall = 0;
+        }
     }
     sampled->slot = -1;
     sampled->interval_ns = sl_py_sampler.current_ns;
@@ -198,11 +203,10 @@ sl_py_sampler_info(void)
     bool idle = sl_py_thread_idle();
     sl_py_unlock();
     return Py_BuildValue(
-        "{s:O,s:z,s:z,s:s,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O}", "children",
-        sl_py_sampler.children ? Py_True : Py_False, "why_not",
-        sl_py_sampler_why_not(), "memory", sl_py_sampler.method,
-        "cpu_clock", sl_py_cpu_clock_cheap() ? "rseq" : "system call",
-        "interval_ns",
+        "{s:O,s:z,s:z,s:s,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O}",
+        "children", sl_py_sampler.children ? Py_True : Py_False, "why_not",
+        sl_py_sampler_why_not(), "memory", sl_py_sampler.method, "cpu_clock",
+        sl_py_cpu_clock_cheap() ? "rseq" : "system call", "interval_ns",
         (unsigned long long)interval, "current_ns", (unsigned long long)current,
         "ticks", (unsigned long long)c.ticks, "late",
         (unsigned long long)c.late, "samples", (unsigned long long)c.samples,

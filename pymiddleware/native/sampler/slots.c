@@ -45,7 +45,7 @@ sl_py_slot_open(sl_py_sampled *sampled, sl_strand *strand, uint64_t now,
     s->cpu_ns = cpu;
     s->wall_ns = sl_clock_monotonic_ns();
     s->ticks = now;
-    s->due_ns = 0;
+    s->due_ns = s->planned_ns = 0;
     s->delay_known = false;
     s->pending_ns = s->pending_gil_ns = 0;
     s->kind = s->pending_kind = SL_METRIC_OFF_CPU;

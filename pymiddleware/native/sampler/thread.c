@@ -50,8 +50,8 @@ tick(uint64_t ticks)
             if (now >= s->due_ns) {
                 sl_py_slot_look(s);
                 /* Half an interval of grace: ticks come a little early, too. */
-                s->due_ns = now + sl_py_brake_interval(now - s->born_ns) -
-                            sl_py_sampler.current_ns / 2;
+                s->planned_ns = sl_py_brake_interval(now - s->born_ns);
+                s->due_ns = now + s->planned_ns - sl_py_sampler.current_ns / 2;
             }
             next = s->due_ns < next ? s->due_ns : next;
         }

@@ -143,14 +143,14 @@ delay_read(sl_py_slot *s, uint64_t *ns)
     return true;
 }
 
-void
+uint64_t
 sl_py_wait_count(sl_py_slot *s, uint64_t off_ns, uint64_t gil_ns, bool ran,
                  bool self)
 {
     uint64_t now, queue = 0;
 
     if (s->strand == NULL)
-        return;
+        return 0;
     /* What it does now that it has run says nothing about why it had not. */
     if (s->kind != SL_METRIC_OFF_CPU && (!ran || s->pending_ns == 0))
         s->pending_kind = s->kind;
@@ -159,7 +159,7 @@ sl_py_wait_count(sl_py_slot *s, uint64_t off_ns, uint64_t gil_ns, bool ran,
     /* Over before anybody looked, and nothing to tell: asking the kernel would
      * cost more than the whole section. */
     if (self && !s->delay_known && s->pending_ns < WORTH_NS)
-        return;
+        return 0;
     /* The first look is where counting begins; before it, the bound: a thread
      * that sleeps in no call was ready. */
     if (!s->delay_known) {
@@ -170,7 +170,7 @@ sl_py_wait_count(sl_py_slot *s, uint64_t off_ns, uint64_t gil_ns, bool ran,
                     ? s->pending_ns
                     : 0;
     } else if (!ran || s->pending_ns < WORTH_NS || !delay_read(s, &now)) {
-        return;
+        return 0;
     }
     if (now > s->delay_ns)
         queue = now - s->delay_ns;
@@ -191,4 +191,5 @@ sl_py_wait_count(sl_py_slot *s, uint64_t off_ns, uint64_t gil_ns, bool ran,
     }
     s->pending_gil_ns = 0;
     s->pending_kind = SL_METRIC_OFF_CPU;
+    return queue;
 }

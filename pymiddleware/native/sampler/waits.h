@@ -26,8 +26,9 @@ int sl_py_wait_kind(sl_py_slot *slot);
 
 /* The slot was off the CPU for `off_ns` since it was last seen, of it `gil_ns`
  * for the GIL; `ran`: it has run since; `self`: it asks itself, at the end of
- * what it did. Charges what is known. */
-void sl_py_wait_count(sl_py_slot *slot, uint64_t off_ns, uint64_t gil_ns,
-                      bool ran, bool self);
+ * what it did. Charges what is known. Returns how long it waited for a CPU, as
+ * the kernel told it now. */
+uint64_t sl_py_wait_count(sl_py_slot *slot, uint64_t off_ns, uint64_t gil_ns,
+                          bool ran, bool self);
 
 #endif /* SL_PY_WAITS_H */

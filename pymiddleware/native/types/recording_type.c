@@ -84,8 +84,8 @@ parse_word(const char *option, const char *text, const char *const names[3])
     return -1;
 }
 
-/* What feeds the recording: events, or the sampler; `anyway`: nobody, where that
- * cannot be had. */
+/* What feeds the recording: events, or the sampler; `anyway`: nobody, where
+ * that cannot be had. */
 static int
 recording_acquire(sl_py_recording *self, bool anyway)
 {
@@ -115,20 +115,19 @@ recording_release(sl_py_recording *self)
 static PyObject *
 recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = { "c_calls", "max_bytes", "max_nodes",
-                             "follows", "sampled",   "goes_on",
-                             "label",   "entry",     "anyway",
-                             "layers",  NULL };
+    static char *names[] = { "c_calls", "max_bytes", "max_nodes", "follows",
+                             "sampled", "goes_on",   "label",     "entry",
+                             "anyway",  "layers",    NULL };
     const char *c_calls = "chosen", *layers = "shape";
     Py_ssize_t max_bytes = 0;
     unsigned int max_nodes = 0;
     int follows = 0, sampled = 0, goes_on = 0, anyway = 0;
     PyObject *label = NULL, *entry = NULL;
 
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "|s$nIpppOOps:Recording", names, &c_calls, &max_bytes,
-            &max_nodes, &follows, &sampled, &goes_on, &label, &entry,
-            &anyway, &layers))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpppOOps:Recording",
+                                     names, &c_calls, &max_bytes, &max_nodes,
+                                     &follows, &sampled, &goes_on, &label,
+                                     &entry, &anyway, &layers))
         return NULL;
     if (max_bytes < 0) {
         PyErr_SetString(PyExc_ValueError, "max_bytes must not be negative");
@@ -347,6 +346,8 @@ recording_totals(PyObject *object, PyObject *ignored)
                                          : "the recording is running");
         return NULL;
     }
+    enum { FIRST = SL_PSEUDO_UNSEEN_TORN };
+    const uint64_t *unseen = self->sampled.unseen;
     sl_recording_totals_get(self->core, &t);
     const struct {
         const char *name;
@@ -359,7 +360,18 @@ recording_totals(PyObject *object, PyObject *ignored)
         { "idle_ns", t.idle_ns },
         { "gc_ns", t.gc_ns },
         { "samples", t.samples },
-        { "rejected", self->sampled.rejected },
+        { "rejected", unseen[SL_PSEUDO_UNSEEN_TORN - FIRST] +
+                          unseen[SL_PSEUDO_UNSEEN_GREENLET - FIRST] +
+                          unseen[SL_PSEUDO_UNSEEN_SHIM - FIRST] +
+                          unseen[SL_PSEUDO_UNSEEN_DEEP - FIRST] +
+                          unseen[SL_PSEUDO_UNSEEN_MOVED - FIRST] },
+        { "unseen_torn", unseen[SL_PSEUDO_UNSEEN_TORN - FIRST] },
+        { "unseen_greenlet", unseen[SL_PSEUDO_UNSEEN_GREENLET - FIRST] },
+        { "unseen_shim", unseen[SL_PSEUDO_UNSEEN_SHIM - FIRST] },
+        { "unseen_deep", unseen[SL_PSEUDO_UNSEEN_DEEP - FIRST] },
+        { "unseen_moved", unseen[SL_PSEUDO_UNSEEN_MOVED - FIRST] },
+        { "unseen_room", unseen[SL_PSEUDO_UNSEEN_ROOM - FIRST] },
+        { "unseen_late", t.late },
         { "interval_ns", self->sampled.interval_ns },
         { "seen_ns", t.seen_ns },
         { "seen_cpu_ns", t.seen_cpu_ns },

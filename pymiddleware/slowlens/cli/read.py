@@ -95,6 +95,10 @@ TIMES = (("cpu_ns", "cpu"), ("run_queue_ns", "waiting for a cpu"), ("gil_wait_ns
          ("blocked_ns", "blocked"), ("await_ns", "await"),
          ("loop_ns", "event loop busy"), ("idle_ns", "between chunks"), ("gc_ns", "gc"))
 
+#: Looks that told nothing, by reason.
+UNSEEN = (("unseen_torn", "torn"), ("unseen_greenlet", "another greenlet"), ("unseen_shim", "between frames"),
+          ("unseen_deep", "too deep"), ("unseen_moved", "moved on"), ("unseen_room", "no slot"), ("unseen_late", "late"))
+
 BLOCKED = ("lock", "socket", "disk", "sleep", "poll", "child")
 
 
@@ -119,7 +123,8 @@ def show(options: argparse.Namespace) -> None:
     split = {name: ns for name, ns in summary["self_ns"].items() if ns}
     print("self time: " + ", ".join(f"{name} {ns / 1e6:.1f} ms" for name, ns in split.items()))
     if meta.get("mode") == "sampling":
-        print(f"sampled: {meta.get('samples', 0)} samples")
+        vain = [f"{meta[key]} {what}" for key, what in UNSEEN if meta.get(key)]
+        print(f"sampled: {meta.get('samples', 0)} samples" + (f"; not seen: {', '.join(vain)}" if vain else ""))
     else:
         print(f"calls: {summary['calls']} Python, {summary['c_calls']} C")
     if meta.get("flags"):

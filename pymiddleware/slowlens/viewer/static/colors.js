@@ -20,12 +20,14 @@ export const KINDS = {
   loop: ["waiting for the event loop", "#cc79a7", "#d287b2"],
   gc: ["garbage collection", "#6b2d73", "#8a3f95"],
   idle: ["the client", "#cfcac4", "#57534e"],
+  unseen: ["not seen", "#b8aa98", "#6b6258"],
   other: ["not measured", "#a8a29e", "#78716c"],
 };
 
 /** The kind of a function: whose code, or what the time of a pseudo function was. */
 export function category(callee) {
   if (callee.kind !== "pseudo") return callee.origin === "none" ? "other" : callee.origin;
+  if (callee.name.startsWith("[not seen]")) return "unseen";
   return { "[await]": "await", "[loop busy]": "loop", "[between chunks]": "idle", "[gc]": "gc", "[runqueue]": "runq", "[gil]": "gil", "[blocked]": "blocked" }[callee.name] || "other";
 }
 

@@ -9,7 +9,7 @@ import { setting } from "./shell.js";
 import { format } from "./state.js";
 import { facts, notices, phases, samplesOf, tags } from "./summary.js";
 
-const OWN = ["project", "library", "stdlib", "builtin", "await", "loop", "idle", "gc", "other"];
+const OWN = ["project", "library", "stdlib", "builtin", "await", "loop", "idle", "gc", "unseen", "other"];
 const SHOWN = 5;
 
 const line = (title, value) => (value === "" || value === null || value === undefined ? null : el("div", {}, el("dt", {}, title), el("dd", {}, value)));

@@ -98,6 +98,12 @@ export function notices(meta) {
   return found;
 }
 
+const UNSEEN = { torn: "torn", greenlet: "another greenlet", shim: "between frames", deep: "too deep", moved: "moved on", room: "no slot", late: "late" };
+
+/** Samples that told nothing, by reason: "3 torn, 1 late". */
+const unseen = (meta) => Object.keys(UNSEEN).filter((why) => meta[`unseen_${why}`])
+  .map((why) => `${count(meta[`unseen_${why}`])} ${UNSEEN[why]}`).join(", ");
+
 /** [title, value] of all that is known and not shown elsewhere; what is empty is left out. */
 export function facts(summary) {
   const { meta } = summary;
@@ -105,7 +111,7 @@ export function facts(summary) {
   return [
     ["Started", meta.started ? new Date(meta.started / 1e6).toLocaleString() : ""],
     ["Route", meta.route], ["Mode", meta.mode], ["Profiles", meta.merged ? count(meta.merged) : ""],
-    ["Samples", sampled && meta.samples ? count(meta.samples) : ""], ["Torn samples", sampled && meta.rejected ? count(meta.rejected) : ""],
+    ["Samples", sampled && meta.samples ? count(meta.samples) : ""], ["Not seen", sampled ? unseen(meta) : ""],
     ["Sampled every", sampled && meta.interval_ns ? duration(meta.interval_ns) : ""],
     ["Python calls", sampled ? "" : count(summary.calls)], ["C calls", sampled ? "" : count(summary.c_calls)],
     ["Own cost", meta.own_ns ? `about ${duration(meta.own_ns)}${meta.cost_python_ps ? ", taken off" : ""}` : ""],
