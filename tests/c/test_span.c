@@ -85,8 +85,7 @@ START_TEST(no_parameter_is_in_its_memory)
     };
     sl_span_add(r, &what, t, t + 5);
     what.kind = SL_SPAN_HTTP;
-    what.text =
-        sl_span_kept(r, SL_SPAN_HOST, SL_SQL_ANY, url, sizeof(url) - 1);
+    what.text = sl_span_kept(r, SL_SPAN_HOST, SL_SQL_ANY, url, sizeof(url) - 1);
     sl_span_add(r, &what, t, t + 5);
     ck_assert_ptr_nonnull(row_of(r, "api.shop:81"));
     static const char *const secrets[] = { "4111", "tok3n", "passw0rd",
@@ -147,9 +146,13 @@ START_TEST(a_word_is_one_number)
     /* A shape that is known as a word is that word. */
     ck_assert_uint_eq(shape(r, "SELECT x /* y */"),
                       sl_span_word(r, "SELECT x", 8));
-    ck_assert_str_eq(
-        sl_spans_text(&r->spans, sl_span_word(r, "a\n\xFF" "b", 4)).text,
-        "a \xEF\xBF\xBD" "b");
+    ck_assert_str_eq(sl_spans_text(&r->spans, sl_span_word(r,
+                                                           "a\n\xFF"
+                                                           "b",
+                                                           4))
+                         .text,
+                     "a \xEF\xBF\xBD"
+                     "b");
     ck_assert_uint_eq(sl_spans_lost(r), 0);
     sl_recording_free(r);
 }
@@ -216,7 +219,8 @@ START_TEST(what_is_open_ends_with_the_recording)
     ck_assert_uint_eq(row_of(r, "api")->total, 50);
 
     /* A handle is not another recording's, either. */
-    ck_assert_int_eq(sl_recording_reset(r, &(sl_recording_options){ 0 }), SL_OK);
+    ck_assert_int_eq(sl_recording_reset(r, &(sl_recording_options){ 0 }),
+                     SL_OK);
     ck_assert_uint_eq(r->spans.row_count, 0);
     ck_assert_uint_eq(count_of(r, SL_SPAN_HTTP), 0);
     what = what_of(r, SL_SPAN_HTTP, "api");
@@ -299,7 +303,8 @@ START_TEST(a_stack_has_a_place)
     ck_assert_ptr_ne(sl_strand_place(main, frames, 1), node);
     uint32_t nodes = r->tree.nodes;
     uint64_t t = sl_clock_monotonic_ns();
-    sl_strand_sample(main, frames, 2, false, &(sl_times){ .wall = 10 }, t);
+    sl_strand_sample(main, frames, 2, SL_PSEUDO_ROOT, &(sl_times){ .wall = 10 },
+                     t);
     ck_assert_uint_eq(r->tree.nodes, nodes);
     ck_assert_uint_eq(((const sl_node *)node)->calls, 1);
     sl_recording_free(r);
