@@ -45,14 +45,41 @@ check() {
     shift
     log=$(log_of "$name")
     { "$@" 2>&1 && echo 0 >"$log.status" || echo 1 >"$log.status"; } | tee "$log"
-    if [ "$(cat "$log.status")" = 0 ]; then
+    count "$name"
+}
+
+count() { # NAME of what has ended
+    if [ "$(cat "$(log_of "$1").status")" = 0 ]; then
         passed=$((passed + 1))
-        echo "-- ok: $name"
+        echo "-- ok: $1"
     else
         failed=$((failed + 1))
-        echo "-- FAILED: $name"
-        echo "$name" >>"$logs/failed"
+        echo "-- FAILED: $1"
+        echo "$1" >>"$logs/failed"
     fi
+}
+
+# beside NAME COMMAND...: as check, two at a time (tests wait more than they
+# compute); what they print comes when both have ended. `settle` waits for all.
+besides=0
+beside() {
+    name=$1
+    shift
+    log=$(log_of "$name")
+    { "$@" >"$log" 2>&1 && echo 0 >"$log.status" || echo 1 >"$log.status"; } &
+    echo "$name" >>"$logs/beside"
+    besides=$((besides + 1))
+    [ "$besides" -lt 2 ] || settle
+}
+
+settle() {
+    wait
+    [ "$besides" -eq 0 ] || while read -r name; do
+        cat "$(log_of "$name")"
+        count "$name"
+    done <"$logs/beside"
+    besides=0
+    rm -f "$logs/beside"
 }
 
 install() {
@@ -297,17 +324,10 @@ else
     install clang
     check "C, clang" c_tests "$build/c-clang" -DCMAKE_C_COMPILER=clang
 
-    while read -r version python; do
-        [ -n "$version" ] || continue
-        say "Python $version"
-        check "Python $version" python_tests "$version" "$python"
-        ran="$ran $version"
-    done <<LIST
-$list
-LIST
+    ran=$(echo "$list" | awk 'NF { printf " %s", $1 }')
+    newer=
     for minor in 13 14 15; do
-        case " $ran" in *" 3.$minor."*) continue ;; esac
-        needed=1
+        case " $ran" in *" 3.$minor."*) ;; *) needed=1 ;; esac
     done
     if [ -n "${needed:-}" ]; then
         say "a Debian sid root for newer CPythons"
@@ -315,13 +335,21 @@ LIST
             for minor in 13 14 15; do
                 case " $ran" in *" 3.$minor."*) continue ;; esac
                 [ -x "$sid/usr/bin/python3.$minor" ] || continue
-                version=$(chroot "$sid" "python3.$minor" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
-                say "Python $version (Debian sid)"
-                check "Python $version" sid_tests "3.$minor"
-                ran="$ran $version"
+                newer="$newer $minor"
+                ran="$ran $(chroot "$sid" "python3.$minor" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')"
             done
         fi
     fi
+    say "Python$ran"
+    while read -r version python; do
+        [ -z "$version" ] || beside "Python $version" python_tests "$version" "$python"
+    done <<LIST
+$list
+LIST
+    for minor in $newer; do
+        beside "Python 3.$minor (Debian sid)" sid_tests "3.$minor"
+    done
+    settle
     for minor in 13 14 15; do
         case " $ran" in *" 3.$minor."*) continue ;; esac
         echo "CPython 3.$minor could not be had"
@@ -349,16 +377,16 @@ LIST
     check "wheel" wheel "${newest#* }"
     check "editable installation" editable "${newest#* }"
     check "ruff and mypy" lint "${newest#* }"
-    say "viewer"
+    say "viewer, documentation"
     install nodejs chromium chromium-driver fonts-dejavu-core
     command -v npm >/dev/null || install npm
     check "npm packages" node_modules
     check "JavaScript" node --test --test-reporter=dot "$root"/tests/js/*.test.js
     # shellcheck disable=SC2086
-    check "browser" more_tests browser selenium $newest
-    say "documentation"
+    beside "browser" more_tests browser selenium $newest
     # shellcheck disable=SC2086
-    check "documentation" documentation $newest
+    beside "documentation" documentation $newest
+    settle
     say "the viewer's API, fuzzed; servers"
     # shellcheck disable=SC2086
     check "API" more_tests api schemathesis $newest
