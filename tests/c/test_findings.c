@@ -226,16 +226,16 @@ START_TEST(a_slow_query_and_a_slow_service)
     made m = { MADE({ { 0, "[request]", 1, 0, 0 },
                       { 1, "app.view", 1, 100000000, 0 },
                       { 2, "query", 1, 900000000, 9 } }) };
-    const sl_outline_span query[] = { { 2, 0, "db", "SELECT slow", "", 2,
-                                        800000000, 700000000 } };
+    const sl_outline_span query[] = { SPAN(2, 0, "db", "SELECT slow", "", 2,
+                                           800000000, 700000000) };
     told t = tell_spans(&m, query, 1);
     ck_assert_str_eq(t.words, "database,slow-query");
     ck_assert_ptr_nonnull(strstr(t.texts, "70 % in one query (SELECT slow), "
                                           "from view.app.view at "
                                           "app/view.py:9.\n"));
     /* Asked for by own code itself: the span knows the line. */
-    const sl_outline_span service[] = { { 1, 33, "http", "api.example", "", 1,
-                                          900000000, 900000000 } };
+    const sl_outline_span service[] = { SPAN(1, 33, "http", "api.example", "",
+                                             1, 900000000, 900000000) };
     t = tell_spans(&m, service, 1);
     ck_assert_str_eq(t.headline, "90 % in 1 HTTP request (api.example), from "
                                  "view.app.view at app/view.py:33.");
