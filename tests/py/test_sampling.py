@@ -137,8 +137,9 @@ def test_waiting_for_the_gil_is_told_from_blocking() -> None:
         for thread in threads:
             thread.join()
     totals = profile.totals()
-    assert totals["gil_ns"] > 0.35 * totals["wall_ns"], "two others share it"
-    assert totals["gil_ns"] + totals["cpu_ns"] > 0.6 * totals["wall_ns"]
+    on_cpu_or_gil = totals["wall_ns"] - totals["run_queue_ns"]  # other processes want the CPU, too
+    assert totals["gil_ns"] > 0.35 * on_cpu_or_gil, "two others share it"
+    assert totals["gil_ns"] + totals["cpu_ns"] > 0.6 * on_cpu_or_gil
 
 
 @patient
@@ -272,11 +273,15 @@ def test_generators_and_frames_on_other_stacks() -> None:
 
 @patient
 def test_a_reused_address_is_not_another_function() -> None:
+    took: dict[str, int] = {}
+
     def program() -> None:
         for i in range(150):
             space: dict[str, Any] = {"spin": spin}
             exec(f"def made_{i}(n):\n    return spin(n)", space)
+            began = time.perf_counter_ns()
             space[f"made_{i}"](0.0015)
+            took[f"made_{i}"] = time.perf_counter_ns() - began
             del space
             gc.collect(0)
 
@@ -288,7 +293,7 @@ def test_a_reused_address_is_not_another_function() -> None:
                 pytest.fail(f"{name} is there twice")
             found[name] = row["total_ns"]
     assert len(found) > 50
-    assert all(ns < 30e6 for ns in found.values()), "each ran for 1.5 ms"
+    assert all(ns < took[name] + 28e6 for name, ns in found.items()), "each ran for 1.5 ms or so"
 
 
 # ---- whose time it is ----
