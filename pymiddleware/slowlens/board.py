@@ -24,8 +24,8 @@ import os
 import secrets
 import socket
 import stat
-import threading
 import weakref
+from _queue import SimpleQueue
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -176,6 +176,45 @@ def candidates(store: str, uid: int) -> Iterator[tuple[str, str]]:
     yield "/dev/shm", f"/dev/shm/slowlens-{uid}/{key}"
 
 
+class _Lock:
+    """A lock of the system's threads, whatever gevent or eventlet made of Python's: a board is opened by a request and
+    announced by the writer's thread, which has no hub to wait in. Nothing that switches greenlets runs under it."""
+
+    def __init__(self) -> None:
+        self._key: SimpleQueue[None] = SimpleQueue()
+        self._key.put(None)
+
+    def __enter__(self) -> None:
+        self._key.get()
+
+    def __exit__(self, *_: object) -> None:
+        self._key.put(None)
+
+
+#: Those of this process; hooks are registered once, however many come and go.
+_boards: weakref.WeakSet[Board] = weakref.WeakSet()
+_hooked = False
+
+
+def _watch(board: Board) -> None:
+    global _hooked
+    _boards.add(board)
+    if not _hooked:
+        _hooked = True
+        engine.on_fork(_forget_all)
+        atexit.register(_close_all)
+
+
+def _forget_all() -> None:
+    for board in list(_boards):
+        board._forget()
+
+
+def _close_all() -> None:
+    for board in list(_boards):
+        board.close()
+
+
 class Board:
     """The board of this process for one store; made by the first request.
 
@@ -187,10 +226,9 @@ class Board:
         #: What the store is called, and where its own ``live`` folder is.
         self.store = store
         self._folder = folder
-        self._lock = threading.Lock()
+        self._lock = _Lock()
         self._reset()
-        engine.on_fork(_weak(self._forget))
-        atexit.register(_weak(self.close))
+        _watch(self)
 
     def _reset(self) -> None:
         self.core: _core.Board | None = None
@@ -298,11 +336,13 @@ class Board:
     def _forget(self) -> None:
         """In a forked child: the board is the parent's."""
         fd, memory, core = self._fd, self._memory, self.core
-        self._lock = threading.Lock()
+        self._lock = _Lock()
         self._reset()
         if core is not None and memory is not None:
             core.close()
             memory.close()
+            info = os.fstat(fd)
+            _own.pop((info.st_dev, info.st_ino), None)  # the number may be another one's soon
             os.close(fd)
 
     def __del__(self) -> None:
@@ -333,15 +373,3 @@ def remove(path: str) -> None:
             os.rmdir(os.path.dirname(path))
     except OSError:
         pass  # there are others
-
-
-def _weak(method: Any) -> Any:
-    """A call of ``method`` that does not keep its object alive."""
-    reference = weakref.WeakMethod(method)
-
-    def call() -> None:
-        found = reference()
-        if found is not None:
-            found()
-
-    return call

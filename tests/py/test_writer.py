@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -9,12 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slowlens import _core
+from slowlens import _core, board, engine
+from slowlens.recorder import Recorder
 from slowlens.store.directory import DirectoryStore
 from slowlens.store.interface import StoreError
 from slowlens.store.segments import BEGIN, NUMBERS, PROFILE
@@ -348,6 +351,29 @@ def test_apps_that_are_made_and_dropped_leave_nothing(store_path: str, tmp_path:
         gc.collect()
         time.sleep(0.05)
     assert len(os.listdir("/proc/self/task")) <= before + 1, "the sampler's may have come"
+
+
+def test_apps_that_are_made_and_dropped_leave_no_hook_and_no_object(tmp_path: Path) -> None:
+    objects: list[weakref.ref[Any]] = []
+
+    def use(name: str) -> None:
+        recorder = make(str(tmp_path / name)).recorder
+        wsgi_call(ProfilerMiddleware(app, recorder=recorder))
+        objects.extend(map(weakref.ref, (recorder, recorder.writer, recorder.board)))
+
+    def left() -> tuple[int, ...]:
+        gc.collect()
+        return (len(engine._children), atexit._ncallbacks(), len(board._own),  # type: ignore[attr-defined]
+                sum(one() is not None for one in objects))
+
+    use("first")
+    before = left()
+    for number in range(10):
+        use(str(number))
+    deadline = time.monotonic() + 20
+    while max(new - old for new, old in zip(left(), before, strict=True)) > 0 and time.monotonic() < deadline:
+        time.sleep(0.05)  # a writer's thread may hold the last ones for a moment
+    assert all(new <= old for new, old in zip(left(), before, strict=True)), (before, left())
 
 
 def test_what_is_patched_does_not_matter(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
