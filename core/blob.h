@@ -22,6 +22,7 @@
  *     6  TIMELINE    optional, behind TREE
  *     8  COUNTERS    optional, behind TREE
  *     9  SPANS       reserved
+ *    10  HITS        optional, behind TREE
  *     0  END         last        empty
  *
  * An unknown tag is skipped by its length: new optional sections need no new
@@ -92,6 +93,14 @@
  *            A metric that a reader does not know is skipped; a node without a
  *            row has none of it.
  *
+ * HITS       lines of functions that events told of, each; count of rows, then
+ *            columns; rows in the order of their nodes and lines:
+ *              node      less that of the row before (0 before the first)
+ *              line      in the node's own function; not 0
+ *              hits      how often it was begun
+ *              self      time on it in quanta, without what it called
+ *            Functions whose nodes have no row were not followed line by line.
+ *
  *   META:  02 | 06 "method" 01 03 "GET" | 07 "wall_ns" 00 80 DA C4 09
  *   TREE:  request > view > (copy, copy > deepcopy)
  *          pops 0 0 0 1... function 0 0 0 3 ...
@@ -117,7 +126,8 @@ enum {
     SL_BLOB_TIMELINE = 6,
     SL_BLOB_SUMMARY = 7,
     SL_BLOB_COUNTERS = 8,
-    SL_BLOB_SPANS = 9
+    SL_BLOB_SPANS = 9,
+    SL_BLOB_HITS = 10
 };
 
 enum { SL_BLOB_INTEGER = 0, SL_BLOB_TEXT = 1 };

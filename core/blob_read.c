@@ -359,6 +359,34 @@ read_lines(sl_profile *profile, sl_reader *in)
 }
 
 static sl_status
+read_hits(sl_profile *profile, sl_reader *in)
+{
+    uint64_t count, sum = 0;
+    void *mem;
+
+    if (profile->nodes == NULL || profile->hits != NULL ||
+        sl_varint_get_max(in, SL_BLOB_MAX_LINES, &count) < 0 || count == 0 ||
+        count > left(in) / 4)
+        return SL_ECORRUPT;
+    sl_status status = take(profile, count, sizeof(sl_profile_hit), &mem);
+    if (status < 0)
+        return status;
+    sl_profile_hit *rows = mem;
+    uint64_t quantum = profile->quantum, room = SL_BLOB_MAX_SUM;
+
+    READ_COLUMN(in, count, profile->node_count - 1 - sum, sum += value;
+                rows[i].node = (uint32_t)sum)
+    READ_COLUMN(in, count, UINT32_MAX, rows[i].line = (uint32_t)value)
+    READ_COLUMN(in, count, room, room -= value; rows[i].hits = value)
+    room = SL_BLOB_MAX_SUM / quantum;
+    READ_COLUMN(in, count, room, room -= value;
+                rows[i].self_ns = value * quantum)
+    profile->hits = rows;
+    profile->hit_count = (uint32_t)count;
+    return left(in) == 0 ? SL_OK : SL_ECORRUPT;
+}
+
+static sl_status
 read_timeline(sl_profile *profile, sl_reader *in)
 {
     uint64_t count, sum = 0, at = 0;
@@ -505,6 +533,7 @@ read_content(sl_profile *profile, sl_reader *in)
             break;
         case SL_BLOB_TREE: status = read_tree(profile, &section); break;
         case SL_BLOB_LINES: status = read_lines(profile, &section); break;
+        case SL_BLOB_HITS: status = read_hits(profile, &section); break;
         case SL_BLOB_TIMELINE: status = read_timeline(profile, &section); break;
         case SL_BLOB_SUMMARY: status = read_summary(profile, &section); break;
         case SL_BLOB_COUNTERS: status = read_counters(profile, &section); break;

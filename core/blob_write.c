@@ -11,7 +11,8 @@
 #include <string.h>
 
 enum { POPS, FUNCTION, CALLS, RESUMES, SELF, LINE, COLUMNS };
-#define UNSEEN UINT32_MAX
+#define UNSEEN      UINT32_MAX
+#define HIT_COLUMNS 4
 
 /* One encoding at work. */
 typedef struct {
@@ -399,6 +400,53 @@ writer_subtract_cost(writer *w)
     return SL_OK;
 }
 
+static int
+hit_compare(const void *a, const void *b)
+{
+    const sl_hit *x = a, *y = b;
+    uint64_t m = node_number(x->node), n = node_number(y->node);
+    if (m != n)
+        return m < n ? -1 : 1;
+    return x->line < y->line ? -1 : x->line > y->line;
+}
+
+/* HITS, and what the lines cost their functions. */
+static void
+writer_hits(writer *w, sl_buf *out, sl_buf *body)
+{
+    sl_hits *hits = &w->recording->hits;
+    sl_blob_bound times = sl_blob_bound_times(w->quantum);
+    sl_blob_bound counts = sl_blob_bound_counts();
+    uint64_t before = 0, ticks = 0, written = 0;
+    sl_buf columns[HIT_COLUMNS];
+
+    w->clipped += hits->lost;
+    sl_hits_sort(hits, hit_compare);
+    if (hits->count == 0)
+        return;
+    for (int i = 0; i < HIT_COLUMNS; i++)
+        sl_buf_init(&columns[i], w->alloc, 0);
+    for (uint32_t i = 0; i < hits->count; i++) {
+        const sl_hit *hit = &hits->rows[i];
+        uint64_t number = node_number(hit->node);
+        ticks += hit->ticks;
+        uint64_t sum = quanta(w, ticks);
+        sl_buf_put_varint(&columns[0], number - before);
+        sl_buf_put_varint(&columns[1], hit->line);
+        sl_buf_put_varint(&columns[2], sl_blob_bounded(&counts, hit->hits));
+        sl_buf_put_varint(&columns[3], sl_blob_bounded(&times, sum - written));
+        if (w->own != NULL)
+            w->own[number] += sl_cost_lines(&w->cost, hit->hits);
+        before = number;
+        written = sum;
+    }
+    writer_bound(w, &times);
+    writer_bound(w, &counts);
+    put_seen(out, SL_BLOB_HITS, hits->count, columns, HIT_COLUMNS, body);
+    for (int i = 0; i < HIT_COLUMNS; i++)
+        sl_buf_free(&columns[i]);
+}
+
 /* Everything behind FUNCTIONS into `rest`, then what stands before it, which
  * is a summary of it. */
 static sl_status
@@ -416,6 +464,7 @@ writer_content(writer *w, const sl_meta *meta, size_t meta_count, sl_buf *out,
     sl_blob_put_section(&rest, SL_BLOB_TREE, body);
     writer_seen(w, &rest, body);
     writer_counters(w, &rest, body);
+    writer_hits(w, &rest, body);
     sl_blob_put_section(&rest, SL_BLOB_END, body);
     if (rest.status == SL_OK) {
         w->outline.functions =
@@ -499,8 +548,8 @@ sl_recording_encode(sl_recording *recording, const sl_meta *meta,
 
     sl_status status = sl_blob_check_rows(
         recording->tree.nodes, recording->tree.functions.count,
-        recording->marks.mark_count, recording->marks.stretch_count,
-        recording->counters.count);
+        (uint64_t)recording->marks.mark_count + recording->hits.count,
+        recording->marks.stretch_count, recording->counters.count);
     if (status == SL_OK)
         status = writer_init(&w);
     if (status == SL_OK &&

@@ -32,6 +32,7 @@ sl_cost_read(const sl_meta *meta, size_t count, sl_cost *out)
         { "cost_c_ps", &out->c },
         { "cost_c_caller_ps", &out->c_caller },
         { "cost_site_ps", &out->site },
+        { "cost_line_ps", &out->line },
     };
     bool any = false, by_events = false;
 

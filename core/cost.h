@@ -29,6 +29,7 @@ typedef struct {
     uint64_t python, python_caller; /* of a Python function, or a resume */
     uint64_t c, c_caller;           /* of a C function */
     uint64_t site;                  /* more where its place is known */
+    uint64_t line;                  /* of a line that is begun */
     bool all_sites;                 /* it was asked for everywhere */
 } sl_cost;
 
@@ -46,6 +47,13 @@ typedef struct {
  * so far (ns). Saturates far above what a profile can hold. */
 void sl_cost_add(const sl_cost *cost, const sl_cost_calls *calls, double *own,
                  double *callers);
+
+/* What so many lines cost the function they are in, in ns. */
+static inline double
+sl_cost_lines(const sl_cost *cost, uint64_t hits)
+{
+    return (double)hits * (double)cost->line / 1000;
+}
 
 /* What is taken off a node with this own time. */
 static inline uint64_t

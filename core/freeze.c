@@ -285,6 +285,8 @@ sl_frozen_thaw(sl_frozen *f, sl_recording **out)
     f->last = NULL;
     r->alloc = f->alloc;
     r->marks.alloc = f->alloc;
+    r->hits =
+        (sl_hits){ .alloc = f->alloc }; /* lines of what runs are not told */
     r->arena = r->tree.arena = r->tree.functions.arena = arena;
     r->tree.wide = NULL; /* made anew if it is needed */
     r->tree.wide_mask = r->tree.wide_count = 0;

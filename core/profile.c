@@ -9,6 +9,7 @@
 /* What a writer counts with is what it takes here. */
 _Static_assert(sizeof(sl_profile_node) <= SL_BLOB_NODE_BYTES, "node");
 _Static_assert(sizeof(sl_profile_line) <= SL_BLOB_LINE_BYTES, "line");
+_Static_assert(sizeof(sl_profile_hit) <= SL_BLOB_LINE_BYTES, "hit");
 _Static_assert(sizeof(sl_profile_stretch) <= SL_BLOB_STRETCH_BYTES, "stretch");
 _Static_assert(sizeof(sl_profile_counter) <= SL_BLOB_COUNTER_BYTES, "counter");
 _Static_assert(sizeof(sl_function) + sizeof(sl_profile_sum) + sizeof(uint32_t) +
@@ -96,6 +97,55 @@ profile_sum_functions(sl_profile *profile)
     return SL_OK;
 }
 
+/* The row of that line, or NULL. */
+static sl_profile_hit *
+hit_find(const sl_profile *profile, uint32_t node, uint32_t line)
+{
+    uint32_t low = 0, high = profile->hit_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const sl_profile_hit *row = &profile->hits[middle];
+        if (row->node < node || (row->node == node && row->line < line))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    sl_profile_hit *row = &profile->hits[low];
+    return low < profile->hit_count && row->node == node && row->line == line
+               ? row
+               : NULL;
+}
+
+static void
+hit_take(sl_profile_hit *row, double own)
+{
+    if (row != NULL)
+        row->self_ns -= sl_cost_off(own, row->self_ns);
+}
+
+/* Lines: each has its event, and what is the caller's of the calls it makes. */
+static void
+hits_subtract_cost(sl_profile *profile, const sl_cost *cost, double *own)
+{
+    for (uint32_t i = 0; i < profile->hit_count; i++) {
+        sl_profile_hit *row = &profile->hits[i];
+        double lines = sl_cost_lines(cost, row->hits);
+        own[row->node] += lines;
+        hit_take(row, lines);
+    }
+    for (uint32_t i = 1; profile->hit_count > 0 && i < profile->node_count;
+         i++) {
+        const sl_profile_node *node = &profile->nodes[i];
+        const sl_cost_calls calls = { profile->functions[node->function].kind,
+                                      node->calls, node->resumes,
+                                      node->line != 0 };
+        double mine = 0, callers = 0;
+        sl_cost_add(cost, &calls, &mine, &callers);
+        hit_take(hit_find(profile, node->parent, node->line), callers);
+    }
+}
+
 /* Takes what recording cost off the nodes; there is room for one more node and
  * function, see cost.h. */
 static sl_status
@@ -125,6 +175,7 @@ profile_subtract_cost(sl_profile *profile)
                     : sl_profile_is_strand(profile, i) ? i
                                                        : strand[node->parent];
     }
+    hits_subtract_cost(profile, &cost, own);
     for (uint32_t i = 0; i < count; i++) {
         if (profile->functions[nodes[i].function].kind == SL_KIND_PSEUDO)
             continue;
@@ -263,6 +314,18 @@ const sl_profile_line *
 sl_profile_line_at(const sl_profile *profile, uint32_t i)
 {
     return &profile->lines[i];
+}
+
+uint32_t
+sl_profile_hit_count(const sl_profile *profile)
+{
+    return profile->hit_count;
+}
+
+const sl_profile_hit *
+sl_profile_hit_at(const sl_profile *profile, uint32_t i)
+{
+    return &profile->hits[i];
 }
 
 uint32_t

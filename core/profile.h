@@ -21,6 +21,8 @@ struct sl_profile {
     uint32_t node_count;
     sl_profile_line *lines;
     uint32_t line_count;
+    sl_profile_hit *hits;
+    uint32_t hit_count;
     sl_profile_stretch *stretches;
     uint32_t stretch_count;
     sl_profile_counter *counters;

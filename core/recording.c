@@ -52,6 +52,7 @@ recording_start(sl_recording *recording, const sl_recording_options *options)
     recording->samples = 0;
     sl_marks_clear(&recording->marks);
     sl_counters_clear(&recording->counters);
+    sl_hits_clear(&recording->hits);
     sl_spans_clear(&recording->spans, spans_budget(recording));
     memset(recording->waited, 0, sizeof(recording->waited));
     recording->observed = NULL;
@@ -89,6 +90,7 @@ sl_recording_new(sl_recording **out, const sl_recording_options *options,
     *recording = (sl_recording){ .alloc = *alloc,
                                  .marks.alloc = *alloc,
                                  .counters.alloc = *alloc,
+                                 .hits.alloc = *alloc,
                                  .spans.alloc = *alloc,
                                  .stopped = true };
 
@@ -125,6 +127,7 @@ sl_recording_free(sl_recording *recording)
     sl_arena_free(recording->arena);
     sl_marks_free(&recording->marks);
     sl_counters_free(&recording->counters);
+    sl_hits_free(&recording->hits);
     sl_spans_free(&recording->spans);
     recording->alloc.give(recording->alloc.ctx, recording);
 }
@@ -506,6 +509,27 @@ void
 sl_strand_charge(sl_strand *strand, uint64_t now)
 {
     sl_strand_tick(strand, now);
+}
+
+void
+sl_strand_line(sl_strand *strand, const void *key, uint32_t line, uint64_t now)
+{
+    sl_hits *hits = &sl_recording_of(strand->tree)->hits;
+
+    if (strand->cur->key != key || line == 0)
+        return;
+    sl_strand_line_pass(strand, now);
+    sl_strand_tick(strand, now);
+    sl_hits_begin(hits, strand->cur, line);
+}
+
+void
+sl_strand_line_pass(sl_strand *strand, uint64_t now)
+{
+    uint64_t passed = now - strand->last;
+
+    if ((int64_t)passed > 0)
+        sl_hits_pass(&sl_recording_of(strand->tree)->hits, strand->cur, passed);
 }
 
 void

@@ -10,6 +10,7 @@
 #define SL_CORE_RECORDING_DATA_H
 
 #include "counters.h"
+#include "hits.h"
 #include "marks.h"
 #include "spans.h"
 #include "tree.h"
@@ -49,6 +50,7 @@ struct sl_recording {
     uint64_t late; /* gaps too long for the sample that ended them */
     sl_marks marks;
     sl_counters counters;
+    sl_hits hits; /* empty but where lines are told by events */
     sl_spans spans;
     uint64_t waited[SL_METRIC_COUNT]; /* ns of the main strand, by kind */
     const sl_node *observed;          /* by the last look, or NULL */

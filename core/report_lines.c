@@ -9,7 +9,7 @@ typedef struct {
     uint32_t line;
     uint32_t node; /* the call's, and where its subtree ends; else 0 */
     uint32_t end;
-    uint64_t self_ns, cpu_ns, gil_ns, called_ns, calls;
+    uint64_t self_ns, cpu_ns, gil_ns, called_ns, calls, hits;
 } line_row;
 
 typedef struct {
@@ -102,6 +102,33 @@ add_self(const sl_profile *profile, uint32_t function, line_table *table)
     return true;
 }
 
+/* What events told of the function's lines: `any`, if they did. What passed in
+ * it beside them is on line 0. */
+static bool
+add_hits(const sl_profile *profile, uint32_t function, line_table *table,
+         bool *any)
+{
+    uint64_t beside = sl_profile_function_sum(profile, function)->self_ns;
+
+    *any = false;
+    for (uint32_t i = 0; i < sl_profile_hit_count(profile); i++) {
+        const sl_profile_hit *hit = sl_profile_hit_at(profile, i);
+        if (sl_profile_node_at(profile, hit->node)->function != function)
+            continue;
+        line_row *row = line_add(table, hit->line);
+        if (row == NULL)
+            return false;
+        row->self_ns = hit->self_ns;
+        row->hits = hit->hits;
+        beside -= hit->self_ns < beside ? hit->self_ns : beside;
+        *any = true;
+    }
+    line_row *row = *any && beside > 0 ? line_add(table, 0) : NULL;
+    if (row != NULL)
+        row->self_ns = beside;
+    return row != NULL || !*any || beside == 0;
+}
+
 /* Rows of one line as one; recursion through one line counts once, and so do
  * the samples of it. */
 static void
@@ -120,6 +147,7 @@ add_up(line_table *table, bool sampled)
         last->self_ns += row.self_ns;
         last->cpu_ns += row.cpu_ns;
         last->gil_ns += row.gil_ns;
+        last->hits += row.hits;
         if (outer || !sampled)
             last->calls += row.calls;
         if (outer) {
@@ -150,7 +178,8 @@ sl_report_lines(const sl_profile *profile, uint32_t function, sl_bytes *out)
         return SL_ERANGE;
     const sl_function *f = sl_profile_function(profile, function);
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
-    if (!add_self(profile, function, &table) ||
+    bool counted, fine = add_hits(profile, function, &table, &counted);
+    if (!fine || (!counted && !add_self(profile, function, &table)) ||
         !add_calls(profile, function, &table))
         buf.status = SL_ENOMEM;
     if (table.count > 1)
@@ -176,6 +205,8 @@ sl_report_lines(const sl_profile *profile, uint32_t function, sl_bytes *out)
         sl_json_number(&json, "gil_ns", row->gil_ns);
         sl_json_number(&json, "called_ns", row->called_ns);
         sl_json_number(&json, "calls", row->calls);
+        if (counted)
+            sl_json_number(&json, "hits", row->hits);
         sl_json_close(&json, '}');
     }
     sl_json_close(&json, ']');

@@ -104,6 +104,8 @@
     XX(cost_site_ps, NUMBER, NONE, "own cost of a place",                      \
        "Picoseconds more for the caller of a Python function whose place is "  \
        "known.")                                                               \
+    XX(cost_line_ps, NUMBER, NONE, "own cost of a line",                       \
+       "Picoseconds that a line costs its function, where lines are told.")    \
     XX(profile_bytes, NUMBER, BYTES, "memory", "Memory that recording took.")  \
     XX(kept, TEXT, NONE, "kept because", "The rule that kept it.")             \
     XX(flags, TEXT, NONE, "flags",                                             \

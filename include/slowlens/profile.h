@@ -55,6 +55,14 @@ typedef struct {
     uint64_t gil_ns;
 } sl_profile_line;
 
+/* One line of a node that events told of. */
+typedef struct {
+    uint32_t node;
+    uint32_t line;    /* in the node's function */
+    uint64_t hits;    /* how often it was begun */
+    uint64_t self_ns; /* without what it called, and what recording cost it */
+} sl_profile_hit;
+
 /* When a node's function was innermost. */
 typedef struct {
     uint32_t node;
@@ -120,6 +128,10 @@ const sl_profile_node *sl_profile_node_at(const sl_profile *profile,
 uint32_t sl_profile_line_count(const sl_profile *profile);
 const sl_profile_line *sl_profile_line_at(const sl_profile *profile,
                                           uint32_t i);
+
+/* Rows in the order of their nodes; none: lines were not recorded. */
+uint32_t sl_profile_hit_count(const sl_profile *profile);
+const sl_profile_hit *sl_profile_hit_at(const sl_profile *profile, uint32_t i);
 
 /* Rows in the order of lane and time. */
 uint32_t sl_profile_stretch_count(const sl_profile *profile);

@@ -287,6 +287,14 @@ void sl_strand_waited(sl_strand *strand, sl_metric kind, uint64_t ns);
 void sl_recording_observe(sl_recording *recording, const sl_times *passed,
                           const sl_frame *top, uint64_t now);
 
+/* Lines, told by events (a mode of its own): the function on top, which is
+ * `key` (else nothing happens), begins a line. What its lines took themselves
+ * is known if _line_pass is called before whatever moves the strand: before
+ * enter, resume, leave and yield, with the same `now`. */
+void sl_strand_line(sl_strand *strand, const void *key, uint32_t line,
+                    uint64_t now);
+void sl_strand_line_pass(sl_strand *strand, uint64_t now);
+
 /* Goes on by samples what was fed by enter and leave so far: the main strand
  * runs on in a pseudo node [by sampling], below which calls are not counted,
  * with the room that was kept back. Keys of samples may be of another kind than

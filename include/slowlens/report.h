@@ -71,17 +71,19 @@ sl_status sl_report_tree(const sl_profile *profile,
                          const sl_report_tree_options *options, sl_bytes *out);
 
 /* {"wall_ns":N, "rows":[{"function":FUNCTION,"calls":N,"resumes":N,
- *  "self_ns":N,"total_ns":N,"nodes":N}]} most self time first; `limit` 0:
- * all. */
+ *  "self_ns":N,"own_ns":N,"total_ns":N,"nodes":N}]} most self time first;
+ * `limit` 0: all. `own_ns` is what recording cost it, and not in the others. */
 sl_status sl_report_functions(const sl_profile *profile, uint32_t limit,
                               sl_bytes *out);
 
 /* {"function":id, "name":str, "file":str, "line":N (of the definition),
  *  "wall_ns":N (of the request),
  *  "rows":[{"line":N (0: not known),"self_ns":N,"cpu_ns":N,"gil_ns":N,
- *           "called_ns":N,"calls":N}]} in the order of the lines.
- * `self_ns` and its parts come from samples; `called_ns` is what was called
- * from the line, recursion counted once. SL_ERANGE: no such function. */
+ *           "called_ns":N,"calls":N,"hits":N}]} in the order of the lines.
+ * `self_ns` and its parts come from samples, which divide what events told;
+ * `hits` is there where events told each line that was begun, and `self_ns` is
+ * exact then. `called_ns` is what was called from the line, recursion counted
+ * once. SL_ERANGE: no such function. */
 sl_status sl_report_lines(const sl_profile *profile, uint32_t function,
                           sl_bytes *out);
 

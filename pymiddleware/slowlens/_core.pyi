@@ -64,6 +64,7 @@ class Meta(TypedDict, total=False):
     cost_c_ps: int
     cost_c_caller_ps: int
     cost_site_ps: int
+    cost_line_ps: int
     profile_bytes: int
     kept: str
     flags: str
@@ -109,7 +110,7 @@ class Recording:
     def __new__(
         cls, c_calls: str = "chosen", *, max_bytes: int = 0, max_nodes: int = 0, follows: bool = False,
         sampled: bool = False, goes_on: bool = False, label: object = None, entry: Entry | None = None,
-        anyway: bool = False, layers: str = "shape",
+        anyway: bool = False, layers: str = "shape", lines: bool = False,
     ) -> Recording: ...
     def enter(self) -> None: ...
     def leave(self) -> None: ...

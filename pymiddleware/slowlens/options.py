@@ -110,7 +110,7 @@ class Options:
         return ("all",) if debug else ("slow", "error", "worst", "trigger")
 
 
-MODES = ("deterministic", "sampling", "off")
+MODES = ("deterministic", "sampling", "lines", "off")
 
 
 def check_mode(value: Any) -> str:
@@ -258,7 +258,8 @@ MB = 1 << 20
 OPTIONS: tuple[Option, ...] = (
     Option("mode", _mode, None, "word or function",
            "How requests are profiled: `sampling` (next to no cost), `deterministic` (every call, exact "
-           "counts), `off`, or a function of the request that answers with one of them. Default "
+           "counts), `lines` (that, and each line of the project's functions: how often, how long; CPython 3.12+), "
+           "`off`, or a function of the request that answers with one of them. Default "
            "`deterministic` while debugging, else `sampling`. Where sampling cannot be had (`slowlens doctor` says "
            "why), requests that were asked for, and all while debugging, are profiled `deterministic`; of others the "
            "times are recorded, and no functions."),

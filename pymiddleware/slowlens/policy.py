@@ -33,6 +33,12 @@ class Decision(NamedTuple):
     mode: str
     c_calls: str
     triggered: bool
+    #: Line by line, too: a deterministic profile with more in it.
+    lines: bool = False
+
+
+def _decision(mode: str, c_calls: str, triggered: bool) -> Decision:
+    return Decision("deterministic" if mode == "lines" else mode, c_calls, triggered, mode == "lines")
 
 
 def _matcher(patterns: tuple[str, ...]) -> Callable[[str], object] | None:
@@ -53,7 +59,7 @@ class Policy:
         self._by_function = callable(options.mode)
         self._rate = options.sample_rate
         self._plain = {
-            mode: Decision(mode, options.c_calls, False) for mode in ("deterministic", "sampling")
+            mode: _decision(mode, options.c_calls, False) for mode in ("deterministic", "sampling", "lines")
         }
         self._worst: dict[str, list[int]] = {}
         self._seldom = Seldom()
@@ -90,7 +96,7 @@ class Policy:
         except OptionsError as error:
             self._seldom.say(_log, f"slowlens: trigger ignored: {error}", key="trigger")
             return None
-        return None if mode == "off" else Decision(mode, self.options.c_calls, True)
+        return None if mode == "off" else _decision(mode, self.options.c_calls, True)
 
     def _asked(self, incoming: Incoming) -> Decision | None:
         assert callable(self.options.mode)

@@ -131,7 +131,7 @@ class Transaction:
         self.recording = _core.Recording(
             decision.c_calls, max_bytes=recorder.options.max_profile_bytes, follows=follows,
             sampled=decision.mode == "sampling", goes_on=True, label=self.seen,
-            entry=self.seen.entry, anyway=True, layers=recorder.options.layers,
+            entry=self.seen.entry, anyway=True, layers=recorder.options.layers, lines=decision.lines,
         )
         self._token: Token[Transaction | None] | None = _current.set(self)
         for told in begun:

@@ -37,6 +37,7 @@ Suite *counters_suite(void);
 Suite *export_suite(void);
 Suite *cohort_suite(void);
 Suite *findings_suite(void);
+Suite *hits_suite(void);
 Suite *hotpath_suite(void);
 Suite *label_suite(void);
 Suite *layout_suite(void);

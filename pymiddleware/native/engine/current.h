@@ -22,6 +22,7 @@ typedef struct {
     uint64_t version;
     sl_strand *strand; /* NULL: nothing that is recorded */
     sl_c_calls c_calls;
+    bool lines; /* they are told to it */
 } sl_py_current;
 
 extern sl_py_current sl_py_active;

@@ -32,6 +32,10 @@ bool sl_py_engine_idle(uint64_t linger_ns);
  * room. Never raises. */
 bool sl_py_engine_watch(PyCodeObject *code);
 
+/* Tells the lines of `code` to the recording, until it is released. false: that
+ * cannot be had (CPython 3.11), or there was no room. Never raises. */
+bool sl_py_engine_lines(sl_py_traced *traced, PyCodeObject *code);
+
 /* The recording, fed by events, handed work to another thread: its events are
  * wanted from all of them from now on. */
 void sl_py_engine_hand_over(sl_py_traced *traced);

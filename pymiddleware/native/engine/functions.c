@@ -6,6 +6,18 @@
 
 #include <string.h>
 
+static bool
+code_is_project(const PyCodeObject *code)
+{
+    Py_ssize_t size;
+    const char *file = PyUnicode_AsUTF8AndSize(code->co_filename, &size);
+
+    if (file == NULL)
+        PyErr_Clear();
+    return file != NULL &&
+           sl_py_file_origin(file, (size_t)size) == SL_ORIGIN_PROJECT;
+}
+
 /* First sight of a function: hold what keeps its key valid. */
 bool
 sl_py_on_function(void *ctx, const void *key, uint32_t id)
@@ -42,6 +54,9 @@ sl_py_on_function(void *ctx, const void *key, uint32_t id)
     if (at >= traced->function_count)
         traced->function_count = at + 1;
 
+    if (is_code && traced->lines && code_is_project((PyCodeObject *)object))
+        traced->unwatched +=
+            !sl_py_engine_lines(traced, (PyCodeObject *)object);
     if (!is_code || traced->c_calls == SL_C_NONE)
         return false;
     if (!sl_py_code_is_chosen((PyCodeObject *)object))

@@ -28,6 +28,7 @@ enum {
     CALL,
     C_RETURN,
     C_RAISE,
+    LINE,
     EVENTS
 };
 
@@ -37,14 +38,14 @@ typedef struct {
 
 static const char *const event_names[EVENTS] = {
     "PY_START", "PY_RESUME", "PY_RETURN", "PY_YIELD", "PY_UNWIND",
-    "PY_THROW", "CALL",      "C_RETURN",  "C_RAISE",
+    "PY_THROW", "CALL",      "C_RETURN",  "C_RAISE",  "LINE",
 };
 
 static hook hooks[EVENTS];
 static PyObject *monitoring; /* the module sys.monitoring */
 static PyObject *set_local_events;
 static PyObject *missing; /* sys.monitoring.MISSING */
-static long python_events, c_events;
+static long python_events, c_events, line_event;
 static int tool = -1;
 static long events_on;
 static long always; /* what probes need that cannot be local */
@@ -58,6 +59,7 @@ static Py_ssize_t users, users_all;
 typedef struct {
     const PyObject *code; /* NULL: free */
     PyObject *weak;
+    uint32_t lines; /* recordings that want its lines told */
 } watch;
 
 static watch *watched;
@@ -91,6 +93,17 @@ hook_enter(sl_strand *strand, PyObject *code)
     sl_strand_enter(strand, code, SL_KIND_PYTHON, sl_py_now());
 }
 
+/* The time of an event that moves the strand; where lines are told, what passed
+ * since the last one is its line's. */
+static inline uint64_t
+hook_now(sl_strand *strand)
+{
+    uint64_t now = sl_py_now();
+    if (sl_py_active.lines)
+        sl_strand_line_pass(strand, now);
+    return now;
+}
+
 HOOK(on_start)
 {
     HOOK_ARGS;
@@ -111,7 +124,7 @@ HOOK(on_resume)
     HOOK_ARGS;
     sl_strand *strand = hook_strand();
     if (strand != NULL)
-        sl_strand_resume(strand, args[0], sl_py_now());
+        sl_strand_resume(strand, args[0], hook_now(strand));
     Py_RETURN_NONE;
 }
 
@@ -121,7 +134,7 @@ hook_leave(PyObject *code, PyObject *result)
 {
     sl_strand *strand = hook_strand();
     if (strand != NULL)
-        sl_strand_leave(strand, code, sl_py_now());
+        sl_strand_leave(strand, code, hook_now(strand));
     const sl_py_probe *probe = sl_py_probe_of(code);
     if (probe != NULL)
         sl_py_probe_leave(probe, result);
@@ -146,7 +159,7 @@ HOOK(on_yield)
     HOOK_ARGS;
     sl_strand *strand = hook_strand();
     if (strand != NULL)
-        sl_strand_yield(strand, args[0], sl_py_now());
+        sl_strand_yield(strand, args[0], hook_now(strand));
     Py_RETURN_NONE;
 }
 
@@ -169,7 +182,7 @@ HOOK(on_call)
     /* A method called without its object raises before it is entered. */
     if (key == NULL || (args[3] == missing && !PyCFunction_Check(args[2])))
         Py_RETURN_NONE;
-    sl_py_enter_c(strand, args[2], key, sl_py_now());
+    sl_py_enter_c(strand, args[2], key, hook_now(strand));
     Py_RETURN_NONE;
 }
 
@@ -179,13 +192,25 @@ HOOK(on_c_return)
     sl_strand *strand = hook_strand();
     PyMethodDef *key;
     if (strand != NULL && (key = sl_py_c_function(args[2])) != NULL)
-        sl_strand_leave_top(strand, key, sl_py_now());
+        sl_strand_leave_top(strand, key, hook_now(strand));
+    Py_RETURN_NONE;
+}
+
+/* Only of code whose lines a recording wants; others may run it, too. */
+HOOK(on_line)
+{
+    HOOK_ARGS;
+    sl_strand *strand = hook_strand();
+    long line =
+        strand == NULL || !sl_py_active.lines ? 0 : sl_py_small_int(args[1]);
+    if (line > 0)
+        sl_strand_line(strand, args[0], (uint32_t)line, sl_py_now());
     Py_RETURN_NONE;
 }
 
 static const vectorcallfunc hook_calls[EVENTS] = {
     on_start,  on_resume, on_return,   on_yield,    on_unwind,
-    on_resume, on_call,   on_c_return, on_c_return,
+    on_resume, on_call,   on_c_return, on_c_return, on_line,
 };
 
 static PyTypeObject hook_type = {
@@ -231,7 +256,9 @@ sl_py_engine_init(void)
         long number = event_number(event_names[i]);
         if (number < 0)
             return -1;
-        *(i < CALL ? &python_events : &c_events) |= number;
+        *(i < CALL   ? &python_events
+          : i < LINE ? &c_events
+                     : &line_event) |= number;
         PyObject_Init((PyObject *)&hooks[i], &hook_type);
         hooks[i].call = hook_calls[i];
     }
@@ -322,6 +349,8 @@ engine_wanted(void)
     return users_all > 0 ? python_events | c_events : python_events;
 }
 
+static void lines_release(sl_py_traced *traced);
+
 int
 sl_py_engine_acquire(sl_py_traced *traced)
 {
@@ -341,6 +370,7 @@ sl_py_engine_acquire(sl_py_traced *traced)
 void
 sl_py_engine_release(sl_py_traced *traced)
 {
+    lines_release(traced);
     users--;
     users_all -= traced->c_calls == SL_C_ALL;
     idle_since_ns = sl_clock_monotonic_ns();
@@ -407,13 +437,20 @@ watched_reserve(void)
     return true;
 }
 
-static bool
-is_watched(PyObject *code)
+/* The code's entry; NULL: it is not watched. */
+static watch *
+watch_of(const PyObject *code)
 {
     if (watched == NULL)
-        return false;
-    const watch *w = watched_slot(watched, watched_mask, code);
-    return w->code == code && sl_py_weak_is(w->weak, code);
+        return NULL;
+    watch *w = watched_slot(watched, watched_mask, code);
+    return w->code == code && sl_py_weak_is(w->weak, code) ? w : NULL;
+}
+
+static long
+watch_events(const watch *w)
+{
+    return w == NULL ? 0 : c_events | (w->lines > 0 ? line_event : 0);
 }
 
 /* Sets the local events of `code` to what its probe needs, and `more`. */
@@ -433,7 +470,7 @@ set_local(PyObject *code, long more)
 void
 sl_py_engine_local(PyObject *code)
 {
-    set_local(code, is_watched(code) ? c_events : 0);
+    set_local(code, watch_events(watch_of(code)));
 }
 
 const char *
@@ -468,7 +505,7 @@ sl_py_engine_watch(PyCodeObject *object)
     PyObject *code = (PyObject *)object;
     PyObject *weak;
 
-    if (is_watched(code))
+    if (watch_of(code) != NULL)
         return true;
     if (!watched_reserve() || (weak = PyWeakref_NewRef(code, NULL)) == NULL) {
         PyErr_Clear();
@@ -481,8 +518,52 @@ sl_py_engine_watch(PyCodeObject *object)
     watch *w = watched_slot(watched, watched_mask, code);
     watched_count += w->code == NULL;
     Py_XDECREF(w->weak); /* of one that lay there before */
-    *w = (watch){ code, weak };
+    *w = (watch){ code, weak, 0 };
     return true;
+}
+
+bool
+sl_py_engine_lines(sl_py_traced *traced, PyCodeObject *object)
+{
+    PyObject *code = (PyObject *)object;
+    watch *w = sl_py_engine_watch(object) ? watch_of(code) : NULL;
+
+    if (w == NULL)
+        return false;
+    if (traced->lined_count == traced->lined_capacity) {
+        uint32_t capacity = traced->lined_capacity * 2;
+        capacity = capacity == 0 ? 64 : capacity;
+        PyObject **grown =
+            PyMem_Realloc(traced->lined, capacity * sizeof(*grown));
+        if (grown == NULL)
+            return false;
+        traced->lined = grown;
+        traced->lined_capacity = capacity;
+    }
+    if (w->lines++ == 0 && !set_local(code, watch_events(w))) {
+        /* Setting events may have run code, and moved the table. */
+        w = watch_of(code);
+        if (w != NULL)
+            w->lines--;
+        return false;
+    }
+    traced->lined[traced->lined_count++] = Py_NewRef(code);
+    return true;
+}
+
+static void
+lines_release(sl_py_traced *traced)
+{
+    for (uint32_t i = 0; i < traced->lined_count; i++) {
+        PyObject *code = traced->lined[i];
+        watch *w = watch_of(code);
+        if (w != NULL && w->lines > 0 && --w->lines == 0)
+            set_local(code, watch_events(w));
+        Py_DECREF(code);
+    }
+    PyMem_Free(traced->lined);
+    traced->lined = NULL;
+    traced->lined_count = traced->lined_capacity = 0;
 }
 
 static void

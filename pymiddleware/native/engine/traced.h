@@ -14,11 +14,14 @@ typedef struct {
     PyObject **functions; /* strong, by function id less SL_PSEUDO_COUNT */
     uint32_t function_count, function_capacity;
     sl_c_calls c_calls;
-    bool follows;   /* asynchronous: child work may run anywhere */
-    bool displaced; /* another tool took the hook away */
-    bool hands_over; /* 3.11: every thread has the hook for it */
+    bool lines;       /* the project's functions line by line... */
+    PyObject **lined; /* ...which are these (strong) */
+    uint32_t lined_count, lined_capacity;
+    bool follows;       /* asynchronous: child work may run anywhere */
+    bool displaced;     /* another tool took the hook away */
+    bool hands_over;    /* 3.11: every thread has the hook for it */
     uint32_t unwatched; /* functions whose C calls could not be made visible */
-    bool full;      /* no room for more paths: to go on by samples */
+    bool full;          /* no room for more paths: to go on by samples */
 } sl_py_traced;
 
 #endif /* SL_PY_TRACED_H */

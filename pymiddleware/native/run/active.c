@@ -184,6 +184,7 @@ active_resync(PyThreadState *ts)
         .version = ts->context_ver,
         .strand = strand,
         .c_calls = strand != NULL ? recording->traced.c_calls : SL_C_NONE,
+        .lines = strand != NULL && recording->traced.lines,
     };
     return strand;
 }

@@ -117,17 +117,17 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = { "c_calls", "max_bytes", "max_nodes", "follows",
                              "sampled", "goes_on",   "label",     "entry",
-                             "anyway",  "layers",    NULL };
+                             "anyway",  "layers",    "lines",     NULL };
     const char *c_calls = "chosen", *layers = "shape";
     Py_ssize_t max_bytes = 0;
     unsigned int max_nodes = 0;
-    int follows = 0, sampled = 0, goes_on = 0, anyway = 0;
+    int follows = 0, sampled = 0, goes_on = 0, anyway = 0, lines = 0;
     PyObject *label = NULL, *entry = NULL;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpppOOps:Recording",
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpppOOpsp:Recording",
                                      names, &c_calls, &max_bytes, &max_nodes,
                                      &follows, &sampled, &goes_on, &label,
-                                     &entry, &anyway, &layers))
+                                     &entry, &anyway, &layers, &lines))
         return NULL;
     if (max_bytes < 0) {
         PyErr_SetString(PyExc_ValueError, "max_bytes must not be negative");
@@ -159,6 +159,7 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->layers = (sl_py_layers)kept;
     self->traced.follows = self->sampled.follows = follows != 0;
     self->sampled.by_samples = sampled != 0;
+    self->traced.lines = lines != 0 && !sampled;
     self->label = Py_XNewRef(label);
     self->sampled.entry = (sl_py_entry *)Py_XNewRef(entry);
     goes_on = goes_on && !sampled && sl_py_sampler_why_not() == NULL;

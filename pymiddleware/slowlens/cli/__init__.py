@@ -16,7 +16,7 @@ from typing import Any
 from .. import __version__, _core
 from ..options import OptionsError
 from ..store import StoreError
-from . import compare, insight, maintain, read, replay, run
+from . import compare, insight, lines, maintain, read, replay, run
 from .source import CliError
 
 __all__ = ["main"]
@@ -107,6 +107,13 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--callees", action="store_true", help="whom they called")
         sub.add_argument("--json", action="store_true")
 
+    sub = command("lines", lines.lines, "Shows your functions line by line: hits, time, average (of --mode lines).")
+    sub.add_argument("profile", help=_PROFILE)
+    sub.add_argument("pattern", nargs="?", help="functions whose 'file:line(name)' matches, anybody's")
+    sub.add_argument("--limit", type=int, default=10, help="functions (default 10; 0: all)")
+    sub.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    sub.add_argument("--json", action="store_true")
+
     sub = command("export", read.export, "Writes one profile for another tool.")
     sub.add_argument("profile", help=_PROFILE)
     sub.add_argument("-f", "--format", default="slowlens", choices=("slowlens", *_core.EXPORT_FORMATS))
@@ -179,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", action="store_true")
 
     sub = command("run", run.run, "Profiles a script: slowlens run [options] script.py arguments...")
-    sub.add_argument("--mode", choices=("deterministic", "sampling"), default="deterministic")
+    sub.add_argument("--mode", choices=("deterministic", "sampling", "lines"), default="deterministic")
     sub.add_argument("--c-calls", choices=("chosen", "all", "none"), default="chosen")
     sub.add_argument("-o", "--output", help="profile file (default: into the store)")
     sub.add_argument("-m", dest="module", action="store_true", help="the script is the name of a module")
@@ -206,7 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--url", default="http://127.0.0.1:8000", help="where your app is (default http://127.0.0.1:8000)")
     sub.add_argument("--minutes", type=int, default=10, help="how long it can be used (default 10)")
     sub.add_argument("--change", action="store_true", help="a link for deleting and pinning too")
-    sub.add_argument("--trigger", choices=("deterministic", "sampling"), nargs="?", const="deterministic",
+    sub.add_argument("--trigger", choices=("deterministic", "sampling", "lines"), nargs="?", const="deterministic",
                      help="instead, the header that has a request profiled this way")
 
     sub = command("doctor", maintain.doctor, "Says what is wrong with this installation.")

@@ -38,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
         sys.path[0] = os.path.dirname(os.path.abspath(options.script))
     status = 0
     try:
-        recording = _core.Recording(options.c_calls, max_bytes=256 << 20, max_nodes=4_000_000, sampled=sampled)
+        recording = _core.Recording(options.c_calls, max_bytes=256 << 20, max_nodes=4_000_000, sampled=sampled,
+                                    lines=options.mode == "lines")
     except RuntimeError as error:
         raise CliError(str(error)) from None
     saving = _Saving(options, recording, store)
@@ -157,13 +158,14 @@ def _meta(options: argparse.Namespace, recording: _core.Recording, started: int,
     totals = recording.totals()
     sampled = options.mode == "sampling"
     return {
-        "id": new_id(started), "started": started, "mode": options.mode,
+        "id": new_id(started), "started": started, "mode": "sampling" if sampled else "deterministic",
         "c_mode": None if sampled else options.c_calls, "method": "RUN", "path": options.script[:2000],
         "route": os.path.basename(options.script)[:500], "status": status, "kept": "run", "pid": os.getpid(),
         "python": f"{sys.implementation.name} {sys.version.split()[0]}", "wall_ns": totals["wall_ns"],
         "cpu_ns": totals["cpu_ns"], "gc_ns": totals["gc_ns"] or None, "nodes": totals["nodes"],
         "calls": None if sampled else totals["events"], "c_calls": None if sampled else totals["c_events"],
         "samples": totals["samples"] if sampled else None,
+        **({} if sampled else engine.cost_meta()),
         "waiting_ns": max(0, totals["wall_ns"] - totals["cpu_ns"]),
         "flags": "truncated" if totals["truncated"] else None,
     }

@@ -32,11 +32,14 @@ export async function sourceView(page) {
   const select = el("select", { "aria-label": "Function", change: () => page.redraw({ fn: select.value, node: undefined }) },
     listed.map((one) => el("option", { value: one.id, selected: one.id === at }, `${label(one)} ${where(one)}`)));
   const shown = lines(report);
+  const counted = report.rows.some((row) => row.hits);
   const most = Math.max(1, ...shown.map((line) => line.self_ns + line.called_ns));
   const rows = shown.map((line) => {
     const total = line.self_ns + line.called_ns;
     const row = el("tr", { class: total > most / 2 ? "hot" : null, "data-line": line.line },
-      el("td", { class: "number" }, place(report.file, line.line, String(line.line))), el("td", { class: "number" }, total ? duration(total) : ""),
+      el("td", { class: "number" }, place(report.file, line.line, String(line.line))),
+      counted ? el("td", { class: "number" }, line.hits ? count(line.hits) : "") : null, counted ? el("td", { class: "number" }, line.hits ? duration(total / line.hits) : "") : null,
+      el("td", { class: "number" }, total ? duration(total) : ""),
       el("td", { class: "number" }, total ? page.share(total) : ""), el("td", { class: "number" }, line.self_ns ? duration(line.self_ns) : ""),
       el("td", { class: "number" }, line.calls ? count(line.calls) : ""), el("td", { class: "code" }, tame(line.text, 500)));
     row.style.setProperty("--part", `${(total / most) * 100}%`);
@@ -46,9 +49,9 @@ export async function sourceView(page) {
     el("p", { class: "bar-line" }, select, " ", place(report.file, report.line, `${where(callee)}`)),
     report.why ? el("p", { class: "hint padded" }, `No text: ${tame(report.why)}.`) : null,
     el("table", { class: "source", "aria-label": `Lines of ${tame(report.name)}` },
-      el("thead", {}, el("tr", {}, ["Line", "Total", "Share", "Self", "Calls made"].map((title) => el("th", { scope: "col", class: "number" }, title)), el("th", { scope: "col" }, "Source"))),
+      el("thead", {}, el("tr", {}, ["Line", ...(counted ? ["Hits", "Per hit"] : []), "Total", "Share", "Self", "Calls made"].map((title) => el("th", { scope: "col", class: "number" }, title)), el("th", { scope: "col" }, "Source"))),
       el("tbody", {}, rows)),
-    el("p", { class: "hint padded" }, "Self times of lines come from samples; what a line called is exact where the profile is deterministic."));
+    el("p", { class: "hint padded" }, counted ? "Every line was counted." : "Self times of lines come from samples (?slowlens=lines counts each); what a line called is exact where the profile is deterministic."));
   return {
     root,
     async ready(saved) {
