@@ -122,8 +122,9 @@ def mariadb() -> Iterator[dict[str, Any]]:
     if os.geteuid() == 0:
         shutil.chown(folder, user)
     port = free_port()
-    subprocess.run(["mariadb-install-db", "--no-defaults", f"--datadir={folder}/data", f"--user={user}",
-                    "--auth-root-authentication-method=normal", "--skip-test-db"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        ["mariadb-install-db", "--no-defaults", f"--datadir={folder}/data", f"--user={user}",
+         "--auth-root-authentication-method=normal", "--skip-test-db"], check=True, stdout=subprocess.DEVNULL)
     server = shutil.which("mariadbd") or "/usr/sbin/mariadbd"
     process = subprocess.Popen(
         [server, "--no-defaults", f"--datadir={folder}/data", f"--user={user}", f"--port={port}",
