@@ -43,7 +43,9 @@ interpreters | head -n 1 | while read -r version python; do
     venv=$cache/test-venv-$version
     [ -x "$venv/bin/python" ] && [ -d "$root/build/py$version/python" ] || continue
     "$venv/bin/python" -m pip install -q selenium || true
-    for suite in exports accuracy viewer store; do
+    "$venv/bin/python" -m pip install -q opentelemetry-sdk opentelemetry-instrumentation-django \
+        opentelemetry-instrumentation-sqlite3 django-silk || true
+    for suite in exports accuracy viewer store layers; do
         PYTHONPATH=$root/build/py$version/python "$venv/bin/python" "$root/tests/bench/$suite.py" \
             --json "$results/$suite-$version.jsonl" || true
     done
