@@ -1,7 +1,9 @@
 /* blob.h - THE FORMAT of a `.slowlens` file, versions 1 and 2.
  *
  * A file is ONE standard zstd frame (RFC 8878) with content size and content
- * checksum, so `zstd -d` opens and `zstd -t` checks it. Its content:
+ * checksum, so `zstd -d` opens and `zstd -t` checks it. META and SUMMARY of a
+ * large one are blocks of their own: they are had from its first bytes. Its
+ * content:
  *
  *   offset 0   "slowlens"           8 bytes, ASCII
  *          8   version              u16, little-endian: 1, or 2 where a

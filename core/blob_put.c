@@ -214,7 +214,7 @@ sl_blob_quantum(uint64_t wall)
     return wall < 1000000 ? 1 : wall < 10000000 ? 10 : 100;
 }
 
-void
+size_t
 sl_blob_put_head(sl_buf *out, sl_buf *body, const sl_meta *meta,
                  size_t meta_count, const sl_buf *summary,
                  sl_blob_functions *functions, bool wide)
@@ -230,6 +230,7 @@ sl_blob_put_head(sl_buf *out, sl_buf *body, const sl_meta *meta,
         sl_blob_put_column(body, summary);
         sl_blob_put_section(out, SL_BLOB_SUMMARY, body);
     }
+    size_t front = out->size;
 
     sl_buf_put_varint(body, sl_intern_count(functions->strings));
     sl_intern_each(functions->strings, put_length, body);
@@ -243,4 +244,5 @@ sl_blob_put_head(sl_buf *out, sl_buf *body, const sl_meta *meta,
     sl_blob_put_column(body, &functions->kinds);
     sl_blob_put_column(body, &functions->origins);
     sl_blob_put_section(out, SL_BLOB_FUNCTIONS, body);
+    return front;
 }

@@ -39,8 +39,9 @@ sl_status sl_blob_functions_add(sl_blob_functions *f, const sl_function *one);
 
 /* The content from the magic to FUNCTIONS: META, `summary` (empty: none),
  * STRINGS, FUNCTIONS. `body` is scratch, empty before and after; `wide`: a
- * number is beyond version 1. Failures stick to `out`. */
-void sl_blob_put_head(sl_buf *out, sl_buf *body, const sl_meta *meta,
+ * number is beyond version 1. Returns where SUMMARY ends: the front of
+ * sl_compress_front. Failures stick to `out`. */
+size_t sl_blob_put_head(sl_buf *out, sl_buf *body, const sl_meta *meta,
                       size_t meta_count, const sl_buf *summary,
                       sl_blob_functions *functions, bool wide);
 

@@ -623,7 +623,7 @@ decode_meta(sl_profile *profile, const void *blob, size_t size, size_t want,
             if (*more)
                 status = SL_ECORRUPT;
         }
-        *more = *more && want != 0;
+        *more = (*more || content.size < SL_BLOB_HEADER_SIZE) && want != 0;
     }
     sl_buf_free(&content);
     return status;

@@ -33,6 +33,7 @@ typedef struct {
     bool costs;       /* `cost` is to be taken off the outline */
     uint64_t clipped; /* numbers that a bound has cut */
     bool wide;        /* one is beyond version 1 of the format */
+    size_t front;     /* where META and SUMMARY end in the content */
     sl_describe describe;
     void *ctx;
 } writer;
@@ -476,8 +477,8 @@ writer_content(writer *w, const sl_meta *meta, size_t meta_count, sl_buf *out,
         sl_outline_derive(&w->outline);
         sl_summary_put(&w->outline, w->clipped + w->functions.cut, &summary);
     }
-    sl_blob_put_head(out, body, meta, meta_count, &summary, &w->functions,
-                     w->wide);
+    w->front = sl_blob_put_head(out, body, meta, meta_count, &summary,
+                                &w->functions, w->wide);
     sl_blob_put_column(out, &rest);
     if (summary.status < 0)
         out->status = summary.status;
@@ -560,8 +561,8 @@ sl_recording_encode(sl_recording *recording, const sl_meta *meta,
     if (status == SL_OK)
         status = writer_content(&w, meta, meta_count, &content, &body);
     if (status == SL_OK)
-        status = sl_compress(&frame, content.data, content.size,
-                             level != 0 ? level : 3);
+        status = sl_compress_front(&frame, content.data, content.size, w.front,
+                                   level != 0 ? level : 3);
     if (status == SL_OK)
         status = sl_buf_finish(&frame, out);
 

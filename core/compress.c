@@ -1,11 +1,30 @@
 #include "compress.h"
 
+#include <stdbool.h>
 #include <zstd.h>
 
 #define WINDOW_LOG_MAX 27 /* 128 MiB, zstd's own default limit */
 
+/* Less than this behind the front costs no more to decode than the front. */
+#define MUCH ((size_t)8 << 10)
+
+static bool
+compress_parts(ZSTD_CCtx *ctx, ZSTD_outBuffer *out, const void *src,
+               size_t size, size_t front)
+{
+    ZSTD_inBuffer in = { src, front, 0 };
+
+    ZSTD_CCtx_setPledgedSrcSize(ctx, size);
+    if (front > 0 && size - front > MUCH &&
+        ZSTD_compressStream2(ctx, out, &in, ZSTD_e_flush) != 0)
+        return false;
+    in.size = size;
+    return ZSTD_compressStream2(ctx, out, &in, ZSTD_e_end) == 0;
+}
+
 sl_status
-sl_compress(sl_buf *dst, const void *src, size_t size, int level)
+sl_compress_front(sl_buf *dst, const void *src, size_t size, size_t front,
+                  int level)
 {
     ZSTD_CCtx *ctx = ZSTD_createCCtx();
     if (ctx == NULL)
@@ -14,25 +33,33 @@ sl_compress(sl_buf *dst, const void *src, size_t size, int level)
     ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, level);
     ZSTD_CCtx_setParameter(ctx, ZSTD_c_checksumFlag, 1);
 
-    size_t bound = ZSTD_compressBound(size);
+    size_t bound = ZSTD_compressBound(size) + ZSTD_compressBound(front);
     uint8_t *room = sl_buf_room(dst, bound);
     if (room == NULL) {
         ZSTD_freeCCtx(ctx);
         return dst->status;
     }
 
-    size_t used = ZSTD_compress2(ctx, room, bound, src, size);
+    ZSTD_outBuffer out = { room, bound, 0 };
+    bool done = compress_parts(ctx, &out, src, size, front);
     ZSTD_freeCCtx(ctx);
-    if (ZSTD_isError(used))
+    if (!done)
         return SL_ECOMPRESS;
-    sl_buf_used(dst, used);
+    sl_buf_used(dst, out.pos);
     return SL_OK;
 }
 
-/* Runs the stream until it ends, `want` is reached, or something is wrong. */
+sl_status
+sl_compress(sl_buf *dst, const void *src, size_t size, int level)
+{
+    return sl_compress_front(dst, src, size, 0, level);
+}
+
+/* Runs the stream until it ends, `want` is reached, or something is wrong.
+ * `part`: the input is not all of it, and its end is no fault. */
 static sl_status
 decompress_stream(ZSTD_DCtx *ctx, sl_buf *dst, ZSTD_inBuffer *in, size_t limit,
-                  size_t want)
+                  size_t want, bool part)
 {
     const size_t step = ZSTD_DStreamOutSize();
 
@@ -53,9 +80,9 @@ decompress_stream(ZSTD_DCtx *ctx, sl_buf *dst, ZSTD_inBuffer *in, size_t limit,
             return SL_ECORRUPT;
         sl_buf_used(dst, out.pos);
         if (left == 0)
-            return in->pos == in->size ? SL_OK : SL_ECORRUPT;
+            return in->pos == in->size && !part ? SL_OK : SL_ECORRUPT;
         if (out.pos == 0 && in->pos == before)
-            return SL_ECORRUPT; /* wants more than there is: cut off */
+            return part ? SL_OK : SL_ECORRUPT; /* wants more: cut off */
     }
 }
 
@@ -100,8 +127,10 @@ sl_unpack(sl_unpacker *unpacker, sl_buf *dst, const void *src, size_t size,
 
     /* The frame before may have been left half-way. */
     ZSTD_DCtx_reset(unpacker->ctx, ZSTD_reset_session_only);
-    ZSTD_inBuffer in = { src, size, 0 };
-    sl_status status = decompress_stream(unpacker->ctx, dst, &in, limit, want);
+    bool part = want != 0 && size > SL_FRONT_BYTES;
+    ZSTD_inBuffer in = { src, part ? SL_FRONT_BYTES : size, 0 };
+    sl_status status =
+        decompress_stream(unpacker->ctx, dst, &in, limit, want, part);
     if (status == SL_OK && want == 0 && dst->size > limit)
         status = SL_ELIMIT;
     return status;

@@ -198,7 +198,7 @@ find_front(const sl_buf *front, sl_reader *meta, sl_reader *summary)
 
     *summary = (sl_reader){ NULL, NULL };
     if (front->size < SL_BLOB_HEADER_SIZE)
-        return SL_ECORRUPT;
+        return SL_EMORE;
     if (memcmp(front->data, SL_BLOB_MAGIC, SL_BLOB_MAGIC_SIZE) != 0)
         return SL_ECORRUPT;
     int version = front->data[8] | front->data[9] << 8;

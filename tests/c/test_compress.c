@@ -83,6 +83,51 @@ START_TEST(a_bomb_stops_at_the_limit)
 }
 END_TEST
 
+/* Half a byte of chance in each: its frame is half as long, wherever one looks. */
+static void
+noise(char *text, size_t size)
+{
+    uint32_t state = 1;
+    for (size_t i = 0; i < size; i++) {
+        state = state * 1664525u + 1013904223u;
+        text[i] = (char)('a' + (state >> 28));
+    }
+}
+
+START_TEST(the_front_is_had_without_the_rest)
+{
+    static char text[100000];
+    const size_t fronts[] = { 0, 1, 700, 1900, 5000, sizeof(text) - 100 };
+
+    noise(text, sizeof(text));
+    for (size_t i = 0; i < sizeof(fronts) / sizeof(fronts[0]); i++) {
+        sl_buf frame, back;
+        sl_buf_init(&frame, NULL, 0);
+        ck_assert_int_eq(
+            sl_compress_front(&frame, text, sizeof(text), fronts[i], 3), SL_OK);
+        sl_buf_init(&back, NULL, 0);
+        ck_assert_int_eq(
+            sl_decompress(&back, frame.data, frame.size, sizeof(text), 0),
+            SL_OK);
+        ck_assert_uint_eq(back.size, sizeof(text));
+        ck_assert_int_eq(memcmp(back.data, text, sizeof(text)), 0);
+        sl_buf_free(&back);
+
+        /* The rest of the frame may be anything: it is not looked at. */
+        memset(frame.data + SL_FRONT_BYTES, 0xFF, frame.size - SL_FRONT_BYTES);
+        sl_buf_init(&back, NULL, 0);
+        ck_assert_int_eq(
+            sl_decompress(&back, frame.data, frame.size, sizeof(text), 4096),
+            SL_OK);
+        size_t there = fronts[i] < SL_FRONT_BYTES ? fronts[i] : 0;
+        ck_assert_uint_eq(back.size, there);
+        ck_assert(there == 0 || memcmp(back.data, text, there) == 0);
+        sl_buf_free(&back);
+        sl_buf_free(&frame);
+    }
+}
+END_TEST
+
 START_TEST(our_allocations_may_fail)
 {
     fault f;
@@ -102,6 +147,7 @@ compress_suite(void)
                                    every_truncation_and_change_is_refused,
                                    nothing_may_follow,
                                    a_bomb_stops_at_the_limit,
+                                   the_front_is_had_without_the_rest,
                                    our_allocations_may_fail,
                                    NULL };
     return suite_of("compress", tests);

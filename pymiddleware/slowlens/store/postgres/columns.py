@@ -48,7 +48,9 @@ def day_of(profile_id: str) -> int:
 
 def clean(text: str) -> str:
     """As the database can hold it: UTF-8, without NUL."""
-    return text.encode("utf-8", "replace").decode().replace("\x00", "?")
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\x00", "?") if "\x00" in text else text
 
 
 def inside(name: str, text: str) -> str:
@@ -58,10 +60,17 @@ def inside(name: str, text: str) -> str:
 
 def _elements(name: str, lines: str) -> list[str]:
     """Elements of a list that can be looked up: whole lines, and the keys of tags."""
+    if not lines:
+        return []
     found = [inside(name, line) for line in lines.split("\n") if line]
     if name == "tags":
         found += dict.fromkeys(line.partition("=")[0] for line in found)
     return found
+
+
+#: Of each column but the id: what it is, and how long a text may be.
+_PLAN = tuple((name, "list" if name in _LISTS else "text" if name in TEXTS else "number", WIDTH.get(name, 500))
+              for name in COLUMNS[1:])
 
 
 def staged(row: dict[str, Any], blob: bytes) -> list[Any]:
@@ -69,20 +78,21 @@ def staged(row: dict[str, Any], blob: bytes) -> list[Any]:
     profile_id = row.get("id")
     if not isinstance(profile_id, str) or ID.match(profile_id) is None:
         raise StoreError(f"{profile_id!r} is no id of a profile")
-    hot = row.get("hot")
-    whole = row_of(row, len(blob), str(hot or ""))
-    values: list[Any] = []
-    for name in COLUMNS:
+    whole = row_of(row, len(blob), str(row.get("hot") or ""))
+    key = id_value(profile_id)
+    values: list[Any] = [key]
+    for name, kind, width in _PLAN:
         value = whole[name]
-        if name == "id":
-            values.append(id_value(profile_id))
-        elif name in _LISTS:
-            values.append(_elements(name, value))
-        elif name in TEXTS:
-            values.append(inside(name, value))
+        if kind == "number":
+            values.append(value if value <= MOST else MOST)
+        elif kind == "text":
+            values.append(value if len(value) <= width and value.isascii() and "\x00" not in value
+                          else clean(value[:width]))
         else:
-            values.append(min(value, MOST))
-    return [*values, day_of(profile_id), blob]
+            values.append(_elements(name, value) if value else [])
+    values.append(int.from_bytes(key[:6], "big") // DAY_MS)
+    values.append(blob)
+    return values
 
 
 def read_row(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
