@@ -2,7 +2,7 @@
 
     python tests/bench/postgres.py [--count 1000000] [--json FILE]
 
-Starts a cluster of its own (tests/postgres/cluster.py: Debian's package): the server's defaults, but for 64 MB of shared
+Starts a cluster of its own (tests/postgres/cluster.py: Debian's package): the server's defaults, with 64 MB of shared
 buffers and no fsync. Rows and filters are those of tests/bench/store.py: a week of 200 routes, tags on a third, 420
 bytes a blob.
 
