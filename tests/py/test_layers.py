@@ -370,6 +370,27 @@ def test_ends(sampled: bool) -> None:
     left.clear()
 
 
+def test_calls_that_never_end_are_forgotten(sampled: bool) -> None:
+    """Thousands of generators that outlive their requests, and go on in others: each is of the request it began in."""
+    asks = Asks()
+    kept: list[Iterator[int]] = []
+
+    def run() -> None:
+        for _ in range(3000):
+            kept.append(asks.generator("SELECT outlives"))
+            next(kept[-1])
+
+    assert asked(spans_of(run, sampled), "test") == {"SELECT outlives": 3000}
+
+    def later() -> None:
+        for one in kept[:3000]:
+            list(one)
+        del kept[:3000]
+
+    assert len(kept) == 6000  # half of them outside of a request
+    assert asked(spans_of(later, sampled), "test") == {}
+
+
 def test_coroutines_are_timed_over_their_waits(sampled: bool) -> None:
     asks = Asks()
 
