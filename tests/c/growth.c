@@ -394,6 +394,19 @@ run_aggregate(const sl_profile *p, uint32_t number, sl_bytes *out)
     return sl_report_aggregate(both, 2, number, out);
 }
 
+/* So many that something may be named, in groups that differ not at all. */
+static sl_status
+run_cohort(const sl_profile *p, uint32_t number, sl_bytes *out)
+{
+    enum { MANY = 60 };
+    const sl_profile *many[MANY];
+
+    (void)number;
+    for (int i = 0; i < MANY; i++)
+        many[i] = p;
+    return sl_report_cohort(many, MANY, NULL, true, out);
+}
+
 static sl_status
 drop(void *ctx, const void *bytes, size_t size)
 {
@@ -423,6 +436,7 @@ static const job jobs[] = {
     { run_merge, "merge" },
     { run_growth, "growth" },
     { run_aggregate, "aggregate" },
+    { run_cohort, "cohort" },
 };
 
 typedef struct {

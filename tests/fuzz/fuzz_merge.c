@@ -48,6 +48,24 @@ check_merge(const sl_profile *a, const sl_profile *b)
     fuzz_done(sl_report_aggregate(both, 2, 1, &blob), &blob);
 }
 
+/* So many that something may be named. */
+static void
+check_cohort(const sl_profile *a, const sl_profile *b)
+{
+    enum { MANY = 64 };
+    const sl_profile *many[MANY];
+    uint8_t group[MANY];
+    sl_bytes report = { 0 };
+
+    for (int i = 0; i < MANY; i++) {
+        many[i] = i % 8 == 0 ? b : a;
+        group[i] = (uint8_t)(i % 4 == 0 ? 2 : 1);
+    }
+    fuzz_done(sl_report_cohort(many, MANY, NULL, true, &report), &report);
+    fuzz_done(sl_report_cohort(many, MANY, group, false, &report), &report);
+    fuzz_done(sl_report_cohort(many, 1, NULL, true, &report), &report);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -60,8 +78,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sl_profile *a = fuzz_decode(data, first);
     sl_profile *b = fuzz_decode(data + first, size - first);
     /* One profile is merged with itself. */
-    if (a != NULL || b != NULL)
+    if (a != NULL || b != NULL) {
         check_merge(a != NULL ? a : b, b != NULL ? b : a);
+        check_cohort(a != NULL ? a : b, b != NULL ? b : a);
+    }
     sl_profile_free(a);
     sl_profile_free(b);
     return 0;
