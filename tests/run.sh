@@ -283,6 +283,11 @@ servers() { # VERSION PYTHON
         uvicorn waitress hypercorn
 }
 
+# A slice of other people's suites in tests/suites.sh.
+suites() { # VERSION PYTHON
+    PYTHONPATH=$build/py$1/python sh "$root/tests/suites.sh" "$2" flask asgiref greenlet
+}
+
 # Elsewhere than on Linux: compiled for macOS; and without the sampler, here.
 offlinux_macos() { # PYTHON...
     venv=$cache/zig-venv
@@ -397,6 +402,9 @@ LIST
     check "PostgreSQL" more_tests postgres "psycopg[binary],psycopg_pool" $newest
     # shellcheck disable=SC2086
     check "servers" servers $newest
+    say "other people's test suites, a slice (all of them: tests/suites.sh)"
+    # shellcheck disable=SC2086
+    check "suites" suites $newest
     say "exports and the tools they are for"
     install golang-go graphviz
     # shellcheck disable=SC2086

@@ -181,8 +181,14 @@ name_now(uint8_t unit, uint32_t *len)
         head.state.kind != 1)
         return NULL;
     *len = (uint32_t)head.length;
-    return (const char *)look_bytes(made[unit].qualname + sizeof(head),
-                                    (size_t)head.length, 0);
+    const uint8_t *text =
+        look_bytes(made[unit].qualname + sizeof(head), (size_t)head.length, 0);
+    /* Past what was written there is what was there before. */
+    for (uint32_t i = 0; text != NULL && i < *len; i++) {
+        if (text[i] >= 0x80)
+            return NULL;
+    }
+    return (const char *)text;
 }
 
 static void
