@@ -102,7 +102,7 @@ c_tests() { # DIRECTORY CMAKE_OPTIONS...
     directory=$1
     shift
     cmake -S "$root" -B "$directory" -G Ninja -DSL_PYTHON=OFF -DSL_TESTS=ON -DSL_EXAMPLES=ON -DSL_WERROR=ON \
-        "-DSL_PYTHON_HEADERS=$(sh "$root/tests/fuzz/headers.sh" "$build/headers")" \
+        "-DSL_PYTHON_HEADERS=$(SLOWLENS_CACHE=$cache sh "$root/tests/fuzz/headers.sh" "$build/headers")" \
         "$@" >"$directory.log" 2>&1 && cmake --build "$directory" >>"$directory.log" 2>&1 || {
         tail -n 40 "$directory.log"
         return 1
@@ -285,7 +285,7 @@ servers() { # VERSION PYTHON
 
 # A slice of other people's suites in tests/suites.sh.
 suites() { # VERSION PYTHON
-    PYTHONPATH=$build/py$1/python sh "$root/tests/suites.sh" "$2" flask asgiref greenlet
+    SLOWLENS_CACHE=$cache PYTHONPATH=$build/py$1/python sh "$root/tests/suites.sh" "$2" flask asgiref greenlet
 }
 
 # Elsewhere than on Linux: compiled for macOS; and without the sampler, here.

@@ -137,6 +137,7 @@ def run(suite: Suite, python: str, mode: str) -> dict[str, object]:
         path = [str(HERE / "suites"), *filter(None, [os.environ.get("PYTHONPATH"), apart(suite.package, python)])]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "SUITE_MODE": mode, "SUITE_OUT": str(out),
                "TMPDIR": work, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
+        env.pop("SLOWLENS_CACHE", None)  # ours alone
         if suite.unittest:
             env["SUITE_UNITTEST"] = "1"
         folder = source(suite.source, python) / suite.folder if suite.source else work
