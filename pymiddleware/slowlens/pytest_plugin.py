@@ -4,6 +4,7 @@
         with slowlens_profile("checkout") as run:
             client.post("/checkout/")
         assert run.calls("cursor.execute") <= 12
+        assert run.count("db") <= 8, run.queries
         assert run.wall_ms < 500
 
 The profiles go into the store of ``--slowlens-store`` or the usual one. Where the project has a ``slowlens.toml``, a
@@ -45,6 +46,7 @@ class Run:
         self._c_calls = c_calls
         self._recording = _core.Recording(c_calls, max_bytes=64 << 20)
         self._functions: list[dict[str, Any]] = []
+        self._spans: list[tuple[str, str, str, int, int, int]] = []
         self.wall_ms = 0.0
 
     def __enter__(self) -> Run:
@@ -66,6 +68,7 @@ class Run:
         recorded.reset(self._token)
         self._recording.finish()
         totals = self._recording.totals()
+        self._spans = self._recording.spans()
         self.id = new_id(self._started)
         self.wall_ms = totals["wall_ns"] / 1e6
         meta = {
@@ -101,6 +104,20 @@ class Run:
                if one.ok is False]
         if bad:
             pytest.fail("\n".join([f"over the budget of {path.name}:", *bad]), pytrace=False)
+
+    def count(self, kind: str, text: str = "") -> int:
+        """How often it asked for something of that kind (``db``, ``http``, ``cache``, ``template``...) whose text has
+        ``text`` in it: of queries their shapes."""
+        return sum(count for of, told, _, count, _, _ in self._spans if of == kind and text in told)
+
+    @property
+    def queries(self) -> dict[str, int]:
+        """Shapes of queries, each with how often it was asked, the most frequent first."""
+        found: dict[str, int] = {}
+        for kind, text, _, count, _, _ in self._spans:
+            if kind == "db":
+                found[text] = found.get(text, 0) + count
+        return dict(sorted(found.items(), key=lambda one: -one[1]))
 
     def calls(self, name: str) -> int:
         """Calls of all Python functions whose qualified name is ``name`` or ends with ``.name``.

@@ -533,3 +533,15 @@ def test_django_and_sqlalchemy_in_a_request(mode: str, tmp_path: Any) -> None:
     for text, count in ast.literal_eval(ran.stdout):
         found[text] += count
     assert found == {"SELECT ?": 5, "SELECT a FROM (SELECT ? AS a)": 8, "SELECT nothing FROM nowhere": 1}
+
+
+def test_a_test_asks_how_many(tmp_path: Path) -> None:
+    """The fixture of the pytest plugin counts queries by their shapes."""
+    from slowlens.pytest_plugin import Run
+
+    with Run("a test", str(tmp_path / "store"), "chosen") as run:
+        for i in range(6):
+            with_a_probe(f"SELECT a FROM t WHERE b = {i}")
+        with_a_probe("SELECT c FROM t")
+    assert run.count("db") == 7 and run.count("db", "WHERE") == 6 and run.count("http") == 0
+    assert run.queries == {"SELECT a FROM t WHERE b = ?": 6, "SELECT c FROM t": 1}

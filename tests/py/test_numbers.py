@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import slowlens
 from slowlens import _core
 from slowlens.options import load
 from slowlens.store import Query, open_store
@@ -117,6 +118,27 @@ def test_the_collectors_time_is_summed(sampled: bool) -> None:
         numbers.add(recording, "/x", "GET", False, False, 0)
     found = json.loads(numbers.report())["rows"][0]["sums"]["gc_ns"]
     assert expected > 0 and abs(found - expected) <= 1 + expected // 1000
+
+
+@pytest.mark.parametrize("mode", ["deterministic", "sampling"])
+def test_what_requests_ask_others_for_is_summed(store_path: str, mode: str) -> None:
+    """Of all requests, kept or not: queries, requests to others, templates."""
+    def asks(env: dict[str, Any], start_response: Any) -> list[bytes]:
+        for _ in range(7):
+            with slowlens.span("a query", kind="db"):
+                pass
+        with slowlens.span("a page", kind="template"), slowlens.span("its part", kind="template"):
+            time.sleep(0.001)
+        return app(env, start_response)
+
+    middleware = ProfilerMiddleware(asks, store=store_path, mode=mode, log=False, keep="error")
+    for _ in range(5):
+        list(middleware(environ("/r"), lambda *a: None))
+    assert middleware.recorder.writer.flush(20)
+    (row,) = middleware.recorder.store.routes()
+    sums = row["sums"]
+    assert (sums["db_count"], sums["template_count"], sums.get("http_count", 0)) == (35, 10, 0)
+    assert 5_000_000 <= sums["template_ns"] <= row["total"] and 0 < sums["db_ns"] < sums["template_ns"]
 
 
 def table(count: int, route: str = "/x", release: str = "") -> bytes:

@@ -4,6 +4,7 @@
 #include "types/values.h"
 
 #include "slowlens/numbers.h"
+#include "slowlens/span.h"
 
 #include <string.h>
 #include <time.h>
@@ -73,6 +74,28 @@ numbers_dealloc(PyObject *object)
 }
 
 /* add(recording, route, method, error, kept, response_bytes) */
+/* Adds what the request asked others for: how often, and how long it took. */
+static void
+add_spans(const sl_recording *core, uint64_t sums[SL_NUMBERS_SUMS])
+{
+    static const struct {
+        sl_span_kind kind;
+        int ns, count;
+    } kinds[] = {
+        { SL_SPAN_DB, SL_NUMBERS_DB, SL_NUMBERS_DB_COUNT },
+        { SL_SPAN_HTTP, SL_NUMBERS_HTTP, SL_NUMBERS_HTTP_COUNT },
+        { SL_SPAN_TEMPLATE, SL_NUMBERS_TEMPLATE, SL_NUMBERS_TEMPLATE_COUNT },
+        { SL_SPAN_CACHE, SL_NUMBERS_CACHE, SL_NUMBERS_CACHE_COUNT },
+        { SL_SPAN_TASK, SL_NUMBERS_TASK, SL_NUMBERS_TASK_COUNT },
+        { SL_SPAN_FILE, SL_NUMBERS_FILE, SL_NUMBERS_FILE_COUNT },
+        { SL_SPAN_CUSTOM, SL_NUMBERS_SPAN, SL_NUMBERS_SPAN_COUNT },
+    };
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        sl_span_total(core, kinds[i].kind, &sums[kinds[i].count],
+                      &sums[kinds[i].ns]);
+}
+
 static PyObject *
 numbers_add(PyObject *object, PyObject *const *args, Py_ssize_t count)
 {
@@ -123,6 +146,7 @@ numbers_add(PyObject *object, PyObject *const *args, Py_ssize_t count)
                   [SL_NUMBERS_LOOP] = waits.loop_ns,
                   [SL_NUMBERS_CLIENT] = waits.idle_ns },
     };
+    add_spans(recording->core, request.sums);
     uint64_t now = sl_clock_unix_s();
     if (!table_enter(self))
         return NULL;
