@@ -128,7 +128,7 @@ missing_package_is_named() {
 
 # ---- Python ----
 
-PACKAGES="pytest django flask starlette uvicorn gunicorn httpx greenlet uvloop sqlalchemy aiosqlite gevent eventlet"
+PACKAGES="pytest django flask starlette uvicorn gunicorn httpx greenlet uvloop sqlalchemy aiosqlite gevent eventlet trio"
 
 environment() { # VERSION PYTHON -> prints the environment's python
     venv=$cache/test-venv-$1

@@ -286,12 +286,35 @@ on_made(const sl_py_target *target, uintptr_t frame, PyObject *result)
         note_add(result);
 }
 
-/* Whether the thread serves whoever comes: the workers of a pool. */
+/* Where pools have their workers: a module, or (with its dot) a package. */
+static const char *const pools[] = { "concurrent.futures.thread", "anyio.",
+                                     "trio.", "multiprocessing.pool",
+                                     "twisted." };
+
+/* Whether a module of that name (any object) is a pool's. */
+static bool
+is_pool(PyObject *module)
+{
+    const char *name = module != NULL && PyUnicode_Check(module)
+                           ? PyUnicode_AsUTF8(module)
+                           : NULL;
+    PyErr_Clear();
+    for (size_t i = 0; name != NULL && i < sizeof(pools) / sizeof(pools[0]);
+         i++) {
+        size_t length = strlen(pools[i]);
+        if (strncmp(name, pools[i], length) == 0 &&
+            (pools[i][length - 1] == '.' || name[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+/* Whether the thread serves whoever comes, by what it runs (a function of the
+ * pool, or a method of its) or by a class of its own. */
 static bool
 is_worker(PyObject *thread)
 {
     static PyObject *target_name, *module_name;
-    bool worker = false;
 
     if (module_name == NULL) {
         target_name = PyUnicode_InternFromString("_target");
@@ -299,28 +322,18 @@ is_worker(PyObject *thread)
     }
     if (module_name == NULL || target_name == NULL)
         return false;
-    /* concurrent.futures: a Thread whose target is its _worker. Others derive
-     * a class of their own. */
     PyObject *target = PyObject_GenericGetAttr(thread, target_name);
     PyErr_Clear();
-    PyObject *of = target != NULL && PyFunction_Check(target)
-                       ? PyFunction_GetModule(target)
-                       : NULL;
-    if (of != NULL && PyUnicode_Check(of))
-        worker = PyUnicode_CompareWithASCIIString(
-                     of, "concurrent.futures.thread") == 0;
+    PyObject *function = target != NULL && PyMethod_Check(target)
+                             ? PyMethod_GET_FUNCTION(target)
+                             : target;
+    bool worker = function != NULL && PyFunction_Check(function) &&
+                  is_pool(PyFunction_GetModule(function));
     Py_XDECREF(target);
     PyObject *module = PyObject_GenericGetAttr(thread, module_name);
     PyErr_Clear();
-    if (module != NULL && PyUnicode_Check(module)) {
-        PyObject *prefix = PyUnicode_FromString("anyio.");
-        worker = worker || (prefix != NULL &&
-                            PyUnicode_Tailmatch(module, prefix, 0,
-                                                PY_SSIZE_T_MAX, -1) > 0);
-        Py_XDECREF(prefix);
-    }
+    worker = worker || is_pool(module);
     Py_XDECREF(module);
-    PyErr_Clear();
     return worker;
 }
 
