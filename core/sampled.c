@@ -273,7 +273,7 @@ uint32_t
 sl_recording_seen(const sl_recording *recording, uint64_t from,
                   uint32_t *functions, uint32_t max)
 {
-    enum { NODES = 32, LOOK_BACK = 4096 };
+    enum { NODES = 32, LOOK_BACK = 1024 };
     const sl_marks *marks = &recording->marks;
     struct {
         const sl_node *node;

@@ -1,6 +1,8 @@
 /* The sampler's lock, and the references that wait for its end. */
 #include "sampler/lock.h"
 
+#include "slowlens/clock.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -13,6 +15,33 @@ static __thread bool held;
 #    define HELD(value) ((void)0)
 #endif
 
+/* Guarded by the lock. */
+uint32_t sl_py_lock_steps;
+static sl_py_lock_facts facts;
+static bool measured;
+static uint64_t since; /* CPU clock of who holds it, if measured */
+
+static void
+hold_begins(void)
+{
+    HELD(true);
+    if (measured)
+        since = sl_clock_thread_cpu_ns();
+}
+
+static void
+hold_ends(void)
+{
+    HELD(false);
+    if (sl_py_lock_steps > facts.steps)
+        facts.steps = sl_py_lock_steps;
+    sl_py_lock_steps = 0;
+    if (!measured)
+        return;
+    uint64_t held_ns = sl_clock_thread_cpu_ns() - since;
+    facts.held_ns = held_ns > facts.held_ns ? held_ns : facts.held_ns;
+}
+
 /* Guarded by the GIL: only who holds it puts something here. */
 static PyObject **dropped;
 static size_t dropped_count, dropped_room;
@@ -21,14 +50,40 @@ void
 sl_py_lock(void)
 {
     pthread_mutex_lock(&mutex);
-    HELD(true);
+    hold_begins();
 }
 
 void
 sl_py_unlock(void)
 {
-    HELD(false);
+    hold_ends();
     pthread_mutex_unlock(&mutex);
+}
+
+void
+sl_py_lock_yield(void)
+{
+    sl_py_unlock();
+    sl_py_lock();
+}
+
+sl_py_lock_facts
+sl_py_lock_told(void)
+{
+    sl_py_lock();
+    sl_py_lock_facts told = facts;
+    sl_py_unlock();
+    return told;
+}
+
+void
+sl_py_lock_measure(bool on)
+{
+    sl_py_lock();
+    facts = (sl_py_lock_facts){ 0 };
+    measured = on;
+    since = on ? sl_clock_thread_cpu_ns() : 0;
+    sl_py_unlock();
 }
 
 bool
@@ -72,23 +127,24 @@ void
 sl_py_lock_fork_child(void)
 {
     pthread_mutex_init(&mutex, NULL);
+    sl_py_lock_steps = 0;
     HELD(false);
 }
 
 void
 sl_py_lock_wait(void *wanted)
 {
-    HELD(false);
+    hold_ends();
     pthread_cond_wait(wanted, &mutex);
-    HELD(true);
+    hold_begins();
 }
 
 void
 sl_py_lock_wait_until(void *wanted, const struct timespec *until)
 {
-    HELD(false);
+    hold_ends();
     pthread_cond_timedwait(wanted, &mutex, until);
-    HELD(true);
+    hold_begins();
 }
 
 void

@@ -30,6 +30,28 @@ void sl_py_unlock_drop(void);
  * With the GIL and the lock held. */
 void sl_py_drop_later(PyObject *object);
 
+/* Held for no longer than one look: what goes over things that an application
+ * may have any number of counts them here, and gives the lock back after
+ * SL_PY_LOCK_STEPS. The most of one hold is told by sl_py_lock_told, and
+ * tested.
+ */
+#define SL_PY_LOCK_STEPS 64
+extern uint32_t sl_py_lock_steps; /* of this hold; guarded by the lock */
+
+/* For who holds the lock, and nothing in it that another may change: others
+ * may have it now. */
+void sl_py_lock_yield(void);
+
+typedef struct {
+    uint32_t steps;   /* most of one hold */
+    uint64_t held_ns; /* longest, on the CPU; 0: not measured */
+} sl_py_lock_facts;
+
+/* What was so far; and from now on, from zero, measured or not: reading a CPU
+ * clock costs more than most of what is done under the lock. */
+sl_py_lock_facts sl_py_lock_told(void);
+void sl_py_lock_measure(bool on);
+
 /* Whether the calling thread holds it; for assertions. true in builds that
  * have none. */
 bool sl_py_locked(void);

@@ -244,6 +244,10 @@ slot_sample(sl_py_slot *s)
         count = slot_walk(s);
     }
     s->walked = false;
+    /* A task on its way in or out: its step is told by the next look, or when
+     * it ends, and within what that may speak for. */
+    if (count == 0 && strand != sl_recording_main(s->sampled->core))
+        return true;
     bool gc = sl_py_sampler.layout.collecting != NULL &&
               *sl_py_sampler.layout.collecting != 0 && sl_py_holds_gil(s);
     sl_py_slot_measure(s, &passed, &now, cpu, false);

@@ -48,9 +48,10 @@ typedef struct {
     uint64_t lost_strands; /* for which there was no room */
     sl_py_child *children;
     uint32_t child_count, child_capacity;
-    uint32_t child_free; /* of them, to be used again */
-    uint32_t child_hint; /* the next to go on, most likely */
-    sl_py_entry *entry;  /* set once: on the board (strong), or NULL */
+    uint32_t child_free;   /* of them, to be used again */
+    uint32_t child_hint;   /* the next to go on, most likely */
+    uint32_t child_pruned; /* up to there it was looked for some to free */
+    sl_py_entry *entry;    /* set once: on the board (strong), or NULL */
 } sl_py_sampled;
 
 #endif /* SL_PY_SAMPLED_H */

@@ -27,9 +27,7 @@ sl_py_sampler_remove(sl_py_sampled *sampled)
     sl_py_children_remove(sampled);
     sl_py_unlock();
     sl_py_tasks_end_all(sampled);
-    sl_py_lock();
     sl_py_children_free(sampled);
-    sl_py_unlock_drop();
 }
 
 void
@@ -188,6 +186,12 @@ sl_py_sampler_resume(void)
 }
 
 void
+sl_py_sampler_lock_measure(bool on)
+{
+    sl_py_lock_measure(on);
+}
+
+void
 sl_py_sampler_after_fork(void)
 {
     sl_py_thread_after_fork();
@@ -202,8 +206,9 @@ sl_py_sampler_info(void)
     uint64_t current = sl_py_sampler.current_ns;
     bool idle = sl_py_thread_idle();
     sl_py_unlock();
+    sl_py_lock_facts lock = sl_py_lock_told();
     return Py_BuildValue(
-        "{s:O,s:z,s:z,s:s,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O}",
+        "{s:O,s:z,s:z,s:s,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O,s:I,s:K}",
         "children", sl_py_sampler.children ? Py_True : Py_False, "why_not",
         sl_py_sampler_why_not(), "memory", sl_py_sampler.method, "cpu_clock",
         sl_py_cpu_clock_cheap() ? "rseq" : "system call", "interval_ns",
@@ -213,5 +218,7 @@ sl_py_sampler_info(void)
         "rejected", (unsigned long long)c.rejected, "retried",
         (unsigned long long)c.retried, "moved", (unsigned long long)c.moved,
         "no_slot", (unsigned long long)c.no_slot, "cpu_ns",
-        (unsigned long long)c.cpu_ns, "parked", idle ? Py_True : Py_False);
+        (unsigned long long)c.cpu_ns, "parked", idle ? Py_True : Py_False,
+        "lock_steps", (unsigned)lock.steps, "lock_held_ns",
+        (unsigned long long)lock.held_ns);
 }

@@ -81,6 +81,9 @@ uint32_t sl_py_sampler_seen(const sl_py_sampled *sampled, uint32_t *functions,
 bool sl_py_sampler_stop(void);
 void sl_py_sampler_resume(void);
 
+/* See sl_py_lock_measure. */
+void sl_py_sampler_lock_measure(bool on);
+
 /* In a forked child, from inside fork(2) already: nobody samples, nothing is
  * locked, memory is read anew. Needs no GIL. */
 void sl_py_sampler_after_fork(void);

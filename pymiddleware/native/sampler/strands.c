@@ -15,7 +15,7 @@ child_again(sl_py_sampled *sampled)
             return &sampled->children[i];
         }
     }
-    return NULL;
+    return NULL; /* not reached: one is free */
 }
 
 static sl_py_child *
@@ -76,13 +76,25 @@ sl_py_child_of_task(sl_py_sampled *sampled, const PyObject *coroutine)
     return NULL;
 }
 
-/* Tasks whose coroutines are gone: closed by hand, or with their loop. Until
- * when they waited is not known. */
+/* Frees tasks whose coroutines are gone: closed by hand, or with their loop.
+ * Until when they waited is not known. The lock is given back now and then; the
+ * GIL is not, so tasks do not come and go meanwhile. Goes on where it ended the
+ * last time, until some are free. */
 static void
 children_prune(sl_py_sampled *sampled)
 {
-    for (uint32_t i = 0; i < sampled->child_count; i++) {
-        sl_py_child *child = &sampled->children[i];
+    uint32_t count = sampled->child_count;
+
+    for (uint32_t n = 0; n < count; n++) {
+        if (n > 0 && n % SL_PY_LOCK_STEPS == 0) {
+            if (sampled->child_free > 0)
+                return;
+            sl_py_lock_yield();
+        }
+        sl_py_lock_steps++;
+        if (sampled->child_pruned >= count)
+            sampled->child_pruned = 0;
+        sl_py_child *child = &sampled->children[sampled->child_pruned++];
         if (child->task != NULL &&
             !sl_py_weak_is(child->task, child->coroutine))
             sl_py_child_end(sampled, child);
@@ -133,10 +145,14 @@ sl_py_child_end(sl_py_sampled *sampled, sl_py_child *child)
 void
 sl_py_children_free(sl_py_sampled *sampled)
 {
-    for (uint32_t i = 0; i < sampled->child_count; i++)
-        sl_py_drop_later(sampled->children[i].task);
-    free(sampled->children);
+    sl_py_lock();
+    sl_py_child *children = sampled->children;
+    uint32_t count = sampled->child_count;
     sampled->children = NULL;
     sampled->child_count = sampled->child_capacity = 0;
-    sampled->child_free = sampled->child_hint = 0;
+    sampled->child_free = sampled->child_hint = sampled->child_pruned = 0;
+    sl_py_unlock_drop();
+    for (uint32_t i = 0; i < count; i++)
+        Py_XDECREF(children[i].task);
+    free(children);
 }

@@ -1,7 +1,7 @@
 /* strands.h - the strands of a sampled request beside its main one.
  *
- * All with the sampler's lock held; what names a task or drops one, with the
- * GIL too.
+ * All but the last with the sampler's lock held; what names a task or drops
+ * one, with the GIL too.
  */
 #ifndef SL_PY_STRANDS_H
 #define SL_PY_STRANDS_H
@@ -29,7 +29,7 @@ sl_strand *sl_py_child_open(sl_py_sampled *sampled, sl_py_child *child,
 /* Its work is over. */
 void sl_py_child_end(sl_py_sampled *sampled, sl_py_child *child);
 
-/* Forgets all of them. */
+/* Forgets all of them. With the GIL, without the lock. */
 void sl_py_children_free(sl_py_sampled *sampled);
 
 #endif /* SL_PY_STRANDS_H */

@@ -150,17 +150,33 @@ sl_py_sampler_task_end(sl_py_sampled *sampled, PyObject *coroutine, bool waits,
     sl_py_unlock_drop();
 }
 
-/* A task that waits and of which this is to be told, and where it waits: NEW.
- * NULL: there is none any more. */
+/* A task that waits and of which this is to be told, and where it waits: NEW;
+ * *at goes on. NULL: none of the next few. */
 static PyObject *
-task_that_waits(sl_py_sampled *sampled)
+task_that_waits(sl_py_sampled *sampled, uint32_t *at)
 {
-    for (uint32_t i = 0; i < sampled->child_count; i++) {
-        sl_py_child *child = &sampled->children[i];
+    uint32_t end = *at + SL_PY_LOCK_STEPS;
+
+    for (; *at < sampled->child_count && *at < end; (*at)++) {
+        sl_py_child *child = &sampled->children[*at];
+        sl_py_lock_steps++;
         if (child->waits && sl_py_weak_is(child->task, child->coroutine))
             return Py_NewRef((PyObject *)child->coroutine);
     }
     return NULL;
+}
+
+/* The task `coroutine` waits no longer. */
+static void
+task_wait_end(sl_py_sampled *sampled, PyObject *coroutine, uint64_t now)
+{
+    waiting w;
+
+    w.count = 0;
+    sl_py_child *child = task_child(sampled, coroutine, false, &w);
+    if (child != NULL && child->waits)
+        task_resume(sampled, child, &w, now);
+    sl_py_drop_later(coroutine);
 }
 
 void
@@ -168,19 +184,21 @@ sl_py_tasks_end_all(sl_py_sampled *sampled)
 {
     uint64_t now = sl_clock_ticks(sampled->clock);
     PyObject *coroutine;
-    waiting w;
 
     sl_py_lock();
     for (int i = 0; i < sl_py_slots_used; i++) {
         if (sl_py_slots[i].sampled == sampled)
             sl_py_slot_close(&sl_py_slots[i]);
     }
-    while ((coroutine = task_that_waits(sampled)) != NULL) {
-        w.count = 0;
-        sl_py_child *child = task_child(sampled, coroutine, false, &w);
-        if (child != NULL)
-            task_resume(sampled, child, &w, now);
-        sl_py_drop_later(coroutine);
+    /* One a hold, or none of a few: there may be thousands. */
+    for (uint32_t at = 0; at < sampled->child_count;) {
+        coroutine = task_that_waits(sampled, &at);
+        if (coroutine != NULL) {
+            task_wait_end(sampled, coroutine, now);
+            at++;
+        }
+        sl_py_unlock_drop();
+        sl_py_lock();
     }
     sl_py_unlock_drop();
 }

@@ -169,6 +169,18 @@ sampler_configure(PyObject *module, PyObject *args)
 }
 
 static PyObject *
+sampler_lock_measure(PyObject *module, PyObject *on)
+{
+    int truth = PyObject_IsTrue(on);
+
+    (void)module;
+    if (truth < 0)
+        return NULL;
+    sl_py_sampler_lock_measure(truth != 0);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 sampler_stop(PyObject *module, PyObject *ignored)
 {
     (void)module, (void)ignored;
@@ -292,6 +304,10 @@ static PyMethodDef methods[] = {
     { "sampler_configure", sampler_configure, METH_VARARGS,
       "sampler_configure(interval, limit, /)\n--\n\nSeconds between samples, "
       "and percent of a core past which there are fewer (0: no limit)." },
+    { "sampler_lock_measure", sampler_lock_measure, METH_O,
+      "sampler_lock_measure(on, /)\n--\n\nengine_info()['sampler'] begins "
+      "anew to tell for how long the lock is held at most: lock_steps, and if "
+      "`on` lock_held_ns, which costs." },
     { "sampler_stop", sampler_stop, METH_NOARGS,
       "sampler_stop()\n--\n\nEnds the sampler's thread; the next sampled "
       "request starts it again. Whether there was one." },
@@ -389,8 +405,7 @@ module_exec(PyObject *module)
     sl_py_active_init();
     if (sl_py_live_init() < 0 || sl_py_code_map_init() < 0 ||
         sl_py_engine_init() < 0 || sl_py_recording_init() < 0 ||
-        sl_py_span_init() < 0 ||
-        PyType_Ready(&sl_py_entry_type) < 0 ||
+        sl_py_span_init() < 0 || PyType_Ready(&sl_py_entry_type) < 0 ||
         sl_py_step_init(&sl_py_recording_type) < 0)
         return -1;
     if (sl_py_greenlets_init() < 0)
