@@ -50,6 +50,7 @@ recording_start(sl_recording *recording, const sl_recording_options *options)
     recording->suspended = recording->stopped = false;
     recording->sampled = recording->summed = false;
     recording->samples = 0;
+    recording->late = 0;
     sl_marks_clear(&recording->marks);
     sl_counters_clear(&recording->counters);
     sl_hits_clear(&recording->hits);

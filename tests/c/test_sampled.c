@@ -428,6 +428,10 @@ START_TEST(a_late_sample_speaks_for_a_part_of_the_time)
     sl_recording_totals_get(r, &t);
     ck_assert_uint_eq(t.late, 2);
     ck_assert_uint_eq(t.seen_ns, 1610);
+    ck_assert_int_eq(sl_recording_reset(r, &(sl_recording_options){ 0 }),
+                     SL_OK);
+    sl_recording_totals_get(r, &t);
+    ck_assert_uint_eq(t.late, 0);
     sl_recording_free(r);
 }
 END_TEST
