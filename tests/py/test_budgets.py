@@ -25,6 +25,13 @@ def price(number: int) -> int:
     return number * 2
 
 
+class CursorWrapper:
+    """Named as Django's: where a profile has no word of queries, its calls are counted."""
+
+    def execute(self, sql: str) -> str:
+        return sql
+
+
 def make(folder: Path, mode: str = "deterministic", turns: int = 10) -> str:
     """A store with three requests of /books/ that call ``price`` so often, and one of /sleeps/."""
     def app(environ: Any, start_response: Any) -> list[bytes]:
@@ -32,6 +39,8 @@ def make(folder: Path, mode: str = "deterministic", turns: int = 10) -> str:
             time.sleep(0.06)
         for number in range(turns):
             price(number)
+        for _ in range(3):
+            CursorWrapper().execute("SELECT 1")
         start_response("200 OK", [])
         return [b"done"]
 
@@ -63,7 +72,7 @@ def ask(store: str, path: Path, capsys: pytest.CaptureFixture[str], *more: str) 
 @pytest.mark.parametrize(("assertion", "ok"), [
     ('calls("price") == 10', True), ('calls("test_budgets.price") <= 9', False), ('calls("copy.deepcopy") == 0', True),
     ("python_calls.max < 1000", True), ("wall_ms.p95 < 100000", True), ("cpu_ms.median < 0", False),
-    ('no("loop")', True), ("gc_ms >= 0", True), ("status == 200", True), ("calls('price').mean != 10.0", False),
+    ("queries == 3", True), ('count("db") < 3', False), ('no("loop")', True), ("gc_ms >= 0", True), ("status == 200", True), ("calls('price').mean != 10.0", False),
 ])
 def test_assertions(store: str, assertion: str, ok: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, (one,) = ask(store, write(tmp_path, assertion), capsys)

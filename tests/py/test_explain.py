@@ -82,6 +82,11 @@ def test_never_over_the_budget_and_never_without_the_line(
         assert re.search(r"test_explain\.py:\d+", text), text
 
 
+def test_the_place_is_that_of_the_sentence(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(explain(capsys, shop, "last", "--json"))
+    assert found["place"] in found["sentence"]
+
+
 def test_hostile_names_stay_on_their_line() -> None:
     empty: dict[str, Any] = {"findings": [], "path": [], "repeats": [], "cohort": [], "advice": [], "next": []}
     text = markdown({**empty, "title": "a\nb\x1b[2J" * 100, "sentence": "x\u202e" * 2000, "place": "a.py:1",

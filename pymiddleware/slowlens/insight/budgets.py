@@ -45,6 +45,9 @@ _ZERO = ("await_ns", "gc_ns", "loop_ns", "step_ns", "response_bytes", "calls", "
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt, "==": operator.eq, "!=": operator.ne,
 }
+#: What asks a database, where a profile has no spans.
+_QUERIES = ("CursorWrapper.execute", "CursorWrapper.executemany", "CursorDebugWrapper.execute",
+            "CursorDebugWrapper.executemany", "DefaultDialect.do_execute", "DefaultDialect.do_executemany")
 _STATISTICS = ("min", "mean", "median", "max", "p50", "p90", "p95", "p99")
 _EXPRESSION = re.compile(
     r"(?P<diff>diff\.)?"
@@ -114,11 +117,19 @@ class Measured:
         return value / unit if isinstance(value, int) else None
 
     def _layer(self, kind: str) -> float | None:
-        """Spans of a kind: counted in both modes, where the profile has any word of them."""
+        """Spans of a kind, counted in both modes: by the metadata (``db_count``), by rows of the summary.
+
+        Where a profile says neither, by the calls of what is known to ask a database; else it does not know.
+        """
+        value = self.meta.get(f"{kind}_count")
+        if isinstance(value, int):
+            return float(value)
         layers = self.summary.get("layers")
-        if layers is None:
-            return None
-        return float(sum(one["count"] for one in layers if one["kind"] == kind))
+        if isinstance(layers, list):
+            return float(sum(one.get("count", 0) for one in layers if one.get("kind") == kind))
+        if kind == "db" and self.exact:
+            return float(sum(self._calls(name) for name in _QUERIES))
+        return None
 
     def _rows(self) -> list[dict[str, Any]]:
         if self._functions is None:

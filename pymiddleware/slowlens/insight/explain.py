@@ -11,6 +11,7 @@ Shape of :func:`profile` and :func:`route` (``slowlens explain --json``), all ke
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -145,6 +146,8 @@ def _path(summary: dict[str, Any], wall: int) -> list[dict[str, Any]]:
         before = steps[at - 1]["function"]["origin"] == "project" if at else False
         if function["origin"] != "project" and not last and not before:
             continue
+        if last and at and step["total_ns"] < steps[at - 1]["total_ns"] / 2 and function["origin"] != "project":
+            continue  # it goes on into many small parts
         line = 0 if last else steps[at + 1]["call_line"]
         if function["origin"] != "project":
             line = 0
@@ -154,7 +157,10 @@ def _path(summary: dict[str, Any], wall: int) -> list[dict[str, Any]]:
 
 
 def _place_of(summary: dict[str, Any], path: list[dict[str, Any]]) -> str:
-    """The line to look at first: of a finding, of own code, of whatever has one."""
+    """The line to look at first: that of the sentence, of a finding, of own code, of whatever has one."""
+    said = re.findall(r"\S+\.\w+:\d+", summary["headline"])
+    if said:
+        return str(said[-1]).rstrip(".,;")
     places = [*summary["findings"], *reversed(path), *(one["function"] for one in summary["heaviest"])]
     return next((place for one in places if (place := _place(one))), "")
 
