@@ -72,7 +72,8 @@ def ask(store: str, path: Path, capsys: pytest.CaptureFixture[str], *more: str) 
 @pytest.mark.parametrize(("assertion", "ok"), [
     ('calls("price") == 10', True), ('calls("test_budgets.price") <= 9', False), ('calls("copy.deepcopy") == 0', True),
     ("python_calls.max < 1000", True), ("wall_ms.p95 < 100000", True), ("cpu_ms.median < 0", False),
-    ("queries == 3", True), ('count("db") < 3', False), ('no("loop")', True), ("gc_ms >= 0", True), ("status == 200", True), ("calls('price').mean != 10.0", False),
+    ("queries == 3", True), ('count("db") < 3', False),
+    ('no("loop")', True), ("gc_ms >= 0", True), ("status == 200", True), ("calls('price').mean != 10.0", False),
 ])
 def test_assertions(store: str, assertion: str, ok: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, (one,) = ask(store, write(tmp_path, assertion), capsys)
