@@ -71,6 +71,38 @@ def seal(store: DirectoryStore) -> None:
     store._let_go()
 
 
+def test_records_of_one_kind_are_found_as_among_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the segment is cut off or damaged, from wherever one looks, however little is read at once."""
+    store = DirectoryStore(str(tmp_path / "store"))
+    for i in range(12):
+        store.put(*profile(i))
+        if i % 3 == 0:
+            store.append(segments.NUMBERS, bytes(16), b"12345678", bytes(50 * i))
+    store.close()
+    (path,) = (tmp_path / "store" / "segments").iterdir()
+    whole = path.read_bytes()
+    cut = tmp_path / "cut"
+    for window in (segments.HEAD, 700, 1 << 20):
+        monkeypatch.setattr(segments, "WINDOW", window)
+        for size in (*range(0, len(whole), 97), len(whole)):
+            for damaged in (False, True):
+                data = bytearray(whole[:size])
+                if damaged:
+                    data[size // 2:size // 2 + 40] = b"x" * len(data[size // 2:size // 2 + 40])
+                cut.write_bytes(data)
+                with open(cut, "rb") as file:
+                    fd = file.fileno()
+                    every = [record for record, _ in segments.records_of(fd)]
+                    for start in (0, *(record.at + record.size for record in every[::5])):
+                        found, at = segments.find(fd, start, segments.NUMBERS)
+                        expected = [one for one, _ in segments.records_of(fd, start)]
+                        assert found == [one for one in expected if one.kind == segments.NUMBERS]
+                        if expected and not damaged:
+                            assert at == expected[-1].at + expected[-1].size
+                        more, _ = segments.find(fd, at, segments.NUMBERS)
+                        assert more == [], "what was found is not found again"
+
+
 def test_one_file_a_process_private_and_plain(store: DirectoryStore) -> None:
     ids = fill(store, 30)
     assert len(files(store.root)) == 1

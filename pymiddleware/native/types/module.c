@@ -383,9 +383,10 @@ static PyMethodDef methods[] = {
       "record_erase(size, /)\n--\n\nThe head that makes a record of that size "
       "an erased one; zeros belong behind it." },
     { "records", sl_py_records, METH_VARARGS,
-      "records(data, /)\n--\n\nWhat a piece of a segment holds: ([(kind, id, "
-      "offset, inside, outside)], used, damaged). `used` is past the end when "
-      "the last record goes on there." },
+      "records(data, kind=0, /)\n--\n\nWhat a piece of a segment holds: "
+      "([(kind, id, offset, inside, outside)], used, damaged). `used` is past "
+      "the end when the last record goes on there. `kind`: only these, and one "
+      "that goes on past the end." },
     { "footer_end", sl_py_footer_end, METH_O,
       "footer_end(data, /)\n--\n\n(oldest ms, newest ms, profiles, size of the "
       "record) from the end of a segment, or None: it has no footer." },

@@ -97,7 +97,8 @@ sl_py_records(PyObject *module, PyObject *args)
     sl_status status = SL_OK;
 
     (void)module;
-    if (!PyArg_ParseTuple(args, "y*:records", &data))
+    unsigned kind = 0;
+    if (!PyArg_ParseTuple(args, "y*|I:records", &data, &kind))
         return NULL;
     PyObject *list = PyList_New(0);
     size_t at = 0, size = (size_t)data.len;
@@ -106,11 +107,14 @@ sl_py_records(PyObject *module, PyObject *args)
             sl_record_read((const uint8_t *)data.buf + at, size - at, &record);
         if (status < 0)
             break;
-        PyObject *one = record_tuple(&record, at);
-        if (one == NULL || PyList_Append(list, one) < 0)
-            Py_CLEAR(list);
-        Py_XDECREF(one);
-        if (record.size > size - at) {
+        bool last = record.size > size - at;
+        if (kind == 0 || kind == (unsigned)record.kind || last) {
+            PyObject *one = record_tuple(&record, at);
+            if (one == NULL || PyList_Append(list, one) < 0)
+                Py_CLEAR(list);
+            Py_XDECREF(one);
+        }
+        if (last) {
             at += (size_t)record.size; /* its outside stands further on */
             break;
         }

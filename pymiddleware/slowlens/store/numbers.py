@@ -122,10 +122,9 @@ class Hours:
                 continue
             source = hashlib.blake2b(
                 repr((number, begin.boot, begin.boottime, begin.realtime)).encode(), digest_size=16).digest()
-            at = marks.get(source.hex(), 0)
-            for record, _ in segments.records_of(fd, at):
-                at = record.at + record.size
-                if record.kind != segments.NUMBERS or (found := segments.read_record(fd, record.at)) is None:
+            there, at = segments.find(fd, marks.get(source.hex(), 0), segments.NUMBERS)
+            for record in there:
+                if (found := segments.read_record(fd, record.at)) is None:
                     continue
                 _, inside, outside = found
                 if len(inside) == _INSIDE.size:

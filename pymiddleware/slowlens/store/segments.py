@@ -23,8 +23,8 @@ from .. import _core
 
 __all__ = [
     "BEGIN", "CHECKPOINT", "ERASED", "FOOTER", "HEAD", "MOVED", "NOTE", "NUMBERS", "PROFILE", "PROFILES", "Begin",
-    "Listed", "Segment", "Writing", "begin_of", "boot_id", "boottime_ns", "erase", "footer_of", "is_stale", "load",
-    "locked", "name_of", "number_of", "read_record", "records_of", "segments_in",
+    "Listed", "Segment", "Writing", "begin_of", "boot_id", "boottime_ns", "erase", "find", "footer_of", "is_stale",
+    "load", "locked", "name_of", "number_of", "read_record", "records_of", "segments_in",
 ]
 
 BEGIN, PROFILE, MOVED, CHECKPOINT, NUMBERS, FOOTER, ERASED, NOTE = range(1, 9)
@@ -208,6 +208,34 @@ def records_of(fd: int, at: int = 0, end: int | None = None) -> Iterator[tuple[S
             window *= 4  # one record is longer than that
         else:
             at += used
+
+
+def find(fd: int, at: int, kind: int) -> tuple[list[Segment], int]:
+    """Records of one kind from ``at`` on, and up to where records are whole: ``records_of`` without the others."""
+    size = os.fstat(fd).st_size
+    wanted: list[Segment] = []
+    window = WINDOW
+    while at < size:
+        data = os.pread(fd, min(window, size - at), at)
+        found, used, damaged = _core.records(data, kind)
+        for one, record_id, offset, inside, outside in found:
+            record = Segment(one, record_id, at + offset, inside, outside)
+            if record.at + record.size > size:
+                return wanted, record.at  # being written, or cut off for ever
+            if one == kind:
+                wanted.append(record)
+        if damaged:
+            following = _next_record(fd, at + used + 1, size)
+            if following is None:
+                return wanted, at + used
+            at = following
+        elif used == 0:
+            if not data or at + len(data) >= size:
+                return wanted, at
+            window *= 4  # one record is longer than that
+        else:
+            at += used
+    return wanted, min(at, size)
 
 
 def _next_record(fd: int, at: int, size: int) -> int | None:
