@@ -18,6 +18,7 @@ import pytest
 
 from slowlens import _core, board, engine
 from slowlens.recorder import Recorder
+from slowlens.store import Query
 from slowlens.store.directory import DirectoryStore
 from slowlens.store.interface import StoreError
 from slowlens.store.segments import BEGIN, NUMBERS, PROFILE
@@ -81,6 +82,40 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
         assert counters["failed"] > 0 and counters["stored"] > 0
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+FULL_ALL_THE_WAY = """
+import json, resource, signal, sys
+from slowlens.wsgi import ProfilerMiddleware
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # as a disk that has room for so much, for anybody
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"ok"]
+middleware = ProfilerMiddleware(app, store=sys.argv[1], debug=True, board=False)
+for i in range(200):
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": f"/{i}", "QUERY_STRING": "", "wsgi.url_scheme": "http",
+               "SERVER_NAME": "localhost", "SERVER_PORT": "80"}
+    assert b"".join(middleware(environ, lambda *a: None)) == b"ok"
+    middleware.recorder.writer.flush()
+print(json.dumps(middleware.recorder.counters()))
+"""
+
+
+def test_a_file_that_can_grow_no_further(tmp_path: Path) -> None:
+    """The kernel writes half a record, then nothing: what was stored is there, what was not is counted."""
+    store = tmp_path / "store"
+    packages = str(Path(_core.__file__).parent.parent)
+    done = subprocess.run([sys.executable, "-c", FULL_ALL_THE_WAY, str(store)], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": packages})
+    assert done.returncode == 0, done.stderr
+    counters = json.loads(done.stdout)
+    assert counters["stored"] + counters["failed"] == 200 and counters["dropped"] == 0
+    assert counters["failed"] > 0 and counters["stored"] > 0
+    assert "could not be stored" in done.stderr
+    fresh = DirectoryStore(str(store))
+    rows = fresh.list(Query(limit=500)).rows
+    assert len(rows) == counters["stored"]
+    assert all(fresh.get(row["id"]) is not None for row in rows)
 
 
 def test_an_unusable_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
