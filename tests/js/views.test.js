@@ -50,6 +50,8 @@ test("phases end where the wall time ends", () => {
 test("a request beside its route", () => {
   assert.equal(comparison(1e8, { count: 2, p50_ms: 10 }), null, "too few to compare");
   assert.equal(comparison(8e6, { count: 31, p50_ms: 10 }).text, "0.8× usual");
+  assert.match(comparison(8e6, { count: 31, p50_ms: 10 }).whole, /over 31 stored profiles/);
+  assert.match(comparison(8e6, { count: 31, p50_ms: 10, all_requests: true }).whole, /over 31 requests, kept or not/);
   assert.match(comparison(1e8, { count: 31, p50_ms: 10 }).whole, /^10 times the median .*31 stored/);
 });
 

@@ -71,7 +71,7 @@ export function comparison(wall, route) {
   if (!route || route.count < 3 || !route.p50_ms) return null;
   const times = wall / 1e6 / route.p50_ms;
   const said = times >= 10 ? times.toFixed(0) : times.toFixed(1);
-  return { times, text: `${said}× usual`, whole: `${said} times the median of its route (${duration(route.p50_ms * 1e6)} over ${count(route.count)} stored profiles).` };
+  return { times, text: `${said}× usual`, whole: `${said} times the median of its route (${duration(route.p50_ms * 1e6)} over ${count(route.count)} ${route.all_requests ? "requests, kept or not" : "stored profiles"}).` };
 }
 
 /** How it was profiled: "sampled, 12 samples (few)", "every call: 1,204 and 80 in C". */
