@@ -12,6 +12,8 @@
 #define NODE_EXCESS .2
 /* A place below it that explains so much of the same is told instead. */
 #define NODE_BELOW .8
+/* A wait is told before functions if it explains so much of the best one's. */
+#define WAIT_LEAST .75
 /* What is new must explain this much, and be new beyond this doubt. */
 #define NEW_SHARE .15
 #define NEW_P     .01
@@ -326,11 +328,23 @@ static sl_status
 rank_rows(const sl_cohort *c, sl_cohort_row *rows, size_t count)
 {
     ranked *all = malloc((count + 1) * sizeof(*all));
+    double best = 0;
 
     if (all == NULL)
         return SL_ENOMEM;
-    for (size_t i = 0; i < count; i++)
-        all[i] = (ranked){ rows[i], c->classes[rows[i].feature] };
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].named &&
+            c->classes[rows[i].feature] == SL_COHORT_FUNCTION &&
+            rows[i].k > best)
+            best = rows[i].k;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint8_t class = c->classes[rows[i].feature];
+        /* A wait that explains less than some function is another matter. */
+        if (class == SL_COHORT_WAIT && rows[i].k < WAIT_LEAST * best)
+            class = SL_COHORT_FUNCTION;
+        all[i] = (ranked){ rows[i], class };
+    }
     qsort(all, count, sizeof(*all), by_rank);
     for (size_t i = 0; i < count; i++)
         rows[i] = all[i].row;
