@@ -25,12 +25,12 @@ import secrets
 import socket
 import stat
 import weakref
-from _queue import SimpleQueue
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from . import _core, engine
+from .lock import Lock
 
 __all__ = [
     "SUFFIX", "Board", "Owner", "board_of", "boot_id", "candidates", "is_own", "is_running", "live_folder", "namespace",
@@ -176,21 +176,6 @@ def candidates(store: str, uid: int) -> Iterator[tuple[str, str]]:
     yield "/dev/shm", f"/dev/shm/slowlens-{uid}/{key}"
 
 
-class _Lock:
-    """A lock of the system's threads, whatever gevent or eventlet made of Python's: a board is opened by a request and
-    announced by the writer's thread, which has no hub to wait in. Nothing that switches greenlets runs under it."""
-
-    def __init__(self) -> None:
-        self._key: SimpleQueue[None] = SimpleQueue()
-        self._key.put(None)
-
-    def __enter__(self) -> None:
-        self._key.get()
-
-    def __exit__(self, *_: object) -> None:
-        self._key.put(None)
-
-
 #: Those of this process; hooks are registered once, however many come and go.
 _boards: weakref.WeakSet[Board] = weakref.WeakSet()
 _hooked = False
@@ -226,7 +211,7 @@ class Board:
         #: What the store is called, and where its own ``live`` folder is.
         self.store = store
         self._folder = folder
-        self._lock = _Lock()
+        self._lock = Lock()
         self._reset()
         _watch(self)
 
@@ -336,7 +321,7 @@ class Board:
     def _forget(self) -> None:
         """In a forked child: the board is the parent's."""
         fd, memory, core = self._fd, self._memory, self.core
-        self._lock = _Lock()
+        self._lock = Lock()
         self._reset()
         if core is not None and memory is not None:
             core.close()

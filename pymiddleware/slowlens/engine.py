@@ -15,9 +15,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar, copy_context
+from threading import get_native_id
 from typing import Any
 
 from . import _core, layers, ownership
+from .lock import Lock
 
 __all__ = [
     "CHOSEN", "cost_meta", "cost_ns", "forked", "info", "interval_ns", "is_child", "is_set_up_here", "limit_memory",
@@ -63,18 +65,40 @@ _loaded_in_fork = _forked_from_another()
 _loaded_pid = _pid = os.getpid()
 
 
+#: Whoever lets go of the parent's state holds it; others wait. And that thread, by the system's number.
+_letting_go = Lock()
+_letting_go_in = 0
+
+
 def _after_fork() -> None:
-    global _pid
-    _pid = os.getpid()
-    _core.after_fork()
-    for call in _children:
-        call()
+    """In a forked child, while it has one thread."""
+    global _letting_go
+    _letting_go = Lock()
+    forked()
 
 
 def forked() -> None:
-    """Somebody forked without Python's hooks (uWSGI does): what they would have done. Idempotent."""
-    if _pid != os.getpid():
-        _after_fork()
+    """Somebody forked without Python's hooks (uWSGI does): what they would have done. Idempotent.
+
+    Several threads may be the first that have a request: none goes on before all that was the parent's is let go of.
+    """
+    global _pid, _letting_go_in
+    if _pid == os.getpid() or _letting_go_in == get_native_id():
+        return
+    lock = _letting_go
+    taken = lock.acquire(5.0)  # a fork in the middle of this leaves it taken for ever
+    try:
+        if _pid == os.getpid():
+            return
+        _letting_go_in = get_native_id()
+        _core.after_fork()
+        for call in _children:
+            call()
+        _pid = os.getpid()
+    finally:
+        _letting_go_in = 0
+        if taken:
+            lock.release()
 
 
 def is_set_up_here() -> bool:

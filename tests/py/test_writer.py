@@ -446,6 +446,45 @@ print(sorted(row["path"] for row in Stored(middleware.recorder).rows()))
     assert done.stdout.strip() == str(["/child", "/parent", "/parent-again"])
 
 
+def test_threads_that_meet_a_fork_without_hooks_wait_for_each_other(
+    store_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uWSGI's threads: the first that has a request lets go of the parent's state, and until then nobody goes on."""
+    ran: list[bool] = []
+    done = threading.Event()
+
+    def busy(environ: Any, start_response: Any) -> list[bytes]:
+        ran.append(done.is_set())
+        return app(environ, start_response)
+
+    middleware = ProfilerMiddleware(busy, store=store_path, debug=True)
+    wsgi_call(middleware, "/parent")
+    assert middleware.recorder.writer.flush()
+    ran.clear()
+    barrier = threading.Barrier(4)
+
+    def request(number: int) -> None:
+        barrier.wait()
+        wsgi_call(middleware, f"/{number}")
+
+    def let_go() -> None:
+        time.sleep(0.2)
+        middleware.recorder.writer._reset()
+        done.set()
+
+    monkeypatch.setattr(_core, "after_fork", lambda: None)  # the core's threads are all there
+    monkeypatch.setattr(engine, "_children", [let_go])
+    monkeypatch.setattr(engine, "_pid", 1)  # as if this were a child
+    monkeypatch.setattr(middleware.recorder.writer, "_pid", 1)
+    threads = [threading.Thread(target=request, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ran == [True] * 4
+    assert {row["path"] for row in Stored(middleware.recorder).rows()} == {"/parent", "/0", "/1", "/2", "/3"}
+
+
 def test_a_worker_waits_and_ends() -> None:
     log: list[Any] = []
 
