@@ -250,8 +250,8 @@ def serve(name: str, folder: Path, environ: dict[str, str]) -> Outcome:
 def redis(folder: Path) -> Iterator[str]:
     """The address of a server of its own."""
     port = free_port()
-    command = [binary_of("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder),
-               "--loglevel", "warning"]
+    command = [binary_of("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+               "--dir", str(folder), "--loglevel", "warning"]
     with started(folder, command, {}):
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from slowlens import _core, board, engine
-from slowlens.recorder import Recorder
 from slowlens.store import Query
 from slowlens.store.directory import DirectoryStore
 from slowlens.store.interface import StoreError
