@@ -669,3 +669,43 @@ def test_memory_of_a_burst_is_given_back(store_path: str, monkeypatch: pytest.Mo
     assert trims
     monkeypatch.undo()
     _core.trim()
+
+
+ANYWHERE = """
+import sys
+from slowlens.wsgi import ProfilerMiddleware
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"ok"]
+site = ProfilerMiddleware(app, keep="all", log=False)
+body = site({"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": "", "wsgi.url_scheme": "http"}, lambda *a: None)
+done = site.recorder.writer.flush(10)
+sys.stdout.write(f"{b''.join(body).decode()} {done} {site.recorder.counters()['stored']}")
+"""
+
+
+def anywhere(folder: Path, *options: str, **environ: str) -> tuple[str, str, int]:
+    done = subprocess.run(
+        [sys.executable, *options, "-c", ANYWHERE], capture_output=True, text=True, timeout=120, cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(folder), **environ})
+    return done.stdout, done.stderr, done.returncode
+
+
+@pytest.mark.parametrize("options", [("-W", "error", "-X", "dev"), ("-OO",), ("-W", "error", "-O", "-s", "-B")])
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_quiet_and_right_however_python_is_started(tmp_path: Path, options: tuple[str, ...], seed: str) -> None:
+    assert anywhere(tmp_path, *options, PYTHONHASHSEED=seed) == ("ok True 1", "", 0)
+
+
+def test_without_a_home(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    found = anywhere(tmp_path, "-W", "error", "-X", "dev", HOME="/nonexistent", TMPDIR=str(tmp_path / "tmp"))
+    assert found == ("ok True 1", "", 0)
+
+
+def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """As a read-only root: the app answers, and one line says why nothing is stored."""
+    said = anywhere(tmp_path, "-W", "error", "-X", "dev", HOME="/nonexistent", XDG_STATE_HOME="/proc/nowhere")
+    assert said[0].startswith("ok ") and said[0].endswith(" 0") and said[2] == 0
+    assert len([line for line in said[1].splitlines() if line.startswith("slowlens:")]) == 1, said[1]
+    assert "Traceback" not in said[1]
