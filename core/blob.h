@@ -23,7 +23,7 @@
  *     5  LINES       optional, behind TREE
  *     6  TIMELINE    optional, behind TREE
  *     8  COUNTERS    optional, behind TREE
- *     9  SPANS       reserved
+ *     9  SPANS       optional, behind TREE
  *    10  HITS        optional, behind TREE
  *     0  END         last        empty
  *
@@ -102,6 +102,26 @@
  *              hits      how often it was begun
  *              self      time on it in quanta, without what it called
  *            Functions whose nodes have no row were not followed line by line.
+ * SPANS      count of rows, count of firsts, how many spans are in no row; then
+ *            columns; rows in the order of their nodes:
+ *              node      less that of the row before (0 before the first)
+ *              line      in the node's own function; 0: not known, or its call
+ *              lane      strand; 0: the main one
+ *              kind      string number: "db", "http"... (slowlens/span.h)
+ *              text      string number: what it was, without parameters
+ *              where     string number: beside the node, a line of a template
+ *              count     spans of the row
+ *              total     quanta, of all of them
+ *              outer     of these, not within others of the kind
+ *              longest   quanta, of one
+ *              firsts    how many of the firsts below are the row's
+ *            and then columns of the firsts, row after row, in the order of
+ *            time:
+ *              gap       quanta since the row's first before began, or since
+ *                        the beginning of the request
+ *              length    quanta
+ *              detail    string number
+ *            Spans are not part of the tree: their time is that of its nodes.
  *
  *   META:  02 | 06 "method" 01 03 "GET" | 07 "wall_ns" 00 80 DA C4 09
  *   TREE:  request > view > (copy, copy > deepcopy)
@@ -146,6 +166,8 @@ enum { SL_BLOB_INTEGER = 0, SL_BLOB_TEXT = 1 };
 #define SL_BLOB_MAX_STRETCHES (1u << 24)
 #define SL_BLOB_MAX_METRICS   64u
 #define SL_BLOB_MAX_COUNTERS  (1u << 24) /* rows of all metrics */
+#define SL_BLOB_MAX_SPANS     (1u << 20)
+#define SL_BLOB_MAX_FIRSTS    (1u << 20)
 
 /* Bytes of a function's name or file; a reader cuts what is longer. */
 #define SL_BLOB_MAX_NAME 4096u
@@ -167,5 +189,7 @@ enum { SL_BLOB_INTEGER = 0, SL_BLOB_TEXT = 1 };
 #define SL_BLOB_LINE_BYTES     40u
 #define SL_BLOB_STRETCH_BYTES  24u
 #define SL_BLOB_COUNTER_BYTES  16u
+#define SL_BLOB_SPAN_BYTES     88u
+#define SL_BLOB_FIRST_BYTES    24u
 
 #endif /* SL_CORE_BLOB_H */

@@ -191,18 +191,106 @@ sl_blob_counters_end(sl_blob_metric *row, sl_buf *body)
     return row->clipped;
 }
 
-sl_status
-sl_blob_check_rows(uint64_t nodes, uint64_t functions, uint64_t lines,
-                   uint64_t stretches, uint64_t counters)
+void
+sl_blob_spans_begin(sl_blob_spans *s, sl_blob_functions *functions,
+                    uint64_t quantum, const sl_alloc *alloc)
 {
-    if (nodes > SL_BLOB_MAX_NODES || functions > SL_BLOB_MAX_FUNCTIONS ||
-        lines > SL_BLOB_MAX_LINES || stretches > SL_BLOB_MAX_STRETCHES ||
-        counters > SL_BLOB_MAX_COUNTERS)
+    *s = (sl_blob_spans){ .functions = functions,
+                          .counts = sl_blob_bound_counts(),
+                          .times = sl_blob_bound_times(quantum),
+                          .gaps = sl_blob_bound_times(quantum) };
+    for (int i = 0; i < SL_BLOB_SPAN_COLUMNS; i++)
+        sl_buf_init(&s->rows[i], alloc, 0);
+    for (int i = 0; i < SL_BLOB_FIRST_COLUMNS; i++)
+        sl_buf_init(&s->firsts[i], alloc, 0);
+}
+
+/* Puts the number of a string. */
+static void
+spans_string(sl_blob_spans *s, sl_buf *column, const char *text)
+{
+    size_t len = strlen(text);
+    uint32_t id = 0;
+
+    if (sl_intern_count(s->functions->strings) + 1 > SL_BLOB_MAX_STRINGS)
+        s->status = SL_ELIMIT;
+    sl_status status = functions_text(s->functions, &text, &len, &id);
+    if (status < 0)
+        s->status = status;
+    sl_buf_put_varint(column, id);
+}
+
+void
+sl_blob_spans_add(sl_blob_spans *s, const sl_blob_span *row)
+{
+    uint64_t total = sl_blob_bounded(&s->times, row->total);
+
+    sl_buf_put_varint(&s->rows[0], row->node - s->node);
+    sl_buf_put_varint(&s->rows[1], row->line);
+    sl_buf_put_varint(&s->rows[2], row->lane);
+    spans_string(s, &s->rows[3], row->kind);
+    spans_string(s, &s->rows[4], row->text);
+    spans_string(s, &s->rows[5], row->where);
+    sl_buf_put_varint(&s->rows[6], sl_blob_bounded(&s->counts, row->count));
+    sl_buf_put_varint(&s->rows[7], total);
+    sl_buf_put_varint(&s->rows[8], row->outer < total ? row->outer : total);
+    sl_buf_put_varint(&s->rows[9], row->longest < total ? row->longest : total);
+    sl_buf_put_varint(&s->rows[10], row->firsts);
+    s->node = row->node;
+    s->before = 0;
+    s->row_count++;
+}
+
+void
+sl_blob_spans_first(sl_blob_spans *s, uint64_t from, uint64_t length,
+                    const char *detail)
+{
+    uint64_t gap = from > s->before ? from - s->before : 0;
+
+    gap = sl_blob_bounded(&s->gaps, gap);
+    s->before += gap;
+    sl_buf_put_varint(&s->firsts[0], gap);
+    sl_buf_put_varint(&s->firsts[1], sl_blob_bounded(&s->gaps, length));
+    spans_string(s, &s->firsts[2], detail);
+    s->first_count++;
+}
+
+sl_status
+sl_blob_spans_end(sl_blob_spans *s, uint64_t lost, sl_buf *body,
+                  uint64_t *clipped)
+{
+    sl_buf_put_varint(body, s->row_count);
+    sl_buf_put_varint(body, s->first_count);
+    sl_buf_put_varint(body, sl_blob_bounded(&s->counts, lost));
+    for (int i = 0; i < SL_BLOB_SPAN_COLUMNS; i++) {
+        sl_blob_put_column(body, &s->rows[i]);
+        sl_buf_free(&s->rows[i]);
+    }
+    for (int i = 0; i < SL_BLOB_FIRST_COLUMNS; i++) {
+        sl_blob_put_column(body, &s->firsts[i]);
+        sl_buf_free(&s->firsts[i]);
+    }
+    *clipped = s->counts.clipped + s->times.clipped + s->gaps.clipped;
+    return s->status;
+}
+
+sl_status
+sl_blob_check_rows(const sl_blob_rows *rows)
+{
+    if (rows->nodes > SL_BLOB_MAX_NODES ||
+        rows->functions > SL_BLOB_MAX_FUNCTIONS ||
+        rows->lines > SL_BLOB_MAX_LINES ||
+        rows->stretches > SL_BLOB_MAX_STRETCHES ||
+        rows->counters > SL_BLOB_MAX_COUNTERS ||
+        rows->spans > SL_BLOB_MAX_SPANS || rows->firsts > SL_BLOB_MAX_FIRSTS)
         return SL_ELIMIT;
-    uint64_t bytes =
-        nodes * SL_BLOB_NODE_BYTES + functions * SL_BLOB_FUNCTION_BYTES +
-        lines * SL_BLOB_LINE_BYTES + stretches * SL_BLOB_STRETCH_BYTES +
-        counters * SL_BLOB_COUNTER_BYTES;
+    uint64_t bytes = rows->nodes * SL_BLOB_NODE_BYTES +
+                     rows->functions * SL_BLOB_FUNCTION_BYTES +
+                     rows->lines * SL_BLOB_LINE_BYTES +
+                     rows->stretches * SL_BLOB_STRETCH_BYTES +
+                     rows->counters * SL_BLOB_COUNTER_BYTES +
+                     rows->spans * SL_BLOB_SPAN_BYTES +
+                     rows->firsts * SL_BLOB_FIRST_BYTES;
     /* And once more than the content for its texts. */
     return bytes + SL_BLOB_MAX_CONTENT <= SL_BLOB_MAX_DECODED ? SL_OK
                                                               : SL_ELIMIT;

@@ -82,9 +82,44 @@ void sl_blob_counters_add(sl_blob_metric *row, uint64_t metric, uint64_t node,
                           uint64_t value);
 uint64_t sl_blob_counters_end(sl_blob_metric *row, sl_buf *body);
 
-/* SL_ELIMIT if a reader would not take so many rows. */
-sl_status sl_blob_check_rows(uint64_t nodes, uint64_t functions, uint64_t lines,
-                             uint64_t stretches, uint64_t counters);
+/* SPANS at work. */
+typedef struct {
+    uint32_t node, line, lane;
+    const char *kind, *text, *where; /* with a NUL behind */
+    uint64_t count, total, outer, longest; /* quanta */
+    uint32_t firsts; /* of those that are put next, by sl_blob_spans_first */
+} sl_blob_span;
+
+enum { SL_BLOB_SPAN_COLUMNS = 11, SL_BLOB_FIRST_COLUMNS = 3 };
+
+typedef struct {
+    sl_blob_functions *functions; /* whose strings they use */
+    sl_buf rows[SL_BLOB_SPAN_COLUMNS], firsts[SL_BLOB_FIRST_COLUMNS];
+    uint32_t row_count, first_count, node;
+    uint64_t before; /* begin of the row's first before */
+    sl_blob_bound counts, times, gaps;
+    sl_status status;
+} sl_blob_spans;
+
+/* Rows come in the order of their nodes, each one's firsts behind it in the
+ * order of time (`from`: quanta since the request began). _end puts the
+ * payload into `body`, frees, and gives in *clipped how many numbers had to be
+ * cut. SL_ENOMEM, SL_ELIMIT: too many strings. */
+void sl_blob_spans_begin(sl_blob_spans *s, sl_blob_functions *functions,
+                         uint64_t quantum, const sl_alloc *alloc);
+void sl_blob_spans_add(sl_blob_spans *s, const sl_blob_span *row);
+void sl_blob_spans_first(sl_blob_spans *s, uint64_t from, uint64_t length,
+                         const char *detail);
+sl_status sl_blob_spans_end(sl_blob_spans *s, uint64_t lost, sl_buf *body,
+                            uint64_t *clipped);
+
+/* How many rows of each table there are to be. */
+typedef struct {
+    uint64_t nodes, functions, lines, stretches, counters, spans, firsts;
+} sl_blob_rows;
+
+/* SL_ELIMIT if a reader would not take so many. */
+sl_status sl_blob_check_rows(const sl_blob_rows *rows);
 
 /* Appends a column. */
 void sl_blob_put_column(sl_buf *out, const sl_buf *column);

@@ -484,6 +484,83 @@ read_counters(sl_profile *profile, sl_reader *in)
 }
 
 static sl_status
+read_firsts(sl_profile_span *rows, uint64_t row_count,
+            sl_profile_span_first *firsts, uint64_t quantum, sl_reader *in,
+            const string_table *strings, uint64_t count)
+{
+    const uint64_t most = SL_BLOB_MAX_SUM / quantum;
+
+    for (uint64_t row = 0, i = 0; row < row_count; row++) {
+        uint64_t at = 0, gap;
+        for (uint32_t n = 0; n < rows[row].first_count; n++, i++) {
+            if (sl_varint_get_max(in, most - at, &gap) < 0)
+                return SL_ECORRUPT;
+            at += gap;
+            firsts[i].from_ns = at * quantum;
+        }
+    }
+    READ_COLUMN(in, count, most, firsts[i].length_ns = value * quantum)
+    READ_COLUMN(in, count, strings->count - 1,
+                firsts[i].detail = strings->text[value])
+    return SL_OK;
+}
+
+static sl_status
+read_spans(sl_profile *profile, sl_reader *in, const string_table *strings)
+{
+    uint64_t count, first_count, sum = 0, room = SL_BLOB_MAX_SUM, taken = 0;
+    uint64_t quantum = profile->quantum;
+    void *mem;
+
+    if (profile->nodes == NULL || profile->spans != NULL ||
+        sl_varint_get_max(in, SL_BLOB_MAX_SPANS, &count) < 0 ||
+        sl_varint_get_max(in, SL_BLOB_MAX_FIRSTS, &first_count) < 0 ||
+        sl_varint_get_max(in, SL_BLOB_MAX_SUM, &profile->spans_lost) < 0 ||
+        count > left(in) / 11 || first_count > left(in) / 3)
+        return SL_ECORRUPT;
+    sl_status status = take(profile, count + 1, sizeof(sl_profile_span), &mem);
+    if (status < 0)
+        return status;
+    sl_profile_span *rows = mem;
+    status =
+        take(profile, first_count + 1, sizeof(sl_profile_span_first), &mem);
+    if (status < 0)
+        return status;
+    sl_profile_span_first *firsts = mem;
+
+    READ_COLUMN(in, count, profile->node_count - 1 - sum, sum += value;
+                rows[i] = (sl_profile_span){ .node = (uint32_t)sum })
+    READ_COLUMN(in, count, UINT32_MAX, rows[i].line = (uint32_t)value)
+    READ_COLUMN(in, count, UINT32_MAX, rows[i].lane = (uint32_t)value)
+    READ_COLUMN(in, count, strings->count - 1,
+                rows[i].kind = strings->text[value])
+    READ_COLUMN(in, count, strings->count - 1,
+                rows[i].text = strings->text[value])
+    READ_COLUMN(in, count, strings->count - 1,
+                rows[i].where = strings->text[value])
+    READ_COLUMN(in, count, room, room -= value; rows[i].count = value)
+    room = SL_BLOB_MAX_SUM / quantum;
+    READ_COLUMN(in, count, room, room -= value;
+                rows[i].total_ns = value * quantum)
+    READ_COLUMN(in, count, rows[i].total_ns / quantum,
+                rows[i].outer_ns = value * quantum)
+    READ_COLUMN(in, count, rows[i].total_ns / quantum,
+                rows[i].longest_ns = value * quantum)
+    READ_COLUMN(in, count, first_count - taken,
+                rows[i].firsts = &firsts[taken];
+                rows[i].first_count = (uint32_t)value; taken += value)
+    if (taken != first_count)
+        return SL_ECORRUPT;
+    status =
+        read_firsts(rows, count, firsts, quantum, in, strings, first_count);
+    if (status < 0)
+        return status;
+    profile->spans = rows;
+    profile->span_count = (uint32_t)count;
+    return left(in) == 0 ? SL_OK : SL_ECORRUPT;
+}
+
+static sl_status
 read_header(sl_reader *in)
 {
     if (left(in) < SL_BLOB_HEADER_SIZE ||
@@ -537,6 +614,9 @@ read_content(sl_profile *profile, sl_reader *in)
         case SL_BLOB_TIMELINE: status = read_timeline(profile, &section); break;
         case SL_BLOB_SUMMARY: status = read_summary(profile, &section); break;
         case SL_BLOB_COUNTERS: status = read_counters(profile, &section); break;
+        case SL_BLOB_SPANS:
+            status = read_spans(profile, &section, &strings);
+            break;
         default: break; /* optional, and newer than this reader */
         }
     }

@@ -30,6 +30,7 @@ typedef struct {
     sl_outline_stretch *stretches;
     sl_outline_line *lines;
     sl_outline_counter *counters;
+    sl_outline_span *spans;
     bool costs;       /* `cost` is to be taken off the outline */
     uint64_t clipped; /* numbers that a bound has cut */
     bool wide;        /* one is beyond version 1 of the format */
@@ -373,6 +374,130 @@ writer_counters(writer *w, sl_buf *out, sl_buf *body)
     sl_counters_reslot(counters);
 }
 
+/* ---- spans ---- */
+
+typedef struct {
+    uint32_t node; /* number in the file */
+    uint32_t row;
+} span_place;
+
+static int
+span_compare(const void *a, const void *b)
+{
+    const span_place *x = a, *y = b;
+    if (x->node != y->node)
+        return x->node < y->node ? -1 : 1;
+    return x->row < y->row ? -1 : x->row > y->row;
+}
+
+static int
+first_compare(const void *a, const void *b)
+{
+    const sl_span_first *x = a, *y = b;
+    if (x->row != y->row)
+        return x->row < y->row ? -1 : 1;
+    return x->from < y->from ? -1 : x->from > y->from;
+}
+
+/* The number of a span's node. What was cut off the tree before anything was
+ * called there is no node of the file. */
+static uint32_t
+span_node(const writer *w, const sl_node *node)
+{
+    if (node != NULL && sl_tree_is_unused(&w->recording->tree, node))
+        node = node->parent;
+    return node == NULL ? 0 : (uint32_t)node->number;
+}
+
+static void
+writer_span(writer *w, sl_blob_spans *put, const span_place *at,
+            const sl_span_first *firsts, uint32_t first_count)
+{
+    const sl_spans *spans = &w->recording->spans;
+    const sl_span_row *row = &spans->rows[at->row];
+    const sl_blob_span one = {
+        .node = at->node,
+        .line = row->what.site,
+        .lane = row->what.lane,
+        .kind = sl_spans_kind_text(spans, row->what.kind).text,
+        .text = sl_spans_text(spans, row->what.text).text,
+        .where = sl_spans_text(spans, row->what.where).text,
+        .count = row->count,
+        .total = quanta(w, row->total),
+        .outer = quanta(w, row->outer),
+        .longest = quanta(w, row->longest),
+        .firsts = first_count,
+    };
+
+    sl_blob_spans_add(put, &one);
+    for (uint32_t i = 0; i < first_count; i++)
+        sl_blob_spans_first(put, since_start(w, firsts[i].from),
+                            quanta(w, firsts[i].length),
+                            sl_spans_text(spans, firsts[i].detail).text);
+    w->spans[w->outline.span_count++] = (sl_outline_span){
+        .node = one.node,
+        .line = one.line,
+        .lane = one.lane,
+        .kind = one.kind,
+        .text = one.text,
+        .where = one.where,
+        .count = one.count,
+        .total_ns = one.total * w->quantum,
+        .outer_ns = one.outer * w->quantum,
+        .longest_ns = one.longest * w->quantum,
+    };
+}
+
+/* SPANS. The recording is stopped: its firsts may be sorted. */
+static sl_status
+writer_spans(writer *w, sl_buf *out, sl_buf *body)
+{
+    sl_spans *spans = &w->recording->spans;
+    const uint32_t rows = spans->row_count;
+    const sl_alloc *alloc = w->alloc;
+    sl_blob_spans put;
+    uint64_t clipped = 0;
+
+    if (rows == 0 && spans->lost == 0)
+        return SL_OK;
+    span_place *order = alloc->take(alloc->ctx, (rows + 1) * sizeof(*order));
+    uint32_t *from = alloc->take(alloc->ctx, (rows + 1) * sizeof(*from));
+    w->spans = alloc->take(alloc->ctx, (rows + 1) * sizeof(*w->spans));
+    sl_status status = order == NULL || from == NULL || w->spans == NULL
+                           ? SL_ENOMEM
+                           : SL_OK;
+    if (status == SL_OK) {
+        sl_span_first *firsts = spans->firsts;
+        if (spans->first_count > 0)
+            qsort(firsts, spans->first_count, sizeof(*firsts), first_compare);
+        for (uint32_t row = 0, at = 0; row <= rows; row++) {
+            while (at < spans->first_count && firsts[at].row < row)
+                at++;
+            from[row] = at;
+        }
+        for (uint32_t i = 0; i < rows; i++)
+            order[i] =
+                (span_place){ span_node(w, spans->rows[i].what.node), i };
+        qsort(order, rows, sizeof(*order), span_compare);
+        sl_blob_spans_begin(&put, &w->functions, w->quantum, alloc);
+        for (uint32_t i = 0; i < rows; i++) {
+            uint32_t row = order[i].row;
+            writer_span(w, &put, &order[i], firsts + from[row],
+                        from[row + 1] - from[row]);
+        }
+        status = sl_blob_spans_end(&put, spans->lost, body, &clipped);
+        sl_blob_put_section(out, SL_BLOB_SPANS, body);
+        w->clipped += clipped;
+        w->outline.spans = w->spans;
+        w->outline.spans_lost = spans->lost;
+    }
+    if (order != NULL)
+        alloc->give(alloc->ctx, order);
+    if (from != NULL)
+        alloc->give(alloc->ctx, from);
+    return status;
+}
+
 /* Takes off the outline what a reader will take off the nodes. What it puts
  * into [own cost] stays with the request here: it is no function of the file,
  * and of no consequence for a summary. */
@@ -466,6 +591,9 @@ writer_content(writer *w, const sl_meta *meta, size_t meta_count, sl_buf *out,
     writer_seen(w, &rest, body);
     writer_counters(w, &rest, body);
     writer_hits(w, &rest, body);
+    sl_status status = writer_spans(w, &rest, body);
+    if (status < 0)
+        rest.status = status;
     sl_blob_put_section(&rest, SL_BLOB_END, body);
     if (rest.status == SL_OK) {
         w->outline.functions =
@@ -521,6 +649,8 @@ writer_free(writer *w)
         w->alloc->give(w->alloc->ctx, w->lines);
     if (w->counters != NULL)
         w->alloc->give(w->alloc->ctx, w->counters);
+    if (w->spans != NULL)
+        w->alloc->give(w->alloc->ctx, w->spans);
     sl_blob_functions_free(&w->functions);
 }
 
@@ -547,10 +677,16 @@ sl_recording_encode(sl_recording *recording, const sl_meta *meta,
     sl_buf_init(&body, w.alloc, SL_BLOB_MAX_CONTENT);
     sl_buf_init(&frame, w.alloc, 0);
 
-    sl_status status = sl_blob_check_rows(
-        recording->tree.nodes, recording->tree.functions.count,
-        (uint64_t)recording->marks.mark_count + recording->hits.count,
-        recording->marks.stretch_count, recording->counters.count);
+    const sl_blob_rows rows = { .nodes = recording->tree.nodes,
+                                .functions = recording->tree.functions.count,
+                                .lines =
+                                    (uint64_t)recording->marks.mark_count +
+                                    recording->hits.count,
+                                .stretches = recording->marks.stretch_count,
+                                .counters = recording->counters.count,
+                                .spans = recording->spans.row_count,
+                                .firsts = recording->spans.first_count };
+    sl_status status = sl_blob_check_rows(&rows);
     if (status == SL_OK)
         status = writer_init(&w);
     if (status == SL_OK &&

@@ -268,8 +268,11 @@ union_encode(const sl_union *u, value_of value, const sl_meta *meta,
         sl_buf_init(&m.columns[i], NULL, 0);
     sl_status status = sl_blob_functions_init(&m.functions, NULL);
     if (status == SL_OK)
-        status = sl_blob_check_rows(u->node_count, u->function_count,
-                                    u->line_count, 0, u->counter_count);
+        status = sl_blob_check_rows(
+            &(sl_blob_rows){ .nodes = u->node_count,
+                             .functions = u->function_count,
+                             .lines = u->line_count,
+                             .counters = u->counter_count });
     m.outline.nodes =
         malloc(((size_t)u->node_count + 1) * sizeof(*m.outline.nodes));
     m.numbers = malloc(((size_t)u->function_count + 1) * sizeof(uint32_t));

@@ -12,6 +12,8 @@ _Static_assert(sizeof(sl_profile_line) <= SL_BLOB_LINE_BYTES, "line");
 _Static_assert(sizeof(sl_profile_hit) <= SL_BLOB_LINE_BYTES, "hit");
 _Static_assert(sizeof(sl_profile_stretch) <= SL_BLOB_STRETCH_BYTES, "stretch");
 _Static_assert(sizeof(sl_profile_counter) <= SL_BLOB_COUNTER_BYTES, "counter");
+_Static_assert(sizeof(sl_profile_span) <= SL_BLOB_SPAN_BYTES, "span");
+_Static_assert(sizeof(sl_profile_span_first) <= SL_BLOB_FIRST_BYTES, "first");
 _Static_assert(sizeof(sl_function) + sizeof(sl_profile_sum) + sizeof(uint32_t) +
                        sizeof(uint8_t) <=
                    SL_BLOB_FUNCTION_BYTES,
@@ -352,6 +354,24 @@ sl_profile_counter_at(const sl_profile *profile, uint32_t i)
     return &profile->counters[i];
 }
 
+uint32_t
+sl_profile_span_count(const sl_profile *profile)
+{
+    return profile->span_count;
+}
+
+const sl_profile_span *
+sl_profile_span_at(const sl_profile *profile, uint32_t i)
+{
+    return &profile->spans[i];
+}
+
+uint64_t
+sl_profile_spans_lost(const sl_profile *profile)
+{
+    return profile->spans_lost;
+}
+
 /* The first row at or behind (metric, node). */
 static uint32_t
 counter_find(const sl_profile *profile, uint32_t metric, uint32_t node)
@@ -410,6 +430,24 @@ outline_seen(const sl_profile *profile, sl_outline_line *lines,
     }
 }
 
+static void
+outline_spans(const sl_profile *profile, sl_outline_span *spans)
+{
+    for (uint32_t i = 0; i < profile->span_count; i++) {
+        const sl_profile_span *one = &profile->spans[i];
+        spans[i] = (sl_outline_span){ .node = one->node,
+                                      .line = one->line,
+                                      .lane = one->lane,
+                                      .kind = one->kind,
+                                      .text = one->text,
+                                      .where = one->where,
+                                      .count = one->count,
+                                      .total_ns = one->total_ns,
+                                      .outer_ns = one->outer_ns,
+                                      .longest_ns = one->longest_ns };
+    }
+}
+
 sl_status
 sl_profile_outline(const sl_profile *profile, sl_outline *out)
 {
@@ -419,6 +457,8 @@ sl_profile_outline(const sl_profile *profile, sl_outline *out)
         malloc(((size_t)profile->line_count + 1) * sizeof(*lines));
     sl_outline_counter *counters =
         malloc(((size_t)profile->counter_count + 1) * sizeof(*counters));
+    sl_outline_span *spans =
+        malloc(((size_t)profile->span_count + 1) * sizeof(*spans));
 
     *out = (sl_outline){ .nodes = malloc((nodes + 1) * sizeof(*out->nodes)),
                          .count = profile->node_count,
@@ -430,10 +470,13 @@ sl_profile_outline(const sl_profile *profile, sl_outline *out)
                          .line_count = profile->line_count,
                          .counters = counters,
                          .counter_count = profile->counter_count,
+                         .spans = spans,
+                         .span_count = profile->span_count,
+                         .spans_lost = profile->spans_lost,
                          .meta = profile->meta,
                          .meta_count = profile->meta_count };
     if (out->nodes == NULL || stretches == NULL || lines == NULL ||
-        counters == NULL) {
+        counters == NULL || spans == NULL) {
         sl_profile_outline_free(out);
         return SL_ENOMEM;
     }
@@ -450,6 +493,7 @@ sl_profile_outline(const sl_profile *profile, sl_outline *out)
                                              one->to_ns };
     }
     outline_seen(profile, lines, counters);
+    outline_spans(profile, spans);
     return SL_OK;
 }
 
@@ -460,6 +504,7 @@ sl_profile_outline_free(sl_outline *outline)
     free((void *)(uintptr_t)outline->stretches);
     free((void *)(uintptr_t)outline->lines);
     free((void *)(uintptr_t)outline->counters);
+    free((void *)(uintptr_t)outline->spans);
     *outline = (sl_outline){ 0 };
 }
 

@@ -27,6 +27,10 @@ struct sl_profile {
     uint32_t stretch_count;
     sl_profile_counter *counters;
     uint32_t counter_count;
+    sl_profile_span *spans;
+    uint32_t span_count;
+    sl_profile_span_first *firsts;
+    uint64_t spans_lost;
     uint64_t quantum; /* of TREE, for the sections behind it */
 };
 

@@ -708,4 +708,13 @@ sl_recording_resolve_sites(sl_recording *recording,
             ((sl_node *)node)->site =
                 line(ctx, node->parent->function, node->site);
     }
+    for (uint32_t i = 0; i < recording->spans.row_count; i++) {
+        sl_span_what *what = &recording->spans.rows[i].what;
+        if (what->site != 0)
+            what->site =
+                what->node == NULL
+                    ? 0
+                    : line(ctx, ((const sl_node *)what->node)->function,
+                           what->site);
+    }
 }

@@ -147,6 +147,34 @@ const sl_profile_counter *sl_profile_counter_at(const sl_profile *profile,
 uint64_t sl_profile_counter_of(const sl_profile *profile, sl_metric metric,
                                uint32_t node);
 
+/* When one of a span row's first spans was. */
+typedef struct {
+    uint64_t from_ns; /* since the request began */
+    uint64_t length_ns;
+    const char *detail; /* NUL-terminated; "": none */
+} sl_profile_span_first;
+
+/* What was asked of others, or what the application calls a piece of work
+ * (slowlens/span.h): all of one place, lane, kind and text. */
+typedef struct {
+    uint32_t node;
+    uint32_t line; /* in the node's own function; 0: not known */
+    uint32_t lane; /* 0: the request's own */
+    uint32_t first_count;
+    const sl_profile_span_first *firsts; /* in the order of time */
+    const char *kind, *text, *where;     /* NUL-terminated; "": none */
+    uint64_t count;
+    uint64_t total_ns;
+    uint64_t outer_ns; /* without those within others of the kind */
+    uint64_t longest_ns;
+} sl_profile_span;
+
+/* Rows of spans, in the order of nodes, and how many spans are in none. */
+uint32_t sl_profile_span_count(const sl_profile *profile);
+const sl_profile_span *sl_profile_span_at(const sl_profile *profile,
+                                          uint32_t i);
+uint64_t sl_profile_spans_lost(const sl_profile *profile);
+
 /* Which pseudo function a function is; SL_PSEUDO_COUNT: none. */
 sl_pseudo sl_profile_pseudo(const sl_profile *profile, uint32_t function);
 

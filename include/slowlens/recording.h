@@ -346,9 +346,9 @@ uint64_t sl_recording_wall_ns(const sl_recording *recording);
 void sl_recording_suspended(const sl_recording *recording, uint64_t *await_ns,
                             uint64_t *loop_ns);
 
-/* Replaces the call sites of the stopped recording by source lines, as `line`
- * knows them (0: unknown) of site `site` in function `id`. Call it once where
- * sites are not lines already, before encoding. */
+/* Replaces the call sites of the stopped recording, and those of its spans, by
+ * source lines, as `line` knows them (0: unknown) of site `site` in function
+ * `id`. Call it once where sites are not lines already, before encoding. */
 void sl_recording_resolve_sites(sl_recording *recording,
                                 uint32_t (*line)(void *ctx, uint32_t id,
                                                  uint32_t site),

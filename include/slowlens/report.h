@@ -125,6 +125,21 @@ sl_status sl_report_calls(const sl_profile *profile, uint32_t function,
 sl_status sl_report_repeats(const sl_profile *profile, uint32_t limit,
                             sl_bytes *out);
 
+/* What was asked of others, and named pieces of work (slowlens/span.h), most
+ * time first; `limit` 0: 200 rows. Spans that own code asked for at one line,
+ * of one kind, text and place beside it, are one row.
+ * {"wall_ns":N, "lost":N (spans that are in no row), "count":N (rows, all),
+ *  "kinds":[{"kind":S,"count":N,"total_ns":N}], (without those within others
+ *                                                of the kind)
+ *  "rows":[{"kind":S,"text":S,"where":S,"count":N,"total_ns":N,"outer_ns":N,
+ *    "longest_ns":N,"node":N (the heaviest),"lane":N,
+ *    "function":FUNCTION,"line":N (of own code that asked for it),
+ *    "in":FUNCTION (where it was asked)}],
+ *  "firsts":[{"kind":S,"text":S,"node":N,"lane":N,"from_ns":N,"length_ns":N,
+ *    "detail":S}]} at most 2,000, when the first ones of each row were. */
+sl_status sl_report_spans(const sl_profile *profile, uint32_t limit,
+                          sl_bytes *out);
+
 /* The tree as indented text for people: nodes above `permille` of the wall
  * time (0: all), heaviest first. Not JSON. */
 sl_status sl_report_text(const sl_profile *profile, uint32_t permille,

@@ -68,6 +68,7 @@ MAY = {
     "report_flame": "report_put",
     "report_calls": "calls report_put",
     "report_repeats": "report_put",
+    "report_spans": "report_put",
     "report_numbers": "numbers report_put",
     "union": "hash",
     "blob_meta": "blob blob_put compress varint",
@@ -85,7 +86,7 @@ MAY = {
 RECORDING = set("recording recording_data marks counters spans span sampled pending numbering tree functions blob_write".split())
 READING = set("""
     profile blob_read calls labels layout stacks exporters export report_put report report_lines report_flame
-    report_calls report_repeats text union merge report_diff report_aggregate report_cohort
+    report_calls report_repeats report_spans text union merge report_diff report_aggregate report_cohort
 """.split())
 
 # The rooms of the glue, from the bottom up: a room uses those before it, and itself. What must go up is a pointer

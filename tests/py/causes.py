@@ -285,7 +285,7 @@ def pooled_library() -> None:
 # ---- database and templates ----
 
 
-@cause(r"(database|sqlite3).*causes\.slow_query at py/causes\.py:\d+")
+@cause(r"(database|sqlite3|queries).*causes\.slow_query at py/causes\.py:\d+")
 def slow_query() -> None:
     connection = sqlite3.connect(":memory:")
     connection.execute(
@@ -302,7 +302,7 @@ def database() -> sqlite3.Connection:
     return connection
 
 
-@cause(r"(database|sqlite3).*causes\.each_author at py/causes\.py:\d+")
+@cause(r"(database|sqlite3|queries).*causes\.each_author at py/causes\.py:\d+")
 def each_author() -> None:
     for author in range(400):
         database().execute("SELECT title FROM book WHERE author = ?", (author,)).fetchall()
@@ -342,7 +342,7 @@ def renders_django() -> None:
     django_page().render({"rows": [{"a": "xyz", "b": [1, 2]} for _ in range(1500)]})
 
 
-@cause(r"database.*causes\.django_queries at py/causes\.py:\d+")
+@cause(r"(database|queries).*causes\.django_queries at py/causes\.py:\d+")
 def django_queries() -> None:
     django_page()
     from django.db import connection

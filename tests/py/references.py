@@ -359,12 +359,12 @@ def _() -> None:
 
 
 @case("Profile.__new__", "Profile.meta", "Profile.summary", "Profile.tree", "Profile.functions", "Profile.diff",
-      "Profile.lines", "Profile.timeline", "Profile.flame", "Profile.calls", "Profile.repeats", "Profile.text",
+      "Profile.lines", "Profile.timeline", "Profile.flame", "Profile.calls", "Profile.repeats", "Profile.spans", "Profile.text",
       "Profile.export", "Profile.export_to")
 def _() -> None:
     profile = _core.Profile(BLOB)
     for call in (profile.meta, profile.summary, profile.tree, profile.functions, profile.timeline, profile.flame,
-                 profile.calls, profile.repeats, profile.text):
+                 profile.calls, profile.repeats, profile.spans, profile.text):
         call()
     profile.diff(OTHER)
     profile.lines(json.loads(profile.functions())["rows"][0]["function"]["id"])

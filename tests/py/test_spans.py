@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import json
 import sys
 import threading
 import weakref
@@ -252,3 +253,59 @@ def test_left_after_its_request() -> None:
     assert spans_of(lambda: None, False) == {}
 
 
+
+
+# ---- in the file ----
+
+def asks() -> None:
+    for number in range(150):
+        with slowlens.span("SELECT 1", kind="db", number=number):
+            pass
+
+
+def asks_elsewhere() -> None:
+    with slowlens.span("SELECT 1", kind="db"), slowlens.span("charge", kind="payment", amount=3):
+        pass
+
+
+def test_a_profile_tells_them_by_text_and_line(sampled: bool) -> None:
+    recording = _core.Recording(sampled=sampled)
+    recording.enter()
+    asks()
+    asks_elsewhere()
+    recording.leave()
+    recording.finish()
+    profile = _core.Profile(recording.encode({"mode": "sampling" if sampled else "deterministic"}))
+    told = json.loads(profile.spans())
+    assert {one["kind"]: one["count"] for one in told["kinds"]} == {"db": 151, "payment": 1}
+    assert (told["lost"], told["count"]) == (0, 3)
+    rows = {(row["text"], row["function"]["name"]): row for row in told["rows"]}
+    many = rows["SELECT 1", "asks"]
+    assert many["count"] == 150 and many["line"] == asks.__code__.co_firstlineno + 2
+    assert many["function"]["file"] == __file__ and many["in"]["name"] == "asks"
+    assert many["longest_ns"] <= many["outer_ns"] == many["total_ns"]
+    assert rows["charge", "asks_elsewhere"]["line"] == asks_elsewhere.__code__.co_firstlineno + 1
+    # In quanta; of each text, as the recording itself counted them.
+    kept = {(kind, text): (count, total) for kind, text, _, count, total, _ in recording.spans()
+            if text == "charge"}
+    assert kept["payment", "charge"][0] == 1
+    firsts = [one for one in told["firsts"] if one["detail"].startswith("number=")]
+    assert [one["detail"] for one in firsts] == [f"number={number}" for number in range(64)], "the first of a row"
+    begins = [one["from_ns"] for one in firsts]
+    assert begins == sorted(begins) and begins[-1] < told["wall_ns"]
+    assert json.loads(_core.Profile(recording.encode({})).spans(1))["rows"] == told["rows"][:1]
+
+
+def test_damaged_spans_are_refused_or_read() -> None:
+    recording = _core.Recording()
+    recording.enter()
+    asks_elsewhere()
+    recording.leave()
+    recording.finish()
+    blob = recording.encode({})
+    for at in range(len(blob) // 2, len(blob)):
+        damaged = blob[:at] + bytes([blob[at] ^ 0x55]) + blob[at + 1:]
+        try:
+            json.loads(_core.Profile(damaged).spans())
+        except _core.CorruptError:
+            pass

@@ -102,6 +102,7 @@ NUMBERED(profile_text, sl_report_text, "|I:text")
 NUMBERED(profile_lines, sl_report_lines, "I:lines")
 NUMBERED(profile_timeline, sl_report_timeline, "|I:timeline")
 NUMBERED(profile_repeats, sl_report_repeats, "|I:repeats")
+NUMBERED(profile_spans, sl_report_spans, "|I:spans")
 
 /* A report that takes two. */
 #define NUMBERED_TWICE(function, report, first, format)                        \
@@ -458,6 +459,9 @@ static PyMethodDef profile_methods[] = {
     { "calls", profile_calls, METH_VARARGS,
       "calls(function=0xFFFFFFFF, permille=0, /)\n--\n\nWho called whom: all, "
       "or of one function: JSON bytes. ValueError: no such function." },
+    { "spans", profile_spans, METH_VARARGS,
+      "spans(limit=0, /)\n--\n\nWhat was asked of others, and named pieces: "
+      "JSON bytes, see sl_report_spans of slowlens/report.h." },
     { "repeats", profile_repeats, METH_VARARGS,
       "repeats(limit=0, /)\n--\n\nCalls made many times from one line: JSON "
       "bytes." },

@@ -18,6 +18,7 @@
     GET  /api/requests/ID/timeline?limit=
     GET  /api/requests/ID/calls?function=|permille=
     GET  /api/requests/ID/repeats?limit=
+    GET  /api/requests/ID/spans?limit=  queries, requests to others, templates..., by text and line
     GET  /api/requests/ID/lines?function=
     GET  /api/requests/ID/source?function=   lines, and the text of them
     GET  /api/requests/ID/diff?to=ID&permille=
@@ -307,6 +308,9 @@ class Viewer:
     def _repeats(self, asked: Asked, ref: str) -> Response:
         return self._report(asked, ref, lambda profile: profile.repeats(asked.values["limit"]))
 
+    def _spans(self, asked: Asked, ref: str) -> Response:
+        return self._report(asked, ref, lambda profile: profile.spans(asked.values["limit"]))
+
     def _lines(self, asked: Asked, ref: str) -> Response:
         return self._report(asked, ref, lambda profile: profile.lines(asked.values["function"]))
 
@@ -474,6 +478,8 @@ ROUTES: tuple[Route, ...] = (
             schema=_schema("rows")),
     _report("calls", Viewer._calls, "Who called whom.", _whole("function", _ALL, _ALL, "only with this function"),
             _whole("permille", 5, 1000, "leave out smaller shares"), schema=_schema("pairs", "functions")),
+    _report("spans", Viewer._spans, "What was asked of others, by text and line.", _whole("limit", 200, 10000, "rows"),
+            schema=_schema("wall_ns", "kinds", "rows")),
     _report("repeats", Viewer._repeats, "Calls that repeat.", _whole("limit", 50, 10000, "rows"),
             schema=_schema("rows")),
     _report("lines", Viewer._lines, "Lines of one function.", _FUNCTION, schema=_schema("rows")),
