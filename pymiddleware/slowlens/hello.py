@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from . import log
 from .options import Options
 
-__all__ = ["greet", "server_url"]
+__all__ = ["greet", "reloads", "say_what_is_missing", "server_url"]
 
 #: command -> (default port, options that name the port, options that name the host, options that name both, variables)
 _SERVERS: dict[str, tuple[int, tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, str]]] = {
@@ -85,6 +85,24 @@ def _watches(rest: Sequence[str], environ: Mapping[str, str]) -> bool:
     debug = "--debug" in rest or environ.get("FLASK_DEBUG", "").lower() in ("1", "true", "yes")
     reload = "--reload" in rest or (debug and "--no-reload" not in rest)
     return reload and environ.get("WERKZEUG_RUN_MAIN") != "true"
+
+
+def reloads(arguments: Sequence[str] | None = None) -> bool:
+    """Whether the command that runs this process watches its files: somebody develops, whatever ``debug`` is."""
+    arguments = sys.argv if arguments is None else arguments
+    command = os.path.basename(arguments[0]) if arguments else ""
+    if command == "__main__.py":
+        command = os.path.basename(os.path.dirname(arguments[0]))
+    return command in _SERVERS and ("--reload" in arguments[1:] or (command == "fastapi" and "dev" in arguments[1:2]))
+
+
+def say_what_is_missing(options: Options) -> None:
+    """To somebody who develops an app that does not say so (FastAPI's ``debug`` is off unless asked for), once."""
+    key = (os.getpid(), "")
+    if key not in _greeted:
+        _greeted.add(key)
+        log.say_hello(f"slowlens: profiling by {options.mode_word(False)}, viewer closed: the app is not debugging. "
+                      "SLOWLENS_DEBUG=1 (or FastAPI(debug=True)) opens it to this machine")
 
 
 def greet(options: Options, url: str) -> None:

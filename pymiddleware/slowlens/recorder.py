@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from . import _core, engine, ownership
 from .auth import Access, is_local, is_local_host
 from .board import Board
-from .hello import greet, server_url
+from .hello import greet, reloads, say_what_is_missing, server_url
 from .layers import hooks
 from .log import Seldom
 from .options import Options, disabled, load
@@ -239,9 +239,16 @@ class Recorder:
             if self.debug() and server_url():
                 self._greeted = True
                 greet(self.options, server_url())
+            elif self._is_closed() and not self.debug() and reloads():
+                say_what_is_missing(self.options)
             self._find_release()  # it reads files: not in a request
             engine.sampling(self.options.interval_us, self.options.sampler_cpu)
             engine.limit_memory(self.options.max_active_bytes)
+
+    def _is_closed(self) -> bool:
+        """Nobody has said whether this is development, or who may open the viewer."""
+        options = self.options
+        return options.debug is None and options.authorize is None and options.key is None
 
     def owns(self, application: Any = None, module: str | None = None) -> None:
         """What the application object, or a module of it, tells about whose code is whose. Never raises."""

@@ -74,6 +74,28 @@ def test_nothing_is_said_in_production(store_path: str, capfd: pytest.CaptureFix
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(("command", "options", "says"), [
+    ("/bin/uvicorn --reload main:app", {}, True),
+    ("/x/uvicorn/__main__.py main:app --reload", {}, True),
+    ("/bin/fastapi dev main.py", {}, True),
+    ("/bin/uvicorn main:app", {}, False),
+    ("/bin/fastapi run main.py", {}, False),
+    ("/bin/uvicorn --reload main:app", {"debug": False}, False),
+    ("/bin/uvicorn --reload main:app", {"key": "x" * 16}, False),
+])
+def test_who_develops_an_app_that_does_not_debug_hears_why_the_viewer_is_closed(
+    store_path: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str,
+    options: dict[str, Any], says: bool
+) -> None:
+    monkeypatch.setattr("sys.argv", command.split())
+    monkeypatch.setattr("slowlens.hello._greeted", set())
+    monkeypatch.setattr("logging.Logger.hasHandlers", lambda self: False)  # pytest has one
+    for _ in range(2):
+        ASGIMiddleware(lambda scope, receive, send: None, store=store_path, **options)  # type: ignore[arg-type]
+    said = capfd.readouterr().err
+    assert said.count("viewer closed: the app is not debugging. SLOWLENS_DEBUG=1") == says, said
+
+
 # ---- response headers ----
 
 OWN = [("Content-Type", "text/plain"), ("Server-Timing", "app;dur=1")]
