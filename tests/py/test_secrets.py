@@ -130,10 +130,11 @@ def test_no_secret_is_stored(store_path: str, mode: str, kept: str) -> None:
     blob = middleware.recorder.store.get(row["id"])
     assert blob is not None
     profile = _core.Profile(blob)
-    told = [blob, profile.meta(), profile.summary(), profile.text(), profile.repeats(), profile.functions()]
+    told = [blob, profile.meta(), profile.summary(), profile.text(), profile.repeats(), profile.functions(),
+            profile.spans()]
     told += [profile.export(name) for name in ("json", "speedscope", "chrome", "collapsed", "html")]
     told += [file.read_bytes() for file in Path(store_path).rglob("*") if file.is_file()]
-    assert asked[0] > 100 and len(secrets) > 300
+    assert asked[0] > 100 and len(secrets) > 300 and b'"db"' in profile.spans()
     for bytes_told in told:
         assert b"zqsecret" not in bytes_told
 
