@@ -26,7 +26,7 @@ warnings.simplefilter("ignore")  # coroutines that nobody awaits
 #: How often each case runs between two looks at what there is.
 TIMES = 60
 #: Bytes for each time that may stay behind: nothing that is allocated is so small.
-NOISE = 8
+NOISE = 16
 
 #: What should have been refused.
 TAKEN_ANYWAY: set[str] = set()
@@ -161,13 +161,15 @@ def _() -> None:
     refused(_core.engine_idle, "soon")
 
 
-@case("sampler_test", "sampler_configure", "limit_memory", "probes_install", "gc_hook")
+@case("sampler_lock_measure", "sampler_test", "sampler_configure", "limit_memory", "probes_install", "gc_hook")
 def _() -> None:
     from slowlens import ownership
 
     _core.sampler_test(ownership.OWN)
     _core.probes_install()
     _core.sampler_configure(0.001, 1.0)
+    _core.sampler_lock_measure(True)
+    _core.sampler_lock_measure(False)
     _core.limit_memory(1 << 30)
     _core.limit_memory(0)
     _core.gc_hook("start", {})
@@ -245,6 +247,30 @@ def _() -> None:
     refused(_core.Recording, "no such choice")
 
 
+@case("Span.__new__", "Span.__enter__", "Span.__exit__", "Span.__aenter__", "Span.__aexit__", "span_add")
+def _() -> None:
+    for recording in (None, _core.Recording(follows=True)):
+        if recording is not None:
+            recording.enter()
+        with _core.Span("name", "db", {"rows": 3, "text": "x"}, keep="shape", dialect="sqlite"), _core.Span(b"name"):
+            one()
+        with contextlib.suppress(ValueError), _core.Span("raises", "http"):
+            raise ValueError
+        span = _core.Span("asynchronous")
+        for awaited in (span.__aenter__(), span.__aexit__(None, None, None)):
+            with contextlib.suppress(StopIteration):
+                next(iter(awaited.__await__()))
+        _core.span_add("SELECT 1", "db", 1000, keep="shape", dialect="sqlite")
+        _core.span_add("name", None, 1000)
+        refused(_core.span_add, 7)
+        refused(_core.span_add, "name", "db", "x")
+        refused(_core.Span, nonsense=1)
+        if recording is not None:
+            recording.leave()
+            recording.finish()
+            recording.encode(META)
+
+
 @case("Recording.step", "step", "Step.__await__", "Step.__iter__", "Step.__next__", "Step.send", "Step.throw",
       "Step.close", "Step.follow", "Step.cr_await", "Step.cr_frame", "Step.cr_code", "Step.cr_running")
 def _() -> None:
@@ -281,9 +307,11 @@ def _() -> None:
 
 
 @case("Numbers.__new__", "Numbers.add", "Numbers.take", "Numbers.load", "Numbers.merge", "Numbers.consume",
-      "Numbers.encode", "Numbers.report", "Numbers.count", "Numbers.memory")
+      "Numbers.add_killed", "Numbers.encode", "Numbers.report", "Numbers.count", "Numbers.memory")
 def _() -> None:
     table = numbers()
+    table.add_killed("/r", "GET", 1000, 7)
+    refused(table.add_killed, 7, "GET", 1000, 7)
     table.report()
     table.report(3)
     table.encode()
@@ -389,12 +417,16 @@ def _() -> None:
     refused(_core.Profile, 7)
 
 
-@case("merge", "aggregate", "growth", "with_meta", "unseen", "read_meta", "checkpoint")
+@case("cohort", "merge", "aggregate", "growth", "with_meta", "unseen", "read_meta", "checkpoint")
 def _() -> None:
     both = [PROFILE, OTHER]
     _core.merge(both, META)
     _core.merge(tuple(both), META)
     _core.aggregate(both)
+    _core.cohort([PROFILE] * 60)
+    refused(_core.cohort, [])
+    refused(_core.cohort, [PROFILE], b"\1\2\3")
+    refused(_core.cohort, [7])
     _core.growth(PROFILE, OTHER, META)
     _core.with_meta(BLOB, META)
     _core.unseen(META, 1000)
@@ -490,6 +522,7 @@ JUNK: tuple[Any, ...] = (Strange(), "text of some length", b"bytes of some lengt
 MAKE: dict[str, Callable[[], Any]] = {
     "Recording": finished, "Numbers": _core.Numbers, "Board": board, "Entry": lambda: board().begin(1, "", "", False),
     "Step": lambda: _core.step(nothing()), "Worker": _core.Worker, "Profile": lambda: PROFILE, "Rows": _core.Rows,
+    "Span": lambda: _core.Span("x"),
 }
 
 
