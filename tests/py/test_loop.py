@@ -31,8 +31,8 @@ def resize_image() -> None:
 
 
 async def crunch() -> None:
-    await asyncio.sleep(0.02)
-    spin(0.08)
+    await asyncio.sleep(0)
+    spin(0.2)
 
 
 async def job() -> None:
@@ -168,7 +168,7 @@ def test_a_task_of_another_request_is_named_with_it(store_path: str, mode: str, 
 
     timer = serve(store_path, mode, program, loop)["/timer"]
     assert timer["held_by"] == "GET /own: test_loop.crunch"
-    assert 0.05e9 < timer["holder_ns"] < 0.2e9
+    assert timer["holder_ns"] > 0.19e9
 
 
 @pytest.mark.parametrize("loop", loops(), ids=lambda loop: loop.__module__)
@@ -217,6 +217,8 @@ def test_a_turn_given_away_is_no_wait_for_anything(store_path: str, mode: str) -
 @patient
 def test_a_busy_loop_that_comes_round_is_no_hold_up(store_path: str) -> None:
     """Short steps of many: each awaits what takes its time, and the loop asks the kernel in between."""
+    stalls: list[float] = []
+
     async def program(call: Any) -> None:
         async def answer(reader: Any, writer: Any) -> None:
             await asyncio.sleep(0.1)
@@ -226,10 +228,14 @@ def test_a_busy_loop_that_comes_round_is_no_hold_up(store_path: str) -> None:
         stop = False
 
         async def busy() -> None:
+            last = time.perf_counter()
             while not stop:
                 spin(0.0003)
                 await asyncio.sleep(0)
+                last, before = time.perf_counter(), last
+                stalls.append(max(0, last - before - 0.002))
 
+        stalls.clear()
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         others = [asyncio.create_task(busy()) for _ in range(2)]
         await asyncio.gather(*(call("/read", port=server.sockets[0].getsockname()[1]) for _ in range(3)))
@@ -238,7 +244,9 @@ def test_a_busy_loop_that_comes_round_is_no_hold_up(store_path: str) -> None:
         server.close()
 
     read = serve(store_path, "sampling", program)["/read"]
-    assert read["await_ns"] > 2 * read.get("loop_ns", 0), "what a busy machine adds is a hold-up"
+    # What a busy machine adds is a hold-up: whole turns of the loop that others took the CPU from.
+    assert read.get("loop_ns", 0) < 0.03e9 + 2e9 * sum(stalls)
+    assert read["await_ns"] + read.get("loop_ns", 0) > 0.09e9
 
 
 def test_loops_come_and_go(store_path: str) -> None:

@@ -160,7 +160,6 @@ def test_what_no_sample_saw_is_there() -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
-@patient
 def test_eager_tasks() -> None:
     async def app() -> None:
         asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
@@ -169,22 +168,27 @@ def test_eager_tasks() -> None:
         for task in tasks:
             await task
 
+    took.clear()
     found = awaits(profiled(app))
-    assert found["first > nap > sleep"] == pytest.approx(0.03, abs=0.004)
-    assert found["second > nap > sleep"] == pytest.approx(0.07, abs=0.004)
+    holds(found, "first > nap > sleep", 0.03)
+    holds(found, "second > nap > sleep", 0.07)
 
 
-@patient
 def test_a_task_that_outlives_its_request() -> None:
     async def app() -> None:
-        kept.append(asyncio.create_task(nap(0.2, "kept")))
+        since = time.perf_counter()
+        kept.append(asyncio.create_task(nap(60, "kept")))
         await asyncio.sleep(0.05)
+        took["nap > sleep"] = time.perf_counter() - since
 
     kept: list[asyncio.Task[None]] = []
-    assert awaits(profiled(app))["nap > sleep"] == pytest.approx(0.05, abs=0.004)
+    took.clear()
+    found = awaits(profiled(app))
+    # Until the request was over, which is a little after the app.
+    took["nap > sleep"] += 0.05
+    holds(found, "nap > sleep", 0.04)
 
 
-@patient
 def test_tasks_of_another_thread() -> None:
     def elsewhere() -> None:
         asyncio.run(second())
@@ -192,7 +196,8 @@ def test_tasks_of_another_thread() -> None:
     async def app() -> None:
         await asyncio.to_thread(elsewhere)
 
-    assert awaits(profiled(app))["second > nap > sleep"] == pytest.approx(0.07, abs=0.006)
+    took.clear()
+    holds(awaits(profiled(app)), "second > nap > sleep", 0.07)
 
 
 def test_thousands_one_after_another_take_few_strands() -> None:
