@@ -28,7 +28,7 @@ from conftest import VIEWER, fetch, open_list, served, size, wait
 from releases import made
 
 WIDTHS = {1440: 900, 1280: 720, 768: 1024, 360: 740}
-VIEWS = ("tree", "flame", "timeline", "functions", "source", "repeats", "treemap", "graph")
+VIEWS = ("tree", "flame", "timeline", "functions", "source", "queries", "repeats", "treemap", "graph")
 
 
 def until(browser: Any, truth: Any) -> Any:

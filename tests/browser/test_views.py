@@ -299,3 +299,16 @@ def test_who_held_the_event_loop_up(browser: Any, tmp_path: Path) -> None:
         notice.find_element(By.TAG_NAME, "a").click()
         assert wait(browser, "p.notice", "kept the event loop for 150 ms without a break")
         assert f"r={culprit}" in browser.current_url
+
+
+def test_queries_by_text_and_line(browser: Any, shop: str) -> None:
+    """The N+1 of the demo's authors: 200 queries of one shape, from the template's line; a click leads to its place."""
+    show(browser, shop, f"#r={slowest(shop, '/authors/')}&view=queries")
+    table = wait(browser, "table[aria-label=Queries]")
+    first = table.find_element(By.CSS_SELECTOR, "tbody tr")
+    cells = [cell.text for cell in first.find_elements(By.CSS_SELECTOR, "td")]
+    assert cells[0].startswith("SELECT")
+    assert int(cells[1].replace("\u202f", "")) >= 100
+    first.find_element(By.CSS_SELECTOR, "button").click()
+    assert wait(browser, "[role=tab][aria-selected=true]", "Call tree")
+    assert wait(browser, ".tree .row.chosen, .tree .row[aria-selected=true]")

@@ -4,7 +4,7 @@
 //   parts     dom  colors  api  shell (moving on, memory, messages)  table  rowbar  keys (and the palette)
 //   lists     requests (filterbox)  routes (and cohorts, changes)  live
 //   profile   the page of a request: side (the panel), searchbox, and views:
-//             tree  canvas (flame graph, timeline)  tables (functions, repeats)  source  treemap  graph  spread
+//             tree  canvas (flame graph, timeline)  tables (functions, queries, repeats)  source  treemap  graph
 //   diff      the page of a difference
 //   alone     firefox (a page of its own)  badge (for pages of the app)
 //

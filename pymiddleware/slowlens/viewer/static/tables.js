@@ -1,5 +1,6 @@
 // tables.js - the views that are lists: functions (and what surrounds the chosen one: callers above, callees below), and
-// calls made again and again from one line.
+// what was
+// asked of others, calls made again and again from one line.
 import { category } from "./colors.js";
 import { button, el } from "./dom.js";
 import { count, duration, label, middle, percent, shortPath, tame } from "./format.js";
@@ -110,6 +111,35 @@ export async function functionsView(page) {
     find() {
       draw();
       return { count: found.length, show: (i) => choose(found[i].function.id) };
+    },
+  };
+}
+
+// ---- what was asked of others ----
+
+const KINDS = { db: "Queries", http: "HTTP requests", cache: "Cache calls", template: "Templates" };
+
+/** Spans by text and by the line of own code that asked. */
+export async function spansView(page) {
+  const { kinds, rows, count: all, lost } = await page.profile.spans({ limit: SHOWN });
+  if (!rows.length) return { root: el("p", { class: "empty" }, "No query, template or other span was seen.") };
+  const head = ["What", "Count", "Total", "Share", "Longest", "Asked at"];
+  const named = (kind) => KINDS[kind] || tame(kind, 40);
+  const made = rows.map((row) => el("tr", {},
+    el("td", { class: "path", title: tame(row.text, 2000) }, button(middle(tame(row.text) || row.kind, 110), () => page.open({ view: "tree", node: row.node, fn: undefined }), { class: "link", "data-row": true }), row.where ? el("span", { class: "where" }, ` in ${tame(row.where, 120)}`) : null),
+    ...[count(row.count), duration(row.total_ns), page.share(row.total_ns), duration(row.longest_ns)].map((value) => el("td", { class: "number" }, value)),
+    el("td", { class: "path" }, row.function.file ? button(`${label(row.function)}:${row.line || row.function.line}`, () => page.open({ view: "source", fn: row.function.id, node: undefined }), { class: "link" }) : "")));
+  const sections = kinds.sort((a, b) => b.total_ns - a.total_ns).flatMap((one) => [
+    el("h3", {}, `${named(one.kind)}: ${count(one.count)}, ${duration(one.total_ns)}`),
+    el("table", { class: "functions", "aria-label": named(one.kind) }, el("thead", {}, el("tr", {}, head.map((title, i) => el("th", { scope: "col", class: i > 0 && i < 5 ? "number" : null }, title)))),
+      el("tbody", {}, made.filter((_, i) => rows[i].kind === one.kind)))]);
+  return {
+    root: el("div", { class: "scroller padded", tabindex: 0, role: "region", "aria-label": "Queries" }, sections,
+      all > rows.length || lost ? el("p", { class: "hint" }, `${count(all - rows.length + lost)} more.`) : null),
+    find(test) {
+      const found = made.filter((_, i) => test && (test(rows[i].function) || test({ ...rows[i].function, name: rows[i].text })));
+      made.forEach((one) => one.classList.toggle("found", found.includes(one)));
+      return { count: found.length, show: (i) => found[i].querySelector("button").focus() };
     },
   };
 }
