@@ -83,7 +83,9 @@ MAY = {
     # any export_NAME
     "export_*": "calls exporters json label labels layout profile rank report_put stacks summary text varint",
 }
-RECORDING = set("recording recording_data marks counters spans span sampled pending numbering tree functions blob_write".split())
+RECORDING = set("""
+    recording recording_data marks counters spans span sampled pending numbering tree functions blob_write
+""".split())
 READING = set("""
     profile blob_read calls labels layout stacks exporters export report_put report report_lines report_flame
     report_calls report_repeats report_spans text union merge report_diff report_aggregate report_cohort

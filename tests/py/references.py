@@ -387,8 +387,8 @@ def _() -> None:
 
 
 @case("Profile.__new__", "Profile.meta", "Profile.summary", "Profile.tree", "Profile.functions", "Profile.diff",
-      "Profile.lines", "Profile.timeline", "Profile.flame", "Profile.calls", "Profile.repeats", "Profile.spans", "Profile.text",
-      "Profile.export", "Profile.export_to")
+      "Profile.lines", "Profile.timeline", "Profile.flame", "Profile.calls", "Profile.repeats", "Profile.spans",
+      "Profile.text", "Profile.export", "Profile.export_to")
 def _() -> None:
     profile = _core.Profile(BLOB)
     for call in (profile.meta, profile.summary, profile.tree, profile.functions, profile.timeline, profile.flame,

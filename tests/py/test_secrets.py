@@ -1,5 +1,7 @@
-"""What an application asks others for is kept without its secrets: a corpus of queries, URLs, keys and commands goes through
-profiled requests in both modes, and every byte that was stored, and every export of it, is searched."""
+"""What an application asks others for is kept without its secrets.
+
+A corpus of queries, URLs, keys and commands goes through profiled requests in both modes, and every byte that was
+stored, and every export of it, is searched."""
 
 from __future__ import annotations
 
@@ -12,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Stored, wsgi_call
 
 from slowlens import _core, engine, layers
 from slowlens.wsgi import ProfilerMiddleware
+
+from conftest import Stored, wsgi_call
 
 engine.prepare()
 
