@@ -285,7 +285,7 @@ servers() { # VERSION PYTHON
 
 # A slice of other people's suites in tests/suites.sh.
 suites() { # VERSION PYTHON
-    SLOWLENS_CACHE=$cache PYTHONPATH=$build/py$1/python sh "$root/tests/suites.sh" "$2" flask asgiref greenlet
+    SLOWLENS_CACHE=$cache PYTHONPATH=$build/py$1/python sh "$root/tests/suites.sh" "$2" flask asgiref "django handlers"
 }
 
 # Elsewhere than on Linux: compiled for macOS; and without the sampler, here.
