@@ -122,19 +122,25 @@ plain_walk(uintptr_t at, uintptr_t anchor, const sl_py_parts *parts,
         }
         if (below == parts->count)
             *bottom = at;
-        if (at == 0 || at % 8 != 0 || seen >= DEPTH_MAX)
-            return -1;
+        if (at == 0)
+            return count > 0 && owner != SL_PY_OWNER_GENERATOR
+                       ? SL_PY_WALK_OTHER
+                       : SL_PY_WALK_SHIM;
+        if (seen >= DEPTH_MAX)
+            return SL_PY_WALK_DEEP;
+        if (at % 8 != 0)
+            return SL_PY_WALK_TORN;
         const uint8_t *frame = look_bytes(at, layout.frame_size, 0);
         if (frame == NULL)
-            return -1;
+            return SL_PY_WALK_TORN;
         owner = frame[layout.frame_owner];
         if (owner > 4)
-            return -1;
+            return SL_PY_WALK_TORN;
         if (owner < SL_PY_OWNER_ENTRY) {
             uintptr_t code = word_of(at + layout.frame_code, &there);
             code &= layout.code_mask;
             if (code == 0 || code % 8 != 0)
-                return -1;
+                return SL_PY_WALK_TORN;
             uintptr_t instruction =
                 word_of(at + layout.frame_instruction, &there);
             all[count++] =
@@ -145,7 +151,7 @@ plain_walk(uintptr_t at, uintptr_t anchor, const sl_py_parts *parts,
         at = word_of(at + layout.frame_previous, &there);
     }
     if (anchor == SL_PY_NO_ANCHOR && owner == SL_PY_OWNER_GENERATOR)
-        return -1;
+        return SL_PY_WALK_SHIM;
     int first = count > SL_PY_WALK_MAX ? count - SL_PY_WALK_MAX : 0;
     memcpy(frames, all + first, (size_t)(count - first) * sizeof(*frames));
     return count - first;
@@ -202,8 +208,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     int count = sl_py_frames_walk(&layout, (const void *)STATE, anchor,
                                   parts.count > 0 ? &parts : NULL, frames);
-    demand(count >= -1 && count <= SL_PY_WALK_MAX);
+    demand(count >= SL_PY_WALK_DEEP && count <= SL_PY_WALK_MAX);
     demand(look_reads <= DEPTH_MAX + 4);
+    sl_py_raw_frame innermost;
+    if (sl_py_frames_top(&layout, (const void *)STATE, &innermost))
+        demand(innermost.code != 0 && innermost.code % 8 == 0);
     for (int i = 0; i < count; i++)
         demand(frames[i].code != 0 && frames[i].code % 8 == 0);
     if (!(flags & TORN)) {
@@ -213,8 +222,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             &there);
         if (layout.via_cframe)
             at = word_of(at + layout.cframe_frame, &there);
-        int expected =
-            there ? plain_walk(at, anchor, &parts, plain, &bottom) : -1;
+        int expected = there ? plain_walk(at, anchor, &parts, plain, &bottom)
+                             : SL_PY_WALK_TORN;
         demand(count == expected);
         demand(count <= 0 ||
                memcmp(frames, plain, (size_t)count * sizeof(*frames)) == 0);
