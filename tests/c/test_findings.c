@@ -33,6 +33,7 @@ tell_spans(const made *m, const sl_outline_span *spans, uint32_t count)
 
     sl_buf_init(&buf, NULL, 0);
     ck_assert_int_eq(sl_profile_outline(p, &outline), SL_OK);
+    const sl_outline_span *own = outline.spans;
     outline.spans = spans;
     outline.span_count = count;
     ck_assert_int_eq(sl_hotpath_find(&outline, 0, &path), SL_OK);
@@ -48,6 +49,7 @@ tell_spans(const made *m, const sl_outline_span *spans, uint32_t count)
     copy_text(t.texts, sizeof(t.texts), &buf);
     sl_buf_free(&buf);
     sl_hotpath_free(&path);
+    outline.spans = own; /* the test's are the test's */
     sl_profile_outline_free(&outline);
     sl_profile_free(p);
     return t;
