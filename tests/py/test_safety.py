@@ -514,3 +514,27 @@ def test_the_type_of_coroutines_is_as_it_was_once_nothing_is_sampled() -> None:
     for recording in (outer, inner):
         assert recording.totals()["dropped"] == 0
         recording.discard()
+
+
+def test_threads_that_record_before_anything_was_prepared() -> None:
+    """Whoever uses the extension by itself: what looks at stacks has not been tried, and nothing looks at one."""
+    done = subprocess.run([sys.executable, "-X", "faulthandler", "-c", """
+import threading
+from slowlens import _core
+
+def records():
+    for _ in range(200):
+        recording = _core.Recording()
+        recording.enter()
+        sum(range(50))
+        recording.leave()
+        recording.finish()
+        recording.discard()
+
+threads = [threading.Thread(target=records) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -37,7 +37,7 @@ sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section)
     sl_pseudo gap = section->gap;
     uintptr_t anchor = section->anchor != 0
                            ? section->anchor
-                           : sl_py_own_anchor(&sl_py_sampler.layout);
+                           : sl_py_sampler_anchor();
 
     sl_py_lock();
     uint64_t now = sl_clock_ticks(sampled->clock);
