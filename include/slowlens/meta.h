@@ -55,6 +55,17 @@
        "Part of blocked: several files or sockets at once.")                   \
     XX(child_ns, NUMBER, NS, "waiting for a process",                          \
        "Part of blocked: until another process ends.")                         \
+    XX(db_count, NUMBER, COUNT, "queries", "Queries of databases.")            \
+    XX(db_ns, NUMBER, NS, "in queries", "Their time.")                         \
+    XX(http_count, NUMBER, COUNT, "HTTP requests",                             \
+       "Requests that it made of others.")                                     \
+    XX(http_ns, NUMBER, NS, "in HTTP requests", "Their time.")                 \
+    XX(cache_count, NUMBER, COUNT, "cache calls", "Calls of caches.")          \
+    XX(cache_ns, NUMBER, NS, "in cache calls", "Their time.")                  \
+    XX(template_count, NUMBER, COUNT, "templates",                             \
+       "Templates and their blocks that were rendered.")                       \
+    XX(template_ns, NUMBER, NS, "in templates",                                \
+       "Their time, of those within others once.")                             \
     XX(step_ns, NUMBER, NS, "longest step",                                    \
        "The longest it kept the event loop without a break.")                  \
     XX(held_ns, NUMBER, NS, "held up",                                         \

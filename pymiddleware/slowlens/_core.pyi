@@ -36,6 +36,14 @@ class Meta(TypedDict, total=False):
     sleep_ns: int
     poll_ns: int
     child_ns: int
+    db_count: int
+    db_ns: int
+    http_count: int
+    http_ns: int
+    cache_count: int
+    cache_ns: int
+    template_count: int
+    template_ns: int
     step_ns: int
     held_ns: int
     held_by: str

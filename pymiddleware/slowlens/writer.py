@@ -450,6 +450,9 @@ class Writer:
                 meta.update(engine.cost_meta())
             meta["nodes"] = totals["nodes"]
             meta["profile_bytes"] = totals["bytes"]
+            for kind in ("db", "http", "cache", "template"):
+                if kind in totals["spans"]:
+                    meta[f"{kind}_count"], meta[f"{kind}_ns"] = totals["spans"][kind]
             cost = engine.cost_ns(totals["events"] + totals["resumes"], totals["c_events"])
             if cost:
                 meta["own_ns"] = cost

@@ -17,6 +17,10 @@ import pytest
 
 import slowlens
 from slowlens import _core
+from slowlens.cli import main
+from slowlens.wsgi import ProfilerMiddleware
+
+from conftest import Stored, wsgi_call
 
 MODES = [False, True] if sys.platform == "linux" else [False]
 
@@ -309,3 +313,24 @@ def test_damaged_spans_are_refused_or_read() -> None:
             json.loads(_core.Profile(damaged).spans())
         except _core.CorruptError:
             pass
+
+
+def test_metadata_and_show_say_how_many(store_path: str, sampled: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        for number in range(3):
+            with slowlens.span("SELECT 1", kind="db", number=number):
+                pass
+        start_response("200 OK", [])
+        return [b"ok"]
+
+    middleware = ProfilerMiddleware(app, store=store_path, mode="sampling" if sampled else "deterministic", keep="all",
+                                    log=False)
+    wsgi_call(middleware)
+    assert middleware.recorder.writer.flush(10)
+    (row,) = Stored(middleware.recorder).rows()
+    data = middleware.recorder.store.get(row["id"])
+    assert data is not None
+    meta = json.loads(_core.read_meta(data))["meta"]
+    assert meta["db_count"] == 3 and 0 < meta["db_ns"] < meta["wall_ns"] and "http_count" not in meta
+    assert main(["--store", store_path, "show", "last"]) == 0
+    assert "asked for: 3 queries" in capsys.readouterr().out

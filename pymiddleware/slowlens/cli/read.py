@@ -100,6 +100,8 @@ UNSEEN = (("unseen_torn", "torn"), ("unseen_greenlet", "another greenlet"), ("un
           ("unseen_deep", "too deep"), ("unseen_moved", "moved on"), ("unseen_room", "no slot"),
           ("unseen_late", "late"))
 
+ASKED = (("db", "queries"), ("http", "HTTP requests"), ("cache", "cache calls"), ("template", "templates"))
+
 BLOCKED = ("lock", "socket", "disk", "sleep", "poll", "child")
 
 
@@ -121,6 +123,10 @@ def show(options: argparse.Namespace) -> None:
     blocked = [f"{name} {meta[name + '_ns'] / 1e6:.1f} ms" for name in BLOCKED if meta.get(name + "_ns", 0) >= least]
     if blocked:
         print("blocked by: " + ", ".join(blocked))
+    asked = [f"{meta[kind + '_count']} {what} {meta[kind + '_ns'] / 1e6:.1f} ms" for kind, what in ASKED
+             if meta.get(kind + "_count")]
+    if asked:
+        print("asked for: " + ", ".join(asked))
     split = {name: ns for name, ns in summary["self_ns"].items() if ns}
     print("self time: " + ", ".join(f"{name} {ns / 1e6:.1f} ms" for name, ns in split.items()))
     if meta.get("mode") == "sampling":
