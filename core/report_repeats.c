@@ -1,6 +1,7 @@
 /* Calls that are made again and again from one place: what a loop around a
  * query, a request or a template looks like. */
 #include "report_put.h"
+#include "report_spans.h"
 
 #include "slowlens/report.h"
 
@@ -16,6 +17,7 @@
 typedef struct {
     uint32_t caller, callee, line, node; /* node: the heaviest such call */
     uint64_t calls, total_ns, most_ns;
+    const sl_profile_span *span; /* what was asked for; NULL: it is a call */
 } repeat;
 
 static int
@@ -26,7 +28,11 @@ by_place(const void *a, const void *b)
         return x->caller < y->caller ? -1 : 1;
     if (x->line != y->line)
         return x->line < y->line ? -1 : 1;
-    return x->callee < y->callee ? -1 : x->callee > y->callee;
+    if (x->callee != y->callee)
+        return x->callee < y->callee ? -1 : 1;
+    return x->span == NULL || y->span == NULL
+               ? 0
+               : strcmp(x->span->text, y->span->text);
 }
 
 static int
@@ -64,7 +70,31 @@ collect(const sl_profile *profile, repeat *found)
             continue;
         found[count++] =
             (repeat){ parent->function, node->function, node->line,    i,
-                      node->calls,      node->total_ns, node->total_ns };
+                      node->calls,      node->total_ns, node->total_ns,
+                      NULL };
+    }
+    return count;
+}
+
+/* What samples count are not calls; what was asked of others is counted in
+ * both modes. */
+static uint32_t
+collect_spans(const sl_profile *profile, repeat *found)
+{
+    uint32_t count = sl_profile_span_count(profile);
+
+    for (uint32_t i = 0; i < count; i++) {
+        const sl_profile_span *span = sl_profile_span_at(profile, i);
+        repeat *row = &found[i];
+        *row = (repeat){
+            .callee = sl_profile_node_at(profile, span->node)->function,
+            .node = span->node,
+            .calls = span->count,
+            .total_ns = span->total_ns,
+            .most_ns = span->total_ns,
+            .span = span,
+        };
+        sl_spans_own(profile, span, &row->caller, &row->line);
     }
     return count;
 }
@@ -119,6 +149,10 @@ put_repeats(sl_json *json, const sl_profile *profile, const repeat *found,
         sl_put_function(json, sl_profile_function(profile, row->caller),
                         row->caller);
         sl_json_number(json, "call_line", row->line);
+        if (row->span != NULL) {
+            sl_json_key(json, "text");
+            sl_json_str(json, row->span->text, strlen(row->span->text));
+        }
         sl_json_number(json, "calls", row->calls);
         sl_json_number(json, "total_ns", row->total_ns);
         sl_json_close(json, '}');
@@ -133,15 +167,17 @@ sl_report_repeats(const sl_profile *profile, uint32_t limit, sl_bytes *out)
     sl_buf buf;
     sl_json json = { .out = &buf };
     repeat *found =
-        malloc(((size_t)sl_profile_node_count(profile) + 1) * sizeof(*found));
+        malloc(((size_t)sl_profile_node_count(profile) +
+                sl_profile_span_count(profile) + 1) *
+               sizeof(*found));
 
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     if (found == NULL) {
         buf.status = SL_ENOMEM;
     } else {
-        /* What samples count are not calls. */
-        uint32_t count =
-            sl_profile_is_sampled(profile) ? 0 : collect(profile, found);
+        uint32_t count = sl_profile_is_sampled(profile)
+                             ? collect_spans(profile, found)
+                             : collect(profile, found);
         count = sum_up(found, count);
         put_repeats(&json, profile, found, count,
                     limit == 0 ? ROWS_DEFAULT : limit);

@@ -1,4 +1,5 @@
 /* What a profile asked of others, by kind, text and line of own code. */
+#include "report_spans.h"
 #include "report_put.h"
 
 #include "slowlens/report.h"
@@ -50,26 +51,25 @@ by_time(const void *a, const void *b)
     return by_place(a, b);
 }
 
-/* The line of own code that led to the span; of a profile without own code
- * there, the node's own. */
-static void
-find_own(const sl_profile *profile, asked *row)
+void
+sl_spans_own(const sl_profile *profile, const sl_profile_span *span,
+             uint32_t *function, uint32_t *line)
 {
-    uint32_t node = row->span->node, line = row->span->line;
+    uint32_t node = span->node, called = span->line;
 
-    row->own = sl_profile_node_at(profile, node)->function;
-    row->line = line;
+    *function = sl_profile_node_at(profile, node)->function;
+    *line = called;
     for (;;) {
         const sl_profile_node *at = sl_profile_node_at(profile, node);
         if (sl_profile_function(profile, at->function)->origin ==
             SL_ORIGIN_PROJECT) {
-            row->own = at->function;
-            row->line = line;
+            *function = at->function;
+            *line = called;
             return;
         }
         if (node == 0)
             return;
-        line = at->line;
+        called = at->line;
         node = at->parent;
     }
 }
@@ -207,7 +207,7 @@ sl_report_spans(const sl_profile *profile, uint32_t limit, sl_bytes *out)
                            .outer_ns = span->outer_ns,
                            .longest_ns = span->longest_ns,
                            .most_ns = span->total_ns };
-        find_own(profile, &rows[i]);
+        sl_spans_own(profile, span, &rows[i].own, &rows[i].line);
     }
     sl_json_open(&json, '{');
     sl_json_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);

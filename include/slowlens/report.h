@@ -117,9 +117,12 @@ sl_status sl_report_calls(const sl_profile *profile, uint32_t function,
                           uint32_t permille, sl_bytes *out);
 
 /* Calls made many times from one line, most time first; `limit` 0: 50.
- * {"wall_ns":N, "exact":bool (false: sampled, so nothing was counted),
+ * {"wall_ns":N, "exact":bool (false: sampled, so no calls were counted, but
+ *                              what was asked of others: rows with "text"),
  *  "rows":[{"node":N (the heaviest), "function":FUNCTION, "caller":FUNCTION,
- *           "call_line":N,"calls":N,"total_ns":N}]}
+ *           "call_line":N,"calls":N,"total_ns":N,
+ *           "text":S (of a span: what was asked for, at that line of own code,
+ *                     by `function`)}]}
  * A call counts as repeated where each call of its caller makes 5 of it, and
  * the request 10. */
 sl_status sl_report_repeats(const sl_profile *profile, uint32_t limit,
@@ -141,7 +144,7 @@ sl_status sl_report_spans(const sl_profile *profile, uint32_t limit,
                           sl_bytes *out);
 
 /* The tree as indented text for people: nodes above `permille` of the wall
- * time (0: all), heaviest first. Not JSON. */
+ * time (0: all), heaviest first, and what they asked of others. Not JSON. */
 sl_status sl_report_text(const sl_profile *profile, uint32_t permille,
                          sl_bytes *out);
 

@@ -10,7 +10,7 @@
         ...
 
 Into the same store as requests, as method ``TASK``. Inside a request that is
-being profiled already, nothing is added: its tree holds the work anyway.
+being profiled already it is a span of that: its tree holds the work anyway.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from . import _core
 from .recorder import Recorder, Transaction, _current, current
 from .request import Incoming
+from .spans import span
 
 __all__ = ["profile"]
 
@@ -135,7 +136,8 @@ class profile:
         async def run(*args: Any, **kwargs: Any) -> Any:
             transaction = self._begin(name, True)
             if transaction is None:
-                return await function(*args, **kwargs)
+                async with span(name, kind="profile"):
+                    return await function(*args, **kwargs)
             try:
                 return await transaction.recording.step(function(*args, **kwargs))
             except BaseException:
@@ -229,11 +231,13 @@ class profile:
         if running is not None:
             running.__exit__(kind, error, traceback)
 
-    async def __aenter__(self) -> Any:
-        raise TypeError("decorate the coroutine function instead: its awaits are told apart then")
+    async def __aenter__(self) -> profile:
+        if current() is None:  # nobody could tell its awaits from its work
+            raise TypeError("decorate the coroutine function instead: its awaits are told apart then")
+        return self.__enter__()
 
-    async def __aexit__(self, *error: Any) -> None:
-        """Never reached."""
+    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        self.__exit__(kind, error, traceback)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Waits until what has finished is stored. False: not in time."""
@@ -250,12 +254,18 @@ class _Run:
 
     def __init__(self, owner: profile, name: str) -> None:
         self._transaction = owner._begin(name, False)
+        #: Within a request: a piece of that.
+        self._span = span(name, kind="profile") if self._transaction is None else None
 
     def __enter__(self) -> None:
         if self._transaction is not None:
             self._transaction.recording.enter()
+        elif self._span is not None:
+            self._span.__enter__()
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if self._span is not None:
+            self._span.__exit__(kind, error, traceback)
         if self._transaction is not None:
             self._transaction.recording.leave()
             self._transaction.seen.error = kind is not None

@@ -18,6 +18,7 @@ import pytest
 import slowlens
 from slowlens import _core
 from slowlens.cli import main
+from slowlens.store import Query
 from slowlens.wsgi import ProfilerMiddleware
 
 from conftest import Stored, wsgi_call
@@ -334,3 +335,44 @@ def test_metadata_and_show_say_how_many(store_path: str, sampled: bool, capsys: 
     assert meta["db_count"] == 3 and 0 < meta["db_ns"] < meta["wall_ns"] and "http_count" not in meta
     assert main(["--store", store_path, "show", "last"]) == 0
     assert "asked for: 3 queries" in capsys.readouterr().out
+
+
+def test_repeats_of_a_sampled_profile_are_what_was_asked_for() -> None:
+    recording = _core.Recording(sampled=True) if sys.platform == "linux" else _core.Recording()
+    recording.enter()
+    asks()
+    recording.leave()
+    recording.finish()
+    told = json.loads(_core.Profile(recording.encode({"mode": "sampling"})).repeats())
+    assert told["exact"] is False
+    (row,) = told["rows"]
+    assert (row["text"], row["calls"], row["caller"]["name"]) == ("SELECT 1", 150, "asks")
+    assert row["call_line"] == asks.__code__.co_firstlineno + 2
+
+
+def test_a_profile_within_another_is_a_span_of_it(store_path: str, sampled: bool) -> None:
+    @slowlens.profile("nightly")
+    def nightly() -> None:
+        pass
+
+    @slowlens.profile("import")
+    async def imports() -> None:
+        await asyncio.sleep(0)
+
+    outer = slowlens.profile("outer", store=store_path, mode="sampling" if sampled else "deterministic", log=False)
+
+    @outer
+    async def work() -> None:
+        with slowlens.profile("charge card"):
+            nightly()
+        async with slowlens.profile("send mail"):
+            await imports()
+
+    asyncio.run(work())
+    assert outer.flush(10)
+    (row,) = outer.store.list(Query()).rows
+    profile = _core.Profile(outer.store.get(row["id"]))
+    texts = {row["text"] for row in json.loads(profile.spans())["rows"] if row["kind"] == "profile"}
+    assert texts == {"charge card", "nightly", "send mail", "import"}
+    tree = profile.text().decode()
+    assert all(f"[profile] {text}" in tree for text in texts)

@@ -152,14 +152,14 @@ const LEAST = 0.005; // share of the request that is worth a line
 export function sentence(row, wall) {
   const line = row.call_line || row.caller.line;
   const place = row.caller.file ? `${tame(shortPath(row.caller.file, 1))}:${line}` : label(row.caller);
-  return `${label(row.function)} ${count(row.calls)} times from ${place}, ${percent(row.total_ns, wall)} of the request`;
+  return `${row.text ? tame(row.text, 90) : label(row.function)} ${count(row.calls)} times from ${place}, ${percent(row.total_ns, wall)} of the request`;
 }
 
 export async function repeatsView(page) {
   const { profile } = page;
   const report = await profile.repeats({ limit: 200 });
-  if (!report.exact) {
-    return { root: el("p", { class: "empty" }, "Samples count no calls. Ask for this request with ?slowlens=deterministic, and its repeated calls stand here.") };
+  if (!report.exact && !report.rows.length) {
+    return { root: el("p", { class: "empty" }, "Samples count no calls: ask for this request with ?slowlens=deterministic.") };
   }
   if (!report.rows.length) return { root: el("p", { class: "empty" }, "No call is made ten times or more from one line.") };
   const shown = report.rows.filter((row, i) => i < 3 || row.total_ns >= LEAST * report.wall_ns);
