@@ -158,7 +158,7 @@ python_tests() { # VERSION PYTHON
 
 # ---- CPythons that only Debian sid has ----
 
-SID_PACKAGES="ca-certificates gcc libc6-dev cmake ninja-build pkg-config libzstd-dev uthash-dev zstd
+SID_PACKAGES="ca-certificates git gcc libc6-dev cmake ninja-build pkg-config libzstd-dev uthash-dev zstd
 python3-pytest python3-django python3-flask python3-starlette python3-uvicorn python3-gunicorn gunicorn
 python3-httpx python3-asgiref python3-greenlet python3-uvloop python3-sqlalchemy python3-aiosqlite
 python3-gevent python3-eventlet"
