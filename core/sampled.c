@@ -4,6 +4,14 @@
 
 #include <string.h>
 
+/* Samples have charged something. Whoever asks which functions they brought
+ * (sl_recording_first_sampled) may do so in another thread. */
+static void
+samples_feed(sl_recording *recording)
+{
+    __atomic_store_n(&recording->sampled, true, __ATOMIC_RELAXED);
+}
+
 /* The strand's path with room for `depth` nodes. A request has few strands of
  * deep stacks and may have thousands of shallow ones. NULL: no memory. */
 static sl_path *
@@ -108,7 +116,7 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
 {
     sl_recording *recording = sl_recording_of(strand->tree);
 
-    recording->sampled = true;
+    samples_feed(recording);
     sl_pending_add(strand, passed);
     sl_path *path = strand_path_of(strand, &frames, &count);
     if (path == NULL) { /* no memory: charged as pending time */
@@ -147,7 +155,7 @@ sl_strand_unseen(sl_strand *strand, sl_pseudo why, const sl_times *passed,
 {
     sl_tree *tree = strand->tree;
 
-    sl_recording_of(tree)->sampled = true;
+    samples_feed(sl_recording_of(tree));
     sl_pending_add(strand, passed);
     sl_path *path = strand_path(strand, 0);
     if (path == NULL) { /* no memory: charged as pending time */
@@ -199,7 +207,7 @@ sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
 {
     sl_recording *recording = sl_recording_of(strand->tree);
 
-    recording->sampled = true;
+    samples_feed(recording);
     sl_pending_add(strand, passed);
     strand->awaiting = NULL;
     strand->known = false;
@@ -257,7 +265,9 @@ sl_recording_sample_on(sl_recording *recording, uint64_t now)
 uint32_t
 sl_recording_first_sampled(const sl_recording *recording)
 {
-    return recording->sampled ? recording->first_sampled : UINT32_MAX;
+    return __atomic_load_n(&recording->sampled, __ATOMIC_RELAXED)
+               ? recording->first_sampled
+               : UINT32_MAX;
 }
 
 /* Ticks of `one` that are of the main strand and not before `from`. */

@@ -36,7 +36,7 @@ address)
 thread)
     configure -DCMAKE_C_FLAGS="-fsanitize=thread -g -O1"
     grep '^race' "$supp" >"$work/supp"
-    TSAN_OPTIONS="suppressions=$work/supp:halt_on_error=0:exitcode=66" \
+    TSAN_OPTIONS="suppressions=$work/supp:halt_on_error=0:exitcode=66:history_size=7" \
         LD_PRELOAD="$(library libtsan.so)" "$python" "$root/tests/py/races.py"
     ;;
 *)
