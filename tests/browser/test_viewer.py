@@ -28,15 +28,14 @@ def test_a_newcomer_finds_the_deep_copy(browser: Any, shop: str) -> None:
     link.click()
 
     answer = wait(browser, ".answer").text
-    found = re.fullmatch(r"(\d+)\.\d % of this request went to copy\.deepcopy, called by reports\.build at "
-                         r"books/reports\.py:(\d+)\.", answer)
+    # What the machine withheld may be said before it.
+    found = re.search(r"copy\.deepcopy, called by reports\.build at books/reports\.py:(\d+), 800 times\.", answer)
     assert found, answer
-    assert int(found[1]) > 50
     source = (Path(__file__).parents[2] / "examples/shop/books/reports.py").read_text().splitlines()
-    assert "copy.deepcopy(TEMPLATE)" in source[int(found[2]) - 1], "the very line of the shop"
+    assert "copy.deepcopy(TEMPLATE)" in source[int(found[1]) - 1], "the very line of the shop"
 
     wait(browser, ".tree .row", "copy.deepcopy")
-    guilty = next(row for row in rows(browser) if row.splitlines()[0].endswith(f"reports.py:{found[2]}"))
+    guilty = next(row for row in rows(browser) if row.splitlines()[0].endswith(f"reports.py:{found[1]}"))
     assert "copy.deepcopy" in guilty and "800" in guilty, "its calls: one for each of 800 books"
     heaviest = browser.find_element(By.CSS_SELECTOR, "[aria-label='Heaviest functions']").text
     # Which of the module's functions leads, or the garbage collector, is a matter of the machine.
