@@ -256,7 +256,7 @@ class Page {
       el("div", { class: "splitline" }, measured ? [bar("Wall time", split, this.wall), el("ul", { class: "inline", "aria-hidden": "true", title: said(split, this.wall) },
         // The largest first: on a small window the rest is cut off.
         [...split].sort((a, b) => b.ns - a.ns).map((part) => el("li", {}, el("span", { class: `key k-${part.kind}` }), `${part.title} ${duration(part.ns)}`)),
-        ["db", "http", "cache", "template"].map((kind) => meta[`${kind}_count`] && el("li", {}, button(`${kind} ${count(meta[`${kind}_count`])}`, () => this.open({ view: "queries" }), { class: "link" }))))] : null, this.search.form),
+        ["db", "http", "cache", "template"].map((kind) => meta[`${kind}_count`] && el("li", {}, `${kind} ${count(meta[`${kind}_count`])}`)))] : null, this.search.form),
       el("div", { class: "viewbar" }, this.tabs, this.tools, sideButton),
       el("div", { class: "work" }, this.area, this.side.root));
     main.querySelectorAll(":scope > :empty").forEach((one) => one.tagName === "P" && one.remove());
