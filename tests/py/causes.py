@@ -277,7 +277,8 @@ def joins() -> None:
 
 
 # Who hands work to a thread waits for the GIL that this takes, 5 ms at a time, before it waits for the work.
-@cause(r"(copy\.deepcopy, awaited by |(the GIL|a CPU), which .*)causes\.pooled_library at py/causes\.py:\d+", "deterministic")
+@cause(r"(copy\.deepcopy, awaited by |(the GIL|a CPU), which .*)causes\.pooled_library at py/causes\.py:\d+",
+       "deterministic")
 def pooled_library() -> None:
     with ThreadPoolExecutor(1) as pool:
         pool.submit(copy.deepcopy, LISTS).result()
