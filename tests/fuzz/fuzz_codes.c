@@ -28,28 +28,11 @@ static struct {
 
 static uint32_t next_version;
 
-static void
-demand(bool truth)
-{
-    if (!truth)
-        abort();
-}
-
-typedef struct {
-    const uint8_t *at, *end;
-} input;
-
-static uint8_t
-take(input *in)
-{
-    return in->at < in->end ? *in->at++ : 0;
-}
-
 static uint32_t
-take_two(input *in)
+take_two(look_input *in)
 {
-    uint32_t low = take(in);
-    return low | (uint32_t)take(in) << 8;
+    uint32_t low = look_take(in);
+    return low | (uint32_t)look_take(in) << 8;
 }
 
 /* An address by one byte: mostly where an object may be. */
@@ -94,10 +77,10 @@ nothing_is_still(void)
 }
 
 static void
-make_str(input *in, bool later)
+make_str(look_input *in, bool later)
 {
-    uintptr_t at = place(take(in));
-    uint8_t bits = take(in), length = take(in);
+    uintptr_t at = place(look_take(in));
+    uint8_t bits = look_take(in), length = look_take(in);
     PyASCIIObject head = { 0 };
 
     nothing_is_still();
@@ -110,7 +93,7 @@ make_str(input *in, bool later)
     at += head.state.ascii ? sizeof(PyASCIIObject)
                            : sizeof(PyCompactUnicodeObject);
     for (int i = 0; i < length; i++, at++) {
-        uint8_t c = take(in);
+        uint8_t c = look_take(in);
         /* CPython's are ASCII where they say so. */
         c = head.state.ascii ? c & 0x7F : c;
         put(later, at, &c, 1);
@@ -118,10 +101,10 @@ make_str(input *in, bool later)
 }
 
 static void
-make_bytes(input *in, bool later)
+make_bytes(look_input *in, bool later)
 {
-    uintptr_t at = place(take(in));
-    uint8_t bits = take(in), length = take(in);
+    uintptr_t at = place(look_take(in));
+    uint8_t bits = look_take(in), length = look_take(in);
     PyBytesObject head = { 0 };
 
     nothing_is_still();
@@ -130,15 +113,15 @@ make_bytes(input *in, bool later)
     put(later, at, &head, offsetof(PyBytesObject, ob_sval));
     at += offsetof(PyBytesObject, ob_sval);
     for (int i = 0; i < length; i++, at++) {
-        uint8_t c = take(in);
+        uint8_t c = look_take(in);
         put(later, at, &c, 1);
     }
 }
 
 static void
-make_code(input *in, bool later)
+make_code(look_input *in, bool later)
 {
-    uint8_t unit = take(in), bits = take(in);
+    uint8_t unit = look_take(in), bits = look_take(in);
     uintptr_t at = place(unit);
     union {
         char bytes[HEAD_BYTES];
@@ -148,13 +131,13 @@ make_code(input *in, bool later)
     nothing_is_still();
     memset(&code, 0, sizeof(code));
     code.head.ob_base.ob_base.ob_type = bits & 1 ? NULL : &PyCode_Type;
-    code.head.co_qualname = (PyObject *)place(take(in));
-    code.head.co_filename = (PyObject *)place(take(in));
-    code.head.co_linetable = (PyObject *)place(take(in));
+    code.head.co_qualname = (PyObject *)place(look_take(in));
+    code.head.co_filename = (PyObject *)place(look_take(in));
+    code.head.co_linetable = (PyObject *)place(look_take(in));
     code.head.co_firstlineno = (int)take_two(in) - (bits & 2 ? 1000 : 0);
     code.head.ob_base.ob_size =
-        bits & 4 ? (Py_ssize_t)((size_t)take(in) << (bits >> 3)) : take(in);
-    code.head._co_firsttraceable = take(in);
+        bits & 4 ? (Py_ssize_t)((size_t)look_take(in) << (bits >> 3)) : look_take(in);
+    code.head._co_firsttraceable = look_take(in);
     /* No two have the same, as long as there are any. */
 #if PY_VERSION_HEX >= 0x030C0000
     code.head.co_version = bits & 128 ? 0 : ++next_version;
@@ -192,32 +175,32 @@ name_now(uint8_t unit, uint32_t *len)
 }
 
 static void
-resolve(input *in, bool torn)
+resolve(look_input *in, bool torn)
 {
     sl_py_raw_frame frames[FRAMES_MAX];
     sl_py_place places[FRAMES_MAX];
     uint8_t units[FRAMES_MAX];
-    int count = take(in) % (FRAMES_MAX + 1);
+    int count = look_take(in) % (FRAMES_MAX + 1);
 
     for (int i = 0; i < count; i++) {
-        units[i] = take(in);
+        units[i] = look_take(in);
         frames[i].code = place(units[i]);
         frames[i].instruction =
-            frames[i].code + layout.code_bytes + (uintptr_t)take(in) * 2 - 2;
+            frames[i].code + layout.code_bytes + (uintptr_t)look_take(in) * 2 - 2;
     }
-    look_torn_at = torn ? look_reads + take(in) % 8 : SIZE_MAX;
+    look_torn_at = torn ? look_reads + look_take(in) % 8 : SIZE_MAX;
     bool good = sl_py_codes_resolve(&layout, frames, count, false, places);
     for (int i = 0; good && i < count; i++) {
         const sl_py_code *code = places[i].code;
-        demand(code != NULL && code->name[code->name_len] == '\0' &&
+        look_demand(code != NULL && code->name[code->name_len] == '\0' &&
                code->file[code->file_len] == '\0');
-        demand(code->name_len <= 4 * NAME_MAX_BYTES);
-        demand(places[i].line <= INT32_MAX);
+        look_demand(code->name_len <= 4 * NAME_MAX_BYTES);
+        look_demand(places[i].line <= INT32_MAX);
         uint32_t len = 0;
         const char *now = torn || units[i] >= UNITS || !made[units[i]].still
                               ? NULL
                               : name_now(units[i], &len);
-        demand(now == NULL ||
+        look_demand(now == NULL ||
                (code->name_len == len && memcmp(code->name, now, len) == 0));
     }
     if (torn) { /* what came after is what is there now */
@@ -227,10 +210,10 @@ resolve(input *in, bool torn)
 }
 
 static void
-run(input *in)
+run(look_input *in)
 {
     while (in->at < in->end) {
-        uint8_t command = take(in);
+        uint8_t command = look_take(in);
         bool later = command >= 128;
         switch (command % 8) {
         case 0:
@@ -268,11 +251,11 @@ forget(void)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    input in = { data, data + size };
+    look_input in = { data, data + size };
 
     if (layout.frame_size == 0) {
         sl_py_layout_get(&layout);
-        demand(sl_py_codes_init("/own/"));
+        look_demand(sl_py_codes_init("/own/"));
         look_regions[0] = (look_region){ BASE, ARENA, { arena[0], arena[1] } };
     }
     run(&in);

@@ -26,23 +26,6 @@ enum { TORN = 1, TO_THE_END = 2, PARTS = 4 /* and 8 */ };
 
 static sl_py_layout layout;
 
-static void
-demand(bool truth)
-{
-    if (!truth)
-        abort();
-}
-
-typedef struct {
-    const uint8_t *at, *end;
-} input;
-
-static uint8_t
-take(input *in)
-{
-    return in->at < in->end ? *in->at++ : 0;
-}
-
 /* An address by one byte: mostly where a frame may be. */
 static uintptr_t
 place(uint8_t b)
@@ -88,12 +71,12 @@ word_of(uintptr_t address, bool *there)
 }
 
 static void
-put_frame(int image, input *in)
+put_frame(int image, look_input *in)
 {
-    uintptr_t at = place(take(in)), previous = place(take(in)),
-              code = place(take(in));
-    uintptr_t instruction = code + take(in);
-    uint8_t owner = take(in);
+    uintptr_t at = place(look_take(in)), previous = place(look_take(in)),
+              code = place(look_take(in));
+    uintptr_t instruction = code + look_take(in);
+    uint8_t owner = look_take(in);
 
     if (layout.code_mask != ~(uintptr_t)0)
         code |= owner >> 5; /* a tagged reference */
@@ -162,14 +145,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static sl_py_raw_frame frames[SL_PY_WALK_MAX], plain[SL_PY_WALK_MAX];
     static uint8_t arena[2][ARENA], other[2][2048], state[2][4096];
-    input in = { data, data + size };
+    look_input in = { data, data + size };
     uintptr_t below[3] = { 0 };
     bool there = true;
 
     if (layout.frame_size == 0)
         sl_py_layout_get(&layout);
     size_t states = (layout.ts_size + 7) / 8 * 8;
-    demand(states + layout.cframe_frame + 8 <= sizeof(state[0]));
+    look_demand(states + layout.cframe_frame + 8 <= sizeof(state[0]));
     memset(arena, 0, sizeof(arena));
     memset(other, 0, sizeof(other));
     memset(state, 0, sizeof(state));
@@ -179,12 +162,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     look_regions[2] =
         (look_region){ STATE, sizeof(state[0]), { state[0], state[1] } };
 
-    uint8_t flags = take(&in);
-    uintptr_t anchor = place(take(&in)), top_frame = place(take(&in));
-    uint8_t torn_at = take(&in), chunk = take(&in), top = take(&in);
+    uint8_t flags = look_take(&in);
+    uintptr_t anchor = place(look_take(&in)), top_frame = place(look_take(&in));
+    uint8_t torn_at = look_take(&in), chunk = look_take(&in), top = look_take(&in);
     sl_py_parts parts = { .below = below, .count = flags / PARTS % 4 };
     for (int i = 0; i < parts.count; i++)
-        below[i] = place(take(&in));
+        below[i] = place(look_take(&in));
     if (flags & TO_THE_END)
         anchor = SL_PY_NO_ANCHOR;
     for (int image = 0; image < 2; image++) {
@@ -198,7 +181,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
     }
     while (in.at < in.end) {
-        input again = in;
+        look_input again = in;
         put_frame(1, &in);
         if (!(flags & TORN) || in.at < data + size / 2)
             put_frame(0, &again);
@@ -208,13 +191,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     int count = sl_py_frames_walk(&layout, (const void *)STATE, anchor,
                                   parts.count > 0 ? &parts : NULL, frames);
-    demand(count >= SL_PY_WALK_DEEP && count <= SL_PY_WALK_MAX);
-    demand(look_reads <= DEPTH_MAX + 4);
+    look_demand(count >= SL_PY_WALK_DEEP && count <= SL_PY_WALK_MAX);
+    look_demand(look_reads <= DEPTH_MAX + 4);
     sl_py_raw_frame innermost;
     if (sl_py_frames_top(&layout, (const void *)STATE, &innermost))
-        demand(innermost.code != 0 && innermost.code % 8 == 0);
+        look_demand(innermost.code != 0 && innermost.code % 8 == 0);
     for (int i = 0; i < count; i++)
-        demand(frames[i].code != 0 && frames[i].code % 8 == 0);
+        look_demand(frames[i].code != 0 && frames[i].code % 8 == 0);
     if (!(flags & TORN)) {
         uintptr_t bottom = parts.bottom;
         uintptr_t at = word_of(
@@ -224,10 +207,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             at = word_of(at + layout.cframe_frame, &there);
         int expected = there ? plain_walk(at, anchor, &parts, plain, &bottom)
                              : SL_PY_WALK_TORN;
-        demand(count == expected);
-        demand(count <= 0 ||
+        look_demand(count == expected);
+        look_demand(count <= 0 ||
                memcmp(frames, plain, (size_t)count * sizeof(*frames)) == 0);
-        demand(parts.count == 0 || parts.bottom == bottom);
+        look_demand(parts.count == 0 || parts.bottom == bottom);
     }
     return 0;
 }

@@ -22,6 +22,19 @@ look_bytes(uintptr_t address, size_t size, int image)
     return NULL;
 }
 
+uint8_t
+look_take(look_input *in)
+{
+    return in->at < in->end ? *in->at++ : 0;
+}
+
+void
+look_demand(bool truth)
+{
+    if (!truth)
+        abort();
+}
+
 const void *
 sl_py_memory_read(const sl_py_piece *pieces, size_t count)
 {

@@ -28,4 +28,15 @@ extern size_t look_torn_at;
 /* The bytes at `address` of that image; NULL: not all of them are there. */
 uint8_t *look_bytes(uintptr_t address, size_t size, int image);
 
+/* What is left of the fuzzer's bytes. */
+typedef struct {
+    const uint8_t *at, *end;
+} look_input;
+
+/* The next byte; behind the end, zeros. */
+uint8_t look_take(look_input *in);
+
+/* A find, unless it is true. */
+void look_demand(bool truth);
+
 #endif
