@@ -1,7 +1,7 @@
 #include "arena.h"
 
 #include <stdalign.h>
-#include <stdint.h>
+#include <string.h>
 
 #define CHUNK_MIN ((size_t)4096)
 #define ALIGN     alignof(max_align_t)
@@ -123,6 +123,19 @@ sl_arena_take(sl_arena *arena, size_t size, void **out)
     *out = arena->head->data + arena->head->used;
     arena->head->used += size;
     return SL_OK;
+}
+
+void *
+sl_arena_grow(sl_arena *arena, const void *old, uint32_t count,
+              uint32_t capacity, size_t size)
+{
+    void *mem;
+
+    if (sl_arena_take(arena, capacity * size, &mem) < 0)
+        return NULL;
+    if (count > 0)
+        memcpy(mem, old, count * size);
+    return mem;
 }
 
 void

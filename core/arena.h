@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct sl_arena sl_arena;
 
@@ -38,6 +39,12 @@ void sl_arena_limit(sl_arena *arena, size_t limit);
  * On failure (SL_ENOMEM, SL_ELIMIT) *out is untouched and the arena keeps
  * everything taken before. */
 sl_status sl_arena_take(sl_arena *arena, size_t size, void **out);
+
+/* An array of `capacity` items of `size` bytes that begins with the `count`
+ * items of `old`, which stays in the arena: doubled each time, at most as much
+ * again. NULL: no room; nothing has changed. */
+void *sl_arena_grow(sl_arena *arena, const void *old, uint32_t count,
+                    uint32_t capacity, size_t size);
 
 /* Calls `see` with each block of memory that something was taken from, and the
  * bytes of it that are in use, until it answers false. */

@@ -25,22 +25,15 @@ sl_marks_free(sl_marks *marks)
     *marks = (sl_marks){ .alloc = marks->alloc };
 }
 
-/* An array of `capacity` items of `size` bytes that begins like `old`. What
- * was before stays in the arena: at most as much again. NULL: no room. */
+/* As sl_arena_grow, in an arena that is made when it is needed. */
 static void *
 marks_grow(sl_marks *marks, const void *old, uint32_t count, uint32_t capacity,
            size_t size)
 {
-    void *mem;
-
     if (marks->arena == NULL && sl_arena_new(&marks->arena, &marks->alloc,
                                              CHUNK_BYTES, LIMIT_BYTES) < 0)
         return NULL;
-    if (sl_arena_take(marks->arena, capacity * size, &mem) < 0)
-        return NULL;
-    if (count > 0)
-        memcpy(mem, old, count * size);
-    return mem;
+    return sl_arena_grow(marks->arena, old, count, capacity, size);
 }
 
 static uint32_t *

@@ -65,23 +65,16 @@ sl_spans_free(sl_spans *spans)
     *spans = (sl_spans){ .alloc = spans->alloc };
 }
 
-/* An array of `capacity` items of `size` bytes that begins like `old`. What
- * was before stays in the arena: at most as much again. NULL: no room. */
+/* As sl_arena_grow, in an arena that is made when it is needed. */
 static void *
 spans_grow(sl_spans *spans, const void *old, uint32_t count, uint32_t capacity,
            size_t size)
 {
-    void *mem;
-
     if (spans->arena == NULL &&
         sl_arena_new(&spans->arena, &spans->alloc, CHUNK_BYTES,
                      spans->budget) < 0)
         return NULL;
-    if (sl_arena_take(spans->arena, capacity * size, &mem) < 0)
-        return NULL;
-    if (count > 0)
-        memcpy(mem, old, count * size);
-    return mem;
+    return sl_arena_grow(spans->arena, old, count, capacity, size);
 }
 
 /* ---- texts ---- */
