@@ -10,9 +10,6 @@
 
 #include <string.h>
 
-/* A turn that is shorter was on the CPU all the time: reading its clock would
- * take as long. */
-#define SHORT_NS   UINT64_C(20000)
 #define GREENS_MAX 1024u
 /* Of a stack that is met in the middle. */
 #define REPLAY_MAX 256
@@ -422,21 +419,6 @@ died(const PyObject *greenlet)
 
 /* ---- a switch ---- */
 
-/* The calling thread's CPU clock, as of its last switch. */
-static __thread struct {
-    uint64_t cpu, wall;
-} last;
-
-static uint64_t
-thread_cpu(void)
-{
-    uint64_t now = sl_clock_monotonic_ns(), passed = now - last.wall;
-
-    last.cpu = passed < SHORT_NS ? last.cpu + passed : sl_py_cpu_clock_ns();
-    last.wall = now;
-    return last.cpu;
-}
-
 /* The calling thread went from `origin` to `target`, and runs in that. */
 static void
 switched(PyObject *origin, PyObject *target)
@@ -444,7 +426,7 @@ switched(PyObject *origin, PyObject *target)
     PyThreadState *ts = sl_py_borrow_tstate();
     sl_py_raw_frame frame;
     bool fresh = sl_py_own_frames(sl_py_own_frame(), 0, &frame, 1) == 0;
-    uint64_t cpu = thread_cpu();
+    uint64_t cpu = sl_py_cpu_clock_ns();
     bool ran = false, taken = false;
 
     counts.switches++;
@@ -609,7 +591,7 @@ sl_py_greenlets_leave(sl_py_stint *stint)
     if (stint->depth == 0)
         return;
     if (stint->away)
-        stint_back(stint, stint->depth - 1, thread_cpu());
+        stint_back(stint, stint->depth - 1, sl_py_cpu_clock_ns());
     if (stint->depth > 1 && !stint->recording->sampled.by_samples)
         sl_py_switch_strands(stint->strand, stint->nest[0].strand, false,
                              stint_now(stint));
@@ -640,7 +622,6 @@ sl_py_greenlets_after_fork(void)
         sl_py_stint_drop(&s->stint);
         PyMem_Free(s);
     }
-    last.wall = 0;
 }
 
 PyObject *

@@ -121,7 +121,7 @@ other_sample(other *o, sl_py_sampled *sampled, uintptr_t context,
 
     if (first) {
         s->sampled = sampled;
-        s->cpu_ns = sl_py_clock_ns(sl_py_thread_clock(s->tid));
+        s->cpu_ns = sl_py_cpu_of(s->tid);
         s->wall_ns = sl_clock_monotonic_ns();
         s->ticks = sl_clock_ticks(sampled->clock);
         s->waited = false;
@@ -130,8 +130,7 @@ other_sample(other *o, sl_py_sampled *sampled, uintptr_t context,
     if (sl_py_sampler.live_following == 0)
         s->planned_ns *= OTHERS_EVERY;
     int count = other_walk(o, state);
-    sl_py_slot_measure(s, &passed, &now,
-                       sl_py_clock_ns(sl_py_thread_clock(s->tid)), false);
+    sl_py_slot_measure(s, &passed, &now, sl_py_cpu_of(s->tid), false);
     if (first && sampled->clock == SL_CLOCK_MONOTONIC) {
         /* It began at some time since the tick before. */
         passed = (sl_times){ .wall = sl_py_sampler.current_ns / 2,

@@ -1,6 +1,7 @@
 /* CPU clocks of threads, as Linux names them. */
 #define _GNU_SOURCE
 #include "sampler/clocks.h"
+#include "compat/cpu_clock.h"
 
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,8 +17,8 @@ sl_py_clock_ns(clockid_t clock)
 
 /* CPU clock of any thread of this process: MAKE_THREAD_CPUCLOCK and
  * CPUCLOCK_SCHED of Linux' include/linux/posix-timers_types.h. */
-clockid_t
-sl_py_thread_clock(pid_t tid)
+static clockid_t
+thread_clock(pid_t tid)
 {
     return (clockid_t)((~(unsigned)tid << 3) | 6u);
 }
@@ -36,4 +37,11 @@ void
 sl_py_own_tid_forget(void)
 {
     own_tid = 0;
+}
+
+uint64_t
+sl_py_cpu_of(pid_t tid)
+{
+    return tid == sl_py_own_tid() ? sl_py_cpu_clock_ns()
+                                  : sl_py_clock_ns(thread_clock(tid));
 }

@@ -9,8 +9,8 @@
 /* ns of a clock, 0 where it cannot be read (a thread that is gone). */
 uint64_t sl_py_clock_ns(clockid_t clock);
 
-/* CPU clock of any thread of this process. */
-clockid_t sl_py_thread_clock(pid_t tid);
+/* ns that a thread of this process has been on a CPU, 0 where it is gone. */
+uint64_t sl_py_cpu_of(pid_t tid);
 
 /* The calling thread's id. */
 pid_t sl_py_own_tid(void);

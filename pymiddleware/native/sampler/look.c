@@ -228,7 +228,7 @@ slot_sample(sl_py_slot *s)
 {
     sl_strand *strand = s->strand;
     /* Before the walk: what ran in between shows the next time. */
-    uint64_t cpu = sl_py_clock_ns(sl_py_thread_clock(s->tid));
+    uint64_t cpu = sl_py_cpu_of(s->tid);
     sl_times passed;
     uint64_t now;
     int count = SL_PY_WALK_TORN;
@@ -298,8 +298,7 @@ sl_py_slot_look(sl_py_slot *s)
     uint64_t now;
     sl_frame top;
     bool seen = slot_top(s, &top);
-    sl_py_slot_measure(s, &passed, &now,
-                       sl_py_clock_ns(sl_py_thread_clock(s->tid)), false);
+    sl_py_slot_measure(s, &passed, &now, sl_py_cpu_of(s->tid), false);
     sl_recording_observe(s->sampled->core, &passed, seen ? &top : NULL, now);
     sl_py_sampler.counts.samples++;
 }

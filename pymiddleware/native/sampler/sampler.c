@@ -82,7 +82,7 @@ sl_py_sampler_end(sl_py_sampled *sampled, PyObject *waiting, uint64_t cpu_ns)
         /* Ended by another thread than it began in: whose CPU clock is it? */
         bool self = s->tid == sl_py_own_tid();
         if (!self)
-            cpu_ns = sl_py_clock_ns(sl_py_thread_clock(s->tid));
+            cpu_ns = sl_py_cpu_of(s->tid);
         sl_py_slot_measure(s, &passed, &now, cpu_ns, self);
         sl_py_slot_close(s);
     } else {

@@ -111,11 +111,8 @@ task_measure(const sl_py_task_step *step, sl_times *passed)
 
     if (s == NULL || s->sampled == NULL || s->serial != step->slot.serial)
         return;
-    bool self = s->tid == sl_py_own_tid();
-    sl_py_slot_measure(s, passed, &now,
-                       self ? sl_py_cpu_clock_ns()
-                            : sl_py_clock_ns(sl_py_thread_clock(s->tid)),
-                       self);
+    sl_py_slot_measure(s, passed, &now, sl_py_cpu_of(s->tid),
+                       s->tid == sl_py_own_tid());
     sl_py_slot_close(s);
 }
 
