@@ -63,6 +63,14 @@ def test_judge_alone() -> None:
     assert judged is not None and judged.sure and judged.effect == pytest.approx(0.5)
 
 
+def test_a_route_that_waits_for_a_cpu_says_so() -> None:
+    store = made(shift=1.3, more=0)
+    for _, route, release, _, mean, sums in store.rows:
+        sums["run_queue_ns"] = mean * 8e5 if (route, release) == ("/a", "b") else 0
+    (row,) = worse(store)
+    assert row["grew"][0]["name"] == "waiting for a CPU"
+
+
 def test_command_and_viewer(store_path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
                             monkeypatch: pytest.MonkeyPatch) -> None:
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-C", str(tmp_path)]

@@ -37,7 +37,7 @@ RELEASES_MAX = 10
 _ROUTE, _METHOD, _RELEASE = 1, 2, 4
 _COUNTS = (("db_count", "queries"), ("http_count", "HTTP requests"), ("template_count", "templates"),
            ("cache_count", "cache calls"), ("task_count", "tasks sent"))
-_TIMES = (("cpu", "on CPU"), ("waiting_ns", "waiting for a CPU"), ("gil_wait_ns", "waiting for the GIL"),
+_TIMES = (("cpu", "on CPU"), ("run_queue_ns", "waiting for a CPU"), ("gil_wait_ns", "waiting for the GIL"),
           ("blocked_ns", "blocked"), ("await_ns", "awaiting"), ("loop_ns", "waiting for the event loop"),
           ("gc_ns", "garbage collection"), ("db_ns", "in the database"), ("http_ns", "in HTTP requests"),
           ("template_ns", "in templates"))
