@@ -11,11 +11,12 @@ import time
 from typing import Any
 
 from .. import _core
-from ..insight import budgets, cohorts
+from ..insight import budgets, cohorts, short_path
 from ..insight import explain as explaining
 from ..insight import regressions as since
 from ..request import ID
 from ..store import Query, Store
+from ..store.interface import each_row
 from .source import CliError, find, is_empty, open_files, open_one
 from .terminal import clean
 
@@ -57,7 +58,7 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def _share(row: dict[str, Any]) -> str:
-    place = f"  {clean('/'.join(row['file'].split('/')[-2:]))}:{row['line']}" if "file" in row else ""
+    place = f"  {clean(short_path(row['file']))}:{row['line']}" if "file" in row else ""
     return (f"{row['share']:4.0%} of the difference (in proportion {row['expected']:.0%})  "
             f"{clean(row['name'])}{place}")
 
@@ -91,16 +92,12 @@ def explain(options: argparse.Namespace) -> None:
 def _measured(store: Store, limit: int) -> list[budgets.Measured]:
     """The newest profiles of a store, decoded."""
     found: list[budgets.Measured] = []
-    cursor: str | None = None
-    while len(found) < limit:
-        page = store.list(Query(limit=min(500, limit - len(found)), cursor=cursor))
-        for row in page.rows:
-            data = store.get(row["id"])
-            if data is not None and row.get("kind") != "checkpoint":
-                found.append(budgets.Measured(_core.Profile(data)))
-        cursor = page.next
-        if cursor is None:
+    for row in each_row(store, Query(limit=max(1, min(500, limit)))):
+        if len(found) >= limit:
             break
+        data = store.get(row["id"])
+        if data is not None and row.get("kind") != "checkpoint":
+            found.append(budgets.Measured(_core.Profile(data)))
     return found
 
 
@@ -126,7 +123,7 @@ def check(options: argparse.Namespace) -> int:
     else:
         for one in found:
             sign = {True: "ok      ", False: "EXCEEDED", None: "unknown "}[one.ok]
-            place = f"  {clean('/'.join(one.file.split('/')[-2:]))}:{one.line}" if one.file and not one.ok else ""
+            place = f"  {clean(short_path(one.file))}:{one.line}" if one.file and not one.ok else ""
             print(f"{sign}  {clean(one.budget)}  {clean(one.assertion)}: {clean(one.text)}{place}"
                   + (f"  {one.id}" if one.ok is False else ""))
         if options.github:

@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from .. import killed, live
+from ..insight import short_path
 from ..options import load
 from ..store import Query, Store, StoreError
 from ..store.interface import name_of
@@ -183,7 +184,7 @@ class _Tree:
         function = self.functions[row["function"]]
         text = clean(function["name"])
         if function["file"]:
-            text += f"  {clean('/'.join(function['file'].split('/')[-2:]))}:{function['line']}"
+            text += f"  {clean(short_path(function['file']))}:{function['line']}"
         if row["call_line"]:
             text += f"  (from line {row['call_line']})"
         return text

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import _core
+from . import short_path
 
 __all__ = [
     "METRICS", "Assertion", "Budget", "BudgetError", "Checked", "Measured", "annotation", "check", "find", "load",
@@ -319,6 +320,6 @@ def markdown(checked: Sequence[Checked]) -> str:
              f"### slowlens: {len(checked)} budgets kept", "", "| | budget | must be | |", "|---|---|---|---|"]
     for one in checked:
         sign = {True: "ok", False: "**exceeded**", None: "not known"}[one.ok]
-        place = f" ({cell('/'.join(one.file.split('/')[-2:]))}:{one.line})" if one.file and not one.ok else ""
+        place = f" ({cell(short_path(one.file))}:{one.line})" if one.file and not one.ok else ""
         lines.append(f"| {sign} | {cell(one.budget)} | `{cell(one.assertion)}` | {cell(one.text)}{place} |")
     return "\n".join(lines) + "\n"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from .. import _core
 from ..store import Query, Store, StoreError
-from ..store.interface import QueryError
+from ..store.interface import QueryError, each_row
 
 __all__ = ["LEAST", "NoProfiles", "Selection", "compare"]
 
@@ -74,7 +75,9 @@ def compare(store: Store, selection: Selection) -> dict[str, Any]:
 
 def _read(store: Store, selection: Selection) -> list[Found]:
     """The newest profiles of a route, all of one mode: the other one counts something else."""
-    rows = list(_rows(store, selection))
+    most = max(1, min(selection.limit, PROFILES_MAX))
+    rows = list(islice(each_row(store, Query(
+        route=selection.route, method=selection.method, mode=selection.mode, limit=min(most, 500))), most))
     modes = Counter(row["mode"] for row in rows)
     mode = modes.most_common(1)[0][0] if modes else ""
     found: list[Found] = []
@@ -94,19 +97,6 @@ def _read(store: Store, selection: Selection) -> list[Found]:
             continue
         found.append(Found(row["id"], profile, json.loads(profile.meta())["meta"]))
     return found
-
-
-def _rows(store: Store, selection: Selection) -> Iterator[dict[str, Any]]:
-    left = max(1, min(selection.limit, PROFILES_MAX))
-    cursor: str | None = None
-    while left > 0:
-        page = store.list(Query(route=selection.route, method=selection.method, mode=selection.mode,
-                                limit=min(left, 500), cursor=cursor))
-        yield from page.rows
-        left -= len(page.rows)
-        cursor = page.next
-        if cursor is None:
-            return
 
 
 def _chooser(selection: Selection) -> Callable[[list[Found]], bytes | None]:

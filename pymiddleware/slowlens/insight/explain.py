@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import _core
 from ..store import Query, Store
-from . import cohorts
+from . import cohorts, short_path
 
 __all__ = ["BUDGET", "BUDGET_LEAST", "markdown", "profile", "route", "tokens"]
 
@@ -123,12 +123,8 @@ def _told(compared: dict[str, Any]) -> list[str]:
     return lines + ["more often with " + tag["text"] for tag in compared["tags"][:3]]
 
 
-def _short(file: str) -> str:
-    return "/".join(file.replace("\\", "/").split("/")[-2:])
-
-
 def _place(row: dict[str, Any]) -> str:
-    return f"{_short(row['file'])}:{row['line']}" if row.get("file") else ""
+    return f"{short_path(row['file'])}:{row['line']}" if row.get("file") else ""
 
 
 def _finding(one: dict[str, Any]) -> dict[str, Any]:
@@ -181,8 +177,8 @@ def _how(summary: dict[str, Any], meta: dict[str, Any]) -> str:
 def _repeats(one: _core.Profile, wall: int) -> list[str]:
     rows = json.loads(one.repeats(10))["rows"]
     own = [row for row in rows if row["caller"]["origin"] == "project" and row["total_ns"] >= wall / 20]
-    return [f"{row['function']['name']} {row['calls']} times from {_short(row['caller']['file'])}:{row['call_line']} "
-            f"({row['total_ns'] / wall:.0%})" for row in own[:5]]
+    return [f"{row['function']['name']} {row['calls']} times from "
+            f"{short_path(row['caller']['file'])}:{row['call_line']} ({row['total_ns'] / wall:.0%})" for row in own[:5]]
 
 
 def _advice(findings: list[dict[str, Any]]) -> list[str]:

@@ -11,12 +11,12 @@ another; others come by the entry points ``slowlens.sinks``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict
 
 __all__ = [
     "COLUMNS", "SORTS", "TREND", "Finished", "Page", "Query", "QueryError", "RouteStats", "Sink", "Store", "StoreError",
-    "Stored", "name_of",
+    "Stored", "each_row", "name_of",
 ]
 
 
@@ -191,3 +191,16 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Lets go of files and connections; the next use opens them again."""
+
+
+def each_row(store: Store, query: Query) -> Iterator[dict[str, Any]]:
+    """All rows of a query, page after page of ``query.limit`` rows, each read when it is reached.
+
+    :raises StoreError: as ``list`` does.
+    """
+    while True:
+        page = store.list(query)
+        yield from page.rows
+        if page.next is None:
+            return
+        query = replace(query, cursor=page.next)

@@ -5,7 +5,6 @@
     /firefox?r=ID                       hands a profile to the Firefox Profiler
     GET  /api/requests?...              {"requests": [ROW], "next": CURSOR|null, "mark": MARK}
     GET  /api/routes                    {"routes": [ROUTE], "all_requests": one of them is of all requests}
-    GET  /api/compare?route=&method=&mode=&slow=&where=&against=   slowlens/merge.h, sl_report_cohort, and "ids"
     GET  /api/compare?route=&method=&mode=&slow=&where=&against=   sl_report_cohort of slowlens/merge.h, and "ids"
     GET  /api/regressions               slowlens/insight/regressions.py
     GET  /api/live                      {"requests": [LIVE]}: what runs now, longest first
