@@ -416,7 +416,7 @@ cat "$logs"/*.log | sed -n 's/^-- unsteady: /passed only the second time: /p'
 [ ! -f "$logs/failed" ] || while read -r name; do
     printf '\n-- FAILED: %s\n' "$name"
     # Why it ended, where a long stack follows.
-    grep -E -m 3 'Sanitizer|runtime error:|^Fatal ' "$(log_of "$name")" | cut -c 1-300
+    grep -E -m 3 'Sanitizer|runtime error:|^Fatal ' "$(log_of "$name")" | cut -c 1-300 || true
     tail -n 40 "$(log_of "$name")" | cut -c 1-300
 done <"$logs/failed"
 echo "$passed passed, $failed failed"
