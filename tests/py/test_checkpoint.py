@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import time
 from typing import Any
@@ -133,6 +134,52 @@ def test_a_checkpoint_says_what_has_run_so_far(sampled: bool) -> None:
     assert {name.rsplit(".", 1)[-1] for name in names(blobs[1])} >= {"outer", "inner"}
     final = _core.Profile(recording.encode({}))
     assert abs(json.loads(final.summary())["wall_ns"] - recording.wall_ns) < 1000
+    recording.discard()
+
+
+def grow(depth: int) -> None:
+    """2^depth paths: a tree of megabytes."""
+    if depth:
+        grow(depth - 1)
+        grow_too(depth - 1)
+
+
+def grow_too(depth: int) -> None:
+    grow(depth)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no sampler, and no lock")
+def test_a_copy_is_not_taken_under_the_lock() -> None:
+    """The longest hold of the lock is far shorter than copying so many bytes takes."""
+    recording = _core.Recording("none", max_bytes=64 << 20, max_nodes=1 << 20)
+    recording.enter()
+    grow(16)
+    copied, held = [], []
+    try:
+        for _ in range(5):
+            _core.sampler_lock_measure(True)
+            assert json.loads(_core.read_meta(_core.checkpoint(recording, {})))["meta"]["nodes"] > 100_000
+            held.append(_core.engine_info()["sampler"]["lock_held_ns"])
+            _core.sampler_lock_measure(False)
+            began = time.thread_time_ns()
+            bytes(bytearray(recording.memory))
+            copied.append(time.thread_time_ns() - began)
+    finally:
+        recording.discard()
+    assert 0 < min(held) < min(copied) / 8
+
+
+def test_what_is_copied_is_looked_at_again_afterwards() -> None:
+    recording = _core.Recording("none", sampled=True)
+    recording.enter()
+    seen = 0
+    for _ in range(3):
+        before, end = seen, time.monotonic() + 60
+        while seen <= before and time.monotonic() < end:
+            sum(range(2000))
+            seen = json.loads(_core.Profile(_core.checkpoint(recording, {})).summary())["meta"].get("samples", 0)
+        assert seen > before
+    recording.leave()
     recording.discard()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import random
 import sys
 import threading
 import time
@@ -264,6 +265,31 @@ def test_the_lock_is_given_back_while_tasks_that_are_gone_are_looked_for() -> No
     seen: list[int] = []
     profiled(app)
     assert 0 < seen[0] <= 64
+
+
+def test_one_of_thousands_of_tasks_is_found_in_a_few_steps() -> None:
+    """They go on in another order than they were suspended in: no guess at the next one helps."""
+
+    async def app() -> None:
+        gates = [asyncio.Event() for _ in range(4000)]
+
+        async def waits(gate: asyncio.Event) -> None:
+            await gate.wait()
+            await asyncio.sleep(0)
+
+        tasks = [asyncio.create_task(waits(gate)) for gate in gates]
+        await asyncio.sleep(0)
+        random.Random(4000).shuffle(gates)
+        _core.sampler_lock_measure(False)
+        for at in range(0, len(gates), 100):
+            for gate in gates[at:at + 100]:
+                gate.set()
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+
+    totals = profiled(app).totals()
+    assert totals["dropped"] == 0 and totals["strands"] > 4000
+    assert 0 < lock_steps() <= 64
 
 
 def test_nothing_is_kept_alive() -> None:

@@ -215,7 +215,8 @@ other_look(uintptr_t ts, const char *state)
         o->seen.sampled = NULL;
         return;
     }
-    other_sample(o, sampled, context, state);
+    if (!sampled->copied)
+        other_sample(o, sampled, context, state);
 }
 
 void

@@ -16,22 +16,36 @@
 
 /* Work of the recording beside its main strand: a context in another thread,
  * or a task. The address of the context only tells one from another; one that
- * is used again is still this request's. */
+ * is used again is still this request's. It stays where it is until the
+ * recording is over. */
+typedef struct sl_py_child sl_py_child;
+typedef struct sl_py_sampled sl_py_sampled;
+
+/* One of a list of children with the same hash, see strands.c. */
 typedef struct {
+    sl_py_child *next;
+    sl_py_child **to_this; /* NULL: in no list */
+} sl_py_child_link;
+
+struct sl_py_child {
+    sl_py_sampled *owner;
     uintptr_t context; /* 0: the work is over, the strand may be used again */
     sl_strand *strand; /* NULL: none yet */
     PyObject *task;    /* strong: a weak reference to its coroutine, or NULL */
     const PyObject *coroutine;
-    bool opened;    /* the strand is this work's */
-    bool waits;     /* suspended... */
-    uint64_t since; /* ...then; ticks */
-} sl_py_child;
+    sl_py_child_link by_coroutine; /* a task */
+    sl_py_child_link by_context;   /* what does not wait */
+    sl_py_child *next_free;        /* while its work is over */
+    bool opened;                   /* the strand is this work's */
+    bool waits;                    /* suspended... */
+    uint64_t since;                /* ...then; ticks */
+};
 
 /* Reasons of looks in vain: SL_UNSEEN_MAP without the last, which the core
  * counts. */
 #define SL_PY_UNSEEN (SL_PSEUDO_UNSEEN_LATE - SL_PSEUDO_UNSEEN_TORN)
 
-typedef struct {
+struct sl_py_sampled {
     sl_recording *core;    /* set once; borrowed from the recording */
     sl_clock_kind clock;   /* set once */
     uint64_t serial;       /* set once: no two recordings have the same */
@@ -46,12 +60,12 @@ typedef struct {
     uint64_t unseen[SL_PY_UNSEEN]; /* looks in vain, by reason */
     uint64_t interval_ns;  /* between samples, when the last section ended */
     uint64_t lost_strands; /* for which there was no room */
-    sl_py_child *children;
-    uint32_t child_count, child_capacity;
-    uint32_t child_free;   /* of them, to be used again */
-    uint32_t child_hint;   /* the next to go on, most likely */
-    uint32_t child_pruned; /* up to there it was looked for some to free */
-    sl_py_entry *entry;    /* set once: on the board (strong), or NULL */
-} sl_py_sampled;
+    bool copied;           /* it is not looked at meanwhile, see checkpoint.c */
+    sl_py_child **children; /* in blocks, see strands.c */
+    uint32_t child_count;
+    sl_py_child *child_free; /* of them, whose work is over */
+    uint32_t child_pruned;   /* up to there it was looked for some to free */
+    sl_py_entry *entry;      /* set once: on the board (strong), or NULL */
+};
 
 #endif /* SL_PY_SAMPLED_H */

@@ -2,56 +2,122 @@
 #include "sampler/strands.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-/* At one time. */
+/* At one time, of a recording. */
 #define CHILDREN_MAX 4096
+/* They are made so many at a time, and never moved. */
+#define BLOCK 64
 
-static sl_py_child *
-child_again(sl_py_sampled *sampled)
+/* ---- finding one ----
+ *
+ * A request may have thousands of tasks, which go on in any order, and each is
+ * looked for under the lock. So all children of all recordings are in two
+ * tables of lists, by what they are looked for by. */
+
+#define TABLE_BITS 12
+static sl_py_child *by_coroutine[1u << TABLE_BITS];
+static sl_py_child *by_context[1u << TABLE_BITS];
+
+static sl_py_child **
+list_of(sl_py_child **table, const sl_py_sampled *owner, uintptr_t what)
 {
-    for (uint32_t i = 0; i < sampled->child_count; i++) {
-        if (sampled->children[i].context == 0) {
-            sampled->child_free--;
-            return &sampled->children[i];
-        }
+    /* Of addresses the lowest bits tell nothing. */
+    uint64_t mix = (uint64_t)(what ^ ((uintptr_t)owner << 1)) >> 4;
+    return &table[(mix * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - TABLE_BITS)];
+}
+
+#define LIST_ADD(child, by, list)                                              \
+    do {                                                                       \
+        (child)->by = (sl_py_child_link){ *(list), (list) };                   \
+        if (*(list) != NULL)                                                   \
+            (*(list))->by.to_this = &(child)->by.next;                         \
+        *(list) = (child);                                                     \
+    } while (0)
+
+#define LIST_REMOVE(child, by)                                                 \
+    do {                                                                       \
+        if ((child)->by.to_this != NULL)                                       \
+            *(child)->by.to_this = (child)->by.next;                           \
+        if ((child)->by.to_this != NULL && (child)->by.next != NULL)           \
+            (child)->by.next->by.to_this = (child)->by.to_this;                \
+        (child)->by = (sl_py_child_link){ 0 };                                 \
+    } while (0)
+
+static void
+child_link_context(sl_py_child *child)
+{
+    LIST_ADD(child, by_context,
+             list_of(by_context, child->owner, child->context));
+}
+
+static void
+child_unlink(sl_py_child *child)
+{
+    LIST_REMOVE(child, by_coroutine);
+    LIST_REMOVE(child, by_context);
+}
+
+sl_py_child *
+sl_py_child_at(const sl_py_sampled *sampled, uint32_t at)
+{
+    return &sampled->children[at / BLOCK][at % BLOCK];
+}
+
+/* ---- making one ---- */
+
+/* Never used before; NULL: no room. */
+static sl_py_child *
+child_next(sl_py_sampled *sampled)
+{
+    uint32_t at = sampled->child_count;
+
+    if (at == CHILDREN_MAX)
+        return NULL;
+    if (sampled->children == NULL)
+        sampled->children =
+            calloc(CHILDREN_MAX / BLOCK, sizeof(*sampled->children));
+    if (sampled->children == NULL)
+        return NULL;
+    if (at % BLOCK == 0) {
+        sl_py_child *block = calloc(BLOCK, sizeof(*block));
+        if (block == NULL)
+            return NULL;
+        sampled->children[at / BLOCK] = block;
     }
-    return NULL; /* not reached: one is free */
+    sampled->child_count++;
+    return sl_py_child_at(sampled, at);
 }
 
 static sl_py_child *
 child_new(sl_py_sampled *sampled, uintptr_t context)
 {
-    sl_py_child *child = sampled->child_free > 0 ? child_again(sampled) : NULL;
+    sl_py_child *child = sampled->child_free;
 
-    if (child == NULL && sampled->child_count == sampled->child_capacity) {
-        uint32_t capacity =
-            sampled->child_capacity == 0 ? 8 : sampled->child_capacity * 2;
-        sl_py_child *grown =
-            capacity > CHILDREN_MAX
-                ? NULL
-                : realloc(sampled->children, capacity * sizeof(*grown));
-        if (grown == NULL) {
-            sampled->lost_strands++;
-            return NULL;
-        }
-        sampled->children = grown;
-        sampled->child_capacity = capacity;
-    }
+    if (child != NULL)
+        sampled->child_free = child->next_free;
+    else
+        child = child_next(sampled);
     if (child == NULL) {
-        child = &sampled->children[sampled->child_count++];
-        child->strand = NULL;
+        sampled->lost_strands++;
+        return NULL;
     }
-    *child = (sl_py_child){ .context = context, .strand = child->strand };
+    *child = (sl_py_child){ .owner = sampled,
+                            .context = context,
+                            .strand = child->strand };
+    child_link_context(child);
     return child;
 }
 
 sl_py_child *
 sl_py_child_of_context(sl_py_sampled *sampled, uintptr_t context)
 {
-    for (uint32_t i = 0; i < sampled->child_count; i++) {
-        sl_py_child *child = &sampled->children[i];
-        /* A task that waits does not run: this is a callback of its. */
-        if (child->context == context && !child->waits)
+    sl_py_child *child = *list_of(by_context, sampled, context);
+
+    SL_PY_NEEDS_LOCK();
+    for (; child != NULL; child = child->by_context.next) {
+        sl_py_lock_steps++;
+        if (child->owner == sampled && child->context == context)
             return child;
     }
     return child_new(sampled, context);
@@ -60,20 +126,30 @@ sl_py_child_of_context(sl_py_sampled *sampled, uintptr_t context)
 sl_py_child *
 sl_py_child_of_task(sl_py_sampled *sampled, const PyObject *coroutine)
 {
-    uint32_t count = sampled->child_count, at = sampled->child_hint;
+    sl_py_child *child = *list_of(by_coroutine, sampled, (uintptr_t)coroutine);
 
-    /* Tasks go on in the order in which they were suspended, more or less. */
-    for (uint32_t i = 0; i < count; i++, at++) {
-        at = at < count ? at : 0;
-        const sl_py_child *child = &sampled->children[at];
+    SL_PY_NEEDS_LOCK();
+    for (; child != NULL; child = child->by_coroutine.next) {
+        sl_py_lock_steps++;
         /* No other one that lay at its address. */
-        if (child->coroutine == coroutine &&
-            sl_py_weak_is(child->task, coroutine)) {
-            sampled->child_hint = at + 1;
-            return &sampled->children[at];
-        }
+        if (child->owner == sampled && child->coroutine == coroutine &&
+            sl_py_weak_is(child->task, coroutine))
+            return child;
     }
     return NULL;
+}
+
+void
+sl_py_child_waits(sl_py_child *child, bool waits)
+{
+    SL_PY_NEEDS_LOCK();
+    /* A task that waits does not run: what runs in its context is a callback
+     * of its. */
+    if (waits && !child->waits)
+        LIST_REMOVE(child, by_context);
+    else if (!waits && child->waits)
+        child_link_context(child);
+    child->waits = waits;
 }
 
 /* Frees tasks whose coroutines are gone: closed by hand, or with their loop.
@@ -87,14 +163,14 @@ children_prune(sl_py_sampled *sampled)
 
     for (uint32_t n = 0; n < count; n++) {
         if (n > 0 && n % SL_PY_LOCK_STEPS == 0) {
-            if (sampled->child_free > 0)
+            if (sampled->child_free != NULL)
                 return;
             sl_py_lock_yield();
         }
         sl_py_lock_steps++;
         if (sampled->child_pruned >= count)
             sampled->child_pruned = 0;
-        sl_py_child *child = &sampled->children[sampled->child_pruned++];
+        sl_py_child *child = sl_py_child_at(sampled, sampled->child_pruned++);
         if (child->task != NULL &&
             !sl_py_weak_is(child->task, child->coroutine))
             sl_py_child_end(sampled, child);
@@ -106,8 +182,9 @@ sl_py_child_add_task(sl_py_sampled *sampled, PyObject *coroutine,
                      PyObject *weak, uintptr_t context)
 {
     SL_PY_NEEDS_LOCK();
-    if (sampled->child_free == 0 &&
-        sampled->child_count == sampled->child_capacity)
+    /* Now and then, before it takes more memory. */
+    uint32_t count = sampled->child_count;
+    if (sampled->child_free == NULL && count >= 8 && (count & (count - 1)) == 0)
         children_prune(sampled);
     sl_py_child *child = child_new(sampled, context);
     if (child == NULL) {
@@ -116,6 +193,8 @@ sl_py_child_add_task(sl_py_sampled *sampled, PyObject *coroutine,
     }
     child->task = weak;
     child->coroutine = coroutine;
+    LIST_ADD(child, by_coroutine,
+             list_of(by_coroutine, sampled, (uintptr_t)coroutine));
     return child;
 }
 
@@ -137,22 +216,48 @@ sl_py_child_open(sl_py_sampled *sampled, sl_py_child *child, const void *ts,
 void
 sl_py_child_end(sl_py_sampled *sampled, sl_py_child *child)
 {
+    SL_PY_NEEDS_LOCK();
     sl_py_drop_later(child->task);
-    *child = (sl_py_child){ .strand = child->strand };
-    sampled->child_free++;
+    child_unlink(child);
+    *child = (sl_py_child){ .owner = sampled,
+                            .strand = child->strand,
+                            .next_free = sampled->child_free };
+    sampled->child_free = child;
+}
+
+/* What one hold of the lock takes out of the tables. */
+static void
+block_free(sl_py_child *block, uint32_t count)
+{
+    sl_py_lock();
+    for (uint32_t i = 0; i < count; i++) {
+        sl_py_lock_steps++;
+        sl_py_drop_later(block[i].task);
+        child_unlink(&block[i]);
+    }
+    sl_py_unlock_drop();
+    free(block);
 }
 
 void
 sl_py_children_free(sl_py_sampled *sampled)
 {
     sl_py_lock();
-    sl_py_child *children = sampled->children;
+    sl_py_child **children = sampled->children;
     uint32_t count = sampled->child_count;
     sampled->children = NULL;
-    sampled->child_count = sampled->child_capacity = 0;
-    sampled->child_free = sampled->child_hint = sampled->child_pruned = 0;
-    sl_py_unlock_drop();
-    for (uint32_t i = 0; i < count; i++)
-        Py_XDECREF(children[i].task);
+    sampled->child_free = NULL;
+    sampled->child_count = sampled->child_pruned = 0;
+    sl_py_unlock();
+    for (uint32_t at = 0; at < count; at += BLOCK)
+        block_free(children[at / BLOCK],
+                   count - at < BLOCK ? count - at : BLOCK);
     free(children);
+}
+
+void
+sl_py_strands_forget(void)
+{
+    memset(by_coroutine, 0, sizeof(by_coroutine));
+    memset(by_context, 0, sizeof(by_context));
 }

@@ -9,8 +9,11 @@
 #include "sampler/state.h"
 
 /* The request's work in a context that is no task's step: found, or new. NULL:
- * no room (counted). Valid until the next of these calls. */
+ * no room (counted). */
 sl_py_child *sl_py_child_of_context(sl_py_sampled *sampled, uintptr_t context);
+
+/* Child number `at`, below child_count. */
+sl_py_child *sl_py_child_at(const sl_py_sampled *sampled, uint32_t at);
 
 /* The task of this coroutine; NULL: it was not added. */
 sl_py_child *sl_py_child_of_task(sl_py_sampled *sampled,
@@ -26,10 +29,16 @@ sl_py_child *sl_py_child_add_task(sl_py_sampled *sampled, PyObject *coroutine,
 sl_strand *sl_py_child_open(sl_py_sampled *sampled, sl_py_child *child,
                             const void *ts, uint64_t now);
 
+/* It waits from now on, or goes on. */
+void sl_py_child_waits(sl_py_child *child, bool waits);
+
 /* Its work is over. */
 void sl_py_child_end(sl_py_sampled *sampled, sl_py_child *child);
 
 /* Forgets all of them. With the GIL, without the lock. */
 void sl_py_children_free(sl_py_sampled *sampled);
+
+/* In a forked child: those of all recordings are the parent's. */
+void sl_py_strands_forget(void);
 
 #endif /* SL_PY_STRANDS_H */

@@ -33,7 +33,7 @@ task_resume(sl_py_sampled *sampled, sl_py_child *child, const waiting *w,
     sl_strand *strand =
         sl_py_child_open(sampled, child, sl_py_borrow_tstate(), since);
 
-    child->waits = false;
+    sl_py_child_waits(child, false);
     if (strand == NULL)
         return NULL;
     /* What it does before a sample comes is charged to where it waits. */
@@ -133,7 +133,7 @@ sl_py_sampler_task_end(sl_py_sampled *sampled, PyObject *coroutine, bool waits,
                              ? task_child(sampled, coroutine, true, &w)
                              : sl_py_child_of_task(sampled, coroutine);
     if (child != NULL) {
-        child->waits = waits;
+        sl_py_child_waits(child, waits);
         child->since = now;
         if (child->opened && waits)
             sl_strand_pause(child->strand, sl_py_sampler.stack,
@@ -155,7 +155,7 @@ task_that_waits(sl_py_sampled *sampled, uint32_t *at)
     uint32_t end = *at + SL_PY_LOCK_STEPS;
 
     for (; *at < sampled->child_count && *at < end; (*at)++) {
-        sl_py_child *child = &sampled->children[*at];
+        sl_py_child *child = sl_py_child_at(sampled, *at);
         sl_py_lock_steps++;
         if (child->waits && sl_py_weak_is(child->task, child->coroutine))
             return Py_NewRef((PyObject *)child->coroutine);

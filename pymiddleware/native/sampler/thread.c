@@ -6,6 +6,7 @@
 #include "sampler/children.h"
 #include "sampler/clocks.h"
 #include "sampler/look.h"
+#include "sampler/strands.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -47,7 +48,8 @@ tick(uint64_t ticks)
         sl_py_slot *s = i < sl_py_slots_used ? &sl_py_slots[i] : NULL;
         if (s != NULL && s->sampled != NULL) {
             uint64_t now = sl_clock_monotonic_ns();
-            if (now >= s->due_ns) {
+            /* One that is copied is due at the next tick. */
+            if (now >= s->due_ns && !s->sampled->copied) {
                 sl_py_slot_look(s);
                 /* Half an interval of grace: ticks come a little early, too. */
                 s->planned_ns = sl_py_brake_interval(now - s->born_ns);
@@ -199,6 +201,7 @@ sl_py_thread_after_fork(void)
     sl_py_own_tid_forget();
     sl_py_slots_forget();
     sl_py_children_forget();
+    sl_py_strands_forget();
     memset(&sl_py_sampler.counts, 0, sizeof(sl_py_sampler.counts));
     sl_py_brake_reset();
     /* The parent's window on memory is shared with it: make our own. */

@@ -1,6 +1,10 @@
 /* checkpoint.c - profiles of requests that still run: a copy of the recording
- * is taken with the GIL and the sampler's lock, which is all that may write to
- * it, and encoded without them. */
+ * is taken and encoded elsewhere, without the GIL.
+ *
+ * What may write to a recording has the GIL, or is the sampler's thread. So
+ * who copies holds the GIL, and the sampler's lock only to say that this
+ * recording is not to be looked at: a look that is left out meanwhile is part
+ * of the next one. */
 #include "types/checkpoint.h"
 #include "run/live.h"
 #include "run/names.h"
@@ -64,6 +68,15 @@ is_over(const sl_py_recording *self)
     return self->finished || self->discarded || self->fork_lost;
 }
 
+/* From here on no sample is written into it / it is looked at again. */
+static void
+look_at(sl_py_recording *self, bool again)
+{
+    sl_py_lock();
+    self->sampled.copied = !again;
+    sl_py_unlock();
+}
+
 /* The recording's copy as of now; NULL with an exception. */
 static sl_frozen *
 take_copy(sl_py_recording *self)
@@ -81,10 +94,10 @@ take_copy(sl_py_recording *self)
             status = SL_ESTATE;
             break;
         }
-        sl_py_lock();
+        look_at(self, false);
         status = sl_recording_freeze(
             self->core, sl_clock_ticks(self->sampled.clock), frozen);
-        sl_py_unlock_drop();
+        look_at(self, true);
     }
     if (status == SL_OK)
         return frozen;
