@@ -36,6 +36,8 @@ void sl_py_drop_later(PyObject *object);
  * tested.
  */
 #define SL_PY_LOCK_STEPS 64
+/* Of them, what goes over a list may take: some are for finding one thing. */
+#define SL_PY_SCAN_STEPS (SL_PY_LOCK_STEPS / 2)
 extern uint32_t sl_py_lock_steps; /* of this hold; guarded by the lock */
 
 /* For who holds the lock, and nothing in it that another may change: others

@@ -7,7 +7,7 @@
 /* At one time, of a recording. */
 #define CHILDREN_MAX 4096
 /* They are made so many at a time, and never moved. */
-#define BLOCK 64
+#define BLOCK SL_PY_LOCK_STEPS
 
 /* ---- finding one ----
  *
@@ -162,7 +162,7 @@ children_prune(sl_py_sampled *sampled)
     uint32_t count = sampled->child_count;
 
     for (uint32_t n = 0; n < count; n++) {
-        if (n > 0 && n % SL_PY_LOCK_STEPS == 0) {
+        if (sl_py_lock_steps >= SL_PY_SCAN_STEPS) {
             if (sampled->child_free != NULL)
                 return;
             sl_py_lock_yield();

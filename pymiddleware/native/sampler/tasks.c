@@ -152,7 +152,7 @@ sl_py_sampler_task_end(sl_py_sampled *sampled, PyObject *coroutine, bool waits,
 static PyObject *
 task_that_waits(sl_py_sampled *sampled, uint32_t *at)
 {
-    uint32_t end = *at + SL_PY_LOCK_STEPS;
+    uint32_t end = *at + SL_PY_SCAN_STEPS;
 
     for (; *at < sampled->child_count && *at < end; (*at)++) {
         sl_py_child *child = sl_py_child_at(sampled, *at);
