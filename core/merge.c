@@ -3,6 +3,7 @@
 #include "blob.h"
 #include "blob_put.h"
 #include "compress.h"
+#include "merge.h"
 #include "summary.h"
 #include "union.h"
 #include "varint.h"
@@ -41,7 +42,7 @@ value_growth(const sl_union_node *node)
 }
 
 typedef struct {
-    const sl_union *u;
+    sl_union *u;
     value_of value;
     sl_blob_functions functions;
     uint32_t *numbers; /* by function: number in the file, or UNSEEN */
@@ -107,46 +108,20 @@ merger_tree(merger *m)
     return SL_OK;
 }
 
-static int
-line_compare(const void *a, const void *b)
-{
-    const sl_union_line *x = a, *y = b;
-    if (x->node != y->node)
-        return x->node < y->node ? -1 : 1;
-    return x->line < y->line ? -1 : x->line > y->line;
-}
-
-/* LINES, with equal rows as one. */
+/* Each line at its place in the file, in order. */
 static void
 merger_lines(merger *m, sl_buf *out, sl_buf *body)
 {
-    sl_union_line *lines = m->u->lines;
+    const sl_union_line *lines = m->u->lines;
     sl_blob_bound times = sl_blob_bound_times(m->quantum);
-    size_t count = 0;
     uint32_t before = 0;
     sl_buf columns[LINE_COLUMNS];
 
     if (m->u->line_count == 0)
         return;
-    for (size_t i = 0; i < m->u->line_count; i++)
-        lines[i].node = m->places[lines[i].node];
-    qsort(lines, m->u->line_count, sizeof(*lines), line_compare);
-    for (size_t i = 1; i < m->u->line_count; i++) {
-        if (line_compare(&lines[count], &lines[i]) != 0) {
-            lines[++count] = lines[i];
-            continue;
-        }
-        lines[count].wall_ns =
-            sl_union_plus(lines[count].wall_ns, lines[i].wall_ns);
-        lines[count].cpu_ns =
-            sl_union_plus(lines[count].cpu_ns, lines[i].cpu_ns);
-        lines[count].gil_ns =
-            sl_union_plus(lines[count].gil_ns, lines[i].gil_ns);
-    }
-    count++;
     for (int c = 0; c < LINE_COLUMNS; c++)
         sl_buf_init(&columns[c], NULL, 0);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < m->u->line_count; i++) {
         uint64_t wall = sl_blob_bounded(&times, lines[i].wall_ns / m->quantum);
         uint64_t cpu = lines[i].cpu_ns / m->quantum;
         uint64_t gil = lines[i].gil_ns / m->quantum;
@@ -159,7 +134,7 @@ merger_lines(merger *m, sl_buf *out, sl_buf *body)
         sl_buf_put_varint(&columns[4], gil);
         before = lines[i].node;
     }
-    sl_buf_put_varint(body, count);
+    sl_buf_put_varint(body, m->u->line_count);
     for (int c = 0; c < LINE_COLUMNS; c++) {
         sl_blob_put_column(body, &columns[c]);
         sl_buf_free(&columns[c]);
@@ -168,37 +143,32 @@ merger_lines(merger *m, sl_buf *out, sl_buf *body)
     merger_bound(m, &times);
 }
 
-static int
-counter_compare(const void *a, const void *b)
-{
-    const sl_profile_counter *x = a, *y = b;
-    if (x->metric != y->metric)
-        return x->metric < y->metric ? -1 : 1;
-    return x->node < y->node ? -1 : x->node > y->node;
-}
-
-/* COUNTERS, with equal rows as one. */
 static void
 merger_counters(merger *m, sl_buf *out, sl_buf *body)
 {
-    sl_profile_counter *rows = m->u->counters;
+    const sl_profile_counter *rows = m->u->counters;
     sl_blob_metric row;
 
     if (m->u->counter_count == 0)
         return;
-    for (size_t i = 0; i < m->u->counter_count; i++)
-        rows[i].node = m->places[rows[i].node];
-    qsort(rows, m->u->counter_count, sizeof(*rows), counter_compare);
     sl_blob_counters_begin(&row, NULL);
-    for (size_t i = 0; i < m->u->counter_count;) {
-        sl_profile_counter one = rows[i];
-        while (++i < m->u->counter_count &&
-               counter_compare(&one, &rows[i]) == 0)
-            one.value = sl_union_plus(one.value, rows[i].value);
-        sl_blob_counters_add(&row, one.metric, one.node, one.value);
-    }
+    for (size_t i = 0; i < m->u->counter_count; i++)
+        sl_blob_counters_add(&row, rows[i].metric, rows[i].node,
+                             rows[i].value);
     m->clipped += sl_blob_counters_end(&row, body);
     sl_blob_put_section(out, SL_BLOB_COUNTERS, body);
+}
+
+/* Lines and counters name nodes of the union: from here on, those of the file,
+ * in its order. */
+static void
+merger_renumber(merger *m)
+{
+    for (size_t i = 0; i < m->u->line_count; i++)
+        m->u->lines[i].node = m->places[m->u->lines[i].node];
+    for (size_t i = 0; i < m->u->counter_count; i++)
+        m->u->counters[i].node = m->places[m->u->counters[i].node];
+    sl_union_compact(m->u);
 }
 
 /* Everything behind FUNCTIONS first, then what stands before it, which is a
@@ -218,6 +188,7 @@ merger_content(merger *m, const sl_meta *meta, size_t meta_count, sl_buf *out)
         for (int i = 0; i < COLUMNS; i++)
             sl_blob_put_column(&body, &m->columns[i]);
         sl_blob_put_section(&rest, SL_BLOB_TREE, &body);
+        merger_renumber(m);
         merger_lines(m, &rest, &body);
         merger_counters(m, &rest, &body);
         sl_blob_put_section(&rest, SL_BLOB_END, &body);
@@ -256,7 +227,7 @@ union_quantum(const sl_union *u)
 }
 
 static sl_status
-union_encode(const sl_union *u, value_of value, const sl_meta *meta,
+union_encode(sl_union *u, value_of value, const sl_meta *meta,
              size_t meta_count, int level, sl_bytes *out)
 {
     merger m = { .u = u, .value = value, .quantum = union_quantum(u) };
@@ -300,17 +271,25 @@ union_encode(const sl_union *u, value_of value, const sl_meta *meta,
 }
 
 sl_status
+sl_union_encode(sl_union *u, const sl_meta *meta, size_t meta_count, int level,
+                sl_bytes *out)
+{
+    if (u->node_count == 0 || meta_count > SL_BLOB_MAX_META)
+        return SL_ERANGE;
+    return union_encode(u, value_sum, meta, meta_count, level, out);
+}
+
+sl_status
 sl_merge(const sl_profile *const *profiles, size_t count, const sl_meta *meta,
          size_t meta_count, int level, sl_bytes *out)
 {
     sl_union u = { .with_lines = true };
-    sl_status status =
-        count == 0 || meta_count > SL_BLOB_MAX_META ? SL_ERANGE : SL_OK;
+    sl_status status = SL_OK;
 
     for (size_t i = 0; status == SL_OK && i < count; i++)
         status = sl_union_add(&u, profiles[i], 0, NULL, NULL);
     if (status == SL_OK)
-        status = union_encode(&u, value_sum, meta, meta_count, level, out);
+        status = sl_union_encode(&u, meta, meta_count, level, out);
     sl_union_free(&u);
     return status;
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define SLOTS_MIN 256u
+/* Rows of lines and counters for each node that a bounded union may have. */
+#define ROWS_A_NODE 8u
 
 static uint64_t
 mix_text(uint64_t hash, const char *text, size_t len)
@@ -90,7 +92,20 @@ functions_reserve(sl_union *u)
     return true;
 }
 
-/* Number of the function here, or SL_UNION_END: no memory. */
+/* A copy that lives as long as the union; NULL: no room. */
+static const char *
+text_copy(sl_union *u, const char *text, size_t len)
+{
+    void *copy;
+    if (sl_arena_take(u->texts, len + 1, &copy) < 0)
+        return NULL;
+    memcpy(copy, text, len);
+    ((char *)copy)[len] = '\0';
+    return copy;
+}
+
+/* Number of the function here, or SL_UNION_END: no memory. Where there is no
+ * room for its texts, that of [truncated]. */
 static uint32_t
 union_function(sl_union *u, const sl_function *f)
 {
@@ -103,7 +118,17 @@ union_function(sl_union *u, const sl_function *f)
             return known;
         at = (at + 1) & u->function_mask;
     }
-    u->functions[u->function_count] = *f;
+    sl_function kept = *f;
+    if (u->texts != NULL) {
+        kept.name = text_copy(u, f->name, f->name_len);
+        kept.file = text_copy(u, f->file, f->file_len);
+        if (kept.name == NULL || kept.file == NULL) {
+            u->full = true;
+            return u->function_count > u->truncated ? u->truncated
+                                                    : SL_UNION_END;
+        }
+    }
+    u->functions[u->function_count] = kept;
     u->function_slots[at] = ++u->function_count;
     return u->function_count - 1;
 }
@@ -130,8 +155,12 @@ nodes_reserve(sl_union *u)
     return true;
 }
 
+/* Number of the node, or SL_UNION_END: no memory. `make`: one that is not there
+ * yet is made; else NO_ROOM. */
+#define NO_ROOM (SL_UNION_END - 1)
 static uint32_t
-union_node(sl_union *u, uint32_t parent, uint32_t function, uint32_t line)
+union_node(sl_union *u, uint32_t parent, uint32_t function, uint32_t line,
+           bool make)
 {
     sl_union_node wanted = { .parent = parent,
                              .function = function,
@@ -146,6 +175,8 @@ union_node(sl_union *u, uint32_t parent, uint32_t function, uint32_t line)
             return u->node_slots[at] - 1;
         at = (at + 1) & u->node_mask;
     }
+    if (!make)
+        return NO_ROOM;
     uint32_t number = u->node_count++;
     u->nodes[number] = wanted;
     u->node_slots[at] = number + 1;
@@ -195,6 +226,78 @@ union_counter(sl_union *u, const sl_profile_counter *row, uint32_t node)
     return true;
 }
 
+/* Where a node goes: its own place, or where all goes that found no room. */
+static uint32_t
+union_place(sl_union *u, uint32_t parent, uint32_t function, uint32_t line)
+{
+    bool room = u->node_max == 0 || u->node_count < u->node_max;
+
+    if (u->node_count > 0 && u->nodes[parent].folded)
+        return parent;
+    uint32_t found = union_node(u, parent, function, line, room);
+    if (found != NO_ROOM)
+        return found;
+    found = union_node(u, parent, u->truncated, 0, true);
+    if (found != SL_UNION_END) {
+        u->nodes[found].folded = true;
+        u->full = true;
+    }
+    return found;
+}
+
+static uint64_t
+weighed(const sl_union *u, uint64_t value)
+{
+    if (u->weight <= 1)
+        return value;
+    return value > UINT64_MAX / u->weight ? UINT64_MAX : value * u->weight;
+}
+
+/* Whether there is room for `more` rows; what is equal was added up first, if
+ * need be. */
+static bool
+rows_have_room(sl_union *u, size_t more)
+{
+    if (u->node_max == 0)
+        return true;
+    if (u->line_count + u->counter_count + more > u->row_room) {
+        sl_union_compact(u);
+        size_t rows = u->line_count + u->counter_count;
+        size_t most = (size_t)u->node_max * ROWS_A_NODE;
+        u->row_room = rows * 2 + more < most ? rows * 2 + more : most;
+    }
+    bool room = u->line_count + u->counter_count + more <= u->row_room;
+    u->full = u->full || !room;
+    return room;
+}
+
+static bool
+union_rows(sl_union *u, const sl_profile *profile, const uint32_t *map)
+{
+    uint32_t lines = sl_profile_line_count(profile);
+    uint32_t counters = sl_profile_counter_count(profile);
+
+    if (!u->with_lines || !rows_have_room(u, (size_t)lines + counters))
+        return true;
+    for (uint32_t i = 0; i < lines; i++) {
+        sl_profile_line line = *sl_profile_line_at(profile, i);
+        if (u->nodes[map[line.node]].folded)
+            continue; /* whose lines these are is not known there */
+        line.wall_ns = weighed(u, line.wall_ns);
+        line.cpu_ns = weighed(u, line.cpu_ns);
+        line.gil_ns = weighed(u, line.gil_ns);
+        if (!union_line(u, &line, map[line.node]))
+            return false;
+    }
+    for (uint32_t i = 0; i < counters; i++) {
+        sl_profile_counter row = *sl_profile_counter_at(profile, i);
+        row.value = weighed(u, row.value);
+        if (!union_counter(u, &row, map[row.node]))
+            return false;
+    }
+    return true;
+}
+
 static bool
 union_tree(sl_union *u, const sl_profile *profile, int side,
            const uint32_t *functions, uint32_t *map)
@@ -205,28 +308,20 @@ union_tree(sl_union *u, const sl_profile *profile, int side,
         if (i == 0 && u->node_count > 0)
             map[i] = 0;
         else
-            map[i] = union_node(u, i == 0 ? 0 : map[node->parent],
-                                functions[node->function],
-                                u->with_lines ? node->line : 0);
+            map[i] = union_place(u, i == 0 ? 0 : map[node->parent],
+                                 functions[node->function],
+                                 u->with_lines ? node->line : 0);
         if (map[i] == SL_UNION_END)
             return false;
-        sl_union_sum *sum = &u->nodes[map[i]].side[side];
-        sl_union_sum_add(sum, &(sl_union_sum){ node->calls, node->resumes,
-                                               node->self_ns, node->total_ns });
+        sl_union_sum value = { .self_ns = weighed(u, node->self_ns) };
+        if (i == 0 || map[i] != map[node->parent]) {
+            value.calls = weighed(u, node->calls);
+            value.resumes = weighed(u, node->resumes);
+            value.total_ns = weighed(u, node->total_ns);
+        }
+        sl_union_sum_add(&u->nodes[map[i]].side[side], &value);
     }
-    for (uint32_t i = 0; u->with_lines && i < sl_profile_line_count(profile);
-         i++) {
-        const sl_profile_line *line = sl_profile_line_at(profile, i);
-        if (!union_line(u, line, map[line->node]))
-            return false;
-    }
-    for (uint32_t i = 0; u->with_lines && i < sl_profile_counter_count(profile);
-         i++) {
-        const sl_profile_counter *row = sl_profile_counter_at(profile, i);
-        if (!union_counter(u, row, map[row->node]))
-            return false;
-    }
-    return true;
+    return union_rows(u, profile, map);
 }
 
 sl_status
@@ -241,7 +336,16 @@ sl_union_add(sl_union *u, const sl_profile *profile, int side,
 
     if (u->seed == 0)
         u->seed = sl_hash_seed(u) | 1;
-
+    if (fine && u->node_max != 0 && u->function_count == 0) {
+        const char *name = sl_pseudo_name(SL_PSEUDO_TRUNCATED);
+        u->truncated = union_function(
+            u, &(sl_function){ .name = name,
+                               .name_len = strlen(name),
+                               .file = "",
+                               .kind = SL_KIND_PSEUDO,
+                               .origin = SL_ORIGIN_NONE });
+        fine = u->truncated != SL_UNION_END;
+    }
     for (uint32_t i = 0; fine && i < count; i++) {
         numbers[i] = union_function(u, sl_profile_function(profile, i));
         fine = numbers[i] != SL_UNION_END;
@@ -258,6 +362,74 @@ sl_union_add(sl_union *u, const sl_profile *profile, int side,
     return fine ? SL_OK : SL_ENOMEM;
 }
 
+static int
+line_compare(const void *a, const void *b)
+{
+    const sl_union_line *x = a, *y = b;
+    if (x->node != y->node)
+        return x->node < y->node ? -1 : 1;
+    return x->line < y->line ? -1 : x->line > y->line;
+}
+
+static int
+counter_compare(const void *a, const void *b)
+{
+    const sl_profile_counter *x = a, *y = b;
+    if (x->metric != y->metric)
+        return x->metric < y->metric ? -1 : 1;
+    return x->node < y->node ? -1 : x->node > y->node;
+}
+
+static void
+compact_lines(sl_union *u)
+{
+    sl_union_line *lines = u->lines;
+    size_t count = 0;
+
+    if (u->line_count == 0)
+        return;
+    qsort(lines, u->line_count, sizeof(*lines), line_compare);
+    for (size_t i = 1; i < u->line_count; i++) {
+        if (line_compare(&lines[count], &lines[i]) != 0) {
+            lines[++count] = lines[i];
+            continue;
+        }
+        lines[count].wall_ns =
+            sl_union_plus(lines[count].wall_ns, lines[i].wall_ns);
+        lines[count].cpu_ns =
+            sl_union_plus(lines[count].cpu_ns, lines[i].cpu_ns);
+        lines[count].gil_ns =
+            sl_union_plus(lines[count].gil_ns, lines[i].gil_ns);
+    }
+    u->line_count = count + 1;
+}
+
+static void
+compact_counters(sl_union *u)
+{
+    sl_profile_counter *rows = u->counters;
+    size_t count = 0;
+
+    if (u->counter_count == 0)
+        return;
+    qsort(rows, u->counter_count, sizeof(*rows), counter_compare);
+    for (size_t i = 1; i < u->counter_count; i++) {
+        if (counter_compare(&rows[count], &rows[i]) != 0)
+            rows[++count] = rows[i];
+        else
+            rows[count].value =
+                sl_union_plus(rows[count].value, rows[i].value);
+    }
+    u->counter_count = count + 1;
+}
+
+void
+sl_union_compact(sl_union *u)
+{
+    compact_lines(u);
+    compact_counters(u);
+}
+
 void
 sl_union_free(sl_union *u)
 {
@@ -267,6 +439,7 @@ sl_union_free(sl_union *u)
     free(u->function_slots);
     free(u->lines);
     free(u->counters);
+    sl_arena_free(u->texts);
     memset(u, 0, sizeof(*u));
 }
 

@@ -2,10 +2,14 @@
  *
  * Functions are the same when name, file and kind are; where lines matter
  * (merging what one release recorded), their lines and call lines too. Texts
- * are borrowed: the profiles must outlive the union.
+ * are borrowed: the profiles must outlive the union. One that grows for long
+ * (slowlens/gather.h) copies them into `texts`, and has no more than node_max
+ * nodes, and as many for what found no room: [truncated] below whatever has.
  */
 #ifndef SL_CORE_UNION_H
 #define SL_CORE_UNION_H
+
+#include "arena.h"
 
 #include "slowlens/profile.h"
 
@@ -18,6 +22,7 @@ typedef struct {
     uint32_t function;
     uint32_t line;
     uint32_t first, last, next; /* children and sibling; 0: none */
+    bool folded;                /* holds what found no room below its parent */
     sl_union_sum side[2];
 } sl_union_node;
 
@@ -28,6 +33,12 @@ typedef struct {
 
 typedef struct {
     bool with_lines;
+    sl_arena *texts;    /* of functions; NULL: borrowed */
+    uint32_t node_max;  /* 0: as many as there are */
+    uint32_t truncated; /* number of [truncated], where node_max is not 0 */
+    uint64_t weight;    /* each number counts so often; 0: once */
+    size_t row_room;    /* lines and counters until equal ones are added up */
+    bool full;          /* something found no room */
     uint64_t seed; /* of the tables; 0 at first */
     sl_union_node *nodes;
     uint32_t node_count, node_capacity;
@@ -49,6 +60,10 @@ typedef struct {
  * SL_ENOMEM; then the union may only be freed. */
 sl_status sl_union_add(sl_union *u, const sl_profile *profile, int side,
                        uint32_t **functions, uint32_t **nodes);
+
+/* Adds up equal rows of lines and of counters, and sorts both: by node and line,
+ * by metric and node. */
+void sl_union_compact(sl_union *u);
 
 /* a + b, or the largest number there is: profiles may hold up to 2^62 each. */
 static inline uint64_t

@@ -127,6 +127,9 @@
     XX(last_word, TEXT, NONE, "last word",                                     \
        "Killed: what the board of running requests said of it.")               \
     XX(merged, NUMBER, COUNT, "profiles", "How many were added up in it.")     \
+    XX(requests, NUMBER, COUNT, "requests",                                    \
+       "How many it speaks for: those added up, each by its weight.")          \
+    XX(until, NUMBER, NS, "until", "Unix time at which the last one ended.")   \
     XX(host, TEXT, NONE, "host", "Name of the machine.")                       \
     XX(pid, NUMBER, NONE, "process", "Number of the process.")                 \
     XX(thread, TEXT, NONE, "thread", "Name of the thread it ended in.")        \

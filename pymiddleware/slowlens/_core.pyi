@@ -79,6 +79,8 @@ class Meta(TypedDict, total=False):
     as_of_ns: int
     last_word: str
     merged: int
+    requests: int
+    until: int
     host: str
     pid: int
     thread: str
@@ -157,6 +159,15 @@ class Numbers:
     def consume(self, source: bytes, mark: int, /) -> bool: ...
     def encode(self) -> bytes: ...
     def report(self, limit: int = 0, /) -> bytes: ...
+
+class Gather:
+    count: int
+    nodes: int
+    memory: int
+    full: bool
+    def __new__(cls, max_nodes: int = 0) -> Gather: ...
+    def add(self, blob: bytes, weight: int = 1, /) -> None: ...
+    def encode(self, meta: dict[str, int | str | None], level: int = 3, /) -> bytes: ...
 
 class Entry:
     id: str

@@ -26,6 +26,7 @@ main(void)
     srunner_add_suite(runner, compress_suite());
     srunner_add_suite(runner, freeze_suite());
     srunner_add_suite(runner, functions_suite());
+    srunner_add_suite(runner, gather_suite());
     srunner_add_suite(runner, golden_suite());
     srunner_add_suite(runner, histogram_suite());
     srunner_add_suite(runner, intern_suite());

@@ -11,6 +11,7 @@ Suite *clock_suite(void);
 Suite *compress_suite(void);
 Suite *freeze_suite(void);
 Suite *functions_suite(void);
+Suite *gather_suite(void);
 Suite *golden_suite(void);
 Suite *histogram_suite(void);
 Suite *intern_suite(void);

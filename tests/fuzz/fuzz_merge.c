@@ -2,6 +2,7 @@
  * merged or subtracted can be read again, and nothing of it is lost unsaid. */
 #include "fuzz.h"
 
+#include "slowlens/gather.h"
 #include "slowlens/merge.h"
 
 static uint64_t
@@ -48,6 +49,22 @@ check_merge(const sl_profile *a, const sl_profile *b)
     fuzz_done(sl_report_aggregate(both, 2, 1, &blob), &blob);
 }
 
+/* In very little room, all the time of both is there. */
+static void
+check_gather(const sl_profile *a, const sl_profile *b)
+{
+    sl_gather *gather;
+    sl_bytes blob = { 0 };
+
+    demand(sl_gather_new(&gather, 4) == SL_OK);
+    demand(sl_gather_add(gather, a, 1) == SL_OK);
+    demand(sl_gather_add(gather, b, 3) == SL_OK);
+    demand(sl_gather_nodes(gather) <= 8);
+    sl_profile_free(
+        read_back(sl_gather_encode(gather, NULL, 0, 1, &blob), &blob));
+    sl_gather_free(gather);
+}
+
 /* So many that something may be named. */
 static void
 check_cohort(const sl_profile *a, const sl_profile *b)
@@ -80,6 +97,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* One profile is merged with itself. */
     if (a != NULL || b != NULL) {
         check_merge(a != NULL ? a : b, b != NULL ? b : a);
+        check_gather(a != NULL ? a : b, b != NULL ? b : a);
         check_cohort(a != NULL ? a : b, b != NULL ? b : a);
     }
     sl_profile_free(a);

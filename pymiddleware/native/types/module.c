@@ -19,6 +19,7 @@
 #include "sampler/sampler.h"
 #include "sampler/self_test.h"
 #include "types/checkpoint.h"
+#include "types/gather_type.h"
 #include "types/killed.h"
 #include "types/numbers_type.h"
 #include "types/profile_type.h"
@@ -442,7 +443,8 @@ module_exec(PyObject *module)
         PyModule_AddType(module, &sl_py_recording_type) < 0 ||
         PyModule_AddType(module, &sl_py_span_type) < 0)
         return -1;
-    if (PyModule_AddType(module, &sl_py_numbers_type) < 0 ||
+    if (PyModule_AddType(module, &sl_py_gather_type) < 0 ||
+        PyModule_AddType(module, &sl_py_numbers_type) < 0 ||
         PyModule_AddType(module, &sl_py_rows_type) < 0 ||
         PyModule_AddType(module, &sl_py_worker_type) < 0)
         return -1;
