@@ -16,24 +16,53 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
-import threading
 import time
+from functools import partial
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from . import _core, live
 from .board import live_folder, make_private, remove
 from .live import PARTIAL
+from .lock import Lock
 from .request import ID
 from .routes import OTHER
 from .store import Store, StoreError
 
-__all__ = ["checkpoint_path", "drop_checkpoint", "read_checkpoint", "recover", "sweep", "write_checkpoint"]
+__all__ = [
+    "checkpoint_path", "drop_checkpoint", "read_checkpoint", "recover", "sweep", "watch_handlers", "write_checkpoint",
+]
 
 #: A checkpoint that was not written anew for so long has no writer any more.
 STRAY_SECONDS = 3600.0
 
-_one = threading.Lock()  # POSIX locks do not tell threads of one process apart
+#: What a process is told to end by, and what gunicorn tells a worker that takes too long.
+ENDINGS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGABRT)
+
+_one = Lock()  # POSIX locks do not tell threads of one process apart
+
+
+def watch_handlers() -> int:
+    """How many calls of the app's handlers of such signals there were so far. The handlers stay what they are, and none
+    of ours is put in (``run/handlers.h``); one in C, or the system's own, is not seen."""
+    for number in ENDINGS:
+        code = _code_of(signal.getsignal(number))
+        if code is not None:
+            _core.handler_watch(code)
+    return _core.handler_calls()
+
+
+def _code_of(handler: Any) -> CodeType | None:
+    """Of a function, below methods and partials; runs no code of the handler's."""
+    for _ in range(8):
+        if isinstance(handler, FunctionType):
+            return handler.__code__
+        if not isinstance(handler, (MethodType, partial)):
+            return None
+        handler = handler.__func__ if isinstance(handler, MethodType) else handler.func
+    return None
 
 
 def checkpoint_path(store: str, profile_id: str) -> str:
@@ -75,7 +104,7 @@ def recover(store: Store, name: str) -> int:
 
     :raises StoreError: it cannot be stored now; the board stays for the next one.
     """
-    if not name or not _one.acquire(blocking=False):
+    if not name or not _one.acquire(0):
         return 0
     try:
         return sum(_bury(store, name, found.path) for found in live.boards(name) if found.dead)

@@ -304,7 +304,9 @@ class Recorder:
             if not self.board.tried and self._has_board:
                 self.board.open()
             self.writer.wake()
-            return Transaction(self, incoming, decision, follows)
+            transaction = Transaction(self, incoming, decision, follows)
+            self.writer.watch()
+            return transaction
         except RuntimeError as error:
             self.refused += 1
             self._seldom.say(_log, f"slowlens: not profiling: {error}", level=logging.ERROR)

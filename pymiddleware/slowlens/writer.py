@@ -177,6 +177,7 @@ class Writer:
         self._counted = time.monotonic()
         self._asked = False
         self._due: dict[str, float] = {}  # running requests with a checkpoint: when the next one is
+        self._told: int | None = None  # calls of handlers of signals, when the thread looked last
         if self._release is not None:
             self.numbers = _core.Numbers(60, self._release[:200], socket.gethostname())
         self._inline = _nobody_else_runs()
@@ -195,13 +196,18 @@ class Writer:
     # ---- called by requests ----
 
     def wake(self) -> None:
-        """A profile begins: somebody must turn the events off later. Cheap when awake."""
+        """A profile begins: somebody must turn the events off later. Cheap when awake. Then it is to be watched."""
         if self._pid != os.getpid():
             engine.forked()  # by C code that does not call Python's hooks
         self._begun = True
         if not self._ticking:
             self._ticking = True
             self._start()
+
+    def watch(self) -> None:
+        """It has begun. On a busy machine the thread may have looked in between, twice, and seen nothing to turn off."""
+        if not self._ticking:
+            self.wake()
 
     def put(self, job: Job) -> bool:
         """Takes the job over. False: it was dropped (counted)."""
@@ -331,7 +337,7 @@ class Writer:
                 del job
                 self._trim(size)
             self._storing.flush()
-            if self._ticking and not self._inline:
+            if (self._ticking or self._begun) and not self._inline:
                 # Cleared first: a profile that begins now sets it again. Under load the thread looks a few times a
                 # second by itself: being woken for each request costs a switch of threads, and the GIL.
                 self._ticking = False
@@ -368,11 +374,15 @@ class Writer:
     def _checkpoint(self, last: bool = False) -> None:
         """What runs for seconds is written as it is by now: should the process be killed, that much is known.
 
-        At most every two seconds, and a thousandth of the time; ``last``: now, for the process ends.
+        At most every two seconds, and a thousandth of the time; ``last``: now, for the process ends. So it may when it
+        was told to by a signal.
         """
         board = None if self.board is None else self.board.core
         if board is None or not (board.count or self._due):
             return
+        told = killed.watch_handlers()
+        last = last or self._told not in (None, told)
+        self._told = told
         there = set()
         for recording, seen, sampled in _core.running(board, 0 if last else int(CHECKPOINT_AFTER * 1e9)):
             profile_id = seen.id

@@ -3,6 +3,8 @@
 Each line of its input is a path: the request begins in a thread of its own, and "PATH" is printed when the app is
 in it. ``/wait/...`` runs until "end" is read; ``/busy/...`` computes as long; ``/quick/...`` ends at once;
 ``/hold/...`` never gives the interpreter back. Everything that ended is stored ("flushed") at "flush".
+"handles": from now on SIGTERM and SIGQUIT are handled as by a server that lets requests end, and nothing is
+checkpointed for its age.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import sys
 import threading
 from typing import Any
 
+from slowlens import writer
 from slowlens.wsgi import ProfilerMiddleware
 
 ended = threading.Event()
@@ -50,6 +53,11 @@ def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return [b"x"]
 
 
+class Server:
+    def stop(self, number: int, frame: Any) -> None:
+        say(f"told {number}")
+
+
 def main() -> None:
     options: dict[str, Any] = {"slow_ms": 1e9, "log": False, "keep": "all"}
     for one in sys.argv[3:]:
@@ -69,6 +77,11 @@ def main() -> None:
         elif word == "flush":
             middleware.recorder.writer.flush()
             say("flushed")
+        elif word == "handles":
+            writer.CHECKPOINT_AFTER = 1e6
+            for number in (signal.SIGTERM, signal.SIGQUIT):
+                signal.signal(number, Server().stop)
+            say("handles")
         elif word == "fork":
             if os.fork() == 0:
                 say(f"child {os.getpid()}")

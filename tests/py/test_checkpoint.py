@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+<<<<<<< HEAD
+=======
+import signal
+>>>>>>> 2d8fe52 (writer: who is told to end writes down what runs; events go off however long a profile takes to begin)
 import sys
 import threading
 import time
@@ -48,6 +53,47 @@ def test_a_killed_request_has_the_tree_of_its_last_checkpoint(
     assert meta["as_of_ns"] >= 1.9e9 and abs(profile["wall_ns"] - meta["as_of_ns"]) < 1e6
     assert row["wall_ns"] >= meta["as_of_ns"] and function in row["hot"]
     assert killed.read_checkpoint(store_path, row["id"]) is None
+
+
+@pytest.mark.parametrize("mode", ["sampling", "deterministic"])
+def test_who_is_told_to_end_writes_down_what_runs(worker: Any, store_path: str, mode: str) -> None:
+    """The server's own handlers stay what they are, and are called; then it is killed before the request has ended."""
+    one = worker(store_path, mode)
+    one.say("handles")
+    one.say("/wait/a")
+    (running,) = live.running(store_path)
+    for number in (signal.SIGTERM, signal.SIGQUIT):
+        for _ in range(200):  # the first may come before the writer has looked at who handles it
+            one.process.send_signal(number)
+            assert one.process.stdout.readline() == f"told {int(number)}\n"
+            if killed.read_checkpoint(store_path, running["id"]) is not None or sys.version_info < (3, 12):
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError("no checkpoint")
+        killed.drop_checkpoint(store_path, running["id"])
+    if sys.version_info < (3, 12):
+        return  # no probes outside of requests there
+    one.process.send_signal(signal.SIGTERM)
+    eventually(lambda: killed.read_checkpoint(store_path, running["id"]))
+    one.kill()
+    store = open_store(load({"store": store_path}))
+    assert killed.recover(store, store_path) == 1
+    (row,) = store.list(Query()).rows
+    data = store.get(row["id"])
+    assert row["flags"] == "killed" and data is not None and "waits_for_it" in names(data)
+
+
+def test_handlers_of_any_kind() -> None:
+    class Server:
+        def stop(self, number: int, frame: Any) -> None: ...
+
+        __call__ = stop
+
+    for handler in (Server().stop, functools.partial(Server().stop, 1), Server.stop):
+        assert killed._code_of(handler) is Server.stop.__code__
+    for handler in (signal.SIG_DFL, signal.SIG_IGN, None, signal.default_int_handler, Server()):
+        assert killed._code_of(handler) is None
 
 
 def test_checkpoints_whose_board_is_gone_are_stored_and_removed(

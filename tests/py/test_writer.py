@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from slowlens import _core, board, engine
+from slowlens import _core, board, engine, recorder
 from slowlens.store import Query
 from slowlens.store.directory import DirectoryStore
 from slowlens.store.interface import StoreError
@@ -215,6 +215,27 @@ def test_events_go_off_after_the_linger(store_path: str) -> None:
     middleware.recorder.policy._debug = lambda: True
     wsgi_call(middleware)
     assert _core.engine_info()["events_on"] is (sys.version_info >= (3, 12))
+
+
+def test_events_go_off_however_long_a_profile_takes_to_begin(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the thread looks for what is to be turned off, and goes to sleep, before the events are on."""
+    middleware = make(store_path, keep="error")
+    writer = middleware.recorder.writer
+    begin = recorder.Transaction
+
+    def late(*args: Any) -> Any:
+        deadline = time.monotonic() + 30
+        while (writer._ticking or writer._begun or writer._working) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not _core.engine_info()["events_on"]
+        return begin(*args)
+
+    monkeypatch.setattr(recorder, "Transaction", late)
+    wsgi_call(middleware)
+    deadline = time.monotonic() + 30
+    while _core.engine_info()["events_on"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert _core.engine_info()["events_on"] is False
 
 
 @pytest.mark.parametrize("mode", ("deterministic", "sampling"))

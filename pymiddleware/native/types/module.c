@@ -10,6 +10,7 @@
 #include "run/active.h"
 #include "run/budget.h"
 #include "run/greenlets.h"
+#include "run/handlers.h"
 #include "run/jobs.h"
 #include "run/layers.h"
 #include "run/live.h"
@@ -215,6 +216,24 @@ call_soon(PyObject *module, PyObject *function)
 }
 
 static PyObject *
+handler_watch(PyObject *module, PyObject *code)
+{
+    (void)module;
+    if (!PyCode_Check(code)) {
+        PyErr_SetString(PyExc_TypeError, "a code object is wanted");
+        return NULL;
+    }
+    return PyBool_FromLong(sl_py_handlers_watch((PyCodeObject *)code));
+}
+
+static PyObject *
+handler_calls(PyObject *module, PyObject *ignored)
+{
+    (void)module, (void)ignored;
+    return PyLong_FromUnsignedLongLong(sl_py_handlers_calls());
+}
+
+static PyObject *
 sampler_resume(PyObject *module, PyObject *ignored)
 {
     (void)module, (void)ignored;
@@ -315,6 +334,11 @@ static PyMethodDef methods[] = {
     { "call_soon", call_soon, METH_O,
       "call_soon(function, /)\n--\n\nThe main thread calls it at its next "
       "step in Python. False: too much is waiting for that already." },
+    { "handler_watch", handler_watch, METH_O,
+      "handler_watch(code, /)\n--\n\nCounts the calls of a handler of signals "
+      "from now on. False: they cannot be counted." },
+    { "handler_calls", handler_calls, METH_NOARGS,
+      "handler_calls()\n--\n\nHow many calls of such there were." },
     { "sampler_resume", sampler_resume, METH_NOARGS,
       "sampler_resume()\n--\n\nStarts it again now, for requests that run." },
     { "limit_memory", limit_memory, METH_O,
