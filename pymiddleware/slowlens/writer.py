@@ -24,6 +24,7 @@ import socket
 import sys
 import time
 import weakref
+from _thread import get_native_id
 from collections import deque
 from functools import partial
 from importlib import import_module
@@ -32,6 +33,7 @@ from typing import Any, NamedTuple
 
 from . import _core, engine, killed, log
 from .board import Board, board_of
+from .lock import ours
 from .log import Seldom, SlowLog
 from .options import Options
 from .store import Store, open_sinks, open_store
@@ -205,7 +207,7 @@ class Writer:
             self._start()
 
     def watch(self) -> None:
-        """It has begun. On a busy machine the thread may have looked in between, twice, and seen nothing to turn off."""
+        """It has begun. On a busy machine the thread may have looked twice in between, and seen nothing to turn off."""
         if not self._ticking:
             self.wake()
 
@@ -569,6 +571,17 @@ def _close(sinks: list[tuple[str, Sink]]) -> None:
 def _run(worker: _core.Worker, argument: tuple[weakref.ref[Writer], Store, list[tuple[str, Sink]]]) -> None:
     """The thread: holds its writer only while it works."""
     reference, store, sinks = argument
+    thread = get_native_id()
+    ours.add(thread)
+    try:
+        _work_for(worker, reference, store, sinks)
+    finally:
+        ours.discard(thread)
+
+
+def _work_for(
+    worker: _core.Worker, reference: weakref.ref[Writer], store: Store, sinks: list[tuple[str, Sink]],
+) -> None:
     while True:
         writer = reference()
         if writer is None:  # the last app is gone

@@ -19,7 +19,6 @@ import fcntl
 import json
 import os
 import stat
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from .. import _core
+from ..lock import RLock
 from ..options import Options
 from ..request import ID
 from . import numbers, old, segments
@@ -93,7 +93,7 @@ class DirectoryStore:
         self._segment: segments.Writing | None = None
         self._sealed: dict[int, tuple[int, int, segments.Begin | None]] = {}  # size, newest ms
         self._reader: Reader | None = None
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._pid = os.getpid()
         self._ready = False
         _stores.add(self)
@@ -103,7 +103,7 @@ class DirectoryStore:
         segment, self._segment = self._segment, None
         if segment is not None:
             segment.close()  # a copy of the descriptor would hold the lock
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._reader = None
         self._pid = os.getpid()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .. import _core
+from ..lock import Lock
 from ..request import ID, new_id
 from .interface import Page, Query, RouteStats, Stored, StoreError
 from .rows import cursor_of, filters, route_stats
@@ -24,7 +24,7 @@ class FileStore:
     def __init__(self, paths: list[str]) -> None:
         self._paths: dict[str, str] = {}
         self._rows = _core.Rows()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         for path in paths:
             self._add(path)
 

@@ -10,13 +10,13 @@ import base64
 import json
 import os
 import struct
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from .. import _core
+from ..lock import RLock
 from . import segments
 from .interface import Page, Query, QueryError, StoreError
 from .rows import cursor_of, filters
@@ -47,7 +47,7 @@ class Reader:
         self.folder = os.path.join(root, "segments")
         #: Said by ``problem``: not all profiles are listed.
         self.partial = False
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._rows = _core.Rows(ROWS_MAX)
         self._known: dict[int, _Known] = {}
         self._deletions = (0, 0)  # inode of the list, and how much of it was read

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from ...lock import RLock
 from ..interface import StoreError
 from .schema import Refused
 
@@ -62,7 +62,7 @@ class Connections:
         self._place = place
         #: Called with each new connection that writes.
         self._prepare = prepare
-        self.lock = threading.RLock()
+        self.lock = RLock()
         self._writer: Any = None
         self._pool: Any = None
         self._pid = os.getpid()
@@ -76,7 +76,7 @@ class Connections:
     def forked(self) -> None:
         _inherited.extend((self._writer, self._pool))
         self._writer = self._pool = None
-        self.lock = threading.RLock()
+        self.lock = RLock()
         self._pid = os.getpid()
 
     def writing(self) -> Any:
