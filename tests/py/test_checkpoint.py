@@ -5,10 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-<<<<<<< HEAD
-=======
 import signal
->>>>>>> 2d8fe52 (writer: who is told to end writes down what runs; events go off however long a profile takes to begin)
 import sys
 import threading
 import time
