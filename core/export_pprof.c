@@ -329,10 +329,29 @@ put_functions(sl_buf *out, const sl_profile *profile, bool gap, sl_buf *part)
     }
 }
 
+/* The number of a key of the metadata; 0: it has none. */
+static uint64_t
+meta_number(const sl_profile *profile, const char *key)
+{
+    const sl_meta *found = sl_profile_meta_find(profile, key);
+    return found != NULL && found->text == NULL && found->number > 0
+               ? (uint64_t)found->number
+               : 0;
+}
+
+/* How long was looked: of requests that were gathered over a time, that. */
+static uint64_t
+duration_of(const sl_profile *profile)
+{
+    uint64_t started = meta_number(profile, "started");
+    uint64_t until = meta_number(profile, "until");
+    return until > started ? until - started
+                           : sl_profile_node_at(profile, 0)->total_ns;
+}
+
 void
 sl_exporter_pprof(const sl_profile *profile, sl_buf *out)
 {
-    const sl_meta *started = sl_profile_meta_find(profile, "started");
     sl_buf document, message, part;
     sl_stacks stacks;
     gzip zip;
@@ -353,11 +372,8 @@ sl_exporter_pprof(const sl_profile *profile, sl_buf *out)
     put_locations(&document, profile, stacks.gap, &message, &part);
     put_functions(&document, profile, stacks.gap, &part);
     put_strings(&document, &part, profile, stacks.gap);
-    put_number(&document, 9,
-               started != NULL && started->text == NULL
-                   ? (uint64_t)started->number
-                   : 0);
-    put_number(&document, 10, sl_profile_node_at(profile, 0)->total_ns);
+    put_number(&document, 9, meta_number(profile, "started"));
+    put_number(&document, 10, duration_of(profile));
     put_number(&part, 1, STR_WALL);
     put_number(&part, 2, STR_NANOSECONDS);
     put_message(&document, 11, &part);

@@ -96,6 +96,7 @@ class Options:
     debug: bool | None
     board: bool
     numbers: bool
+    continuous: bool
 
     def mode_word(self, debug: bool) -> str:
         """The mode in force where no function decides: what was set, or the default for ``debug``."""
@@ -336,6 +337,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("numbers", _flag, True, "true or false",
            "Whether all profiled requests are counted, kept or not: how many, errors, times. The routes page and "
            "percentiles come from that."),
+    Option("continuous", _flag, False, "true or false",
+           "Whether every profiled request, kept or not, adds its tree to its route's tree of the running minute: what "
+           "flame graphs of an hour or a day are of. Takes half a percent of one CPU at most."),
 )
 
 BY_NAME = {option.name: option for option in OPTIONS}

@@ -227,6 +227,8 @@ class Recorder:
         self._release = self.options.release
         if self.options.numbers and refused is None:
             self.writer.count(self._find_release() or "")
+        if self.options.continuous and refused is None:
+            self.writer.gather(self._find_release() or "")
         self.refused = self.abandoned = 0
         self.reading, self.profiling = Breaker(), Breaker()
         self._folded = Folded()
@@ -269,7 +271,7 @@ class Recorder:
         if self._viewer is None:
             from .viewer.app import Viewer
 
-            self._viewer = Viewer(self.store, self.access, self.counters, self._shows_source)
+            self._viewer = Viewer(self.store, self.access, self.counters, self._shows_source, self.writer.flush)
         return self._viewer
 
     def _shows_source(self) -> bool:
@@ -384,6 +386,7 @@ class Recorder:
         return {
             "stored": writer.stored, "dropped": writer.dropped, "failed": writer.failed, "recovered": writer.recovered,
             "uncounted": writer.uncounted,
+            "ungathered": 0 if writer.gathering is None else writer.gathering.missed,
             "refused": self.refused, "abandoned": self.abandoned, "faults": self.faults,
             "pid": os.getpid(), "engine": _core.engine_info(), "board": self.board.info(),
         }
@@ -399,11 +402,16 @@ class Recorder:
         if self.writer.numbers is not None:
             self.writer.numbers.add(transaction.recording, seen.route, transaction.incoming.method,
                                     seen.error or seen.status >= 500, bool(kept), seen.bytes)
+        gathering = self.writer.gathering
+        decision = transaction.decision
+        weight = 0 if gathering is None or decision.triggered else gathering.draw()
         if not kept and not (slow and self.options.log):
-            transaction.recording.discard()
+            if not weight or not self.writer.put_tree(
+                    transaction.recording, seen.route, transaction.incoming.method, decision.mode, weight):
+                transaction.recording.discard()
             return
         meta = self._meta(transaction, kept)
-        self.writer.put(Job(transaction.recording, meta, bool(kept), slow and self.options.log))
+        self.writer.put(Job(transaction.recording, meta, bool(kept), slow and self.options.log, weight))
 
     def _meta(self, transaction: Transaction, kept: str) -> dict[str, Any]:
         """Metadata; None: not known. Nothing here but what core/README.md lists."""

@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 
 from . import _core, engine, killed, log
 from .board import Board, board_of
+from .gathering import Gathering, waiting_of
 from .lock import ours
 from .log import Seldom, SlowLog
 from .options import Options
@@ -75,6 +76,8 @@ class Job(NamedTuple):
     meta: dict[str, Any]
     store: bool
     slow: bool
+    #: How many requests it speaks for in its route's tree of all requests; 0: it is not in it.
+    weight: int = 0
 
 
 class _StoreSink:
@@ -153,6 +156,7 @@ class Writer:
         self.recovered = 0  # requests of dead processes
         self.uncounted = 0  # requests whose numbers could not be stored
         self._release: str | None = None  # None: nothing is counted
+        self._gathered_release: str | None = None  # None: nothing is gathered
         self._braked = False
         self._reset()
         _watch(self)
@@ -183,6 +187,10 @@ class Writer:
         if self._release is not None:
             self.numbers = _core.Numbers(60, self._release[:200], socket.gethostname())
         self._inline = _nobody_else_runs()
+        #: The trees of all requests; None: they are not gathered.
+        self.gathering: Gathering | None = None
+        if self._gathered_release is not None:
+            self.gather(self._gathered_release)
         if self._inline:
             self._seldom.say(
                 _log, "slowlens: uWSGI runs without threads of Python: profiles are stored by the request itself, "
@@ -194,6 +202,13 @@ class Writer:
         if counts and self.numbers is None:
             self._release = release
             self.numbers = _core.Numbers(60, release[:200], socket.gethostname())
+
+    def gather(self, release: str) -> None:
+        """From now on ``gathering`` adds the trees of requests up, where the store keeps such and a thread can do it."""
+        keeps = hasattr(self.store, "put_window") and getattr(self.store, "refused", None) is None
+        if keeps and self.gathering is None and not self._inline:
+            self._gathered_release = release
+            self.gathering = Gathering(release[:200], socket.gethostname())
 
     # ---- called by requests ----
 
@@ -231,6 +246,20 @@ class Writer:
             return False
         return True
 
+    def put_tree(self, recording: _core.Recording, route: str, method: str, mode: str, weight: int) -> bool:
+        """Takes over a finished recording that is not kept, for the trees of all requests. False: no room.
+
+        The thread is not woken for it as long as it looks by itself.
+        """
+        if self._pid != os.getpid():
+            engine.forked()
+        gathering = self.gathering
+        if gathering is None or self._closed or not gathering.put(recording, route, method, mode, weight):
+            return False
+        if not self._ticking:
+            self._start()
+        return True
+
     def _is_full(self, size: int) -> bool:
         waiting = list(self._jobs)
         return len(waiting) + self._working >= QUEUE_MAX or (
@@ -257,7 +286,9 @@ class Writer:
     def flush(self, timeout: float = 5.0) -> bool:
         """Waits until all that was put or counted is stored. False: not in time."""
         deadline = time.monotonic() + timeout
-        self._asked = self.numbers is not None and bool(self.numbers.count or self._unsent)
+        gathering = self.gathering
+        self._asked = self.numbers is not None and bool(self.numbers.count or self._unsent) or (
+            gathering is not None and bool(gathering.count or gathering.waiting))
         while self._jobs or self._working or self._asked:
             if self._inline:
                 self._turn()
@@ -339,6 +370,8 @@ class Writer:
                 del job
                 self._trim(size)
             self._storing.flush()
+            asked, self._asked = self._asked, False  # whoever asked waits until this turn is over
+            self._gather(asked)
             if (self._ticking or self._begun) and not self._inline:
                 # Cleared first: a profile that begins now sets it again. Under load the thread looks a few times a
                 # second by itself: being woken for each request costs a switch of threads, and the GIL.
@@ -346,7 +379,7 @@ class Writer:
                 begun, self._begun = self._begun, False
                 self._ticking = _core.engine_idle(LINGER) or begun or self._ticking
             self._checkpoint()
-            self._store_numbers()
+            self._store_numbers(asked)
             self._collect()
             self._tend()
         except Exception as error:
@@ -369,9 +402,13 @@ class Writer:
             return LINGER if self._ticking else CHECKPOINT_LOOK
         if self._ticking:
             return LINGER
+        found = None
         if self.numbers is not None and self.numbers.count:
-            return max(0.0, self._counted + COUNT_EVERY - time.monotonic())
-        return None
+            found = max(0.0, self._counted + COUNT_EVERY - time.monotonic())
+        if self.gathering is not None and self.gathering.count:
+            due = self.gathering.due()
+            found = due if found is None else min(found, due)
+        return found
 
     def _checkpoint(self, last: bool = False) -> None:
         """What runs for seconds is written as it is by now: should the process be killed, that much is known.
@@ -410,10 +447,26 @@ class Writer:
             del self._due[profile_id]
             killed.drop_checkpoint(self.board.store, profile_id)  # type: ignore[union-attr]
 
-    def _store_numbers(self) -> None:
+    def _gather(self, asked: bool) -> None:
+        """Adds the trees that wait; once a minute, or when somebody waits for it, they are stored."""
+        gathering = self.gathering
+        if gathering is None:
+            return
+        try:
+            while gathering.waiting and not _parked():
+                self._trim(gathering.work())
+            gathering.adapt()
+            if gathering.count and (asked or not gathering.due()):
+                taken = gathering.take()
+                if taken is not None:
+                    self.store.put_window(*taken)  # type: ignore[attr-defined]
+        except Exception as error:
+            self._complain(f"slowlens: trees of all requests could not be stored: {type(error).__name__}: {error}")
+
+    def _store_numbers(self, asked: bool) -> None:
         """What was counted, once a minute or when somebody waits for it."""
         now = time.monotonic()
-        if self.numbers is None or (not self._asked and now - self._counted < COUNT_EVERY):
+        if self.numbers is None or (not asked and now - self._counted < COUNT_EVERY):
             return
         self._counted = now
         try:
@@ -428,8 +481,6 @@ class Writer:
                 self.uncounted += _count_of(lost[2])
             del self._unsent[:-UNSENT_MAX]
             self._complain(f"slowlens: numbers could not be stored: {error}")
-        finally:
-            self._asked = False
 
     def _trim(self, size: int) -> None:
         """After a burst its memory goes back to the system: the C library would keep it."""
@@ -472,11 +523,13 @@ class Writer:
             if totals["dropped"] or totals["unwatched"]:
                 flags.append("partial")
             meta["flags"] = ",".join(flags) or None
-            meta.update(_waiting(totals))
+            meta.update(waiting_of(totals))
             blob = job.recording.encode(meta)
         finally:
             job.recording.discard()
         known = {key: value for key, value in meta.items() if value is not None}
+        if job.weight and self.gathering is not None:
+            self.gathering.add(blob, known, job.weight)
         summary: dict[str, Any] = json.loads(_core.read_meta(blob))["summary"]
         summary["hot"] = summary.get("hot_text", "")
         self._hand_out(Finished(known, summary, blob, job.store, job.slow))
@@ -525,25 +578,6 @@ def _count_of(table: bytes) -> int:
     numbers = _core.Numbers()
     numbers.merge(table)
     return numbers.count
-
-
-def _waiting(totals: dict[str, Any]) -> dict[str, int]:
-    """What was neither CPU nor await; and of what kind, where samples saw most of the time."""
-    running = totals["wall_ns"] - totals["await_ns"] - totals["loop_ns"] - totals["idle_ns"]
-    waiting = max(0, running - totals["cpu_ns"])
-    if totals["seen_ns"] * 2 < running or not totals["samples"]:
-        return {"waiting_ns": waiting}
-    queue = min(waiting, totals["run_queue_ns"])
-    gil = min(waiting - queue, totals["gil_ns"])
-    split = {"waiting_ns": waiting, "gil_wait_ns": gil, "blocked_ns": waiting - queue - gil}
-    # What is left over is blocked of a kind that nobody saw.
-    left = split["blocked_ns"]
-    for name in ("lock_ns", "socket_ns", "disk_ns", "sleep_ns", "poll_ns", "child_ns"):
-        part = min(left, totals[name])
-        if part:
-            split[name] = part
-            left -= part
-    return {**split, "run_queue_ns": queue} if queue else split
 
 
 def _holder(totals: dict[str, Any]) -> dict[str, Any]:
@@ -611,7 +645,7 @@ _sampler_ran = False
 def writer_of(options: Options) -> Writer:
     """The one writer of this process for the store of ``options``, made when first asked for."""
     key = (options.store, options.max_bytes, options.max_age_days, options.worst_per_route, options.viewer_path,
-           options.board, options.max_queued_bytes, options.numbers, options.release)
+           options.board, options.max_queued_bytes, options.numbers, options.continuous, options.release)
     found = _writers.get(key)
     if found is None:
         store = open_store(options)

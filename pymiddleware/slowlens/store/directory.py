@@ -4,6 +4,7 @@
     STORE/pins/01k...xyz          an empty file: this profile is kept for ever
     STORE/gc.lock                 whoever begins, seals, changes or deletes segments holds it
     STORE/worst.json, clock.json  what retention knows; may be deleted at any time
+    STORE/windows/                trees of all requests, see windows.py
     STORE/deletions               ids that were deleted by hand, for readers that know them already
 
 Any number of processes share a folder. Each appends to a segment of its own,
@@ -36,6 +37,7 @@ from .interface import TREND, Page, Query, RouteStats, Stored, StoreError
 from .private import untrusted
 from .reader import OLD, Reader
 from .rows import route_stats, with_numbers
+from .windows import Slice, Windows
 from .worst import Worst
 
 __all__ = ["DirectoryStore", "open_folder"]
@@ -85,6 +87,7 @@ class DirectoryStore:
         self.before_delete: list[Callable[[int, int], None]] = []
         self._hours = numbers.Hours(self.root, self.folder)
         self.before_delete.append(self._hours.before_delete)
+        self._windows = Windows(self.root)
         self._clock = Clock(self.root)
         self._worst = Worst(self.root, worst_per_route, max_bytes)
         self._part = _part_of(max_bytes, 1)
@@ -403,6 +406,8 @@ class DirectoryStore:
                     self._hours.add_up()  # so that readers find it done
                 self._hours.trim(self.max_bytes // 20)
                 total = sum(one.disk for one in segments.segments_in(self.folder))
+        with suppress(OSError):
+            self._windows.tend(self.max_bytes // 20, self.max_age_days * 86400)
         return {"deleted": deleted, "bytes": total}
 
     def _move_old(self, deadline: float) -> None:
@@ -550,6 +555,18 @@ class DirectoryStore:
 
         return self._hours.read(
             period, apart, since_s, until_s, route=route, method=method, release=release, host=host)
+
+    def put_window(self, first_ms: int, last_ms: int, data: bytes) -> None:
+        """Stores a slice of windows.py: the trees of requests that ended in that time. :raises StoreError:"""
+        self._prepare()
+        try:
+            self._windows.put(first_ms, last_ms, data)
+        except OSError as error:
+            raise StoreError(f"{self.root}: {error.strerror}") from None
+
+    def windows(self, from_ms: int, to_ms: int = 0) -> Iterator[Slice]:
+        """Slices that ended after ``from_ms``, up to ``to_ms`` (0: no end)."""
+        return self._windows.read(from_ms, to_ms)
 
     def contents(self) -> dict[str, int]:
         """``profiles`` that are listed, ``bytes`` on disk, and ``memory`` that listing takes."""

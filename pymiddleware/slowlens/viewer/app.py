@@ -23,12 +23,14 @@
     GET  /api/requests/ID/diff?to=ID&permille=
     GET  /api/requests/aggregate/spread?route=  slowlens/merge.h, and "ids"
     GET  /requests/ID/profile?format=   download
+    GET  /pprof?seconds=60&route=       all requests that ended in the last seconds, for what scrapes profiles
     GET  /api/openapi.json              this table, with every parameter, for machines
     POST /api/delete?id=
     POST /api/pin?id=&on=1|0            keep for ever
 
 In place of an ID stands `aggregate` with ?route=&method=&mode= for the newest
-profiles of a route, merged.
+profiles of a route, merged; with &last=1h (90s, 15m, 7d) and &release= for all
+requests that ended in that time, kept or not (no route: of the whole site).
 
 ROW: id, started (ms), method, path, route, status, wall_ms, cpu_ms, await_ms,
 waiting_ms, mode, calls, c_calls, bytes, kept, pinned, flags, hot, framework,
@@ -62,7 +64,7 @@ from typing import Any, NamedTuple
 
 from .. import __version__, _core, killed, live
 from ..auth import EVERYTHING, Access, query_value
-from ..insight import cohorts, regressions
+from ..insight import cohorts, regressions, windows
 from ..log import Seldom
 from ..request import Incoming
 from ..store.interface import Query, QueryError, Store, StoreError, name_of
@@ -119,12 +121,13 @@ class Viewer:
 
     def __init__(
         self, store: Store, access: Access | None, counters: Callable[[], dict[str, Any]] | None = None,
-        shows_source: Callable[[], bool] = lambda: True,
+        shows_source: Callable[[], bool] = lambda: True, flush: Callable[[], object] = lambda: None,
     ) -> None:
         self.store = store
         self.access = access  # None: everybody, for `slowlens serve` on a loopback address
         self._counters = counters
         self._shows_source = shows_source
+        self._flush = flush  # stores what this process has gathered
         self._profiles = Profiles(store)
         self._name = name_of(store)  # whose boards are shown
         self._recovered = 0.0
@@ -158,7 +161,7 @@ class Viewer:
             response = self._route(incoming, path, prefix, granted)
         except (BadRequest, QueryError) as error:
             response = _json_error(400, str(error))
-        except Missing as error:
+        except (Missing, windows.NoWindows) as error:
             response = _json_error(404, str(error))
         except StoreError as error:
             response = _json_error(503, str(error))
@@ -331,10 +334,15 @@ class Viewer:
             asked, ref, lambda profile: profile.diff(self._blob(asked, values["to"]), values["permille"]))
 
     def _spread(self, asked: Asked) -> Response:
+        if asked.values["last"]:
+            raise Missing("how requests differ is known of kept profiles only")
         return _document(self._profiles.spread(self._aggregate(asked)))
 
     def _aggregate(self, asked: Asked) -> Aggregate:
         values = asked.values
+        if values["last"]:
+            return self._profiles.window(values["last"], values["route"], values["method"], values["mode"],
+                                         values["release"])
         found = self._profiles.aggregate(values["route"] or "", values["method"], values["mode"])
         if found is None:
             raise Missing("no stored profile of this route")
@@ -369,6 +377,21 @@ class Viewer:
             ("Content-Type", "application/octet-stream"), ("Cache-Control", "no-store"),
             ("Content-Disposition", f'attachment; filename="{name}"'),
         ], body)
+
+    def _pprof(self, asked: Asked) -> Response:
+        """Each request is in the answer to one of those who ask every ``seconds``: in the first one after its process
+        has stored what it gathered, which each does once a minute, and this one now."""
+        values = asked.values
+        self._flush()
+        try:
+            data = windows.merged(self.store, values["seconds"], route=values["route"], method=values["method"],
+                                  mode=values["mode"], release=values["release"]).blob
+        except windows.NoWindows:
+            data = windows.nothing(values["seconds"])  # an idle app is no broken one
+        return _secured(200, [
+            ("Content-Type", "application/octet-stream"), ("Cache-Control", "no-store"),
+            ("Content-Disposition", 'attachment; filename="slowlens.pb.gz"'),
+        ], _core.Profile(data).export("pprof"))
 
     def _delete(self, asked: Asked) -> Response:
         found = self.store.delete(asked.values["id"])
@@ -408,8 +431,10 @@ def _whole(name: str, default: int, most: int, doc: str) -> Parameter:
 _ROUTE = Parameter("route", "text", "of this route")
 _METHOD = Parameter("method", "text", "of this method")
 _MODE = Parameter("mode", "text", "of this mode")
-#: Which profiles "aggregate" stands for; every report takes them.
 _WHICH = (_ROUTE, _METHOD, _MODE)
+_RELEASE = Parameter("release", "text", "of this release")
+#: Which profiles "aggregate" stands for; every report takes them.
+_TOGETHER = (*_WHICH, Parameter("last", "text", "all requests of that time, kept or not: 15m, 1h, 7d"), _RELEASE)
 _FUNCTION = _whole("function", 0, _ALL, "number of a function in this profile")
 _NODE = _whole("node", 0, 1 << 31, "number of a node in this profile")
 _PROFILE_ID = Parameter("id", "id", "which profile", required=True)
@@ -424,7 +449,7 @@ def _schema(*names: str) -> dict[str, Any]:
 def _report(name: str, handler: Callable[..., Response], doc: str, *parameters: Parameter,
             schema: dict[str, Any] | None = None) -> Route:
     path = "api/requests/{ref}" + (f"/{name}" if name else "")
-    return Route("GET", path, handler, doc, (*parameters, *_WHICH), schema=schema or {"type": "object"})
+    return Route("GET", path, handler, doc, (*parameters, *_TOGETHER), schema=schema or {"type": "object"})
 
 
 ROUTES: tuple[Route, ...] = (
@@ -442,7 +467,7 @@ ROUTES: tuple[Route, ...] = (
         Parameter("q", "text", "in path, route or hot path"),
         Parameter("tag", "text", "a tag, or one with its value: key=value"),
         Parameter("host", "text", "of this machine"),
-        Parameter("release", "text", "of this release"),
+        _RELEASE,
         Parameter("finding", "text", "with this finding"),
         Parameter("stored_since", "cursor", "stored after an answer before: its mark"),
         Parameter("limit", "whole", "how many", 50, least=1, most=500),
@@ -463,7 +488,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "api/status", Viewer._status, "Counters of this process, and what this client may do.",
           schema=_schema("problem", "counters", "may")),
     Route("GET", "api/openapi.json", Viewer._openapi, "This description.", schema=_schema("openapi", "paths")),
-    Route("GET", f"api/requests/{AGGREGATE}/spread", Viewer._spread, "How a route's profiles differ.", _WHICH,
+    Route("GET", f"api/requests/{AGGREGATE}/spread", Viewer._spread, "How a route's profiles differ.", _TOGETHER,
           schema=_schema("ids")),
     _report("", Viewer._summary, "One profile at a glance.", schema=_schema("meta", "wall_ns")),
     _report("tree", Viewer._tree, "A part of the call tree.", _NODE, _whole("depth", 1, 64, "levels"),
@@ -488,7 +513,11 @@ ROUTES: tuple[Route, ...] = (
             Parameter("to", "ref", "the other profile", required=True),
             _whole("permille", 1, 1000, "leave out smaller shares"), schema=_schema("before_ns", "after_ns")),
     Route("GET", "requests/{ref}/profile", Viewer._download, "A profile as a file.", (
-        Parameter("format", "word", "for which tool", "slowlens", words=("slowlens", *_core.EXPORT_FORMATS)), *_WHICH,
+        Parameter("format", "word", "for which tool", "slowlens", words=("slowlens", *_core.EXPORT_FORMATS)),
+        *_TOGETHER,
+    ), media="application/octet-stream", schema=_BYTES),
+    Route("GET", "pprof", Viewer._pprof, "All requests that ended in the last seconds, as pprof.", (
+        Parameter("seconds", "whole", "how many", 60, least=1, most=86400), *_WHICH, _RELEASE,
     ), media="application/octet-stream", schema=_BYTES),
     Route("POST", "api/delete", Viewer._delete, "Deletes a profile.", (_PROFILE_ID,), schema=_schema("deleted")),
     Route("POST", "api/pin", Viewer._pin, "Keeps a profile for ever, or no longer.", (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import OrderedDict
 from typing import NamedTuple
 
 from .. import _core, killed
+from ..insight import windows
 from ..store.interface import Query, Store, name_of
 
 __all__ = ["AGGREGATE", "Aggregate", "Profiles"]
@@ -17,6 +19,8 @@ AGGREGATE = "aggregate"
 AGGREGATE_MAX = 50
 AGGREGATE_BYTES = 32 << 20
 CACHE_MAX = 4
+#: How long what was gathered in the last hour or day is shown as it was: a page asks for several reports of it.
+WINDOW_SECONDS = 20.0
 #: Profiles larger than this are not kept decoded between two requests.
 CACHE_BLOB_MAX = 8 << 20
 
@@ -37,6 +41,7 @@ class Profiles:
         self._store = store
         self._decoded: OrderedDict[str, _core.Profile] = OrderedDict()
         self._aggregates: OrderedDict[tuple[str, ...], Aggregate] = OrderedDict()
+        self._window: tuple[tuple[str | None, ...], float, Aggregate] | None = None
 
     def get(self, profile_id: str) -> _core.Profile | None:
         """None: there is no such profile.
@@ -93,6 +98,22 @@ class Profiles:
             while len(self._aggregates) > 1:
                 self._aggregates.popitem(last=False)
         return found
+
+    def window(self, last: str, route: str | None, method: str | None, mode: str | None,
+               release: str | None) -> Aggregate:
+        """All requests of the last hour (``last``: "1h") as one, kept or not; ``route`` None: of the whole site.
+
+        :raises NoWindows: there is none. :raises QueryError: ``last`` is no time.
+        """
+        key = (last, route, method, mode, release)
+        known = self._window
+        if known is not None and known[0] == key and time.monotonic() - known[1] < WINDOW_SECONDS:
+            return known[2]
+        found = windows.merged(self._store, windows.seconds_of(last), route=route, method=method, mode=mode,
+                               release=release)
+        made = Aggregate((), (), _core.Profile(found.blob), found.blob)
+        self._window = (key, time.monotonic(), made)
+        return made
 
     def spread(self, aggregate: Aggregate) -> bytes:
         """JSON of sl_report_aggregate, with the ids of the profiles in their order."""

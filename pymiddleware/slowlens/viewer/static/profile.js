@@ -18,7 +18,7 @@ export const fixed = true;
 const OF_VIEW = ["root", "permille"];
 
 /** The tag of a route in state and queries. */
-const routeOf = (state) => Object.fromEntries(["route", "method", "mode"].filter((name) => state[name]).map((name) => [name, state[name]]));
+const routeOf = (state) => Object.fromEntries(["route", "method", "mode", "last", "release"].filter((name) => state[name]).map((name) => [name, state[name]]));
 
 class Page {
   constructor(state, profile, summary) {

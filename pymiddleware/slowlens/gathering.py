@@ -1,0 +1,216 @@
+"""Every sampled request, kept or not, adds its tree to its route's tree of the running minute.
+
+A request asks ``draw`` whether it is one of those that speak for all: one of ``stride``, each of which counts so often.
+The choice is made by chance and knows nothing of the request, so the sums are those of all requests without bias; how
+many are chosen follows from what one costs, so that the writer's thread spends no more than :data:`CPU` of one CPU on
+it. What a request did is encoded, read back and added in C, by that thread. After a minute, or when it has taken too
+much memory, the trees go to the store as one slice (store/windows.py).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections import deque
+from typing import Any, NamedTuple
+
+from . import _core, engine
+from .store.windows import SUMMED, Tree, pack
+
+__all__ = ["Gathering", "waiting_of"]
+
+#: Share of one CPU.
+CPU = 0.005
+#: Requests that wait to be added, and bytes of them; those beyond are not in it (counted).
+WAITING_MAX, WAITING_BYTES = 64, 8 << 20
+#: Trees of one slice: what comes then is of the route ``[other]``.
+ROUTES_MAX = 200
+NODES_MAX = 8000
+#: Memory that the trees of a slice take at most; then they are stored at once.
+BYTES_MAX = 16 << 20
+EVERY = 60.0
+ADAPT_EVERY = 1.0
+STRIDE_MAX = 10_000
+OTHER = "[other]"
+
+
+class _Waiting(NamedTuple):
+    recording: _core.Recording
+    route: str
+    method: str
+    mode: str
+    weight: int
+    size: int
+
+
+class _Route:
+    """One tree that grows."""
+
+    __slots__ = ("gather", "memory", "sums")
+
+    def __init__(self) -> None:
+        self.gather = _core.Gather(NODES_MAX)
+        self.sums: dict[str, int] = {}
+        self.memory = 0
+
+
+class Gathering:
+    """What one process gathers."""
+
+    def __init__(self, release: str, host: str) -> None:
+        self._release, self._host = release, host
+        self.waiting: deque[_Waiting] = deque()
+        self._routes: dict[tuple[str, str, str], _Route] = {}
+        self._bytes = 0
+        self._began = time.time_ns()
+        self._flushed = self._adapted = time.monotonic()
+        self.stride = 1
+        #: Chosen ones that found no room.
+        self.missed = 0
+        self._seen = self._taken = 0
+        self._spent = self._rate = self._mean = 0.0
+
+    # ---- called by requests ----
+
+    def draw(self) -> int:
+        """How many requests this one speaks for; 0: it was not chosen."""
+        self._seen += 1
+        stride = self.stride
+        return stride if stride == 1 or random.random() * stride < 1.0 else 0
+
+    def put(self, recording: _core.Recording, route: str, method: str, mode: str, weight: int) -> bool:
+        """Takes over a recording that is not kept. False: no room (counted)."""
+        size = recording.memory
+        waiting = list(self.waiting)
+        if len(waiting) >= WAITING_MAX or size + sum(one.size for one in waiting) > WAITING_BYTES:
+            self.missed += 1
+            return False
+        self.waiting.append(_Waiting(recording, route, method, mode, weight, size))
+        return True
+
+    # ---- called by the writer's thread ----
+
+    def work(self) -> int:
+        """Adds one of those that wait. Bytes of the recording, which is given back. Raises what encoding raises."""
+        try:
+            one = self.waiting.popleft()
+        except IndexError:
+            return 0
+        began = time.thread_time()
+        try:
+            meta = {"mode": one.mode, **(engine.cost_meta() if one.mode != "sampling" else {})}
+            blob = one.recording.encode(meta, 1)
+            self._add(blob, _sums(one.recording.totals()), one.route, one.method, one.mode, one.weight)
+        finally:
+            one.recording.discard()
+            self._spent += time.thread_time() - began
+            self._taken += 1
+        return one.size
+
+    def add(self, blob: bytes, meta: dict[str, Any], weight: int) -> None:
+        """Adds a kept one."""
+        began = time.thread_time()
+        try:
+            self._add(blob, meta, str(meta.get("route") or ""), str(meta.get("method") or ""), str(meta["mode"]), weight)
+        finally:
+            self._spent += time.thread_time() - began
+            self._taken += 1
+
+    def _add(self, blob: bytes, meta: dict[str, Any], route: str, method: str, mode: str, weight: int) -> None:
+        key = (route[:500], method[:20], mode)
+        found = self._routes.get(key)
+        if found is None:
+            if len(self._routes) >= ROUTES_MAX:
+                key = (OTHER, "", mode)
+            found = self._routes.get(key)
+            if found is None:
+                found = self._routes[key] = _Route()
+        try:
+            found.gather.add(blob, weight)
+        except MemoryError:
+            del self._routes[key]
+            self._bytes -= found.memory
+            self.missed += found.gather.count + 1
+            raise
+        sums = found.sums
+        for name in SUMMED:
+            value = meta.get(name)
+            if value:
+                sums[name] = sums.get(name, 0) + value * weight
+        sums["merged"] = sums.get("merged", 0) + 1
+        sums["requests"] = sums.get("requests", 0) + weight
+        memory = found.gather.memory
+        self._bytes += memory - found.memory
+        found.memory = memory
+
+    def adapt(self) -> None:
+        """Chooses how many are chosen, by what they cost."""
+        now = time.monotonic()
+        elapsed = now - self._adapted
+        if elapsed < ADAPT_EVERY:
+            return
+        self._adapted = now
+        seen, self._seen = self._seen, 0
+        if self._taken:
+            mean = self._spent / self._taken
+            self._mean = mean if self._mean == 0.0 else self._mean + 0.3 * (mean - self._mean)
+            self._taken, self._spent = 0, 0.0
+        self._rate = max(seen / elapsed, 0.7 * self._rate)
+        self.stride = max(1, min(STRIDE_MAX, math.ceil(self._rate * self._mean / CPU)))
+
+    @property
+    def count(self) -> int:
+        """Routes that have something to be stored."""
+        return len(self._routes)
+
+    def due(self) -> float:
+        """In how many seconds the slice is to be stored; 0: now."""
+        return 0.0 if self._bytes >= BYTES_MAX else max(0.0, self._flushed + EVERY - time.monotonic())
+
+    def take(self) -> tuple[int, int, bytes] | None:
+        """What was gathered leaves, as (first, last, slice), Unix ms; None: nothing was."""
+        routes, self._routes, self._bytes = self._routes, {}, 0
+        began, self._began, self._flushed = self._began, time.time_ns(), time.monotonic()
+        if not routes:
+            return None
+        trees = []
+        for (route, method, mode), one in routes.items():
+            meta = {
+                "route": route, "method": method, "path": route, "mode": mode, "release": self._release or None,
+                "host": self._host, **one.sums, "started": min(began, self._began), "until": self._began,
+                "flags": "truncated" if one.gather.full else None,
+            }
+            meta = {name: value for name, value in meta.items() if value is not None}
+            trees.append(Tree(meta, one.gather.encode(meta)))
+        last = self._began // 1_000_000
+        return min(began // 1_000_000, last), last, pack(trees)
+
+
+def waiting_of(totals: dict[str, Any]) -> dict[str, int]:
+    """What was neither CPU nor await; and of what kind, where samples saw most of the time."""
+    running = totals["wall_ns"] - totals["await_ns"] - totals["loop_ns"] - totals["idle_ns"]
+    waiting = max(0, running - totals["cpu_ns"])
+    if totals["seen_ns"] * 2 < running or not totals["samples"]:
+        return {"waiting_ns": waiting}
+    queue = min(waiting, totals["run_queue_ns"])
+    gil = min(waiting - queue, totals["gil_ns"])
+    split = {"waiting_ns": waiting, "gil_wait_ns": gil, "blocked_ns": waiting - queue - gil}
+    # What is left over is blocked of a kind that nobody saw.
+    left = split["blocked_ns"]
+    for name in ("lock_ns", "socket_ns", "disk_ns", "sleep_ns", "poll_ns", "child_ns"):
+        part = min(left, totals[name])
+        if part:
+            split[name] = part
+            left -= part
+    return {**split, "run_queue_ns": queue} if queue else split
+
+
+def _sums(totals: dict[str, Any]) -> dict[str, int]:
+    found: dict[str, int] = {name: totals[name] for name in
+                             ("wall_ns", "cpu_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns", "samples")}
+    found |= waiting_of(totals)
+    for kind in ("db", "http", "cache", "template"):
+        if kind in totals["spans"]:
+            found[f"{kind}_count"], found[f"{kind}_ns"] = totals["spans"][kind]
+    return found

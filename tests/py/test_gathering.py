@@ -1,0 +1,202 @@
+"""Trees of all requests: what each did is in its route's tree as often as it happened, whatever is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slowlens import _core
+from slowlens.gathering import Gathering
+from slowlens.insight import windows
+from slowlens.options import load
+from slowlens.request import Incoming
+from slowlens.store import Query, open_store
+from slowlens.store.interface import QueryError
+from slowlens.store.windows import SLOT_MS, WHOLE_MS, Tree, Windows, add_up, pack, unpack
+from slowlens.viewer.app import Viewer
+from slowlens.wsgi import ProfilerMiddleware
+
+from conftest import blob_tree, record, wsgi_call
+
+
+def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    environ["slowlens.transaction"].seen.route = environ["PATH_INFO"]
+    start_response("200 OK", [])
+    return [b"x"]
+
+
+def blob(weight_of_work: int = 100) -> bytes:
+    recording = record(lambda: sum(range(weight_of_work)))
+    data = recording.encode({"mode": "deterministic"})
+    recording.discard()
+    return data
+
+
+def wall_of(data: bytes) -> int:
+    return int(json.loads(_core.Profile(data).summary())["wall_ns"])
+
+
+def tree_of(data: bytes, route: str = "/p", at: int = 1, requests: int = 1) -> Tree:
+    return Tree({"route": route, "method": "GET", "mode": "deterministic", "merged": 1, "requests": requests,
+                 "started": at, "until": at + 1}, data)
+
+
+def test_requests_that_are_not_kept_are_in_the_tree(store_path: str) -> None:
+    middleware = ProfilerMiddleware(app, store=store_path, mode="sampling", keep="error", log=False, continuous=True)
+    for _ in range(20):
+        wsgi_call(middleware, "/p")
+    wsgi_call(middleware, "/q")
+    writer = middleware.recorder.writer
+    assert writer.flush(20)
+    assert writer.gathering is not None
+    assert writer.gathering.stride >= 1
+    found = windows.merged(writer.store, 600, route="/p", method="GET").meta
+    assert found["merged"] + writer.gathering.missed <= 21
+    assert found["requests"] >= found["merged"] > 0
+    assert found["mode"] == "sampling"
+    site = windows.merged(writer.store, 600).meta
+    assert site["requests"] == found["requests"] + windows.merged(writer.store, 600, route="/q").meta["requests"]
+    assert writer.store.list(Query()).rows == []
+
+
+def test_without_the_option_nothing_is_gathered(store_path: str) -> None:
+    middleware = ProfilerMiddleware(app, store=store_path, mode="sampling", keep="error", log=False)
+    wsgi_call(middleware, "/p")
+    assert middleware.recorder.writer.flush(20)
+    assert middleware.recorder.writer.gathering is None
+    with pytest.raises(windows.NoWindows):
+        windows.merged(middleware.recorder.store, 600)
+
+
+def test_one_that_speaks_for_others_counts_for_them() -> None:
+    gathering = Gathering("r1", "h1")
+    data = blob()
+    meta = {"route": "/p", "method": "GET", "mode": "deterministic", "db_count": 2}
+    gathering.add(data, meta, 1)
+    gathering.add(data, meta, 4)
+    taken = gathering.take()
+    assert taken is not None
+    assert gathering.take() is None
+    row = json.loads(taken[2][8:8 + int.from_bytes(taken[2][4:8], "little")])["rows"][0]["meta"]
+    assert (row["merged"], row["requests"], row["db_count"], row["release"]) == (2, 5, 10, "r1")
+    part, _ = unpack(*taken)
+    (tree,) = part.trees(route="/p")
+    assert wall_of(tree.blob) == 5 * wall_of(data)
+    assert list(part.trees(route="/q")) == []
+
+
+def test_many_are_drawn_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand requests in a second that cost a millisecond each: one of 200 speaks for all."""
+    gathering = Gathering("", "")
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    gathering._adapted = now - 1.0
+    gathering._seen, gathering._taken, gathering._spent = 1000, 10, 0.010
+    gathering.adapt()
+    assert gathering.stride == 200
+    drawn = [gathering.draw() for _ in range(20_000)]
+    assert set(drawn) == {0, 200}
+    assert 10_000 < sum(drawn) < 30_000  # 20,000 +- 5 deviations of 2,000
+
+
+def test_slices_of_a_slot_become_one_and_count_once(tmp_path: Path) -> None:
+    store = Windows(str(tmp_path))
+    data = blob()
+    old = 10 * SLOT_MS
+    names = [store.put(old + at, old + at + 5, pack([tree_of(data, at=at + 1)])) for at in range(4)]
+    kept = {name: (Path(store.folder) / name).read_bytes() for name in names}
+    now = old + SLOT_MS + WHOLE_MS + 1
+    store.tend(1 << 30, 0, now_ms=now - 2)
+    assert len(store._names()) == 4  # too early
+    store.tend(1 << 30, 0, now_ms=now)
+    (one,) = store._names()
+    assert one[2].endswith(".slx")
+    (tree,) = [tree for part in store.read(0, 0) for tree in part.trees()]
+    assert (tree.meta["merged"], tree.meta["requests"], tree.meta["started"]) == (4, 4, 1)
+    assert wall_of(tree.blob) == 4 * wall_of(data)
+    for name in names[:2]:  # as if killed before they were deleted
+        (Path(store.folder) / name).write_bytes(kept[name])
+    (tree,) = [tree for part in store.read(0, 0) for tree in part.trees()]
+    assert tree.meta["requests"] == 4
+    store.tend(1 << 30, 0, now_ms=now)
+    (tree,) = [tree for part in store.read(0, 0) for tree in part.trees()]
+    assert tree.meta["requests"] == 4
+
+
+def test_what_is_too_old_or_too_much_goes(tmp_path: Path) -> None:
+    store = Windows(str(tmp_path))
+    now = 100 * SLOT_MS
+    for at in range(3):
+        store.put(now + at, now + at, pack([tree_of(blob())]))
+    store.tend(1 << 30, 1, now_ms=now + 1001)
+    assert [one[1] for one in store._names()] == [now + 1, now + 2]
+    store.tend(os.stat(Path(store.folder) / store._names()[0][2]).st_blocks * 512, 0, now_ms=now)
+    assert [one[1] for one in store._names()] == [now + 2]
+
+
+def test_what_is_no_slice_is_passed_over(tmp_path: Path) -> None:
+    store = Windows(str(tmp_path))
+    whole = pack([tree_of(blob())])
+    for at, data in enumerate((b"", b"SLW1", whole[:40], whole[:-1], b"XXXX" + whole[4:], b"SLW1\xff\xff\xff\xff{")):
+        store.put(at, at, data)
+    assert list(store.read(-1, 0)) == []
+    assert add_up([Tree({}, b"no blob")], {}) is None
+
+
+def get(viewer: Viewer, path: str, query: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    answer = viewer.handle(Incoming("GET", f"/{path}", query, "localhost", "127.0.0.1", False, {}, None, False), path, "/")
+    assert answer is not None
+    return answer
+
+
+def test_the_viewer_shows_an_hour_and_answers_scrapes(store_path: str) -> None:
+    now = int(time.time() * 1000)
+    store = open_store(load({"store": store_path}))
+    data = blob()
+    store.put_window(now - 50, now, pack([tree_of(data, "/p"), tree_of(data, "/q")]))  # type: ignore[attr-defined]
+    viewer = Viewer(store, None)
+    status, _, body = get(viewer, "api/requests/aggregate", "route=/p&last=1h")
+    assert status == 200
+    assert json.loads(body)["wall_ns"] == wall_of(data)
+    status, _, body = get(viewer, "api/requests/aggregate/flame", "last=1h")
+    assert status == 200
+    assert get(viewer, "api/requests/aggregate", "route=/none&last=1h")[0] == 404
+    assert get(viewer, "api/requests/aggregate", "route=/p&last=soon")[0] == 400
+    assert get(viewer, "api/requests/aggregate/spread", "route=/p&last=1h")[0] == 404
+    status, _, body = get(viewer, "pprof", "seconds=60")
+    assert status == 200
+    assert body[:2] == b"\x1f\x8b"
+    status, _, idle = get(viewer, "pprof", "seconds=60&route=/none")
+    assert status == 200
+    assert idle[:2] == b"\x1f\x8b"
+    assert len(idle) < len(body)
+
+
+def test_times_are_words() -> None:
+    assert [windows.seconds_of(text) for text in ("90s", "15m", "1h", "7d", "2w")] == [
+        90, 900, 3600, 604_800, 1_209_600]
+    for text in ("", "1", "h", "0h", "-1h", "1.5h"):
+        with pytest.raises(QueryError):
+            windows.seconds_of(text)
+
+
+def test_a_gather_refuses_what_is_no_blob() -> None:
+    gather = _core.Gather()
+    with pytest.raises(_core.CorruptError):
+        gather.add(b"no blob")
+    with pytest.raises(ValueError):
+        gather.encode({})
+    data = blob()
+    gather.add(data)
+    assert gather.count == 1
+    assert not gather.full
+    assert gather.nodes > 0
+    assert gather.memory > 0
+    rows = blob_tree(_core.Profile(gather.encode({"mode": "deterministic"})))["rows"]
+    assert [row["name"] for row in rows] == [row["name"] for row in blob_tree(_core.Profile(data))["rows"]]
+    assert gather.count == 0
