@@ -99,7 +99,9 @@ class Gathering:
             return 0
         began = time.thread_time()
         try:
-            meta = {"mode": one.mode, **(engine.cost_meta() if one.mode != "sampling" else {})}
+            meta: dict[str, Any] = {"mode": one.mode}
+            if one.mode != "sampling":
+                meta.update(engine.cost_meta())
             blob = one.recording.encode(meta, 1)
             self._add(blob, _sums(one.recording.totals()), one.route, one.method, one.mode, one.weight)
         finally:
@@ -112,7 +114,8 @@ class Gathering:
         """Adds a kept one."""
         began = time.thread_time()
         try:
-            self._add(blob, meta, str(meta.get("route") or ""), str(meta.get("method") or ""), str(meta["mode"]), weight)
+            route, method = str(meta.get("route") or ""), str(meta.get("method") or "")
+            self._add(blob, meta, route, method, str(meta["mode"]), weight)
         finally:
             self._spent += time.thread_time() - began
             self._taken += 1

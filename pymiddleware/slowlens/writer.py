@@ -204,7 +204,7 @@ class Writer:
             self.numbers = _core.Numbers(60, release[:200], socket.gethostname())
 
     def gather(self, release: str) -> None:
-        """From now on ``gathering`` adds the trees of requests up, where the store keeps such and a thread can do it."""
+        """From now on ``gathering`` adds trees of requests up, where the store keeps such and a thread can do it."""
         keeps = hasattr(self.store, "put_window") and getattr(self.store, "refused", None) is None
         if keeps and self.gathering is None and not self._inline:
             self._gathered_release = release
@@ -287,7 +287,7 @@ class Writer:
         """Waits until all that was put or counted is stored. False: not in time."""
         deadline = time.monotonic() + timeout
         gathering = self.gathering
-        self._asked = self.numbers is not None and bool(self.numbers.count or self._unsent) or (
+        self._asked = (self.numbers is not None and bool(self.numbers.count or self._unsent)) or (
             gathering is not None and bool(gathering.count or gathering.waiting))
         while self._jobs or self._working or self._asked:
             if self._inline:

@@ -149,7 +149,8 @@ def test_what_is_no_slice_is_passed_over(tmp_path: Path) -> None:
 
 
 def get(viewer: Viewer, path: str, query: str) -> tuple[int, list[tuple[str, str]], bytes]:
-    answer = viewer.handle(Incoming("GET", f"/{path}", query, "localhost", "127.0.0.1", False, {}, None, False), path, "/")
+    incoming = Incoming("GET", f"/{path}", query, "localhost", "127.0.0.1", False, {}, None, False)
+    answer = viewer.handle(incoming, path, "/")
     assert answer is not None
     return answer
 

@@ -55,12 +55,12 @@ class Slice(NamedTuple):
     first: int
     last: int
     #: Rows of the index, and the bytes that they point into.
-    index: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
     data: bytes
 
     def trees(self, **which: str | None) -> Iterator[Tree]:
         """Those of this ``route``, ``method``, ``mode``, ``release`` (None: any)."""
-        for row in self.index:
+        for row in self.rows:
             meta = row["meta"]
             if all(wanted is None or meta.get(name, "") == wanted for name, wanted in which.items()):
                 yield Tree(meta, self.data[row["at"]:row["at"] + row["size"]])
@@ -215,8 +215,9 @@ class Windows:
                     by_key.setdefault(tuple(tree.meta.get(name) for name in KEY), []).append(tree)
             taken.append(one[2])
         names = {one[2] for one in parts}
-        made = [one for trees in by_key.values() if (one := add_up(trees, {
-            name: value for name, value in trees[0].meta.items() if name in (*KEY, "path")})) is not None]
+        sums = [add_up(trees, {name: value for name, value in trees[0].meta.items() if name in (*KEY, "path")})
+                for trees in by_key.values()]
+        made = [tree for tree in sums if tree is not None]
         if made:
             self.put(min(one[0] for one in parts), max(one[1] for one in parts),
                      pack(made, [name for name in taken if name in names]), ".slx")
