@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import threading
@@ -72,8 +71,8 @@ print("ok")
 @pytest.mark.parametrize("when", ["early", "late"])
 @pytest.mark.parametrize("library", ["gevent", "eventlet"])
 def test_whatever_is_patched_and_whenever(library: str, when: str, store_path: str) -> None:
-    if importlib.util.find_spec(library) is None:
-        return  # Debian's of this interpreter has none
+    if subprocess.run([sys.executable, "-W", "ignore", "-c", f"import {library}"], capture_output=True).returncode:
+        return  # Debian has it for some of its interpreters only
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", PROGRAM, library, when, store_path],
                           capture_output=True, text=True, timeout=120)
     assert done.stdout.endswith("ok\n"), done.stderr
