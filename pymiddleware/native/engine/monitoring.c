@@ -77,19 +77,22 @@ hook_strand(void)
     return events_on != 0 ? sl_py_active_strand() : NULL;
 }
 
+/* Iterations, attributes and operators call without a CALL. */
+static __attribute__((noinline)) void
+hook_site(sl_strand *strand)
+{
+    const void *caller = sl_strand_without_site(strand);
+    uint32_t site = caller == NULL ? 0 : sl_py_own_caller_site(caller);
+    if (site > 0)
+        sl_strand_site(strand, site);
+}
+
 /* A Python function begins on the strand. */
-static void
+static inline void
 hook_enter(sl_strand *strand, PyObject *code)
 {
-    /* Iterations, attributes and operators call without a CALL. */
-    const void *caller = sl_py_active.c_calls == SL_C_NONE
-                             ? NULL
-                             : sl_strand_without_site(strand);
-    if (caller != NULL) {
-        uint32_t site = sl_py_own_caller_site(caller);
-        if (site > 0)
-            sl_strand_site(strand, site);
-    }
+    if (sl_py_active.c_calls != SL_C_NONE)
+        hook_site(strand);
     sl_strand_enter(strand, code, SL_KIND_PYTHON, sl_py_now());
 }
 
@@ -104,18 +107,30 @@ hook_now(sl_strand *strand)
     return now;
 }
 
+/* Of a function that is probed: few are, so what every call passes stays
+ * short. */
+static __attribute__((noinline)) void
+probed_start(const sl_py_probe *probe, PyObject *code)
+{
+    bool inside = probe->target->action->inside;
+    if (!inside && sl_py_probe_start(probe))
+        return;
+    sl_strand *strand = hook_strand();
+    if (strand != NULL)
+        hook_enter(strand, code);
+    if (inside)
+        sl_py_probe_start(probe);
+}
+
 HOOK(on_start)
 {
     HOOK_ARGS;
     const sl_py_probe *probe = sl_py_probe_of(args[0]);
-    bool inside = probe != NULL && probe->target->action->inside;
-    if (probe != NULL && !inside && sl_py_probe_start(probe))
-        Py_RETURN_NONE;
-    sl_strand *strand = hook_strand();
-    if (strand != NULL)
+    sl_strand *strand;
+    if (probe != NULL)
+        probed_start(probe, args[0]);
+    else if ((strand = hook_strand()) != NULL)
         hook_enter(strand, args[0]);
-    if (inside)
-        sl_py_probe_start(probe);
     Py_RETURN_NONE;
 }
 
@@ -129,15 +144,24 @@ HOOK(on_resume)
 }
 
 /* A probe's action comes last: what it ends is no strand for others. */
-static inline void
-hook_leave(PyObject *code, PyObject *result)
+static __attribute__((noinline)) void
+probed_leave(PyObject *code, PyObject *result)
 {
+    const sl_py_probe *probe = sl_py_probe_of(code);
     sl_strand *strand = hook_strand();
     if (strand != NULL)
         sl_strand_leave(strand, code, hook_now(strand));
-    const sl_py_probe *probe = sl_py_probe_of(code);
-    if (probe != NULL)
-        sl_py_probe_leave(probe, result);
+    sl_py_probe_leave(probe, result);
+}
+
+static inline void
+hook_leave(PyObject *code, PyObject *result)
+{
+    sl_strand *strand;
+    if (sl_py_probe_of(code) != NULL)
+        probed_leave(code, result);
+    else if ((strand = hook_strand()) != NULL)
+        sl_strand_leave(strand, code, hook_now(strand));
 }
 
 HOOK(on_return)
