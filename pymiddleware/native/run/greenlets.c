@@ -18,8 +18,7 @@
 enum { GREENLET_STARTED = 9, GREENLET_ACTIVE = 10, GREENLET_PARENT = 11 };
 static void **api;
 static PyObject *settrace, *gettrace;
-static PyObject *name_frame, *name_spawner, *name_hub, *name_greenlet,
-    *name_local;
+static PyObject *name_frame, *name_hub, *name_greenlet, *name_local;
 
 static struct {
     uint64_t switches, away, back, over, spawned;
@@ -95,19 +94,6 @@ is_hub(PyObject *greenlet)
     Py_XDECREF(hub);
     Py_XDECREF(local);
     return is;
-}
-
-/* The greenlet that spawned a gevent one, to be compared; NULL: not known. */
-static const void *
-spawner_of(PyObject *greenlet)
-{
-    PyObject *weak = PyObject_GetAttr(greenlet, name_spawner);
-    PyObject *found = weak == NULL ? NULL : PyObject_CallNoArgs(weak);
-
-    PyErr_Clear();
-    Py_XDECREF(weak);
-    Py_XDECREF(found);
-    return found == Py_None ? NULL : found;
 }
 
 /* ---- one stint ---- */
@@ -338,30 +324,12 @@ side_over(PyObject *origin, PyObject *target, bool fresh)
 
 /* ---- greenlets that gevent or eventlet start ---- */
 
-/* The live recording that a greenlet of this address works for, or NULL. */
-static sl_py_recording *
-recording_of(const void *greenlet)
-{
-    for (sl_py_stint *at = sl_py_stint_first(); at != NULL; at = at->next) {
-        if (at->recording != NULL && stint_level(at, greenlet) >= 0)
-            return at->recording;
-    }
-    return NULL;
-}
-
 static void
 spawned_begin(PyObject *target)
 {
     const void *node = NULL;
     uint64_t since = 0;
     sl_py_recording *recording = sl_py_jobs_take(target, &node, &since);
-
-    if (recording == NULL) {
-        const void *spawner = spawner_of(target);
-        recording = spawner == NULL ? NULL : recording_of(spawner);
-        if (recording != NULL)
-            since = sl_clock_ticks(recording->sampled.clock);
-    }
     spawned *s = recording == NULL ? NULL : PyMem_Calloc(1, sizeof(*s));
     if (s == NULL)
         return;
@@ -536,6 +504,58 @@ greenlet_find(void)
     return !failed;
 }
 
+/* ---- what gevent starts ---- */
+
+/* Not who spawned it (gevent keeps that) but when decides: a greenlet that
+ * serves one request after the other leaves what runs during the next. */
+static PyObject *
+on_spawn(PyObject *module, PyObject *greenlet)
+{
+    (void)module;
+    if (sl_py_live_count() > 0) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        sl_py_jobs_note(greenlet, false);
+        PyErr_Restore(type, value, traceback);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef on_spawn_def = { "slowlens_on_spawn", on_spawn, METH_O,
+                                    NULL };
+
+/* Asks gevent, once it is imported, to tell of each Greenlet that is started.
+ * What was started before is not known, and nobody's. */
+static void
+gevent_watch(void)
+{
+    static bool done;
+    static PyObject *name; /* asked at each section: its hash is known */
+
+    if (done || (name == NULL && (name = PyUnicode_InternFromString(
+                                      "gevent.greenlet")) == NULL)) {
+        PyErr_Clear();
+        return;
+    }
+    PyObject *module = PyDict_GetItem(PyImport_GetModuleDict(), name);
+    PyObject *type =
+        module == NULL ? NULL : PyObject_GetAttrString(module, "Greenlet");
+    if (type == NULL) { /* not imported, or not to its end */
+        PyErr_Clear();
+        return;
+    }
+    done = true;
+    PyObject *call = PyCFunction_New(&on_spawn_def, NULL);
+    PyObject *added =
+        call == NULL
+            ? NULL
+            : PyObject_CallMethod(type, "add_spawn_callback", "O", call);
+    PyErr_Clear();
+    Py_XDECREF(added);
+    Py_XDECREF(call);
+    Py_DECREF(type);
+}
+
 void
 sl_py_greenlets_watch(void)
 {
@@ -543,6 +563,7 @@ sl_py_greenlets_watch(void)
 
     if (api == NULL && !greenlet_find())
         return;
+    gevent_watch();
     PyObject *before = PyObject_CallNoArgs(gettrace);
     if (before == NULL || Py_IS_TYPE(before, &tracer_type)) {
         PyErr_Clear();
@@ -575,12 +596,11 @@ int
 sl_py_greenlets_init(void)
 {
     name_frame = PyUnicode_InternFromString("gr_frame");
-    name_spawner = PyUnicode_InternFromString("spawning_greenlet");
     name_hub = PyUnicode_InternFromString("hub");
     name_greenlet = PyUnicode_InternFromString("greenlet");
     name_local = PyUnicode_InternFromString("_threadlocal");
-    if (name_frame == NULL || name_spawner == NULL || name_hub == NULL ||
-        name_greenlet == NULL || name_local == NULL)
+    if (name_frame == NULL || name_hub == NULL || name_greenlet == NULL ||
+        name_local == NULL)
         return -1;
     return PyType_Ready(&tracer_type);
 }

@@ -17,7 +17,9 @@
  * [await]; what ran in the one that goes on goes on. A greenlet that a stint's
  * own code starts and switches to is nested: a part of the same stack. One that
  * gevent or eventlet starts later, from their hub, is a strand of its own, of
- * the request whose greenlet spawned it.
+ * the request that ran where and when it was spawned (jobs.h): gevent tells of
+ * it, and probes on spawn_raw and eventlet's spawn do. Of any other it is not
+ * known, and it is nobody's.
  *
  * Greenlets are known by their addresses; no reference is held, which would
  * delay their end. Their death is a switch too, so no address is used again

@@ -95,9 +95,8 @@ notes_reserve(void)
     return true;
 }
 
-/* What runs in the calling thread hands `object` over. */
-static void
-note_add(const void *object)
+void
+sl_py_jobs_note(const void *object, bool elsewhere)
 {
     sl_strand *strand = NULL;
     sl_py_recording *recording = sl_py_active_owner(&strand);
@@ -119,7 +118,7 @@ note_add(const void *object)
         notes_lost++;
         return;
     }
-    if (!recording->sampled.by_samples)
+    if (elsewhere && !recording->sampled.by_samples)
         sl_py_engine_hand_over(&recording->traced);
     *known = (note){ .object = object,
                      .handle = (sl_py_handle *)Py_NewRef(
@@ -258,7 +257,7 @@ on_handed_over(const sl_py_target *target, uintptr_t frame, PyObject *self)
 {
     (void)target, (void)frame;
     if (self != NULL)
-        note_add(self);
+        sl_py_jobs_note(self, true);
     return false;
 }
 
@@ -277,13 +276,13 @@ on_ended(const sl_py_target *target, uintptr_t frame, PyObject *result)
         job_end(frame);
 }
 
-/* The function made what runs later. */
+/* The function made a greenlet, which runs later. */
 static void
 on_made(const sl_py_target *target, uintptr_t frame, PyObject *result)
 {
     (void)target, (void)frame;
     if (result != NULL)
-        note_add(result);
+        sl_py_jobs_note(result, false);
 }
 
 /* Where pools have their workers: a module, or (with its dot) a package. */
@@ -356,7 +355,9 @@ static const sl_py_target targets[] = {
     { "concurrent.futures.thread", "_WorkItem.run", "self", &runs, 0 },
     { "threading", "Thread.start", "self", &thread_started, 0 },
     { "threading", "Thread._bootstrap_inner", "self", &runs, 0 },
-    /* A greenlet of its own, see greenlets.h; gevent's know who made them. */
+    /* A greenlet of its own, see greenlets.h; gevent's others tell of
+     * themselves. */
+    { "gevent.hub", "spawn_raw", NULL, &made, 0 },
     { "eventlet.greenthread", "spawn", NULL, &made, 0 },
     { "eventlet.greenthread", "spawn_n", NULL, &made, 0 },
 };

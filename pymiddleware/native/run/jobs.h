@@ -22,6 +22,11 @@
 /* Adds the probes to the table. */
 void sl_py_jobs_init(void);
 
+/* What runs in the calling thread hands `object` over, to run later; elsewhere:
+ * in another thread. Known by its address until it is taken, handed over again
+ * (by whomever), or its request is over. */
+void sl_py_jobs_note(const void *object, bool elsewhere);
+
 /* The live recording that handed `object` over, BORROWED, with where and when
  * (ticks), which is forgotten; NULL: none did. */
 sl_py_recording *sl_py_jobs_take(const void *object, const void **node,
