@@ -28,7 +28,7 @@
     XX(RUN_QUEUE, 5, "run_queue_ns", NS, COUNTERS, "waiting for a CPU",        \
        "Ready to run, but the kernel gave the CPU to others.")                 \
     XX(THROTTLED, 6, "throttled_ns", NS, COUNTERS, "throttled",                \
-       "Part of the wait for a CPU in which the cgroup's quota was used up.")  \
+       "Nothing fills it; the cgroup's quota is part of the wait for a CPU.")  \
     XX(LOCK, 7, "lock_ns", NS, COUNTERS, "waiting for a lock",                 \
        "Blocked on a lock, a condition or a queue.")                           \
     XX(SOCKET, 8, "socket_ns", NS, COUNTERS, "waiting for a socket",           \
