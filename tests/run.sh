@@ -250,7 +250,7 @@ node_modules() {
 
 # What tests/layers asks real servers with.
 LIBRARIES="pymysql,psycopg[binary],psycopg2-binary,asyncpg,redis,requests,urllib3,aiohttp,celery,rq,dramatiq,grpcio,botocore"
-LIBRARIES="$LIBRARIES,opentelemetry-sdk,opentelemetry-instrumentation-sqlite3"
+LIBRARIES="$LIBRARIES,opentelemetry-sdk,opentelemetry-instrumentation-sqlite3,mcp"
 
 # Tests of one folder that need packages of their own, separated by commas.
 more_tests() { # FOLDER PACKAGES VERSION PYTHON

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,3 +101,11 @@ def test_the_skill_names_commands_that_exist(tmp_path: Path, capsys: pytest.Capt
     assert {command.split()[0] for command in commands} >= {"list", "explain", "compare", "replay", "check"}
     for command in commands:
         _parser().parse_args(command.split())
+
+
+def test_mcp_without_the_sdk_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "mcp.server", None)
+    assert main(["mcp"]) == 2
+    assert capsys.readouterr().err == "slowlens: mcp needs the MCP SDK: pip install 'slowlens[mcp]'\n"

@@ -16,7 +16,7 @@ from typing import Any
 from .. import __version__, _core
 from ..options import OptionsError
 from ..store import StoreError
-from . import compare, insight, lines, maintain, read, replay, run
+from . import compare, insight, lines, maintain, mcp, read, replay, run
 from .source import CliError
 
 __all__ = ["main"]
@@ -178,6 +178,8 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("skill", insight.skill, "Writes a file that teaches a coding agent these commands.")
     sub.add_argument("-o", "--output", help="file (default: standard output), such as .claude/skills/slowlens/SKILL.md")
+
+    command("mcp", mcp.serve, "Answers a coding agent over stdio: an MCP server (pip install 'slowlens[mcp]').")
 
     sub = command("merge", compare.merge, "Adds several profiles up into one.")
     sub.add_argument("profiles", nargs="+", help=_SEVERAL)

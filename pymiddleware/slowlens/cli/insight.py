@@ -192,6 +192,7 @@ The app records profiles of its requests. These commands read them; they change 
 | what became worse with a release; is a budget kept | `slowlens regressions`, `slowlens check` |
 
 Each takes `--json`, and `--store FOLDER` if the store is not the one of this folder.
+`slowlens mcp` gives list, explain, compare, regressions and check as tools to agents that speak MCP.
 
 Way to work:
 
