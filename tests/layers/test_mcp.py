@@ -55,7 +55,7 @@ def test_the_tools_answer_within_their_budget_and_refuse_clearly(tmp_path: Path)
         ("explain", {"what": "/none"}), ("explain", {"what": "--help"}), ("compare", {"route": "/page"}),
         ("regressions", {}), ("check", {})))
     assert {tool.name for tool in tools} == {"list", "explain", "compare", "regressions", "check"}
-    assert all(tool.description for tool in tools)
+    assert all(tool.description and tool.input_schema["properties"]["budget"]["description"] for tool in tools)
     (_, routes), (_, slowest), (failed, why), none, option, compared, since, budgets = answers
     assert "GET /page" in routes and slowest.count("GET /page") == 2
     assert not failed and "test_mcp.py:" in why and tokens(why) <= 150

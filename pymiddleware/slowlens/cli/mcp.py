@@ -56,6 +56,7 @@ def serve(options: argparse.Namespace) -> None:
     try:
         from mcp.server import MCPServer
         from mcp.server.mcpserver.exceptions import ToolError
+        from pydantic import Field
     except ImportError:
         raise CliError("mcp needs the MCP SDK: pip install 'slowlens[mcp]'") from None
 
@@ -66,7 +67,7 @@ def serve(options: argparse.Namespace) -> None:
         return text
 
     server: Any = MCPServer("slowlens", instructions=ABOUT, version=__version__)
-    Budget = Annotated[int, "tokens that the answer may have"]
+    Budget = Annotated[int, Field(description="tokens that the answer may have, at most")]
 
     @server.tool(name="list", structured_output=False)
     def list_(by: Literal["routes", "slowest", "latest"] = "routes", limit: int = 20, budget: Budget = BUDGET) -> str:
