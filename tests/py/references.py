@@ -333,6 +333,34 @@ def _() -> None:
     refused(table.report, "x")
 
 
+@case("Gather.__new__", "Gather.add", "Gather.encode", "Gather.count", "Gather.nodes", "Gather.memory", "Gather.full")
+def _() -> None:
+    gather = _core.Gather()
+    gather.add(BLOB)
+    gather.add(BLOB, 3)
+    shown(gather.count, gather.nodes, gather.memory, gather.full)
+    gather.encode({"route": "/r", "requests": 4})
+    refused(gather.encode, {"route": "/r"})  # that was all
+    bounded = _core.Gather(2)
+    bounded.add(BLOB)
+    bounded.encode({}, 1)
+    refused(gather.add, b"nonsense")
+    refused(gather.add, BLOB, "x")
+    refused(gather.add, 7)
+    refused(gather.encode, 7)
+    refused(gather.encode, {7: 7})
+    refused(gather.encode, {}, "x")
+    refused(_core.Gather, "x")
+
+
+@case("handler_watch", "handler_calls")
+def _() -> None:
+    _core.handler_watch(one.__code__)
+    _core.handler_watch(one.__code__)
+    shown(_core.handler_calls())
+    refused(_core.handler_watch, one)
+
+
 @case("Board.__new__", "Board.begin", "Board.close", "Board.count", "Entry.name", "Entry.end", "Entry.id", "board_read",
       "board_clear", "running")
 def _() -> None:
@@ -520,7 +548,8 @@ JUNK: tuple[Any, ...] = (Strange(), "text of some length", b"bytes of some lengt
                          (1, "tuple"), 10**12 + 7)
 
 MAKE: dict[str, Callable[[], Any]] = {
-    "Recording": finished, "Numbers": _core.Numbers, "Board": board, "Entry": lambda: board().begin(1, "", "", False),
+    "Recording": finished, "Numbers": _core.Numbers, "Gather": _core.Gather,
+    "Board": board, "Entry": lambda: board().begin(1, "", "", False),
     "Step": lambda: _core.step(nothing()), "Worker": _core.Worker, "Profile": lambda: PROFILE, "Rows": _core.Rows,
     "Span": lambda: _core.Span("x"),
 }
