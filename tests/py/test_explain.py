@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import slowlens
 from slowlens.cli import main
 from slowlens.insight.explain import BUDGET_LEAST, markdown, tokens
 from slowlens.wsgi import ProfilerMiddleware
@@ -60,6 +61,23 @@ def test_a_request(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(explain(capsys, shop, "last", "--json"))
     assert found["kind"] == "profile" and re.fullmatch(r"py/test_explain\.py:\d+", found["place"])
     assert any(one["file"].endswith("test_explain.py") and 0 < one["share"] <= 1 for one in found["path"])
+
+
+def test_what_a_sampled_request_asks_for_again_and_again_is_told(
+        store_path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        for _ in range(40):
+            with slowlens.span("SELECT name FROM author WHERE id = ?", kind="db"):
+                time.sleep(0.001)
+        start_response("200 OK", [])
+        return [b"done"]
+
+    middleware = ProfilerMiddleware(app, store=store_path, mode="sampling", keep="all", debug=True,
+                                    project=(str(Path(__file__).parent),))
+    wsgi_call(middleware, "/authors")
+    Stored(middleware.recorder).rows()
+    text = explain(capsys, store_path, "last")
+    assert re.search(r"SELECT name FROM author WHERE id = \? 40 times from py/test_explain\.py:\d+", text)
 
 
 def test_a_route(shop: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -177,7 +177,8 @@ def _how(summary: dict[str, Any], meta: dict[str, Any]) -> str:
 def _repeats(one: _core.Profile, wall: int) -> list[str]:
     rows = json.loads(one.repeats(10))["rows"]
     own = [row for row in rows if row["caller"]["origin"] == "project" and row["total_ns"] >= wall / 20]
-    return [f"{row['function']['name']} {row['calls']} times from "
+    # By samples it is what was asked for that is counted, and its text says more than who asks.
+    return [f"{_one_line(row.get('text') or row['function']['name'], 160)} {row['calls']} times from "
             f"{short_path(row['caller']['file'])}:{row['call_line']} ({row['total_ns'] / wall:.0%})" for row in own[:5]]
 
 
