@@ -602,11 +602,12 @@ def references() -> dict[str, int]:
 
 
 def left_by(call: Callable[[], object]) -> tuple[float, dict[str, int]]:
-    """Bytes and references that each time leaves behind: the least of a few rounds, as caches fill first."""
+    """Bytes and references that each time leaves behind: the least of some rounds, as caches fill first, and
+    threads that end give back what they had when they like."""
     least, lost = float("inf"), {}
     for _ in range(2):
         call()
-    for _ in range(4):
+    for _ in range(12):
         gc.collect()
         before, counts = in_use(), references()
         for _ in range(TIMES):
