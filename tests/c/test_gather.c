@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "suites.h"
 
+#include "decoded.h"
 #include "sample.h"
 
 #include "slowlens/gather.h"
@@ -8,28 +9,15 @@
 
 #include <string.h>
 
-static sl_profile *
-decoded(sl_bytes *blob)
-{
-    sl_profile *profile;
-    ck_assert_int_eq(
-        sl_profile_decode(&profile, blob->data, blob->size, 0, NULL), SL_OK);
-    sl_bytes_free(blob);
-    return profile;
-}
-
 /* Recorded once, for each recording takes its own time; decoded each time. */
 static sl_profile *
 sample(void)
 {
     static sl_bytes blob;
-    sl_profile *profile;
 
     if (blob.size == 0)
         ck_assert_int_eq(sample_blob(&blob, NULL), SL_OK);
-    ck_assert_int_eq(
-        sl_profile_decode(&profile, blob.data, blob.size, 0, NULL), SL_OK);
-    return profile;
+    return decoded_again(&blob);
 }
 
 /* Adds a sample that is gone when the next one comes. */

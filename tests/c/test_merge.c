@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "suites.h"
 
+#include "decoded.h"
 #include "fault.h"
 #include "sample.h"
 #include "union.h"
@@ -14,23 +15,9 @@ static sl_profile *
 sample(void)
 {
     sl_bytes blob;
-    sl_profile *profile;
 
     ck_assert_int_eq(sample_blob(&blob, NULL), SL_OK);
-    ck_assert_int_eq(sl_profile_decode(&profile, blob.data, blob.size, 0, NULL),
-                     SL_OK);
-    sl_bytes_free(&blob);
-    return profile;
-}
-
-static sl_profile *
-decoded(sl_bytes *blob)
-{
-    sl_profile *profile;
-    ck_assert_int_eq(
-        sl_profile_decode(&profile, blob->data, blob->size, 0, NULL), SL_OK);
-    sl_bytes_free(blob);
-    return profile;
+    return decoded(&blob);
 }
 
 START_TEST(the_sum_of_three_is_three_times_one)
