@@ -33,6 +33,7 @@ ran=
 started=$(date +%s)
 logs=$build/logs
 rm -rf "$logs" && mkdir -p "$logs"
+: >"$logs/beside"
 
 say() { printf '\n== %s (%ss)\n' "$*" $(($(date +%s) - started)); }
 
@@ -60,26 +61,35 @@ count() { # NAME of what has ended
 }
 
 # beside NAME COMMAND...: as check, two at a time (tests wait more than they
-# compute); what they print comes when both have ended. `settle` waits for all.
-besides=0
+# compute); what one prints comes when it has ended. `settle` waits for all.
 beside() {
+    reap 1
     name=$1
     shift
     log=$(log_of "$name")
     { "$@" >"$log" 2>&1 && echo 0 >"$log.status" || echo 1 >"$log.status"; } &
     echo "$name" >>"$logs/beside"
-    besides=$((besides + 1))
-    [ "$besides" -lt 2 ] || settle
 }
 
-settle() {
-    wait
-    [ "$besides" -eq 0 ] || while read -r name; do
-        cat "$(log_of "$name")"
-        count "$name"
-    done <"$logs/beside"
-    besides=0
-    rm -f "$logs/beside"
+settle() { reap 0; }
+
+reap() { # COUNT that may still run when this returns
+    while :; do
+        running=0
+        : >"$logs/beside.left"
+        while read -r one; do
+            if [ -s "$(log_of "$one").status" ]; then
+                cat "$(log_of "$one")"
+                count "$one"
+            else
+                running=$((running + 1))
+                echo "$one" >>"$logs/beside.left"
+            fi
+        done <"$logs/beside"
+        mv "$logs/beside.left" "$logs/beside"
+        [ "$running" -gt "$1" ] || return 0
+        sleep 1
+    done
 }
 
 install() {
@@ -256,7 +266,7 @@ LIBRARIES="$LIBRARIES,opentelemetry-sdk,opentelemetry-instrumentation-sqlite3,mc
 more_tests() { # FOLDER PACKAGES VERSION PYTHON
     python=$(environment "$3" "$4") || return 1
     # shellcheck disable=SC2046
-    "$python" -m pip install -q $(echo "$2" | tr , ' ') || return 1
+    flock "$cache/pip.lock" "$python" -m pip install -q $(echo "$2" | tr , ' ') || return 1
     PYTHONPATH=$build/py$3/python sh "$root/tests/steady.sh" "$python" "$root/tests/$1"
 }
 
@@ -278,7 +288,7 @@ documentation() { # VERSION PYTHON
 # A slice of the matrix in tests/servers.sh.
 servers() { # VERSION PYTHON
     python=$(environment "$1" "$2") || return 1
-    "$python" -m pip install -q gevent waitress hypercorn || return 1
+    flock "$cache/pip.lock" "$python" -m pip install -q gevent waitress hypercorn || return 1
     PYTHONPATH=$build/py$1/python sh "$root/tests/servers.sh" "$python" "gunicorn sync" "gunicorn gevent preload" \
         uvicorn waitress hypercorn
 }
@@ -309,8 +319,6 @@ offlinux_absent() { # VERSION PYTHON
 # ---- all of it ----
 
 install gcc libc6-dev cmake ninja-build pkg-config check libzstd-dev uthash-dev zstd valgrind ca-certificates python3
-say "C tests"
-check "C" c_tests "$build/c"
 list=$(interpreters)
 if [ -z "$list" ]; then
     install python3 python3-dev python3-venv
@@ -318,34 +326,44 @@ if [ -z "$list" ]; then
 fi
 newest=$(echo "$list" | head -n 1)
 if [ -n "$quick" ]; then
+    say "C tests"
+    check "C" c_tests "$build/c"
     say "Python ${newest% *}"
     # shellcheck disable=SC2086
     check "Python ${newest% *}" python_tests $newest
     ran=${newest% *}
 else
+    ran=$(echo "$list" | awk 'NF { printf " %s", $1 }')
+    needed=
+    for minor in 13 14 15; do
+        case " $ran" in *" 3.$minor."*) ;; *) needed=1 ;; esac
+    done
+    if [ -n "$needed" ]; then
+        # Unpacked while the C tests are compiled; no apt beside it in this root.
+        install debootstrap clang
+        { sid_root >"$logs/sid" 2>&1 && echo 0 >"$logs/sid.status" || echo 1 >"$logs/sid.status"; } &
+    fi
+    say "C tests"
+    check "C" c_tests "$build/c"
     check "a missing package is named" missing_package_is_named
     say "C tests with sanitizers"
     check "C, sanitizers" c_tests "$build/c-sanitized" -DSL_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug
     install clang
     check "C, clang" c_tests "$build/c-clang" -DCMAKE_C_COMPILER=clang
 
-    ran=$(echo "$list" | awk 'NF { printf " %s", $1 }')
     newer=
-    for minor in 13 14 15; do
-        case " $ran" in *" 3.$minor."*) ;; *) needed=1 ;; esac
-    done
-    if [ -n "${needed:-}" ]; then
+    if [ -n "$needed" ]; then
         say "a Debian sid root for newer CPythons"
-        if sid_root; then
-            for minor in 13 14 15; do
-                case " $ran" in *" 3.$minor."*) continue ;; esac
-                [ -x "$sid/usr/bin/python3.$minor" ] || continue
-                newer="$newer $minor"
-                ran="$ran $(chroot "$sid" "python3.$minor" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')"
-            done
-        fi
+        while [ ! -s "$logs/sid.status" ]; do sleep 1; done
+        cat "$logs/sid"
+        [ "$(cat "$logs/sid.status")" != 0 ] || for minor in 13 14 15; do
+            case " $ran" in *" 3.$minor."*) continue ;; esac
+            [ -x "$sid/usr/bin/python3.$minor" ] || continue
+            newer="$newer $minor"
+            ran="$ran $(chroot "$sid" "python3.$minor" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')"
+        done
     fi
-    say "Python$ran"
+    say "Python$ran; package, lint"
     while read -r version python; do
         [ -z "$version" ] || beside "Python $version" python_tests "$version" "$python"
     done <<LIST
@@ -354,6 +372,12 @@ LIST
     for minor in $newer; do
         beside "Python 3.$minor (Debian sid)" sid_tests "3.$minor"
     done
+    # What needs no environment of those above runs beside the last of them.
+    beside "wheel" wheel "${newest#* }"
+    beside "editable installation" editable "${newest#* }"
+    beside "ruff and mypy" lint "${newest#* }"
+    # shellcheck disable=SC2086,SC2046
+    beside "macOS, compiled" offlinux_macos $(echo "$list" | awk 'NF { print $2 }' | sed -n '1p;$p' | uniq)
     settle
     for minor in 13 14 15; do
         case " $ran" in *" 3.$minor."*) continue ;; esac
@@ -361,54 +385,38 @@ LIST
         [ -n "$any" ] || failed=$((failed + 1))
     done
 
-    say "elsewhere than on Linux"
-    # shellcheck disable=SC2086,SC2046
-    check "macOS, compiled" offlinux_macos $(echo "$list" | awk 'NF { print $2 }' | sed -n '1p;$p' | uniq)
-    # shellcheck disable=SC2086
-    check "without the sampler" offlinux_absent $newest
-
     say "the extension with sanitizers, a slice (all of it: tests/sanitize.sh)"
     sanitized=
     for one in "$cache"/test-venv-*/bin/python; do
         [ ! -x "$one" ] || sanitized=$one # the last, of this machine's own interpreters
     done
     if [ -n "$sanitized" ]; then
-        check "extension, addresses" sh "$root/tests/sanitize.sh" "$sanitized" address \
+        beside "extension, addresses" sh "$root/tests/sanitize.sh" "$sanitized" address \
             "$root/tests/py/test_profile.py" "$root/tests/py/test_safety.py" "$root/tests/py/test_jobs.py"
-        check "extension, threads" sh "$root/tests/sanitize.sh" "$sanitized" thread
+        beside "extension, threads" sh "$root/tests/sanitize.sh" "$sanitized" thread
+        settle
     fi
 
-    say "package, lint"
-    check "wheel" wheel "${newest#* }"
-    check "editable installation" editable "${newest#* }"
-    check "ruff and mypy" lint "${newest#* }"
-    say "viewer, documentation"
-    install nodejs chromium chromium-driver fonts-dejavu-core
+    say "viewer, documentation; elsewhere than on Linux"
+    install nodejs chromium chromium-driver fonts-dejavu-core curl groff-base postgresql redis-server mariadb-server \
+        golang-go graphviz
     command -v npm >/dev/null || install npm
     check "npm packages" node_modules
     check "JavaScript" node --test --test-reporter=dot "$root"/tests/js/*.test.js
     # shellcheck disable=SC2086
-    beside "browser" more_tests browser selenium $newest
-    # shellcheck disable=SC2086
-    beside "documentation" documentation $newest
+    {
+        beside "browser" more_tests browser selenium $newest
+        beside "documentation" documentation $newest
+        beside "without the sampler" offlinux_absent $newest
+        say "the viewer's API, fuzzed; layers, stores, servers, other people's suites (all of them: tests/suites.sh), judges"
+        beside "API" more_tests api schemathesis $newest
+        beside "layers" more_tests layers "$LIBRARIES" $newest
+        beside "PostgreSQL" more_tests postgres "psycopg[binary],psycopg_pool" $newest
+        beside "servers" servers $newest
+        beside "suites" suites $newest
+        beside "judges" more_tests judges selenium,gprof2dot,snakeviz $newest
+    }
     settle
-    say "the viewer's API, fuzzed; servers"
-    # shellcheck disable=SC2086
-    check "API" more_tests api schemathesis $newest
-    install postgresql redis-server mariadb-server
-    # shellcheck disable=SC2086
-    check "layers" more_tests layers "$LIBRARIES" $newest
-    # shellcheck disable=SC2086
-    check "PostgreSQL" more_tests postgres "psycopg[binary],psycopg_pool" $newest
-    # shellcheck disable=SC2086
-    check "servers" servers $newest
-    say "other people's test suites, a slice (all of them: tests/suites.sh)"
-    # shellcheck disable=SC2086
-    check "suites" suites $newest
-    say "exports and the tools they are for"
-    install golang-go graphviz
-    # shellcheck disable=SC2086
-    check "judges" more_tests judges selenium,gprof2dot,snakeviz $newest
 fi
 
 say "interpreters: $(echo $ran)"
