@@ -146,34 +146,6 @@ find_waits(sl_findings_work *w)
 
 /* ---- functions ---- */
 
-/* A closure of a library: a decorator's wrapper, of whose kind no name says
- * anything. */
-static bool
-is_wrapper(const sl_function *f)
-{
-    static const char mark[] = "<locals>";
-
-    if (f->origin != SL_ORIGIN_LIBRARY && f->origin != SL_ORIGIN_STDLIB)
-        return false;
-    for (size_t i = 0; i + sizeof(mark) - 1 <= f->name_len; i++) {
-        if (memcmp(f->name + i, mark, sizeof(mark) - 1) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Goes on from a wrapper to what it wraps, as far as the path leads. */
-static uint32_t
-unwrapped(const sl_outline *o, const sl_hotpath *path, uint32_t step)
-{
-    while (step + 1 < path->count &&
-           is_wrapper(sl_outline_function(o, path->steps[step].node)) &&
-           o->functions[o->nodes[path->steps[step + 1].node].function].kind !=
-               SL_KIND_PSEUDO)
-        step++;
-    return step;
-}
-
 /* The kind of wait that most of a subtree was, or HOT. */
 static sl_finding_rule
 kind_of_wait(const sl_findings_work *w, uint32_t node)
@@ -235,7 +207,6 @@ find_function(sl_findings_work *w)
 
     if (!sl_hotpath_culprit(o, path, &culprit, &own))
         return;
-    culprit = unwrapped(o, path, culprit);
     uint32_t node = path->steps[culprit].node;
     /* A collection that happens to run on top is no work of the function's. */
     if (own != UINT32_MAX && sl_outline_pseudo(o, node) == SL_PSEUDO_GC) {

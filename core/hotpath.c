@@ -294,6 +294,53 @@ sl_hotpath_free(sl_hotpath *path)
     *path = (sl_hotpath){ 0 };
 }
 
+/* A function of a library that only passes on, of whose callee no name of its
+ * own says anything: a closure (a decorator's wrapper), or the step through
+ * which a template does whatever it does. */
+static bool
+passes_on(const sl_function *f)
+{
+    static const char mark[] = "<locals>";
+    static const struct {
+        const char *file, *name;
+    } funnels[] = {
+        { "jinja2/environment.py", "Environment.getattr" },
+        { "jinja2/environment.py", "Environment.getitem" },
+        { "jinja2/environment.py", "Environment.call_filter" },
+        { "jinja2/environment.py", "Environment.call_test" },
+        { "jinja2/environment.py", "Environment._filter_test_common" },
+        { "jinja2/runtime.py", "Context.call" },
+        { "jinja2/async_utils.py", "auto_await" },
+    };
+
+    if (f->origin != SL_ORIGIN_LIBRARY && f->origin != SL_ORIGIN_STDLIB)
+        return false;
+    for (size_t i = 0; i + sizeof(mark) - 1 <= f->name_len; i++) {
+        if (memcmp(f->name + i, mark, sizeof(mark) - 1) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < sizeof(funnels) / sizeof(*funnels); i++) {
+        size_t end = strlen(funnels[i].file);
+        if (sl_outline_text_is(f->name, f->name_len, funnels[i].name) &&
+            f->file_len >= end &&
+            memcmp(f->file + f->file_len - end, funnels[i].file, end) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Goes on from what passes on to what it called, as far as the path leads. */
+static uint32_t
+passed_on(const sl_outline *o, const sl_hotpath *path, uint32_t step)
+{
+    while (step + 1 < path->count &&
+           passes_on(sl_outline_function(o, path->steps[step].node)) &&
+           o->functions[o->nodes[path->steps[step + 1].node].function].kind !=
+               SL_KIND_PSEUDO)
+        step++;
+    return step;
+}
+
 /* Picks the steps to show: the last FRAMES_MAX of the project, each once in
  * a row, then what the last one called. Without any, the deepest frame. */
 static size_t
@@ -330,7 +377,7 @@ pick(const sl_outline *o, const sl_hotpath *path, uint32_t *picked)
     if (count == 0 && last != NONE)
         picked[count++] = (uint32_t)last;
     else if (callee != NONE)
-        picked[count++] = (uint32_t)callee;
+        picked[count++] = passed_on(o, path, (uint32_t)callee);
     return count;
 }
 
@@ -378,5 +425,6 @@ sl_hotpath_culprit(const sl_outline *o, const sl_hotpath *path,
         }
         break;
     }
+    *culprit = passed_on(o, path, *culprit);
     return true;
 }

@@ -6,8 +6,8 @@
  *                                            most of what there is
  *
  * Where most of that was waiting for what ran beside it (an await, or a lock
- * that a job's end releases), the path goes on there: [task] or [thread], which may hang elsewhere, and whose times may sum
- * up to more than the request's.
+ * that a job's end releases), the path goes on there: [task] or [thread], which
+ * may hang elsewhere, and whose times may sum up to more than the request's.
  *
  * Linear in nodes and stretches: it leaves for a strand SL_HOTPATH_HOPS times
  * at most, whatever the file says ran when.
@@ -41,7 +41,9 @@ void sl_hotpath_free(sl_hotpath *path);
 void sl_hotpath_text(const sl_outline *o, const sl_hotpath *path, sl_buf *out);
 
 /* The step that names the culprit: what the project's last frame on the path
- * called (what ran there, if that was a task or thread), and that frame. *own: UINT32_MAX, none of the path is the project's.
+ * called (what ran there, if that was a task or thread; what a wrapper or a
+ * template engine passed on to), and that frame. *own: UINT32_MAX, none of the
+ * path is the project's.
  * Both are indexes of steps; false: the path is empty. */
 bool sl_hotpath_culprit(const sl_outline *o, const sl_hotpath *path,
                         uint32_t *culprit, uint32_t *own);

@@ -14,6 +14,12 @@ function_of(sl_blob_functions *functions, const char *name, bool *known)
 {
     const sl_function *all = (const void *)functions->known.data;
     char file[64] = "";
+    const char *module = name, *colon = strchr(name, ':');
+    int length = (int)strlen(name);
+    if (colon != NULL) { /* "dir/module:name" */
+        length = (int)(colon - name);
+        name = colon + 1;
+    }
     sl_function f = { .name = name,
                       .name_len = strlen(name),
                       .kind = SL_KIND_PSEUDO,
@@ -31,8 +37,8 @@ function_of(sl_blob_functions *functions, const char *name, bool *known)
         f.origin = SL_ORIGIN_BUILTIN;
     } else if (name[0] != '[') {
         bool own = strncmp(name, "app.", 4) == 0;
-        snprintf(file, sizeof(file), "/%s/%.40s.py", own ? "app" : "lib",
-                 own ? name + 4 : name);
+        snprintf(file, sizeof(file), "/%s/%.*s.py", own ? "app" : "lib",
+                 own ? length - 4 : length, own ? module + 4 : module);
         f.kind = SL_KIND_PYTHON;
         f.origin = own ? SL_ORIGIN_PROJECT : SL_ORIGIN_LIBRARY;
     }

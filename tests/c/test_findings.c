@@ -153,6 +153,30 @@ START_TEST(a_wrapper_is_not_the_answer)
 }
 END_TEST
 
+START_TEST(what_a_template_passes_through_is_not_the_answer)
+{
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "app.page", 1, 0, 0 },
+                      { 2, "jinja2/environment:Environment.getattr", 1, 1, 3 },
+                      { 3, "babel/localedata:load", 1, 60, 474 },
+                      { 4, "[gc]", 1, 39, 0 } }) };
+    told t = tell(&m);
+    ck_assert_str_eq(t.headline,
+                     "99 % in localedata.load, called by page.app.page at "
+                     "app/page.py:3. 39 % of the request was garbage "
+                     "collection.");
+    /* What it does itself is its own. */
+    made own = { MADE(
+        { { 0, "[request]", 1, 0, 0 },
+          { 1, "app.page", 1, 0, 0 },
+          { 2, "jinja2/environment:Environment.getattr", 1, 61, 3 },
+          { 3, "[gc]", 1, 39, 0 } }) };
+    t = tell(&own);
+    ck_assert_ptr_nonnull(
+        strstr(t.headline, "environment.Environment.getattr"));
+}
+END_TEST
+
 START_TEST(few_samples_say_little)
 {
     const sl_meta few[] = { text("mode", "sampling"), number("samples", 4) };
@@ -281,16 +305,19 @@ END_TEST
 Suite *
 findings_suite(void)
 {
-    const TTest *const tests[] = { a_function_and_how_often,
-                                   who_could_not_compute_says_so_first,
-                                   the_holder_of_the_loop_is_named,
-                                   a_wait_is_told_by_its_kind,
-                                   a_wrapper_is_not_the_answer,
-                                   few_samples_say_little,
-                                   queries_that_are_alike_are_the_answer,
-                                   a_slow_query_and_a_slow_service,
-                                   a_fingerprint_knows_no_line,
-                                   the_table_has_a_row_for_each_rule,
-                                   NULL };
+    const TTest *const tests[] = {
+        a_function_and_how_often,
+        who_could_not_compute_says_so_first,
+        the_holder_of_the_loop_is_named,
+        a_wait_is_told_by_its_kind,
+        a_wrapper_is_not_the_answer,
+        what_a_template_passes_through_is_not_the_answer,
+        few_samples_say_little,
+        queries_that_are_alike_are_the_answer,
+        a_slow_query_and_a_slow_service,
+        a_fingerprint_knows_no_line,
+        the_table_has_a_row_for_each_rule,
+        NULL
+    };
     return suite_of("findings", tests);
 }
