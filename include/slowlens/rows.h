@@ -7,7 +7,7 @@
  *
  * A list is one pass over the columns that it filters and sorts by, and a
  * heap of as many rows as are wanted; nothing is indexed, nothing is sorted
- * beforehand. 10^6 rows take about 150 bytes each and their paths.
+ * beforehand. 10^6 rows take about 210 bytes each and their paths.
  *
  * The table is derived: from a segment's footer, or from the metadata of its
  * blobs (slowlens/segment.h). Bytes of any origin may be added.
@@ -40,11 +40,19 @@
     XX(await_ns, 19)                                                           \
     XX(waiting_ns, 20)                                                         \
     XX(calls, 21)                                                              \
-    XX(c_calls, 22)
+    XX(c_calls, 22)                                                            \
+    XX(run_queue_ns, 23)                                                       \
+    XX(gil_wait_ns, 24)                                                        \
+    XX(blocked_ns, 25)                                                         \
+    XX(gc_ns, 26)                                                              \
+    XX(loop_ns, 27)                                                            \
+    XX(idle_ns, 28)                                                            \
+    XX(db_ns, 29)
 #define SL_ROW_NARROW_MAP(XX)                                                  \
     XX(bytes, 40)                                                              \
     XX(status, 41)                                                             \
-    XX(pid, 42)
+    XX(pid, 42)                                                                \
+    XX(db_count, 43)
 #define SL_ROW_TEXT_MAP(XX)                                                    \
     XX(path, 64)                                                               \
     XX(route, 65)                                                              \

@@ -18,11 +18,12 @@ import pytest
 from slowlens import _core
 from slowlens.options import OptionsError, load
 from slowlens.request import id_value, new_id
-from slowlens.store import Query, StoreError
+from slowlens.store import Query, QueryError, StoreError
 from slowlens.store import open_store as open_any
+from slowlens.store.interface import COLUMNS
 from slowlens.store.postgres import PostgresStore
 from slowlens.store.postgres import schema as schemas
-from slowlens.store.postgres.columns import day_of
+from slowlens.store.postgres.columns import ADDED, day_of
 from slowlens.store.postgres.connections import Place
 
 from cluster import Server
@@ -348,6 +349,30 @@ def test_tables_are_upgraded_by_whoever_knows_the_step(
     assert "later slowlens" in str(late.problem())
     late.put(*profile(1))
     assert late.contents()["waiting"] == 1, "what it cannot store waits for one that can"
+
+
+def test_tables_of_the_first_version_go_on(
+        open_store: Open, sql: Any, schema: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read by who may not change them, upgraded by the first who may, written to by hosts of both versions then."""
+    old = open_store()
+    ids = fill(old, 3, waiting_ns=4, gil_wait_ns=4)
+    sql.execute(f"ALTER TABLE {schema}.profiles " + ", ".join(f"DROP COLUMN {name}" for name in ADDED))
+    sql.execute(f"UPDATE {schema}.about SET version = 1")
+    reader = open_store()
+    with monkeypatch.context() as may_not:
+        may_not.setattr(reader, "_upgrade", lambda: False)
+        rows = reader.list(Query()).rows
+        assert [(row["waiting_ns"], row["gil_wait_ns"], row["db_count"]) for row in rows] == [(4, 0, 0)] * 3
+        with pytest.raises(QueryError, match="earlier slowlens"):
+            reader.list(Query(sort="-db_count"))
+    assert set(ids_of(reader, sort="db_count")) == set(ids)
+    assert sql.execute(f"SELECT version, oldest FROM {schema}.about").fetchall() == [(2, 1)]
+    known = ", ".join(name for name in (*COLUMNS, "day") if name not in ADDED)
+    other = id_value(new_id(time.time_ns())).hex()
+    sql.execute(f"INSERT INTO {schema}.profiles ({known}) SELECT %s::uuid, {known[4:]} FROM {schema}.profiles LIMIT 1",
+                (other,))  # as a host does that was not updated yet
+    fill(reader, 1, first=9, db_count=12)
+    assert [row["db_count"] for row in open_store().list(Query(sort="-db_count")).rows] == [12, 0, 0, 0, 0]
 
 
 def test_dropped_tables_are_made_again(open_store: Open, sql: Any, schema: str) -> None:

@@ -84,6 +84,17 @@ class StoreContract:
         assert store.get(row["id"]) is None
         assert store.list(Query()).rows == []
 
+    def test_a_row_says_where_the_wall_time_went(self, store: Store) -> None:
+        times = {"run_queue_ns": 11, "gil_wait_ns": 2 << 40, "blocked_ns": 13, "gc_ns": 14, "loop_ns": 15, "idle_ns": 16,
+                 "db_ns": 17, "db_count": 101}
+        row, blob = profile(5, **times)
+        store.put(row, blob)
+        store.put(*profile(6))
+        told, silent = store.list(Query(sort="started")).rows
+        assert {name: told[name] for name in times} == times
+        assert {name: silent[name] for name in times} == dict.fromkeys(times, 0)
+        assert ids_of(store, sort="-db_count")[0] == row["id"] == ids_of(store, sort="gil_wait_ns")[1]
+
     def test_another_handle_sees_the_same(self, store: Store, again: Callable[[], Store]) -> None:
         other = again()
         assert other.list(Query()).rows == []

@@ -28,6 +28,9 @@ from slowlens.store.files import FileStore
 from store_contract import StoreContract, fill, ids_of, profile
 
 
+DATA = Path(__file__).parent.parent / "data"
+
+
 class TestFolder(StoreContract):
     def open(self, place: Path) -> Store:
         return DirectoryStore(str(place / "store"))
@@ -674,6 +677,23 @@ def test_an_old_store_is_read_and_moved_over(tmp_path: Path) -> None:
     assert set(ids_of(fresh)) == blobs.keys() - {second} == set(ids_of(store))
     assert all(fresh.get(one) == blobs[one] for one in blobs if one != second)
     assert all(row["hot"] == hot[row["id"]] for row in fresh.list(Query()).rows)
+
+
+def test_a_sealed_segment_of_before_goes_on(store_path: str) -> None:
+    """Its footer lacks the columns that were added since: they are 0, also beside rows that have them."""
+    folder = Path(store_path) / "segments"
+    folder.mkdir(parents=True, mode=0o700)
+    Path(store_path).chmod(0o700)
+    shutil.copy(DATA / "segments" / "footer-24-columns.sls", folder / "00000001.sls")
+    store = DirectoryStore(store_path, max_age_days=0)
+    row, blob = profile(1, gil_wait_ns=5, db_count=9)
+    store.put(row, blob)
+    seal(store)
+    for reader in (store, DirectoryStore(store_path)):
+        rows = reader.list(Query(sort="-db_count")).rows
+        assert [(one["waiting_ns"], one["gil_wait_ns"], one["db_count"], one["hot"][:7]) for one in rows] == [
+            (0, 5, 9, "views.f"), *[(500_000, 0, 0, "views.f")] * 3]
+        assert json.loads(_core.read_meta(reader.get(rows[-1]["id"])))["meta"]["gil_wait_ns"] == 400_000
 
 
 # ---- by URL ----

@@ -83,13 +83,13 @@ def list_profiles(options: argparse.Namespace) -> None:
         print(json.dumps(page.rows, indent=1))
         return
     columns = width()
-    print(f"{'id':26} {'when':19} {'ms':>9} {'status':>6}  request")
+    print(f"{'id':26} {'when':19} {'ms':>9} {'status':>6} {'queries':>7}  request")
     for row in page.rows:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["started"] / 1e9))
-        print(fit(f"{row['id']} {when} {row['wall_ns'] / 1e6:9.1f} {row['status']:>6}  "
+        print(fit(f"{row['id']} {when} {row['wall_ns'] / 1e6:9.1f} {row['status']:>6} {row['db_count'] or '':>7}  "
                   f"{clean(row['method'])} {clean(row['path'])}", columns))
         if row["hot"]:
-            print(fit(f"{'':64}{clean(row['hot'])}", columns))
+            print(fit(f"{'':72}{clean(row['hot'])}", columns))
 
 
 TIMES = (("cpu_ns", "cpu"), ("run_queue_ns", "waiting for a cpu"), ("gil_wait_ns", "gil wait"),

@@ -32,8 +32,9 @@ In place of an ID stands `aggregate` with ?route=&method=&mode= for the newest
 profiles of a route, merged; with &last=1h (90s, 15m, 7d) and &release= for all
 requests that ended in that time, kept or not (no route: of the whole site).
 
-ROW: id, started (ms), method, path, route, status, wall_ms, cpu_ms, await_ms,
-waiting_ms, mode, calls, c_calls, bytes, kept, pinned, flags, hot, framework,
+ROW: id, started (ms), method, path, route, status, wall_ms, cpu_ms (collecting
+garbage, gc_ms, too), await_ms, loop_ms, idle_ms, waiting_ms (of it run_queue_ms,
+gil_wait_ms, blocked_ms where they were told apart), db_count, db_ms, mode, calls, c_calls, bytes, kept, pinned, flags, hot, framework,
 host, release, pid, tags (["key=value"]), findings ([word]), kind,
 killed (its process died).
 ROUTE: route, method, count, p50_ms, p95_ms, p99_ms, max_ms, total_ms, error_share,
@@ -67,7 +68,7 @@ from ..auth import EVERYTHING, Access, query_value
 from ..insight import cohorts, regressions, windows
 from ..log import Seldom
 from ..request import Incoming
-from ..store.interface import Query, QueryError, Store, StoreError, name_of
+from ..store.interface import COLUMNS, Query, QueryError, Store, StoreError, name_of
 from . import source
 from .parameters import BadRequest, Missing, Parameter, check_headers, check_ref, describe, read
 from .profiles import AGGREGATE, Aggregate, Profiles
@@ -587,6 +588,9 @@ def _live_row(row: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
+_ROW_TIMES = tuple(name for name in COLUMNS if name.endswith("_ns"))
+
+
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     """Metadata comes out of blobs, which may come from anywhere: what is no number counts as none."""
     shown = {key: value for key, value in row.items() if not key.endswith("_ns")}
@@ -594,8 +598,8 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     shown["killed"] = "killed" in str(row["flags"] or "").split(",")
     for name in ("tags", "findings"):
         shown[name] = str(row.get(name) or "").split("\n")[1:-1]
-    for name in ("wall", "cpu", "await", "waiting"):
-        shown[name + "_ms"] = _number(row[name + "_ns"]) / 1e6
+    for name in _ROW_TIMES:
+        shown[name[:-3] + "_ms"] = _number(row.get(name)) / 1e6
     return shown
 
 

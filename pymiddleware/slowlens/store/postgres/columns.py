@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...request import ID, id_text, id_time_ns, id_value
@@ -10,7 +10,7 @@ from ..interface import COLUMNS, StoreError
 from ..rows import TEXTS, row_of
 
 __all__ = [
-    "DDL", "KEPT", "NAMES", "STAGED", "clean", "day_of", "inside", "read_row", "staged",
+    "ADDED", "DDL", "FIRST", "KEPT", "NAMES", "STAGED", "clean", "day_of", "inside", "later", "read_row", "staged",
 ]
 
 DAY_MS = 86_400_000
@@ -32,10 +32,24 @@ def _sql_type(name: str) -> str:
     return 'text COLLATE "C"' if name in TEXTS else "bigint"
 
 
+def _ddl(names: Iterable[str]) -> str:
+    return ",\n  ".join([f"{name} {_sql_type(name)} NOT NULL" for name in names] + ["day integer NOT NULL"])
+
+
+#: Columns that the tables' second version has more than the first.
+ADDED = ("run_queue_ns", "gil_wait_ns", "blocked_ns", "gc_ns", "loop_ns", "idle_ns", "db_ns", "db_count")
 #: Columns of a row in the database, but for what it fills in itself.
 NAMES = (*COLUMNS, "day")
-DDL = ",\n  ".join(
-    [f"{name} {_sql_type(name)} NOT NULL" for name in COLUMNS] + ["day integer NOT NULL"])
+DDL = _ddl(COLUMNS)
+#: What the first version had.
+FIRST = _ddl(name for name in COLUMNS if name not in ADDED)
+
+
+def later(names: Iterable[str]) -> str:
+    """As what a column is added to a table that has rows."""
+    return ", ".join(f"ADD COLUMN {name} {_sql_type(name)} NOT NULL DEFAULT 0" for name in names)
+
+
 #: As binary COPY writes them: a uuid is 16 bytes whatever made them.
 TYPES = tuple("bytea" if name == "id" else "text[]" if name in _LISTS else "text" if name in TEXTS else "int8"
               for name in COLUMNS)

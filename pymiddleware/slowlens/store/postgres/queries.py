@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ...request import id_value
 from ..interface import COLUMNS, Query, QueryError
 from ..rows import LIMIT_MAX, TEXTS, read_cursor, sort_of, statuses
-from .columns import MOST, clean, inside
+from .columns import ADDED, MOST, clean, inside
 from .schema import SEARCHED
 
 __all__ = ["Asked", "asked"]
@@ -28,9 +28,14 @@ class Asked(NamedTuple):
     limit: int
 
 
-def asked(schema: str, query: Query) -> Asked:
-    """:raises QueryError: nonsense."""
+def asked(schema: str, query: Query, first: bool = False) -> Asked:
+    """:param first: the tables are of the first version, and not ours to upgrade.
+
+    :raises QueryError: nonsense.
+    """
     column, falling = sort_of(query)
+    if first and column in ADDED:
+        raise QueryError(f"cannot sort by {column}: the tables are of an earlier slowlens")
     conditions: list[str] = []
     values: dict[str, Any] = {}
 
@@ -77,8 +82,9 @@ def asked(schema: str, query: Query) -> Asked:
     limit = max(1, min(query.limit, LIMIT_MAX))
     names = (*COLUMNS, "pinned")
     order = f"ORDER BY {column} {direction}, id {direction}"
+    inner = ", ".join(f"0::bigint AS {name}" if first and name in ADDED else name for name in names)
     # The mark and the rows are of one moment, for they are of one statement.
     sql = (f"SELECT pg_current_snapshot()::text, {', '.join('p.' + name for name in names)} FROM (SELECT 1) one "
-           f"LEFT JOIN (SELECT {', '.join(names)} FROM {schema}.profiles WHERE {where} {order} LIMIT {limit + 1}) p "
+           f"LEFT JOIN (SELECT {inner} FROM {schema}.profiles WHERE {where} {order} LIMIT {limit + 1}) p "
            f"ON true ORDER BY p.{column} {direction}, p.id {direction}")
     return Asked(sql, values, names, column, limit)

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..interface import StoreError
-from .columns import DDL, KEPT
+from .columns import ADDED, FIRST, KEPT, later
 
 __all__ = ["STEPS", "Refused", "Schema"]
 
@@ -31,7 +31,7 @@ SEARCHED = "lower((path || chr(10) || route || chr(10) || hot) COLLATE \"C\")"
 
 _TABLES = f"""
 CREATE TABLE {{s}}.profiles (
-  {DDL},
+  {FIRST},
   pinned boolean NOT NULL DEFAULT false,
   stored xid8 NOT NULL DEFAULT pg_current_xact_id(),
   PRIMARY KEY (id, day)
@@ -61,8 +61,8 @@ CREATE TABLE {{s}}.hours (hour integer PRIMARY KEY, total bytea NOT NULL);
 ALTER TABLE {{s}}.hours ALTER total SET STORAGE EXTERNAL;
 """
 
-#: What leads from version N to N + 1.
-STEPS: list[str] = [_TABLES]
+#: What leads from version N to N + 1. A program of an earlier version goes on writing: a new column has a default.
+STEPS: list[str] = [_TABLES, f"ALTER TABLE {{s}}.profiles {later(ADDED)}"]
 #: The oldest version that may go on writing to tables as these steps leave them.
 COMPATIBLE = 1
 

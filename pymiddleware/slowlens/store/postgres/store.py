@@ -53,6 +53,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
+class _EarlierTables(Exception):
+    """They lack columns that this version knows."""
+
+
 class PostgresStore:
     """See the package. Any thread."""
 
@@ -237,6 +241,20 @@ class PostgresStore:
                 return found
             except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
                 return []  # nothing was ever stored
+            except psycopg.errors.UndefinedColumn:
+                raise _EarlierTables from None
+
+    def _upgrade(self) -> bool:
+        """Brings the tables up to this version, where that is allowed."""
+        import psycopg
+
+        with self._connections.lock:
+            try:
+                self._connections.writing()
+            except (StoreError, psycopg.Error):
+                self._connections.let_go()
+                return False
+        return True
 
     def get(self, profile_id: str) -> bytes | None:
         if ID.match(profile_id) is None:
@@ -253,7 +271,11 @@ class PostgresStore:
 
     def list(self, query: Query) -> Page:
         wanted = asked(self._s, query)
-        found = self._read(wanted.sql, wanted.values)
+        try:
+            found = self._read(wanted.sql, wanted.values)
+        except _EarlierTables:  # nobody has written since slowlens was updated
+            wanted = asked(self._s, query, first=not self._upgrade())
+            found = self._read(wanted.sql, wanted.values)
         mark = found[0][0] if found else "1:1:"
         rows = [read_row(wanted.names, row[1:]) for row in found if row[1] is not None]
         more = len(rows) > wanted.limit

@@ -22,12 +22,12 @@ const COLUMNS = [
   { title: "Wall ms", sort: "wall_ms", number: true, class: "wall" },
   { title: "Time", class: "split" },
   { title: "Mode", sort: "mode", class: "mode" },
-  { title: "Queries", number: true, class: "queries" },
+  { title: "Queries", sort: "db_count", number: true, class: "queries" },
   { title: "Keep", class: "keep" },
 ];
 const SORTS = [
   ["-started", "newest"], ["started", "oldest"], ["-wall_ms", "slowest"], ["-cpu_ms", "most CPU"], ["-waiting_ms", "most waiting"],
-  ["-calls", "most calls"], ["-bytes", "largest profile"], ["-status", "status"], ["route", "route"], ["mode", "mode"],
+  ["-db_count", "most queries"], ["-db_ms", "longest in queries"], ["-calls", "most calls"], ["-bytes", "largest profile"], ["-status", "status"], ["route", "route"], ["mode", "mode"],
 ];
 const QUICK = [
   ["last hour", { last: "1h" }], ["slow", { min_ms: "200" }], ["errors", { status: "error" }], ["exact counts", { mode: "deterministic" }],
@@ -57,16 +57,7 @@ export function hotPath(request) {
   return request.mode === "sampling" && request.calls < FEW / 4 ? text.replace(/ (\d+)\s?%$/, " about $1%") : text;
 }
 
-/** What a row says about queries and findings: "3 q", "101 q · N+1"; "" where nothing is known. Pure. */
-export function tally(request) {
-  const queries = request.queries ?? request.counts?.db;
-  const listed = typeof request.findings === "string" ? request.findings.split("\n") : request.findings || [];
-  const findings = listed.map((one) => one.title || one.kind || one).filter((one) => typeof one === "string" && one);
-  return { queries: queries === undefined || queries === null ? "" : count(queries), findings };
-}
-
 function row(request, page) {
-  const { queries, findings } = tally(request);
   const filtered = (parts) => format({ ...without(page.state, "sort"), page: "requests", ...parts });
   const name = `${tame(request.method, 20)} ${tame(request.path)}`;
   const link = el("a", { href: format({ r: request.id }), "data-row": true }, middle(tame(request.path), 70));
@@ -75,8 +66,8 @@ function row(request, page) {
     el("time", { title: new Date(request.started).toLocaleString() }, when(request.started)),
     [el("span", { class: "method" }, tame(request.method, 20)), " ", link, request.tags.map((tag) => [" ", el("a", { class: "tag", href: filtered({ tag }), title: "Only requests with this tag" }, middle(tame(tag, 100), 28))])],
     request.killed ? el("span", { title: "Its process died before it ended" }, "killed") : request.kind === "checkpoint" ? el("span", { title: "It had not ended when this was stored" }, "runs") : request.status || "–",
-    [findings.map((one) => [el("a", { class: "finding", href: filtered({ finding: one }), title: "Only requests with this finding" }, tame(one, 30)), " "]), el("span", { title: hotPath(request) }, hotPath(request))],
-    ms(request.wall_ms), el("div", { class: "barbox" }), el("span", { title: tame(request.mode || "") }, { deterministic: "exact", sampling: "sampled" }[request.mode] || tame(request.mode || "", 20)), queries, keepButton(request),
+    [request.findings.map((one) => [el("a", { class: "finding", href: filtered({ finding: one }), title: "Only requests with this finding" }, tame(one, 30)), " "]), el("span", { title: hotPath(request) }, hotPath(request))],
+    ms(request.wall_ms), el("div", { class: "barbox" }), el("span", { title: tame(request.mode || "") }, { deterministic: "exact", sampling: "sampled" }[request.mode] || tame(request.mode || "", 20)), request.db_count ? el("span", { title: `${count(request.db_count)} queries, ${ms(request.db_ms)} ms` }, count(request.db_count)) : "", keepButton(request),
   ];
   const made = el("tr", { class: request.status >= 500 ? "bad" : request.killed ? "bad killed" : null, "data-id": request.id, "data-mode": request.mode },
     COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
@@ -206,8 +197,8 @@ class List {
     const made = requests.filter((one) => !isGone(one.id) && !this.seen.has(one.id)).map((one) => {
       this.seen.add(one.id);
       one.tags.forEach((tag) => this.known.tag.add(tag));
-      if (tally(one).queries) this.table.classList.add("counted"); // else the column would be empty
-      tally(one).findings.forEach((finding) => this.known.finding.add(finding));
+      if (one.db_count) this.table.classList.add("counted"); // else the column would be empty
+      one.findings.forEach((finding) => this.known.finding.add(finding));
       for (const name of ["host", "release"]) if (one[name]) this.known[name].add(one[name]);
       return row(one, this);
     });

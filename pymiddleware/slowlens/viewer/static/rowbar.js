@@ -29,17 +29,16 @@ export function timeSplit(meta, wall) {
   }, wall);
 }
 
-/** The same of a row of the list; times in ms. */
+/** The same of a row of the list; times in ms. What waited before it was told apart is "waiting". */
 export function rowSplit(row) {
   const ns = (name) => (row[`${name}_ms`] || 0) * 1e6;
-  if (row.split) return parts(row.split, row.wall_ms * 1e6);
-  const gc = ns("gc");
-  const loop = ns("loop");
-  const told = "blocked_ms" in row;
-  return parts({
-    cpu: Math.max(0, ns("cpu") - gc), runq: ns("runq"), gil: ns("gil_wait"), gc, loop,
-    blocked: told ? ns("blocked") : ns("waiting"), await: ns("await"), idle: ns("idle"),
-  }, row.wall_ms * 1e6).map((part) => (part.kind === "blocked" && !told ? { ...part, title: "waiting" } : part));
+  const told = ns("run_queue") + ns("gil_wait") + ns("blocked") > 0;
+  const split = parts({
+    cpu: Math.max(0, ns("cpu") - ns("gc")), runq: ns("run_queue"), gil: ns("gil_wait"), blocked: told ? ns("blocked") : ns("waiting"),
+    await: ns("await"), loop: ns("loop"), idle: ns("idle"), gc: ns("gc"),
+  }, row.wall_ms * 1e6);
+  for (const part of split) if (part.kind === "blocked" && !told) part.title = "waiting";
+  return split;
 }
 
 /** "on CPU 48 ms (31 %), blocked 5 ms (3 %)". */
