@@ -86,6 +86,24 @@ put_own(const sl_outline *o, const sl_finding *f, const char *words,
     put_place(o, f->own, f->line, out);
 }
 
+/* Whose wait `node` is where nothing of the project's waits: the library that
+ * asked the standard one to sleep or to read, and the line it was left at. */
+static uint32_t
+who_awaits(const sl_outline *o, uint32_t node, uint32_t *line)
+{
+    uint32_t parent = o->nodes[node].parent, below = node;
+
+    *line = 0;
+    for (uint32_t at = parent; at != 0 && !sl_outline_is_strand(o, at);
+         below = at, at = o->nodes[at].parent) {
+        if (sl_outline_function(o, at)->origin == SL_ORIGIN_LIBRARY) {
+            *line = o->nodes[below].line;
+            return at;
+        }
+    }
+    return parent;
+}
+
 static void
 put_function(const sl_outline *o, const sl_finding *f, sl_buf *out)
 {
@@ -102,14 +120,16 @@ put_function(const sl_outline *o, const sl_finding *f, sl_buf *out)
     const sl_outline_node *node = &o->nodes[f->node];
 
     if (f->node == f->own || sl_outline_pseudo(o, f->node) == SL_PSEUDO_AWAIT) {
-        uint32_t at = f->own != NONE ? f->own : node->parent;
+        uint32_t at = f->own, line = f->line;
+        if (at == NONE)
+            at = who_awaits(o, f->node, &line);
         sl_buf_put_str(out, verb);
         put_name(o, at, out);
         if (f->rule == SL_FINDING_HOT && f->node == f->own)
             sl_buf_put_str(out, node->self_ns >= node->total_ns / 2
                                     ? " itself"
                                     : " and what it calls");
-        put_place(o, at, f->own != NONE ? f->line : 0, out);
+        put_place(o, at, line, out);
         return;
     }
     sl_buf_put_str(out, verb);

@@ -341,6 +341,23 @@ passed_on(const sl_outline *o, const sl_hotpath *path, uint32_t step)
     return step;
 }
 
+/* Of a wait that ends a path without a frame of the project's: the step of the
+ * library that asked for it; else `last` itself. */
+static uint32_t
+waits_in(const sl_outline *o, const sl_hotpath *path, uint32_t last)
+{
+    if (sl_outline_pseudo(o, path->steps[last].node) != SL_PSEUDO_AWAIT)
+        return last;
+    for (uint32_t s = last; s-- > 0;) {
+        if (sl_outline_is_strand(o, path->steps[s].node))
+            break;
+        if (sl_outline_function(o, path->steps[s].node)->origin ==
+            SL_ORIGIN_LIBRARY)
+            return s;
+    }
+    return last;
+}
+
 /* Picks the steps to show: the last FRAMES_MAX of the project, each once in
  * a row, then what the last one called. Without any, the deepest frame. */
 static size_t
@@ -374,9 +391,12 @@ pick(const sl_outline *o, const sl_hotpath *path, uint32_t *picked)
         }
         picked[count++] = s;
     }
-    if (count == 0 && last != NONE)
+    if (count == 0 && last != NONE) {
+        uint32_t who = waits_in(o, path, (uint32_t)last);
+        if (who != (uint32_t)last)
+            picked[count++] = who;
         picked[count++] = (uint32_t)last;
-    else if (callee != NONE)
+    } else if (callee != NONE)
         picked[count++] = passed_on(o, path, (uint32_t)callee);
     return count;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 typedef struct {
-    char headline[600], words[200], texts[2000];
+    char headline[600], words[200], texts[2000], path[400];
     sl_findings all;
 } told;
 
@@ -47,6 +47,8 @@ tell_spans(const made *m, const sl_outline_span *spans, uint32_t count)
         sl_buf_put_u8(&buf, '\n');
     }
     copy_text(t.texts, sizeof(t.texts), &buf);
+    sl_hotpath_text(&outline, &path, &buf);
+    copy_text(t.path, sizeof(t.path), &buf);
     sl_buf_free(&buf);
     sl_hotpath_free(&path);
     outline.spans = own; /* the test's are the test's */
@@ -174,6 +176,19 @@ START_TEST(what_a_template_passes_through_is_not_the_answer)
     t = tell(&own);
     ck_assert_ptr_nonnull(
         strstr(t.headline, "environment.Environment.getattr"));
+}
+END_TEST
+
+START_TEST(a_wait_of_a_library_is_the_librarys)
+{
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "stream", 1, 4, 0 },
+                      { 2, "std.sleep", 1, 1, 12 },
+                      { 3, "[await]", 1, 95, 9 } }) };
+    told t = tell(&m);
+    ck_assert_str_eq(t.headline,
+                     "95 % awaiting in stream.stream at lib/stream.py:12.");
+    ck_assert_str_eq(t.path, "stream.stream > [await] 95%");
 }
 END_TEST
 
@@ -312,6 +327,7 @@ findings_suite(void)
         a_wait_is_told_by_its_kind,
         a_wrapper_is_not_the_answer,
         what_a_template_passes_through_is_not_the_answer,
+        a_wait_of_a_library_is_the_librarys,
         few_samples_say_little,
         queries_that_are_alike_are_the_answer,
         a_slow_query_and_a_slow_service,
