@@ -85,8 +85,8 @@ class StoreContract:
         assert store.list(Query()).rows == []
 
     def test_a_row_says_where_the_wall_time_went(self, store: Store) -> None:
-        times = {"run_queue_ns": 11, "gil_wait_ns": 2 << 40, "blocked_ns": 13, "gc_ns": 14, "loop_ns": 15, "idle_ns": 16,
-                 "db_ns": 17, "db_count": 101}
+        times = {"run_queue_ns": 11, "gil_wait_ns": 2 << 40, "blocked_ns": 13, "gc_ns": 14, "loop_ns": 15,
+                 "idle_ns": 16, "db_ns": 17, "db_count": 101}
         row, blob = profile(5, **times)
         store.put(row, blob)
         store.put(*profile(6))

@@ -27,7 +27,6 @@ from slowlens.store.files import FileStore
 
 from store_contract import StoreContract, fill, ids_of, profile
 
-
 DATA = Path(__file__).parent.parent / "data"
 
 

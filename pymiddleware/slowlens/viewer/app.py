@@ -34,8 +34,8 @@ requests that ended in that time, kept or not (no route: of the whole site).
 
 ROW: id, started (ms), method, path, route, status, wall_ms, cpu_ms (collecting
 garbage, gc_ms, too), await_ms, loop_ms, idle_ms, waiting_ms (of it run_queue_ms,
-gil_wait_ms, blocked_ms where they were told apart), db_count, db_ms, mode, calls, c_calls, bytes, kept, pinned, flags, hot, framework,
-host, release, pid, tags (["key=value"]), findings ([word]), kind,
+gil_wait_ms, blocked_ms where they were told apart), db_count, db_ms, mode,
+calls, c_calls, bytes, kept, pinned, flags, hot, framework, host, release, pid, tags (["key=value"]), findings ([word]), kind,
 killed (its process died).
 ROUTE: route, method, count, p50_ms, p95_ms, p99_ms, max_ms, total_ms, error_share,
 worst (id, "": none is stored), trend_ms, trend_count (requests in each part),

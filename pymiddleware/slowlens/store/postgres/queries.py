@@ -28,13 +28,13 @@ class Asked(NamedTuple):
     limit: int
 
 
-def asked(schema: str, query: Query, first: bool = False) -> Asked:
-    """:param first: the tables are of the first version, and not ours to upgrade.
+def asked(schema: str, query: Query, *, earlier: bool = False) -> Asked:
+    """:param earlier: the tables are of the first version, and not ours to upgrade.
 
     :raises QueryError: nonsense.
     """
     column, falling = sort_of(query)
-    if first and column in ADDED:
+    if earlier and column in ADDED:
         raise QueryError(f"cannot sort by {column}: the tables are of an earlier slowlens")
     conditions: list[str] = []
     values: dict[str, Any] = {}
@@ -82,7 +82,7 @@ def asked(schema: str, query: Query, first: bool = False) -> Asked:
     limit = max(1, min(query.limit, LIMIT_MAX))
     names = (*COLUMNS, "pinned")
     order = f"ORDER BY {column} {direction}, id {direction}"
-    inner = ", ".join(f"0::bigint AS {name}" if first and name in ADDED else name for name in names)
+    inner = ", ".join(f"0::bigint AS {name}" if earlier and name in ADDED else name for name in names)
     # The mark and the rows are of one moment, for they are of one statement.
     sql = (f"SELECT pg_current_snapshot()::text, {', '.join('p.' + name for name in names)} FROM (SELECT 1) one "
            f"LEFT JOIN (SELECT {inner} FROM {schema}.profiles WHERE {where} {order} LIMIT {limit + 1}) p "

@@ -274,7 +274,7 @@ class PostgresStore:
         try:
             found = self._read(wanted.sql, wanted.values)
         except _EarlierTables:  # nobody has written since slowlens was updated
-            wanted = asked(self._s, query, first=not self._upgrade())
+            wanted = asked(self._s, query, earlier=not self._upgrade())
             found = self._read(wanted.sql, wanted.values)
         mark = found[0][0] if found else "1:1:"
         rows = [read_row(wanted.names, row[1:]) for row in found if row[1] is not None]
