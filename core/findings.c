@@ -296,6 +296,7 @@ sl_findings_find(const sl_outline *o, const sl_hotpath *path, sl_findings *out)
                            .path = path,
                            .out = out,
                            .wall = o->nodes[0].total_ns,
+                           .requests = sl_outline_requests(o),
                            .exact = sl_outline_is_exact(o) };
 
     memset(out, 0, sizeof(*out));

@@ -7,7 +7,8 @@
 
 #define NONE SL_FINDING_NONE
 
-/* The same query so many times from one place is one too many each time. */
+/* The same query so many times from one place, in one request, is one too many
+ * each time. */
 #define ALIKE_LEAST 10u
 /* So long is slow, where it is a fifth of the request. */
 #define SLOW_LEAST_NS 100000000u
@@ -84,8 +85,8 @@ by_names(sl_findings_work *w, int layer, sl_finding_rule rule)
     free(rows);
     if (!w->exact)
         f.count = 0;
-    bool worth =
-        f.ns >= w->wall / 5 || (layer == SL_LAYER_DATABASE && f.count >= 30);
+    bool worth = f.ns >= w->wall / 5 ||
+                 (layer == SL_LAYER_DATABASE && f.count / w->requests >= 30);
     if (!worth || f.ns == 0)
         return SL_OK;
     f.score = f.ns;
@@ -177,7 +178,7 @@ add_slow_query(sl_findings_work *w)
     for (uint32_t i = 0; i < o->span_count; i++) {
         const sl_outline_span *span = &o->spans[i];
         if (is_kind(span, "db") && span->longest_ns >= SLOW_LEAST_NS &&
-            span->longest_ns >= w->wall / 5 &&
+            span->longest_ns >= w->wall / w->requests / 5 &&
             (slow == NONE || span->longest_ns > o->spans[slow].longest_ns))
             slow = i;
     }
@@ -217,7 +218,7 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule)
             most = ns;
             locate_span(w, rows[first].one.span, &all);
         }
-        if (rule == SL_FINDING_DATABASE && times >= ALIKE_LEAST &&
+        if (rule == SL_FINDING_DATABASE && times / w->requests >= ALIKE_LEAST &&
             times > alike.count) {
             alike.count = times;
             alike.ns = ns;
@@ -233,7 +234,7 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule)
         sl_findings_add(w, alike);
     }
     if (all.ns >= w->wall / 5 ||
-        (rule == SL_FINDING_DATABASE && all.count >= 30))
+        (rule == SL_FINDING_DATABASE && all.count / w->requests >= 30))
         sl_findings_add(w, all);
     return SL_OK;
 }

@@ -46,6 +46,7 @@ typedef struct {
     sl_findings *out;
     sl_findings_place *places;
     uint64_t wall;
+    uint64_t requests; /* that were added up in it: 1, or more */
     bool exact;
 } sl_findings_work;
 

@@ -187,6 +187,19 @@ put_number_of(sl_buf *out, uint64_t count, const char *one, const char *more)
     sl_buf_put_str(out, count == 1 ? one : more);
 }
 
+/* " of 50 requests", where several were added up. */
+static void
+put_requests(const sl_outline *o, sl_buf *out)
+{
+    uint64_t requests = sl_outline_requests(o);
+
+    if (requests == 1)
+        return;
+    sl_buf_put_str(out, " of ");
+    put_number(out, requests);
+    sl_buf_put_str(out, " requests");
+}
+
 static void
 put_database(const sl_outline *o, const sl_finding *f, sl_buf *out)
 {
@@ -194,6 +207,7 @@ put_database(const sl_outline *o, const sl_finding *f, sl_buf *out)
     if (f->span != 0) {
         sl_buf_put_str(out, ": ");
         put_number_of(out, f->count, " query", " queries");
+        put_requests(o, out);
     } else if (f->count > 1) {
         sl_buf_put_str(out, " (");
         put_number_of(out, f->count, " call", " calls");
@@ -217,6 +231,7 @@ put_layer(const sl_outline *o, const sl_finding *f, sl_buf *out)
         sl_buf_put_str(out, " in ");
         put_number(out, f->count);
         sl_buf_put_str(out, " queries that are alike");
+        put_requests(o, out);
         break;
     case SL_FINDING_SLOW_QUERY: sl_buf_put_str(out, " in one query"); break;
     default:

@@ -8,15 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPANS_MAX 4096u
-#define PAGE      4096u
+#define BLOCKS_MAX 4096u
+#define PAGE       4096u
 /* What stopping the copy may add to its tree. */
 #define MORE_BYTES ((size_t)1 << 20)
 
 typedef struct {
     uintptr_t from, to;
     ptrdiff_t by;
-} span;
+} block;
 
 struct sl_frozen {
     sl_alloc alloc;
@@ -24,9 +24,9 @@ struct sl_frozen {
     uint64_t now;
     uint64_t now_ns;
     size_t room, used;
-    uint32_t span_count;
-    const span *last; /* found last */
-    span spans[SPANS_MAX];
+    uint32_t block_count;
+    const block *last; /* found last */
+    block blocks[BLOCKS_MAX];
     _Alignas(max_align_t) char bytes[];
 };
 
@@ -44,22 +44,22 @@ keep(void *ctx, const void *from, size_t size)
     sl_frozen *f = at->frozen;
     size_t padded = (size + 15) & ~(size_t)15;
 
-    if (padded > f->room - f->used || f->span_count == SPANS_MAX) {
+    if (padded > f->room - f->used || f->block_count == BLOCKS_MAX) {
         at->full = true;
         return false;
     }
     memcpy(f->bytes + f->used, from, size);
-    f->spans[f->span_count++] =
-        (span){ (uintptr_t)from, (uintptr_t)from + size,
-                (f->bytes + f->used) - (const char *)from };
+    f->blocks[f->block_count++] =
+        (block){ (uintptr_t)from, (uintptr_t)from + size,
+                 (f->bytes + f->used) - (const char *)from };
     f->used += padded;
     return true;
 }
 
 static bool
-add_used(void *ctx, const void *block, size_t used)
+add_used(void *ctx, const void *from, size_t used)
 {
-    (void)block;
+    (void)from;
     *(size_t *)ctx += used + 16;
     return true;
 }
@@ -71,6 +71,8 @@ sl_recording_room(const sl_recording *recording)
     size_t bytes = 0;
 
     sl_arena_each(recording->arena, add_used, &bytes);
+    if (recording->spans.arena != NULL)
+        sl_arena_each(recording->spans.arena, add_used, &bytes);
     return bytes + marks->mark_capacity * sizeof(sl_mark) +
            (size_t)marks->mark_capacity * 2 * sizeof(uint32_t) +
            marks->stretch_count * sizeof(sl_stretch) +
@@ -103,6 +105,7 @@ copy_release(sl_frozen *frozen)
 {
     sl_arena_free(frozen->copy.arena);
     sl_marks_free(&frozen->copy.marks);
+    sl_spans_free(&frozen->copy.spans);
     frozen->copy = (sl_recording){ 0 };
 }
 
@@ -125,7 +128,7 @@ sl_recording_freeze(const sl_recording *recording, uint64_t now,
     if (recording->stopped)
         return SL_ESTATE;
     copy_release(frozen);
-    frozen->used = frozen->span_count = 0;
+    frozen->used = frozen->block_count = 0;
     frozen->last = NULL;
     sl_arena_each(recording->arena, keep, &at);
     if (!at.full && marks->mark_capacity > 0) {
@@ -143,16 +146,18 @@ sl_recording_freeze(const sl_recording *recording, uint64_t now,
                keep(&at, counters->slots,
                     (size_t)counters->capacity * 2 * sizeof(uint32_t)));
     }
+    if (!at.full && recording->spans.arena != NULL)
+        sl_arena_each(recording->spans.arena, keep, &at);
     /* The strand in the recording itself is moved like all others. */
-    if (at.full || frozen->span_count == SPANS_MAX)
+    if (at.full || frozen->block_count == BLOCKS_MAX)
         return SL_ELIMIT;
-    frozen->spans[frozen->span_count++] =
-        (span){ (uintptr_t)recording, (uintptr_t)(recording + 1),
-                (char *)&frozen->copy - (const char *)recording };
+    frozen->blocks[frozen->block_count++] =
+        (block){ (uintptr_t)recording, (uintptr_t)(recording + 1),
+                 (char *)&frozen->copy - (const char *)recording };
     frozen->copy = *recording;
     frozen->copy.arena = NULL; /* they are the original's... */
     frozen->copy.marks.arena = NULL;
-    frozen->copy.spans = (sl_spans){ 0 }; /* not copied */
+    frozen->copy.spans.arena = NULL;
     frozen->now = now;
     frozen->now_ns = sl_clock_monotonic_ns();
     return SL_OK;
@@ -161,9 +166,9 @@ sl_recording_freeze(const sl_recording *recording, uint64_t now,
 /* ---- thawing ---- */
 
 static int
-span_compare(const void *a, const void *b)
+block_compare(const void *a, const void *b)
 {
-    const span *x = a, *y = b;
+    const block *x = a, *y = b;
     return x->from < y->from ? -1 : x->from > y->from;
 }
 
@@ -171,21 +176,21 @@ static void *
 moved(sl_frozen *f, const void *p)
 {
     uintptr_t at = (uintptr_t)p;
-    uint32_t low = 0, high = f->span_count;
+    uint32_t low = 0, high = f->block_count;
 
     if (p == NULL)
         return NULL;
     if (f->last == NULL || at < f->last->from || at >= f->last->to) {
         while (low < high) {
             uint32_t middle = (low + high) / 2;
-            if (f->spans[middle].to <= at)
+            if (f->blocks[middle].to <= at)
                 low = middle + 1;
             else
                 high = middle;
         }
-        if (low == f->span_count || at < f->spans[low].from)
+        if (low == f->block_count || at < f->blocks[low].from)
             return NULL; /* not the recording's */
-        f->last = &f->spans[low];
+        f->last = &f->blocks[low];
     }
     return (void *)(at + (uintptr_t)f->last->by);
 }
@@ -272,6 +277,31 @@ move_seen(sl_frozen *f)
         sl_counters_reslot(counters);
 }
 
+/* Texts are found by their number from here on, not by what was given: nobody
+ * gives any more. */
+static void
+move_spans(sl_frozen *f)
+{
+    sl_spans *spans = &f->copy.spans;
+
+    spans->alloc = f->alloc;
+    MOVE(spans->texts);
+    for (uint32_t i = 1; i < spans->text_count; i++)
+        MOVE(spans->texts[i].text);
+    spans->keys = NULL;
+    spans->slots = NULL;
+    spans->slot_mask = spans->slot_count = 0;
+    MOVE(spans->rows);
+    MOVE(spans->row_slots);
+    for (uint32_t i = 0; i < spans->row_count; i++)
+        MOVE(spans->rows[i].what.node);
+    MOVE(spans->firsts);
+    MOVE(spans->open);
+    for (uint32_t i = 0; i < spans->open_capacity; i++)
+        MOVE(spans->open[i].what.node);
+    sl_spans_reslot(spans);
+}
+
 sl_status
 sl_frozen_thaw(sl_frozen *f, sl_recording **out)
 {
@@ -281,7 +311,7 @@ sl_frozen_thaw(sl_frozen *f, sl_recording **out)
 
     if (status < 0)
         return status;
-    qsort(f->spans, f->span_count, sizeof(span), span_compare);
+    qsort(f->blocks, f->block_count, sizeof(block), block_compare);
     f->last = NULL;
     r->alloc = f->alloc;
     r->marks.alloc = f->alloc;
@@ -305,6 +335,7 @@ sl_frozen_thaw(sl_frozen *f, sl_recording **out)
         move_strand(f, s);
     move_nodes(f, r->tree.root);
     move_seen(f);
+    move_spans(f);
     sl_recording_stop(r, f->now);
     r->stop_ns = f->now_ns;
     *out = r;

@@ -72,16 +72,7 @@ sl_gather_nodes(const sl_gather *gather)
 size_t
 sl_gather_bytes(const sl_gather *gather)
 {
-    const sl_union *all = &gather->all;
-
-    return sizeof(*gather) +
-           (all->texts != NULL ? sl_arena_bytes(all->texts) : 0) +
-           all->node_capacity * sizeof(sl_union_node) +
-           all->function_capacity * sizeof(sl_function) +
-           ((size_t)all->node_mask + all->function_mask + 2) *
-               sizeof(uint32_t) +
-           all->line_capacity * sizeof(sl_union_line) +
-           all->counter_capacity * sizeof(sl_profile_counter);
+    return sizeof(*gather) + sl_union_bytes(&gather->all);
 }
 
 bool

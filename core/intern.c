@@ -93,7 +93,8 @@ sl_intern_keep(sl_intern *table, const char *str, size_t len, uint32_t *id,
         return SL_ELIMIT;
 
     void *mem;
-    sl_status status = sl_arena_take(table->arena, sizeof(*entry) + len, &mem);
+    sl_status status =
+        sl_arena_take(table->arena, sizeof(*entry) + len + 1, &mem);
     if (status < 0)
         return status;
 
@@ -101,6 +102,7 @@ sl_intern_keep(sl_intern *table, const char *str, size_t len, uint32_t *id,
     memset(entry, 0, sizeof(*entry));
     if (len > 0)
         memcpy(entry->str, str, len);
+    entry->str[len] = '\0';
     entry->id = table->count;
 
     hash_alloc = &table->alloc;

@@ -21,7 +21,8 @@ void sl_intern_free(sl_intern *table);
 sl_status sl_intern_id(sl_intern *table, const char *str, size_t len,
                        uint32_t *id);
 
-/* The same; *kept: the table's own copy, which lives as long as the arena. */
+/* The same; *kept: the table's own copy, with a NUL behind, which lives as long
+ * as the arena. */
 sl_status sl_intern_keep(sl_intern *table, const char *str, size_t len,
                          uint32_t *id, const char **kept);
 

@@ -41,14 +41,32 @@ value_growth(const sl_union_node *node)
                            0 };
 }
 
+static sl_union_span_sum
+span_sum(const sl_union_span *span)
+{
+    return span->side[0];
+}
+
+/* The longest is one of `after`: no more than what it has more in all. */
+static sl_union_span_sum
+span_growth(const sl_union_span *span)
+{
+    const sl_union_span_sum *a = &span->side[0], *b = &span->side[1];
+    return (sl_union_span_sum){ more(a->count, b->count),
+                                more(a->total_ns, b->total_ns),
+                                more(a->outer_ns, b->outer_ns), b->longest_ns };
+}
+
 typedef struct {
     sl_union *u;
     value_of value;
+    sl_union_span_sum (*span_value)(const sl_union_span *span);
     sl_blob_functions functions;
     uint32_t *numbers; /* by function: number in the file, or UNSEEN */
     uint32_t *places;  /* by node: number in the file */
     sl_buf columns[COLUMNS];
     sl_outline outline;
+    sl_outline_span *spans;
     uint64_t quantum;
     uint64_t clipped; /* numbers that a bound has cut */
     bool wide;        /* one is beyond version 1 of the format */
@@ -159,8 +177,56 @@ merger_counters(merger *m, sl_buf *out, sl_buf *body)
     sl_blob_put_section(out, SL_BLOB_COUNTERS, body);
 }
 
-/* Lines and counters name nodes of the union: from here on, those of the file,
- * in its order. */
+/* Spans that did not grow are left out of a growth. */
+static sl_status
+merger_spans(merger *m, sl_buf *out, sl_buf *body)
+{
+    const sl_union_spans *all = &m->u->spans;
+    uint64_t lost =
+        m->value == value_sum ? all->lost[0] : more(all->lost[0], all->lost[1]);
+    uint64_t clipped = 0;
+    sl_blob_spans put;
+
+    if (all->count == 0 && lost == 0)
+        return SL_OK;
+    sl_blob_spans_begin(&put, &m->functions, m->quantum, NULL);
+    for (uint32_t i = 0; i < all->count; i++) {
+        const sl_union_span *span = &all->rows[i];
+        sl_union_span_sum value = m->span_value(span);
+        const sl_blob_span one = { .node = span->node,
+                                   .line = span->line,
+                                   .kind = span->kind,
+                                   .text = span->text,
+                                   .where = span->where,
+                                   .count = value.count,
+                                   .total = value.total_ns / m->quantum,
+                                   .outer = value.outer_ns / m->quantum,
+                                   .longest = value.longest_ns / m->quantum };
+        if (one.count == 0 && one.total == 0)
+            continue;
+        sl_blob_spans_add(&put, &one);
+        m->spans[m->outline.span_count++] =
+            (sl_outline_span){ .node = one.node,
+                               .line = one.line,
+                               .kind = one.kind,
+                               .text = one.text,
+                               .where = one.where,
+                               .count = one.count,
+                               .total_ns = value.total_ns,
+                               .outer_ns = value.outer_ns,
+                               .longest_ns = value.longest_ns };
+    }
+    m->wide = m->wide || put.counts.wide || put.times.wide;
+    sl_status status = sl_blob_spans_end(&put, lost, body, &clipped);
+    sl_blob_put_section(out, SL_BLOB_SPANS, body);
+    m->clipped += clipped;
+    m->outline.spans = m->spans;
+    m->outline.spans_lost = lost;
+    return status;
+}
+
+/* Lines, counters and spans name nodes of the union: from here on, those of the
+ * file, in its order. */
 static void
 merger_renumber(merger *m)
 {
@@ -168,7 +234,11 @@ merger_renumber(merger *m)
         m->u->lines[i].node = m->places[m->u->lines[i].node];
     for (size_t i = 0; i < m->u->counter_count; i++)
         m->u->counters[i].node = m->places[m->u->counters[i].node];
+    sl_union_spans *spans = &m->u->spans;
+    for (uint32_t i = 0; i < spans->count; i++)
+        spans->rows[i].node = m->places[spans->rows[i].node];
     sl_union_compact(m->u);
+    sl_union_spans_sort(spans);
 }
 
 /* Everything behind FUNCTIONS first, then what stands before it, which is a
@@ -191,8 +261,10 @@ merger_content(merger *m, const sl_meta *meta, size_t meta_count, sl_buf *out)
         merger_renumber(m);
         merger_lines(m, &rest, &body);
         merger_counters(m, &rest, &body);
+        status = merger_spans(m, &rest, &body);
         sl_blob_put_section(&rest, SL_BLOB_END, &body);
-        status = rest.status;
+        if (status == SL_OK)
+            status = rest.status;
     }
     if (status == SL_OK) {
         m->outline.functions =
@@ -223,6 +295,11 @@ union_quantum(const sl_union *u)
                u->nodes[i].side[1].self_ns % quantum != 0)
             quantum /= 10;
     }
+    for (uint32_t i = 0; i < u->spans.count && quantum > 1; i++) {
+        while (u->spans.rows[i].side[0].total_ns % quantum != 0 ||
+               u->spans.rows[i].side[1].total_ns % quantum != 0)
+            quantum /= 10;
+    }
     return quantum;
 }
 
@@ -230,7 +307,10 @@ static sl_status
 union_encode(sl_union *u, value_of value, const sl_meta *meta,
              size_t meta_count, int level, sl_bytes *out)
 {
-    merger m = { .u = u, .value = value, .quantum = union_quantum(u) };
+    merger m = { .u = u,
+                 .value = value,
+                 .span_value = value == value_sum ? span_sum : span_growth,
+                 .quantum = union_quantum(u) };
     sl_buf content, frame;
 
     sl_buf_init(&content, NULL, SL_BLOB_MAX_CONTENT);
@@ -239,16 +319,19 @@ union_encode(sl_union *u, value_of value, const sl_meta *meta,
         sl_buf_init(&m.columns[i], NULL, 0);
     sl_status status = sl_blob_functions_init(&m.functions, NULL);
     if (status == SL_OK)
-        status = sl_blob_check_rows(
-            &(sl_blob_rows){ .nodes = u->node_count,
-                             .functions = u->function_count,
-                             .lines = u->line_count,
-                             .counters = u->counter_count });
+        status =
+            sl_blob_check_rows(&(sl_blob_rows){ .nodes = u->node_count,
+                                                .functions = u->function_count,
+                                                .lines = u->line_count,
+                                                .counters = u->counter_count,
+                                                .spans = u->spans.count });
     m.outline.nodes =
         malloc(((size_t)u->node_count + 1) * sizeof(*m.outline.nodes));
     m.numbers = malloc(((size_t)u->function_count + 1) * sizeof(uint32_t));
     m.places = malloc(((size_t)u->node_count + 1) * sizeof(uint32_t));
-    if (m.numbers == NULL || m.places == NULL || m.outline.nodes == NULL)
+    m.spans = malloc(((size_t)u->spans.count + 1) * sizeof(*m.spans));
+    if (m.numbers == NULL || m.places == NULL || m.outline.nodes == NULL ||
+        m.spans == NULL)
         status = SL_ENOMEM;
     if (status == SL_OK) {
         memset(m.numbers, 0xFF, (size_t)u->function_count * sizeof(uint32_t));
@@ -265,6 +348,7 @@ union_encode(sl_union *u, value_of value, const sl_meta *meta,
     free(m.numbers);
     free(m.places);
     free(m.outline.nodes);
+    free(m.spans);
     sl_buf_free(&content);
     sl_buf_free(&frame);
     return status;

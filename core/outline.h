@@ -108,6 +108,16 @@ sl_outline_number(const sl_outline *o, const char *key)
                : 0;
 }
 
+/* How many requests were added up in it; 1: it is one. */
+static inline uint64_t
+sl_outline_requests(const sl_outline *o)
+{
+    uint64_t merged = sl_outline_number(o, "requests");
+    if (merged == 0)
+        merged = sl_outline_number(o, "merged");
+    return merged > 0 ? merged : 1;
+}
+
 /* Whether events told of it, not samples: what it counts are calls. */
 static inline bool
 sl_outline_is_exact(const sl_outline *o)

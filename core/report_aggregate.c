@@ -1,5 +1,6 @@
 /* Many profiles of one route as one tree: what each node took in the mean, in
  * the worst twentieth, and in which profile it was worst. */
+#include "report_asked.h"
 #include "report_put.h"
 #include "union.h"
 
@@ -105,8 +106,9 @@ put_row(sl_json *json, const sl_union *u, const aggregate *a, uint32_t row,
     sl_json_close(json, '}');
 }
 
-static void
-put_all(sl_json *json, const sl_union *u, const aggregate *a, size_t count)
+static sl_status
+put_all(sl_json *json, const sl_union *u, const aggregate *a,
+        const sl_profile *const *profiles, size_t count)
 {
     sl_json_open(json, '{');
     sl_json_number(json, "count", count);
@@ -121,7 +123,9 @@ put_all(sl_json *json, const sl_union *u, const aggregate *a, size_t count)
     for (uint32_t row = 0; row < a->count; row++)
         put_row(json, u, a, row, count);
     sl_json_close(json, ']');
+    sl_status status = sl_put_asked_spread(json, profiles, count);
     sl_json_close(json, '}');
+    return status;
 }
 
 static void
@@ -165,8 +169,11 @@ sl_report_aggregate(const sl_profile *const *profiles, size_t count,
     }
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     buf.status = status;
-    if (status == SL_OK)
-        put_all(&json, &u, &a, count);
+    if (status == SL_OK) {
+        status = put_all(&json, &u, &a, profiles, count);
+        if (status < 0)
+            buf.status = status;
+    }
     free_all(&a, maps, count);
     sl_union_free(&u);
     return sl_buf_finish(&buf, out);

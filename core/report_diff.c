@@ -1,4 +1,5 @@
 /* Two profiles beside each other. */
+#include "report_asked.h"
 #include "report_put.h"
 #include "union.h"
 
@@ -135,6 +136,10 @@ sl_report_diff(const sl_profile *before, const sl_profile *after,
         sl_json_number(&json, "after_ns", wall[1]);
         put_functions(&json, &u, rows, index);
         put_rows(&json, &u, index, longer / 1000 * permille);
+        status = sl_put_asked_diff(
+            &json, (const sl_profile *const[]){ before, after });
+        if (status < 0)
+            buf.status = status;
         sl_json_close(&json, '}');
     }
     free(numbers[0]);

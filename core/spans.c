@@ -355,6 +355,17 @@ row_slot(const sl_spans *spans, const sl_span_what *what)
     return &spans->row_slots[at];
 }
 
+void
+sl_spans_reslot(sl_spans *spans)
+{
+    if (spans->row_capacity == 0)
+        return;
+    memset(spans->row_slots, 0,
+           (size_t)spans->row_capacity * 2 * sizeof(uint32_t));
+    for (uint32_t i = 0; i < spans->row_count; i++)
+        *row_slot(spans, &spans->rows[i].what) = i + 1;
+}
+
 static bool
 rows_reserve(sl_spans *spans)
 {
@@ -373,11 +384,9 @@ rows_reserve(sl_spans *spans)
             : spans_grow(spans, NULL, 0, capacity * 2, sizeof(uint32_t));
     if (grown.row_slots == NULL)
         return false;
-    memset(grown.row_slots, 0, (size_t)capacity * 2 * sizeof(uint32_t));
     grown.row_capacity = capacity;
     grown.arena = spans->arena;
-    for (uint32_t i = 0; i < grown.row_count; i++)
-        *row_slot(&grown, &grown.rows[i].what) = i + 1;
+    sl_spans_reslot(&grown);
     *spans = grown;
     return true;
 }

@@ -80,6 +80,9 @@ void sl_spans_end(sl_spans *spans, sl_span span, uint64_t now);
 void sl_spans_add(sl_spans *spans, const sl_span_what *what, uint64_t from,
                   uint64_t to);
 
+/* The nodes of its rows are at other addresses now. */
+void sl_spans_reslot(sl_spans *spans);
+
 /* Ends all that are open. */
 void sl_spans_stop(sl_spans *spans, uint64_t now);
 

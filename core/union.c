@@ -248,9 +248,7 @@ union_place(sl_union *u, uint32_t parent, uint32_t function, uint32_t line)
 static uint64_t
 weighed(const sl_union *u, uint64_t value)
 {
-    if (u->weight <= 1)
-        return value;
-    return value > UINT64_MAX / u->weight ? UINT64_MAX : value * u->weight;
+    return sl_union_times(value, u->weight);
 }
 
 /* Whether there is room for `more` rows; what is equal was added up first, if
@@ -299,6 +297,29 @@ union_rows(sl_union *u, const sl_profile *profile, const uint32_t *map)
 }
 
 static bool
+union_spans(sl_union *u, const sl_profile *profile, int side,
+            const uint32_t *map)
+{
+    sl_union_spans *s = &u->spans;
+
+    s->with_lines = u->with_lines;
+    s->texts = u->texts;
+    s->most = u->node_max;
+    s->lost[side] = sl_union_plus(s->lost[side],
+                                  weighed(u, sl_profile_spans_lost(profile)));
+    for (uint32_t i = 0; i < sl_profile_span_count(profile); i++) {
+        const sl_profile_span *span = sl_profile_span_at(profile, i);
+        uint32_t node = map[span->node];
+        /* Whose line it is is not known where nodes are folded. */
+        uint32_t line = u->nodes[node].folded ? 0 : span->line;
+        if (sl_union_spans_add(s, span, node, line, u->weight, side) < 0)
+            return false;
+    }
+    u->full = u->full || s->full;
+    return true;
+}
+
+static bool
 union_tree(sl_union *u, const sl_profile *profile, int side,
            const uint32_t *functions, uint32_t *map)
 {
@@ -321,7 +342,7 @@ union_tree(sl_union *u, const sl_profile *profile, int side,
         }
         sl_union_sum_add(&u->nodes[map[i]].side[side], &value);
     }
-    return union_rows(u, profile, map);
+    return union_rows(u, profile, map) && union_spans(u, profile, side, map);
 }
 
 sl_status
@@ -439,8 +460,21 @@ sl_union_free(sl_union *u)
     free(u->function_slots);
     free(u->lines);
     free(u->counters);
+    sl_union_spans_free(&u->spans);
     sl_arena_free(u->texts);
     memset(u, 0, sizeof(*u));
+}
+
+size_t
+sl_union_bytes(const sl_union *u)
+{
+    return (u->texts != NULL ? sl_arena_bytes(u->texts) : 0) +
+           sl_union_spans_bytes(&u->spans) +
+           u->node_capacity * sizeof(sl_union_node) +
+           u->function_capacity * sizeof(sl_function) +
+           ((size_t)u->node_mask + u->function_mask + 2) * sizeof(uint32_t) +
+           u->line_capacity * sizeof(sl_union_line) +
+           u->counter_capacity * sizeof(sl_profile_counter);
 }
 
 uint32_t

@@ -9,7 +9,7 @@
 #ifndef SL_CORE_UNION_H
 #define SL_CORE_UNION_H
 
-#include "arena.h"
+#include "union_spans.h"
 
 #include "slowlens/profile.h"
 
@@ -52,6 +52,7 @@ typedef struct {
     size_t line_count, line_capacity;
     sl_profile_counter *counters;
     size_t counter_count, counter_capacity;
+    sl_union_spans spans;
 } sl_union;
 
 /* Adds the profile's numbers to `side` (0 or 1) of the union, which begins
@@ -65,13 +66,6 @@ sl_status sl_union_add(sl_union *u, const sl_profile *profile, int side,
  * by metric and node. */
 void sl_union_compact(sl_union *u);
 
-/* a + b, or the largest number there is: profiles may hold up to 2^62 each. */
-static inline uint64_t
-sl_union_plus(uint64_t a, uint64_t b)
-{
-    return a + b < a ? UINT64_MAX : a + b;
-}
-
 static inline void
 sl_union_sum_add(sl_union_sum *to, const sl_union_sum *from)
 {
@@ -82,6 +76,9 @@ sl_union_sum_add(sl_union_sum *to, const sl_union_sum *from)
 }
 
 void sl_union_free(sl_union *u);
+
+/* Bytes of memory that it holds. */
+size_t sl_union_bytes(const sl_union *u);
 
 /* The node after `i` in preorder, SL_UNION_END after the last; *depth moves
  * along. */

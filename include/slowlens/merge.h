@@ -20,15 +20,17 @@
 
 /* Writes the sum of `count` profiles as a blob with `meta` in it. Functions
  * are the same when name, file, line and kind are; nodes when their paths and
- * call lines are. Times in order (TIMELINE) have no sum and are left out.
+ * call lines are; spans when node, line, kind, text and line of a template are.
+ * Times in order (TIMELINE, the first spans') have no sum and are left out.
  * SL_ERANGE (no profile, or too much metadata), SL_ENOMEM, SL_ELIMIT,
  * SL_ECOMPRESS. */
 sl_status sl_merge(const sl_profile *const *profiles, size_t count,
                    const sl_meta *meta, size_t meta_count, int level,
                    sl_bytes *out);
 
-/* Writes what `after` has more than `before`, node by node, as a blob. Lines
- * are not compared: they move from release to release. As sl_merge else. */
+/* Writes what `after` has more than `before`, node by node and span by span, as
+ * a blob. Lines are not compared: they move from release to release. As
+ * sl_merge else. */
 sl_status sl_growth(const sl_profile *before, const sl_profile *after,
                     const sl_meta *meta, size_t meta_count, int level,
                     sl_bytes *out);
@@ -37,9 +39,13 @@ sl_status sl_growth(const sl_profile *before, const sl_profile *after,
  *  "functions":[{"name":S,"file":S,"line":N,"kind":S,"origin":S,
  *    "before":SUM,"after":SUM}],
  *  "rows":[{"node":N,"parent":N,"function":N,"depth":N,"strand":bool,
- *    "before":SUM,"after":SUM}]}
+ *    "before":SUM,"after":SUM}],
+ *  "kinds":[{"kind":S,"before":ASKED,"after":ASKED}],
+ *  "spans":[{"kind":S,"text":S,"before":ASKED,"after":ASKED}]}
  * SUM is {"calls":N,"resumes":N,"self_ns":N,"total_ns":N}; calls are samples
- * in sampled profiles.
+ * in sampled profiles. ASKED is {"count":N,"total_ns":N,"outer_ns":N,
+ * "longest_ns":N}, counted in both modes; kinds and texts (of queries: their
+ * shapes) stand by the size of the change of their time, 500 at most.
  * `functions` stand by the size of the change of their self time, and a row's
  * `function` is an index into them. Rows are in preorder; those whose total is
  * below `permille` of the longer wall time on both sides are left out with
@@ -54,7 +60,10 @@ sl_status sl_report_diff(const sl_profile *before, const sl_profile *after,
  *                                                      the mean)
  *    "p95_ns":N,"max_ns":N,                (of a profile's total)
  *    "worst":N (index of the profile with that maximum),
- *    "present":N (profiles with time there)}]}
+ *    "present":N (profiles with time there)}],
+ *  "spans":[{"kind":S,"text":S,"count":N,"total_ns":N,"outer_ns":N,
+ *    "longest_ns":N,"most":N (count, of the profile "worst"),"worst":N,
+ *    "present":N (profiles that asked it)}]} those with most time first, 500
  * Rows are in preorder; those below `permille` of total_ns are left out with
  * all below them, and none stand after the 20,000th. SL_ERANGE (no profile),
  * SL_ENOMEM, SL_ELIMIT. */

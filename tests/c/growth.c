@@ -125,7 +125,7 @@ typedef struct {
     const char *name;
     form form;
     /* Parts in n: that many of each, 0: as few as can be. */
-    bool nodes, functions, lines, stretches, lanes, counters, long_names;
+    bool nodes, functions, lines, stretches, lanes, counters, long_names, spans;
     bool sampled;
 } shape;
 
@@ -147,6 +147,10 @@ static const shape shapes[] = {
     { "the order of time in lanes", TASKS, .stretches = true, .lanes = true,
       .sampled = true },
     { "counters", CHAIN, .nodes = true, .counters = true },
+    { "spans of one node", CHAIN, .functions = true, .nodes = true,
+      .spans = true },
+    { "spans of a star", STAR, .functions = true, .nodes = true, .spans = true,
+      .lanes = true },
     { "long names", STAR, .nodes = true, .functions = true,
       .long_names = true },
 };
@@ -287,6 +291,27 @@ put_seen(sl_buf *out, sl_buf *body, const shape *s, uint32_t nodes, uint32_t n)
     }
 }
 
+/* Spans that are all different, by the names of functions: at one node, or one
+ * at each. Each is kept once. */
+static void
+put_spans(sl_buf *out, sl_buf *body, uint32_t n, bool spread)
+{
+    sl_buf_put_varint(body, n);
+    sl_buf_put_varint(body, n);
+    sl_buf_put_varint(body, 0);
+    for (uint32_t i = 0; i < n; i++)
+        sl_buf_put_varint(body, spread);
+    put_column(body, 2 * n, 1); /* line, lane */
+    put_column(body, n, 2);     /* kind */
+    for (uint32_t i = 0; i < n; i++)
+        sl_buf_put_varint(body, 3 + i);
+    put_column(body, n, 0); /* where */
+    put_column(body, 5 * n, 1);
+    put_column(body, 2 * n, 1); /* firsts */
+    put_column(body, n, 0);
+    put_section(out, SL_BLOB_SPANS, body);
+}
+
 static void
 make(const shape *s, uint32_t n, sl_buf *out)
 {
@@ -306,6 +331,8 @@ make(const shape *s, uint32_t n, sl_buf *out)
     put_functions(out, &body, s, functions);
     put_tree(out, &body, s, nodes, functions);
     put_seen(out, &body, s, nodes, n);
+    if (s->spans)
+        put_spans(out, &body, n, s->lanes);
     put_section(out, SL_BLOB_END, &body);
     sl_buf_free(&body);
 }
@@ -364,6 +391,13 @@ run_repeats(const sl_profile *p, uint32_t number, sl_bytes *out)
 {
     (void)number;
     return sl_report_repeats(p, UINT32_MAX, out);
+}
+
+static sl_status
+run_spans(const sl_profile *p, uint32_t number, sl_bytes *out)
+{
+    (void)number;
+    return sl_report_spans(p, UINT32_MAX, out);
 }
 
 static sl_status
@@ -431,6 +465,7 @@ static const job jobs[] = {
     { run_calls, "calls" },
     { run_callers, "calls of one" },
     { run_repeats, "repeats" },
+    { run_spans, "spans" },
     { sl_report_text, "text" },
     { run_diff, "diff" },
     { run_merge, "merge" },

@@ -1,5 +1,7 @@
 #include "sample.h"
 
+#include "slowlens/span.h"
+
 #include <string.h>
 
 const char VIEW[64], DUMPS[64], COPY[64], LEN[64], WAIT[64];
@@ -81,4 +83,48 @@ sample_blob(sl_bytes *out, const sl_alloc *alloc)
     status = sl_recording_encode(r, meta, 4, sample_describe, NULL, 0, out);
     sl_recording_free(r);
     return status;
+}
+
+static sl_span_what
+sample_what(sl_recording *r, const char *kind, const char *text,
+            const char *where)
+{
+    sl_strand *s = sl_recording_main(r);
+    return (sl_span_what){ .node = sl_strand_here(s),
+                           .site = 12,
+                           .lane = sl_strand_lane(s),
+                           .kind = sl_span_kind_here(r, kind, strlen(kind)),
+                           .text = sl_span_word(r, text, strlen(text)),
+                           .where = sl_span_word(r, where, strlen(where)) };
+}
+
+sl_status
+sample_asking(sl_recording **out, uint32_t queries, const sl_alloc *alloc)
+{
+    sl_recording *r;
+    sl_status status =
+        sl_recording_new(&r, &(sl_recording_options){ 0 }, alloc);
+    if (status < 0)
+        return status;
+    sl_strand *s = sl_recording_main(r);
+    uint64_t t = sl_clock_monotonic_ns();
+    sl_strand_enter(s, VIEW, SL_KIND_PYTHON, t += 10);
+    sl_span_what what = sample_what(r, "template", "base.html", "");
+    sl_span outer = sl_span_begin(r, &what, t);
+    what = sample_what(r, "template", "list.html", "base.html:3");
+    sl_span inner = sl_span_begin(r, &what, t += 5);
+    what = sample_what(r, "db", SAMPLE_QUERY, "list.html:7");
+    for (uint32_t i = 0; i < queries; i++, t += 50)
+        sl_span_add(r, &what, t, t + 50);
+    sl_span_end(r, inner, t += 5);
+    sl_span_end(r, outer, t += 5);
+    sl_strand_enter(s, COPY, SL_KIND_PYTHON, t += 10);
+    what = sample_what(r, "db", "UPDATE visit SET n = ?", "");
+    what.detail = sl_span_word(r, "rows=1", 6);
+    sl_span_add(r, &what, t, t + 400);
+    sl_strand_leave(s, COPY, t += 400);
+    sl_strand_leave(s, VIEW, t += 10);
+    sl_recording_stop(r, t + 1);
+    *out = r;
+    return SL_OK;
 }

@@ -18,4 +18,10 @@ sl_status sample_record(sl_recording **out, const sl_alloc *alloc);
 /* The sample, encoded with some metadata. */
 sl_status sample_blob(sl_bytes *out, const sl_alloc *alloc);
 
+/* A request that asks the same query `queries` times from line 12 of view, 50
+ * ticks each, one other query of 400, and renders a template within another. */
+sl_status sample_asking(sl_recording **out, uint32_t queries,
+                        const sl_alloc *alloc);
+#define SAMPLE_QUERY "SELECT id FROM author WHERE id = ?"
+
 #endif

@@ -1,6 +1,9 @@
 #include "sample.h"
 #include "suites.h"
 
+#include "slowlens/span.h"
+
+#include <stdio.h>
 #include <string.h>
 
 static const char FUNCTIONS[600][1] = { { 0 } };
@@ -128,6 +131,37 @@ START_TEST(a_copy_of_samples_is_what_it_was)
 }
 END_TEST
 
+/* Queries among calls, in rows of many places, one of them open. */
+static void
+asked(sl_recording *r, uint64_t *now, int count)
+{
+    sl_strand *strand = sl_recording_main(r);
+    static char text[16];
+
+    for (; count > 0; count--) {
+        bool goes_on = count > 1 && chance(9) == 0;
+        sl_strand_enter(strand, FUNCTIONS[chance(30)], SL_KIND_PYTHON, *now);
+        size_t len = (size_t)snprintf(text, sizeof(text), "q%u", chance(99));
+        const sl_span_what what = { .node = sl_strand_here(strand),
+                                    .site = 1 + chance(4),
+                                    .kind = chance(3),
+                                    .text = sl_span_word(r, text, len),
+                                    .where = sl_span_word(r, "a.html:1", 8) };
+        sl_span span = sl_span_begin(r, &what, *now);
+        *now += 10 + chance(50);
+        if (!goes_on)
+            sl_span_end(r, span, *now);
+        if (chance(2) > 0)
+            sl_strand_leave(strand, sl_strand_key(strand), *now);
+    }
+}
+
+START_TEST(a_copy_has_what_was_asked)
+{
+    copies_are_equal(asked);
+}
+END_TEST
+
 START_TEST(the_original_goes_on)
 {
     sl_recording *r = new_recording(), *copy;
@@ -207,6 +241,7 @@ freeze_suite(void)
 {
     const TTest *const tests[] = { a_copy_of_events_is_what_it_was,
                                    a_copy_of_samples_is_what_it_was,
+                                   a_copy_has_what_was_asked,
                                    the_original_goes_on,
                                    too_little_room_changes_nothing,
                                    other_strands_are_copied,

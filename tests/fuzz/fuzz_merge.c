@@ -14,6 +14,15 @@ calls_of(const sl_profile *profile)
     return sum;
 }
 
+static uint64_t
+asked_of(const sl_profile *profile)
+{
+    uint64_t sum = sl_profile_spans_lost(profile);
+    for (uint32_t i = 0; i < sl_profile_span_count(profile); i++)
+        sum += sl_profile_span_at(profile, i)->count;
+    return sum;
+}
+
 /* The blob decodes; gives its profile. */
 static sl_profile *
 read_back(sl_status status, sl_bytes *blob)
@@ -39,10 +48,13 @@ check_merge(const sl_profile *a, const sl_profile *b)
     sl_profile *merged =
         read_back(sl_merge(both, 2, NULL, 0, 1, &blob), &blob);
 
-    if (sl_profile_summary_find(merged, "clipped") == NULL)
+    if (sl_profile_summary_find(merged, "clipped") == NULL) {
         demand(calls_of(merged) == calls_of(a) + calls_of(b));
-    else
+        demand(asked_of(merged) == asked_of(a) + asked_of(b));
+    } else {
         demand(calls_of(merged) <= calls_of(a) + calls_of(b));
+        demand(asked_of(merged) <= asked_of(a) + asked_of(b));
+    }
     sl_profile_free(merged);
     sl_profile_free(read_back(sl_growth(a, b, NULL, 0, 1, &blob), &blob));
     fuzz_done(sl_report_diff(a, b, 1, &blob), &blob);

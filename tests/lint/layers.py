@@ -70,12 +70,14 @@ MAY = {
     "report_repeats": "report_put report_spans",
     "report_spans": "report_put",
     "report_numbers": "numbers report_put",
-    "union": "arena hash",
+    "union_spans": "arena blob hash intern",
+    "union": "arena hash union_spans",
     "blob_meta": "blob blob_put compress varint",
     "merge": "blob blob_put compress summary union varint",
     "gather": "arena merge union",
-    "report_diff": "report_put union",
-    "report_aggregate": "report_put union",
+    "report_asked": "json report_put",
+    "report_diff": "report_asked report_put union",
+    "report_aggregate": "report_asked report_put union",
     "cohort": "",
     "report_cohort": "cohort findings label profile report_put union",
     "text": "buf label labels rank",
@@ -89,7 +91,7 @@ RECORDING = set("""
 """.split())
 READING = set("""
     profile blob_read calls labels layout stacks exporters export report_put report report_lines report_flame
-    report_calls report_repeats report_spans text union merge gather report_diff report_aggregate report_cohort
+    report_calls report_repeats report_spans text union union_spans merge gather report_asked report_diff report_aggregate report_cohort
 """.split())
 
 # The rooms of the glue, from the bottom up: a room uses those before it, and itself. What must go up is a pointer

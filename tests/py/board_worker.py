@@ -15,6 +15,7 @@ import sys
 import threading
 from typing import Any
 
+import slowlens
 from slowlens import writer
 from slowlens.wsgi import ProfilerMiddleware
 
@@ -26,7 +27,11 @@ def say(text: str) -> None:
 
 
 def waits_for_it() -> None:
-    ended.wait()
+    for _ in range(3):
+        with slowlens.span("looks it up", kind="db"):
+            pass
+    with slowlens.span("waits for it", kind="payment"):
+        ended.wait()
 
 
 def computes() -> int:

@@ -50,6 +50,11 @@ def test_a_killed_request_has_the_tree_of_its_last_checkpoint(
     assert meta["as_of_ns"] >= 1.9e9 and abs(profile["wall_ns"] - meta["as_of_ns"]) < 1e6
     assert row["wall_ns"] >= meta["as_of_ns"] and function in row["hot"]
     assert killed.read_checkpoint(store_path, row["id"]) is None
+    if function == "waits_for_it":  # what it asked for, and what it was in the middle of
+        spans = {row["text"]: row for row in json.loads(_core.Profile(data).spans())["rows"]}
+        assert spans["looks it up"]["count"] == meta["db_count"] == 3
+        assert spans["looks it up"]["total_ns"] <= meta["db_ns"] + 300
+        assert spans["waits for it"]["kind"] == "payment" and spans["waits for it"]["total_ns"] > 1.5e9
 
 
 @pytest.mark.parametrize("mode", ["sampling", "deterministic"])

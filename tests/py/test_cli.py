@@ -245,6 +245,45 @@ def test_diff_of_two_profiles_and_of_routes(tmp_path: Path, capsys: pytest.Captu
     assert main(["diff", "last", "last", "--store", store, "--fail-over", "0%"]) == 0
 
 
+def asking(store: str, queries: int) -> str:
+    """Two requests that ask the same ``queries`` times, and once for something else."""
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        for _ in range(queries):
+            with slowlens.span("SELECT name FROM author WHERE id = ?", kind="db"):
+                pass
+        with slowlens.span("charge card", kind="payment"):
+            start_response("200 OK", [])
+        return [b""]
+
+    middleware = ProfilerMiddleware(app, store=store, debug=True)
+    for _ in range(2):
+        wsgi_call(middleware, "/asks")
+    Stored(middleware.recorder).rows()
+    return store
+
+
+def test_diff_tells_of_queries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = asking(str(tmp_path / "old"), 1), asking(str(tmp_path / "new"), 20)
+    assert main(["diff", old, new, "--fail-over", "100%", "--limit", "0"]) == 1
+    text = capsys.readouterr().out
+    assert re.search(r"^ +20 +\+19 .* db SELECT name FROM author WHERE id = \?$", text, re.M), text
+    assert "worse: db: SELECT name FROM author WHERE id = ?: 1.0 -> 20.0 times (+1900%)" in text
+    assert main(["diff", old, new, "--json"]) == 0
+    (compared,) = json.loads(capsys.readouterr().out)["routes"].values()
+    kinds = {one["kind"]: (one["before"]["count"], one["after"]["count"]) for one in compared["kinds"]}
+    assert kinds == {"db": (1, 20), "payment": (1, 1)}
+
+    merged = tmp_path / "merged.slowlens"
+    assert main(["merge", old, new, "-o", str(merged)]) == 0
+    profile = _core.Profile(merged.read_bytes())
+    assert {row["text"]: row["count"] for row in json.loads(profile.spans())["rows"]} == {
+        "SELECT name FROM author WHERE id = ?": 42, "charge card": 4}
+    assert json.loads(profile.meta())["meta"]["db_count"] == 42
+    capsys.readouterr()
+    assert main(["show", str(merged)]) == 0
+    assert "asked for: 42 queries" in capsys.readouterr().out
+
+
 def test_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = filled(str(tmp_path / "store"), 2)
     merged = tmp_path / "merged.slowlens"

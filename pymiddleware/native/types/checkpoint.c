@@ -13,6 +13,7 @@
 #include "types/values.h"
 
 #include "slowlens/clock.h"
+#include "slowlens/span.h"
 
 #include <string.h>
 
@@ -114,10 +115,36 @@ number(const char *key, uint64_t value)
                       .number = (int64_t)value };
 }
 
+/* What it asked others for so far, of the kinds that have a key. */
+static size_t
+put_kinds(const sl_recording *copy, sl_meta *meta)
+{
+    static const struct {
+        sl_span_kind kind;
+        const char *count, *ns;
+    } kinds[] = {
+        { SL_SPAN_DB, "db_count", "db_ns" },
+        { SL_SPAN_HTTP, "http_count", "http_ns" },
+        { SL_SPAN_CACHE, "cache_count", "cache_ns" },
+        { SL_SPAN_TEMPLATE, "template_count", "template_ns" },
+    };
+    size_t put = 0;
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        uint64_t count, ns;
+        sl_span_total(copy, kinds[i].kind, &count, &ns);
+        if (count == 0)
+            continue;
+        meta[put++] = number(kinds[i].count, count);
+        meta[put++] = number(kinds[i].ns, ns);
+    }
+    return put;
+}
+
 PyObject *
 sl_py_checkpoint(PyObject *module, PyObject *args)
 {
-    enum { MORE = 8 };
+    enum { MORE = 16 };
     sl_py_recording *self;
     PyObject *dict, *result = NULL;
     sl_recording *copy = NULL;
@@ -164,6 +191,7 @@ sl_py_checkpoint(PyObject *module, PyObject *args)
     }
     if (t.await_ns > 0)
         meta[count++] = number("await_ns", t.await_ns);
+    count += put_kinds(copy, meta + count);
     Py_BEGIN_ALLOW_THREADS status =
         sl_recording_encode(copy, meta, count, describe, &table, 0, &blob);
     Py_END_ALLOW_THREADS result = sl_py_take_bytes(status, &blob);

@@ -51,6 +51,11 @@ def _merged_meta(profiles: list[Opened]) -> dict[str, Any]:
                 "blocked_ns", "calls", "c_calls", "samples"):
         if all(isinstance(profile.meta.get(key), int) for profile in profiles):
             meta[key] = sum(profile.meta[key] for profile in profiles)
+    for kind in ("db", "http", "cache", "template"):  # where nothing was asked, there is no key
+        for key in (f"{kind}_count", f"{kind}_ns"):
+            total = sum(profile.meta.get(key) or 0 for profile in profiles)
+            if total:
+                meta[key] = total
     meta.setdefault("path", meta.get("route") or f"{len(profiles)} profiles")
     return meta
 
@@ -94,16 +99,25 @@ def _change(before: float, after: float) -> float:
 
 
 def _compare(before: _Group, after: _Group) -> dict[str, Any]:
-    """Means per request of both sides, function by function."""
+    """Means per request of both sides: function by function, and of what was asked of others by kind and text."""
     report = json.loads(before.profile.diff(after.profile, 1))
-    functions = []
-    for one in report["functions"]:
-        old = {key: value / before.size for key, value in one["before"].items()}
-        new = {key: value / after.size for key, value in one["after"].items()}
-        functions.append({**one, "before": old, "after": new})
-    functions.sort(key=lambda one: -abs(one["after"]["self_ns"] - one["before"]["self_ns"]))
+
+    def means(name: str, ordered: str) -> list[dict[str, Any]]:
+        rows = []
+        for one in report[name]:
+            old = {key: _mean(key, value, before.size) for key, value in one["before"].items()}
+            new = {key: _mean(key, value, after.size) for key, value in one["after"].items()}
+            rows.append({**one, "before": old, "after": new})
+        rows.sort(key=lambda one: -abs(one["after"][ordered] - one["before"][ordered]))
+        return rows
+
     return {"before_ns": report["before_ns"] / before.size, "after_ns": report["after_ns"] / after.size,
-            "before_count": before.size, "after_count": after.size, "functions": functions}
+            "before_count": before.size, "after_count": after.size, "functions": means("functions", "self_ns"),
+            "kinds": means("kinds", "outer_ns"), "spans": means("spans", "total_ns")}
+
+
+def _mean(key: str, value: int, size: int) -> float:
+    return value if key.startswith("longest") else value / size
 
 
 def _worse(route: str, compared: dict[str, Any], limit: float, least: float, exact: bool) -> list[str]:
@@ -126,6 +140,10 @@ def _worse(route: str, compared: dict[str, Any], limit: float, least: float, exa
             check(f"function {name}", before["total_ns"] / 1e6, after["total_ns"] / 1e6, "ms")
         if exact and after["calls"] - before["calls"] > CALLS_SLACK:
             check(f"calls of {name}", before["calls"], after["calls"], "calls")
+    for one in compared["spans"]:  # counted in both modes
+        before, after = one["before"], one["after"]
+        if after["count"] - before["count"] > CALLS_SLACK:
+            check(f"{one['kind']}: {one['text']}", before["count"], after["count"], "times")
     return found
 
 
@@ -156,7 +174,8 @@ def diff(options: argparse.Namespace) -> int:
         raise CliError("-o needs one profile or one route on each side")
     if options.json:
         for compared in document["routes"].values():
-            compared["functions"] = compared["functions"][: max(0, options.limit) or None]
+            for name in ("functions", "spans"):
+                compared[name] = compared[name][: max(0, options.limit) or None]
         print(json.dumps({**document, "worse": worse}, indent=1))
     else:
         for route, compared in document["routes"].items():
@@ -184,4 +203,19 @@ def _print(route: str, compared: dict[str, Any], limit: int) -> None:
             f"{after['self_ns'] / 1e6:9.2f} {(after['self_ns'] - before['self_ns']) / 1e6:+9.2f} "
             f"{after['total_ns'] / 1e6:9.2f} {(after['total_ns'] - before['total_ns']) / 1e6:+9.2f} "
             f"{after['calls']:9.0f} {after['calls'] - before['calls']:+8.0f}  {clean(one['name'])}{where}", columns))
+    _print_asked(compared, limit, columns)
     print()
+
+
+def _print_asked(compared: dict[str, Any], limit: int, columns: int) -> None:
+    """What is asked of others more or less often, or for longer, than before."""
+    rows = [one for one in compared["spans"] if one["before"] != one["after"]]
+    if not rows:
+        return
+    print(f"{'count':>9} {'change':>9} {'total ms':>9} {'change':>9}  asked for")
+    for one in rows[:limit] if limit > 0 else rows:
+        before, after = one["before"], one["after"]
+        print(fit(
+            f"{after['count']:9.6g} {after['count'] - before['count']:+9.6g} "
+            f"{after['total_ns'] / 1e6:9.2f} {(after['total_ns'] - before['total_ns']) / 1e6:+9.2f}  "
+            f"{clean(one['kind'])} {clean(one['text'])}", columns))
