@@ -91,7 +91,8 @@ RECORDING = set("""
 """.split())
 READING = set("""
     profile blob_read calls labels layout stacks exporters export report_put report report_lines report_flame
-    report_calls report_repeats report_spans text union union_spans merge gather report_asked report_diff report_aggregate report_cohort
+    report_calls report_repeats report_spans text union union_spans merge gather report_asked report_diff
+    report_aggregate report_cohort
 """.split())
 
 # The rooms of the glue, from the bottom up: a room uses those before it, and itself. What must go up is a pointer
