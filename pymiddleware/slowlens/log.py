@@ -11,17 +11,33 @@ import sys
 import time
 from typing import Any
 
-__all__ = ["Seldom", "SlowLog", "clean", "say_hello", "slow_line"]
+__all__ = ["ASKED", "Seldom", "SlowLog", "clean", "counted", "say_hello", "slow_line"]
 
 _slow = logging.getLogger("slowlens.slow")
 
 #: Where the viewer's server is, if that is known: links of lines can then be clicked.
 server_url = ""
 
+#: What a request asks others for, by kind: one of it, and more.
+ASKED = {
+    "db": ("query", "queries"), "http": ("HTTP request", "HTTP requests"), "cache": ("cache call", "cache calls"),
+    "template": ("template", "templates"), "task": ("task", "tasks"), "file": ("file", "files"),
+    "process": ("process", "processes"), "rpc": ("call of a service", "calls of services"), "mail": ("mail", "mails"),
+    "profile": ("profile within", "profiles within"), "custom": ("span", "spans"),
+}
+
+#: So many of a kind are told of however little they took.
+OFTEN = 10
+
 BURST = 20.0
 PER_SECOND = 2.0
 #: The same trouble is said again after so many seconds.
 AGAIN = 60.0
+
+
+def counted(kind: str, count: int) -> str:
+    """``1 query``, ``120 queries``."""
+    return f"{count} {ASKED.get(kind, (kind, kind))[count != 1]}"
 
 
 def clean(text: str) -> str:
@@ -66,11 +82,15 @@ def say_hello(text: str) -> None:
 
 
 def slow_line(meta: dict[str, Any], said: str, link: str) -> str:
-    """``slow: GET /books/<int:pk> 200 812 ms (cpu 340, await 12) 76 % in copy.deepcopy, called by ... LINK``
+    """``slow: GET /books/<int:pk> 200 812 ms (120 queries 402, cpu 340) 76 % in copy.deepcopy, called by ... LINK``
+
+    What was asked of others comes first, where it took a millisecond or was often: counts are the same on any machine.
 
     :param said: the headline, which names the line; or the hot path.
     """
-    parts = [f"cpu {meta['cpu_ns'] / 1e6:.0f}"] if "cpu_ns" in meta else []
+    parts = [f"{counted(kind, meta[f'{kind}_count'])} {meta[f'{kind}_ns'] / 1e6:.0f}" for kind in ASKED
+             if meta.get(f"{kind}_ns", 0) >= 1_000_000 or meta.get(f"{kind}_count", 0) >= OFTEN]
+    parts += [f"cpu {meta['cpu_ns'] / 1e6:.0f}"] if "cpu_ns" in meta else []
     waits = ("run_queue", "blocked", "gil_wait") if "blocked_ns" in meta else ("waiting",)
     for name in (*waits, "await", "loop", "gc"):
         if meta.get(name + "_ns", 0) >= 1_000_000:

@@ -22,7 +22,7 @@ from .auth import Access, is_local, is_local_host
 from .board import Board
 from .hello import greet, reloads, say_what_is_missing, server_url
 from .layers import hooks
-from .log import Seldom
+from .log import Seldom, counted
 from .options import Options, disabled, load
 from .policy import Decision, Policy
 from .release import find_release
@@ -341,10 +341,11 @@ class Recorder:
                 granted |= access.authorized(incoming.native)
             if "view" not in granted:
                 return []
-            wall, cpu, awaited, loop = transaction.recording.so_far()
+            wall, cpu, awaited, loop, asked = transaction.recording.so_far()
             kinds = {"cpu": cpu, "await": awaited, "loop": loop, "wait": max(0, wall - cpu - awaited - loop)}
             said = [f"{kind};dur={spent / 1e6:.1f}" for kind, spent in kinds.items() if spent >= 50_000]
             said.insert(0, f"total;dur={wall / 1e6:.1f}")
+            said += [f'{kind};desc="{counted(kind, count)}";dur={ns / 1e6:.1f}' for kind, (count, ns) in asked.items()]
             found = [("Server-Timing", ", ".join(said))]
             if transaction.decision.triggered or "all" in self.options.keep_rules(self.debug()):
                 link = url_path(root + self.options.viewer_path)

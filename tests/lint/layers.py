@@ -127,7 +127,7 @@ PACKAGE = {
     "task": "_core recorder request spans",
     "flask": "recorder request routes wsgi",
     "django": "asgi auth cli engine log options recorder request routes store viewer wsgi",
-    "cli": "_core auth board engine insight killed live options request slowlens store",
+    "cli": "_core auth board engine insight killed live log options request slowlens store",
     "__main__": "cli",
 }
 

@@ -6,11 +6,13 @@ import asyncio
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import slowlens
 from slowlens.asgi import ProfilerMiddleware as ASGIMiddleware
 from slowlens.hello import server_url
 from slowlens.wsgi import ProfilerMiddleware
@@ -133,6 +135,25 @@ def test_server_timing_is_for_those_who_may_look(
         link = re.fullmatch(r"/pre%20fix%C3%A9/__slowlens__/#r=([0-9a-z]{26})", found["X-Slowlens"])
         assert link is not None and middleware.recorder.writer.flush()
         assert middleware.recorder.store.get(link[1]) is not None
+
+
+@pytest.mark.parametrize("mode", ["deterministic", "sampling"])
+def test_server_timing_tells_each_layer(store_path: str, mode: str) -> None:
+    """Those that have ended when the headers go out: the page is being rendered still."""
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        for _ in range(3):
+            with slowlens.span("SELECT 1", kind="db"):
+                time.sleep(0.002)
+        with slowlens.span("charge card", kind="payment"), slowlens.span("page.html", kind="template"):
+            pass
+        with slowlens.span("base.html", kind="template"):
+            return application(environ, start_response)
+
+    middleware = ProfilerMiddleware(app, store=store_path, debug=True, mode=mode)
+    said = more(wsgi_call(middleware)[1])["Server-Timing"]
+    found = re.findall(r'(\w+);desc="([^"]*)";dur=([\d.]+)', said)
+    assert [one[:2] for one in found] == [("db", "3 queries"), ("template", "1 template"), ("custom", "1 span")], said
+    assert float(found[0][2]) >= 6.0
 
 
 def test_no_link_to_what_may_not_be_kept(store_path: str) -> None:

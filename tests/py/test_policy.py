@@ -196,6 +196,13 @@ def test_slow_line() -> None:
         "views.detail > copy.deepcopy 76% /__slowlens__/#r=i")
 
 
+def test_slow_line_tells_what_was_asked_counts_first() -> None:
+    asked = {"db_count": 120, "db_ns": 402_000_000, "http_count": 1, "http_ns": 96_000_000, "cache_count": 9,
+             "cache_ns": 900_000, "template_count": 40, "template_ns": 900_000}
+    assert slow_line({**META, **asked}, "hot", "").startswith(
+        "slow: GET /books/<int:pk> 200 812 ms (120 queries 402, 1 HTTP request 96, 40 templates 1, cpu 340, ")
+
+
 def test_slow_line_cannot_be_forged() -> None:
     line = slow_line({**META, "route": None, "path": "/x\n2026 CRITICAL forged\x1b[2J\u202e"}, "h\n", "")
     assert "\n" not in line and "\x1b" not in line and "\u202e" not in line

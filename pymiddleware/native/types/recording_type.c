@@ -605,16 +605,17 @@ recording_so_far(PyObject *object, PyObject *ignored)
         uint64_t now = sl_py_cpu_clock_ns();
         cpu += now > self->cpu_since ? now - self->cpu_since : 0;
     }
-    return Py_BuildValue("(KKKK)",
+    return Py_BuildValue("(KKKKN)",
                          (unsigned long long)sl_recording_wall_ns(self->core),
                          (unsigned long long)cpu, (unsigned long long)awaited,
-                         (unsigned long long)loop);
+                         (unsigned long long)loop, recording_kinds(self));
 }
 
 static PyMethodDef recording_methods[] = {
     { "so_far", recording_so_far, METH_NOARGS,
       "so_far()\n--\n\nOf a recording that runs, in nanoseconds: (wall, cpu, "
-      "awaited, waited for the event loop)." },
+      "awaited, waited for the event loop, {kind: (count, ns)} of its spans "
+      "that have ended)." },
     { "enter", recording_enter, METH_NOARGS,
       "enter()\n--\n\nThis thread works for the request from here on. Time "
       "since the last leave() is charged to [between chunks]." },

@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import killed, live
 from ..insight import short_path
+from ..log import ASKED, counted
 from ..options import load
 from ..store import Query, Store, StoreError
 from ..store.interface import name_of
@@ -101,8 +102,6 @@ UNSEEN = (("unseen_torn", "torn"), ("unseen_greenlet", "another greenlet"), ("un
           ("unseen_deep", "too deep"), ("unseen_moved", "moved on"), ("unseen_room", "no slot"),
           ("unseen_late", "late"))
 
-ASKED = (("db", "queries"), ("http", "HTTP requests"), ("cache", "cache calls"), ("template", "templates"))
-
 BLOCKED = ("lock", "socket", "disk", "sleep", "poll", "child")
 
 
@@ -124,7 +123,7 @@ def show(options: argparse.Namespace) -> None:
     blocked = [f"{name} {meta[name + '_ns'] / 1e6:.1f} ms" for name in BLOCKED if meta.get(name + "_ns", 0) >= least]
     if blocked:
         print("blocked by: " + ", ".join(blocked))
-    asked = [f"{meta[kind + '_count']} {what} {meta[kind + '_ns'] / 1e6:.1f} ms" for kind, what in ASKED
+    asked = [f"{counted(kind, meta[kind + '_count'])} {meta[kind + '_ns'] / 1e6:.1f} ms" for kind in ASKED
              if meta.get(kind + "_count")]
     if asked:
         print("asked for: " + ", ".join(asked))
