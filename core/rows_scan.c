@@ -77,31 +77,42 @@ hits_of(scan *s, sl_row_column column, const char *needle, size_t size,
     return hits;
 }
 
+/* Rows in whose columns a text occurs: one look at each dictionary, then one
+ * at each row. */
 static sl_status
-pass_text(scan *s)
+pass_word(scan *s, const sl_row_word *word)
 {
-    static const sl_row_column columns[] = { SL_ROW_path, SL_ROW_route,
-                                             SL_ROW_hot };
-    const sl_row_text *text = &s->query->text;
+    static const struct {
+        sl_row_column column;
+        unsigned where;
+    } places[] = { { SL_ROW_path, SL_ROWS_IN_PATH },
+                   { SL_ROW_route, SL_ROWS_IN_PATH },
+                   { SL_ROW_hot, SL_ROWS_IN_HOT } };
+    enum { PLACES = sizeof(places) / sizeof(places[0]) };
     sl_alloc *alloc = &s->rows->alloc;
-    uint8_t *hits[3] = { NULL, NULL, NULL };
+    const uint32_t *texts[PLACES];
+    uint8_t *hits[PLACES];
+    int count = 0;
     bool failed = false;
 
-    if (text->text == NULL || text->size == 0)
+    if (word->text.size == 0)
         return SL_OK;
-    for (int i = 0; i < 3; i++) {
-        hits[i] = hits_of(s, columns[i], text->text, text->size, true);
-        failed |= hits[i] == NULL;
+    for (int i = 0; i < PLACES; i++) {
+        if ((places[i].where & word->where) == 0)
+            continue;
+        texts[count] = column_texts(s->rows, places[i].column);
+        hits[count] = hits_of(s, places[i].column, word->text.text,
+                              word->text.size, true);
+        failed |= hits[count++] == NULL;
     }
-    const uint32_t *path = column_texts(s->rows, SL_ROW_path);
-    const uint32_t *route = column_texts(s->rows, SL_ROW_route);
-    const uint32_t *hot = column_texts(s->rows, SL_ROW_hot);
     for (uint32_t i = 0; !failed && i < s->count; i++) {
-        if (s->pass[i])
-            s->pass[i] = hits[0][path[i]] | hits[1][route[i]] | hits[2][hot[i]];
+        uint8_t found = 0;
+        for (int k = 0; s->pass[i] && k < count; k++)
+            found |= hits[k][texts[k][i]];
+        s->pass[i] &= found;
     }
-    for (int i = 0; i < 3; i++)
-        alloc->give(alloc->ctx, hits[i]);
+    while (count > 0)
+        alloc->give(alloc->ctx, hits[--count]);
     return failed ? SL_ENOMEM : SL_OK;
 }
 
@@ -142,6 +153,17 @@ is_new(const sl_rows_query *query, const sl_row_place *place, uint8_t kind)
     return false;
 }
 
+/* Rows whose count in a column is not 0. */
+static void
+pass_some(scan *s, sl_row_column column)
+{
+    if (column < SL_ROW_WIDE_COUNT || column >= SL_ROW_NARROW_END)
+        return;
+    const uint32_t *values = column_texts(s->rows, column);
+    for (uint32_t i = 0; i < s->count; i++)
+        s->pass[i] &= (uint8_t)(values[i] != 0);
+}
+
 static sl_status
 filter(scan *s)
 {
@@ -156,8 +178,9 @@ filter(scan *s)
     pass_equal(s, SL_ROW_host, &query->host);
     pass_equal(s, SL_ROW_release, &query->release);
     pass_status(s);
-    pass_wide(s, SL_ROW_wall_ns, query->wall_from, UINT64_MAX);
+    pass_wide(s, SL_ROW_wall_ns, query->wall_from, query->wall_to);
     pass_wide(s, SL_ROW_started, query->since, query->until);
+    pass_some(s, query->more_than_none);
     for (uint32_t i = 0; query->marked && i < s->count; i++) {
         if (s->pass[i])
             s->pass[i] = is_new(query, &s->rows->places[i], s->rows->kinds[i]);
@@ -167,7 +190,9 @@ filter(scan *s)
     sl_status status = pass_line(s, SL_ROW_tags, tag, whole ? '\n' : '=');
     if (status == SL_OK)
         status = pass_line(s, SL_ROW_findings, &query->finding, '\n');
-    return status == SL_OK ? pass_text(s) : status;
+    for (size_t i = 0; status == SL_OK && i < query->word_count; i++)
+        status = pass_word(s, &query->words[i]);
+    return status;
 }
 
 /* ---- the order of texts ---- */
@@ -389,7 +414,7 @@ row_json(const sl_rows *rows, uint32_t row, sl_json *json)
 }
 
 static sl_status
-write_json(const heap *h, uint32_t limit, sl_bytes *out)
+write_json(const heap *h, uint32_t limit, uint32_t count, sl_bytes *out)
 {
     sl_buf buf;
     sl_json json = { .out = &buf };
@@ -403,6 +428,7 @@ write_json(const heap *h, uint32_t limit, sl_bytes *out)
     sl_json_close(&json, ']');
     sl_json_key(&json, "more");
     sl_json_bool(&json, h->size > limit);
+    sl_json_number(&json, "count", count);
     sl_json_close(&json, '}');
     return sl_buf_finish(&buf, out);
 }
@@ -415,7 +441,9 @@ sl_rows_query_init(sl_rows_query *query)
     *query = (sl_rows_query){ .sort = SL_ROW_started,
                               .falling = true,
                               .status_to = UINT32_MAX,
+                              .wall_to = UINT64_MAX,
                               .until = UINT64_MAX,
+                              .more_than_none = SL_ROW_COLUMNS,
                               .limit = 50 };
 }
 
@@ -439,7 +467,8 @@ sl_rows_list(sl_rows *rows, const sl_rows_query *query, sl_bytes *out)
     sl_alloc *alloc = &rows->alloc;
     sl_status status = SL_OK;
 
-    if ((int)query->sort < 0 || query->sort >= SL_ROW_COLUMNS)
+    if ((int)query->sort < 0 || query->sort >= SL_ROW_COLUMNS ||
+        query->word_count > SL_ROWS_WORDS)
         return SL_ELIMIT;
     if (query->sort >= SL_ROW_NARROW_END)
         status = make_order(rows, query->sort);
@@ -453,8 +482,11 @@ sl_rows_list(sl_rows *rows, const sl_rows_query *query, sl_bytes *out)
     if (status == SL_OK)
         status = filter(&s);
     if (status == SL_OK) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < s.count; i++)
+            count += s.pass[i];
         collect(&s, &h, after_key(rows, query));
-        status = write_json(&h, query->limit, out);
+        status = write_json(&h, query->limit, count, out);
     }
     alloc->give(alloc->ctx, s.pass);
     alloc->give(alloc->ctx, h.heap);

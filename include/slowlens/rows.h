@@ -7,7 +7,7 @@
  *
  * A list is one pass over the columns that it filters and sorts by, and a
  * heap of as many rows as are wanted; nothing is indexed, nothing is sorted
- * beforehand. 10^6 rows take about 210 bytes each and their paths.
+ * beforehand. 10^6 rows take about 220 bytes each and their paths.
  *
  * The table is derived: from a segment's footer, or from the metadata of its
  * blobs (slowlens/segment.h). Bytes of any origin may be added.
@@ -52,7 +52,10 @@
     XX(bytes, 40)                                                              \
     XX(status, 41)                                                             \
     XX(pid, 42)                                                                \
-    XX(db_count, 43)
+    XX(db_count, 43)                                                           \
+    XX(http_count, 44)                                                         \
+    XX(cache_count, 45)                                                        \
+    XX(template_count, 46)
 #define SL_ROW_TEXT_MAP(XX)                                                    \
     XX(path, 64)                                                               \
     XX(route, 65)                                                              \
@@ -141,16 +144,30 @@ typedef struct {
     uint32_t offset;
 } sl_row_mark;
 
+/* A text that must occur, ASCII letters in any case: in one of the columns
+ * that `where` names. */
+#define SL_ROWS_IN_PATH (1u << 0) /* path, route */
+#define SL_ROWS_IN_HOT  (1u << 1)
+typedef struct {
+    sl_row_text text;
+    unsigned where;
+} sl_row_word;
+
+#define SL_ROWS_WORDS 16
+
 typedef struct {
     sl_row_column sort;
     bool falling;
     /* Equal to these. */
     sl_row_text route, method, mode, host, release;
     uint32_t status_from, status_to; /* 0, UINT32_MAX: any */
-    uint64_t wall_from;
-    uint64_t since, until; /* started: [since, until); UINT64_MAX: no end */
-    sl_row_text text;      /* in path, route or hot */
-    sl_row_text tag;       /* "key", or "key=value" */
+    uint64_t wall_from, wall_to;     /* [from, to); UINT64_MAX: no end */
+    uint64_t since, until;           /* of started, alike */
+    sl_row_column
+        more_than_none; /* a count that is not 0; SL_ROW_COLUMNS: any */
+    sl_row_word words[SL_ROWS_WORDS]; /* all of them */
+    size_t word_count;
+    sl_row_text tag; /* "key", or "key=value" */
     sl_row_text finding;
     /* Where the page before ended: only what comes after (value, id). */
     bool after;
@@ -167,10 +184,11 @@ typedef struct {
 
 void sl_rows_query_init(sl_rows_query *query); /* all rows, newest first */
 
-/* Writes {"rows": [ROW...], "more": BOOL} to *out: at most query->limit rows,
- * and whether there are others behind them. ROW has all columns, "id", and
+/* Writes {"rows": [ROW...], "more": BOOL, "count": N} to *out: at most
+ * query->limit rows, whether there are others behind them, and how many there
+ * are on all pages. ROW has all columns, "id", and
  * "kind": "profile" or "checkpoint". Texts that are not UTF-8 are mended.
- * SL_ENOMEM, SL_ELIMIT (no such column to sort by). */
+ * SL_ENOMEM, SL_ELIMIT (no such column to sort by, too many words). */
 sl_status sl_rows_list(sl_rows *rows, const sl_rows_query *query,
                        sl_bytes *out);
 

@@ -278,8 +278,8 @@ class Rows:
         self, *, sort: str = "started", falling: bool = True, route: _Text = None,
         method: _Text = None, mode: _Text = None, host: _Text = None,
         release: _Text = None, status_from: int = 0, status_to: int = 0xFFFFFFFF, min_ns: int = 0,
-        since: int = 0, until: int = 0xFFFFFFFFFFFFFFFF, text: _Text = None,
-        tag: _Text = None, finding: _Text = None,
+        max_ns: int = 0xFFFFFFFFFFFFFFFF, since: int = 0, until: int = 0xFFFFFFFFFFFFFFFF, some: str = ...,
+        words: builtins.list[tuple[str | builtins.bytes, int]] = ..., tag: _Text = None, finding: _Text = None,
         after: tuple[int | str | builtins.bytes, str] | None = None,
         marks: tuple[int, builtins.list[tuple[int, int]]] | None = None, limit: int = 50,
     ) -> builtins.bytes: ...

@@ -17,6 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import pytest
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select
 from selenium.webdriver.support.wait import WebDriverWait
 from test_hostile import record
 from test_views import painted, press, show, slowest
@@ -254,14 +255,23 @@ def test_errors_stand_in_the_box_and_nothing_is_lost(browser: Any, shop: str) ->
     before = len(browser.find_elements(By.CSS_SELECTOR, "tbody tr"))
     box = element(browser, ".filter input")
     box.send_keys("/authors/ colour:red", Keys.ENTER)
-    assert "no field is called “colour”" in wait(browser, ".filter .problem", "colour").text
+    assert "no field is called 'colour': there are path, function, tag" in wait(
+        browser, ".filter .problem", "colour").text
     assert box.get_attribute("value") == "/authors/ colour:red"
     assert box.get_attribute("aria-invalid") == "true"
     assert len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == before
-    # What only the server knows to be wrong.
-    show(browser, shop, "#page=requests&status=abc")
-    wait(browser, ".filter .problem", "status is a number, a class as 5xx, or error")
-    wait(browser, ".chip", "status:abc").click()
+    box.send_keys(Keys.BACKSPACE * len(" colour:red"), Keys.ENTER)
+    wait(browser, ".chip", "/authors/")
+    until(browser, lambda: box.get_attribute("value") == "" == element(browser, ".filter .problem").text)
+    until(browser, lambda: all("/authors/" in row.text for row in browser.find_elements(By.CSS_SELECTOR, "tbody tr")))
+    # A link with a fault is no blank page either.
+    show(browser, shop, "#page=requests&status=abc&filter=det")
+    wait(browser, ".filter .problem", "status: is 404, a class such as 5xx, or error")
+    box = element(browser, ".filter input")
+    assert box.get_attribute("value") == "status:abc det"
+    box.clear()
+    box.send_keys("det", Keys.ENTER)
+    wait(browser, ".chip", "det")
     wait(browser, "tbody tr")
     browser.get_log("browser")  # where the refusal is told, too
 
@@ -280,16 +290,34 @@ def test_chips_and_completion(browser: Any, shop: str) -> None:
     until(browser, lambda: all("/error/" in row.text for row in browser.find_elements(By.CSS_SELECTOR, "tbody tr")))
     box.send_keys("/authors", Keys.BACKSPACE * 8, "det", Keys.ENTER)
     wait(browser, ".chip", "det")
-    assert "status=5xx" in browser.current_url and "mode=deterministic" in browser.current_url
+    until(browser, lambda: "filter=5xx+det" in browser.current_url)
     assert browser.switch_to.active_element == box, "the reader goes on writing"
     box.send_keys(Keys.BACKSPACE)
     until(browser, lambda: box.get_attribute("value") == "det")
-    assert "mode=" not in browser.current_url
+    until(browser, lambda: browser.current_url.endswith("filter=5xx"))
     wait(browser, ".chip", "5xx").click()
-    until(browser, lambda: "status=" not in browser.current_url)
-    wait(browser, ".quick button", "slow").click()
-    wait(browser, ".chip", ">200ms")
-    assert "min_ms=200" in browser.current_url
+    until(browser, lambda: "filter=" not in browser.current_url)
+
+
+def test_quick_filters_say_how_many_there_are(browser: Any, shop: str) -> None:
+    open_list(browser, shop)
+    for title, term in (("errors", "error"), ("n+1", "finding:n+1")):
+        chip = wait(browser, ".quick button", title)
+        assert chip.get_attribute("aria-pressed") == "false"
+        many = int(chip.find_element(By.TAG_NAME, "b").text)
+        assert many > 0
+        chip.click()
+        wait(browser, ".chip", term)
+        until(browser, lambda many=many: len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == min(50, many))
+        chip = wait(browser, ".quick button[aria-pressed=true]", title)
+        assert int(chip.find_element(By.TAG_NAME, "b").text) == many
+        chip.click()
+        until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, ".chip"))
+    Select(element(browser, ".toolbar select")).select_by_visible_text("last hour")
+    wait(browser, ".chip", "last:1h")
+    Select(browser.find_elements(By.CSS_SELECTOR, ".toolbar select")[1]).select_by_visible_text("sampled")
+    wait(browser, ".empty", "No stored request matches this filter.")
+    wait(browser, ".quick button[disabled]", "errors 0")
 
 
 def test_tags_are_links(browser: Any, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ blob_with(const profile *p, unsigned i, const char *hot, size_t filling)
     sl_buf_init(&content, NULL, 0);
     sl_buf_init(&frame, NULL, 0);
     snprintf(path, sizeof(path), "/Page/%u/", i);
-    sl_buf_put_varint(&meta, 11);
+    sl_buf_put_varint(&meta, 12);
     put_number(&meta, "started", p->ms * 1000000 + 123456);
     put_number(&meta, "wall_ns", p->wall);
     put_number(&meta, "status", p->status);
@@ -82,6 +82,7 @@ blob_with(const profile *p, unsigned i, const char *hot, size_t filling)
     put_text(&meta, "host", p->host);
     put_text(&meta, "findings", i % 7 == 0 ? "n+1,slow-query" : "");
     put_number(&meta, "samples", 1000 + i);
+    put_number(&meta, "db_count", i % 6 == 0 ? i : 0);
     put_text(&meta, "tag.tenant", i % 5 == 0 ? "7" : "77\nx=y");
     put_number(&meta, "tag.n", i);
     sl_buf_put(&content, SL_BLOB_MAGIC, SL_BLOB_MAGIC_SIZE);
@@ -191,6 +192,12 @@ text(const char *value)
     return (sl_row_text){ value, strlen(value) };
 }
 
+static sl_row_word
+word(const char *value)
+{
+    return (sl_row_word){ text(value), SL_ROWS_IN_PATH | SL_ROWS_IN_HOT };
+}
+
 START_TEST(a_row_has_what_the_metadata_says)
 {
     sl_rows *rows = rows_of(1);
@@ -210,6 +217,7 @@ START_TEST(a_row_has_what_the_metadata_says)
         strstr(json, "\"findings\":\"\\u000an+1\\u000aslow-query"));
     ck_assert_ptr_nonnull(strstr(json, "\"kind\":\"profile\""));
     ck_assert_ptr_nonnull(strstr(json, "\"host\":\"web-2\""));
+    ck_assert_ptr_nonnull(strstr(json, "\"more\":false,\"count\":1"));
     free(json);
     sl_bytes_free(&out);
     sl_rows_free(rows);
@@ -231,7 +239,7 @@ START_TEST(the_summary_says_the_hot_path)
             sl_rows_add_blob(rows, p.id, 1, blob.data, blob.size, NULL, 0),
             SL_OK);
         sl_rows_query_init(&q);
-        q.text = text("OF THE summary");
+        q.words[0] = word("OF THE summary"), q.word_count = 1;
         ck_assert_str_eq(list(rows, &q), "1 ");
         sl_rows_free(rows);
         sl_bytes_free(&blob);
@@ -261,10 +269,24 @@ START_TEST(filters)
     q = any, q.since = 1700000000004ull * 1000000,
     q.until = 1700000000006ull * 1000000;
     ck_assert_str_eq(list(rows, &q), "4 5 ");
-    q = any, q.text = text("pAGE/1");
+    q = any, q.words[0] = word("pAGE/1"), q.word_count = 1;
     ck_assert_str_eq(list(rows, &q), "1 10 11 12 13 14 15 16 17 18 19 ");
-    q = any, q.text = text("VIEWS.hot"), q.limit = 3;
+    q = any, q.words[0] = word("VIEWS.hot"), q.word_count = 1, q.limit = 3;
     ck_assert_str_eq(list(rows, &q), "0 1 2 +");
+    q = any, q.words[0] = word("hot"), q.words[1] = word("page/11");
+    q.word_count = 2;
+    ck_assert_str_eq(list(rows, &q), "11 ");
+    q.words[0].where = SL_ROWS_IN_PATH;
+    ck_assert_str_eq(list(rows, &q), "");
+    q.words[0].where = SL_ROWS_IN_HOT, q.words[1].where = SL_ROWS_IN_PATH;
+    ck_assert_str_eq(list(rows, &q), "11 ");
+    q.word_count = SL_ROWS_WORDS + 1;
+    sl_bytes none;
+    ck_assert_int_eq(sl_rows_list(rows, &q, &none), SL_ELIMIT);
+    q = any, q.wall_from = 3000000, q.wall_to = 5000000;
+    ck_assert_str_eq(list(rows, &q), "3 4 ");
+    q = any, q.more_than_none = SL_ROW_db_count;
+    ck_assert_str_eq(list(rows, &q), "6 12 18 ");
     q = any, q.tag = text("tenant=7");
     ck_assert_str_eq(list(rows, &q), "0 5 10 15 ");
     q = any, q.tag = text("tenant"), q.limit = 2;
@@ -318,6 +340,9 @@ START_TEST(pages)
             case SL_ROW_wall_ns: q.after_number = p.wall; break;
             case SL_ROW_calls: q.after_number = 1000 + (uint64_t)last; break;
             case SL_ROW_status: q.after_number = p.status; break;
+            case SL_ROW_db_count:
+                q.after_number = last % 6 == 0 ? (uint64_t)last : 0;
+                break;
             case SL_ROW_method: q.after_text = text(p.method); break;
             case SL_ROW_host: q.after_text = text(p.host); break;
             case SL_ROW_hot: q.after_text = text("views.hot 90%"); break;
@@ -670,7 +695,8 @@ START_TEST(any_allocation_may_fail)
 
         fault_init(&f, budget);
         sl_rows_query_init(&q);
-        q.sort = SL_ROW_route, q.text = text("page"), q.tag = text("tenant=7");
+        q.sort = SL_ROW_route, q.tag = text("tenant=7");
+        q.words[0] = word("page"), q.word_count = 1;
         sl_status status = sl_rows_new(&rows, &f.alloc, 0);
         if (status == SL_OK)
             status =

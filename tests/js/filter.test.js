@@ -1,43 +1,30 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { chips, complete, read, span, words, write } from "../../pymiddleware/slowlens/viewer/static/filter.js";
+import { complete, join, lastWord, textOf, withText, write } from "../../pymiddleware/slowlens/viewer/static/filter.js";
 
-test("words to terms", () => {
-  assert.deepEqual(read("/books/ 5xx >200ms det tag:user=anna GET last:1h deepcopy"), {
-    q: "/books/ deepcopy", status: "5xx", min_ms: "200", mode: "deterministic", tag: "user=anna", method: "GET", last: "1h" });
-  assert.deepEqual(read(">1.5s"), { min_ms: "1500" });
-  assert.deepEqual(read('tag:"user=anna b" route:/a/'), { tag: "user=anna b", route: "/a/" });
-  assert.deepEqual(read("http://x"), { q: "http://x" }, "an address is text");
-  assert.deepEqual(read(""), {});
-  assert.deepEqual(words('a "b c"  d'), ["a", "b c", "d"]);
+test("links may use short forms; all of it is one text", () => {
+  assert.equal(textOf({ page: "requests", sort: "-wall_ms" }), "");
+  assert.equal(textOf({ route: "/a b/", status: "error", min_ms: "200", q: "two words", filter: "det x" }), 'route:"/a b/" status:error >200ms text:"two words" det x');
+  assert.deepEqual(withText({ page: "requests", sort: "route", tag: "a=b", filter: "x" }, "y"), { page: "requests", sort: "route", filter: "y" });
+  assert.equal(write("tag", 'a="b c"'), 'tag:"a=b c"');
 });
 
-test("what makes no sense says what would", () => {
-  for (const [text, said] of [["foo:1", /no field is called “foo”/], ["status:abc", /404, a class/], ["last:soon", /15m/], [">fast", /200ms/], ["tag:", /wants a value/], ["since:never", /2026/]]) {
-    assert.throws(() => read(text), said);
-  }
+test("terms make the text that they came from", () => {
+  const terms = [{ name: "status", text: "5xx" }, { name: "text", text: '"a b"' }, { name: "last", text: "last:1h" }];
+  assert.equal(join(terms), '5xx "a b" last:1h');
+  assert.equal(join(terms, "last", "last:2h"), '5xx "a b" last:2h');
+  assert.equal(join([], null, ""), "");
 });
 
-test("what is written is read again", () => {
-  for (const state of [{ status: "5xx" }, { min_ms: "200" }, { min_ms: "2500" }, { mode: "deterministic" }, { method: "POST" }, { tag: "user=anna b" }, { route: "/a b/" }, { release: "v2" }, { host: "web-1" }, { finding: "n+1" }, { last: "7d" }, { since: "2026-01-31T08:00" }]) {
-    const [[name, value]] = Object.entries(state);
-    assert.deepEqual(read(write(name, value)), state);
-  }
-});
-
-test("chips stand in one order", () => {
-  assert.deepEqual(chips({ status: "5xx", route: "/a/", q: "text", sort: "-wall_ms" }).map((chip) => chip.text), ["route:/a/", "5xx"]);
-});
-
-test("completion: fields, their values, routes", () => {
-  assert.deepEqual(complete("st").map((one) => one.text), ["status:"]);
-  assert.deepEqual(complete("tag:us", { tag: ["user=anna", "tenant=7"] }).map((one) => one.text), ["tag:user=anna"]);
-  assert.deepEqual(complete("/bo", { route: ["/books/", "/authors/"] }).map((one) => one.text), ["route:/books/"]);
-  assert.ok(complete("").every((one) => !one.whole), "nothing written: which fields there are");
-  assert.deepEqual(complete("zzz"), []);
-});
-
-test("lengths of time", () => {
-  assert.equal(span("2h"), 7200e3);
-  assert.equal(span("soon"), null);
+test("completion: the server's fields, their values, and what the page has seen", () => {
+  const fields = [{ name: "status", hint: "404…", values: ["5xx", "404"] }, { name: "tag", hint: "", values: [] }, { name: "route", hint: "", values: [] }];
+  const texts = (word, known) => complete(word, fields, known).map((one) => one.text);
+  assert.deepEqual(texts("st"), ["status:"]);
+  assert.deepEqual(texts("status:4"), ["status:404"]);
+  assert.deepEqual(texts("tag:us", { tag: ["user=anna b", "tenant=7"] }), ['tag:"user=anna b"']);
+  assert.deepEqual(texts('tag:"user=a', { tag: ["user=anna b"] }), ['tag:"user=anna b"']);
+  assert.deepEqual(texts("/bo", { route: ["/books/", "/authors/"] }), ["route:/books/"]);
+  assert.ok(complete("", fields).every((one) => !one.whole), "nothing written: which fields there are");
+  assert.deepEqual(texts("zzz"), []);
+  assert.equal(lastWord('det tag:"a b'), 'tag:"a b');
 });

@@ -510,7 +510,7 @@ def _() -> None:
     table.places(name)
     shown(table.count, table.bytes)
     table.list()
-    table.list(sort="wall_ns", route="/r", text=b"r", tag="a=b", finding="gil",
+    table.list(sort="wall_ns", route="/r", words=[(b"r", 3)], some="db_count", tag="a=b", finding="gil",
                after=(1, name), marks=(1, [(0, 1)]), limit=3)
     for wrong in ({"sort": "nonsense"}, {"route": 7}, {"after": 7}, {"after": (object(), name)}, {"marks": 7},
                   {"marks": (1, [7])}, {"nonsense": 1}, {"limit": "x"}, {"tag": 7}, {"text": 7}):

@@ -18,7 +18,7 @@ import pytest
 
 from slowlens import _core
 from slowlens.request import new_id
-from slowlens.store import Query, Store, StoreError
+from slowlens.store import Query, QueryError, Store, StoreError
 from slowlens.store.copying import copy
 
 from programs import fib
@@ -132,6 +132,23 @@ class StoreContract:
         assert ids_of(store, tag="r=a b=c") == [row["id"]]
 
     # ---- lists ----
+
+    def test_words_layers_and_how_many(self, store: Store) -> None:
+        ids = fill(store, 7)
+        row, blob = profile(7, path="/Q", db_count=3, http_count=1)
+        store.put(row, blob)
+        assert ids_of(store, words=(("/q", "path"), ("VIEWS", "any"))) == [row["id"]]
+        assert ids_of(store, words=(("views", "path"),)) == [] == ids_of(store, words=(("/q", "function"),))
+        assert ids_of(store, words=(("f7 9", "function"), ("/r/1", "path"))) == [row["id"]] == ids_of(store, layer="db")
+        assert ids_of(store, layer="http", text="/q") == [row["id"]] and ids_of(store, layer="cache") == []
+        assert set(ids_of(store, min_ns=2_000_000, max_ns=4_000_000)) == {ids[2], ids[3]}
+        for wrong in ({"layer": "disk"}, {"words": (("a", "nowhere"),)}, {"words": (("a", "any"),) * 17}):
+            with pytest.raises(QueryError):
+                ids_of(store, **wrong)
+        count = getattr(store, "count", None)
+        if count is not None:
+            assert [count(Query(), 99), count(Query(), 5), count(Query(layer="db"), 99)] == [8, 5, 1]
+            assert count(Query(max_ns=4_000_000, limit=1), 99) == 4 and count(Query(status="404"), 99) == 0
 
     def test_pages_by_every_sort_meet_every_row_once(self, store: Store) -> None:
         ids = set(fill(store, 53))

@@ -46,6 +46,10 @@ def test_list(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "GET /one" in text and "deepcopy" in text and "\x1b" not in text
     assert main(["--store", store, "list", "--json", "--sort", "wall_ms", "--reverse", "--limit", "2"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 2
+    assert main(["list", "--store", store, "--json", "--filter", "path:/ON <1000s sort:slowest"]) == 0
+    assert [row["path"] for row in json.loads(capsys.readouterr().out)] == ["/one"]
+    assert main(["list", "--store", store, "--filter", "colour:red"]) == 2
+    assert "no field is called 'colour'" in capsys.readouterr().err
     assert main(["list", "--store", store, "--routes"]) == 0
     assert "/two" in capsys.readouterr().out
 

@@ -119,6 +119,20 @@ def test_list_and_routes(site: Any) -> None:
     assert status["problem"] is None and status["counters"]["stored"] == 1
 
 
+def test_the_filter_is_one_text(site: Any) -> None:
+    listed = ask_json(site, "api/requests", "filter=/SOME+det+%3E0ms+sort:slowest&zone=-60")
+    assert [row["id"] for row in listed["requests"]] == [site[1]]
+    assert [term["text"] for term in listed["terms"]] == ["/SOME", "det", ">0ms", "sort:slowest"]
+    assert listed["sort"] == "-wall_ms"
+    assert ask_json(site, "api/requests", "filter=5xx")["requests"] == []
+    status, _, body = ask(site, "api/requests", "filter=colour:red")
+    assert status == 400 and "no field is called 'colour'" in json.loads(body)["error"]
+    assert ask(site, "api/requests", "zone=1440")[0] == ask(site, "api/counts", "filter=tag:")[0] == 400
+    counts = ask_json(site, "api/counts", "filter=det")["counts"]
+    assert {row["term"]: row["count"] for row in counts}["error"] == 0 and len(counts) == 4
+    assert {row["name"] for row in ask_json(site, "api/status")["fields"]} >= {"path", "function", "tag", "layer"}
+
+
 def test_summary_tree_functions(site: Any) -> None:
     base = f"api/requests/{site[1]}"
     summary = ask_json(site, base)

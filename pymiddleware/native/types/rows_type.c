@@ -268,6 +268,27 @@ after_of(PyObject *value, void *out)
     return !PyErr_Occurred();
 }
 
+/* [(text, where)]: what must occur. */
+static int
+words_of(PyObject *value, void *out)
+{
+    sl_rows_query *query = out;
+
+    if (!PyList_Check(value) || PyList_GET_SIZE(value) > SL_ROWS_WORDS) {
+        PyErr_Format(PyExc_ValueError, "words: a list of %d at most",
+                     SL_ROWS_WORDS);
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(value); i++) {
+        sl_row_word *word = &query->words[query->word_count];
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(value, i), "O&I:word", text_of,
+                              &word->text, &word->where))
+            return 0;
+        query->word_count++;
+    }
+    return 1;
+}
+
 /* (newest, [(segment, offset)]); the marks are the caller's to free. */
 static int
 marks_of(PyObject *value, void *out)
@@ -301,28 +322,31 @@ rows_list(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = { "sort",      "falling", "route",   "method",
                              "mode",      "host",    "release", "status_from",
-                             "status_to", "min_ns",  "since",   "until",
-                             "text",      "tag",     "finding", "after",
-                             "marks",     "limit",   NULL };
+                             "status_to", "min_ns",  "max_ns",  "since",
+                             "until",     "some",    "words",   "tag",
+                             "finding",   "after",   "marks",   "limit",
+                             NULL };
     table *self = (table *)object;
     sl_rows_query q;
     int falling = 1;
-    unsigned long long wall_from = 0, since = 0, until = UINT64_MAX;
+    unsigned long long wall_from = 0, wall_to = UINT64_MAX;
+    unsigned long long since = 0, until = UINT64_MAX;
     sl_bytes out = { 0 };
     sl_status status = SL_OK;
     PyObject *result = NULL;
 
     sl_rows_query_init(&q);
     if (PyArg_ParseTupleAndKeywords(
-            args, kwargs, "|$O&pO&O&O&O&O&IIKKKO&O&O&O&O&I:list", names,
+            args, kwargs, "|$O&pO&O&O&O&O&IIKKKKO&O&O&O&O&O&I:list", names,
             column_of, &q.sort, &falling, text_of, &q.route, text_of, &q.method,
             text_of, &q.mode, text_of, &q.host, text_of, &q.release,
-            &q.status_from, &q.status_to, &wall_from, &since, &until, text_of,
-            &q.text, text_of, &q.tag, text_of, &q.finding, after_of, &q,
-            marks_of, &q, &q.limit) &&
+            &q.status_from, &q.status_to, &wall_from, &wall_to, &since, &until,
+            column_of, &q.more_than_none, words_of, &q, text_of, &q.tag,
+            text_of, &q.finding, after_of, &q, marks_of, &q, &q.limit) &&
         table_enter(self)) {
         q.falling = falling != 0;
         q.wall_from = wall_from;
+        q.wall_to = wall_to;
         q.since = since;
         q.until = until;
         if (q.after && (q.after_text.text != NULL) != (q.sort >= SL_ROW_path)) {

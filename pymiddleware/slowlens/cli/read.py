@@ -16,6 +16,7 @@ from ..insight import short_path
 from ..log import ASKED, counted
 from ..options import load
 from ..store import Query, Store, StoreError
+from ..store.filter import parse
 from ..store.interface import name_of
 from .source import CliError, Opened, find, is_empty, open_files, open_one
 from .terminal import Paint, clean, fit, width
@@ -73,13 +74,13 @@ def list_profiles(options: argparse.Namespace) -> None:
                   f"{stats['max'] / 1e6:9.1f} {stats['error_share']:7.0%}  "
                   f"{clean(stats['method'])} {clean(stats['route'])}")
         return
-    page = store.list(Query(
+    page = store.list(parse(options.filter, base=Query(
         sort=("" if options.reverse else "-") + options.sort.replace("_ms", "_ns"),
         route=options.route, method=options.method, status=options.status,
         min_ns=None if options.min_ms is None else int(options.min_ms * 1e6),
         text=options.text, tag=options.tag, mode=options.mode, host=options.host, release=options.release,
         finding=options.finding, limit=options.limit,
-    ))
+    )).query)
     if options.json:
         print(json.dumps(page.rows, indent=1))
         return

@@ -538,6 +538,9 @@ class DirectoryStore:
     def list(self, query: Query) -> Page:
         return self._reading().page(query, self._pins())
 
+    def count(self, query: Query, most: int) -> int:
+        return min(most, self._reading().count_of(query))
+
     def routes(self, route: str | None = None) -> Sequence[RouteStats]:
         return with_numbers(route_stats(self._reading().route_report(route)), self.numbers(route=route, parts=TREND))
 

@@ -61,6 +61,11 @@ class FileStore:
             return Page([], None, "files")  # nothing is ever added
         return Page(rows, cursor_of(wanted["sort"], rows[-1]) if found["more"] else None, "files")
 
+    def count(self, query: Query, most: int) -> int:
+        wanted = {**filters(query), "limit": 0}
+        with self._lock:
+            return min(most, int(json.loads(self._rows.list(**wanted))["count"]))
+
     def routes(self, route: str | None = None) -> Sequence[RouteStats]:
         text = None if route is None else route.encode("utf-8", "replace")
         with self._lock:

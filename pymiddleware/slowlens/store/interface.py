@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict
 
 __all__ = [
-    "COLUMNS", "SORTS", "TREND", "Finished", "Page", "Query", "QueryError", "RouteStats", "Sink", "Store", "StoreError",
-    "Stored", "each_row", "name_of",
+    "COLUMNS", "LAYERS", "SORTS", "TREND", "Finished", "Page", "Query", "QueryError", "RouteStats", "Sink", "Store",
+    "StoreError", "Stored", "each_row", "name_of",
 ]
 
 
@@ -40,6 +40,7 @@ COLUMNS = (
     "status", "mode", "calls", "c_calls", "bytes", "kept", "flags", "hot", "framework", "host", "release", "pid",
     "tags", "findings", "kind",
     "run_queue_ns", "gil_wait_ns", "blocked_ns", "gc_ns", "loop_ns", "idle_ns", "db_ns", "db_count",
+    "http_count", "cache_count", "template_count",
 )
 
 #: Parts of a route's trend.
@@ -51,6 +52,9 @@ SORTS = (
     "route", "mode", "host", "release", "run_queue_ns", "gil_wait_ns", "blocked_ns", "gc_ns", "loop_ns", "idle_ns",
     "db_ns", "db_count",
 )
+
+#: What a request may have asked: of each there is a column ``NAME_count``.
+LAYERS = ("db", "http", "cache", "template")
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,13 @@ class Query:
     host: str | None = None
     release: str | None = None
     min_ns: int | None = None
+    max_ns: int | None = None  # shorter than this
     since: int | None = None  # Unix ns, by when the request began
     until: int | None = None
     text: str | None = None  # in path, route or hot path; ASCII letters in any case
+    #: (text, where): all of them must occur, "path" (path or route), "function" (hot path) or "any" of these.
+    words: tuple[tuple[str, str], ...] = ()
+    layer: str | None = None  # asked it at least once: one of LAYERS
     tag: str | None = None  # "key", or "key=value"
     finding: str | None = None
     #: What a page before gave as ``mark``: only what was stored after it.
@@ -187,6 +195,7 @@ class Store(Protocol):
     # ``put_many(profiles)``: (row, blob) of each; what it raises says how many were ``lost``; and
     # ``known(ids)``: which of them it has. One that has something to
     # do later has ``tend()``: does it, and says in how many seconds it wants to be called again (None: not).
+    # ``count(query, most)``: how many rows a list has on all its pages, at most ``most``.
     # ``name`` is what processes of this host call the store, and ``shown`` what people read: no password is in it.
 
     def everything(self) -> Iterator[Stored]:

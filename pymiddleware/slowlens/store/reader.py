@@ -171,6 +171,12 @@ class Reader:
         following = cursor_of(wanted["sort"], rows[-1]) if found["more"] else None
         return Page(rows, following, mark)
 
+    def count_of(self, query: Query) -> int:
+        """How many rows pass, on all pages."""
+        with self._lock:
+            self.refresh()
+            return int(json.loads(self._rows.list(**{**filters(query), "limit": 0}))["count"])
+
     def route_report(self, route: str | None = None) -> bytes:
         """Of all rows, what ``rows.route_stats`` reads."""
         with self._lock:

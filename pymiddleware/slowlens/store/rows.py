@@ -9,9 +9,12 @@ from itertools import pairwise
 from typing import Any
 
 from ..request import ID
-from .interface import COLUMNS, SORTS, TREND, Query, QueryError, RouteStats
+from .interface import COLUMNS, LAYERS, SORTS, TREND, Query, QueryError, RouteStats
 
-__all__ = ["LIMIT_MAX", "TEXTS", "cursor_of", "filters", "lines_of", "read_cursor", "route_stats", "row_of", "sort_of"]
+__all__ = [
+    "LIMIT_MAX", "TEXTS", "cursor_of", "filters", "layer_of", "lines_of", "read_cursor", "route_stats", "row_of",
+    "sort_of", "words_of",
+]
 
 LIMIT_MAX = 500
 
@@ -72,16 +75,41 @@ def statuses(status: str) -> tuple[int, int]:
     raise QueryError(f"status is a number, a class as 5xx, or 'error', not {status!r}")
 
 
+#: Where a word may occur, as the core knows it: in path or route, in the hot path.
+_WHERE = {"path": 1, "function": 2, "any": 3}
+WORDS_MAX = 16
+
+
+def words_of(query: Query) -> list[tuple[str, str]]:
+    """(text, where) of all that must occur. :raises QueryError: that are too many, or nowhere."""
+    words = [*query.words, *([(query.text, "any")] if query.text else [])]
+    if len(words) > WORDS_MAX:
+        raise QueryError(f"at most {WORDS_MAX} words can be looked for at once")
+    if any(where not in _WHERE for _, where in words):
+        raise QueryError("a word is looked for in path, function or any")
+    return words
+
+
+def layer_of(query: Query) -> str:
+    """The column that must not be 0. :raises QueryError: there is no such layer."""
+    if query.layer not in LAYERS:
+        raise QueryError(f"a layer is one of {', '.join(LAYERS)}")
+    return f"{query.layer}_count"
+
+
 def filters(query: Query) -> dict[str, Any]:
     """The query's conditions and order, as ``_core.Rows.list`` takes them. :raises QueryError: nonsense."""
     column, falling = sort_of(query)
     found: dict[str, Any] = {"sort": column, "falling": falling}
-    for name in ("route", "mode", "host", "release", "text", "tag", "finding"):
+    for name in ("route", "mode", "host", "release", "tag", "finding"):
         found[name] = _bytes(getattr(query, name))
+    found["words"] = [(text.encode("utf-8", "replace"), _WHERE[where]) for text, where in words_of(query)]
+    if query.layer is not None:
+        found["some"] = layer_of(query)
     found["method"] = None if query.method is None else _bytes(query.method.upper())
     if query.status is not None:
         found["status_from"], found["status_to"] = statuses(query.status)
-    for name, key in (("min_ns", "min_ns"), ("since", "since"), ("until", "until")):
+    for name, key in (("min_ns", "min_ns"), ("max_ns", "max_ns"), ("since", "since"), ("until", "until")):
         value = getattr(query, name)
         if value is not None:
             found[key] = max(0, min(value, 0xFFFFFFFFFFFFFFFF))

@@ -3,13 +3,17 @@
     /                                   the page
     /static/NAME                        its files; badge.js is for pages of the app
     /firefox?r=ID                       hands a profile to the Firefox Profiler
-    GET  /api/requests?...              {"requests": [ROW], "next": CURSOR|null, "mark": MARK}
+    GET  /api/requests?filter=&...      {"requests": [ROW], "next": CURSOR|null, "mark": MARK, "sort": as it was
+                                        understood, "terms": [{"name", "text"}] of the filter}; see store/filter.py
+    GET  /api/counts?filter=            {"counts": [{"title", "term", "count"}], "most"}: how many requests of a filter
+                                        are slow, failed...; none where the store does not count
     GET  /api/routes                    {"routes": [ROUTE], "all_requests": one of them is of all requests}
     GET  /api/compare?route=&method=&mode=&slow=&where=&against=   sl_report_cohort of slowlens/merge.h, and "ids"
     GET  /api/regressions               slowlens/insight/regressions.py
     GET  /api/live                      {"requests": [LIVE]}: what runs now, longest first
     GET  /api/status                    counters of this process, and what can be downloaded: {"problem", "counters",
-                                        "formats": [{"name", "title"}], "features": [name of a page]}
+                                        "formats": [{"name", "title"}], "features": [name of a page],
+                                        "fields": [{"name", "hint", "values"}] of a filter}
     GET  /api/requests/ID               summary; see slowlens/report.h
     GET  /api/requests/ID/tree?node=&depth=&hot=&limit=
     GET  /api/requests/ID/functions?limit=
@@ -35,8 +39,9 @@ requests that ended in that time, kept or not (no route: of the whole site).
 ROW: id, started (ms), method, path, route, status, wall_ms, cpu_ms (collecting
 garbage, gc_ms, too), await_ms, loop_ms, idle_ms, waiting_ms (of it run_queue_ms,
 gil_wait_ms, blocked_ms where they were told apart), db_count, db_ms, mode,
-calls, c_calls, bytes, kept, pinned, flags, hot, framework, host, release, pid, tags (["key=value"]), findings ([word]), kind,
-killed (its process died).
+http_count, cache_count, template_count, calls, c_calls, bytes, kept, pinned,
+flags, hot, framework, host, release, pid, tags (["key=value"]), findings ([word]),
+kind, killed (its process died).
 ROUTE: route, method, count, p50_ms, p95_ms, p99_ms, max_ms, total_ms, error_share,
 worst (id, "": none is stored), trend_ms, trend_count (requests in each part),
 p90_ms, cpu_ms, counts ({"response_bytes", "kept"...}), sums_ms ({"gil_wait", "blocked", "await", "loop", "idle"...}, in
@@ -68,6 +73,7 @@ from ..auth import EVERYTHING, Access, query_value
 from ..insight import cohorts, regressions, windows
 from ..log import Seldom
 from ..request import Incoming
+from ..store.filter import FIELDS, parse
 from ..store.interface import COLUMNS, Query, QueryError, Store, StoreError, name_of
 from . import source
 from .parameters import BadRequest, Missing, Parameter, check_headers, check_ref, describe, read
@@ -87,6 +93,10 @@ _TYPES = {
     "css": "text/css; charset=utf-8", "svg": "image/svg+xml",
 }
 RECOVER_EVERY = 0.5
+#: What is asked most: title, and how it is written in a filter.
+QUICK = (("slow", ">200ms"), ("errors", "error"), ("loop held", "finding:holds-loop"), ("n+1", "finding:n+1"))
+#: Counting ends there.
+COUNT_MAX = 10_000
 _ALL = 0xFFFFFFFF
 
 
@@ -226,9 +236,21 @@ class Viewer:
     def _requests(self, asked: Asked) -> Response:
         self._recover()
         values = dict(asked.values)
+        text, zone = values.pop("filter"), values.pop("zone")
         query = Query(min_ns=values.pop("min_ms"), text=values.pop("q"), **values)
-        page = self.store.list(query)
-        return _json({"requests": [_row(row) for row in page.rows], "next": page.next, "mark": page.mark})
+        found = parse(text or "", base=query, zone=zone)
+        page = self.store.list(found.query)
+        sort = re.sub(r"_ns\Z", "_ms", found.query.sort)
+        return _json({"requests": [_row(row) for row in page.rows], "next": page.next, "mark": page.mark,
+                      "terms": [term._asdict() for term in found.terms], "sort": sort})
+
+    def _counts(self, asked: Asked) -> Response:
+        count = getattr(self.store, "count", None)
+        text, zone = asked.values["filter"] or "", asked.values["zone"]
+        rows = [] if count is None else [
+            {"title": title, "term": term, "count": count(parse(f"{text} {term}", zone=zone).query, COUNT_MAX)}
+            for title, term in QUICK]
+        return _json({"counts": rows, "most": COUNT_MAX})
 
     def _routes_page(self, asked: Asked) -> Response:
         routes = []
@@ -285,7 +307,7 @@ class Viewer:
         formats = [{"name": name, "title": title} for name, (_, title) in _FORMATS.items()]
         features = ["live", *(["changes"] if hasattr(self.store, "numbers") else [])]
         return _json({"problem": self.store.problem(), "counters": counters, "formats": formats, "features": features,
-                      "may": sorted(asked.granted)})
+                      "fields": [one._asdict() for one in FIELDS], "may": sorted(asked.granted)})
 
     def _summary(self, asked: Asked, ref: str) -> Response:
         return self._report(asked, ref, lambda profile: profile.summary())
@@ -434,6 +456,8 @@ _METHOD = Parameter("method", "text", "of this method")
 _MODE = Parameter("mode", "text", "of this mode")
 _WHICH = (_ROUTE, _METHOD, _MODE)
 _RELEASE = Parameter("release", "text", "of this release")
+_FILTER = Parameter("filter", "text", "words of the language of lists: /books/ 5xx >200ms tag:user=anna")
+_ZONE = Parameter("zone", "zone", "minutes east of UTC in which times of the filter are written")
 #: Which profiles "aggregate" stands for; every report takes them.
 _TOGETHER = (*_WHICH, Parameter("last", "text", "all requests of that time, kept or not: 15m, 1h, 7d"), _RELEASE)
 _FUNCTION = _whole("function", 0, _ALL, "number of a function in this profile")
@@ -465,6 +489,7 @@ ROUTES: tuple[Route, ...] = (
         Parameter("min_ms", "ms", "at least this slow"),
         Parameter("since", "ms", "began at this Unix time or later"),
         Parameter("until", "ms", "began before this Unix time"),
+        _FILTER, _ZONE,
         Parameter("q", "text", "in path, route or hot path"),
         Parameter("tag", "text", "a tag, or one with its value: key=value"),
         Parameter("host", "text", "of this machine"),
@@ -473,7 +498,9 @@ ROUTES: tuple[Route, ...] = (
         Parameter("stored_since", "cursor", "stored after an answer before: its mark"),
         Parameter("limit", "whole", "how many", 50, least=1, most=500),
         Parameter("cursor", "cursor", "where to go on: next of the page before"),
-    ), schema=_schema("requests", "next", "mark")),
+    ), schema=_schema("requests", "next", "mark", "terms", "sort")),
+    Route("GET", "api/counts", Viewer._counts, "How many requests of a filter are slow, failed...", (_FILTER, _ZONE),
+          schema=_schema("counts", "most")),
     Route("GET", "api/routes", Viewer._routes_page, "Routes with their percentiles.", (_ROUTE,),
           schema=_schema("routes")),
     Route("GET", "api/compare", Viewer._compare, "What the slow requests of a route do differently.", (

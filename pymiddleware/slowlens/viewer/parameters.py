@@ -39,7 +39,8 @@ class Parameter(NamedTuple):
     """One parameter of a query.
 
     ``kind``: ``whole`` (number from ``least`` to ``most``), ``ms`` (milliseconds), ``word`` (one of ``words``),
-    ``text``, ``flag`` (0 or 1), ``id``, ``ref`` (an id or "aggregate"), ``status``, ``sort``, ``cursor``.
+    ``text``, ``flag`` (0 or 1), ``id``, ``ref`` (an id or "aggregate"), ``status``, ``sort``, ``cursor``,
+    ``zone`` (minutes east of UTC).
     """
 
     name: str
@@ -53,6 +54,7 @@ class Parameter(NamedTuple):
 
 
 _STATUS = re.compile(r"error|[1-9]xx|[0-9]{1,3}")
+_ZONE = re.compile(r"-?[0-9]{1,4}")
 _CURSOR = re.compile(r"[A-Za-z0-9_=.~-]{1,4000}")
 SORT_WORDS = tuple(sign + re.sub(r"_ns\Z", "_ms", name) for name in SORTS for sign in ("", "-"))
 
@@ -79,6 +81,10 @@ def _value(row: Parameter, text: str) -> Any:
         if not 0 <= number < 9e12:
             raise BadRequest(f"{row.name} is a number of milliseconds")
         return int(number * 1e6)
+    if row.kind == "zone":
+        if _ZONE.fullmatch(text) is None or abs(int(text)) >= 1440:
+            raise BadRequest(f"{row.name} is a number of minutes, less than a day")
+        return int(text)
     if row.kind == "flag":
         if text not in ("0", "1"):
             raise BadRequest(f"{row.name} is 0 or 1")
@@ -161,6 +167,8 @@ def _schema(row: Parameter) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "integer", "minimum": row.least, "maximum": row.most}
     elif row.kind == "ms":
         schema = {"type": "number", "minimum": 0, "exclusiveMaximum": 9e12}
+    elif row.kind == "zone":
+        schema = {"type": "integer", "minimum": -1439, "maximum": 1439}
     elif row.kind == "flag":
         schema = {"type": "string", "enum": ["0", "1"]}
     elif row.kind == "word":

@@ -37,7 +37,8 @@ def _ddl(names: Iterable[str]) -> str:
 
 
 #: Columns that the tables' second version has more than the first.
-ADDED = ("run_queue_ns", "gil_wait_ns", "blocked_ns", "gc_ns", "loop_ns", "idle_ns", "db_ns", "db_count")
+ADDED = ("run_queue_ns", "gil_wait_ns", "blocked_ns", "gc_ns", "loop_ns", "idle_ns", "db_ns", "db_count",
+         "http_count", "cache_count", "template_count")
 #: Columns of a row in the database, but for what it fills in itself.
 NAMES = (*COLUMNS, "day")
 DDL = _ddl(COLUMNS)

@@ -7,15 +7,18 @@ from typing import Any, NamedTuple
 
 from ...request import id_value
 from ..interface import COLUMNS, Query, QueryError
-from ..rows import LIMIT_MAX, TEXTS, read_cursor, sort_of, statuses
+from ..rows import LIMIT_MAX, layer_of, read_cursor, sort_of, statuses, words_of
 from .columns import ADDED, MOST, clean, inside
 from .schema import SEARCHED
 
-__all__ = ["Asked", "asked"]
+__all__ = ["Asked", "asked", "counted"]
 
 #: A snapshot of the database, as pg_current_snapshot() writes it.
 _MARK = re.compile(r"[0-9]{1,19}:[0-9]{1,19}:(?:[0-9]{1,19}(?:,[0-9]{1,19})*)?\Z")
 MARK_MAX = 100_000
+_BOUNDS = (("min_ns", "wall_ns >="), ("max_ns", "wall_ns <"), ("since", "started >="), ("until", "started <"))
+#: Where a word must occur beside SEARCHED, which has the index and is all of it.
+_PARTS = {"path": ("lower((path || chr(10) || route) COLLATE \"C\")",), "function": ("lower(hot COLLATE \"C\")",)}
 
 
 class Asked(NamedTuple):
@@ -28,14 +31,8 @@ class Asked(NamedTuple):
     limit: int
 
 
-def asked(schema: str, query: Query, *, earlier: bool = False) -> Asked:
-    """:param earlier: the tables are of the first version, and not ours to upgrade.
-
-    :raises QueryError: nonsense.
-    """
-    column, falling = sort_of(query)
-    if earlier and column in ADDED:
-        raise QueryError(f"cannot sort by {column}: the tables are of an earlier slowlens")
+def _filter(query: Query, earlier: bool) -> tuple[list[str], dict[str, Any]]:
+    """Conditions and their values. :raises QueryError: nonsense."""
     conditions: list[str] = []
     values: dict[str, Any] = {}
 
@@ -55,13 +52,17 @@ def asked(schema: str, query: Query, *, earlier: bool = False) -> Asked:
             add("status = %(status)s", status=first)
         else:
             add("status BETWEEN %(first)s AND %(last)s", first=first, last=last)
-    for name, condition in (("min_ns", "wall_ns >="), ("since", "started >="), ("until", "started <")):
+    for name, condition in _BOUNDS:
         bound = getattr(query, name)
         if bound is not None:
             add(f"{condition} %({name})s", **{name: max(0, min(bound, MOST))})
-    if query.text is not None:
-        pattern = re.sub(r"([\\%_])", r"\\\1", clean(query.text).encode().lower().decode())
-        add(f"{SEARCHED} LIKE %(text)s", text=f"%{pattern}%")
+    for at, (text, where) in enumerate(words_of(query)):
+        pattern = re.sub(r"([\\%_])", r"\\\1", clean(text).encode().lower().decode())
+        for searched in (SEARCHED, *_PARTS.get(where, ())):
+            add(f"{searched} LIKE %(word{at})s", **{f"word{at}": f"%{pattern}%"})
+    if query.layer is not None:
+        column = layer_of(query)
+        add("false" if earlier else f"{column} > 0")
     if query.tag is not None:
         add("tags @> ARRAY[%(tag)s::text]", tag=inside("tags", query.tag.replace("\n", " ")))
     if query.finding is not None:
@@ -71,12 +72,31 @@ def asked(schema: str, query: Query, *, earlier: bool = False) -> Asked:
             raise QueryError("a mark that is none")
         add("stored >= pg_snapshot_xmin(%(mark)s::pg_snapshot) "
             "AND NOT pg_visible_in_snapshot(stored, %(mark)s::pg_snapshot)", mark=query.stored_since)
+    return conditions, values
+
+
+def counted(schema: str, query: Query, most: int, *, earlier: bool = False) -> tuple[str, dict[str, Any]]:
+    """How many rows pass, ``most`` at most. :raises QueryError: nonsense."""
+    conditions, values = _filter(query, earlier)
+    where = " AND ".join(conditions) or "true"
+    return f"SELECT count(*) FROM (SELECT FROM {schema}.profiles WHERE {where} LIMIT {int(most)}) one", values
+
+
+def asked(schema: str, query: Query, *, earlier: bool = False) -> Asked:
+    """:param earlier: the tables are of the first version, and not ours to upgrade.
+
+    :raises QueryError: nonsense.
+    """
+    column, falling = sort_of(query)
+    if earlier and column in ADDED:
+        raise QueryError(f"cannot sort by {column}: the tables are of an earlier slowlens")
+    conditions, values = _filter(query, earlier)
     if query.cursor is not None:
         value, profile_id = read_cursor(query.cursor, column)
-        if isinstance(value, bytes):
-            value = clean(value.decode("utf-8", "replace"))
-        add(f"({column}, id) {'<' if falling else '>'} (%(after)s, %(after_id)s::uuid)",
-            after=value if column in TEXTS else min(int(value), MOST), after_id=id_value(profile_id).hex())
+        conditions.append(f"({column}, id) {'<' if falling else '>'} (%(after)s, %(after_id)s::uuid)")
+        values["after"] = (
+            clean(value.decode("utf-8", "replace")) if isinstance(value, bytes) else min(value, MOST))
+        values["after_id"] = id_value(profile_id).hex()
     where = " AND ".join(conditions) or "true"
     direction = "DESC" if falling else "ASC"
     limit = max(1, min(query.limit, LIMIT_MAX))

@@ -20,7 +20,7 @@ from ..rows import cursor_of, with_numbers
 from . import numbers, routes
 from .columns import KEPT, day_of, read_row, staged
 from .connections import Connections, Place, away, refusals, said
-from .queries import asked
+from .queries import asked, counted
 from .retention import Retention
 from .schema import Schema
 from .sending import CHANNEL, send
@@ -243,6 +243,13 @@ class PostgresStore:
                 return []  # nothing was ever stored
             except psycopg.errors.UndefinedColumn:
                 raise _EarlierTables from None
+
+    def count(self, query: Query, most: int) -> int:
+        try:
+            found = self._read(*counted(self._s, query, most))
+        except _EarlierTables:
+            found = self._read(*counted(self._s, query, most, earlier=not self._upgrade()))
+        return int(found[0][0]) if found else 0
 
     def _upgrade(self) -> bool:
         """Brings the tables up to this version, where that is allowed."""

@@ -24,6 +24,7 @@ const query = (values) => {
 const post = (path) => ask(path, { method: "POST", headers: { "X-Slowlens-Viewer": "1" }, keepalive: true });
 
 export const requests = (values) => ask(`api/requests${query(values)}`);
+export const counts = (values) => ask(`api/counts${query(values)}`);
 export const routes = (values = {}) => ask(`api/routes${query(values)}`);
 export const compare = (values) => ask(`api/compare${query(values)}`);
 export const regressions = () => ask("api/regressions");

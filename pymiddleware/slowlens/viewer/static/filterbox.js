@@ -1,14 +1,16 @@
 // filterbox.js - the list's one box: chips for what is filtered, words to add, completion, errors in place.
 import { el } from "./dom.js";
-import { NAMES, chips, complete, read, write } from "./filter.js";
+import { complete, join, lastWord } from "./filter.js";
 import { tame } from "./format.js";
 
 /**
- * `state`: the page's; `known()`: values for completion; `change(parts)`: the new parts of the state, all of them
- * (undefined: that one is gone). Returns {form, focus(), say(error), show(state)}.
+ * `known()`: {fields: what can be written, tag, route...: values of it}; `change(text)`: the filter's whole new text.
+ * Returns {form, focus(), show(terms), refuse(text, why)}: terms, as the server understood them, are chips; a text that
+ * it did not understand stands in the box, to be mended.
  */
-export function filterBox(state, known, change) {
-  let now = state;
+export function filterBox(known, change) {
+  let now = []; // terms
+  let sent = "";
   let offers = [];
   let at = -1;
   const shown = el("ul", { class: "chips", "aria-label": "Filters" });
@@ -20,7 +22,7 @@ export function filterBox(state, known, change) {
   });
   const clear = el("button", { type: "button", class: "clear", "aria-label": "Clear the filter", click: () => {
     input.value = "";
-    change(Object.fromEntries(["q", ...NAMES].map((name) => [name, undefined])));
+    change("");
     input.focus();
   } }, "✕");
   const form = el("form", { class: "filter", role: "search", submit: (event) => {
@@ -42,19 +44,13 @@ export function filterBox(state, known, change) {
   };
   const submit = () => {
     close();
-    try {
-      const parts = read(input.value);
-      say("");
-      input.value = parts.q || "";
-      change({ ...Object.fromEntries(chips(now).map((chip) => [chip.name, chip.value])), q: undefined, ...parts });
-    } catch (error) {
-      say(error.message);
-    }
+    sent = input.value;
+    change(join(now, null, sent.trim()));
   };
-  const word = () => input.value.slice(0, input.selectionStart).match(/(?:[^\s"]|"[^"]*"?)*$/)[0];
+  const word = () => lastWord(input.value.slice(0, input.selectionStart));
   const offer = () => {
     const current = word();
-    offers = document.activeElement === input ? complete(current, known()) : [];
+    offers = document.activeElement === input ? complete(current, known().fields, known()) : [];
     if (!current && !input.value) offers = offers.filter((one) => !one.whole);
     at = -1;
     list.replaceChildren(...offers.map((one, i) => el("li", {
@@ -95,27 +91,34 @@ export function filterBox(state, known, change) {
     else if (event.key === "Tab" && !event.shiftKey && word() && offers.length && (at >= 0 || offers[0].text.toLowerCase().startsWith(word().toLowerCase()))) take(Math.max(0, at));
     else if (event.key === "Enter" && at >= 0) take(at);
     else if (event.key === "Escape" && !list.hidden) close();
-    else if (event.key === "Backspace" && !input.value && chips(now).length) {
+    else if (event.key === "Backspace" && !input.value && now.length) {
       // The last chip becomes text again, to be mended.
-      const last = chips(now).at(-1);
-      change({ [last.name]: undefined });
+      const last = now.at(-1);
+      change(join(now.slice(0, -1)));
       input.value = last.text;
     } else return;
     event.preventDefault();
     event.stopPropagation();
   });
-  const show = (state) => {
-    now = state;
-    const all = chips(state);
-    shown.replaceChildren(...all.map((chip) => el("li", {}, el("button", {
-      type: "button", class: "chip", "aria-label": `Remove the filter ${tame(chip.text, 80)}`,
-      click: () => change({ [chip.name]: undefined }),
-    }, tame(write(chip.name, chip.value), 60), el("span", { "aria-hidden": "true" }, " ✕")))));
-    if (document.activeElement !== input) input.value = state.q || "";
-    clear.hidden = !all.length && !state.q;
+  const show = (terms) => {
+    now = terms;
+    say("");
+    if (input.value === sent) input.value = "";
+    sent = "";
+    shown.replaceChildren(...terms.map((term) => el("li", {}, el("button", {
+      type: "button", class: "chip", "aria-label": `Remove the filter ${tame(term.text, 80)}`,
+      click: () => change(join(terms.filter((one) => one !== term))),
+    }, tame(term.text, 60), el("span", { "aria-hidden": "true" }, " ✕")))));
+    clear.hidden = !terms.length;
   };
-  show(state);
-  return { form, say, show, focus: () => {
+  show([]);
+  const refuse = (text, why) => {
+    show([]);
+    input.value = text;
+    clear.hidden = false;
+    say(why);
+  };
+  return { form, show, refuse, focus: () => {
     input.focus();
     input.select();
   } };

@@ -2,11 +2,11 @@
 import * as api from "./api.js";
 import { button, choice, el } from "./dom.js";
 import { filterBox } from "./filterbox.js";
-import { NAMES } from "./filter.js";
+import { join, textOf, withText, write } from "./filter.js";
 import { FEW, count, middle, ms, tame, when } from "./format.js";
 import { bar, rowSplit } from "./rowbar.js";
-import { entry, go, isGone, notice, recall, remember, removeLater, slot } from "./shell.js";
-import { format, listQuery, without } from "./state.js";
+import { entry, go, isGone, notice, recall, remember, removeLater, server, slot } from "./shell.js";
+import { format, listQuery } from "./state.js";
 import { cell, header } from "./table.js";
 
 export const keepsScroll = true;
@@ -29,9 +29,8 @@ const SORTS = [
   ["-started", "newest"], ["started", "oldest"], ["-wall_ms", "slowest"], ["-cpu_ms", "most CPU"], ["-waiting_ms", "most waiting"],
   ["-db_count", "most queries"], ["-db_ms", "longest in queries"], ["-calls", "most calls"], ["-bytes", "largest profile"], ["-status", "status"], ["route", "route"], ["mode", "mode"],
 ];
-const QUICK = [
-  ["last hour", { last: "1h" }], ["slow", { min_ms: "200" }], ["errors", { status: "error" }], ["exact counts", { mode: "deterministic" }],
-];
+const TIMES = [["", "any time"], ["15m", "last 15 min"], ["1h", "last hour"], ["24h", "last day"], ["7d", "last week"]];
+const MODES = [["", "all"], ["det", "exact"], ["sampling", "sampled"]];
 
 function keepButton(request) {
   const one = button("", async () => {
@@ -58,15 +57,15 @@ export function hotPath(request) {
 }
 
 function row(request, page) {
-  const filtered = (parts) => format({ ...without(page.state, "sort"), page: "requests", ...parts });
+  const filtered = (name, value) => format(page.with(name, write(name, value)));
   const name = `${tame(request.method, 20)} ${tame(request.path)}`;
   const link = el("a", { href: format({ r: request.id }), "data-row": true }, middle(tame(request.path), 70));
   const values = [
     el("input", { type: "checkbox", value: request.id, "aria-label": `Choose ${middle(name, 80)} ${when(request.started)}`, change: page.picked }),
     el("time", { title: new Date(request.started).toLocaleString() }, when(request.started)),
-    [el("span", { class: "method" }, tame(request.method, 20)), " ", link, request.tags.map((tag) => [" ", el("a", { class: "tag", href: filtered({ tag }), title: "Only requests with this tag" }, middle(tame(tag, 100), 28))])],
+    [el("span", { class: "method" }, tame(request.method, 20)), " ", link, request.tags.map((tag) => [" ", el("a", { class: "tag", href: filtered("tag", tag), title: "Only requests with this tag" }, middle(tame(tag, 100), 28))])],
     request.killed ? el("span", { title: "Its process died before it ended" }, "killed") : request.kind === "checkpoint" ? el("span", { title: "It had not ended when this was stored" }, "runs") : request.status || "–",
-    [request.findings.map((one) => [el("a", { class: "finding", href: filtered({ finding: one }), title: "Only requests with this finding" }, tame(one, 30)), " "]), el("span", { title: hotPath(request) }, hotPath(request))],
+    [request.findings.map((one) => [el("a", { class: "finding", href: filtered("finding", one), title: "Only requests with this finding" }, tame(one, 30)), " "]), el("span", { title: hotPath(request) }, hotPath(request))],
     ms(request.wall_ms), el("div", { class: "barbox" }), el("span", { title: tame(request.mode || "") }, { deterministic: "exact", sampling: "sampled" }[request.mode] || tame(request.mode || "", 20)), request.db_count ? el("span", { title: `${count(request.db_count)} queries, ${ms(request.db_ms)} ms` }, count(request.db_count)) : "", keepButton(request),
   ];
   const made = el("tr", { class: request.status >= 500 ? "bad" : request.killed ? "bad killed" : null, "data-id": request.id, "data-mode": request.mode },
@@ -76,7 +75,7 @@ function row(request, page) {
 }
 
 function empty(state) {
-  if (["q", ...NAMES].some((name) => state[name])) return el("p", { class: "empty" }, "No stored request matches this filter.");
+  if (textOf(state)) return el("p", { class: "empty" }, "No stored request matches this filter.");
   return el("div", { class: "empty" },
     el("h2", {}, "No profiles yet"),
     el("p", {}, "Open a page of your app in another tab, then come back: its request appears here. ",
@@ -89,20 +88,23 @@ class List {
     this.body = el("tbody");
     this.known = { tag: new Set(), host: new Set(), release: new Set(), finding: new Set() }; // as far as rows showed them
     this.routes = [];
+    this.fields = [];
+    this.terms = [];
     this.turn = 0;
     this.picked = () => this.countPicked();
     this.compareButton = button("Compare two", () => this.compare(), { disabled: true, title: "Choose two requests to see what one took more than the other (c)" });
     this.removal = button("Delete chosen", () => this.remove(), { disabled: true, class: "changes" });
     this.more = button("More", () => this.load().catch((error) => notice(error.message)), { hidden: true });
     this.news = button("", () => this.takeNews(true), { class: "news", hidden: true });
+    this.range = el("span", { class: "order" });
     this.quick = el("span", { class: "quick", role: "group", "aria-label": "Quick filters" });
     this.order = el("span", { class: "order" });
-    this.box = filterBox({}, () => ({ ...Object.fromEntries(Object.entries(this.known).map(([name, all]) => [name, [...all]])), route: this.routes }), (parts) => this.filter(parts));
+    this.box = filterBox(() => ({ ...Object.fromEntries(Object.entries(this.known).map(([name, all]) => [name, [...all]])), route: this.routes, fields: this.fields }), (text) => this.filter(text));
     this.table = el("table", { class: "requests", "aria-label": "Requests" });
     this.place = el("div", { class: "rows" });
     slot().replaceChildren(this.box.form);
     main.replaceChildren(el("h1", { class: "offscreen" }, "Requests"),
-      el("div", { class: "toolbar" }, this.quick, this.compareButton, this.removal, this.news, this.order), this.place, this.more);
+      el("div", { class: "toolbar" }, this.range, this.quick, this.compareButton, this.removal, this.news, this.order), this.place, this.more);
   }
 
   /** Shows what a state asks for. What is shown stays until the answer is there, and when there is none. */
@@ -110,25 +112,25 @@ class List {
     const turn = ++this.turn;
     const next = { state, key: `list ${entry()}`, sort: state.sort || "-started", body: el("tbody", { click: (event) => this.open(event) }), seen: new Set(), fresh: [], cursor: null, most: 0, mark: "" };
     const before = recall(next.key) || {};
-    this.box.show(state);
-    this.drawTools(state, next.sort);
     const old = { state: this.state, key: this.key, sort: this.sort, body: this.body, seen: this.seen, fresh: this.fresh, cursor: this.cursor, most: this.most, mark: this.mark };
     Object.assign(this, next);
     this.news.hidden = true;
     this.refused = false;
     try {
       await this.load(Math.min(before.rows || 0, 2000));
-      this.box.say("");
     } catch (error) {
       if (turn !== this.turn) return;
       if (![400, 503].includes(error.status)) throw error;
       this.refused = true; // asking again would not help
-      this.box.say(error.message); // the box, what was written in it, and the rows stay
+      this.box.refuse(textOf(state), error.message); // what was written, and the rows, stay
+      this.terms = [];
       if (old.key) Object.assign(this, { ...old, state, key: next.key });
       else this.place.replaceChildren(el("p", { class: "empty" }, "This filter cannot be read: mend it above."));
       return;
     }
     if (turn !== this.turn) return;
+    this.box.show(this.terms);
+    this.drawTools();
     this.table.replaceChildren(header(COLUMNS, this.sort, (sort) => this.resort(sort)), this.body);
     this.place.replaceChildren(this.body.children.length ? this.table : empty(state));
     for (const id of before.chosen || []) {
@@ -140,13 +142,19 @@ class List {
     if (before.focus) this.body.querySelector(`[data-id="${before.focus}"] a[data-row]`)?.focus({ preventScroll: true });
   }
 
-  drawTools(state, sort) {
-    this.quick.replaceChildren(...QUICK.map(([title, parts]) => {
-      const [[name, value]] = Object.entries(parts);
-      const on = state[name] === value;
-      return button(title, () => this.filter(on ? { [name]: undefined } : parts), { "aria-pressed": String(on) });
-    }));
+  drawTools() {
+    const { sort, terms, turn } = this;
+    const of = (name) => terms.find((one) => one.name === name)?.text || "";
+    const pick = (name, label, choices, value) => choice(label, choices.some(([one]) => one === value) ? choices : [...choices, [value, value]], value,
+      (next) => this.filter(join(terms, name, next && (name === "last" ? write(name, next) : next))));
+    this.range.replaceChildren(pick("last", "Time", TIMES, of("last").replace("last:", "")), pick("mode", "Mode", MODES, of("mode")));
     this.order.replaceChildren(choice("Sort", SORTS.some(([name]) => name === sort) ? SORTS : [...SORTS, [sort, sort]], sort, (next) => this.resort(next)));
+    const { filter, zone } = listQuery(this.state);
+    api.counts({ filter, zone }).then(({ counts, most }) => turn === this.turn && this.quick.replaceChildren(...counts.map((one) => {
+      const on = terms.some((term) => term.text === one.term);
+      const text = on ? join(terms.filter((term) => term.text !== one.term)) : join(terms, null, one.term);
+      return button([one.title, " ", el("b", {}, count(one.count), one.count < most ? "" : "+")], () => this.filter(text), { "aria-pressed": String(on), title: one.term, disabled: !one.count && !on });
+    })), () => {});
   }
 
   open(event) {
@@ -155,12 +163,17 @@ class List {
     if (at && !String(getSelection())) go({ r: at.dataset.id });
   }
 
-  filter(parts) {
-    go({ ...this.state, page: "requests", ...parts });
+  /** The page's state with another term of this name. */
+  with(name, text) {
+    return { ...withText(this.state, join(this.terms, name, text)), page: "requests" };
+  }
+
+  filter(text) {
+    go({ ...withText(this.state, text), page: "requests" });
   }
 
   resort(sort) {
-    go({ ...this.state, page: "requests", sort });
+    go({ ...this.with("sort"), sort });
   }
 
   chosen() {
@@ -233,6 +246,8 @@ class List {
       this.add(page.requests);
       this.cursor = page.next;
       this.mark ||= page.mark;
+      this.terms = page.terms;
+      this.sort = page.sort;
     } while (this.cursor && body.children.length < least);
     this.more.hidden = this.cursor === null;
   }
@@ -299,6 +314,9 @@ export async function show(main, state) {
   api.routes().then(({ routes }) => {
     list.routes = [...new Set(routes.map((one) => one.route))];
   }, () => {});
+  server().then(({ fields }) => {
+    list.fields = fields || [];
+  });
   return {
     title: "Requests", save,
     update(next) {

@@ -1,12 +1,12 @@
 // state.js - the whole state of the page lives in the URL's fragment. Pure.
 //
-//   #page=requests&sort=-wall_ms&q=book     the list, as filtered
+//   #page=requests&sort=-wall_ms&filter=/b  the list, as filtered
 //   #page=routes   #page=live   #page=changes
 //   #r=ID&view=tree&node=17                 one request
 //   #r=aggregate&route=R&method=M           a route's requests, merged
 //   #page=diff&a=ID&b=ID&view=flame         two of them
 //   #page=cohort&route=R&method=M&slow=p90  its slow ones beside the usual ones
-import { NAMES, span } from "./filter.js";
+import { textOf } from "./filter.js";
 
 /** An object from "#a=b&c=d"; unknown names are kept. */
 export function parse(hash) {
@@ -27,19 +27,10 @@ export function format(state) {
   return `#${values}`;
 }
 
-/** The list's query for the server from the page's state. */
-export function listQuery(state, now = Date.now()) {
-  const query = { sort: state.sort || "-started" };
-  for (const name of ["q", ...NAMES]) {
-    const value = state[name];
-    if (!value) continue;
-    // Times are local in the box, and milliseconds since 1970 for the server.
-    if (name === "last") query.since = String(now - (span(value) || 0));
-    else if (name === "since" || name === "until") query[name] = String(/^\d+$/.test(value) ? value : new Date(value).getTime());
-    else query[name] = value;
-  }
-  return query;
-}
+/** The list's query for the server from the page's state. Times in it are this reader's. */
+export const listQuery = (state) => ({
+  sort: state.sort || "-started", ...(textOf(state) ? { filter: textOf(state), zone: -new Date().getTimezoneOffset() } : {}),
+});
 
 /** The sort after a click on `column`: falling first, then rising. */
 export function toggleSort(sort, column) {
