@@ -1,6 +1,7 @@
 /* What explains the time of one profile, in order. */
 #include "findings.h"
 #include "findings_layers.h"
+#include "findings_spread.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -173,7 +174,13 @@ kind_of_wait(const sl_findings_work *w, uint32_t node)
             w->places[at].strand == w->places[node].strand)
             awaited += o->nodes[at].self_ns;
     }
-    return awaited > half ? SL_FINDING_AWAIT : SL_FINDING_HOT;
+    if (awaited > half)
+        return SL_FINDING_AWAIT;
+    const sl_function *f = sl_outline_function(o, node);
+    return f->kind == SL_KIND_C &&
+                   sl_outline_text_is(f->name, f->name_len, "time.sleep")
+               ? SL_FINDING_SLEEP
+               : SL_FINDING_HOT;
 }
 
 /* Time in the subtree of `node` that other findings explain better. */
@@ -198,15 +205,16 @@ explained(const sl_findings_work *w, uint32_t node)
     return sum;
 }
 
-static void
-find_function(sl_findings_work *w)
+/* What the hot path ends in. false: it leads nowhere. */
+static bool
+on_the_path(const sl_findings_work *w, sl_finding *out)
 {
     const sl_outline *o = w->o;
     const sl_hotpath *path = w->path;
     uint32_t culprit = 0, own = 0;
 
     if (!sl_hotpath_culprit(o, path, &culprit, &own))
-        return;
+        return false;
     uint32_t node = path->steps[culprit].node;
     /* A collection that happens to run on top is no work of the function's. */
     if (own != UINT32_MAX && sl_outline_pseudo(o, node) == SL_PSEUDO_GC) {
@@ -216,7 +224,9 @@ find_function(sl_findings_work *w)
     sl_finding f = { .rule = kind_of_wait(w, node),
                      .ns = path->steps[culprit].ns,
                      .node = node,
-                     .own = NONE };
+                     .own = NONE,
+                     .itself = o->nodes[node].self_ns >=
+                               o->nodes[node].total_ns / 2 };
     if (own != UINT32_MAX) {
         /* The frame of own code on the path, and the line it was left at. */
         f.own = path->steps[own].node;
@@ -237,7 +247,51 @@ find_function(sl_findings_work *w)
     /* A wait that is told as a layer is that layer's. */
     if (f.score == 0)
         f.rule = SL_FINDING_HOT;
-    sl_findings_add(w, f);
+    *out = f;
+    return true;
+}
+
+/* Whether it only says who called what took the time. */
+static bool
+is_vague(const sl_finding *f)
+{
+    return f->node == f->own && !f->itself;
+}
+
+/* Whether `all`, a function's time wherever it was called from, says more than
+ * `one`, what the hot path ends in. */
+static bool
+says_more(const sl_findings_work *w, const sl_finding *all,
+          const sl_finding *one)
+{
+    const sl_outline *o = w->o;
+
+    if (all->score == 0 || all->ns < w->wall / 5)
+        return false;
+    if (one->ns == 0 || all->ns / 3 * 2 > one->ns)
+        return true;
+    return is_vague(one) && !is_vague(all) && all->ns / 3 * 5 > one->ns &&
+           o->nodes[all->node].function != o->nodes[one->node].function;
+}
+
+static sl_status
+find_function(sl_findings_work *w)
+{
+    sl_finding one = { .node = NONE, .own = NONE }, all;
+    bool leads = on_the_path(w, &one);
+    sl_status status = SL_OK;
+
+    if (!leads || one.ns < w->wall / 3 * 2 || is_vague(&one)) {
+        status =
+            sl_findings_spread(w, leads ? w->places[one.node].strand : 0, &all);
+        if (status == SL_OK && says_more(w, &all, &one)) {
+            leads = true;
+            one = all;
+        }
+    }
+    if (leads)
+        sl_findings_add(w, one);
+    return status;
 }
 
 /* Calls made again and again from one line of own code, the heaviest. */
@@ -266,8 +320,11 @@ find_repeats(sl_findings_work *w)
     sl_finding f = { .rule = SL_FINDING_REPEATS,
                      .ns = o->nodes[best].total_ns,
                      .count = o->nodes[best].calls,
-                     .node = best };
-    sl_findings_locate(w, best, &f);
+                     .node = best,
+                     .own = o->nodes[best].parent,
+                     .line = o->nodes[best].line };
+    if (f.line == 0)
+        f.line = sl_findings_line(o, f.own);
     f.score = 2; /* the same time as the function's, told once more */
     sl_findings_add(w, f);
 }
@@ -317,7 +374,8 @@ sl_findings_find(const sl_outline *o, const sl_hotpath *path, sl_findings *out)
                                           .own = NONE });
     } else {
         status = sl_findings_layers(&w);
-        find_function(&w);
+        if (status == SL_OK)
+            status = find_function(&w);
         find_repeats(&w);
     }
     free(w.places);

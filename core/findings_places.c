@@ -42,6 +42,7 @@ static const struct {
     { "", "sqlite3.Connection.execute", SL_LAYER_DATABASE },
     { "", "sqlite3.Cursor.fetchall", SL_LAYER_DATABASE },
     { "", "sqlite3.Cursor.fetchmany", SL_LAYER_DATABASE },
+    { "", "sqlite3.Cursor.fetchone", SL_LAYER_DATABASE },
     { "", "Cursor.execute", SL_LAYER_DATABASE },
     { "django/template/base.py", "Template.render", SL_LAYER_TEMPLATE },
     { "django/template/base.py", "Template.compile_nodelist",
@@ -52,6 +53,25 @@ static const struct {
     { "jinja2/environment.py", "Environment.compile", SL_LAYER_TEMPLATE },
     { "mako/template.py", "Template.render", SL_LAYER_TEMPLATE },
 };
+
+/* Those of the database that fetch: SQLite and server-side cursors look for the
+ * rows only then. */
+static const char *const fetchers[] = { "sqlite3.Cursor.fetchall",
+                                        "sqlite3.Cursor.fetchmany",
+                                        "sqlite3.Cursor.fetchone",
+                                        "cursor_iter" };
+
+static bool
+fetches(const sl_function *f)
+{
+    for (size_t i = 0; i < sizeof(fetchers) / sizeof(*fetchers) &&
+                       f->origin != SL_ORIGIN_PROJECT;
+         i++) {
+        if (sl_outline_text_is(f->name, f->name_len, fetchers[i]))
+            return true;
+    }
+    return false;
+}
 
 static int
 layer_of(const sl_function *f)
@@ -87,7 +107,9 @@ layers_of(const sl_outline *o)
         told = told || strcmp(o->spans[i].kind, "db") == 0;
     for (uint32_t i = 0; layers != NULL && i < count; i++) {
         layers[i] = (uint8_t)layer_of(&o->functions[i]);
-        if (told && layers[i] == SL_LAYER_DATABASE)
+        if (told && fetches(&o->functions[i]))
+            layers[i] = SL_LAYER_FETCH;
+        else if (told && layers[i] == SL_LAYER_DATABASE)
             layers[i] = SL_LAYER_NONE;
     }
     return layers;
@@ -115,7 +137,8 @@ sl_findings_places(sl_findings_work *w)
             if (above.own != NONE && above.from == NONE)
                 above.from = i;
             /* A query that a template makes is a query. */
-            if (layer == SL_LAYER_DATABASE || above.layer == SL_LAYER_NONE)
+            if (layer == SL_LAYER_DATABASE || layer == SL_LAYER_FETCH ||
+                above.layer == SL_LAYER_NONE)
                 above.layer = layer;
         }
         w->places[i] = above;
@@ -126,22 +149,31 @@ sl_findings_places(sl_findings_work *w)
 }
 
 uint32_t
-sl_findings_line(const sl_outline *o, uint32_t own)
+sl_findings_lines_of(const sl_outline *o, uint32_t node)
 {
-    uint32_t line = 0, low = 0, high = o->line_count;
-    uint64_t most = 0;
+    uint32_t low = 0, high = o->line_count;
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (o->lines[middle].node < own)
+        if (o->lines[middle].node < node)
             low = middle + 1;
         else
             high = middle;
     }
-    for (; low < o->line_count && o->lines[low].node == own; low++) {
-        if (o->lines[low].line > 0 && o->lines[low].wall_ns > most) {
-            most = o->lines[low].wall_ns;
-            line = o->lines[low].line;
+    return low;
+}
+
+uint32_t
+sl_findings_line(const sl_outline *o, uint32_t own)
+{
+    uint32_t line = 0;
+    uint64_t most = 0;
+
+    for (uint32_t i = sl_findings_lines_of(o, own);
+         i < o->line_count && o->lines[i].node == own; i++) {
+        if (o->lines[i].line > 0 && o->lines[i].wall_ns > most) {
+            most = o->lines[i].wall_ns;
+            line = o->lines[i].line;
         }
     }
     return line > 0 ? line : sl_outline_function(o, own)->line;

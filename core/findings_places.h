@@ -13,14 +13,18 @@
 
 typedef struct {
     sl_finding_rule rule;
-    uint64_t ns;    /* of the wall time, that it explains */
-    uint64_t score; /* what puts it in order */
-    uint64_t count; /* calls, queries; 0: not counted */
-    uint32_t node;  /* what took it; SL_FINDING_NONE: nothing of the tree */
-    uint32_t own;   /* node of the project's own code that asked for it */
-    uint32_t line;  /* there; 0: not known */
-    uint32_t span;  /* number + 1 of the span that tells; 0: none */
-    bool beside;    /* a task or thread that own code awaited */
+    uint64_t ns;     /* of the wall time, that it explains */
+    uint64_t score;  /* what puts it in order */
+    uint64_t count;  /* calls, queries; 0: not counted */
+    uint32_t node;   /* what took it; SL_FINDING_NONE: nothing of the tree */
+    uint32_t own;    /* node of the project's own code that asked for it */
+    uint32_t line;   /* there; 0: not known */
+    uint32_t span;   /* number + 1 of the span that tells; 0: none */
+    uint32_t places; /* in own code that called it, where it is told for all */
+    bool beside;     /* a task or thread that own code awaited */
+    bool itself;     /* most of it is `node`'s own time, not what it called */
+    bool recursive;  /* it calls itself */
+    bool scattered;  /* `own` is one of several that called `node` */
     char fingerprint[17]; /* the same for the same rule and functions */
 } sl_finding;
 
@@ -30,7 +34,9 @@ typedef struct {
     uint64_t samples; /* behind the shares; UINT64_MAX: they are exact */
 } sl_findings;
 
-enum { SL_LAYER_NONE, SL_LAYER_DATABASE, SL_LAYER_TEMPLATE };
+/* FETCH: where spans tell of queries, what takes their rows afterwards, which
+ * is no span's time and the database's all the same. */
+enum { SL_LAYER_NONE, SL_LAYER_DATABASE, SL_LAYER_TEMPLATE, SL_LAYER_FETCH };
 
 /* By node: the frame of own code it runs for, the child of that on the way to
  * it, and the layer it is in. */
@@ -55,6 +61,9 @@ bool sl_findings_places(sl_findings_work *w);
 
 /* Where in own code node `i` was asked for. */
 void sl_findings_locate(const sl_findings_work *w, uint32_t i, sl_finding *f);
+
+/* The first row of `node` in o->lines, or where it would be. */
+uint32_t sl_findings_lines_of(const sl_outline *o, uint32_t node);
 
 /* The line of own code `own` that samples saw most, or where it begins. */
 uint32_t sl_findings_line(const sl_outline *o, uint32_t own);

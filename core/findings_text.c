@@ -11,6 +11,8 @@
 #define SAMPLES_FEW 30u
 /* Bytes of a query that a sentence shows. */
 #define SPAN_TEXT ((size_t)120)
+/* How far up it is looked for who uses a function that asks for others. */
+#define HELPERS_MAX 3
 
 /* Appends "dir/file.py". */
 static void
@@ -104,6 +106,132 @@ who_awaits(const sl_outline *o, uint32_t node, uint32_t *line)
     return parent;
 }
 
+/* ", called by shop.list at shop/views.py:9": own code that asks through a
+ * function of its own, which many others call too. */
+static void
+put_helped(const sl_outline *o, const sl_finding *f, sl_buf *out)
+{
+    uint32_t helper = f->own, by = helper;
+    bool exact = sl_outline_is_exact(o);
+
+    for (int k = 0; k < HELPERS_MAX && by != NONE && by != 0; k++) {
+        uint32_t up = o->nodes[by].parent;
+        if (sl_outline_function(o, up)->origin != SL_ORIGIN_PROJECT ||
+            (exact ? o->nodes[by].calls < 2 : k > 0))
+            break;
+        by = up;
+    }
+    if (by == helper || by == NONE)
+        return;
+    sl_finding at = { .own = by };
+    for (uint32_t c = helper; c != by; c = o->nodes[c].parent)
+        at.line = o->nodes[c].line;
+    put_own(o, &at, ", called by ", out);
+}
+
+/* ", which calls itself", ", called from 12 places", ", 40 times" */
+static void
+put_calls(const sl_finding *f, sl_buf *out)
+{
+    if (f->recursive)
+        sl_buf_put_str(out, ", which calls itself");
+    if (f->places > 1) {
+        sl_buf_put_str(out, ", called from ");
+        put_number(out, f->places);
+        sl_buf_put_str(out, " places");
+    }
+    if (f->count > 1) {
+        sl_buf_put_str(out, ", ");
+        put_number(out, f->count);
+        sl_buf_put_str(out, " times");
+    }
+}
+
+/* The child of `i` with most time, of all but one function, and what that
+ * function has of it in all. */
+static uint32_t
+heaviest_child(const sl_outline *o, uint32_t i, uint32_t but, uint64_t *ns)
+{
+    uint32_t best = NONE, end = i + o->nodes[i].size;
+
+    *ns = 0;
+    for (uint32_t c = i + 1; c < end; c += o->nodes[c].size) {
+        const sl_function *f = sl_outline_function(o, c);
+        if (f->kind != SL_KIND_PSEUDO && o->nodes[c].function != but &&
+            (best == NONE || o->nodes[c].total_ns > o->nodes[best].total_ns))
+            best = c;
+    }
+    for (uint32_t c = i + 1; best != NONE && c < end; c += o->nodes[c].size) {
+        if (o->nodes[c].function == o->nodes[best].function)
+            *ns += o->nodes[c].total_ns;
+    }
+    return best;
+}
+
+/* ": most json.loads (30 %), then shop.price (25 %)" */
+static void
+put_called(const sl_outline *o, const sl_finding *f, sl_buf *out)
+{
+    uint64_t wall = o->nodes[0].total_ns, ns;
+    uint32_t but = NONE;
+    char text[32];
+
+    for (int k = 0; k < 2; k++) {
+        uint32_t child = heaviest_child(o, f->node, but, &ns);
+        if (child == NONE || ns < o->nodes[f->node].total_ns / 6)
+            return;
+        sl_buf_put_str(out, k == 0 ? ": most " : ", then ");
+        put_name(o, child, out);
+        snprintf(text, sizeof(text), " (%.0f %%)",
+                 (double)ns * 100.0 / (double)wall);
+        sl_buf_put_str(out, text);
+        but = o->nodes[child].function;
+    }
+}
+
+static bool
+is_named(const sl_outline *o, uint32_t node, const char *name)
+{
+    const sl_function *f = sl_outline_function(o, node);
+    return sl_outline_text_is(f->name, f->name_len, name);
+}
+
+/* " importing shop/prices.py, asked for by shop.view at shop/views.py:12": what
+ * a module does when it is imported is found where it is asked for. */
+static bool
+put_import(const sl_outline *o, const sl_finding *f, sl_buf *out)
+{
+    uint32_t module = f->node, by = f->own;
+
+    if (by != NONE && is_named(o, by, "<module>"))
+        module = by;
+    if (is_named(o, module, "_find_and_load")) {
+        uint32_t end = module + o->nodes[module].size;
+        while (module < end && !is_named(o, module, "<module>"))
+            module++;
+        if (module == end)
+            return false;
+    } else if (!is_named(o, module, "<module>")) {
+        return false;
+    } else {
+        for (by = o->nodes[module].parent;
+             by != 0 &&
+             (o->functions[o->nodes[by].function].origin != SL_ORIGIN_PROJECT ||
+              is_named(o, by, "<module>"));)
+            by = o->nodes[by].parent;
+        if (by == 0)
+            return false;
+    }
+    sl_buf_put_str(out, " importing ");
+    put_file(out, sl_outline_function(o, module));
+    if (by == NONE)
+        return true;
+    sl_finding asked = { .own = by };
+    asked.line = by == f->own ? f->line : sl_findings_line(o, by);
+    put_own(o, &asked, ", asked for by ", out);
+    return true;
+}
+
 static void
 put_function(const sl_outline *o, const sl_finding *f, sl_buf *out)
 {
@@ -117,31 +245,37 @@ put_function(const sl_outline *o, const sl_finding *f, sl_buf *out)
         [SL_FINDING_AWAIT] = " awaiting in ",
     };
     const char *verb = verbs[f->rule] != NULL ? verbs[f->rule] : " in ";
-    const sl_outline_node *node = &o->nodes[f->node];
 
+    if (put_import(o, f, out))
+        return;
+    sl_buf_put_str(out, verb);
     if (f->node == f->own || sl_outline_pseudo(o, f->node) == SL_PSEUDO_AWAIT) {
         uint32_t at = f->own, line = f->line;
         if (at == NONE)
             at = who_awaits(o, f->node, &line);
-        sl_buf_put_str(out, verb);
         put_name(o, at, out);
         if (f->rule == SL_FINDING_HOT && f->node == f->own)
-            sl_buf_put_str(out, node->self_ns >= node->total_ns / 2
+            sl_buf_put_str(out, !f->itself ? " and what it calls"
+                                : sl_outline_is_exact(o)
                                     ? " itself"
-                                    : " and what it calls");
+                                    : " itself (or C code that it calls)");
         put_place(o, at, line, out);
+        put_calls(f, out);
+        if (f->rule == SL_FINDING_HOT && f->node == f->own && !f->itself)
+            put_called(o, f, out);
         return;
     }
-    sl_buf_put_str(out, verb);
     put_name(o, f->node, out);
     if (f->own == NONE)
         put_place(o, f->node, 0, out);
-    put_own(o, f, f->beside ? ", awaited by " : ", called by ", out);
-    if (f->count > 0 && !f->beside) {
-        sl_buf_put_str(out, ", ");
-        put_number(out, f->count);
-        sl_buf_put_str(out, " times");
+    if (f->scattered && f->places > 1) {
+        put_calls(f, out);
+        put_own(o, f, ", most by ", out);
+        return;
     }
+    put_own(o, f, f->beside ? ", awaited by " : ", called by ", out);
+    if (!f->beside)
+        put_calls(f, out);
 }
 
 static void
@@ -240,6 +374,7 @@ put_layer(const sl_outline *o, const sl_finding *f, sl_buf *out)
     }
     put_span(o, f, out);
     put_own(o, f, ", from ", out);
+    put_helped(o, f, out);
 }
 
 /* What follows the share. */
@@ -368,7 +503,15 @@ sl_findings_headline(const sl_outline *o, const sl_findings *all, sl_buf *out)
         put_starved(o, all, out);
         return;
     }
-    sl_finding_text(o, all, first, out);
+    if (first->rule == SL_FINDING_HOT && first->ns < o->nodes[0].total_ns / 5) {
+        sl_buf_put_str(out, "No function stands out: the most, ");
+        put_percent(o, all, first->ns, false, out);
+        sl_buf_put_str(out, ", is");
+        put_rest(o, first, out);
+        sl_buf_put_u8(out, '.');
+    } else {
+        sl_finding_text(o, all, first, out);
+    }
     for (uint32_t i = 1; i < all->count; i++) {
         const sl_finding *one = &all->items[i];
         if (!is_wait(one->rule) || is_wait(first->rule) ||

@@ -9,7 +9,7 @@
 #define MAX_NODES 20000u
 /* Bytes of the texts of functions, for each node that there may be. */
 #define TEXT_A_NODE 256u
-#define TEXT_LEAST (64u << 10)
+#define TEXT_LEAST  (64u << 10)
 
 struct sl_gather {
     sl_union all;

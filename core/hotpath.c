@@ -18,69 +18,102 @@ is_beside(const sl_outline *o, uint32_t i)
            sl_outline_pseudo(o, i) == SL_PSEUDO_OWN_COST;
 }
 
-/* The heaviest child of `i` (strands aside), or 0: there is none. */
-static uint32_t
-heaviest(const sl_outline *o, uint32_t i)
-{
-    uint32_t best = 0, end = i + o->nodes[i].size;
-    uint64_t most = 0;
+/* By what a node is weighed: all of its time; or, once the path has left for a
+ * strand, its work alone, or its work and those waits that no strand explains.
+ */
+typedef enum { BY_TIME, BY_WORK, BY_WAIT } measure;
 
-    for (uint32_t c = i + 1; c < end; c += o->nodes[c].size) {
-        if (!is_beside(o, c) && o->nodes[c].total_ns >= most) {
-            best = c;
-            most = o->nodes[c].total_ns;
-        }
-    }
-    return best;
-}
-
-/* The heaviest child of `i`, or 0 if that is too little to go on to. */
-static uint32_t
-worth(const sl_outline *o, uint32_t i)
-{
-    uint32_t next = heaviest(o, i);
-    uint64_t wall = o->nodes[0].total_ns, above = o->nodes[i].total_ns;
-    uint64_t total = o->nodes[next].total_ns;
-
-    return next != 0 && total >= above / 3 && total >= wall / 20 && total > 0
-               ? next
-               : 0;
-}
-
-/* ---- what ran meanwhile ---- */
+typedef struct {
+    uint64_t work, wait; /* of the subtree, without the strands below it */
+    uint32_t strand;     /* it is in; 0: the request */
+    bool awaits_strand;  /* a strand hangs at it: there that was waited for */
+} fact;
 
 /* The walk, and what it needs once it leaves for a strand. */
 typedef struct {
     const sl_outline *o;
     uint32_t own;     /* stretches of the request itself: the first ones */
     uint64_t *waited; /* by own stretch: time in the wait before it */
-    uint32_t *strand; /* by node: the strand it is in; 0: the request */
     uint64_t *beside; /* by strand: its time during the wait */
-    uint32_t longest; /* of all strands; 0: there is none */
+    fact *facts;      /* by node */
     uint32_t hops;
     uint32_t been[SL_HOTPATH_HOPS];
 } walk;
+
+static uint64_t
+weigh(const walk *w, measure by, uint32_t i)
+{
+    return by == BY_TIME   ? w->o->nodes[i].total_ns
+           : by == BY_WORK ? w->facts[i].work
+                           : w->facts[i].wait;
+}
+
+/* The heaviest child of `i` (strands aside), or 0 if that is too little to go
+ * on to. */
+static uint32_t
+worth(const walk *w, measure by, uint32_t i)
+{
+    const sl_outline *o = w->o;
+    uint32_t best = 0, end = i + o->nodes[i].size;
+    uint64_t most = 0;
+
+    for (uint32_t c = i + 1; c < end; c += o->nodes[c].size) {
+        uint64_t one = is_beside(o, c) ? 0 : weigh(w, by, c);
+        if (one > 0 && one >= most) {
+            best = c;
+            most = one;
+        }
+    }
+    return most >= weigh(w, by, i) / 3 && most >= o->nodes[0].total_ns / 20
+               ? best
+               : 0;
+}
+
+/* ---- what ran meanwhile ---- */
+
+/* What a node's self time counts as: work, a wait, or (false) a wait that a
+ * strand explains. */
+static bool
+counts(const walk *w, uint32_t i, measure by)
+{
+    const sl_outline *o = w->o;
+    sl_pseudo pseudo = sl_outline_pseudo(o, i);
+
+    if (pseudo == SL_PSEUDO_LOOP || pseudo == SL_PSEUDO_IDLE)
+        return false;
+    if (pseudo != SL_PSEUDO_AWAIT)
+        return true;
+    return by == BY_WAIT && !w->facts[o->nodes[i].parent].awaits_strand;
+}
 
 static bool
 walk_prepare(walk *w)
 {
     const sl_outline *o = w->o;
 
-    if (w->strand != NULL)
+    if (w->facts != NULL)
         return true;
     while (w->own < o->stretch_count && o->stretches[w->own].lane == 0)
         w->own++;
     w->waited = malloc(((size_t)w->own + 1) * sizeof(*w->waited));
     w->beside = malloc((size_t)o->count * sizeof(*w->beside));
-    w->strand = malloc((size_t)o->count * sizeof(*w->strand));
-    if (w->waited == NULL || w->beside == NULL || w->strand == NULL)
+    w->facts = calloc(o->count, sizeof(*w->facts));
+    if (w->waited == NULL || w->beside == NULL || w->facts == NULL)
         return false;
-    for (uint32_t i = 0; i < o->count; i++) {
+    for (uint32_t i = 1; i < o->count; i++) {
+        uint32_t parent = o->nodes[i].parent;
         bool begins = sl_outline_is_strand(o, i);
-        w->strand[i] = i == 0 ? 0 : begins ? i : w->strand[o->nodes[i].parent];
-        if (begins && (w->longest == 0 ||
-                       o->nodes[i].total_ns > o->nodes[w->longest].total_ns))
-            w->longest = i;
+        w->facts[i].strand = begins ? i : w->facts[parent].strand;
+        w->facts[parent].awaits_strand |= begins;
+    }
+    for (uint32_t i = o->count; i-- > 0;) {
+        fact *mine = &w->facts[i], *above = &w->facts[o->nodes[i].parent];
+        mine->work += counts(w, i, BY_WORK) ? o->nodes[i].self_ns : 0;
+        mine->wait += counts(w, i, BY_WAIT) ? o->nodes[i].self_ns : 0;
+        if (i > 0 && !sl_outline_is_strand(o, i)) {
+            above->work += mine->work;
+            above->wait += mine->wait;
+        }
     }
     return true;
 }
@@ -90,7 +123,17 @@ walk_free(walk *w)
 {
     free(w->waited);
     free(w->beside);
-    free(w->strand);
+    free(w->facts);
+}
+
+static bool
+has_been(const walk *w, uint32_t strand)
+{
+    for (uint32_t k = 0; k < w->hops; k++) {
+        if (w->been[k] == strand)
+            return true;
+    }
+    return false;
 }
 
 /* The first own stretch that ends after `ns` (`begins`: that begins at or
@@ -132,7 +175,7 @@ waited_between(const walk *w, uint32_t wait, uint64_t from, uint64_t to)
 /* The strand that ran longest while the request was in its node `wait`, by
  * the order of time; 0: none. */
 static uint32_t
-longest_meanwhile(walk *w, uint32_t wait, uint64_t *longest)
+longest_meanwhile(walk *w, measure by, uint32_t wait, uint64_t *longest)
 {
     const sl_outline *o = w->o;
     uint64_t sum = 0;
@@ -147,13 +190,15 @@ longest_meanwhile(walk *w, uint32_t wait, uint64_t *longest)
     memset(w->beside, 0, (size_t)o->count * sizeof(*w->beside));
     for (uint32_t i = w->own; i < o->stretch_count; i++) {
         const sl_outline_stretch *row = &o->stretches[i];
-        w->beside[w->strand[row->node]] +=
-            waited_between(w, wait, row->from_ns, row->to_ns);
+        if (counts(w, row->node, by))
+            w->beside[w->facts[row->node].strand] +=
+                waited_between(w, wait, row->from_ns, row->to_ns);
     }
     *longest = 0;
     for (uint32_t i = w->own; i < o->stretch_count; i++) {
-        uint32_t strand = w->strand[o->stretches[i].node];
-        if (strand != 0 && w->beside[strand] > *longest) {
+        uint32_t strand = w->facts[o->stretches[i].node].strand;
+        if (strand != 0 && w->beside[strand] > *longest &&
+            !has_been(w, strand)) {
             best = strand;
             *longest = w->beside[strand];
         }
@@ -161,17 +206,19 @@ longest_meanwhile(walk *w, uint32_t wait, uint64_t *longest)
     return best;
 }
 
-/* The longest strand below `i`, where nothing tells the order of time. */
+/* The longest strand below `i`, however deep it was begun, where nothing tells
+ * the order of time. */
 static uint32_t
-longest_below(const sl_outline *o, uint32_t i, uint64_t *longest)
+longest_below(const walk *w, measure by, uint32_t i, uint64_t *longest)
 {
-    uint32_t best = 0, end = i + o->nodes[i].size;
+    uint32_t best = 0, end = i + w->o->nodes[i].size;
 
     *longest = 0;
-    for (uint32_t c = i + 1; c < end; c += o->nodes[c].size) {
-        if (sl_outline_is_strand(o, c) && o->nodes[c].total_ns > *longest) {
+    for (uint32_t c = i + 1; c < end; c++) {
+        if (sl_outline_is_strand(w->o, c) && weigh(w, by, c) > *longest &&
+            !has_been(w, c)) {
             best = c;
-            *longest = o->nodes[c].total_ns;
+            *longest = weigh(w, by, c);
         }
     }
     return best;
@@ -199,46 +246,51 @@ waits_for_lock(const sl_outline *o, uint32_t i)
            o->counters[low].value > o->nodes[i].total_ns / 2;
 }
 
-/* The tasks or threads that `i` awaited in its child `wait`, if they say more
- * than that: they took half as long, and there is one way into them. 0: nothing
- * does. false: no memory. */
-static bool
-awaited(walk *w, uint32_t i, uint32_t wait, uint32_t *strand)
+/* The task or thread that `i` awaited in its child `wait`, by one measure: it
+ * took so long, and there is one way into it. 0: there is none. */
+static uint32_t
+awaited_by(walk *w, measure by, uint32_t i, uint32_t wait, uint64_t least)
 {
     const sl_outline *o = w->o;
     uint64_t ns = 0;
+    uint32_t strand = 0;
+
+    if (w->own < o->stretch_count)
+        strand = longest_meanwhile(w, by, wait, &ns);
+    /* What events told has no order in time: there, of the jobs handed on, the
+     * longest may hang elsewhere than where it was waited for. */
+    if (strand == 0 || (ns < least && sl_outline_is_exact(o)))
+        strand = longest_below(w, by, i, &ns);
+    bool nameless =
+        waits_for_lock(o, wait) ||
+        o->functions[o->nodes[i].function].origin == SL_ORIGIN_PROJECT;
+    if ((strand == 0 || ns < least) && sl_outline_is_exact(o) && nameless) {
+        uint32_t other = longest_below(w, by, 0, &ns);
+        strand = other != w->facts[wait].strand ? other : 0;
+    }
+    return strand != 0 && ns >= least && worth(w, by, strand) != 0 ? strand : 0;
+}
+
+/* Where the path goes on after a wait. Work that filled it is what was waited
+ * for, also where tasks of a library pass it on; else the wait of another. */
+static bool
+awaited(walk *w, uint32_t i, uint32_t wait, uint32_t *strand, measure *by)
+{
+    uint64_t ns = w->o->nodes[wait].total_ns;
 
     *strand = 0;
     if (w->hops == SL_HOTPATH_HOPS)
         return true;
     if (!walk_prepare(w))
         return false;
-    uint64_t half = o->nodes[wait].total_ns / 2;
-    if (w->own < o->stretch_count)
-        *strand = longest_meanwhile(w, wait, &ns);
-    /* What events told has no order in time: there, of the jobs handed on, the
-     * longest may hang elsewhere than where it was waited for. */
-    if (*strand == 0 || (ns < half && sl_outline_is_exact(o)))
-        *strand = longest_below(o, i, &ns);
-    bool nameless =
-        waits_for_lock(o, wait) ||
-        o->functions[o->nodes[i].function].origin == SL_ORIGIN_PROJECT;
-    if ((*strand == 0 || ns < half) && sl_outline_is_exact(o) && nameless &&
-        w->longest != w->strand[wait]) {
-        *strand = w->longest;
-        ns = *strand != 0 ? o->nodes[*strand].total_ns : 0;
+    *by = BY_WORK;
+    *strand = awaited_by(w, BY_WORK, i, wait, ns / 4 * 3);
+    if (*strand == 0) {
+        *by = BY_WAIT;
+        *strand = awaited_by(w, BY_WAIT, i, wait, ns / 2);
     }
-    if (*strand == 0 || ns < half || worth(o, *strand) == 0) {
-        *strand = 0;
-        return true;
-    }
-    for (uint32_t k = 0; k < w->hops; k++) {
-        if (w->been[k] == *strand) { /* only a made-up file comes back */
-            *strand = 0;
-            return true;
-        }
-    }
-    w->been[w->hops++] = *strand;
+    if (*strand != 0)
+        w->been[w->hops++] = *strand;
     return true;
 }
 
@@ -265,19 +317,23 @@ sl_hotpath_find(const sl_outline *o, uint32_t from, sl_hotpath *out)
 {
     walk w = { .o = o };
     uint64_t ns = o->nodes[from].total_ns;
+    measure by = BY_TIME;
     bool fine = true;
 
     *out = (sl_hotpath){ 0 };
-    for (uint32_t i = from, next; fine && (next = worth(o, i)) != 0; i = next) {
-        uint64_t total = o->nodes[next].total_ns;
+    for (uint32_t i = from, next; fine && (next = worth(&w, by, i)) != 0;
+         i = next) {
+        uint64_t total = weigh(&w, by, next);
         uint32_t strand = 0;
+        measure after = by;
         if (sl_outline_pseudo(o, next) == SL_PSEUDO_AWAIT ||
             waits_for_lock(o, next))
-            fine = awaited(&w, i, next, &strand);
+            fine = awaited(&w, i, next, &strand, &after);
         if (strand != 0) {
             /* It stands for what was awaited meanwhile. */
-            if (o->nodes[strand].total_ns < total)
-                total = o->nodes[strand].total_ns;
+            by = after;
+            if (weigh(&w, by, strand) < total)
+                total = weigh(&w, by, strand);
             next = strand;
         }
         ns = total < ns ? total : ns;
@@ -424,6 +480,22 @@ sl_hotpath_text(const sl_outline *o, const sl_hotpath *path, sl_buf *out)
     sl_buf_put_str(out, share);
 }
 
+/* A context manager's method, of whose name every other has one. */
+static bool
+enters(const sl_function *f)
+{
+    static const char *const names[] = { "__enter__", "__aenter__", "__exit__",
+                                         "__aexit__" };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        size_t len = strlen(names[i]);
+        if (f->name_len >= len &&
+            memcmp(f->name + f->name_len - len, names[i], len) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool
 sl_hotpath_culprit(const sl_outline *o, const sl_hotpath *path,
                    uint32_t *culprit, uint32_t *own)
@@ -446,5 +518,11 @@ sl_hotpath_culprit(const sl_outline *o, const sl_hotpath *path,
         break;
     }
     *culprit = passed_on(o, path, *culprit);
+    /* "__aenter__" says less than what it goes on to. */
+    while (*culprit + 1 < path->count && *own != *culprit &&
+           enters(sl_outline_function(o, path->steps[*culprit].node)) &&
+           sl_outline_function(o, path->steps[*culprit + 1].node)->kind !=
+               SL_KIND_PSEUDO)
+        (*culprit)++;
     return true;
 }

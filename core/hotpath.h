@@ -7,7 +7,9 @@
  *
  * Where most of that was waiting for what ran beside it (an await, or a lock
  * that a job's end releases), the path goes on there: [task] or [thread], which
- * may hang elsewhere, and whose times may sum up to more than the request's.
+ * may hang elsewhere, and whose times may sum up to more than the request's. Of
+ * those it takes the one whose work filled the wait; tasks that only hand the
+ * request on, as a framework's middlewares do, wait themselves, and are passed.
  *
  * Linear in nodes and stretches: it leaves for a strand SL_HOTPATH_HOPS times
  * at most, whatever the file says ran when.

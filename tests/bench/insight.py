@@ -27,14 +27,15 @@ sys.path.insert(0, str(ROOT / "tests" / "py"))
 
 
 def sentences(rounds: int) -> Iterator[dict[str, Any]]:
-    """Each cause of tests/py/causes.py in each mode: whether the core's sentence names it."""
+    """Each cause of tests/py/causes.py and causes_shapes.py in each mode: whether the core's sentence names it."""
     import causes
+    import causes_shapes
 
     right = total = 0
     wrong: dict[str, str] = {}
     for mode in ("deterministic", "sampling"):
         for turn in range(rounds):
-            done = subprocess.run([sys.executable, causes.__file__, mode], stdout=subprocess.PIPE, text=True,
+            done = subprocess.run([sys.executable, causes_shapes.__file__, mode], stdout=subprocess.PIPE, text=True,
                                   check=True, stderr=subprocess.DEVNULL,
                                   env={**os.environ, "CAUSES_SIZE": ("0.06", "0.12", "0.2")[turn % 3]})
             said = {row["name"]: row["summary"]["headline"] for row in map(json.loads, done.stdout.splitlines())}

@@ -192,6 +192,118 @@ START_TEST(a_wait_of_a_library_is_the_librarys)
 }
 END_TEST
 
+START_TEST(recursion_is_one_function)
+{
+    made m = { MADE({ { 0, "[request]", 1, 5, 0 },
+                      { 1, "app.view", 1, 5, 0 },
+                      { 2, "app.walk", 1, 20, 3 },
+                      { 3, "app.walk", 2, 30, 4 },
+                      { 4, "app.walk", 4, 40, 4 } }) };
+    told t = tell(&m);
+    ck_assert_str_eq(t.headline, "90 % in walk.app.walk itself at "
+                                 "app/walk.py:7, which calls itself.");
+}
+END_TEST
+
+/* No path has more than a sixth of it. */
+static const made_node calls_slug[] = {
+    { 0, "[request]", 1, 2, 0 }, { 1, "app.view", 1, 2, 0 },
+    { 2, "app.a", 1, 0, 3 },     { 3, "app.slug", 5, 16, 2 },
+    { 2, "app.b", 1, 0, 4 },     { 3, "app.slug", 5, 16, 2 },
+    { 2, "app.c", 1, 0, 5 },     { 3, "app.slug", 5, 16, 2 },
+    { 2, "app.d", 1, 0, 6 },     { 3, "app.slug", 5, 16, 2 },
+    { 2, "app.e", 1, 0, 7 },     { 3, "app.slug", 5, 16, 2 },
+    { 2, "app.f", 1, 0, 8 },     { 3, "app.slug", 5, 16, 2 },
+};
+
+START_TEST(a_helper_of_many_is_one_function)
+{
+    made m = { .nodes = calls_slug, .count = 14 };
+    told t = tell(&m);
+    ck_assert_str_eq(t.headline,
+                     "96 % in slug.app.slug itself at app/slug.py:7, called "
+                     "from 6 places, 30 times.");
+}
+END_TEST
+
+START_TEST(what_many_call_is_one_function)
+{
+    made_node nodes[14];
+    memcpy(nodes, calls_slug, sizeof(nodes));
+    for (int i = 3; i < 14; i += 2)
+        nodes[i].name = "copy";
+    nodes[9].self_ns = 18;
+    made m = { .nodes = nodes, .count = 14 };
+    told t = tell(&m);
+    ck_assert_str_eq(t.headline,
+                     "96 % in copy.copy, called from 6 places, 30 times, most "
+                     "by d.app.d at app/d.py:2.");
+}
+END_TEST
+
+/* A comprehension is a part of the function that it stands in. */
+START_TEST(a_part_is_the_whole_functions)
+{
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "app.view", 1, 10, 0 },
+                      { 2, "app.sum", 9, 55, 3 },
+                      { 3, "app.sum.<locals>.<genexpr>", 90, 35, 4 } }) };
+    told t = tell(&m);
+    ck_assert_ptr_nonnull(strstr(t.headline, "90 % in sum.app.sum itself at "));
+}
+END_TEST
+
+START_TEST(nothing_large_stands_out)
+{
+    made_node nodes[22] = { { 0, "[request]", 1, 0, 0 },
+                            { 1, "app.view", 1, 5, 0 } };
+    static const char *const names[] = { "app.a", "app.b", "app.c", "app.d",
+                                         "app.e", "app.f", "app.g", "app.h",
+                                         "app.i", "app.j", "app.k", "app.l",
+                                         "app.m", "app.n", "app.o", "app.p",
+                                         "app.q", "app.r", "app.s", "app.t" };
+    for (int i = 0; i < 20; i++)
+        nodes[2 + i] = (made_node){ 1, names[i], 1, 10, 0 };
+    made m = { .nodes = nodes, .count = 22 };
+    told t = tell(&m);
+    ck_assert_str_eq(t.headline, "No function stands out.");
+}
+END_TEST
+
+START_TEST(an_import_is_told_where_it_is_asked_for)
+{
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "app.view", 1, 5, 0 },
+                      { 2, "_find_and_load", 1, 1, 12 },
+                      { 3, "exec_module", 1, 1, 0 },
+                      { 4, "<module>", 1, 90, 0 } }) };
+    told t = tell(&m);
+    ck_assert_str_eq(t.headline, "95 % importing lib/<module>.py, asked for by "
+                                 "view.app.view at app/view.py:12.");
+}
+END_TEST
+
+/* Two middlewares of a framework hand the request on to tasks, which a thread
+ * does the work for: neither task nor wait is the answer. */
+START_TEST(work_is_told_whoever_hands_it_on)
+{
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "app.dispatch", 1, 1, 0 },
+                      { 2, "receive", 1, 0, 5 },
+                      { 3, "[await]", 1, 95, 0 },
+                      { 3, "[task]", 2, 0, 0 },
+                      { 4, "run", 2, 0, 0 },
+                      { 5, "app.dispatch", 1, 1, 0 },
+                      { 6, "receive", 1, 0, 5 },
+                      { 7, "[await]", 1, 94, 0 },
+                      { 4, "[thread]", 1, 0, 0 },
+                      { 5, "app.work", 1, 90, 0 } }) };
+    told t = tell(&m);
+    ck_assert_ptr_nonnull(
+        strstr(t.headline, "94 % in work.app.work itself at app/work.py:7."));
+}
+END_TEST
+
 START_TEST(few_samples_say_little)
 {
     const sl_meta few[] = { text("mode", "sampling"), number("samples", 4) };
@@ -262,6 +374,22 @@ START_TEST(queries_that_are_alike_are_the_answer)
 }
 END_TEST
 
+START_TEST(fetching_is_the_databases)
+{
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "app.view", 1, 5, 0 },
+                      { 2, "app.rows", 50, 5, 9 },
+                      { 3, "cursor_iter", 50, 85, 2 } }) };
+    const sl_outline_span spans[] = { SPAN(2, 2, "db", "SELECT a", "", 50, 5,
+                                           1) };
+    told t = tell_spans(&m, spans, 1);
+    ck_assert_str_eq(t.headline,
+                     "95 % in 50 queries that are alike (SELECT a), from "
+                     "rows.app.rows at app/rows.py:2, called by view.app.view "
+                     "at app/view.py:9.");
+}
+END_TEST
+
 START_TEST(a_slow_query_and_a_slow_service)
 {
     made m = { MADE({ { 0, "[request]", 1, 0, 0 },
@@ -328,6 +456,14 @@ findings_suite(void)
         a_wrapper_is_not_the_answer,
         what_a_template_passes_through_is_not_the_answer,
         a_wait_of_a_library_is_the_librarys,
+        recursion_is_one_function,
+        a_helper_of_many_is_one_function,
+        what_many_call_is_one_function,
+        a_part_is_the_whole_functions,
+        nothing_large_stands_out,
+        an_import_is_told_where_it_is_asked_for,
+        work_is_told_whoever_hands_it_on,
+        fetching_is_the_databases,
         few_samples_say_little,
         queries_that_are_alike_are_the_answer,
         a_slow_query_and_a_slow_service,

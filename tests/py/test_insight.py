@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import causes
+import causes_shapes
 import pytest
 
 import slowlens
@@ -27,16 +28,16 @@ from slowlens.wsgi import ProfilerMiddleware
 from conftest import Stored, wsgi_call
 
 #: Sampled ones that do not ask how many CPUs the machine has left; all of them: tests/bench/insight.py.
-SAMPLED = ["fights", "hungry", "short", "takes", "held_up"]
+SAMPLED = ["fights", "hungry", "short", "takes", "held_up", "polls", "fetches_in_pool", "with_timeout"]
 if sys.version_info >= (3, 12):
-    SAMPLED.append("in_executor")  # before, samples know no job of a pool
+    SAMPLED += ["in_executor", "through_starlette"]  # before, samples know no job of a pool
 CASES = [(one, "deterministic") for one in causes.CAUSES if "deterministic" in one.modes]
 CASES += [(one, "sampling") for one in causes.CAUSES if one.name in SAMPLED]
 
 
 def run(mode: str, *names: str, size: float = 0.06) -> dict[str, dict[str, Any]]:
     """By name, what the core says of each, which takes so many seconds."""
-    done = subprocess.run([sys.executable, causes.__file__, mode, *names], stdout=subprocess.PIPE, text=True,
+    done = subprocess.run([sys.executable, causes_shapes.__file__, mode, *names], stdout=subprocess.PIPE, text=True,
                           timeout=300, check=True, env={**os.environ, "CAUSES_SIZE": str(size)})
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     return {row["name"]: row["summary"] for row in rows}
