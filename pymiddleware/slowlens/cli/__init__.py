@@ -16,7 +16,7 @@ from typing import Any
 from .. import __version__, _core
 from ..options import OptionsError
 from ..store import StoreError
-from . import compare, insight, lines, maintain, mcp, read, replay, run
+from . import compare, flame, insight, lines, maintain, mcp, read, replay, run
 from .source import CliError
 
 __all__ = ["main"]
@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None, store: str | None = None) -> in
 
 _PROFILE = "id, file, 'last' or 'slowest'"
 _SEVERAL = "id, file, folder of files, 'last', 'slowest', or 'route:/path' (its latest profiles)"
+_TIMES = ("; or all requests of a time, kept or not (option continuous): 'last:1h', 'last:1h/1d' (the hour that ended "
+          "a day ago), 'release:NAME'")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,9 +123,26 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("-f", "--format", default="slowlens", choices=("slowlens", *_core.EXPORT_FORMATS))
     sub.add_argument("-o", "--output", help="file (default: standard output)")
 
-    sub = command("diff", compare.diff, "Compares two profiles, two routes, or all routes of two folders.")
-    sub.add_argument("before", help=_SEVERAL)
-    sub.add_argument("after", help=_SEVERAL)
+    sub = command("flame", flame.flame, "Shows what all requests of a route, or of the site, did in the last hour.")
+    sub.add_argument("what", nargs="?", help="a route as slowlens list --routes shows it, or one profile: id, file, "
+                     "'last', 'slowest' (default: the whole site)")
+    sub.add_argument("--last", metavar="TIME", help="15m, 1h (default), 7d: all requests that ended then, kept or not")
+    sub.add_argument("--release", help="of this release (without --last: whenever)")
+    sub.add_argument("--method")
+    sub.add_argument("--mode", choices=("deterministic", "sampling"), help="default: what most of them are")
+    sub.add_argument("-f", "--format", choices=("text", "slowlens", *_core.EXPORT_FORMATS),
+                     help="default: a tree in the terminal, or by the ending of the file")
+    sub.add_argument("-o", "--output", help="file (default: standard output)")
+    sub.add_argument("--percent", type=float, default=1.0, help="text: hide what took less (default 1)")
+    sub.add_argument("--no-fold", dest="fold", action="store_false",
+                     help="text: show library frames that only pass on, too")
+    sub.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    sub.add_argument("--json", action="store_true")
+
+    sub = command("diff", compare.diff, "Compares two profiles, two routes, two times, or all routes of two folders.")
+    sub.add_argument("before", help=_SEVERAL + _TIMES)
+    sub.add_argument("after", help=_SEVERAL + _TIMES)
+    sub.add_argument("--route", help="of times and releases: only this route")
     sub.add_argument("--fail-over", metavar="PERCENT", type=compare.percentage,
                      help="exit 1 if a route, a function or a call count got worse by more, such as 20%%")
     sub.add_argument("--min-percent", type=float, default=1.0,

@@ -86,9 +86,10 @@ def _groups(profiles: list[Opened]) -> dict[str, list[Opened]]:
 
 
 def _group(profiles: list[Opened]) -> _Group:
+    requests = sum(int(one.meta.get("requests") or one.meta.get("merged") or 1) for one in profiles)
     if len(profiles) == 1:
-        return _Group(profiles[0].profile, 1)
-    return _Group(_core.Profile(_merge(profiles)), len(profiles))
+        return _Group(profiles[0].profile, requests)
+    return _Group(_core.Profile(_merge(profiles)), requests)
 
 
 def _change(before: float, after: float) -> float:

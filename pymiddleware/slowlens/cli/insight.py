@@ -17,7 +17,7 @@ from ..insight import regressions as since
 from ..request import ID
 from ..store import Query, Store
 from ..store.interface import each_row
-from .source import CliError, find, is_empty, open_files, open_one
+from .source import CliError, find, is_empty, open_files, open_one, route_of
 from .terminal import clean
 
 __all__ = ["check", "compare", "explain", "regressions", "skill"]
@@ -31,7 +31,7 @@ def compare(options: argparse.Namespace) -> None:
             where.append(value if key == "tag" else f"{key}={value}")
     store = open_one(options)
     is_empty(store)
-    method, route = _route(options.route)
+    method, route = route_of(options.route)
     found = cohorts.compare(store, cohorts.Selection(
         route=route, method=method or options.method, mode=options.mode, slow=options.slow, where=where,
         against=options.against, limit=options.limit))
@@ -63,16 +63,6 @@ def _share(row: dict[str, Any]) -> str:
             f"{clean(row['name'])}{place}")
 
 
-def _route(text: str) -> tuple[str | None, str]:
-    """``/books/`` or ``GET /books/``."""
-    method, space, route = text.removeprefix("route:").partition(" ")
-    if space and method.isupper():
-        return method, route
-    if not text:
-        raise CliError("name a route, as slowlens list --routes shows it")
-    return None, text.removeprefix("route:")
-
-
 def explain(options: argparse.Namespace) -> None:
     name: str = options.what
     if name in ("last", "slowest") or ID.match(name) or os.path.isfile(name):
@@ -81,7 +71,7 @@ def explain(options: argparse.Namespace) -> None:
     else:
         store = open_one(options)
         is_empty(store)
-        method, route = _route(name)
+        method, route = route_of(name)
         found = explaining.route(store, route, method)
     if options.json:
         print(json.dumps(found, indent=1))

@@ -21,7 +21,7 @@ from ..store.interface import name_of
 from .source import CliError, Opened, find, is_empty, open_files, open_one
 from .terminal import Paint, clean, fit, width
 
-__all__ = ["SORTS", "export", "list_profiles", "show", "top", "tree"]
+__all__ = ["SORTS", "export", "list_profiles", "print_tree", "show", "top", "tree"]
 
 SORTS = ("calls", "cumtime", "file", "line", "module", "name", "ncalls", "nfl", "pcalls", "time", "tottime")
 
@@ -142,7 +142,7 @@ def show(options: argparse.Namespace) -> None:
     for one in summary["findings"][1:]:
         print(f"also: {clean(one['text'])}")
     print()
-    _print_tree(profile, options, paint)
+    print_tree(profile, options, paint)
 
 
 def tree(options: argparse.Namespace) -> None:
@@ -150,7 +150,7 @@ def tree(options: argparse.Namespace) -> None:
     if options.json:
         sys.stdout.write(profile.profile.tree(0, 1 << 30, True, 1 << 24).decode() + "\n")
         return
-    _print_tree(profile, options, Paint(options.color))
+    print_tree(profile, options, Paint(options.color))
 
 
 class _Tree:
@@ -190,7 +190,7 @@ class _Tree:
         return text
 
 
-def _print_tree(profile: Opened, options: argparse.Namespace, paint: Paint) -> None:
+def print_tree(profile: Opened, options: argparse.Namespace, paint: Paint) -> None:
     shown = _Tree(profile, options.percent)
     sampled = profile.meta.get("mode") == "sampling"
     columns = width()

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from typing import Any, NamedTuple
 
 from .. import _core
+from ..insight import windows
 from ..options import load
 from ..request import ID
 from ..store import Query, Store, open_store
 from .terminal import Progress
 
-__all__ = ["CliError", "Opened", "find", "find_all", "is_empty", "open_files", "open_one"]
+__all__ = [
+    "CliError", "Opened", "decode", "find", "find_all", "is_empty", "open_files", "open_one", "route_of",
+]
 
 SUFFIX = ".slowlens"
 
@@ -76,16 +80,41 @@ def is_empty(store: Store) -> None:
         raise CliError(f"there is no store at {root}; name one with --store")
 
 
-def _read(data: bytes) -> Opened:
+def decode(data: bytes) -> Opened:
+    """:raises CorruptError: it is no profile."""
     profile = _core.Profile(data)
     return Opened(profile, json.loads(profile.meta())["meta"], data)
+
+
+def route_of(text: str) -> tuple[str | None, str]:
+    """Method and route of ``/books/`` or ``GET /books/``. :raises CliError: it is empty."""
+    method, space, route = text.removeprefix("route:").partition(" ")
+    if space and method.isupper():
+        return method, route
+    if not text:
+        raise CliError("name a route, as slowlens list --routes shows it")
+    return None, text.removeprefix("route:")
+
+
+def _of_windows(options: argparse.Namespace, name: str) -> list[Opened]:
+    """``last:1h`` (or ``last:1h/1d``: the hour that ended a day ago), ``release:NAME``: all requests of then, kept or
+    not, as one profile for each route (of ``--route``, if that is given)."""
+    kind, _, value = name.partition(":")
+    store = open_one(options)
+    is_empty(store)
+    span, _, ago = value.partition("/")
+    now = int(time.time() * 1000) - (windows.seconds_of(ago) * 1000 if ago and kind == "last" else 0)
+    method, route = route_of(options.route) if getattr(options, "route", None) else (None, None)
+    found = windows.by_route(store, windows.seconds_of(span) if kind == "last" else 0, route=route, method=method,
+                             release=value if kind == "release" else None, now_ms=now)
+    return [decode(one.blob) for one in found]
 
 
 def _file(path: str) -> Opened:
     with open(path, "rb") as file:
         data = file.read()
     try:
-        return _read(data)
+        return decode(data)
     except _core.CorruptError as error:
         raise CliError(f"{path}: {error}") from None
 
@@ -106,7 +135,7 @@ def find(options: argparse.Namespace, name: str) -> Opened:
     data = store.get(name)
     if data is None:
         raise CliError(f"{name}: no such profile in the store")
-    return _read(data)
+    return decode(data)
 
 
 def find_all(options: argparse.Namespace, name: str, limit: int = 100) -> list[Opened]:
@@ -115,12 +144,14 @@ def find_all(options: argparse.Namespace, name: str, limit: int = 100) -> list[O
         found = [one.blob for one in Progress(list(open_store(load({"store": name})).everything()), "reading")]
         if not found:
             raise CliError(f"{name}: no profile in this store")
-        return [_read(data) for data in found]
+        return [decode(data) for data in found]
     if os.path.isdir(name):
         paths = files_in(name)
         if not paths:
             raise CliError(f"{name}: no {SUFFIX} files in this folder")
         return [_file(path) for path in Progress(paths, "reading")]
+    if name.startswith(("last:", "release:")):
+        return _of_windows(options, name)
     if not name.startswith("route:"):
         return [find(options, name)]
     store = open_one(options)
@@ -129,4 +160,4 @@ def find_all(options: argparse.Namespace, name: str, limit: int = 100) -> list[O
     found = [data for row in Progress(rows, "reading") if (data := store.get(row["id"])) is not None]
     if not found:
         raise CliError(f"{name}: no profile of this route")
-    return [_read(data) for data in found]
+    return [decode(data) for data in found]
