@@ -58,16 +58,16 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) ->
 
 
 def test_a_tree_of_the_last_hour(windows: str, capsys: pytest.CaptureFixture[str]) -> None:
-    site, _ = run(capsys, "--store", windows, "flame")
+    site, _ = run(capsys, "--store", windows, "flame", "--percent", "0")
     assert site.startswith("the whole site: 14 requests (2 added up, each for those it speaks for), deterministic, ")
     assert " work " in site
-    books, _ = run(capsys, "--store", windows, "flame", "GET /books/", "--last", "1h")
+    books, _ = run(capsys, "--store", windows, "flame", "GET /books/", "--last", "1h", "--percent", "0")
     assert books.startswith("GET /books/: 10 requests ")
     (sorts,) = [line for line in books.splitlines() if "builtins.sorted" in line]
     assert sorts.split()[3] == "200"  # 20 calls in each of 10
     both, _ = run(capsys, "--store", windows, "flame", "/books/", "--last", "2d", "--json")
     assert json.loads(both)["meta"]["requests"] == 20
-    old, _ = run(capsys, "--store", windows, "flame", "/books/", "--release", "a")
+    old, _ = run(capsys, "--store", windows, "flame", "/books/", "--release", "a", "--percent", "0")
     assert " 50 " in old
 
 
