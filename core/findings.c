@@ -109,6 +109,18 @@ larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* Whether the path goes on from the wait for the loop, `node`, into the
+ * request's own task that held it: what that did is the answer. */
+static bool
+held_up_by_itself(const sl_findings_work *w, uint32_t node)
+{
+    for (uint32_t s = 0; s < w->path->count && node != NONE; s++) {
+        if (w->path->steps[s].instead == node)
+            return true;
+    }
+    return false;
+}
+
 static void
 find_waits(sl_findings_work *w)
 {
@@ -116,8 +128,10 @@ find_waits(sl_findings_work *w)
     uint64_t ns;
 
     ns = pseudo_time(w, SL_PSEUDO_LOOP, &node);
-    add_wait(w, SL_FINDING_LOOP, larger(ns, sl_outline_number(w->o, "loop_ns")),
-             node);
+    bool own_step = held_up_by_itself(w, node);
+    if (!own_step)
+        add_wait(w, SL_FINDING_LOOP,
+                 larger(ns, sl_outline_number(w->o, "loop_ns")), node);
     ns = pseudo_time(w, SL_PSEUDO_GC, &node);
     add_wait(w, SL_FINDING_GC, larger(ns, sl_outline_number(w->o, "gc_ns")),
              node);
@@ -133,6 +147,8 @@ find_waits(sl_findings_work *w)
     add_wait(w, SL_FINDING_GIL,
              larger(ns, sl_outline_number(w->o, "gil_wait_ns")), node);
     ns = sl_outline_number(w->o, "step_ns");
+    if (own_step)
+        ns = larger(ns, sl_outline_number(w->o, "held_ns"));
     if (ns >= STEP_LEAST_NS && sl_outline_meta(w->o, "merged") == NULL) {
         sl_finding f = {
             .rule = SL_FINDING_HOLDS_LOOP, .ns = ns, .node = NONE, .own = NONE

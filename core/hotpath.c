@@ -246,6 +246,30 @@ waits_for_lock(const sl_outline *o, uint32_t i)
            o->counters[low].value > o->nodes[i].total_ns / 2;
 }
 
+/* Whether the function waits for what another task does, whoever calls it. */
+static bool
+waits_for_task(const sl_function *f)
+{
+    static const struct {
+        const char *file, *name;
+    } known[] = {
+        { "asyncio/locks.py", "Event.wait" },
+        { "asyncio/locks.py", "Condition.wait" },
+        { "asyncio/queues.py", "Queue.get" },
+        { "asyncio/queues.py", "Queue.join" },
+        { "asyncio/tasks.py", "_wait" },
+        { "asyncio/tasks.py", "wait_for" },
+        { "asyncio/taskgroups.py", "TaskGroup.__aexit__" },
+        { "asyncio/taskgroups.py", "TaskGroup._aexit" },
+    };
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+        if (sl_outline_function_is(f, known[i].file, known[i].name))
+            return true;
+    }
+    return false;
+}
+
 /* The task or thread that `i` awaited in its child `wait`, by one measure: it
  * took so long, and there is one way into it. 0: there is none. */
 static uint32_t
@@ -261,14 +285,42 @@ awaited_by(walk *w, measure by, uint32_t i, uint32_t wait, uint64_t least)
      * longest may hang elsewhere than where it was waited for. */
     if (strand == 0 || (ns < least && sl_outline_is_exact(o)))
         strand = longest_below(w, by, i, &ns);
-    bool nameless =
-        waits_for_lock(o, wait) ||
-        o->functions[o->nodes[i].function].origin == SL_ORIGIN_PROJECT;
+    bool nameless = waits_for_lock(o, wait) ||
+                    waits_for_task(sl_outline_function(o, i)) ||
+                    sl_outline_function(o, i)->origin == SL_ORIGIN_PROJECT;
     if ((strand == 0 || ns < least) && sl_outline_is_exact(o) && nameless) {
         uint32_t other = longest_below(w, by, 0, &ns);
         strand = other != w->facts[wait].strand ? other : 0;
     }
     return strand != 0 && ns >= least && worth(w, by, strand) != 0 ? strand : 0;
+}
+
+/* The request's own task that held the event loop while the request waited for
+ * it in the child of `i`; 0: another request did, or who is not known. */
+static uint32_t
+held_by_own(const walk *w, uint32_t i)
+{
+    const sl_outline *o = w->o;
+    const sl_meta *id = sl_outline_meta(o, "id");
+    const sl_meta *holder = sl_outline_meta(o, "held_id");
+    uint32_t best = 0;
+    uint64_t most = 0;
+
+    if (id == NULL || holder == NULL || id->text == NULL ||
+        holder->text == NULL || id->text_len != holder->text_len ||
+        memcmp(id->text, holder->text, id->text_len) != 0)
+        return 0;
+    for (uint32_t s = 1; s < o->count; s++) {
+        uint64_t work = w->facts[s].work;
+        if (sl_outline_pseudo(o, s) != SL_PSEUDO_TASK || has_been(w, s))
+            continue;
+        /* Of equals, the one that hangs where it was waited for. */
+        if (work > most || (work == most && o->nodes[s].parent == i)) {
+            most = work;
+            best = s;
+        }
+    }
+    return best;
 }
 
 /* Where the path goes on after a wait. Work that filled it is what was waited
@@ -284,8 +336,14 @@ awaited(walk *w, uint32_t i, uint32_t wait, uint32_t *strand, measure *by)
     if (!walk_prepare(w))
         return false;
     *by = BY_WORK;
-    *strand = awaited_by(w, BY_WORK, i, wait, ns / 4 * 3);
-    if (*strand == 0) {
+    if (sl_outline_pseudo(w->o, wait) == SL_PSEUDO_LOOP) {
+        uint32_t own = held_by_own(w, i);
+        if (own != 0 && w->facts[own].work >= ns / 2 && worth(w, *by, own) != 0)
+            *strand = own;
+    } else {
+        *strand = awaited_by(w, BY_WORK, i, wait, ns / 4 * 3);
+    }
+    if (*strand == 0 && sl_outline_pseudo(w->o, wait) != SL_PSEUDO_LOOP) {
         *by = BY_WAIT;
         *strand = awaited_by(w, BY_WAIT, i, wait, ns / 2);
     }
@@ -297,7 +355,7 @@ awaited(walk *w, uint32_t i, uint32_t wait, uint32_t *strand, measure *by)
 /* ---- the path ---- */
 
 static bool
-path_add(sl_hotpath *path, uint32_t node, uint64_t ns)
+path_add(sl_hotpath *path, uint32_t node, uint64_t ns, uint32_t instead)
 {
     if (path->count == path->capacity) {
         uint32_t capacity = path->capacity == 0 ? 64 : path->capacity * 2;
@@ -308,7 +366,7 @@ path_add(sl_hotpath *path, uint32_t node, uint64_t ns)
         path->steps = grown;
         path->capacity = capacity;
     }
-    path->steps[path->count++] = (sl_hotpath_step){ node, ns };
+    path->steps[path->count++] = (sl_hotpath_step){ node, ns, instead };
     return true;
 }
 
@@ -324,9 +382,10 @@ sl_hotpath_find(const sl_outline *o, uint32_t from, sl_hotpath *out)
     for (uint32_t i = from, next; fine && (next = worth(&w, by, i)) != 0;
          i = next) {
         uint64_t total = weigh(&w, by, next);
-        uint32_t strand = 0;
+        uint32_t strand = 0, instead = 0;
         measure after = by;
         if (sl_outline_pseudo(o, next) == SL_PSEUDO_AWAIT ||
+            sl_outline_pseudo(o, next) == SL_PSEUDO_LOOP ||
             waits_for_lock(o, next))
             fine = awaited(&w, i, next, &strand, &after);
         if (strand != 0) {
@@ -334,10 +393,11 @@ sl_hotpath_find(const sl_outline *o, uint32_t from, sl_hotpath *out)
             by = after;
             if (weigh(&w, by, strand) < total)
                 total = weigh(&w, by, strand);
+            instead = next;
             next = strand;
         }
         ns = total < ns ? total : ns;
-        fine = fine && path_add(out, next, ns);
+        fine = fine && path_add(out, next, ns, instead);
     }
     walk_free(&w);
     return fine ? SL_OK : SL_ENOMEM;
@@ -376,10 +436,7 @@ passes_on(const sl_function *f)
             return true;
     }
     for (size_t i = 0; i < sizeof(funnels) / sizeof(*funnels); i++) {
-        size_t end = strlen(funnels[i].file);
-        if (sl_outline_text_is(f->name, f->name_len, funnels[i].name) &&
-            f->file_len >= end &&
-            memcmp(f->file + f->file_len - end, funnels[i].file, end) == 0)
+        if (sl_outline_function_is(f, funnels[i].file, funnels[i].name))
             return true;
     }
     return false;

@@ -5,11 +5,12 @@
  *                                            before, as long as one child takes
  *                                            most of what there is
  *
- * Where most of that was waiting for what ran beside it (an await, or a lock
- * that a job's end releases), the path goes on there: [task] or [thread], which
- * may hang elsewhere, and whose times may sum up to more than the request's. Of
- * those it takes the one whose work filled the wait; tasks that only hand the
- * request on, as a framework's middlewares do, wait themselves, and are passed.
+ * Where most of that was waiting for what ran beside it (an await, a lock that
+ * a job's end releases, the event loop that a task of its own held), the path
+ * goes on there: [task] or [thread], which may hang elsewhere, and whose times
+ * may sum up to more than the request's. Of those it takes the one whose work
+ * filled the wait; tasks that only hand the request on, as a framework's
+ * middlewares do, wait themselves, and are passed.
  *
  * Linear in nodes and stretches: it leaves for a strand SL_HOTPATH_HOPS times
  * at most, whatever the file says ran when.
@@ -24,7 +25,8 @@
 
 typedef struct {
     uint32_t node;
-    uint64_t ns; /* of the request's time that it stands for */
+    uint64_t ns;      /* of the request's time that it stands for */
+    uint32_t instead; /* of a strand: the node of the wait; else 0 */
 } sl_hotpath_step;
 
 typedef struct {

@@ -88,6 +88,16 @@ sl_outline_text_is(const char *text, size_t len, const char *word)
     return len == strlen(word) && memcmp(text, word, len) == 0;
 }
 
+/* Whether it is the function `name` of a file that ends so. */
+static inline bool
+sl_outline_function_is(const sl_function *f, const char *file, const char *name)
+{
+    size_t end = strlen(file);
+    return sl_outline_text_is(f->name, f->name_len, name) &&
+           f->file_len >= end &&
+           memcmp(f->file + f->file_len - end, file, end) == 0;
+}
+
 /* The item of the metadata named `key`, or NULL; and its number, or 0. */
 static inline const sl_meta *
 sl_outline_meta(const sl_outline *o, const char *key)

@@ -100,6 +100,8 @@ def slow_line(meta: dict[str, Any], said: str, link: str) -> str:
     held = ""
     if meta.get("held_ns", 0) > meta["wall_ns"] / 10 and clean(meta["held_by"]) not in clean(said):
         held = f" [event loop held up {meta['held_ns'] / 1e6:.0f} ms by {clean(meta['held_by'])}]"
+        if meta.get("held_id") == meta["id"]:
+            held = f" [it held the event loop up {meta['held_ns'] / 1e6:.0f} ms in a row]"
     return (
         f"slow: {clean(meta['method'])} {where} {meta['status'] or '-'} {meta['wall_ns'] / 1e6:.0f} ms "
         f"({', '.join(parts)}) {clean(said)}{held} {link}"

@@ -120,6 +120,34 @@ START_TEST(it_goes_on_behind_a_lock)
 }
 END_TEST
 
+static sl_meta
+id(const char *key, const char *value)
+{
+    return (sl_meta){ key, strlen(key), value, strlen(value), 0 };
+}
+
+START_TEST(it_goes_on_in_the_task_that_held_the_loop)
+{
+    const sl_meta own[] = { id("id", "a"), id("held_id", "a") };
+    const sl_meta other[] = { id("id", "a"), id("held_id", "b"),
+                              id("held_by", "GET /b") };
+    made m = { MADE({ { 0, "[request]", 1, 5, 0 },
+                      { 1, "app.view", 1, 5, 0 },
+                      { 2, "[loop busy]", 1, 90, 0 },
+                      { 2, "[task]", 1, 0, 0 },
+                      { 3, "app.work", 1, 3, 0 },
+                      { 4, "parse", 1, 80, 12 } }),
+               .meta = own, .meta_count = 2 };
+    expect(&m, "1345", "view.app.view > work.app.work > parse.parse 80%",
+           "80 % in parse.parse, called by work.app.work at app/work.py:12.");
+    m.meta = other; /* its task may have run, but had the loop for less */
+    m.meta_count = 3;
+    expect(&m, "12", "view.app.view > [loop busy] 90%",
+           "90 % waiting for the event loop, which was busy with GET /b (0 ms "
+           "in a row); it stood in view.app.view at app/view.py:7.");
+}
+END_TEST
+
 /* Two tasks that await each other, which no program can: the path ends. */
 START_TEST(a_file_that_goes_round_ends)
 {
@@ -156,6 +184,7 @@ hotpath_suite(void)
                                    it_goes_on_in_what_was_awaited,
                                    the_order_of_time_says_what_was_awaited,
                                    it_goes_on_behind_a_lock,
+                                   it_goes_on_in_the_task_that_held_the_loop,
                                    a_file_that_goes_round_ends,
                                    NULL };
     return suite_of("hotpath", tests);

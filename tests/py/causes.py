@@ -410,6 +410,90 @@ async def keeps_the_loop() -> None:
     copies_of([list(range(50)) for _ in range(20)])
 
 
+# ---- behind a middleware of Starlette's, which runs the view in a task of its own ----
+
+
+async def through(request: Any, call_next: Any) -> Any:
+    return await call_next(request)
+
+
+@functools.cache
+def behind(endpoint: Callable[[Any], Any]) -> Any:
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.middleware.base import BaseHTTPMiddleware
+    from starlette.routing import Route
+
+    return Starlette(routes=[Route("/", endpoint)], middleware=[Middleware(BaseHTTPMiddleware, dispatch=through)])
+
+
+async def behind_middleware(endpoint: Callable[[Any], Any]) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        pass
+
+    await behind(endpoint)({"type": "http", "method": "GET", "path": "/", "query_string": b"", "root_path": "",
+                            "headers": [], "scheme": "http", "http_version": "1.1"}, receive, send)
+
+
+async def quick_endpoint(request: Any) -> Any:
+    return answer()
+
+
+@functools.cache
+def starlette_is_loaded() -> None:
+    """What it imports when it first answers is not the request's cause."""
+    asyncio.run(behind_middleware(quick_endpoint))
+
+
+def answer() -> Any:
+    from starlette.responses import PlainTextResponse
+
+    return PlainTextResponse("done")
+
+
+async def holding_endpoint(request: Any) -> Any:
+    copies_of([list(range(50)) for _ in range(20)])
+    return answer()
+
+
+def sync_endpoint(request: Any) -> Any:
+    copies_of([list(range(50)) for _ in range(20)])
+    return answer()
+
+
+async def awaiting_endpoint(request: Any) -> Any:
+    await slow_service()
+    return answer()
+
+
+@cause(r"copy\.deepcopy, called by causes\.copies_of at py/causes\.py:\d+")
+async def middleware_holds() -> None:
+    await behind_middleware(holding_endpoint)
+
+
+@cause(r"copy\.deepcopy, called by causes\.copies_of at py/causes\.py:\d+")
+async def middleware_sync() -> None:
+    await behind_middleware(sync_endpoint)
+
+
+@cause(r"(causes\.slow_service|sleep).*py/causes\.py:\d+")
+async def middleware_awaits() -> None:
+    await behind_middleware(awaiting_endpoint)
+
+
+async def job_beside() -> None:
+    await asyncio.to_thread(time.sleep, SIZE / 2)
+
+
+@cause(r"(causes\.slow_service|sleep).*py/causes\.py:\d+")
+async def gathers_a_job() -> None:
+    """The job is another task's: what the first one awaits is not it."""
+    await asyncio.gather(slow_service(), job_beside())
+
+
 # ---- the client; too short ----
 
 
@@ -428,7 +512,7 @@ def short() -> None:
 
 def profile(one: Cause, mode: str, store: Path) -> dict[str, Any]:
     """What the core says of one request that is slow for this reason."""
-    for prepare in (database, jinja_page, django_page):
+    for prepare in (database, jinja_page, django_page, starlette_is_loaded):
         prepare()
     with (one.beside or _nothing)():
         recorder = _ask_asgi(one, mode, store) if asyncio.iscoroutinefunction(one.view) else _ask_wsgi(one, mode, store)

@@ -28,9 +28,10 @@ from slowlens.wsgi import ProfilerMiddleware
 from conftest import Stored, wsgi_call
 
 #: Sampled ones that do not ask how many CPUs the machine has left; all of them: tests/bench/insight.py.
-SAMPLED = ["fights", "hungry", "short", "takes", "held_up", "polls", "fetches_in_pool", "with_timeout"]
+SAMPLED = ["fights", "hungry", "short", "takes", "held_up", "middleware_holds", "middleware_awaits", "gathers_a_job",
+           "polls", "fetches_in_pool", "with_timeout"]
 if sys.version_info >= (3, 12):
-    SAMPLED += ["in_executor", "through_starlette"]  # before, samples know no job of a pool
+    SAMPLED += ["in_executor", "middleware_sync", "through_starlette"]  # before, samples know no job of a pool
 CASES = [(one, "deterministic") for one in causes.CAUSES if "deterministic" in one.modes]
 CASES += [(one, "sampling") for one in causes.CAUSES if one.name in SAMPLED]
 
