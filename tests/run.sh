@@ -285,6 +285,9 @@ documentation() { # VERSION PYTHON
         WHEELS=$build/wheels PYTHONPATH=$build/py$1/python sh "$root/tests/steady.sh" "$venv/bin/python" "$root/tests/docs"
 }
 
+# What tests/frameworks asks for routes.
+FRAMEWORKS="fastapi,litestar,quart,sanic,falcon,pyramid,bottle,strawberry-graphql,ariadne,wagtail"
+
 # A slice of the matrix in tests/servers.sh.
 servers() { # VERSION PYTHON
     python=$(environment "$1" "$2") || return 1
@@ -412,6 +415,7 @@ LIST
         beside "API" more_tests api schemathesis $newest
         beside "layers" more_tests layers "$LIBRARIES" $newest
         beside "PostgreSQL" more_tests postgres "psycopg[binary],psycopg_pool" $newest
+        beside "frameworks" more_tests frameworks "$FRAMEWORKS" $newest
         beside "servers" servers $newest
         beside "suites" suites $newest
         beside "judges" more_tests judges selenium,gprof2dot,snakeviz $newest

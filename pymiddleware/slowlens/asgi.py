@@ -18,6 +18,7 @@ from . import _core
 from .recorder import Recorder, Transaction
 from .request import Incoming, asgi_incoming
 from .routes import asgi_route
+from .routing import watch
 from .viewer.mount import is_below, serve_asgi
 
 __all__ = ["SCOPE_KEY", "ProfilerMiddleware"]
@@ -50,7 +51,7 @@ class ProfilerMiddleware:
         self.recorder = recorder
         recorder.owns(app)
         self._viewer_path = recorder.options.viewer_path
-        _watch_routes(app)
+        watch(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         recorder = self.recorder
@@ -101,7 +102,7 @@ async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, transact
         raise
     finally:
         if not seen.route:
-            seen.note_route(asgi_route(scope, transaction.incoming.path, root))
+            seen.note_route(asgi_route(scope, transaction.incoming.path, root, app))
         transaction.finish()
 
 
@@ -192,22 +193,6 @@ def _size(content: bytes | str) -> int:
     if isinstance(content, str) and not content.isascii():
         return len(content.encode("utf-8", "replace"))
     return len(content)
-
-
-def _watch_routes(app: Any) -> None:
-    """Quart leaves nothing in the scope, but tells who asks."""
-    if type(app).__module__.partition(".")[0] == "quart":
-        from quart import request_started
-
-        request_started.connect(_note_quart_route, app)
-
-
-async def _note_quart_route(sender: Any, **extra: Any) -> None:
-    from quart import request
-
-    transaction = request.scope.get(SCOPE_KEY)
-    if isinstance(transaction, Transaction):
-        transaction.seen.note_route(getattr(request.url_rule, "rule", ""))
 
 
 def _app_debug(app: Any) -> bool:

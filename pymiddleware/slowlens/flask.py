@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from .recorder import Recorder
-from .wsgi import ENVIRON_KEY, ProfilerMiddleware
+from .routing import watch
+from .wsgi import ProfilerMiddleware
 
 __all__ = ["Slowlens"]
 
@@ -27,8 +28,6 @@ class Slowlens:
 
     def init_app(self, app: Any) -> None:
         """Wraps ``app.wsgi_app``. Doing it twice to one app is an error."""
-        from flask import request_started
-
         if "slowlens" in app.extensions:
             raise RuntimeError("slowlens is already set up on this app")
         settings = {
@@ -45,17 +44,8 @@ class Slowlens:
         recorder.owns(module=app.import_name)
         app.extensions["slowlens"] = recorder
         app.wsgi_app = ProfilerMiddleware(app.wsgi_app, recorder=recorder)
-        request_started.connect(_note_route, app)
+        watch(app)
         _add_commands(app)
-
-
-def _note_route(sender: Any, **extra: Any) -> None:
-    from flask import request
-
-    transaction = request.environ.get(ENVIRON_KEY)
-    rule = request.url_rule
-    if transaction is not None:
-        transaction.seen.note_route("" if rule is None else rule.rule)
 
 
 def _version() -> str:

@@ -397,6 +397,8 @@ class Recorder:
         wall = transaction.recording.wall_ns
         if not seen.route:
             seen.route = self._folded.name(seen.path, seen.status or (500 if seen.error else 0))
+        elif seen.is_named:
+            seen.route = self._folded.given(seen.route)
         known = "" if seen.route in (UNMATCHED, OTHER) else seen.route
         kept = self.policy.keep(transaction.decision, seen, wall, known)
         slow = self.policy.is_slow(seen, wall)

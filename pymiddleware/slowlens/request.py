@@ -239,6 +239,11 @@ class Seen:
         self._named = bool(route)
 
     @property
+    def is_named(self) -> bool:
+        """Whether the app itself chose the route's name."""
+        return self._named
+
+    @property
     def route(self) -> str:
         """The route's pattern, ``/books/<int:pk>``; "" until it is known."""
         return self._route

@@ -20,6 +20,8 @@ OTHER = "[other]"
 
 #: Different folded paths of one process; what comes later is OTHER.
 FOLDED_MAX = 300
+#: Different names that an app gives; so, too.
+GIVEN_MAX = 1000
 #: A name that was not used for so long gives its place to another one.
 FORGOTTEN_SECONDS = 3600.0
 SEGMENTS_MAX = 12
@@ -42,34 +44,52 @@ def fold(path: str) -> str:
     return _fold(path[:2000])
 
 
-class Folded:
-    """The folded paths that a process has names for, those asked for last at the end."""
+class _Names:
+    """At most so many names of one process, those asked for last at the end; who comes later is OTHER.
 
-    def __init__(self) -> None:
+    Strangers can make such names up: as many as there are places. Those that nobody asks for any more are given up.
+    """
+
+    def __init__(self, most: int) -> None:
         self._known: dict[str, float] = {}
+        self._most = most
 
-    def name(self, path: str, status: int) -> str:
-        """What the route of ``path`` is called; only an answer that is no refusal makes a new name.
+    def has(self, route: str) -> bool:
+        return route in self._known
 
-        Where every path has an answer, strangers can make names up: as many as there are places, and those that
-        nobody asks for any more are given up.
-        """
-        route = fold(path)
+    def place(self, route: str) -> str:
+        """``route``, or OTHER."""
         known = self._known
         now = time.monotonic()
-        if known.pop(route, None) is None:
-            if 300 <= status < 500:
-                return UNMATCHED
-            if len(known) >= FOLDED_MAX:
-                try:
-                    oldest, used = next(iter(known.items()))
-                except (StopIteration, RuntimeError):  # another thread changed it just now
-                    return OTHER
-                if now - used < FORGOTTEN_SECONDS:
-                    return OTHER
-                known.pop(oldest, None)
+        if known.pop(route, None) is None and len(known) >= self._most:
+            try:
+                oldest, used = next(iter(known.items()))
+            except (StopIteration, RuntimeError):  # another thread changed it just now
+                return OTHER
+            if now - used < FORGOTTEN_SECONDS:
+                return OTHER
+            known.pop(oldest, None)
         known[route] = now
         return route
+
+
+class Folded:
+    """Names of routes that no framework says."""
+
+    def __init__(self) -> None:
+        self._folded = _Names(FOLDED_MAX)
+        self._given = _Names(GIVEN_MAX)
+
+    def name(self, path: str, status: int) -> str:
+        """What the route of ``path`` is called; only an answer that is no refusal makes a new name."""
+        route = fold(path)
+        if 300 <= status < 500 and not self._folded.has(route):
+            return UNMATCHED
+        return self._folded.place(route)
+
+    def given(self, route: str) -> str:
+        """``route``, which the app itself chose (slowlens.name): of an operation that a client names, say."""
+        return self._given.place(route)
 
 
 # ---- WSGI ----
@@ -77,25 +97,24 @@ class Folded:
 
 def wsgi_route(environ: Mapping[str, Any], app: Any) -> str | None:
     """The template that matched, "" if nothing did; None: this framework does not say."""
-    request = environ.get("werkzeug.request")  # Flask
-    if request is not None and hasattr(request, "url_rule"):
-        return str(getattr(request.url_rule, "rule", "") or "")
     if "bottle.app" in environ:
         return str(getattr(environ.get("bottle.route"), "rule", "") or "")
-    adhoc = environ.get("webob.adhoc_attrs")  # Pyramid
-    if adhoc is not None and isinstance(adhoc, Mapping) and "matched_route" in adhoc:
-        return str(getattr(adhoc["matched_route"], "pattern", "") or "")
-    if type(app).__module__.partition(".")[0] == "falcon":
-        find = getattr(getattr(app, "_router", None), "find", None)
-        found = find(environ.get("PATH_INFO", "") or "/") if find is not None else None
-        return str(found[3] or "") if found else ""
-    return None
+    return _falcon_route(app, environ.get("PATH_INFO", ""))
+
+
+def _falcon_route(app: Any, path: str) -> str | None:
+    """None: ``app`` is not Falcon's."""
+    if type(app).__module__.partition(".")[0] != "falcon":
+        return None
+    find = getattr(getattr(app, "_router", None), "find", None)
+    found = find(path or "/") if find is not None else None
+    return str(found[3] or "") if found else ""
 
 
 # ---- ASGI ----
 
 
-def asgi_route(scope: Mapping[str, Any], path: str, root: str = "") -> str | None:
+def asgi_route(scope: Mapping[str, Any], path: str, root: str = "", app: Any = None) -> str | None:
     """The template that matched, mounts included, "" if nothing did; None: this framework does not say.
 
     :param path: as the middleware saw it, below ``root``, before routers changed the scope.
@@ -111,7 +130,7 @@ def asgi_route(scope: Mapping[str, Any], path: str, root: str = "") -> str | Non
         return _whole_template(own, path, parameters if isinstance(parameters, Mapping) else {})
     endpoint = scope.get("endpoint")
     if endpoint is None or hasattr(endpoint, "routes"):
-        return "" if "router" in scope or "app" in scope else None
+        return "" if "router" in scope or "app" in scope else _falcon_route(app, path)
     mount = scope.get("root_path", "")
     if isinstance(mount, str) and len(mount) > len(root) and path.startswith(mount[len(root):]):
         return mount[len(root):] + "/{path}"  # another app, or files

@@ -670,6 +670,7 @@ def _watch(writer: Writer) -> None:
             # step in Python, after which what is pending would run.
             os.register_at_fork(before=_before_fork, after_in_parent=partial(_core.call_soon, _resume))
         atexit.register(close_all)
+        _hook_uwsgi()
     if engine.is_child() and "multiprocessing.util" in sys.modules:
         from multiprocessing.util import Finalize
 
@@ -719,12 +720,35 @@ def _after_in_child() -> None:
         writer._reset()
 
 
+def _uwsgi() -> Any:
+    """The module that uWSGI has in its own interpreter; None: this is another server."""
+    if "uwsgi" not in sys.builtin_module_names:
+        return None
+    try:
+        return import_module("uwsgi")
+    except ImportError:
+        return None
+
+
 def _nobody_else_runs() -> bool:
     """uWSGI without threads keeps the interpreter's lock between requests: no thread of ours would ever run."""
-    if "uwsgi" not in sys.builtin_module_names:
-        return False
-    try:
-        options = import_module("uwsgi").opt
-        return not any(options.get(name) for name in ("enable-threads", "threads", "gevent", "asyncio"))
-    except Exception:
-        return False
+    options = getattr(_uwsgi(), "opt", None)
+    return options is not None and not any(
+        options.get(name) for name in ("enable-threads", "threads", "gevent", "asyncio"))
+
+
+def _hook_uwsgi() -> None:
+    """With an event loop of its own uWSGI ends workers without atexit, but calls this first; whose it was goes on."""
+    uwsgi = _uwsgi()
+    if uwsgi is None:
+        return
+    before = getattr(uwsgi, "atexit", None)
+
+    def at_end() -> None:
+        try:
+            close_all()
+        finally:
+            if callable(before):
+                before()
+
+    uwsgi.atexit = at_end

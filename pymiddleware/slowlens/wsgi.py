@@ -16,6 +16,7 @@ from typing import Any
 from .recorder import Recorder, Transaction
 from .request import wsgi_incoming, wsgi_text
 from .routes import wsgi_route
+from .routing import watch
 from .viewer.mount import is_below, serve_wsgi
 
 __all__ = ["ENVIRON_KEY", "Body", "ProfilerMiddleware"]
@@ -38,6 +39,7 @@ class ProfilerMiddleware:
         self.app = app
         self.recorder = recorder if recorder is not None else Recorder(options, framework="WSGI")
         self.recorder.owns(app)
+        watch(app)
         self._viewer_path = self.recorder.options.viewer_path
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
