@@ -297,6 +297,9 @@ sl_rows_put_numbers(sl_rows *rows, const sl_row *row, const uint32_t *texts)
     uint32_t at = rows->count;
     for (int i = 0; i < SL_ROW_WIDE_COUNT; i++)
         rows->wide[i][at] = row->wide[i];
+    uint64_t started = row->wide[SL_ROW_started];
+    uint64_t most = UINT64_MAX - started, wall = row->wide[SL_ROW_wall_ns];
+    rows->wide[SL_ROW_ended][at] = started + (wall < most ? wall : most);
     for (int i = 0; i < ROWS_NARROWS; i++)
         rows->narrow[i][at] = row->narrow[i];
     for (int i = 0; i < ROWS_TEXTS; i++)

@@ -92,6 +92,8 @@ put_numbers(writing *w)
     const sl_rows *rows = w->rows;
 
     for (int c = 0; c < SL_ROW_NARROW_END; c++) {
+        if (c == SL_ROW_ended)
+            continue;
         for (uint32_t i = 0; i < w->count; i++) {
             uint32_t row = w->chosen[i];
             uint64_t value = c < SL_ROW_WIDE_COUNT

@@ -7,7 +7,7 @@
  *
  * A list is one pass over the columns that it filters and sorts by, and a
  * heap of as many rows as are wanted; nothing is indexed, nothing is sorted
- * beforehand. 10^6 rows take about 220 bytes each and their paths.
+ * beforehand. 10^6 rows take about 230 bytes each and their paths.
  *
  * The table is derived: from a segment's footer, or from the metadata of its
  * blobs (slowlens/segment.h). Bytes of any origin may be added.
@@ -32,7 +32,9 @@
 #include <stdint.h>
 
 /* Every column once: name (the key in a blob's META, if it has one), number
- * in a footer. Numbers are never used again for something else. */
+ * in a footer. Numbers are never used again for something else. `ended` is
+ * reckoned, and in no footer: the order in which rows came to be stored, but
+ * for what the writer took. */
 #define SL_ROW_WIDE_MAP(XX)                                                    \
     XX(started, 16)                                                            \
     XX(wall_ns, 17)                                                            \
@@ -47,7 +49,8 @@
     XX(gc_ns, 26)                                                              \
     XX(loop_ns, 27)                                                            \
     XX(idle_ns, 28)                                                            \
-    XX(db_ns, 29)
+    XX(db_ns, 29)                                                              \
+    XX(ended, 30)
 #define SL_ROW_NARROW_MAP(XX)                                                  \
     XX(bytes, 40)                                                              \
     XX(status, 41)                                                             \

@@ -337,6 +337,9 @@ START_TEST(pages)
             case SL_ROW_started:
                 q.after_number = p.ms * 1000000 + 123456;
                 break;
+            case SL_ROW_ended:
+                q.after_number = p.ms * 1000000 + 123456 + p.wall;
+                break;
             case SL_ROW_wall_ns: q.after_number = p.wall; break;
             case SL_ROW_calls: q.after_number = 1000 + (uint64_t)last; break;
             case SL_ROW_status: q.after_number = p.status; break;

@@ -23,7 +23,7 @@ test("empty values are left out", () => {
 });
 
 test("the list's query is one text, in this reader's times", () => {
-  assert.deepEqual(listQuery({ page: "requests", foo: "y" }), { sort: "-started" });
+  assert.deepEqual(listQuery({ page: "requests", foo: "y" }), { sort: "-ended" });
   assert.deepEqual(listQuery({ q: "x", filter: "5xx", sort: "route" }), { sort: "route", filter: "text:x 5xx", zone: -new Date().getTimezoneOffset() });
 });
 

@@ -84,7 +84,7 @@ def test_what_makes_no_sense_is_said(text: str, why: str) -> None:
 def test_the_text_comes_before_what_stands_beside_it() -> None:
     base = Query(sort="route", host="web-1", status="404", words=(("a", "path"),))
     found = parse("5xx sort:oldest b", base=base).query
-    assert (found.sort, found.host, found.status) == ("started", "web-1", "5xx")
+    assert (found.sort, found.host, found.status) == ("ended", "web-1", "5xx")
     assert found.words == (("a", "path"), ("b", "any"))
 
 

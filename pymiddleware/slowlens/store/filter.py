@@ -52,7 +52,7 @@ class Filter:
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "WS", "TASK", "TEST", "RUN")
 _SORT_WORDS = {
-    "newest": "-started", "oldest": "started", "slowest": "-wall_ns", "fastest": "wall_ns", "queries": "-db_count",
+    "newest": "-ended", "oldest": "ended", "slowest": "-wall_ns", "fastest": "wall_ns", "queries": "-db_count",
 }
 _MODES = {"det": "deterministic", "exact": "deterministic", "samp": "sampling", "sampled": "sampling"}
 

@@ -33,8 +33,8 @@ class QueryError(StoreError):
 
 #: What a row of a list holds: metadata of the profile, ``bytes`` (of the blob), ``hot`` (path),
 #: ``tags`` (lines of ``key=value``). ``kind`` is "profile", or "checkpoint": the request had not ended.
-#: A store adds ``pinned``: kept for ever. What a slowlens of before did not store is 0; "": its waiting is not
-#: told apart then, and ``waiting_ns`` is all of it.
+#: A store adds ``pinned`` (kept for ever) and ``ended`` (its end, in ns). What a slowlens of before did not store is 0
+#: and "": its waiting is not told apart then, and ``waiting_ns`` is all of it.
 COLUMNS = (
     "id", "started", "wall_ns", "cpu_ns", "await_ns", "waiting_ns", "method", "path", "route",
     "status", "mode", "calls", "c_calls", "bytes", "kept", "flags", "hot", "framework", "host", "release", "pid",
@@ -48,7 +48,7 @@ TREND = 12
 
 #: Columns a list can be sorted by; ``-`` before one means falling.
 SORTS = (
-    "started", "wall_ns", "cpu_ns", "await_ns", "waiting_ns", "bytes", "calls", "c_calls", "status", "method",
+    "started", "ended", "wall_ns", "cpu_ns", "await_ns", "waiting_ns", "bytes", "calls", "c_calls", "status", "method",
     "route", "mode", "host", "release", "run_queue_ns", "gil_wait_ns", "blocked_ns", "gc_ns", "loop_ns", "idle_ns",
     "db_ns", "db_count",
 )

@@ -36,7 +36,7 @@ In place of an ID stands `aggregate` with ?route=&method=&mode= for the newest
 profiles of a route, merged; with &last=1h (90s, 15m, 7d) and &release= for all
 requests that ended in that time, kept or not (no route: of the whole site).
 
-ROW: id, started (ms), method, path, route, status, wall_ms, cpu_ms (collecting
+ROW: id, started, ended (ms), method, path, route, status, wall_ms, cpu_ms (collecting
 garbage, gc_ms, too), await_ms, loop_ms, idle_ms, waiting_ms (of it run_queue_ms,
 gil_wait_ms, blocked_ms where they were told apart), db_count, db_ms, mode,
 http_count, cache_count, template_count, calls, c_calls, bytes, kept, pinned,
@@ -621,7 +621,8 @@ _ROW_TIMES = tuple(name for name in COLUMNS if name.endswith("_ns"))
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     """Metadata comes out of blobs, which may come from anywhere: what is no number counts as none."""
     shown = {key: value for key, value in row.items() if not key.endswith("_ns")}
-    shown["started"] = _number(row["started"]) // 1_000_000
+    for name in ("started", "ended"):
+        shown[name] = _number(row.get(name)) // 1_000_000
     shown["killed"] = "killed" in str(row["flags"] or "").split(",")
     for name in ("tags", "findings"):
         shown[name] = str(row.get(name) or "").split("\n")[1:-1]

@@ -10,7 +10,8 @@ from ..interface import COLUMNS, StoreError
 from ..rows import TEXTS, row_of
 
 __all__ = [
-    "ADDED", "DDL", "FIRST", "KEPT", "NAMES", "STAGED", "clean", "day_of", "inside", "later", "read_row", "staged",
+    "ADDED", "DDL", "ENDED", "FIRST", "KEPT", "NAMES", "STAGED", "clean", "day_of", "inside", "later", "read_row",
+    "staged",
 ]
 
 DAY_MS = 86_400_000
@@ -20,6 +21,8 @@ KEPT = -1
 WIDTH = {"route": 500, "host": 250, "release": 250, "method": 20, "mode": 20, "kind": 20, "framework": 100,
          "path": 2000, "hot": 1000, "kept": 200, "flags": 500}
 MOST = (1 << 63) - 1
+#: When a request ended: what lists are sorted by, by an index on this very expression.
+ENDED = f"(started + least(wall_ns, {MOST} - started))"
 
 _LISTS = frozenset(("tags", "findings"))
 
@@ -114,6 +117,7 @@ def read_row(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
     """A row of a list out of what the database answered."""
     row = dict(zip(names, values, strict=True))
     row["id"] = id_text(row["id"].bytes)
+    row["ended"] = row["started"] + min(row["wall_ns"], MOST - row["started"])
     tags = [line for line in row["tags"] if "=" in line]
     row["tags"] = "\n" + "\n".join(tags) + "\n" if tags else ""
     row["findings"] = "\n" + "\n".join(row["findings"]) + "\n" if row["findings"] else ""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ...request import id_value
 from ..interface import COLUMNS, Query, QueryError
 from ..rows import LIMIT_MAX, layer_of, read_cursor, sort_of, statuses, words_of
-from .columns import ADDED, MOST, clean, inside
+from .columns import ADDED, ENDED, MOST, clean, inside
 from .schema import SEARCHED
 
 __all__ = ["Asked", "asked", "counted"]
@@ -90,10 +90,11 @@ def asked(schema: str, query: Query, *, earlier: bool = False) -> Asked:
     column, falling = sort_of(query)
     if earlier and column in ADDED:
         raise QueryError(f"cannot sort by {column}: the tables are of an earlier slowlens")
+    by = ENDED if column == "ended" else column
     conditions, values = _filter(query, earlier)
     if query.cursor is not None:
         value, profile_id = read_cursor(query.cursor, column)
-        conditions.append(f"({column}, id) {'<' if falling else '>'} (%(after)s, %(after_id)s::uuid)")
+        conditions.append(f"({by}, id) {'<' if falling else '>'} (%(after)s, %(after_id)s::uuid)")
         values["after"] = (
             clean(value.decode("utf-8", "replace")) if isinstance(value, bytes) else min(value, MOST))
         values["after_id"] = id_value(profile_id).hex()
@@ -101,10 +102,10 @@ def asked(schema: str, query: Query, *, earlier: bool = False) -> Asked:
     direction = "DESC" if falling else "ASC"
     limit = max(1, min(query.limit, LIMIT_MAX))
     names = (*COLUMNS, "pinned")
-    order = f"ORDER BY {column} {direction}, id {direction}"
+    order = f"ORDER BY {by} {direction}, id {direction}"
     inner = ", ".join(f"0::bigint AS {name}" if earlier and name in ADDED else name for name in names)
     # The mark and the rows are of one moment, for they are of one statement.
     sql = (f"SELECT pg_current_snapshot()::text, {', '.join('p.' + name for name in names)} FROM (SELECT 1) one "
            f"LEFT JOIN (SELECT {inner} FROM {schema}.profiles WHERE {where} {order} LIMIT {limit + 1}) p "
-           f"ON true ORDER BY p.{column} {direction}, p.id {direction}")
+           f"ON true ORDER BY {by if column == 'ended' else 'p.' + column} {direction}, p.id {direction}")
     return Asked(sql, values, names, column, limit)

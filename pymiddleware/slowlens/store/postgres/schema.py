@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..interface import StoreError
-from .columns import ADDED, FIRST, KEPT, later
+from .columns import ADDED, ENDED, FIRST, KEPT, later
 
 __all__ = ["STEPS", "Refused", "Schema"]
 
@@ -62,7 +62,10 @@ ALTER TABLE {{s}}.hours ALTER total SET STORAGE EXTERNAL;
 """
 
 #: What leads from version N to N + 1. A program of an earlier version goes on writing: a new column has a default.
-STEPS: list[str] = [_TABLES, f"ALTER TABLE {{s}}.profiles {later(ADDED)}"]
+STEPS: list[str] = [
+    _TABLES,
+    f"ALTER TABLE {{s}}.profiles {later(ADDED)};\nCREATE INDEX ON {{s}}.profiles ({ENDED}, id)",
+]
 #: The oldest version that may go on writing to tables as these steps leave them.
 COMPATIBLE = 1
 

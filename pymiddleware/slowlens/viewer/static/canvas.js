@@ -345,7 +345,9 @@ export class FlameCanvas {
       if (fits < 3) continue;
       const name = lane && lane.node === node ? `${lane.open ? "▾" : "▸"} ${this.options.lane?.(node, level.w[i]) || this.options.name(node)}` : this.options.name(node);
       context.fillStyle = this.options.ink(node);
-      context.fillText(middle(name, fits), inner + 3, y + ROW / 2);
+      const text = middle(name, fits);
+      const over = context.measureText(text).width / room;
+      context.fillText(over > 1 ? middle(name, Math.floor(fits / over)) : text, inner + 3, y + ROW / 2);
       if (found) context.fillRect(left, y + ROW - 3, width - 1, 2);
     }
     context.globalAlpha = 1;

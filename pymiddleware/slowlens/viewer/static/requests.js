@@ -1,5 +1,6 @@
 // requests.js - the list of requests: filter, sort, page by page, live.
 import * as api from "./api.js";
+import { KINDS } from "./colors.js";
 import { button, choice, el } from "./dom.js";
 import { filterBox } from "./filterbox.js";
 import { join, textOf, withText, write } from "./filter.js";
@@ -15,7 +16,7 @@ const POLL = 2000;
 const LOOKED = 200; // of the newest, for what is new
 const COLUMNS = [
   { title: "Choose", class: "pick" },
-  { title: "When", sort: "started", class: "when" },
+  { title: "When", sort: "ended", class: "when" },
   { title: "Request", class: "path", sort: "route" },
   { title: "Status", sort: "status", class: "status" },
   { title: "Hot path", class: "hot" },
@@ -26,10 +27,11 @@ const COLUMNS = [
   { title: "Keep", class: "keep" },
 ];
 const SORTS = [
-  ["-started", "newest"], ["started", "oldest"], ["-wall_ms", "slowest"], ["-cpu_ms", "most CPU"], ["-waiting_ms", "most waiting"],
+  ["-ended", "newest"], ["ended", "oldest"], ["-started", "began last"], ["-wall_ms", "slowest"], ["-cpu_ms", "most CPU"], ["-waiting_ms", "most waiting"],
   ["-db_count", "most queries"], ["-db_ms", "longest in queries"], ["-calls", "most calls"], ["-bytes", "largest profile"], ["-status", "status"], ["route", "route"], ["mode", "mode"],
 ];
 const TIMES = [["", "any time"], ["15m", "last 15 min"], ["1h", "last hour"], ["24h", "last day"], ["7d", "last week"]];
+const MENDED = new Set(["n+1", "slow-query", "holds-loop", "repeats"]);
 const MODES = [["", "all"], ["det", "exact"], ["sampling", "sampled"]];
 
 function keepButton(request) {
@@ -56,16 +58,21 @@ export function hotPath(request) {
   return request.mode === "sampling" && request.calls < FEW / 4 ? text.replace(/ (\d+)\s?%$/, " about $1%") : text;
 }
 
+/** Findings that name what to mend come before those that say what it waited for. Pure. */
+export const ranked = (findings) => [...findings].sort((a, b) => MENDED.has(b) - MENDED.has(a));
+
 function row(request, page) {
+  const found = ranked(request.findings);
   const filtered = (name, value) => format(page.with(name, write(name, value)));
   const name = `${tame(request.method, 20)} ${tame(request.path)}`;
   const link = el("a", { href: format({ r: request.id }), "data-row": true }, middle(tame(request.path), 70));
   const values = [
-    el("input", { type: "checkbox", value: request.id, "aria-label": `Choose ${middle(name, 80)} ${when(request.started)}`, change: page.picked }),
-    el("time", { title: new Date(request.started).toLocaleString() }, when(request.started)),
+    el("input", { type: "checkbox", value: request.id, "aria-label": `Choose ${middle(name, 80)} ${when(request.ended)}`, change: page.picked }),
+    el("time", { title: `ended ${new Date(request.ended).toLocaleString()}, began ${when(request.started)}` }, when(request.ended)),
     [el("span", { class: "method" }, tame(request.method, 20)), " ", link, request.tags.map((tag) => [" ", el("a", { class: "tag", href: filtered("tag", tag), title: "Only requests with this tag" }, middle(tame(tag, 100), 28))])],
     request.killed ? el("span", { title: "Its process died before it ended" }, "killed") : request.kind === "checkpoint" ? el("span", { title: "It had not ended when this was stored" }, "runs") : request.status || "–",
-    [request.findings.map((one) => [el("a", { class: "finding", href: filtered("finding", one), title: "Only requests with this finding" }, tame(one, 30)), " "]), el("span", { title: hotPath(request) }, hotPath(request))],
+    [found.slice(0, 2).map((one) => [el("a", { class: "finding", href: filtered("finding", one), title: "Only requests with this finding" }, tame(one, 30)), " "]),
+      found.length > 2 ? [el("span", { class: "finding", title: tame(found.slice(2).join(", ")) }, `+${found.length - 2}`), " "] : null, el("span", { title: hotPath(request) }, hotPath(request))],
     ms(request.wall_ms), el("div", { class: "barbox" }), el("span", { title: tame(request.mode || "") }, { deterministic: "exact", sampling: "sampled" }[request.mode] || tame(request.mode || "", 20)), request.db_count ? el("span", { title: `${count(request.db_count)} queries, ${ms(request.db_ms)} ms` }, count(request.db_count)) : "", keepButton(request),
   ];
   const made = el("tr", { class: request.status >= 500 ? "bad" : request.killed ? "bad killed" : null, "data-id": request.id, "data-mode": request.mode },
@@ -96,7 +103,8 @@ class List {
     this.removal = button("Delete chosen", () => this.remove(), { disabled: true, class: "changes" });
     this.more = button("More", () => this.load().catch((error) => notice(error.message)), { hidden: true });
     this.news = button("", () => this.takeNews(true), { class: "news", hidden: true });
-    this.range = el("span", { class: "order" });
+    this.range = el("span", { class: "range" });
+    this.legend = el("ul", { class: "inline", "aria-label": "Colours" });
     this.quick = el("span", { class: "quick", role: "group", "aria-label": "Quick filters" });
     this.order = el("span", { class: "order" });
     this.box = filterBox(() => ({ ...Object.fromEntries(Object.entries(this.known).map(([name, all]) => [name, [...all]])), route: this.routes, fields: this.fields }), (text) => this.filter(text));
@@ -104,13 +112,13 @@ class List {
     this.place = el("div", { class: "rows" });
     slot().replaceChildren(this.box.form);
     main.replaceChildren(el("h1", { class: "offscreen" }, "Requests"),
-      el("div", { class: "toolbar" }, this.range, this.quick, this.compareButton, this.removal, this.news, this.order), this.place, this.more);
+      el("div", { class: "toolbar" }, this.range, this.quick, this.compareButton, this.removal, this.news, this.legend, this.order), this.place, this.more);
   }
 
   /** Shows what a state asks for. What is shown stays until the answer is there, and when there is none. */
   async apply(state) {
     const turn = ++this.turn;
-    const next = { state, key: `list ${entry()}`, sort: state.sort || "-started", body: el("tbody", { click: (event) => this.open(event) }), seen: new Set(), fresh: [], cursor: null, most: 0, mark: "" };
+    const next = { state, key: `list ${entry()}`, sort: state.sort || "-ended", body: el("tbody", { click: (event) => this.open(event) }), seen: new Set(), fresh: [], cursor: null, most: 0, mark: "" };
     const before = recall(next.key) || {};
     const old = { state: this.state, key: this.key, sort: this.sort, body: this.body, seen: this.seen, fresh: this.fresh, cursor: this.cursor, most: this.most, mark: this.mark };
     Object.assign(this, next);
@@ -228,12 +236,16 @@ class List {
     const most = Math.max(1e-6, ...Array.from(this.body.children, (one) => one.request.wall_ms));
     if (most !== this.most) for (const one of this.body.children) one.drawn = false;
     this.most = most;
+    const kinds = new Set();
     for (const one of this.body.children) {
+      const { wall_ms: wall } = one.request;
+      one.split ||= rowSplit(one.request);
+      for (const part of one.split) kinds.add(part.kind);
       if (one.drawn) continue;
       one.drawn = true;
-      const { wall_ms: wall } = one.request;
-      one.querySelector(".barbox").replaceChildren(bar("Wall time", rowSplit(one.request), wall * 1e6, wall / most));
+      one.querySelector(".barbox").replaceChildren(bar("Wall time", one.split, wall * 1e6, wall / most));
     }
+    this.legend.replaceChildren(...[...kinds].map((kind) => el("li", {}, el("span", { class: `key k-${kind}` }), KINDS[kind][0])));
   }
 
   async load(least = 0) {
@@ -262,13 +274,13 @@ class List {
       const { body } = this;
       // A server that knows what was stored since a moment is asked for that; else the newest are looked through.
       const since = this.mark ? { stored_since: this.mark } : {};
-      const page = await api.requests({ ...listQuery({ ...this.state, sort: "-started" }), ...since, limit: LOOKED });
+      const page = await api.requests({ ...listQuery({ ...this.state, sort: "-ended" }), ...since, limit: LOOKED });
       if (body !== this.body) return; // another filter meanwhile
       this.mark = page.mark || this.mark;
       const have = new Set([...this.seen, ...this.fresh.map((one) => one.id)]);
       // Older than the oldest row here is no news, but what "More" is for.
-      const oldest = !this.mark && this.sort === "-started" && this.cursor ? this.body.lastElementChild?.request.started || 0 : 0;
-      const added = page.requests.filter((one) => !have.has(one.id) && !isGone(one.id) && one.started >= oldest);
+      const oldest = !this.mark && this.sort === "-ended" && this.cursor ? this.body.lastElementChild?.request.ended || 0 : 0;
+      const added = page.requests.filter((one) => !have.has(one.id) && !isGone(one.id) && one.ended >= oldest);
       this.fresh = [...added, ...this.fresh];
       if (this.fresh.length) this.takeNews(false);
     } catch {
@@ -281,14 +293,14 @@ class List {
   /** Puts in what is new, unless the reader is busy below. */
   takeNews(asked) {
     const busy = scrollY > 30 || this.body.matches(":hover") || this.body.contains(document.activeElement) || this.chosen().length > 0;
-    if (!asked && (busy || this.sort !== "-started")) {
+    if (!asked && (busy || this.sort !== "-ended")) {
       this.news.hidden = false;
       this.news.textContent = `${count(this.fresh.length)} new`;
       return;
     }
     this.news.hidden = true;
     if (asked) scrollTo(0, 0);
-    if (this.sort !== "-started") return void this.apply(this.state).catch((error) => notice(error.message));
+    if (this.sort !== "-ended") return void this.apply(this.state).catch((error) => notice(error.message));
     if (!this.table.isConnected) this.place.replaceChildren(this.table);
     this.add(this.fresh, true);
     this.fresh = [];

@@ -12,7 +12,7 @@ export function searchBox(page) {
   const out = el("span", { class: "found", role: "status" });
   let found = null; // {count, show(i), ns}
   let at = -1;
-  const input = el("input", { type: "search", value: page.state.q || "", placeholder: "Search: name, file, /regex/", "aria-label": "Search in this profile", title: "Search (/), next match (n), match before (N)" });
+  const input = el("input", { type: "search", value: page.state.q || "", placeholder: "name, file or /regex/", "aria-label": "Search in this profile", title: "Search (/), next match (n), match before (N)" });
   const words = () => `${at + 1} of ${count(found.count)}${found.ns === undefined ? "" : ` · ${percent(found.ns, page.wall)} of the request`}`;
   const step = (by) => {
     if (!found?.count) return;

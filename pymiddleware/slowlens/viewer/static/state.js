@@ -29,7 +29,7 @@ export function format(state) {
 
 /** The list's query for the server from the page's state. Times in it are this reader's. */
 export const listQuery = (state) => ({
-  sort: state.sort || "-started", ...(textOf(state) ? { filter: textOf(state), zone: -new Date().getTimezoneOffset() } : {}),
+  sort: state.sort || "-ended", ...(textOf(state) ? { filter: textOf(state), zone: -new Date().getTimezoneOffset() } : {}),
 });
 
 /** The sort after a click on `column`: falling first, then rising. */
