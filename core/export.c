@@ -1,5 +1,6 @@
 /* The table of exports, and how one is written. */
 #include "exporters.h"
+#include "framed.h"
 
 #include <string.h>
 
@@ -13,6 +14,10 @@ typedef struct {
     sl_export_format format;
     void (*put)(const sl_profile *profile, sl_buf *out);
 } row;
+
+/* Formats that have something of their own for what was asked of others; in all
+ * others that stands as frames. */
+static const char *const with_spans[] = { "chrome", "gecko", "json", "text" };
 
 static const row table[] = {
 #define XX(name, ending, media_type, title)                                    \
@@ -42,15 +47,25 @@ sl_export_find(const char *name)
 static size_t
 export_max(const sl_profile *profile, size_t max_bytes)
 {
-    uint64_t rows = (uint64_t)sl_profile_node_count(profile) +
-                    sl_profile_function_count(profile) +
-                    sl_profile_line_count(profile) +
-                    sl_profile_stretch_count(profile);
+    uint64_t rows =
+        (uint64_t)sl_profile_node_count(profile) +
+        sl_profile_function_count(profile) + sl_profile_line_count(profile) +
+        sl_profile_stretch_count(profile) + sl_profile_span_count(profile);
     uint64_t most = BYTES_LEAST + BYTES_A_ROW * rows;
 
     if (max_bytes != 0)
         return max_bytes;
     return (size_t)(most < BYTES_MOST ? most : BYTES_MOST);
+}
+
+static bool
+wants_frames(const sl_export_format *format)
+{
+    for (size_t i = 0; i < sizeof(with_spans) / sizeof(with_spans[0]); i++) {
+        if (strcmp(format->name, with_spans[i]) == 0)
+            return false;
+    }
+    return true;
 }
 
 /* Puts the export into a buffer that has its limit and perhaps a drain. */
@@ -61,7 +76,12 @@ export_put(const sl_profile *profile, const sl_export_format *format,
     for (size_t i = 0; i < ROWS; i++) {
         if (format != &table[i].format)
             continue;
-        table[i].put(profile, out);
+        sl_profile *framed = NULL;
+        if (wants_frames(format))
+            out->status = sl_profile_framed(profile, &framed);
+        if (out->status == SL_OK)
+            table[i].put(framed != NULL ? framed : profile, out);
+        sl_profile_free(framed);
         sl_buf_drain_now(out);
         return out->status;
     }

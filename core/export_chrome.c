@@ -1,6 +1,8 @@
 /* Format: the JSON of Chrome's Trace Event Format ("X" complete events in
  * microseconds, "M" metadata), as chrome://tracing, Perfetto and speedscope
- * read it. */
+ * read it. When each of the first spans was: nestable asynchronous events ("b",
+ * "e"), for several may be under way at once; how many there were in all: the
+ * args of their node's event. */
 #include "exporters.h"
 #include "json.h"
 #include "labels.h"
@@ -8,6 +10,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+
+/* Bytes of a query or a kind that an event repeats. */
+#define TEXT_MAX SL_LABEL_MAX
 
 static void
 put_us(sl_json *json, const char *key, uint64_t ns)
@@ -32,6 +38,98 @@ put_thread(sl_json *json, uint32_t thread, const char *name)
     sl_json_text(json, "name", name);
     sl_json_close(json, '}');
     sl_json_close(json, '}');
+}
+
+/* As a label: cut where it is long, for it is repeated. */
+static void
+put_short(sl_json *json, const char *key, const char *text)
+{
+    size_t len = strlen(text);
+
+    sl_json_key(json, key);
+    sl_json_str(json, text, len < TEXT_MAX ? len : TEXT_MAX);
+}
+
+/* The first row of spans at or behind a node. */
+static uint32_t
+first_span(const sl_profile *profile, uint32_t node)
+{
+    uint32_t low = 0, high = sl_profile_span_count(profile);
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (sl_profile_span_at(profile, middle)->node < node)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* What was asked of others at a node. */
+static void
+put_asked(sl_json *json, const sl_profile *profile, uint32_t node)
+{
+    uint32_t count = sl_profile_span_count(profile);
+    uint32_t at = first_span(profile, node);
+
+    if (at == count || sl_profile_span_at(profile, at)->node != node)
+        return;
+    sl_json_key(json, "asked");
+    sl_json_open(json, '[');
+    for (; at < count && sl_profile_span_at(profile, at)->node == node; at++) {
+        const sl_profile_span *span = sl_profile_span_at(profile, at);
+        sl_json_open(json, '{');
+        put_short(json, "kind", span->kind);
+        put_short(json, "text", span->text);
+        if (span->where[0] != 0)
+            put_short(json, "where", span->where);
+        sl_json_number(json, "count", span->count);
+        put_us(json, "total_us", span->total_ns);
+        sl_json_close(json, '}');
+    }
+    sl_json_close(json, ']');
+}
+
+static void
+put_async(sl_json *json, const sl_profile_span *span,
+          const sl_profile_span_first *first, const char *phase, uint64_t id)
+{
+    sl_json_open(json, '{');
+    sl_json_text(json, "ph", phase);
+    put_short(json, "cat", span->kind);
+    put_short(json, "name", span->text[0] != 0 ? span->text : span->kind);
+    sl_json_number(json, "id", id);
+    sl_json_number(json, "pid", 1);
+    sl_json_number(json, "tid", 1);
+    put_us(json, "ts",
+           first->from_ns + (phase[0] == 'e' ? first->length_ns : 0));
+    if (phase[0] == 'b') {
+        sl_json_key(json, "args");
+        sl_json_open(json, '{');
+        if (span->where[0] != 0)
+            put_short(json, "where", span->where);
+        if (first->detail[0] != 0)
+            put_short(json, "detail", first->detail);
+        sl_json_close(json, '}');
+    }
+    sl_json_close(json, '}');
+}
+
+static void
+put_spans(sl_json *json, const sl_profile *profile)
+{
+    uint64_t id = 0;
+
+    for (uint32_t i = 0; i < sl_profile_span_count(profile); i++) {
+        const sl_profile_span *span = sl_profile_span_at(profile, i);
+        for (uint32_t n = 0; n < span->first_count; n++) {
+            id++;
+            put_async(json, span, &span->firsts[n], "b", id);
+            put_async(json, span, &span->firsts[n], "e", id);
+        }
+        sl_buf_flow(json->out);
+    }
 }
 
 static void
@@ -62,6 +160,7 @@ put_event(sl_json *json, const sl_profile *profile, uint32_t i, uint32_t thread,
         size_t shown = f->file_len < SL_LABEL_MAX ? f->file_len : SL_LABEL_MAX;
         sl_json_str(json, f->file + f->file_len - shown, shown);
         sl_json_number(json, "line", f->line);
+        put_asked(json, profile, i);
         sl_json_close(json, '}');
     }
     sl_json_close(json, '}');
@@ -108,6 +207,7 @@ put_all(sl_json *json, const sl_profile *profile, const sl_layout *layout,
                   sl_profile_node_at(profile, i)->total_ns, labels, true);
     }
     put_timeline(json, profile, layout->threads, labels);
+    put_spans(json, profile);
     sl_json_close(json, ']');
     sl_json_close(json, '}');
 }

@@ -2,7 +2,8 @@
  * github.com/firefox-devtools/profiler), version 57 of it: the profiler
  * upgrades what is older than itself. One thread for the request and one for
  * each strand beside it; a sample is a node with its exact self time as
- * weight ("tracing-ms"); phases and waits are markers. */
+ * weight ("tracing-ms"); phases, waits and the first spans are markers, these
+ * under the name of their kind. */
 #include "exporters.h"
 #include "json.h"
 #include "labels.h"
@@ -26,6 +27,9 @@ static const char *const categories[][2] = {
 };
 enum { CATEGORIES = 5 };
 
+/* Kinds of spans that have a name of their own; others have the first one's. */
+#define KINDS_MAX 64u
+
 /* Strings behind those of the functions. */
 enum { STR_PHASE, STR_AWAIT, STR_LOOP, STR_GC, STR_OWN };
 static const char *const own_strings[STR_OWN] = { "phase", "await",
@@ -45,6 +49,8 @@ typedef struct {
     uint32_t *used;     /* functions of the thread at hand, in their order */
     uint32_t used_count;
     uint32_t functions;
+    const char **kinds; /* of spans: strings behind STR_OWN */
+    uint32_t kind_count;
 } gecko;
 
 static void
@@ -158,11 +164,13 @@ number_thread(gecko *g, uint32_t thread)
          (i = (g)->layout.nodes[at_##i], true);                                \
          at_##i++)
 
+/* Behind the last one of the request stands one more, of nothing, where the
+ * request ends: what the profiler shows ends with the begin of the last one. */
 static void
 put_samples(gecko *g, uint32_t thread)
 {
     sl_json *json = &g->json;
-    uint32_t count = 0;
+    uint32_t count = thread == 0;
     uint64_t at = 0;
 
     FOR_NODES(g, thread, i)
@@ -177,6 +185,8 @@ put_samples(gecko *g, uint32_t thread)
         if (sl_profile_node_at(g->profile, i)->self_ns > 0)
             sl_json_u64(json, g->local[i]);
     }
+    if (thread == 0)
+        sl_json_raw(json, "null");
     sl_json_close(json, ']');
     sl_json_key(json, "time");
     sl_json_open(json, '[');
@@ -187,6 +197,8 @@ put_samples(gecko *g, uint32_t thread)
             put_ms(json, at);
         at += self;
     }
+    if (thread == 0)
+        put_ms(json, at);
     sl_json_close(json, ']');
     sl_json_key(json, "weight");
     sl_json_open(json, '[');
@@ -196,6 +208,8 @@ put_samples(gecko *g, uint32_t thread)
         if (self > 0)
             put_ms(json, self);
     }
+    if (thread == 0)
+        sl_json_raw(json, "0");
     sl_json_close(json, ']');
     sl_json_text(json, "weightType", "tracing-ms");
     put_same(json, "eventDelay", count, "null");
@@ -305,7 +319,7 @@ put_functions(gecko *g)
 
 typedef struct {
     uint64_t from, to;
-    int name;
+    uint64_t name; /* number of its string, behind those of the functions */
     const char *text;
 } marker;
 
@@ -316,6 +330,39 @@ meta_ns(const sl_profile *profile, const char *key)
     return item != NULL && item->text == NULL && item->number > 0
                ? (uint64_t)item->number
                : 0;
+}
+
+/* Number of a kind's string; kinds are few. */
+static uint64_t
+kind_string(gecko *g, const char *kind)
+{
+    uint32_t i = 0;
+
+    while (i < g->kind_count && strcmp(g->kinds[i], kind) != 0)
+        i++;
+    if (i == g->kind_count && i < KINDS_MAX)
+        g->kinds[g->kind_count++] = kind;
+    return STR_OWN + (i < KINDS_MAX ? i : 0);
+}
+
+/* What was asked of others, when that is known. */
+static uint32_t
+collect_spans(gecko *g, marker *out)
+{
+    const sl_profile *profile = g->profile;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < sl_profile_span_count(profile); i++) {
+        const sl_profile_span *span = sl_profile_span_at(profile, i);
+        uint64_t name = span->first_count > 0 ? kind_string(g, span->kind) : 0;
+        for (uint32_t n = 0; n < span->first_count; n++) {
+            const sl_profile_span_first *first = &span->firsts[n];
+            out[count++] =
+                (marker){ first->from_ns, first->from_ns + first->length_ns,
+                          name, span->text[0] != 0 ? span->text : span->kind };
+        }
+    }
+    return count;
 }
 
 /* Phases of the response, and what the timeline knows of waits. */
@@ -367,16 +414,18 @@ put_markers(gecko *g, const marker *markers, uint32_t count)
     sl_json_open(json, '[');
     for (uint32_t i = 0; i < count; i++) {
         sl_json_open(json, '{');
+        size_t len = strlen(markers[i].text);
         sl_json_text(json, "type", "Text");
-        sl_json_text(json, "name", markers[i].text);
+        sl_json_key(json, "name");
+        sl_json_str(json, markers[i].text,
+                    len < SL_LABEL_MAX ? len : SL_LABEL_MAX);
         sl_json_close(json, '}');
     }
     sl_json_close(json, ']');
     sl_json_key(json, "name");
     sl_json_open(json, '[');
     for (uint32_t i = 0; i < count; i++)
-        sl_json_u64(json,
-                    2 * (uint64_t)g->functions + (uint64_t)markers[i].name);
+        sl_json_u64(json, 2 * (uint64_t)g->functions + markers[i].name);
     sl_json_close(json, ']');
     for (int end = 0; end < 2; end++) {
         sl_json_key(json, end ? "endTime" : "startTime");
@@ -443,6 +492,8 @@ put_shared(gecko *g)
     }
     for (int i = 0; i < STR_OWN; i++)
         sl_json_str(json, own_strings[i], strlen(own_strings[i]));
+    for (uint32_t i = 0; i < g->kind_count; i++)
+        sl_json_str(json, g->kinds[i], strlen(g->kinds[i]));
     sl_json_close(json, ']');
     put_empty(json, "sources", "uuid filename");
     sl_json_close(json, '}');
@@ -452,6 +503,7 @@ static void
 put_all(gecko *g, marker *markers)
 {
     uint32_t marker_count = collect_markers(g->profile, markers);
+    marker_count += collect_spans(g, markers + marker_count);
 
     sl_json_open(&g->json, '{');
     put_meta(&g->json, g->profile);
@@ -478,8 +530,14 @@ sl_exporter_gecko(const sl_profile *profile, sl_buf *out)
                 .named_in = calloc(functions, sizeof(uint32_t)),
                 .used = malloc(functions * sizeof(uint32_t)),
                 .functions = (uint32_t)functions };
-    marker *markers = malloc(((size_t)sl_profile_stretch_count(profile) + 3) *
-                             sizeof(*markers));
+    size_t spans = 0;
+    for (uint32_t i = 0; i < sl_profile_span_count(profile); i++)
+        spans += sl_profile_span_at(profile, i)->first_count;
+    marker *markers =
+        malloc(((size_t)sl_profile_stretch_count(profile) + spans + 3) *
+               sizeof(*markers));
+    const char *kinds[KINDS_MAX];
+    g.kinds = kinds;
     sl_status status = sl_labels_init(&g.labels, profile);
 
     if (status == SL_OK)

@@ -4,7 +4,10 @@
  *  "nodes":[[parent,function,call_line,calls,resumes,self_ns,total_ns]],
  *  "lines":[[node,line,wall_ns,cpu_ns,gil_ns]],
  *  "timeline":[[lane,node,from_ns,to_ns]],
- *  "counters":[[metric,node,value]]}   nodes in preorder */
+ *  "counters":[[metric,node,value]],
+ *  "spans":[[node,line,lane,kind,text,where,count,total_ns,outer_ns,longest_ns,
+ *            [[from_ns,length_ns,detail]]]], "spans_lost":N}
+ * Nodes stand in preorder; what spans are: slowlens/span.h */
 #include "exporters.h"
 #include "report_put.h"
 
@@ -55,6 +58,45 @@ put_counters(sl_json *json, const sl_profile *profile)
     sl_json_close(json, ']');
 }
 
+static void
+put_span_text(sl_json *json, const char *text)
+{
+    sl_json_str(json, text, strlen(text));
+}
+
+static void
+put_spans(sl_json *json, const sl_profile *profile)
+{
+    sl_json_key(json, "spans");
+    sl_json_open(json, '[');
+    for (uint32_t i = 0; i < sl_profile_span_count(profile); i++) {
+        const sl_profile_span *span = sl_profile_span_at(profile, i);
+        sl_json_open(json, '[');
+        sl_json_u64(json, span->node);
+        sl_json_u64(json, span->line);
+        sl_json_u64(json, span->lane);
+        put_span_text(json, span->kind);
+        put_span_text(json, span->text);
+        put_span_text(json, span->where);
+        sl_json_u64(json, span->count);
+        sl_json_u64(json, span->total_ns);
+        sl_json_u64(json, span->outer_ns);
+        sl_json_u64(json, span->longest_ns);
+        sl_json_open(json, '[');
+        for (uint32_t n = 0; n < span->first_count; n++) {
+            sl_json_open(json, '[');
+            sl_json_u64(json, span->firsts[n].from_ns);
+            sl_json_u64(json, span->firsts[n].length_ns);
+            put_span_text(json, span->firsts[n].detail);
+            sl_json_close(json, ']');
+        }
+        sl_json_close(json, ']');
+        sl_json_close(json, ']');
+    }
+    sl_json_close(json, ']');
+    sl_json_number(json, "spans_lost", sl_profile_spans_lost(profile));
+}
+
 void
 sl_exporter_json(const sl_profile *profile, sl_buf *out)
 {
@@ -97,5 +139,6 @@ sl_exporter_json(const sl_profile *profile, sl_buf *out)
     }
     sl_json_close(&json, ']');
     put_counters(&json, profile);
+    put_spans(&json, profile);
     sl_json_close(&json, '}');
 }

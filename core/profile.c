@@ -209,11 +209,16 @@ profile_subtract_cost(sl_profile *profile)
 sl_status
 sl_profile_derive(sl_profile *profile)
 {
-    sl_profile_node *nodes = profile->nodes;
     sl_status status = profile_subtract_cost(profile);
 
-    if (status < 0)
-        return status;
+    return status < 0 ? status : sl_profile_add_up(profile);
+}
+
+sl_status
+sl_profile_add_up(sl_profile *profile)
+{
+    sl_profile_node *nodes = profile->nodes;
+
     for (uint32_t i = 0; i < profile->node_count; i++) {
         nodes[i].size = 1;
         nodes[i].total_ns = nodes[i].self_ns;

@@ -42,6 +42,9 @@ sl_status sl_profile_new(sl_profile **out, size_t max_bytes,
  * rest. SL_ENOMEM, SL_ELIMIT. */
 sl_status sl_profile_derive(sl_profile *profile);
 
+/* The part of it that takes off nothing: from self_ns as it is. */
+sl_status sl_profile_add_up(sl_profile *profile);
+
 /* The profile as an outline; its arrays die with sl_profile_outline_free.
  * SL_ENOMEM. */
 sl_status sl_profile_outline(const sl_profile *profile, sl_outline *out);

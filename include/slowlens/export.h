@@ -24,6 +24,12 @@
  *   speedscope  -        calls
  *   text        calls    kinds of time
  *
+ * What was asked of others (queries, services, templates: slowlens/span.h) is
+ * in json all of it, in chrome and gecko where each of the first ones was, as
+ * events and markers, in chrome and text how many and how long; elsewhere it
+ * stands as frames, below each node whose time is all one text's
+ * (core/framed.h).
+ *
  * Of a sampled profile "calls" are samples; a function has each of them once,
  * however often it stands in one stack.
  */

@@ -3,6 +3,8 @@
 
 #include "json.h"
 
+#include <string.h>
+
 static void
 put_row(sl_json *json, const uint64_t *values, int count)
 {
@@ -86,6 +88,33 @@ put_functions(sl_json *json, const sl_profile *profile)
     sl_json_close(json, ']');
 }
 
+static void
+put_spans(sl_json *json, const sl_profile *profile)
+{
+    open_list(json, "spans");
+    for (uint32_t i = 0; i < sl_profile_span_count(profile); i++) {
+        const sl_profile_span *s = sl_profile_span_at(profile, i);
+        sl_json_open(json, '[');
+        sl_json_str(json, s->kind, strlen(s->kind));
+        sl_json_str(json, s->text, strlen(s->text));
+        sl_json_str(json, s->where, strlen(s->where));
+        const uint64_t numbers[] = { s->node,      s->line,     s->lane,
+                                     s->count,     s->total_ns, s->outer_ns,
+                                     s->longest_ns };
+        for (size_t n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++)
+            sl_json_u64(json, numbers[n]);
+        for (uint32_t n = 0; n < s->first_count; n++) {
+            sl_json_u64(json, s->firsts[n].from_ns);
+            sl_json_u64(json, s->firsts[n].length_ns);
+            sl_json_str(json, s->firsts[n].detail, strlen(s->firsts[n].detail));
+        }
+        sl_json_close(json, ']');
+        sl_buf_put_u8(json->out, '\n');
+    }
+    sl_json_close(json, ']');
+    sl_json_number(json, "spans_lost", sl_profile_spans_lost(profile));
+}
+
 sl_status
 dump_profile(const sl_profile *profile, sl_bytes *out)
 {
@@ -126,6 +155,8 @@ dump_profile(const sl_profile *profile, sl_bytes *out)
         put_summary(&json, profile);
     if (sl_profile_counter_count(profile) > 0)
         put_counters(&json, profile);
+    if (sl_profile_span_count(profile) > 0)
+        put_spans(&json, profile);
     sl_json_close(&json, '}');
     sl_buf_put_u8(&buf, '\n');
     return sl_buf_finish(&buf, out);

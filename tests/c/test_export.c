@@ -1,7 +1,9 @@
 #define _GNU_SOURCE
 #include "suites.h"
 
+#include "decoded.h"
 #include "made.h"
+#include "sample.h"
 #include "utf8.h"
 
 #include "slowlens/export.h"
@@ -125,13 +127,55 @@ START_TEST(dot_names_its_boxes)
 }
 END_TEST
 
+/* A query is in every format: as an event, a marker, a row or a frame. */
+START_TEST(each_format_has_what_was_asked)
+{
+    sl_recording *r;
+    sl_bytes out = { 0 };
+    const sl_export_format *format;
+
+    ck_assert_int_eq(sample_asking(&r, 1, NULL), SL_OK);
+    ck_assert_int_eq(
+        sl_recording_encode(r, NULL, 0, sample_describe, NULL, 0, &out), SL_OK);
+    sl_recording_free(r);
+    sl_profile *p = decoded(&out);
+    for (size_t i = 0; (format = sl_export_at(i)) != NULL; i++) {
+        ck_assert_int_eq(sl_export_bytes(p, format, 0, &out), SL_OK);
+        ck_assert_msg(
+            memmem(out.data, out.size, "UPDATE visit SET n = ?", 22) != NULL,
+            "%s", format->name);
+        sl_bytes_free(&out);
+    }
+
+    /* Of the view's node it is not known which part is which span's. */
+    ck_assert_int_eq(sl_export_bytes(p, sl_export_find("collapsed"), 0, &out),
+                     SL_OK);
+    ck_assert_ptr_null(memmem(out.data, out.size, SAMPLE_QUERY, 34));
+    sl_bytes_free(&out);
+
+    ck_assert_int_eq(sl_export_bytes(p, sl_export_find("chrome"), 0, &out),
+                     SL_OK);
+    static const char begin[] =
+        "{\"ph\":\"b\",\"cat\":\"db\",\"name\":\"" SAMPLE_QUERY "\",\"id\":";
+    ck_assert_ptr_nonnull(memmem(out.data, out.size, begin, sizeof(begin) - 1));
+    static const char asked[] =
+        "\"asked\":[{\"kind\":\"db\",\"text\":\"UPDATE visit SET n = ?\","
+        "\"count\":1,\"total_us\":0.400}]";
+    ck_assert_ptr_nonnull(memmem(out.data, out.size, asked, sizeof(asked) - 1));
+    sl_bytes_free(&out);
+    sl_profile_free(p);
+}
+END_TEST
+
 Suite *
 export_suite(void)
 {
-    const TTest *const tests[] = {
-        the_table_has_each_name_once, each_format_has_the_names,
-        a_cap_and_a_refusal_end_it,   callgrind_says_the_line,
-        dot_names_its_boxes,          NULL
-    };
+    const TTest *const tests[] = { the_table_has_each_name_once,
+                                   each_format_has_the_names,
+                                   a_cap_and_a_refusal_end_it,
+                                   callgrind_says_the_line,
+                                   dot_names_its_boxes,
+                                   each_format_has_what_was_asked,
+                                   NULL };
     return suite_of("export", tests);
 }

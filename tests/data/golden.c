@@ -235,6 +235,14 @@ nothing(void)
     return put_recording("nothing", r, "deterministic");
 }
 
+static sl_profile *
+asking(void)
+{
+    sl_recording *r;
+    need(sample_asking(&r, 12, NULL));
+    return put_recording("asking", r, "deterministic");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -245,14 +253,19 @@ main(int argc, char **argv)
     folder = argv[1];
     const sl_meta meta = { "merged", 6, NULL, 0, 4 };
     sl_profile *profiles[] = {
-        deterministic(),   sampled(), threads(), truncated(), nothing(),
-        goes_on_sampled(), NULL,      NULL,      counters(),  long_time()
+        deterministic(), sampled(),         threads(), truncated(),
+        nothing(),       goes_on_sampled(), NULL,      NULL,
+        counters(),      long_time(),       asking(),  NULL
     };
     need(sl_merge((const sl_profile *const *)profiles, 4, &meta, 1, 0, &blob));
     profiles[6] = put_golden("merged", &blob);
     need(sl_growth(profiles[0], profiles[2], &meta, 1, 0, &blob));
     profiles[7] = put_golden("growth", &blob);
-    for (int i = 0; i < 10; i++)
+    const sl_profile *const twice[] = { profiles[10], profiles[10] };
+    const sl_meta two = { "merged", 6, NULL, 0, 2 };
+    need(sl_merge(twice, 2, &two, 1, 0, &blob));
+    profiles[11] = put_golden("asking-merged", &blob);
+    for (int i = 0; i < 12; i++)
         sl_profile_free(profiles[i]);
     return EXIT_SUCCESS;
 }

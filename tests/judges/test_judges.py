@@ -41,7 +41,8 @@ judges = _load("judges_conftest", HERE / "conftest.py")
 browsers = _load("browser_conftest", HERE.parent / "browser" / "conftest.py")
 exports = _load("test_exports", HERE.parent / "py" / "test_exports.py")
 
-from slowlens import _core  # noqa: E402 - the path is set above
+import slowlens  # noqa: E402 - the path is set above
+from slowlens import _core  # noqa: E402
 
 META = {"mode": "deterministic", "path": "/x", "route": "/r", "started": 1_790_000_000_000_000_000, "pid": 7,
         "thread": "MainThread", "headers_ns": 1000, "body_ns": 2000}
@@ -168,21 +169,36 @@ def test_pprof(case: Case, tmp_path: Path) -> None:
 
 
 
-def loaded(path: Path) -> tuple[Any, str]:
-    """Functions of the first thread, as the profiler has them."""
+def firefox(path: Path, *questions: str) -> list[str]:
+    """What the profiler's own command line says of a file."""
     binary = str(judges.MODULES / ".bin" / "profiler-cli")
     environ = {**os.environ, "HOME": str(path.parent)}
 
+    def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([binary, *arguments], capture_output=True, text=True, timeout=180, env=environ)
+
     def call(*arguments: str) -> str:
-        done = subprocess.run([binary, *arguments], capture_output=True, text=True, timeout=180, env=environ)
+        done = ask(*arguments)
         assert done.returncode == 0, (arguments, done.stdout[-1000:], done.stderr[-2000:])
         return done.stdout
 
-    call("load", str(path))
+    done = ask("load", str(path))
+    # Its server has half a second to start, and goes on starting on a busy machine.
+    assert done.returncode == 0 or "may still be running" in done.stderr, (done.stdout[-1000:], done.stderr[-2000:])
+    deadline = time.monotonic() + 60
+    while ask("profile", "info").returncode:
+        assert time.monotonic() < deadline, done.stderr
+        time.sleep(0.2)
     try:
-        return json.loads(call("thread", "functions", "--json", "--limit", "1000000")), call("profile", "info")
+        return [call(*question.split()) for question in questions]
     finally:
         call("stop", "--all")
+
+
+def loaded(path: Path) -> tuple[Any, str]:
+    """Functions of the first thread, as the profiler has them."""
+    functions, info = firefox(path, "thread functions --json --limit 1000000", "profile info")
+    return json.loads(functions), info
 
 
 def test_firefox_profiler(case: Case, tmp_path: Path) -> None:
@@ -302,3 +318,44 @@ def test_speedscope(case: Case, form: str, driver: Any, tmp_path: Path) -> None:
         heaviest, ns = case.main_ns.most_common(1)[0]
         found = sum(share for name, share in shares.items() if name.split(".", 1)[-1] == heaviest or name == heaviest)
         assert found == pytest.approx(100 * ns / whole, abs=2)
+
+
+# ---- what was asked of others ----
+
+QUERY = "SELECT id FROM author WHERE id = ?"
+span = slowlens.span  # imported before anything is recorded
+
+
+def asks() -> None:
+    def execute() -> None:
+        with span(QUERY, kind="db"):
+            time.sleep(0.003)
+
+    for _ in range(4):
+        execute()
+
+
+def test_every_tool_shows_the_queries(tmp_path: Path) -> None:
+    """As markers where there are any, else as frames: 4 queries of one text are all that their caller does."""
+    blob = _core.Profile(blob_of(common.record(asks)))
+    (row,) = json.loads(blob.spans())["rows"]
+    assert (row["text"], row["count"]) == (QUERY, 4)
+    name = f"db: {QUERY}"
+    files = {form: tmp_path / f"x.{form}" for form in _core.EXPORT_FORMATS}
+    for form, path in files.items():
+        path.write_bytes(blob.export(form))
+
+    for form in ("gecko", "chrome"):
+        (markers,) = firefox(files[form], "thread markers --json --list --limit 100")
+        assert markers.count(QUERY) >= 4, (form, markers)
+    raw = run("go", "tool", "pprof", "-raw", str(files["pprof"]))
+    assert name in raw
+    top = run("go", "tool", "pprof", "-top", "-cum", "-sample_index=calls", str(files["pprof"]))
+    assert re.search(rf"^ +4 .* {re.escape(name)}$", top, re.M), top
+    assert [line for line in files["collapsed"].read_text().splitlines() if f";{name};" in line]
+    for form, reader in (("pstats", "pstats"), ("callgrind", "callgrind"), ("collapsed", "collapse")):
+        assert QUERY in run(sys.executable, "-m", "gprof2dot", "-f", reader, "-n", "0", "-e", "0", str(files[form]))
+    run("dot", "-Tsvg", "-o", str(tmp_path / "x.svg"), str(files["dot"]))
+    assert QUERY[:20].replace(" ", "&#160;") in (tmp_path / "x.svg").read_text().replace(" ", "&#160;")
+    assert name in [one["name"] for one in json.loads(files["speedscope"].read_text())["shared"]["frames"]]
+    assert QUERY in files["html"].read_text() and QUERY in files["text"].read_text()

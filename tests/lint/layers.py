@@ -82,8 +82,9 @@ MAY = {
     "cohort": "",
     "report_cohort": "cohort findings label profile report_put union",
     "text": "buf label labels rank",
+    "framed": "label profile",
     "exporters": "buf",
-    "export": "exporters",
+    "export": "exporters framed",
     # any export_NAME
     "export_*": "calls exporters json label labels layout profile rank report_put stacks summary text varint",
 }
@@ -93,7 +94,7 @@ RECORDING = set("""
 READING = set("""
     profile blob_read calls labels layout stacks exporters export report_put report report_lines report_flame
     report_calls report_repeats report_spans text union union_spans merge gather report_asked report_diff
-    report_aggregate report_cohort
+    report_aggregate report_cohort framed
 """.split())
 
 # The rooms of the glue, from the bottom up: a room uses those before it, and itself. What must go up is a pointer
