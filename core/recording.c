@@ -10,11 +10,21 @@
 #define SPANS_PART  8
 #define SPANS_BYTES ((size_t)64 << 10)
 /* Small requests are the rule: one block of this size holds 900 nodes. */
-#define CHUNK_BYTES ((size_t)64 << 10)
+#define BLOCK_BYTES ((size_t)64 << 10)
+/* What whoever hands out memory may put before it, see native/run/budget.c. */
+#define HEAD_BYTES  ((size_t)128)
+#define CHUNK_BYTES (BLOCK_BYTES - HEAD_BYTES)
+/* One whose times are all that is wanted; its tree is a few pseudo functions.
+ * And what its spans may take, of which only the sums matter. */
+#define SMALL_CHUNK ((size_t)4 << 10)
+#define SMALL_BYTES ((size_t)16 << 10)
+#define SMALL_SPANS ((size_t)24 << 10)
 
 static size_t
 options_max_bytes(const sl_recording_options *options)
 {
+    if (options->small)
+        return SMALL_BYTES;
     return options->max_bytes != 0 ? options->max_bytes : MAX_BYTES;
 }
 
@@ -26,8 +36,10 @@ limit_before(const sl_recording_options *options, size_t limit)
 }
 
 static size_t
-spans_budget(const sl_recording *recording)
+spans_budget(const sl_recording *recording, const sl_recording_options *options)
 {
+    if (options->small)
+        return SMALL_SPANS;
     size_t bytes = recording->max_bytes / SPANS_PART;
     return bytes > SPANS_BYTES ? bytes : SPANS_BYTES;
 }
@@ -54,7 +66,7 @@ recording_start(sl_recording *recording, const sl_recording_options *options)
     sl_marks_clear(&recording->marks);
     sl_counters_clear(&recording->counters);
     sl_hits_clear(&recording->hits);
-    sl_spans_clear(&recording->spans, spans_budget(recording));
+    sl_spans_clear(&recording->spans, spans_budget(recording, options));
     memset(recording->waited, 0, sizeof(recording->waited));
     recording->observed = NULL;
 
@@ -96,7 +108,8 @@ sl_recording_new(sl_recording **out, const sl_recording_options *options,
                                  .stopped = true };
 
     sl_status status =
-        sl_arena_new(&recording->arena, alloc, CHUNK_BYTES, bytes);
+        sl_arena_new(&recording->arena, alloc,
+                     options->small ? SMALL_CHUNK : CHUNK_BYTES, bytes);
     if (status == SL_OK)
         status = recording_start(recording, options);
     if (status < 0) {

@@ -90,6 +90,9 @@
        "Of these: the thread had gone on to other work.")                      \
     XX(unseen_room, NUMBER, COUNT, "sections without a slot",                  \
        "Sections of it that ran in more threads than are looked at.")          \
+    XX(unseen_memory, NUMBER, COUNT, "sections without memory",                \
+       "Sections of it that were timed only: running profiles held all "       \
+       "the memory that they may.")                                            \
     XX(unseen_late, NUMBER, COUNT, "late samples",                             \
        "Samples that came too late to speak for all the time before them.")    \
     XX(interval_ns, NUMBER, NS, "sampled every", "Mean time between samples.") \

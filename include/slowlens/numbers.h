@@ -65,7 +65,8 @@ typedef struct sl_numbers sl_numbers;
     XX(FILE_COUNT, "file_count")                                               \
     XX(SPAN, "span_ns") /* named by the application */                         \
     XX(SPAN_COUNT, "span_count")                                               \
-    XX(LOCK, "lock_ns") /* of what was blocked */
+    XX(LOCK, "lock_ns") /* of what was blocked */                              \
+    XX(LESS, "less") /* requests recorded with less, for want of memory */
 
 enum {
 #define XX(name, key) SL_NUMBERS_##name,

@@ -66,6 +66,10 @@ typedef struct {
      * eighth of the limits is kept back for sl_recording_sample_on. */
     void (*on_full)(void *ctx);
     void *ctx;
+
+    /* Its times and what its spans add up to are all that is wanted: it takes
+     * as little memory as can be, whatever max_bytes. Not for reset. */
+    bool small;
 } sl_recording_options;
 
 /* Totals of a recording, valid once it is stopped. */

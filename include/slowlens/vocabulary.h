@@ -53,6 +53,7 @@ typedef enum {
     XX(UNSEEN_DEEP, "[not seen] deeper than the limit")                        \
     XX(UNSEEN_MOVED, "[not seen] moved on") /* to another context's work */    \
     XX(UNSEEN_ROOM, "[not seen] no slot")   /* more threads than are seen */   \
+    XX(UNSEEN_MEMORY, "[not seen] no memory") /* timed, nobody looked */       \
     XX(UNSEEN_LATE, "[not seen] sampler late") /* who looks got no CPU */
 
 /* Pseudo functions; the first ids of every recording, in this order. A file
@@ -83,7 +84,8 @@ typedef enum {
     XX(TRUNCATED, "truncated") /* paths were folded for want of room */        \
     XX(PARTIAL, "partial") /* calls without a name, strands without tree */    \
     XX(DISPLACED, "displaced") /* CPython 3.11: another tool took the hook */  \
-    XX(KILLED, "killed")       /* its process died before it ended */
+    XX(KILLED, "killed")       /* its process died before it ended */          \
+    XX(LESS, "less") /* for want of memory: by samples, or times alone */
 
 /* Everything about one function that goes into the file. Strings are UTF-8
  * and borrowed. */

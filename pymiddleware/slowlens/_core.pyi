@@ -2,7 +2,7 @@ import builtins
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from mmap import mmap
 from types import CodeType
-from typing import Any, Self, TypedDict, TypeVar
+from typing import Any, Literal, Self, TypedDict, TypeVar
 
 _T = TypeVar("_T")
 
@@ -59,6 +59,7 @@ class Meta(TypedDict, total=False):
     unseen_deep: int
     unseen_moved: int
     unseen_room: int
+    unseen_memory: int
     unseen_late: int
     interval_ns: int
     headers_ns: int
@@ -114,6 +115,8 @@ class Summary(TypedDict, total=False):
 class CorruptError(ValueError): ...
 
 class Recording:
+    by: Literal["events", "samples", "times"]
+    less: bool
     wall_ns: int
     cpu_ns: int
     memory: int
@@ -121,7 +124,7 @@ class Recording:
     def __new__(
         cls, c_calls: str = "chosen", *, max_bytes: int = 0, max_nodes: int = 0, follows: bool = False,
         sampled: bool = False, goes_on: bool = False, label: object = None, entry: Entry | None = None,
-        anyway: bool = False, layers: str = "shape", lines: bool = False,
+        anyway: bool = False, layers: str = "shape", lines: bool = False, lessens: bool = False,
     ) -> Recording: ...
     def enter(self) -> None: ...
     def leave(self) -> None: ...

@@ -324,9 +324,10 @@ OPTIONS: tuple[Option, ...] = (
            "Memory that finished profiles may take while they wait to be stored (a disk that stands still); what comes "
            "beyond it is dropped, and counted."),
     Option("max_active_bytes", _number(1 << 20, 1 << 40, True), 128 * MB, "bytes",
-           "Memory that all running profiles of a process, and those that wait to be stored, may take together; past "
-           "it, they go on by sampling or fold paths, and new requests are not profiled until others have ended "
-           "(counted as refused)."),
+           "Memory that all running profiles of a process, and those that wait to be stored, may take together. Past "
+           "three quarters of it new ones are sampled, past seven eighths timed alone (flag `less`; counted in the "
+           "numbers), and what runs goes on by sampling or folds paths; past all of it new ones are refused, and "
+           "counted."),
     Option("redact", _callable, None, "function or its dotted name",
            "Applied to the path of each request before it is stored."),
     Option("debug", _flag, None, "true or false",

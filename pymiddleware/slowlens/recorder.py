@@ -132,7 +132,10 @@ class Transaction:
             decision.c_calls, max_bytes=recorder.options.max_profile_bytes, follows=follows,
             sampled=decision.mode == "sampling", goes_on=True, label=self.seen,
             entry=self.seen.entry, anyway=True, layers=recorder.options.layers, lines=decision.lines,
+            lessens=True,
         )
+        if self.recording.less:
+            recorder.say_less(self.recording.by)
         self._token: Token[Transaction | None] | None = _current.set(self)
         for told in begun:
             told(self)
@@ -315,6 +318,12 @@ class Recorder:
         except Exception:
             self._fault("beginning a profile", self.profiling)
         return None
+
+    def say_less(self, by: str) -> None:
+        """For want of memory a request is recorded with less than was decided; each profile says it, too."""
+        done = "sampled instead" if by == "samples" else "timed, not profiled"
+        self._seldom.say(_log, "slowlens: running profiles hold the memory that they may (option max_active_bytes); "
+                               f"requests are {done}", key=f"less {by}")
 
     def _without_samples(self, decision: Decision) -> Decision:
         """What is done for a request that was to be sampled where that cannot be had: the one that somebody asked for,

@@ -57,7 +57,7 @@ COMPLAIN_EVERY = 60.0
 BATCH, BATCH_BYTES = 128, 4 << 20
 #: Looks that told nothing, in all and by reason: keys of the totals and of the metadata.
 UNSEEN = ("rejected", "unseen_torn", "unseen_greenlet", "unseen_shim", "unseen_deep", "unseen_moved", "unseen_room",
-          "unseen_late")
+          "unseen_memory", "unseen_late")
 #: Memory of recordings that was given back since the last time the C library was asked to hand it on, and how long ago.
 TRIM_BYTES = 32 << 20
 TRIM_EVERY = 10.0
@@ -494,6 +494,8 @@ class Writer:
         try:
             meta = job.meta
             totals = job.recording.totals()
+            if job.recording.less:
+                meta.update(mode="sampling", c_mode=None)
             sampled = meta["mode"] == "sampling"
             for name in ("cpu_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns", "step_ns", "sampled_from_ns"):
                 if name == "cpu_ns" or totals[name]:
@@ -519,7 +521,7 @@ class Writer:
             cost = engine.cost_ns(totals["events"] + totals["resumes"], totals["c_events"])
             if cost:
                 meta["own_ns"] = cost
-            flags = [name for name in ("truncated", "displaced") if totals[name]]
+            flags = [name for name in ("truncated", "displaced", "less") if totals[name]]
             if totals["dropped"] or totals["unwatched"]:
                 flags.append("partial")
             meta["flags"] = ",".join(flags) or None

@@ -120,8 +120,11 @@ static void
 active_take_over(sl_py_recording *recording)
 {
     recording->traced.full = false;
-    if (!sl_py_sampler_take_over(&recording->sampled))
+    sl_py_account_by(recording->account, SL_PY_BY_SAMPLES);
+    if (!sl_py_sampler_take_over(&recording->sampled)) {
+        sl_py_account_by(recording->account, SL_PY_BY_EVENTS);
         return;
+    }
     sl_py_engine_release(&recording->traced);
     sl_py_engine_section_end(&recording->traced);
 }

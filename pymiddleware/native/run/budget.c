@@ -1,11 +1,18 @@
 /* The memory that all recordings of the process may hold at once. */
+#define _GNU_SOURCE
 #include "run/budget.h"
 
 #include <stdalign.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+
+#ifndef MAP_ANONYMOUS
+#    define MAP_ANONYMOUS MAP_ANON
+#endif
 
 /* What a recording takes to begin with, generously. */
 #define FIRST_BYTES ((size_t)96 << 10)
+#define TIMES_BYTES ((size_t)16 << 10)
 
 /* Each piece knows its size: `give` is not told. */
 typedef union {
@@ -13,8 +20,77 @@ typedef union {
     max_align_t align;
 } head;
 
+/* Guarded by nothing: atomic. */
 static size_t used, limit, peak;
 static __thread bool encoding;
+
+/* Guarded by the GIL. */
+static uint64_t less_sampled, less_timed;
+
+/* ---- pages ---- */
+
+/* From here on a piece is pages of its own. Sanitizers see what the C library
+ * hands out, and no other. */
+#ifdef __has_feature
+#    if __has_feature(address_sanitizer)
+#        define __SANITIZE_ADDRESS__ 1 /* as gcc says it */
+#    endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#    define PAGES_MIN SIZE_MAX
+#else
+#    define PAGES_MIN ((size_t)32 << 10)
+#endif
+/* The core's usual block; so many of them are kept for the next burst. */
+#define BLOCK_BYTES ((size_t)64 << 10)
+#define SPARE_MAX   32
+
+static head *spare[SPARE_MAX]; /* atomic, each; NULL: free */
+
+static size_t
+page_round(size_t size)
+{
+    enum { PAGE = 16 << 10 }; /* or a part of it, on all systems */
+    return (size + PAGE - 1) & ~(size_t)(PAGE - 1);
+}
+
+static head *
+pages_take(size_t size)
+{
+    for (int i = 0; size == BLOCK_BYTES && i < SPARE_MAX; i++) {
+        if (__atomic_load_n(&spare[i], __ATOMIC_RELAXED) == NULL)
+            continue;
+        head *mem = __atomic_exchange_n(&spare[i], NULL, __ATOMIC_ACQUIRE);
+        if (mem != NULL)
+            return mem;
+    }
+    void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return mem == MAP_FAILED ? NULL : mem;
+}
+
+static void
+pages_give(head *mem, size_t size)
+{
+    for (int i = 0; size == BLOCK_BYTES && i < SPARE_MAX; i++) {
+        head *none = NULL;
+        if (__atomic_load_n(&spare[i], __ATOMIC_RELAXED) == NULL &&
+            __atomic_compare_exchange_n(&spare[i], &none, mem, false,
+                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+            return;
+    }
+    munmap(mem, size);
+}
+
+/* ---- accounts ---- */
+
+/* The part of the limit that recordings of this kind may fill. */
+static size_t
+part_of(size_t most, sl_py_by by)
+{
+    static const size_t eighths[] = { 6, 7, 8, 0 };
+    return most / 8 * eighths[by];
+}
 
 static void
 raise_to(size_t *most, size_t now)
@@ -33,11 +109,17 @@ budget_take(void *ctx, size_t size)
     sl_py_account *account = ctx;
     size_t whole = size + sizeof(head);
     size_t most = __atomic_load_n(&limit, __ATOMIC_RELAXED);
+    sl_py_by by = __atomic_load_n(&account->by, __ATOMIC_RELAXED);
 
-    if (whole < size)
+    if (whole < size || whole > SIZE_MAX / 2)
         return NULL;
+    if (whole >= PAGES_MIN)
+        whole = page_round(whole);
     size_t now = __atomic_add_fetch(&used, whole, __ATOMIC_RELAXED);
-    head *mem = most != 0 && now > most && !encoding ? NULL : malloc(whole);
+    bool full = most != 0 && now > part_of(most, by) && !encoding;
+    head *mem = full                 ? NULL
+                : whole >= PAGES_MIN ? pages_take(whole)
+                                     : malloc(whole);
     if (mem == NULL) {
         __atomic_sub_fetch(&used, whole, __ATOMIC_RELAXED);
         return NULL;
@@ -57,9 +139,13 @@ budget_give(void *ctx, void *ptr)
     if (mem == NULL)
         return;
     mem--;
-    __atomic_sub_fetch(&account->bytes, mem->size, __ATOMIC_RELAXED);
-    __atomic_sub_fetch(&used, mem->size, __ATOMIC_RELAXED);
-    free(mem);
+    size_t whole = mem->size;
+    __atomic_sub_fetch(&account->bytes, whole, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&used, whole, __ATOMIC_RELAXED);
+    if (whole >= PAGES_MIN)
+        pages_give(mem, whole);
+    else
+        free(mem);
 }
 
 sl_alloc
@@ -75,28 +161,50 @@ sl_py_account_bytes(const sl_py_account *account)
 }
 
 void
+sl_py_account_by(sl_py_account *account, sl_py_by by)
+{
+    __atomic_store_n(&account->by, by, __ATOMIC_RELAXED);
+}
+
+/* ---- the limit ---- */
+
+void
 sl_py_budget_limit(size_t bytes)
 {
     __atomic_store_n(&limit, bytes, __ATOMIC_RELAXED);
 }
 
-bool
-sl_py_budget_has_room(void)
+sl_py_by
+sl_py_budget_begin(sl_py_by by)
 {
     size_t most = __atomic_load_n(&limit, __ATOMIC_RELAXED);
-    return most == 0 || sl_py_budget_bytes() + FIRST_BYTES < most;
+    size_t now = __atomic_load_n(&used, __ATOMIC_RELAXED);
+
+    while (most != 0 && by < SL_PY_BY_NOTHING) {
+        size_t first = by == SL_PY_BY_TIMES ? TIMES_BYTES : FIRST_BYTES;
+        if (now + first <= part_of(most, by))
+            break;
+        by++;
+    }
+    return by;
 }
 
-size_t
-sl_py_budget_bytes(void)
+void
+sl_py_budget_less(sl_py_by by)
 {
-    return __atomic_load_n(&used, __ATOMIC_RELAXED);
+    less_sampled += by == SL_PY_BY_SAMPLES;
+    less_timed += by == SL_PY_BY_TIMES;
 }
 
-size_t
-sl_py_budget_peak(void)
+sl_py_budget_facts
+sl_py_budget_told(void)
 {
-    return __atomic_load_n(&peak, __ATOMIC_RELAXED);
+    return (sl_py_budget_facts){
+        .bytes = __atomic_load_n(&used, __ATOMIC_RELAXED),
+        .peak = __atomic_load_n(&peak, __ATOMIC_RELAXED),
+        .sampled = less_sampled,
+        .timed = less_timed,
+    };
 }
 
 void

@@ -1,10 +1,19 @@
 /* budget.h - the memory that all recordings of the process may hold at once.
  *
- * What a recording's core takes is counted here, chunk by chunk. Past the
- * limit it gets no more: the core then does what it does when it is full
- * (events go on as samples, paths are folded), and new recordings are refused
- * until others have ended. Encoding is not stopped by it: it is what gives
- * memory back.
+ *   0          6/8      7/8       1   of the limit (max_active_bytes)
+ *   |- events --|        |        |
+ *   |- samples ----------|        |   and what went on by samples
+ *   |- times alone ---------------|
+ *
+ * What a recording's core takes is counted here, block by block. Each kind of
+ * recording has a part of the limit of its own, so that at a cap the next
+ * cheaper thing finds room: whoever begins past its part is recorded with less
+ * (sl_py_budget_begin), and what runs gets no more: its core then does what it
+ * does when it is full (events go on as samples, paths are folded). Encoding
+ * is not stopped: it is what gives memory back.
+ *
+ * Blocks of the core's usual size and above are pages of their own, so what a
+ * burst took goes back to the system as soon as it is over, but for a few.
  *
  * The counts are atomic: the sampler's thread takes memory without the GIL.
  */
@@ -15,11 +24,21 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+/* What a recording is made of, dearest first. */
+typedef enum {
+    SL_PY_BY_EVENTS,
+    SL_PY_BY_SAMPLES,
+    SL_PY_BY_TIMES,
+    SL_PY_BY_NOTHING, /* there is no room at all */
+} sl_py_by;
 
 /* What one core holds; its address is the allocator's context, so it lives as
  * long as the core. */
 typedef struct {
     size_t bytes;
+    sl_py_by by;
 } sl_py_account;
 
 /* Memory on that account. */
@@ -28,15 +47,24 @@ sl_alloc sl_py_budget_alloc(sl_py_account *account);
 /* Bytes on that account. */
 size_t sl_py_account_bytes(const sl_py_account *account);
 
+/* What the account's recording is from now on. */
+void sl_py_account_by(sl_py_account *account, sl_py_by by);
+
 /* 0: no limit. */
 void sl_py_budget_limit(size_t bytes);
 
-/* Whether another recording may begin. */
-bool sl_py_budget_has_room(void);
+/* What a recording that wants `by` may be now: that, or something cheaper. */
+sl_py_by sl_py_budget_begin(sl_py_by by);
 
-/* Bytes of all accounts now, and the most there have been. */
-size_t sl_py_budget_bytes(void);
-size_t sl_py_budget_peak(void);
+typedef struct {
+    size_t bytes, peak;      /* of all accounts now, and the most ever */
+    uint64_t sampled, timed; /* recordings that began with less than wanted */
+} sl_py_budget_facts;
+
+/* A recording began as `by`, and was wanted as something dearer. GIL. */
+void sl_py_budget_less(sl_py_by by);
+
+sl_py_budget_facts sl_py_budget_told(void);
 
 /* The calling thread encodes: no limit for what it takes, until it is over. */
 void sl_py_budget_encodes(bool encodes);

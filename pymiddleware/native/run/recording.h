@@ -85,6 +85,8 @@ typedef struct {
 struct sl_py_recording {
     PyObject_HEAD sl_recording *core; /* NULL: discarded */
     sl_py_account *account;           /* what the core holds; goes with it */
+    sl_py_by by; /* what it began to be made of... */
+    bool less;   /* ...is less than was wanted */
     sl_py_sampled sampled;
     sl_py_traced traced;
     sl_py_turn turn;

@@ -77,7 +77,9 @@ sl_py_sampler_end(sl_py_sampled *sampled, PyObject *waiting, uint64_t cpu_ns)
 
     (void)waiting, (void)cpu_ns;
     sampled->suspended_at = now;
-    if (sampled->by_samples) /* of which there are none: its times alone */
+    if (sampled->timed)
+        sl_py_timed_end(sampled, strand, now);
+    else if (sampled->by_samples) /* of which there are none: its times alone */
         sl_strand_pause(strand, NULL, 0, &passed, now);
     else
         sl_strand_suspend(strand, now);

@@ -14,6 +14,8 @@ sl_py_sampler_job_begin(sl_py_sampled *sampled, sl_pseudo pseudo,
     uint64_t cpu = sampled->by_samples ? sl_py_cpu_clock_ns() : 0;
 
     *slot = (sl_py_job_slot){ .slot = -1 };
+    if (sampled->timed)
+        return NULL;
     sl_py_lock();
     uint64_t now = sl_clock_ticks(sampled->clock);
     sl_strand *strand =

@@ -50,7 +50,8 @@ struct sl_py_sampled {
     sl_clock_kind clock;   /* set once */
     uint64_t serial;       /* set once: no two recordings have the same */
     bool follows;          /* set once: child work may run anywhere */
-    bool by_samples;       /* both: fed by the sampler, no events */
+    bool by_samples;       /* both: fed by the sampler, no events... */
+    bool timed;            /* set once: ...nor by that: its times alone */
     bool started;          /* both: had a section */
     uintptr_t context;     /* both: where the main strand runs; an address */
     const void *thread_ts; /* state of the thread it last ran in */

@@ -15,6 +15,8 @@
 void
 sl_py_sampler_add(sl_py_sampled *sampled)
 {
+    if (sampled->timed)
+        return;
     sl_py_lock();
     sl_py_children_add(sampled);
     sl_py_unlock();
@@ -55,7 +57,7 @@ sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section)
     sampled->context = section->context;
     sampled->thread_ts = sl_py_borrow_tstate();
     sl_py_slot *s =
-        sl_py_thread_needed()
+        !sampled->timed && sl_py_thread_needed()
             ? sl_py_slot_open(sampled, strand, now, section->cpu_ns, anchor)
             : NULL;
     if (s != NULL)
@@ -72,11 +74,16 @@ sl_py_sampler_end(sl_py_sampled *sampled, PyObject *waiting, uint64_t cpu_ns)
     uint64_t now;
     /* Before the lock: it asks the interpreter. */
     int count =
-        waiting != NULL && sampled->by_samples
+        waiting != NULL && sampled->by_samples && !sampled->timed
             ? sl_py_own_await_chain(&sl_py_sampler.layout, waiting, frames)
             : 0;
 
     sl_py_lock();
+    if (sampled->timed) {
+        sl_py_timed_end(sampled, strand, sl_clock_ticks(sampled->clock));
+        sl_py_unlock();
+        return;
+    }
     sl_py_slot *s = sampled->slot >= 0 ? &sl_py_slots[sampled->slot] : NULL;
     if (s != NULL && s->sampled == sampled) {
         /* Ended by another thread than it began in: whose CPU clock is it? */

@@ -54,6 +54,17 @@ sl_py_busy_since(const sl_py_sampled *sampled, const sl_py_section *section,
                             (double)section->since_ns);
 }
 
+/* A section ends of which only the time is known: of a recording for which
+ * there was no memory. */
+static inline void
+sl_py_timed_end(sl_py_sampled *sampled, sl_strand *strand, uint64_t now)
+{
+    sampled->unseen[SL_PSEUDO_UNSEEN_MEMORY - SL_PSEUDO_UNSEEN_TORN]++;
+    sl_strand_wait(strand, SL_PSEUDO_UNSEEN_MEMORY, now);
+    sl_strand_suspend(strand, now);
+    sampled->suspended_at = now;
+}
+
 /* The recording's main strand begins / ends to run in the calling thread.
  * `waiting`: the awaitable it is suspended in, or NULL. Never raise. */
 void sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section);

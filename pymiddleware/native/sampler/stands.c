@@ -146,6 +146,9 @@ sl_py_sampler_stands(sl_py_sampled *sampled, bool main, sl_strand **strand,
     if (slot != NULL) {
         *strand = slot->strand;
         node = slot_stands(sampled, slot, line);
+    } else if (sampled->timed) { /* there is a tree of times alone */
+        *strand = sl_recording_main(sampled->core);
+        node = sl_strand_node(*strand);
     } else if (main) { /* there are more threads than slots */
         *strand = sl_recording_main(sampled->core);
         node = sl_strand_place(*strand, NULL, 0);

@@ -1,6 +1,7 @@
 /* The slots of greenlets: see switches.h. */
 #include "sampler/switches.h"
 #include "sampler/look.h"
+#include "sampler/sampler.h"
 #include "sampler/thread.h"
 
 static sl_py_slot *
@@ -68,7 +69,9 @@ sl_py_switch_away(sl_py_sampled *sampled, sl_strand *strand,
         sl_py_slot_close(s);
     }
     slot_remember(sampled, slot, NULL);
-    if (sampled->by_samples && strand != NULL)
+    if (sampled->timed && strand != NULL)
+        sl_py_timed_end(sampled, strand, now);
+    else if (sampled->by_samples && strand != NULL)
         sl_strand_pause(strand, sl_py_sampler.stack,
                         sl_py_waiting_stack(raw, count), &passed, now);
     sl_py_unlock();
@@ -86,7 +89,8 @@ sl_py_switch_back(sl_py_sampled *sampled, sl_strand *strand,
         sl_strand_continue(strand, SL_PSEUDO_AWAIT, now);
     sl_py_slot *s = NULL;
     /* Events need no slot but for the main strand, which is observed. */
-    if ((sampled->by_samples || slot == NULL) && sl_py_thread_needed())
+    if (!sampled->timed && (sampled->by_samples || slot == NULL) &&
+        sl_py_thread_needed())
         s = sl_py_slot_open(sampled, strand, now, cpu_ns, anchor);
     if (s != NULL)
         slot_nest(s, below, below_count);

@@ -85,6 +85,8 @@ sl_py_sampler_task_begin(sl_py_sampled *sampled, PyObject *coroutine,
 
     step->slot = (sl_py_job_slot){ .slot = -1 };
     step->nested = nested;
+    if (sampled->timed)
+        return;
     w.count = 0;
     sl_py_lock();
     sl_py_child *child = task_child(sampled, coroutine, !nested, &w);
@@ -123,6 +125,8 @@ sl_py_sampler_task_end(sl_py_sampled *sampled, PyObject *coroutine, bool waits,
     sl_times passed = { 0 };
     waiting w;
 
+    if (sampled->timed)
+        return;
     w.count = 0;
     if (waits)
         waiting_tell(&w, coroutine);

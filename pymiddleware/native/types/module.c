@@ -79,9 +79,12 @@ engine_info(PyObject *module, PyObject *ignored)
          PyDict_SetItemString(info, "greenlets", greenlets) < 0))
         Py_CLEAR(info);
     Py_XDECREF(greenlets);
+    sl_py_budget_facts told = sl_py_budget_told();
     PyObject *memory =
-        Py_BuildValue("{s:n,s:n}", "bytes", (Py_ssize_t)sl_py_budget_bytes(),
-                      "peak", (Py_ssize_t)sl_py_budget_peak());
+        Py_BuildValue("{s:n,s:n,s:K,s:K}", "bytes", (Py_ssize_t)told.bytes,
+                      "peak", (Py_ssize_t)told.peak, "sampled",
+                      (unsigned long long)told.sampled, "timed",
+                      (unsigned long long)told.timed);
     if (memory == NULL ||
         (info != NULL && PyDict_SetItemString(info, "memory", memory) < 0))
         Py_CLEAR(info);

@@ -144,7 +144,8 @@ numbers_add(PyObject *object, PyObject *const *args, Py_ssize_t count)
                   [SL_NUMBERS_GC] = waits.gc_ns,
                   [SL_NUMBERS_AWAIT] = waits.await_ns,
                   [SL_NUMBERS_LOOP] = waits.loop_ns,
-                  [SL_NUMBERS_CLIENT] = waits.idle_ns },
+                  [SL_NUMBERS_CLIENT] = waits.idle_ns,
+                  [SL_NUMBERS_LESS] = recording->less },
     };
     add_spans(recording->core, request.sums);
     uint64_t now = sl_clock_unix_s();

@@ -42,17 +42,20 @@ static uint64_t serial; /* of the recording that was made last */
 
 /* A core that runs from now on, new or used before. `options` are copied. */
 static sl_status
-core_take(sl_py_recording *self, const sl_recording_options *options)
+core_take(sl_py_recording *self, const sl_recording_options *options,
+          sl_py_by by)
 {
-    if (pool_count > 0) {
+    if (pool_count > 0 && !options->small) {
         pool_count--;
         self->core = pool[pool_count].core;
         self->account = pool[pool_count].account;
+        sl_py_account_by(self->account, by);
         return sl_recording_reset(self->core, options);
     }
     self->account = calloc(1, sizeof(*self->account));
     if (self->account == NULL)
         return SL_ENOMEM;
+    self->account->by = by;
     sl_alloc alloc = sl_py_budget_alloc(self->account);
     return sl_recording_new(&self->core, options, &alloc);
 }
@@ -61,6 +64,7 @@ static void
 release_core(sl_py_recording *recording)
 {
     if (recording->core != NULL && pool_count < POOL_MAX &&
+        !recording->sampled.timed &&
         sl_py_account_bytes(recording->account) <= POOL_BYTES) {
         pool[pool_count++] = (pooled){ recording->core, recording->account };
     } else {
@@ -117,17 +121,20 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = { "c_calls", "max_bytes", "max_nodes", "follows",
                              "sampled", "goes_on",   "label",     "entry",
-                             "anyway",  "layers",    "lines",     NULL };
+                             "anyway",  "layers",    "lines",     "lessens",
+                             NULL };
     const char *c_calls = "chosen", *layers = "shape";
     Py_ssize_t max_bytes = 0;
     unsigned int max_nodes = 0;
     int follows = 0, sampled = 0, goes_on = 0, anyway = 0, lines = 0;
+    int lessens = 0;
     PyObject *label = NULL, *entry = NULL;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpppOOpsp:Recording",
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpppOOpspp:Recording",
                                      names, &c_calls, &max_bytes, &max_nodes,
                                      &follows, &sampled, &goes_on, &label,
-                                     &entry, &anyway, &layers, &lines))
+                                     &entry, &anyway, &layers, &lines,
+                                     &lessens))
         return NULL;
     if (max_bytes < 0) {
         PyErr_SetString(PyExc_ValueError, "max_bytes must not be negative");
@@ -146,7 +153,13 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (calls < 0 || kept < 0)
         return NULL;
 
-    if (!sl_py_budget_has_room()) {
+    sl_py_by wanted = sampled ? SL_PY_BY_SAMPLES : SL_PY_BY_EVENTS;
+    sl_py_by by = sl_py_budget_begin(wanted);
+    /* Where nothing can be sampled, that is no more than times. */
+    if (by == SL_PY_BY_SAMPLES && by != wanted &&
+        sl_py_sampler_why_not() != NULL)
+        by = sl_py_budget_begin(SL_PY_BY_TIMES);
+    if (by == SL_PY_BY_NOTHING || (by != wanted && !lessens)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "recordings hold all the memory that they may at once "
                         "(max_active_bytes)");
@@ -155,6 +168,11 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     sl_py_recording *self = (sl_py_recording *)type->tp_alloc(type, 0);
     if (self == NULL)
         return NULL;
+    sampled = by != SL_PY_BY_EVENTS;
+    self->by = by;
+    self->less = by != wanted;
+    self->sampled.timed = by == SL_PY_BY_TIMES;
+    follows = follows && by != SL_PY_BY_TIMES;
     self->traced.c_calls = (sl_c_calls)calls;
     self->layers = (sl_py_layers)kept;
     self->traced.follows = self->sampled.follows = follows != 0;
@@ -171,7 +189,7 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->handle = sl_py_handle_new();
     if (self->handle == NULL)
         goto fail;
-    if (recording_acquire(self, anyway != 0) < 0)
+    if (recording_acquire(self, anyway != 0 || self->sampled.timed) < 0)
         goto fail;
 
     sl_recording_options options = { .clock = self->sampled.clock,
@@ -180,14 +198,17 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                                      .on_function =
                                          sampled ? NULL : sl_py_on_function,
                                      .on_full = goes_on ? sl_py_on_full : NULL,
-                                     .ctx = &self->traced };
-    sl_status status = core_take(self, &options);
+                                     .ctx = &self->traced,
+                                     .small = self->sampled.timed };
+    sl_status status = core_take(self, &options, by);
     if (status < 0) {
         recording_release(self);
         sl_py_raise(status);
         goto fail;
     }
     self->sampled.core = self->core;
+    if (self->less)
+        sl_py_budget_less(by);
     sl_py_layers_begin(self);
     self->finished = false;
     sl_py_live_add(self);
@@ -372,6 +393,7 @@ recording_totals(PyObject *object, PyObject *ignored)
         { "unseen_deep", unseen[SL_PSEUDO_UNSEEN_DEEP - FIRST] },
         { "unseen_moved", unseen[SL_PSEUDO_UNSEEN_MOVED - FIRST] },
         { "unseen_room", unseen[SL_PSEUDO_UNSEEN_ROOM - FIRST] },
+        { "unseen_memory", unseen[SL_PSEUDO_UNSEEN_MEMORY - FIRST] },
         { "unseen_late", t.late },
         { "interval_ns", self->sampled.interval_ns },
         { "seen_ns", t.seen_ns },
@@ -402,7 +424,8 @@ recording_totals(PyObject *object, PyObject *ignored)
         { "holder_ns", turn->holder_ns },
     };
     PyObject *dict = Py_BuildValue(
-        "{s:O,s:O,s:O,s:O,s:O}", "truncated", t.truncated ? Py_True : Py_False,
+        "{s:O,s:O,s:O,s:O,s:O,s:O}", "less", self->less ? Py_True : Py_False,
+        "truncated", t.truncated ? Py_True : Py_False,
         "displaced", self->traced.displaced ? Py_True : Py_False, "fork_lost",
         self->fork_lost ? Py_True : Py_False, "held_by",
         turn->holder != NULL ? turn->holder : Py_None, "held_where",
@@ -578,7 +601,26 @@ recording_get_cpu(PyObject *object, void *closure)
     return PyLong_FromUnsignedLongLong(((sl_py_recording *)object)->cpu_ns);
 }
 
+static PyObject *
+recording_get_by(PyObject *object, void *closure)
+{
+    (void)closure;
+    static const char *const words[] = { "events", "samples", "times" };
+    return PyUnicode_FromString(words[((sl_py_recording *)object)->by]);
+}
+
+static PyObject *
+recording_get_less(PyObject *object, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(((sl_py_recording *)object)->less);
+}
+
 static PyGetSetDef recording_getset[] = {
+    { "by", recording_get_by, NULL,
+      "What it began to be made of: events, samples, or times (alone).", NULL },
+    { "less", recording_get_less, NULL,
+      "Whether that is less than was wanted, for want of memory.", NULL },
     { "wall_ns", recording_get_wall, NULL,
       "Wall time in nanoseconds, so far or in all.", NULL },
     { "cpu_ns", recording_get_cpu, NULL,
@@ -646,14 +688,16 @@ PyTypeObject sl_py_recording_type = {
     .tp_doc =
         "Recording(c_calls='chosen', *, max_bytes=0, max_nodes=0, "
         "follows=False, sampled=False, goes_on=False, label=None, "
-        "entry=None, anyway=False)\n--"
+        "entry=None, anyway=False, layers='shape', lines=False, "
+        "lessens=False)\n--"
         "\n\nOne request being recorded, from now on. `follows`: its "
         "work may go on in any task or thread; `sampled`: by looking at "
         "it now and then, not by events; `goes_on`: by sampling, where "
         "events are too many for its limits; `label`: what "
         "totals()['held_by'] of those it held up gives; `entry`: its place on "
         "the Board; `anyway`: where samples cannot be had, its times alone "
-        "are recorded.\n"
+        "are recorded; `lessens`: where running recordings hold too much "
+        "memory for it, it is sampled instead, or timed (see `by`, `less`).\n"
         "RuntimeError: no engine is free; ValueError: a wrong argument.",
     .tp_basicsize = sizeof(sl_py_recording),
     .tp_flags = Py_TPFLAGS_DEFAULT,

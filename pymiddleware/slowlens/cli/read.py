@@ -101,7 +101,7 @@ TIMES = (("cpu_ns", "cpu"), ("run_queue_ns", "waiting for a cpu"), ("gil_wait_ns
 #: Looks that told nothing, by reason.
 UNSEEN = (("unseen_torn", "torn"), ("unseen_greenlet", "another greenlet"), ("unseen_shim", "between frames"),
           ("unseen_deep", "too deep"), ("unseen_moved", "moved on"), ("unseen_room", "no slot"),
-          ("unseen_late", "late"))
+          ("unseen_memory", "no memory"), ("unseen_late", "late"))
 
 BLOCKED = ("lock", "socket", "disk", "sleep", "poll", "child")
 
