@@ -213,14 +213,15 @@ def _() -> None:
 
 
 @case("Recording.__new__", "Recording.enter", "Recording.leave", "Recording.finish", "Recording.discard",
-      "Recording.wall_ns", "Recording.cpu_ns", "Recording.memory", "Recording.finished", "Recording.so_far",
+      "Recording.wall_ns", "Recording.cpu_ns", "Recording.memory", "Recording.finished", "Recording.by",
+      "Recording.less", "Recording.so_far",
       "Recording.totals", "Recording.spans", "Recording.encode")
 def _() -> None:
     for options in ({}, {"follows": True}, {"sampled": True, "anyway": True, "follows": True}, {"max_nodes": 2},
                     {"max_bytes": 1 << 20, "goes_on": True, "label": object()}):
         recording = recorded(**options)
         recording.so_far()
-        shown(recording.wall_ns, recording.cpu_ns, recording.memory, recording.finished)
+        shown(recording.wall_ns, recording.cpu_ns, recording.memory, recording.finished, recording.by, recording.less)
         refused(recording.totals)
         refused(recording.encode, {})
         recording.finish()
@@ -234,7 +235,7 @@ def _() -> None:
         refused(recording.encode, {"id": object()})
         refused(recording.encode, {b"id": 1})
         refused(recording.encode, {"id": "\ud800"}, "level")
-        shown(recording.wall_ns, recording.cpu_ns, recording.memory, recording.finished)
+        shown(recording.wall_ns, recording.cpu_ns, recording.memory, recording.finished, recording.by, recording.less)
         recording.discard()
         refused(recording.totals)
         refused(recording.encode, {})
