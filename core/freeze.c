@@ -324,6 +324,7 @@ sl_frozen_thaw(sl_frozen *f, sl_recording **out)
     r->tree.on_full = NULL;
     MOVE(r->tree.root);
     MOVE(r->tree.truncated);
+    MOVE(r->tree.truncated_beside);
     MOVE(r->tree.functions.keys);
     MOVE(r->tree.functions.flags);
     MOVE(r->tree.functions.slots);

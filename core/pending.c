@@ -74,7 +74,7 @@ sl_late_charge(sl_strand *strand, sl_node *under, const sl_times *late,
     sl_node *node = sl_tree_child(
         tree, under, sl_pseudo_key(SL_PSEUDO_UNSEEN_LATE), 0, SL_KIND_PSEUDO);
     if (node == NULL)
-        node = tree->truncated;
+        node = sl_tree_fold_wait(strand, SL_PSEUDO_UNSEEN_LATE);
     node->calls++;
     sl_recording_of(tree)->late++;
     sl_sampled_charge(strand, node, 0, late);

@@ -166,7 +166,7 @@ strand_base(sl_recording *recording, sl_pseudo pseudo, sl_node *begun_at)
     sl_node *base =
         sl_tree_child(tree, under, sl_pseudo_key(pseudo), 0, SL_KIND_PSEUDO);
     if (base == NULL)
-        base = tree->truncated;
+        base = sl_tree_fold_base(tree, pseudo);
     base->calls++;
     return base;
 }
@@ -299,7 +299,7 @@ sl_strand_unpark(sl_strand *strand, bool waited, uint64_t now)
                                              sl_pseudo_key(SL_PSEUDO_AWAIT), 0,
                                              SL_KIND_PSEUDO);
         if (node == NULL)
-            node = strand->tree->truncated;
+            node = sl_tree_fold_wait(strand, SL_PSEUDO_AWAIT);
         node->self += passed;
         node->calls++;
         if (strand->lane == 0)
@@ -486,7 +486,7 @@ sl_strand_wait(sl_strand *strand, sl_pseudo pseudo, uint64_t until)
     sl_node *node = sl_tree_child(strand->tree, under, sl_pseudo_key(pseudo), 0,
                                   SL_KIND_PSEUDO);
     if (node == NULL)
-        node = strand->tree->truncated;
+        node = sl_tree_fold_wait(strand, pseudo);
     node->self += passed;
     node->calls++;
     if (recording->marks.stretch_count > 0 || recording->sampled)
@@ -703,8 +703,9 @@ sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
             gc_ticks += node->self;
     }
     out->gc_ns = (uint64_t)((double)gc_ticks * scale);
-    out->truncated =
-        !sl_tree_is_unused(tree, tree->truncated) || tree->dropped > 0;
+    out->truncated = !sl_tree_is_unused(tree, tree->truncated) ||
+                     tree->truncated_beside != NULL || tree->folded ||
+                     tree->dropped > 0;
 }
 
 void

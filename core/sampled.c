@@ -79,7 +79,7 @@ strand_descend(sl_strand *strand, sl_path *path, const sl_frame *frames,
             if (child == NULL) {
                 path->depth = depth;
                 path->shared = shared;
-                return sl_tree_flat(strand->tree, frames[count - 1].key,
+                return sl_tree_flat(strand, frames[count - 1].key,
                                     SL_KIND_PYTHON);
             }
             path->nodes[depth] = node = child;
@@ -166,7 +166,7 @@ sl_strand_unseen(sl_strand *strand, sl_pseudo why, const sl_times *passed,
     sl_node *node = sl_tree_child(tree, strand->base, sl_pseudo_key(why), 0,
                                   SL_KIND_PSEUDO);
     /* What it waited for meanwhile is told later, and is of this node. */
-    path->charged = node != NULL ? node : tree->truncated;
+    path->charged = node != NULL ? node : sl_tree_fold_wait(strand, why);
     path->charged_line = 0;
     strand->known = true;
     look_count(strand, now);

@@ -175,16 +175,75 @@ sl_tree_child(sl_tree *tree, sl_node *parent, const void *key, uint32_t site,
     return tree_child(tree, parent, key, site, kind, false, false);
 }
 
-sl_node *
-sl_tree_flat(sl_tree *tree, const void *key, sl_kind kind)
+/* As sl_tree_child, past max_nodes: there are as many as pseudo functions. */
+static sl_node *
+tree_reserved(sl_tree *tree, sl_node *parent, sl_pseudo pseudo)
 {
-    sl_node *node =
-        tree_child(tree, tree->truncated, flat_key(key), 0, kind, false, true);
-    tree->truncated->calls++;
+    const void *key = sl_pseudo_key(pseudo);
+    bool wide;
+    sl_node *node = tree_find(tree, parent, key, 0, false, &wide);
+
+    if (node != NULL)
+        return node;
+    if (wide && !wide_reserve(tree))
+        return NULL;
+    node = tree_node(tree, parent, key, 0, (uint32_t)pseudo);
+    if (node != NULL && wide) {
+        *wide_slot(tree, parent, key, 0) = node;
+        tree->wide_count++;
+    }
+    return node;
+}
+
+sl_node *
+sl_tree_fold(sl_strand *strand)
+{
+    sl_tree *tree = strand->tree;
+
+    if (strand->lane == 0)
+        return tree->truncated;
+    if (tree->truncated_beside == NULL) {
+        sl_node *task = tree_reserved(tree, tree->root, SL_PSEUDO_TASK);
+        if (task != NULL)
+            tree->truncated_beside =
+                tree_reserved(tree, task, SL_PSEUDO_TRUNCATED);
+    }
+    /* Without memory even for that, where there always is a node. */
+    return tree->truncated_beside != NULL ? tree->truncated_beside
+                                          : tree->truncated;
+}
+
+sl_node *
+sl_tree_fold_wait(sl_strand *strand, sl_pseudo pseudo)
+{
+    sl_node *fold = sl_tree_fold(strand);
+    sl_node *node = tree_reserved(strand->tree, fold->parent, pseudo);
+
+    strand->tree->folded = true;
+    return node != NULL ? node : fold;
+}
+
+sl_node *
+sl_tree_fold_base(sl_tree *tree, sl_pseudo pseudo)
+{
+    sl_node *node = tree_reserved(tree, tree->root, pseudo);
+
+    tree->folded = true;
+    return node != NULL ? node : tree->truncated;
+}
+
+sl_node *
+sl_tree_flat(sl_strand *strand, const void *key, sl_kind kind)
+{
+    sl_tree *tree = strand->tree;
+    sl_node *fold = sl_tree_fold(strand);
+    sl_node *node = tree_child(tree, fold, flat_key(key), 0, kind, false, true);
+
+    fold->calls++;
     if (node != NULL)
         return node;
     tree->dropped++;
-    return tree->truncated;
+    return fold;
 }
 
 sl_status
@@ -254,10 +313,10 @@ flat_enter(sl_strand *strand, const void *key, sl_kind kind, bool resume)
     tree->on_full = NULL;
     if (on_full != NULL)
         on_full(tree->ctx);
-    tree->truncated->calls += !resume;
+    sl_node *fold = sl_tree_fold(strand);
+    fold->calls += !resume;
     if (strand->lost_depth == 0) {
-        node = tree_child(tree, tree->truncated, flat_key(key), 0, kind, resume,
-                          true);
+        node = tree_child(tree, fold, flat_key(key), 0, kind, resume, true);
         if (node != NULL && !flat_push(strand))
             node = NULL;
     }

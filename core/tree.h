@@ -9,7 +9,8 @@
  * SCAN_MAX siblings, and for wider nodes one hash per tree.
  *
  * A strand that finds no room for a node goes FLAT: further functions become
- * children of one [truncated] node, keyed by function alone, and a side
+ * children of one [truncated] node (one for the request's own, one for all that
+ * ran beside it), keyed by function alone, and a side
  * stack remembers the way back. Flat nodes carry their key with bit 0 set,
  * so the fast paths below never match them and need no test of their own.
  */
@@ -43,8 +44,11 @@ typedef struct {
     sl_arena *arena; /* borrowed */
     sl_functions functions;
     sl_node *root;
-    sl_node *truncated; /* NULL until needed */
-    sl_node **wide;     /* hash of children beyond SCAN_MAX */
+    sl_node *truncated; /* below the root: what of the request found no room */
+    sl_node *truncated_beside; /* likewise of its strands: below a [task], since
+                                  it is no time of the request's; NULL: none */
+    bool folded; /* a strand or a wait stands below the root for want of room */
+    sl_node **wide; /* hash of children beyond SCAN_MAX */
     uint32_t wide_mask;
     uint32_t wide_count;
     uint32_t nodes;
@@ -101,9 +105,13 @@ struct sl_strand {
 sl_status sl_tree_init(sl_tree *tree, sl_arena *arena, uint32_t max_nodes,
                        const sl_recording_options *options);
 
-/* Where the time of function `key` goes when there is no room for a node:
- * its flat node, or [truncated] itself. */
-sl_node *sl_tree_flat(sl_tree *tree, const void *key, sl_kind kind);
+/* Where what finds no room for a node goes. Never NULL. */
+sl_node *sl_tree_fold(sl_strand *strand); /* calls: a [truncated] */
+/* a wait: below the root, or a [task] of its */
+sl_node *sl_tree_fold_wait(sl_strand *strand, sl_pseudo pseudo);
+sl_node *sl_tree_fold_base(sl_tree *tree, sl_pseudo pseudo); /* a strand */
+/* the time of function `key`: its flat node, or [truncated] itself */
+sl_node *sl_tree_flat(sl_strand *strand, const void *key, sl_kind kind);
 
 /* The child of `parent` for (key, site), made if need be; NULL: no room. */
 sl_node *sl_tree_child(sl_tree *tree, sl_node *parent, const void *key,

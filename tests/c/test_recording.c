@@ -258,6 +258,52 @@ START_TEST(a_capped_tree_loses_no_call_and_no_time)
 }
 END_TEST
 
+/* What runs beside a request is no time of the request's, also where the tree
+ * has no room for it. */
+START_TEST(a_capped_tree_tells_strands_apart)
+{
+    static char many[300][16];
+    sl_recording *r = start(60);
+    sl_strand *s = sl_recording_main(r);
+    uint64_t t = r->start_ticks, own = 0, beside = 0;
+
+    for (int i = 0; i < 150; i++)
+        sl_strand_enter(s, many[i], SL_KIND_PYTHON, t += 1);
+    sl_strand_suspend(s, t += 1);
+    for (int k = 0; k < 3; k++) {
+        sl_strand *side = sl_recording_strand(r, SL_PSEUDO_TASK, t);
+        for (int i = 150; i < 300; i++)
+            sl_strand_enter(side, many[i], SL_KIND_PYTHON, t += 1);
+        sl_strand_suspend(side, t += 1);
+        sl_strand_continue(side, SL_PSEUDO_AWAIT, t += 100);
+        for (int i = 300; i-- > 150;)
+            sl_strand_leave(side, many[i], t += 1);
+    }
+    sl_strand_continue(s, SL_PSEUDO_AWAIT, t);
+    sl_recording_stop(r, t += 1);
+
+    uint32_t depth = 0, strand = 0;
+    for (const sl_node *n = r->tree.root; n != NULL;
+         n = sl_tree_next(n, &depth)) {
+        if (strand == 0 && n->function == SL_PSEUDO_TASK)
+            strand = depth;
+        else if (strand != 0 && depth <= strand)
+            strand = n->function == SL_PSEUDO_TASK ? depth : 0;
+        *(strand != 0 ? &beside : &own) += n->self;
+        if (n->function == SL_PSEUDO_AWAIT)
+            ck_assert_uint_eq(n->self, strand != 0 ? 300 : 3 * 401);
+    }
+    ck_assert_uint_eq(own, r->stop_ticks - r->start_ticks);
+    ck_assert_uint_eq(beside, 3 * (150 + 1 + 100 + 150));
+    sl_recording_totals totals;
+    sl_recording_totals_get(r, &totals);
+    ck_assert(totals.truncated);
+    ck_assert_uint_eq(totals.dropped, 0);
+    ck_assert_uint_le(totals.nodes, 60 + 300 + 8);
+    sl_recording_free(r);
+}
+END_TEST
+
 START_TEST(deep_recursion_is_fine)
 {
     sl_recording *r = start(0);
@@ -403,6 +449,7 @@ recording_suite(void)
                                    recursion_from_two_sites_stays_small,
                                    wide_nodes_find_their_children,
                                    a_capped_tree_loses_no_call_and_no_time,
+                                   a_capped_tree_tells_strands_apart,
                                    deep_recursion_is_fine,
                                    strands_hang_where_the_main_one_awaits,
                                    jobs_hang_where_they_were_handed_over,
