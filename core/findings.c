@@ -263,6 +263,11 @@ on_the_path(const sl_findings_work *w, sl_finding *out)
     /* A wait that is told as a layer is that layer's. */
     if (f.score == 0)
         f.rule = SL_FINDING_HOT;
+    /* A wait below no function says nothing: whatever else is known does. */
+    if (sl_outline_pseudo(o, node) == SL_PSEUDO_AWAIT &&
+        sl_outline_function(o, o->nodes[node].parent)->kind == SL_KIND_PSEUDO &&
+        f.score > 1)
+        f.score = 1;
     *out = f;
     return true;
 }

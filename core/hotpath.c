@@ -83,7 +83,10 @@ counts(const walk *w, uint32_t i, measure by)
         return false;
     if (pseudo != SL_PSEUDO_AWAIT)
         return true;
-    return by == BY_WAIT && !w->facts[o->nodes[i].parent].awaits_strand;
+    /* Below no function, for want of room, it says nothing either. */
+    uint32_t parent = o->nodes[i].parent;
+    return by == BY_WAIT && !w->facts[parent].awaits_strand &&
+           o->functions[o->nodes[parent].function].kind != SL_KIND_PSEUDO;
 }
 
 static bool

@@ -304,6 +304,34 @@ START_TEST(work_is_told_whoever_hands_it_on)
 }
 END_TEST
 
+#define SPAN(n, l, k, t, w, c, total, longest)                                 \
+    { .node = n,                                                               \
+      .line = l,                                                               \
+      .kind = k,                                                               \
+      .text = t,                                                               \
+      .where = w,                                                              \
+      .count = c,                                                              \
+      .total_ns = total,                                                       \
+      .outer_ns = total,                                                       \
+      .longest_ns = longest }
+
+START_TEST(a_wait_below_no_function_says_nothing)
+{
+    const sl_outline_span spans[] = {
+        SPAN(3, 0, "db", "SELECT 1", "", 100, 60, 9),
+    };
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "[task]", 1, 0, 0 },
+                      { 2, "[await]", 1, 300, 0 },
+                      { 2, "app.query", 1, 60, 0 },
+                      { 1, "[await]", 1, 100, 0 } }) };
+    told t = tell_spans(&m, spans, 1);
+    ck_assert_str_eq(t.headline,
+                     "60 % in 100 queries that are alike (SELECT 1), from "
+                     "query.app.query at app/query.py:7.");
+}
+END_TEST
+
 START_TEST(few_samples_say_little)
 {
     const sl_meta few[] = { text("mode", "sampling"), number("samples", 4) };
@@ -325,17 +353,6 @@ START_TEST(few_samples_say_little)
     ck_assert_int_eq(t.all.items[0].rule, SL_FINDING_LOOP);
 }
 END_TEST
-
-#define SPAN(n, l, k, t, w, c, total, longest)                                 \
-    { .node = n,                                                               \
-      .line = l,                                                               \
-      .kind = k,                                                               \
-      .text = t,                                                               \
-      .where = w,                                                              \
-      .count = c,                                                              \
-      .total_ns = total,                                                       \
-      .outer_ns = total,                                                       \
-      .longest_ns = longest }
 
 static const made_node asks[] = {
     { 0, "[request]", 1, 0, 0 }, { 1, "app.view", 1, 10, 0 },
@@ -464,6 +481,7 @@ findings_suite(void)
         an_import_is_told_where_it_is_asked_for,
         work_is_told_whoever_hands_it_on,
         fetching_is_the_databases,
+        a_wait_below_no_function_says_nothing,
         few_samples_say_little,
         queries_that_are_alike_are_the_answer,
         a_slow_query_and_a_slow_service,

@@ -151,16 +151,18 @@ END_TEST
 /* Two tasks that await each other, which no program can: the path ends. */
 START_TEST(a_file_that_goes_round_ends)
 {
-    const made_stretch rows[] = { { 0, 1, 0, 90 },    { 0, 3, 90, 180 },
-                                  { 0, 6, 180, 270 }, { 1, 5, 90, 180 },
-                                  { 2, 2, 180, 270 }, { 3, 2, 0, 90 } };
+    const made_stretch rows[] = { { 0, 2, 0, 90 },    { 0, 5, 90, 180 },
+                                  { 0, 8, 180, 270 }, { 1, 7, 90, 180 },
+                                  { 2, 3, 180, 270 }, { 3, 3, 0, 90 } };
     made m = { MADE({ { 0, "[request]", 1, 0, 0 },
-                      { 1, "[await]", 1, 90, 0 },
-                      { 1, "[task]", 1, 1, 0 },
+                      { 1, "main", 1, 0, 0 },
                       { 2, "[await]", 1, 90, 0 },
-                      { 1, "[task]", 1, 1, 0 },
-                      { 2, "x", 1, 0, 0 },
-                      { 2, "[await]", 1, 90, 0 } }),
+                      { 2, "[task]", 1, 1, 0 },
+                      { 3, "one", 1, 0, 0 },
+                      { 4, "[await]", 1, 90, 0 },
+                      { 2, "[task]", 1, 1, 0 },
+                      { 3, "x", 1, 0, 0 },
+                      { 4, "[await]", 1, 90, 0 } }),
                .stretches = rows, .stretch_count = 6, .sampled = true };
     sl_profile *p = made_profile(&m);
     sl_outline outline;
