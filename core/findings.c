@@ -199,17 +199,17 @@ kind_of_wait(const sl_findings_work *w, uint32_t node)
                : SL_FINDING_HOT;
 }
 
-/* Time in the subtree of `node` that other findings explain better. */
+/* Time in the subtree of `node` that other findings explain better; *starved
+ * of it: waiting for a CPU or the GIL. */
 static uint64_t
-explained(const sl_findings_work *w, uint32_t node)
+explained(const sl_findings_work *w, uint32_t node, uint64_t *starved)
 {
     const sl_outline *o = w->o;
     uint32_t end = node + o->nodes[node].size, most;
     uint32_t strand = w->places[node].strand;
-    uint64_t sum =
-        counter_time(w, SL_METRIC_RUN_QUEUE, node, end, strand, &most) +
-        gil_time(w, node, end, strand, &most) +
-        sl_findings_spans_in(w, node, end, strand);
+    *starved = counter_time(w, SL_METRIC_RUN_QUEUE, node, end, strand, &most) +
+               gil_time(w, node, end, strand, &most);
+    uint64_t sum = *starved + sl_findings_spans_in(w, node, end, strand);
 
     for (uint32_t i = node; i < end; i++) {
         sl_pseudo pseudo = sl_outline_pseudo(o, i);
@@ -256,8 +256,10 @@ on_the_path(const sl_findings_work *w, sl_finding *out)
         if (f.line == 0)
             f.line = sl_findings_line(o, f.own);
     }
-    uint64_t other = explained(w, node);
+    uint64_t starved = 0, other = explained(w, node, &starved);
     f.score = f.ns > other ? f.ns - other : 0;
+    f.work = f.ns - (other > f.ns ? f.ns : other);
+    f.work += starved > f.ns - f.work ? f.ns - f.work : starved;
     if (w->exact && culprit != own && o->nodes[node].calls >= REPEATS_LEAST)
         f.count = o->nodes[node].calls;
     /* A wait that is told as a layer is that layer's. */

@@ -79,7 +79,7 @@ by_names(sl_findings_work *w, int layer, sl_finding_rule rule)
     for (uint32_t i = 0; i < count; i++) {
         sum = i > 0 && by_line(&rows[i - 1], &rows[i]) == 0 ? sum : 0;
         sum += rows[i].ns;
-        if (sum >= most && rows[i].function != NONE) {
+        if (sum >= most && (rows[i].function != NONE || most == 0)) {
             most = sum;
             f.node = rows[i].node;
         }
@@ -94,6 +94,11 @@ by_names(sl_findings_work *w, int layer, sl_finding_rule rule)
     f.score = f.ns;
     if (f.node != NONE)
         sl_findings_locate(w, f.node, &f);
+    if (f.node != NONE && f.own == NONE) {
+        f.by = f.node;
+        while (f.by != 0 && w->places[f.by].layer == layer)
+            f.by = o->nodes[f.by].parent;
+    }
     if (layer == SL_LAYER_TEMPLATE)
         f.span = heaviest(w->o, "template");
     sl_findings_add(w, f);
@@ -248,7 +253,7 @@ find_fetched(const sl_findings_work *w)
     }
     uint64_t *fetched = calloc(functions, sizeof(*fetched));
     for (uint32_t i = 0; fetched != NULL && i < o->count; i++) {
-        if (w->places[i].layer == SL_LAYER_FETCH)
+        if (w->places[i].layer == SL_LAYER_FETCH) /* of no ORM */
             add_fetched(w, w->places[i].own, o->nodes[i].self_ns, fetched);
     }
     for (uint32_t i = 0, end; fetched != NULL && i < o->span_count; i = end) {
@@ -261,6 +266,44 @@ find_fetched(const sl_findings_work *w)
     return fetched;
 }
 
+/* By node where an ORM was entered: all of its time, and that of its queries.
+ */
+typedef struct {
+    uint64_t all, asked;
+} of_orm;
+
+static of_orm *
+find_orm_time(const sl_findings_work *w)
+{
+    const sl_outline *o = w->o;
+    of_orm *found = calloc(o->count, sizeof(*found));
+
+    for (uint32_t i = 1; found != NULL && i < o->count; i++) {
+        if (w->places[i].orm != 0)
+            found[w->places[i].orm].all += o->nodes[i].self_ns;
+    }
+    for (uint32_t i = 0; found != NULL && i < o->span_count; i++) {
+        if (is_kind(&o->spans[i], "db"))
+            found[w->places[o->spans[i].node].orm].asked +=
+                o->spans[i].outer_ns;
+    }
+    return found;
+}
+
+/* The part of its ORM's time that belongs to a span: of what asks for several
+ * things, by what each took. */
+static uint64_t
+share_of_orm(const sl_findings_work *w, const of_orm *times,
+             const sl_outline_span *span)
+{
+    uint32_t top = w->places[span->node].orm;
+
+    if (top == 0 || times[top].all <= times[top].asked || times[top].asked == 0)
+        return 0;
+    return (uint64_t)((double)(times[top].all - times[top].asked) *
+                      (double)span->outer_ns / (double)times[top].asked);
+}
+
 /* A kind of spans: all of it, and of queries those that are alike. */
 static sl_status
 by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule)
@@ -270,18 +313,25 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule)
     sl_finding alike = { .rule = SL_FINDING_N_PLUS_1, .node = NONE };
     uint32_t count = 0, first = 0;
     ordered *rows = order_spans(w, kind, &count);
-    uint64_t most = 0, ns = 0, times = 0, *fetched = NULL;
+    uint64_t most = 0, ns = 0, inner = 0, times = 0, *fetched = NULL;
+    of_orm *orm = NULL;
 
     if (rows == NULL)
         return count == 0 ? SL_OK : SL_ENOMEM;
-    if (rule == SL_FINDING_DATABASE && (fetched = find_fetched(w)) == NULL) {
-        free(rows);
-        return SL_ENOMEM;
+    if (rule == SL_FINDING_DATABASE) {
+        fetched = find_fetched(w);
+        orm = find_orm_time(w);
+        if (fetched == NULL || orm == NULL) {
+            free(rows);
+            free(fetched);
+            free(orm);
+            return SL_ENOMEM;
+        }
     }
     for (uint32_t i = 0; i < count; i++) {
         const sl_outline_span *span = &o->spans[rows[i].one.span];
         if (i == 0 || by_text(&rows[i - 1], &rows[i]) != 0) {
-            ns = times = 0;
+            ns = inner = times = 0;
             first = i;
         }
         uint64_t took = span->outer_ns;
@@ -291,6 +341,10 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule)
             took += fetched[rows[i].one.function];
             fetched[rows[i].one.function] = 0;
         }
+        inner += took;
+        all.inner += took;
+        if (orm != NULL)
+            took += share_of_orm(w, orm, span);
         ns += took;
         times += span->count;
         all.ns += took;
@@ -303,11 +357,13 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule)
             times > alike.count) {
             alike.count = times;
             alike.ns = ns;
+            alike.inner = inner;
             locate_span(w, rows[first].one.span, &alike);
         }
     }
     free(rows);
     free(fetched);
+    free(orm);
     all.score = all.ns;
     if (alike.count > 0) {
         /* Where it is most of the queries' time, it is the answer. */
@@ -331,6 +387,7 @@ sl_findings_spans_in(const sl_findings_work *w, uint32_t from, uint32_t end,
         const sl_outline_span *span = &w->o->spans[i];
         if (span->node >= from && span->node < end &&
             w->places[span->node].strand == strand &&
+            w->places[span->node].layer != SL_LAYER_ORM &&
             (is_kind(span, "db") || is_kind(span, "http")))
             sum += span->outer_ns;
     }

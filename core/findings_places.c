@@ -115,6 +115,60 @@ layers_of(const sl_outline *o)
     return layers;
 }
 
+/* Where in a path the files of an ORM are. */
+static const char *const orms[] = {
+    "/django/db/", "/sqlalchemy/", "/tortoise/",
+    "/peewee.py",  "/playhouse/",  "/pony/orm/"
+};
+
+static bool
+is_orms(const sl_function *f)
+{
+    for (size_t i = 0; i < sizeof(orms) / sizeof(*orms); i++) {
+        size_t len = strlen(orms[i]);
+        for (size_t at = 0; at + len <= f->file_len; at++) {
+            if (memcmp(f->file + at, orms[i], len) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Marks what belongs to an ORM that asked for something: from where the first
+ * of its functions was called, down to own code. */
+static void
+find_orm(sl_findings_work *w)
+{
+    const sl_outline *o = w->o;
+
+    for (uint32_t i = 0; i < o->span_count; i++) {
+        uint32_t top = 0;
+        if (strcmp(o->spans[i].kind, "db") != 0)
+            continue;
+        for (uint32_t at = o->spans[i].node;
+             at != 0 && w->places[at].orm == 0 &&
+             sl_outline_function(o, at)->origin != SL_ORIGIN_PROJECT;
+             at = o->nodes[at].parent) {
+            if (is_orms(sl_outline_function(o, at)))
+                top = at;
+        }
+        if (top != 0)
+            w->places[top].orm = top;
+    }
+    for (uint32_t i = 1; i < o->count; i++) {
+        uint32_t above = w->places[o->nodes[i].parent].orm;
+        sl_pseudo pseudo = sl_outline_pseudo(o, i);
+        if (sl_outline_function(o, i)->origin == SL_ORIGIN_PROJECT ||
+            pseudo == SL_PSEUDO_GC || pseudo == SL_PSEUDO_LOOP ||
+            sl_outline_is_strand(o, i))
+            continue;
+        if (above != 0)
+            w->places[i].orm = above;
+        if (w->places[i].orm != 0)
+            w->places[i].layer = SL_LAYER_ORM;
+    }
+}
+
 bool
 sl_findings_places(sl_findings_work *w)
 {
@@ -125,14 +179,15 @@ sl_findings_places(sl_findings_work *w)
     for (uint32_t i = 0; layers != NULL && w->places != NULL && i < o->count;
          i++) {
         const sl_function *f = sl_outline_function(o, i);
-        sl_findings_place above = { NONE, NONE, 0, SL_LAYER_NONE };
+        sl_findings_place above = { NONE, NONE, 0, 0, SL_LAYER_NONE };
         if (i > 0)
             above = w->places[o->nodes[i].parent];
         if (sl_outline_is_strand(o, i))
             above.strand = i;
         uint8_t layer = layers[o->nodes[i].function];
         if (f->origin == SL_ORIGIN_PROJECT) {
-            above = (sl_findings_place){ i, NONE, above.strand, SL_LAYER_NONE };
+            above =
+                (sl_findings_place){ i, NONE, above.strand, 0, SL_LAYER_NONE };
         } else {
             if (above.own != NONE && above.from == NONE)
                 above.from = i;
@@ -145,7 +200,29 @@ sl_findings_places(sl_findings_work *w)
     }
     bool fine = layers != NULL && w->places != NULL;
     free(layers);
+    if (fine)
+        find_orm(w);
     return fine;
+}
+
+size_t
+sl_findings_whole_name(const sl_function *f)
+{
+    static const char *const ends[] = { ".<locals>.<genexpr>",
+                                        ".<locals>.<listcomp>",
+                                        ".<locals>.<setcomp>",
+                                        ".<locals>.<dictcomp>" };
+    size_t left = f->name_len, before;
+
+    do { /* there may be one within another */
+        before = left;
+        for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+            size_t len = strlen(ends[i]);
+            if (left > len && memcmp(f->name + left - len, ends[i], len) == 0)
+                left -= len;
+        }
+    } while (left < before);
+    return left;
 }
 
 uint32_t
@@ -251,6 +328,8 @@ sl_findings_add(sl_findings_work *w, sl_finding f)
         f.ns = w->wall;
     if (out->count == SL_FINDINGS_MAX)
         return;
+    if (f.work == 0)
+        f.work = f.ns;
     fingerprint(w->o, &f);
     while (at > 0 && out->items[at - 1].score < f.score) {
         out->items[at] = out->items[at - 1];

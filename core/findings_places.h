@@ -13,18 +13,21 @@
 
 typedef struct {
     sl_finding_rule rule;
-    uint64_t ns;     /* of the wall time, that it explains */
-    uint64_t score;  /* what puts it in order */
-    uint64_t count;  /* calls, queries; 0: not counted */
-    uint32_t node;   /* what took it; SL_FINDING_NONE: nothing of the tree */
-    uint32_t own;    /* node of the project's own code that asked for it */
-    uint32_t line;   /* there; 0: not known */
-    uint32_t span;   /* number + 1 of the span that tells; 0: none */
+    uint64_t ns;    /* of the wall time, that it explains */
+    uint64_t score; /* what puts it in order */
+    uint64_t work;  /* of `ns`, what is its own but for waits for CPU and GIL */
+    uint64_t inner; /* of `ns`, the database's own; where an ORM had the rest */
+    uint64_t count; /* calls, queries; 0: not counted */
+    uint32_t node;  /* what took it; SL_FINDING_NONE: nothing of the tree */
+    uint32_t own;   /* node of the project's own code that asked for it */
+    uint32_t line;  /* there; 0: not known */
+    uint32_t span;  /* number + 1 of the span that tells; 0: none */
     uint32_t places; /* in own code that called it, where it is told for all */
-    bool beside;     /* a task or thread that own code awaited */
-    bool itself;     /* most of it is `node`'s own time, not what it called */
-    bool recursive;  /* it calls itself */
-    bool scattered;  /* `own` is one of several that called `node` */
+    uint32_t by; /* what called it, where nothing of own code did; 0: nothing */
+    bool beside; /* a task or thread that own code awaited */
+    bool itself; /* most of it is `node`'s own time, not what it called */
+    bool recursive;       /* it calls itself */
+    bool scattered;       /* `own` is one of several that called `node` */
     char fingerprint[17]; /* the same for the same rule and functions */
 } sl_finding;
 
@@ -34,15 +37,23 @@ typedef struct {
     uint64_t samples; /* behind the shares; UINT64_MAX: they are exact */
 } sl_findings;
 
-/* FETCH: where spans tell of queries, what takes their rows afterwards, which
- * is no span's time and the database's all the same. */
-enum { SL_LAYER_NONE, SL_LAYER_DATABASE, SL_LAYER_TEMPLATE, SL_LAYER_FETCH };
+/* Where spans tell of queries: FETCH takes their rows afterwards, which is no
+ * span's time and the database's all the same; ORM makes the query and objects
+ * of the rows, often for longer than the database takes. */
+enum {
+    SL_LAYER_NONE,
+    SL_LAYER_DATABASE,
+    SL_LAYER_TEMPLATE,
+    SL_LAYER_FETCH,
+    SL_LAYER_ORM
+};
 
 /* By node: the frame of own code it runs for, the child of that on the way to
  * it, and the layer it is in. */
 typedef struct {
     uint32_t own, from;
     uint32_t strand; /* 0: the request itself */
+    uint32_t orm;    /* where the ORM that it is part of was entered; 0: none */
     uint8_t layer;   /* by the names of functions; none where spans tell */
 } sl_findings_place;
 
@@ -70,6 +81,10 @@ uint32_t sl_findings_line(const sl_outline *o, uint32_t own);
 
 /* Puts one where its score says. */
 void sl_findings_add(sl_findings_work *w, sl_finding f);
+
+/* Bytes of a function's name without "<locals>.<genexpr>" and its like, which
+ * run in the middle of the function they stand in. */
+size_t sl_findings_whole_name(const sl_function *f);
 
 /* "dir/file.py", the last two parts of a function's file, which is no text that
  * ends with a NUL. */

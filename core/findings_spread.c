@@ -29,22 +29,12 @@ typedef struct {
     sum *own, *entry; /* by function */
 } spread;
 
-/* Runs in the middle of another function, whose name it has before its own. */
+/* Runs in the middle of another function. */
 static bool
-is_part(const sl_function *f)
+is_part(const sl_outline *o, uint32_t node)
 {
-    static const char *const ends[] = { ".<locals>.<genexpr>",
-                                        ".<locals>.<listcomp>",
-                                        ".<locals>.<setcomp>",
-                                        ".<locals>.<dictcomp>" };
-
-    for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
-        size_t len = strlen(ends[i]);
-        if (f->name_len > len &&
-            memcmp(f->name + f->name_len - len, ends[i], len) == 0)
-            return true;
-    }
-    return false;
+    const sl_function *f = sl_outline_function(o, node);
+    return sl_findings_whole_name(f) < f->name_len;
 }
 
 static charge
@@ -56,8 +46,7 @@ charge_of(const sl_findings_work *w, uint32_t i)
     if (at.entry != NONE &&
         o->functions[o->nodes[at.entry].function].kind == SL_KIND_PSEUDO)
         at.entry = NONE;
-    while (at.own != NONE && at.own != 0 &&
-           is_part(sl_outline_function(o, at.own))) {
+    while (at.own != NONE && at.own != 0 && is_part(o, at.own)) {
         const sl_function *part = sl_outline_function(o, at.own);
         uint32_t up = w->places[o->nodes[at.own].parent].own;
         const sl_function *whole =
@@ -252,6 +241,7 @@ explained(const spread *s, uint32_t function, bool as_entry)
     for (uint32_t i = 0; i < o->span_count; i++) {
         const sl_outline_span *span = &o->spans[i];
         if (IS_ITS(span->node) &&
+            s->w->places[span->node].layer != SL_LAYER_ORM &&
             (strcmp(span->kind, "db") == 0 || strcmp(span->kind, "http") == 0))
             ns += span->outer_ns;
     }
@@ -281,6 +271,7 @@ choose(spread *s, sl_finding *out)
         return SL_OK;
     uint64_t other = explained(s, function, scattered);
     out->score = out->ns > other ? out->ns - other : 0;
+    out->work = out->ns;
     out->scattered = scattered;
     out->node = scattered ? s->entry[entry].node : s->own[own].node;
     sl_status status = find_callers(s, function, scattered, out);

@@ -52,10 +52,15 @@ put_percent(const sl_outline *o, const sl_findings *all, uint64_t ns,
     sl_buf_put_str(out, text);
 }
 
+/* The function's name; of a comprehension, that of the function it is part of.
+ */
 static void
 put_name(const sl_outline *o, uint32_t node, sl_buf *out)
 {
-    sl_label_name(out, sl_outline_function(o, node), SL_LABEL_MAX);
+    sl_function f = *sl_outline_function(o, node);
+
+    f.name_len = sl_findings_whole_name(&f);
+    sl_label_name(out, &f, SL_LABEL_MAX);
 }
 
 /* " at dir/file.py:12" */
@@ -334,10 +339,37 @@ put_requests(const sl_outline *o, sl_buf *out)
     sl_buf_put_str(out, " requests");
 }
 
+/* Whether the ORM before the database had a good part of the time. */
+static bool
+is_orms(const sl_finding *f)
+{
+    return f->inner > 0 && f->inner < f->ns / 5 * 4;
+}
+
 static void
-put_database(const sl_outline *o, const sl_finding *f, sl_buf *out)
+put_orm(const sl_finding *f, const char *words, sl_buf *out)
+{
+    if (is_orms(f))
+        sl_buf_put_str(out, words);
+}
+
+static void
+put_inner(const sl_outline *o, const sl_findings *all, const sl_finding *f,
+          sl_buf *out)
+{
+    if (!is_orms(f))
+        return;
+    sl_buf_put_str(out, "; ");
+    put_percent(o, all, f->inner, false, out);
+    sl_buf_put_str(out, " is the database itself");
+}
+
+static void
+put_database(const sl_outline *o, const sl_findings *all, const sl_finding *f,
+             sl_buf *out)
 {
     sl_buf_put_str(out, " in the database");
+    put_orm(f, ", ORM included", out);
     if (f->span != 0) {
         sl_buf_put_str(out, ": ");
         put_number_of(out, f->count, " query", " queries");
@@ -349,23 +381,31 @@ put_database(const sl_outline *o, const sl_finding *f, sl_buf *out)
     }
     put_own(o, f, ", most from ", out);
     put_span(o, f, out);
+    put_inner(o, all, f, out);
 }
 
 static void
-put_layer(const sl_outline *o, const sl_finding *f, sl_buf *out)
+put_layer(const sl_outline *o, const sl_findings *all, const sl_finding *f,
+          sl_buf *out)
 {
     switch (f->rule) {
     case SL_FINDING_TEMPLATE:
         sl_buf_put_str(out, " rendering templates");
         put_span(o, f, out);
         put_own(o, f, ", called by ", out);
+        if (f->own == NONE && f->by != 0) {
+            sl_buf_put_str(out, ", called by ");
+            put_name(o, f->by, out);
+            put_place(o, f->by, 0, out);
+        }
         return;
-    case SL_FINDING_DATABASE: put_database(o, f, out); return;
+    case SL_FINDING_DATABASE: put_database(o, all, f, out); return;
     case SL_FINDING_N_PLUS_1:
         sl_buf_put_str(out, " in ");
         put_number(out, f->count);
         sl_buf_put_str(out, " queries that are alike");
         put_requests(o, out);
+        put_orm(f, ", ORM included", out);
         break;
     case SL_FINDING_SLOW_QUERY: sl_buf_put_str(out, " in one query"); break;
     default:
@@ -375,11 +415,13 @@ put_layer(const sl_outline *o, const sl_finding *f, sl_buf *out)
     put_span(o, f, out);
     put_own(o, f, ", from ", out);
     put_helped(o, f, out);
+    put_inner(o, all, f, out);
 }
 
 /* What follows the share. */
 static void
-put_rest(const sl_outline *o, const sl_finding *f, sl_buf *out)
+put_rest(const sl_outline *o, const sl_findings *all, const sl_finding *f,
+         sl_buf *out)
 {
     switch (f->rule) {
     case SL_FINDING_LOOP: put_loop(o, f, out); break;
@@ -404,7 +446,7 @@ put_rest(const sl_outline *o, const sl_finding *f, sl_buf *out)
     case SL_FINDING_N_PLUS_1:
     case SL_FINDING_SLOW_QUERY:
     case SL_FINDING_HTTP:
-    case SL_FINDING_TEMPLATE: put_layer(o, f, out); break;
+    case SL_FINDING_TEMPLATE: put_layer(o, all, f, out); break;
     case SL_FINDING_REPEATS:
         sl_buf_put_str(out, " in ");
         put_number(out, f->count);
@@ -438,7 +480,7 @@ sl_finding_text(const sl_outline *o, const sl_findings *all,
         return;
     }
     put_percent(o, all, one->ns, true, out);
-    put_rest(o, one, out);
+    put_rest(o, all, one, out);
     sl_buf_put_u8(out, '.');
 }
 
@@ -456,12 +498,14 @@ put_starved(const sl_outline *o, const sl_findings *all, sl_buf *out)
 {
     const sl_finding *first = &all->items[0], *rest = NULL;
 
-    for (uint32_t i = 1; i < all->count && rest == NULL; i++) {
+    for (uint32_t i = 1; i < all->count; i++) {
         const sl_finding *one = &all->items[i];
-        if (one->rule == SL_FINDING_GC ||
+        bool worth =
+            one->rule == SL_FINDING_GC ||
             (!is_wait(one->rule) && one->rule != SL_FINDING_HOLDS_LOOP &&
              one->rule != SL_FINDING_REPEATS &&
-             one->rule != SL_FINDING_SLOW_QUERY && one->rule != SL_FINDING_FEW))
+             one->rule != SL_FINDING_SLOW_QUERY && one->rule != SL_FINDING_FEW);
+        if (worth && (rest == NULL || one->work > rest->work))
             rest = one;
     }
     if (rest == NULL) {
@@ -471,9 +515,9 @@ put_starved(const sl_outline *o, const sl_findings *all, sl_buf *out)
     put_percent(o, all, first->ns, true, out);
     sl_finding bare = *first;
     bare.own = NONE;
-    put_rest(o, &bare, out);
+    put_rest(o, all, &bare, out);
     sl_buf_put_str(out, "; what it had to do was most");
-    put_rest(o, rest, out);
+    put_rest(o, all, rest, out);
     sl_buf_put_u8(out, '.');
 }
 
@@ -507,7 +551,7 @@ sl_findings_headline(const sl_outline *o, const sl_findings *all, sl_buf *out)
         sl_buf_put_str(out, "No function stands out: the most, ");
         put_percent(o, all, first->ns, false, out);
         sl_buf_put_str(out, ", is");
-        put_rest(o, first, out);
+        put_rest(o, all, first, out);
         sl_buf_put_u8(out, '.');
     } else {
         sl_finding_text(o, all, first, out);

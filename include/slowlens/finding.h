@@ -16,8 +16,8 @@
        "Find what keeps the loop (the request named here, if one is): move "   \
        "its work to a thread or process, or let it await in between.")         \
     XX(RUN_QUEUE, "run-queue", "waited for a CPU",                             \
-       "The code is not to blame: give the machine or container more CPU, or " \
-       "run fewer workers and other programs on it.")                          \
+       "Give the machine or container more CPU, or run fewer workers and "     \
+       "other programs on it; a request with less to do waits less, too.")     \
     XX(GIL, "gil", "waited for the GIL",                                       \
        "Other threads of the process compute: serve fewer requests per "       \
        "process and start more processes, or move the heavy work out.")        \

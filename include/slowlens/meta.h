@@ -28,7 +28,7 @@
     XX(status, NUMBER, NONE, "status", "The HTTP status; 0: none was sent.")   \
     XX(response_bytes, NUMBER, BYTES, "response", "Bytes of the body sent.")   \
     XX(wall_ns, NUMBER, NS, "wall time", "From its beginning to its end.")     \
-    XX(cpu_ns, NUMBER, NS, "CPU time", "On a CPU, of its threads.")            \
+    XX(cpu_ns, NUMBER, NS, "on CPU", "On a CPU, of its threads.")              \
     XX(await_ns, NUMBER, NS, "awaiting",                                       \
        "Suspended, and what it awaited was not ready.")                        \
     XX(loop_ns, NUMBER, NS, "waiting for the event loop",                      \

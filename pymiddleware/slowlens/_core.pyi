@@ -9,6 +9,7 @@ _T = TypeVar("_T")
 EXPORT_FORMATS: tuple[str, ...]
 EXPORTS: tuple[tuple[str, str, str, str], ...]  # name, ending, media type, title
 FINDINGS: tuple[tuple[str, str, str], ...]  # word, title, advice
+TITLES: dict[str, str]  # of keys of the metadata
 
 # metadata: made by tests/lint/tables.py
 class Meta(TypedDict, total=False):

@@ -407,6 +407,33 @@ START_TEST(fetching_is_the_databases)
 }
 END_TEST
 
+/* An ORM takes far longer for a query than the database does. */
+START_TEST(what_an_orm_takes_is_the_queries)
+{
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "app.view", 1, 5, 0 },
+                      { 2, "django/db/models/query:QuerySet", 50, 60, 9 },
+                      { 3, "django/db/backends/utils:execute", 50, 25, 0 },
+                      { 2, "render", 1, 10, 0 } }) };
+    const sl_outline_span spans[] = { SPAN(3, 0, "db", "SELECT a", "", 50, 20,
+                                           1) };
+    told t = tell_spans(&m, spans, 1);
+    ck_assert_str_eq(t.headline,
+                     "85 % in 50 queries that are alike, ORM included (SELECT "
+                     "a), from view.app.view at app/view.py:9; 20 % is the "
+                     "database itself.");
+    /* Two queries of one set share it by what each took. */
+    const sl_outline_span two[] = {
+        SPAN(3, 0, "db", "SELECT a", "", 50, 15, 1),
+        SPAN(3, 0, "db", "SELECT b", "", 1, 5, 5),
+    };
+    t = tell_spans(&m, two, 2);
+    ck_assert_ptr_nonnull(strstr(t.headline, "63 % in 50 queries"));
+    ck_assert_ptr_nonnull(
+        strstr(t.texts, "84 % in the database, ORM included: 51 queries"));
+}
+END_TEST
+
 START_TEST(a_slow_query_and_a_slow_service)
 {
     made m = { MADE({ { 0, "[request]", 1, 0, 0 },
@@ -484,6 +511,7 @@ findings_suite(void)
         a_wait_below_no_function_says_nothing,
         few_samples_say_little,
         queries_that_are_alike_are_the_answer,
+        what_an_orm_takes_is_the_queries,
         a_slow_query_and_a_slow_service,
         a_fingerprint_knows_no_line,
         the_table_has_a_row_for_each_rule,

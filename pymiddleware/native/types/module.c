@@ -421,6 +421,15 @@ static PyMethodDef methods[] = {
     { NULL, NULL, 0, NULL },
 };
 
+/* Adds a value that is ours, or NULL with an exception. */
+static int
+add_new(PyObject *module, const char *name, PyObject *value)
+{
+    int added = value == NULL ? -1 : PyModule_AddObjectRef(module, name, value);
+    Py_XDECREF(value);
+    return added;
+}
+
 static int
 module_exec(PyObject *module)
 {
@@ -459,12 +468,8 @@ module_exec(PyObject *module)
         }
         Py_DECREF(formats);
     }
-    PyObject *findings = sl_py_findings();
-    int added = findings == NULL
-                    ? -1
-                    : PyModule_AddObjectRef(module, "FINDINGS", findings);
-    Py_XDECREF(findings);
-    if (added < 0)
+    if (add_new(module, "FINDINGS", sl_py_findings()) < 0 ||
+        add_new(module, "TITLES", sl_py_titles()) < 0)
         return -1;
     if (PyModule_AddType(module, &sl_py_board_type) < 0 ||
         PyModule_AddType(module, &sl_py_recording_type) < 0 ||

@@ -5,6 +5,7 @@
 #include "slowlens/export.h"
 #include "slowlens/finding.h"
 #include "slowlens/merge.h"
+#include "slowlens/meta.h"
 #include "slowlens/profile.h"
 #include "slowlens/report.h"
 
@@ -234,6 +235,21 @@ sl_py_findings(void)
             Py_CLEAR(table);
         else
             PyTuple_SET_ITEM(table, i, row);
+    }
+    return table;
+}
+
+PyObject *
+sl_py_titles(void)
+{
+    PyObject *table = PyDict_New();
+    const sl_meta_info *one;
+
+    for (size_t i = 0; table != NULL && (one = sl_meta_at(i)) != NULL; i++) {
+        PyObject *title = PyUnicode_FromString(one->title);
+        if (title == NULL || PyDict_SetItemString(table, one->key, title) < 0)
+            Py_CLEAR(table);
+        Py_XDECREF(title);
     }
     return table;
 }

@@ -11,6 +11,9 @@ PyObject *sl_py_read_meta(PyObject *module, PyObject *arg);
 PyObject *sl_py_export_formats(bool names);
 PyObject *sl_py_findings(void);
 
+/* {key: title} of slowlens/meta.h. New, or NULL. */
+PyObject *sl_py_titles(void);
+
 /* merge(blobs, meta) and growth(before, after, meta), module functions. */
 PyObject *sl_py_merge(PyObject *module, PyObject *args);
 PyObject *sl_py_growth(PyObject *module, PyObject *args);

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from .. import killed, live
+from .. import _core, killed, live
 from ..insight import short_path
 from ..log import ASKED, counted
 from ..options import load
@@ -94,16 +94,14 @@ def list_profiles(options: argparse.Namespace) -> None:
             print(fit(f"{'':72}{clean(row['hot'])}", columns))
 
 
-TIMES = (("cpu_ns", "cpu"), ("run_queue_ns", "waiting for a cpu"), ("gil_wait_ns", "gil wait"),
-         ("blocked_ns", "blocked"), ("await_ns", "await"),
-         ("loop_ns", "event loop busy"), ("idle_ns", "between chunks"), ("gc_ns", "gc"))
+TIMES = ("cpu_ns", "run_queue_ns", "gil_wait_ns", "blocked_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns")
 
 #: Looks that told nothing, by reason.
 UNSEEN = (("unseen_torn", "torn"), ("unseen_greenlet", "another greenlet"), ("unseen_shim", "between frames"),
           ("unseen_deep", "too deep"), ("unseen_moved", "moved on"), ("unseen_room", "no slot"),
           ("unseen_memory", "no memory"), ("unseen_late", "late"))
 
-BLOCKED = ("lock", "socket", "disk", "sleep", "poll", "child")
+BLOCKED = ("lock_ns", "socket_ns", "disk_ns", "sleep_ns", "poll_ns", "child_ns")
 
 
 def show(options: argparse.Namespace) -> None:
@@ -117,13 +115,13 @@ def show(options: argparse.Namespace) -> None:
     title = (f"{meta.get('method', '')} {meta.get('path', '')} {meta.get('status', '')}  "
              f"{summary['wall_ns'] / 1e6:.1f} ms  {meta.get('id', '')}")
     print(paint("1", clean(title)))
-    times = TIMES if "blocked_ns" in meta else (TIMES[0], ("waiting_ns", "waiting"), *TIMES[4:])
+    times = TIMES if "blocked_ns" in meta else (TIMES[0], "waiting_ns", *TIMES[4:])
     least = max(1, summary["wall_ns"] / 1000)
-    parts = [f"{name} {meta[key] / 1e6:.1f} ms" for key, name in times if meta.get(key, 0) >= least]
+    parts = [f"{_core.TITLES[key]} {meta[key] / 1e6:.1f} ms" for key in times if meta.get(key, 0) >= least]
     print("wall time: " + ", ".join(parts))
-    blocked = [f"{name} {meta[name + '_ns'] / 1e6:.1f} ms" for name in BLOCKED if meta.get(name + "_ns", 0) >= least]
+    blocked = [f"{_core.TITLES[key]} {meta[key] / 1e6:.1f} ms" for key in BLOCKED if meta.get(key, 0) >= least]
     if blocked:
-        print("blocked by: " + ", ".join(blocked))
+        print("of it blocked: " + ", ".join(blocked))
     asked = [f"{counted(kind, meta[kind + '_count'])} {meta[kind + '_ns'] / 1e6:.1f} ms" for kind in ASKED
              if meta.get(kind + "_count")]
     if asked:

@@ -4,8 +4,8 @@ Shape of :func:`profile` and :func:`route` (``slowlens explain --json``), all ke
 
     {"kind": "profile"|"route", "title": str, "sentence": str, "place": "dir/file.py:12" ("": no line is known),
      "facts": [str], "findings": [{"rule", "text", "advice", "fingerprint", "file", "line"}],
-     "path": [{"name", "share" (0 to 1), "file", "line"}], "repeats": [str], "cohort": [str],
-     "advice": [str], "next": [command]}
+     "path": [{"name", "share" (0 to 1), "file", "line", "own"}], "repeats": [str], "cohort": [str],
+     "own": bool (whether that place is in code of the project), "advice": [str], "next": [command]}
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ BUDGET_LEAST = 100
 #: A token of English, names and paths is hardly ever shorter than so many bytes on average.
 BYTES_A_TOKEN = 3
 
-_KINDS = (("cpu_ns", "on CPU"), ("run_queue_ns", "waiting for a CPU"), ("gil_wait_ns", "waiting for the GIL"),
-          ("lock_ns", "lock"), ("socket_ns", "socket"), ("disk_ns", "disk"), ("sleep_ns", "sleep"),
-          ("child_ns", "process"), ("await_ns", "await"), ("loop_ns", "event loop busy"), ("idle_ns", "client"),
-          ("gc_ns", "garbage collection"))
+#: Where the wall time went, as slowlens/meta.h calls it; the collector's is part of the first.
+_KINDS = ("cpu_ns", "run_queue_ns", "gil_wait_ns", "lock_ns", "socket_ns", "disk_ns", "sleep_ns", "poll_ns", "child_ns",
+          "await_ns", "loop_ns", "idle_ns", "gc_ns")
+#: Fewer samples tell shares only roughly.
+FEW = 30
 
 
 def tokens(text: str) -> int:
@@ -47,13 +48,14 @@ def profile(one: _core.Profile, store: Store | None = None) -> dict[str, Any]:
     status = f" {meta['status']}" if meta.get("status") else ""
     path = _path(summary, wall)
     facts = [_split(meta, wall), _how(summary, meta)]
+    found_place = _place_of(summary, path)
     if meta.get("flags"):
         facts.append(f"flags: {meta['flags']}")
     profile_id = str(meta.get("id", ""))
     known = str(meta.get("route") or "")
     found: dict[str, Any] = {
         "kind": "profile", "title": f"{where}{status}, {wall / 1e6:.0f} ms ({profile_id})",
-        "sentence": summary["headline"], "place": _place_of(summary, path), "facts": facts,
+        "sentence": summary["headline"], "place": found_place[0], "own": found_place[1], "facts": facts,
         "findings": [_finding(finding) for finding in summary["findings"]], "path": path,
         "repeats": _repeats(one, wall), "cohort": [], "advice": _advice(summary["findings"]),
         "next": [f"slowlens tree {profile_id or 'last'}"],
@@ -61,7 +63,7 @@ def profile(one: _core.Profile, store: Store | None = None) -> dict[str, Any]:
     if store is not None and known:
         found["cohort"] = _beside(store, known, meta, wall)
         found["next"].append(f"slowlens explain '{known}'")
-    if meta.get("held_id"):
+    if meta.get("held_id") and meta.get("loop_ns", 0) >= wall / 10:
         found["next"].insert(0, f"slowlens explain {meta['held_id']}")
     return found
 
@@ -83,13 +85,14 @@ def route(store: Store, name: str, method: str | None = None) -> dict[str, Any]:
         facts.append("found in the slowest " + str(len(rows)) + ": " + ", ".join(
             f"{word} {count}x" for word, count in words.most_common(6)))
     found: dict[str, Any] = {
-        "kind": "route", "title": f"route {name}", "sentence": "", "place": "", "facts": facts, "findings": [],
+        "kind": "route", "title": f"route {name}", "sentence": "", "place": "", "own": True, "facts": facts,
+        "findings": [],
         "path": [], "repeats": [], "cohort": [], "advice": [], "next": [],
     }
     data = store.get(rows[0]["id"]) if rows else None
     if data is not None:
         slowest = profile(_core.Profile(data))
-        found |= {key: slowest[key] for key in ("sentence", "place", "findings", "path", "repeats", "advice")}
+        found |= {key: slowest[key] for key in ("sentence", "place", "own", "findings", "path", "repeats", "advice")}
         found["facts"].append(f"the slowest stored: {slowest['title']}; what follows is about it")
         found["next"] = [f"slowlens explain {rows[0]['id']}", f"slowlens tree {rows[0]['id']}"]
     if rows:
@@ -148,21 +151,25 @@ def _path(summary: dict[str, Any], wall: int) -> list[dict[str, Any]]:
         if function["origin"] != "project":
             line = 0
         found.append({"name": function["name"], "share": min(1.0, step["total_ns"] / wall),
-                      "file": function["file"], "line": line or function["line"]})
+                      "file": function["file"], "line": line or function["line"],
+                      "own": function["origin"] == "project"})
     return found
 
 
-def _place_of(summary: dict[str, Any], path: list[dict[str, Any]]) -> str:
-    """The line to look at first: that of the sentence, of a finding, of own code, of whatever has one."""
+def _place_of(summary: dict[str, Any], path: list[dict[str, Any]]) -> tuple[str, bool]:
+    """The line to look at first, and whether it is in code of the project: that of the sentence, of a finding, of own
+    code, of whatever has one."""
     said = re.findall(r"\S+\.\w+:\d+", summary["headline"])
     if said:
-        return str(said[-1]).rstrip(".,;")
-    places = [*summary["findings"], *reversed(path), *(one["function"] for one in summary["heaviest"])]
-    return next((place for one in places if (place := _place(one))), "")
+        return str(said[-1]).rstrip(".,;"), True
+    own = [*summary["findings"], *(one for one in reversed(path) if one["own"])]
+    places = [*own, *path, *(one["function"] for one in summary["heaviest"])]
+    found = next((one for one in places if _place(one)), None)
+    return ("", True) if found is None else (_place(found), any(one is found for one in own))
 
 
 def _split(meta: dict[str, Any], wall: int) -> str:
-    parts = [f"{title} {meta[key] / 1e6:.0f} ms" for key, title in _KINDS
+    parts = [f"{_core.TITLES[key]} {meta[key] / 1e6:.0f} ms" for key in _KINDS
              if isinstance(meta.get(key), int) and meta[key] >= wall / 50]
     return "time: " + (", ".join(parts) or "not told apart")
 
@@ -170,7 +177,10 @@ def _split(meta: dict[str, Any], wall: int) -> str:
 def _how(summary: dict[str, Any], meta: dict[str, Any]) -> str:
     if meta.get("mode") == "sampling":
         samples = meta.get("samples", 0)
-        return f"sampled: {samples} samples" + (" (few: shares are rough)" if samples < 30 else "")
+        measured = sum(meta.get(key, 0) for key in ("await_ns", "loop_ns", "idle_ns"))
+        few = samples < FEW and measured < summary["wall_ns"] / 2
+        return (f"sampled: {samples} sample{'s' if samples != 1 else ''}"
+                + (" (few: shares are rough)" if few else "; waits are measured" if samples < FEW else ""))
     return f"exact: {summary['calls']} Python calls, {summary['c_calls']} calls of C functions"
 
 
@@ -201,7 +211,8 @@ def markdown(found: dict[str, Any], budget: int = BUDGET) -> str:
     budget = max(BUDGET_LEAST, budget)
     head = f"# {_one_line(found['title'], 120)}\n\n{_one_line(found['sentence'] or 'Nothing stands out.', 400)}\n"
     if found["place"] and found["place"] not in head:
-        head += f"\nLook at `{found['place']}` first.\n"
+        head += (f"\nLook at `{found['place']}` first.\n" if found["own"]
+                 else f"\nMost of its code is not yours: `{found['place']}`.\n")
     if tokens(head) > budget:
         room = (budget - 1) * BYTES_A_TOKEN - len(found["place"].encode()) - 6
         head = head.encode()[:max(0, room)].decode("utf-8", "ignore") + f"... `{found['place']}`\n"

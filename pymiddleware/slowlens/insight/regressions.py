@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .. import _core
 from ..store import Store, StoreError
 
 __all__ = ["Judged", "judge", "regressions"]
@@ -35,13 +36,10 @@ VARIES_EFFECT = 0.10
 RELEASES_MAX = 10
 
 _ROUTE, _METHOD, _RELEASE = 1, 2, 4
-_COUNTS = (("db_count", "queries"), ("http_count", "HTTP requests"), ("template_count", "templates"),
-           ("cache_count", "cache calls"), ("task_count", "tasks sent"))
-_TIMES = (("cpu", "on CPU"), ("run_queue_ns", "waiting for a CPU"), ("gil_wait_ns", "waiting for the GIL"),
-          ("blocked_ns", "blocked"), ("await_ns", "awaiting"), ("loop_ns", "waiting for the event loop"),
-          ("gc_ns", "garbage collection"), ("db_ns", "in the database"), ("http_ns", "in HTTP requests"),
-          ("template_ns", "in templates"))
-
+#: Sums of the numbers that are counts, and that are times; as slowlens/meta.h calls them.
+_COUNTS = ("db_count", "http_count", "template_count", "cache_count", "task_count")
+_TIMES = ("cpu_ns", "run_queue_ns", "gil_wait_ns", "blocked_ns", "await_ns", "loop_ns", "gc_ns", "db_ns", "http_ns",
+          "template_ns")
 #: By hour (since 1970): mean ns of a route's requests.
 Series = Mapping[int, float]
 
@@ -164,10 +162,10 @@ def _sums(rows: list[dict[str, Any]], takes: Any) -> dict[tuple[str, str], Sums]
     for row in rows:
         if not takes(row["release"]):
             continue
-        mine = found.setdefault((row["route"], row["method"]), {"requests": 0, "wall": 0, "cpu": 0})
+        mine = found.setdefault((row["route"], row["method"]), {"requests": 0, "wall": 0, "cpu_ns": 0})
         mine["requests"] += row["count"]
         mine["wall"] += row["wall_ns"]
-        mine["cpu"] += row["cpu_ns"]
+        mine["cpu_ns"] += row["cpu_ns"]
         for name, value in row["sums"].items():
             mine[name] = mine.get(name, 0) + value
     return found
@@ -185,7 +183,7 @@ def _row(key: tuple[str, str], what: str, name: str, old: Sums, new: Sums, befor
 def _counts(key: tuple[str, str], old: Sums, new: Sums) -> list[dict[str, Any]]:
     found = []
     least = min(old["requests"], new["requests"])
-    for field, name in _COUNTS:
+    for field in _COUNTS:
         before = old.get(field, 0) / max(1, old["requests"])
         after = new.get(field, 0) / max(1, new["requests"])
         constant = all(abs(value - round(value)) < WHOLE for value in (before, after))
@@ -194,6 +192,7 @@ def _counts(key: tuple[str, str], old: Sums, new: Sums) -> list[dict[str, Any]]:
             continue
         if more >= 1 - 2 * WHOLE if constant else more > max(0.5, VARIES_EFFECT * before):
             change = more / before if before else 1.0
+            name = _core.TITLES.get(field, "tasks sent")
             found.append(_row(key, "count", name, old, new, round(before, 2), round(after, 2), change, ""))
     return found
 
@@ -201,11 +200,11 @@ def _counts(key: tuple[str, str], old: Sums, new: Sums) -> list[dict[str, Any]]:
 def _time(key: tuple[str, str], old: Sums, new: Sums, judged: Judged) -> dict[str, Any]:
     row = _row(key, "time", "time", old, new, old["wall"] / old["requests"] / 1e6, new["wall"] / new["requests"] / 1e6,
                judged.effect, " ms")
-    for field, name in _TIMES:
+    for field in _TIMES:
         before = old.get(field, 0) / old["requests"] / 1e6
         after = new.get(field, 0) / new["requests"] / 1e6
         if after - before > 0.1 * max(0.0, row["after"] - row["before"]) and after - before > 0.01:
-            row["grew"].append({"name": name, "before_ms": before, "after_ms": after})
+            row["grew"].append({"name": _core.TITLES[field], "before_ms": before, "after_ms": after})
     row["grew"].sort(key=lambda one: one["before_ms"] - one["after_ms"])
     if row["grew"]:
         row["text"] += "; most of it " + row["grew"][0]["name"]
