@@ -260,6 +260,7 @@ node_modules() {
 
 # What tests/layers asks real servers with.
 LIBRARIES="pymysql,psycopg[binary],psycopg2-binary,asyncpg,redis,requests,urllib3,aiohttp,celery,rq,dramatiq,grpcio,botocore"
+LIBRARIES="$LIBRARIES,pymongo,mysqlclient,mysql-connector-python,aiomysql,peewee,pymemcache,python-memcached"
 LIBRARIES="$LIBRARIES,opentelemetry-sdk,opentelemetry-instrumentation-sqlite3,mcp"
 
 # Tests of one folder that need packages of their own, separated by commas.
@@ -402,7 +403,7 @@ LIST
 
     say "viewer, documentation; elsewhere than on Linux"
     install nodejs chromium chromium-driver fonts-dejavu-core curl groff-base postgresql redis-server mariadb-server \
-        golang-go graphviz
+        memcached libmariadb-dev pkg-config golang-go graphviz
     command -v npm >/dev/null || install npm
     check "npm packages" node_modules
     check "JavaScript" node --test --test-reporter=dot "$root"/tests/js/*.test.js

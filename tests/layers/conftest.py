@@ -151,6 +151,27 @@ def redis_port() -> Iterator[int]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def mongo() -> Iterator[Any]:
+    """A server that counts its commands, see mongo.py."""
+    from mongo import Mongo
+
+    server = Mongo()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def memcached_port() -> Iterator[int]:
+    port = free_port()
+    user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    process = subprocess.Popen(["memcached", "-p", str(port), "-U", "0", "-l", "127.0.0.1", "-m", "8", *user])
+    wait_for(port)
+    yield port
+    process.terminate()
+    process.wait()
+
+
 class Http:
     """A server that counts its requests; ``/away`` redirects to ``/``."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from mongo import OWN
 
 Asked = Callable[..., dict[str, int]]
 SHAPE = "SELECT ? AS x, ?"
@@ -198,4 +199,141 @@ def test_django(postgres: Any, asked: Asked) -> None:
     ran = postgres.statements("FROM \"auth_user\"") - before
     told = {text.split()[0]: n for text, n in found.items() if '"auth_user"' in text}
     assert told == {"SELECT": 11, "UPDATE": 1} and ran == 11, (found, ran)
+    assert "secret" not in str(found)
+
+
+MYSQL = {
+    "MySQLdb": lambda server: __import__("MySQLdb").connect(**server),
+    "mysql.connector": lambda server: __import__("mysql.connector").connector.connect(**server, use_pure=True),
+}
+
+
+def selects(connection: Any) -> int:
+    cursor = connection.cursor()
+    cursor.execute("SHOW GLOBAL STATUS LIKE 'Com_select'")
+    return int(cursor.fetchone()[1])
+
+
+@pytest.mark.parametrize("driver", MYSQL)
+def test_drivers_of_mysql(mariadb: Any, asked: Asked, driver: str) -> None:
+    connection = MYSQL[driver](mariadb)
+
+    def run() -> None:
+        cursor = connection.cursor()
+        for i in range(9):
+            cursor.execute("SELECT %s AS x, \"secret\", 'a\\'secret'", (i,))
+            cursor.fetchall()
+
+    before = selects(connection)
+    found = asked(run, "db")
+    # The connector asks for something of its own.
+    told = sum(n for text, n in found.items() if text.startswith("SELECT"))
+    assert found.get("SELECT ? AS x, ?") == 9 and told == selects(connection) - before, found
+    assert "secret" not in str(found)
+    connection.close()
+
+
+def test_mysqlclient_below_sqlalchemy(mariadb: Any, asked: Asked) -> None:
+    import MySQLdb
+    import sqlalchemy as sa
+
+    sa_engine = sa.create_engine(f"mysql+mysqldb://root@127.0.0.1:{mariadb['port']}/")
+
+    def run() -> None:
+        with sa_engine.connect() as connection:
+            for i in range(9):
+                connection.execute(sa.text("SELECT :x AS x8, 'secret'"), {"x": i})
+
+    with sa_engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    watching = MySQLdb.connect(**mariadb)
+    before = selects(watching)
+    found = asked(run, "db")
+    told = {text: n for text, n in found.items() if "x8" in text}
+    assert list(told.values()) == [9] and selects(watching) - before == 9, found
+    assert "secret" not in str(found)
+    sa_engine.dispose()
+    watching.close()
+
+
+def test_aiomysql(mariadb: Any, asked: Asked) -> None:
+    import aiomysql
+    import pymysql
+
+    async def one() -> None:
+        connection = await aiomysql.connect(host=mariadb["host"], port=mariadb["port"], user="root")
+        async with connection.cursor() as cursor:
+            for i in range(5):
+                await cursor.execute("SELECT %s AS x9, 'secret'", (i,))
+        connection.close()
+
+    async def main() -> None:
+        await asyncio.gather(one(), one())
+
+    watching = pymysql.connect(**mariadb)
+    before = selects(watching)
+    found = asked(lambda: asyncio.run(main()), "db")
+    assert found.get("SELECT ? AS x9, ?") == 10 == selects(watching) - before, found
+    assert "secret" not in str(found)
+    watching.close()
+
+
+def test_peewee(postgres: Any, asked: Asked) -> None:
+    import peewee
+
+    database = peewee.PostgresqlDatabase("postgres", user="app", host="127.0.0.1", port=postgres.port)
+
+    class Author(peewee.Model):
+        name = peewee.CharField()
+
+        class Meta:
+            pass
+
+    Author.bind(database)
+    Author._meta.table_name = "peewee_author"
+    database.create_tables([Author], safe=True)
+
+    def run() -> None:
+        for i in range(8):
+            list(Author.select().where(Author.name == f"secret{i}"))
+
+    word = 'FROM "peewee_author"'
+    before = postgres.statements(word)
+    found = asked(run, "db")
+    ran = postgres.statements(word) - before
+    assert [n for text, n in found.items() if word in text] == [8] and ran == 8, (found, ran)
+    assert "secret" not in str(found)
+    database.close()
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_pymongo(mongo: Any, asked: Asked, asynchronous: bool) -> None:
+    import pymongo
+
+    name = f"orders_{asynchronous}"
+    where = {"host": "127.0.0.1", "port": mongo.port, "directConnection": True, "serverSelectionTimeoutMS": 60000}
+
+    def run() -> None:
+        with pymongo.MongoClient(**where) as client:
+            orders = client.shop[name]
+            for i in range(14):
+                orders.insert_one({"_id": i, "card": "secret"})
+            assert len(list(orders.find({"card": "secret"}))) >= 14  # a batch of ten, and another
+            orders.update_one({"card": "secret"}, {"$set": {"card": "othersecret"}})
+            orders.bulk_write([pymongo.InsertOne({"card": "secret"}), pymongo.DeleteOne({"card": "secret"})])
+
+    async def main() -> None:
+        async with pymongo.AsyncMongoClient(**where) as client:
+            orders = client.shop[name]
+            for i in range(14):
+                await orders.insert_one({"_id": i, "card": "secret"})
+            assert len(await orders.find({"card": "secret"}).to_list()) >= 14
+            await orders.update_one({"card": "secret"}, {"$set": {"card": "othersecret"}})
+            await orders.bulk_write([pymongo.InsertOne({"card": "secret"}), pymongo.DeleteOne({"card": "secret"})])
+
+    before = mongo.commands.copy()
+    found = asked((lambda: asyncio.run(main())) if asynchronous else run, "db")
+    ran = mongo.commands - before
+    told = {text: n for text, n in found.items() if text not in OWN}  # a connection begins with a word of its own
+    assert told == dict(ran) == {"insert": 15, "find": 1, "getMore": 1, "update": 1, "delete": 1}, (found, ran)
     assert "secret" not in str(found)

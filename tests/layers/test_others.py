@@ -8,6 +8,8 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 Asked = Callable[..., dict[str, int]]
 
 
@@ -138,6 +140,40 @@ def test_djangos_cache(redis_port: int, asked: Asked) -> None:
             cache.get_or_set("keysecret", 5)
 
     assert asked(run, "cache") == {"set": 2, "get": 10, "get_many": 2}
+
+
+def stored(port: int) -> dict[str, int]:
+    """How often the server was asked to get and to set so far."""
+    import memcache
+
+    ((_, said),) = memcache.Client([f"127.0.0.1:{port}"]).get_stats()
+    return {name: int(said[f"cmd_{name}"]) for name in ("get", "set", "touch")}
+
+
+@pytest.mark.parametrize("client", ["pymemcache", "pymemcache, hashed", "pymemcache, pooled", "memcache"])
+def test_memcached(memcached_port: int, asked: Asked, client: str) -> None:
+    import memcache
+    from pymemcache.client.base import Client, PooledClient
+    from pymemcache.client.hash import HashClient
+
+    where = ("127.0.0.1", memcached_port)
+    made: Any = {"pymemcache": lambda: Client(where), "pymemcache, hashed": lambda: HashClient([where]),
+                 "pymemcache, pooled": lambda: PooledClient(where),
+                 "memcache": lambda: memcache.Client([f"127.0.0.1:{memcached_port}"])}[client]()
+
+    def run() -> None:
+        for i in range(6):
+            made.set(f"keysecret{i}", "valuesecret")
+            made.get(f"keysecret{i}")
+        made.get_multi(["keysecret1", "keysecret2", "keysecret9"])
+        made.delete("keysecret0")
+
+    before = stored(memcached_port)
+    found = asked(run, "cache")
+    after = stored(memcached_port)
+    many = "get_multi" if client == "memcache" else "get_many"
+    assert found == {"set": 6, "get": 6, many: 1, "delete": 1}, found
+    assert after["set"] - before["set"] == 6 and after["get"] - before["get"] == 6 + 3
 
 
 def test_celery_rq_and_dramatiq(redis_port: int, asked: Asked) -> None:

@@ -1,4 +1,5 @@
-"""PyMySQL, mysqlclient (its cursors are Python), aiomysql, asyncmy."""
+"""PyMySQL, mysqlclient (its cursors are Python), aiomysql, MySQL's own connector. (asyncmy is compiled, and what it
+awaits cannot be seen.)"""
 
 from __future__ import annotations
 
