@@ -258,8 +258,7 @@ on_the_path(const sl_findings_work *w, sl_finding *out)
     }
     uint64_t starved = 0, other = explained(w, node, &starved);
     f.score = f.ns > other ? f.ns - other : 0;
-    f.work = f.ns - (other > f.ns ? f.ns : other);
-    f.work += starved > f.ns - f.work ? f.ns - f.work : starved;
+    f.work = f.ns > other - starved ? f.ns - (other - starved) : 1;
     if (w->exact && culprit != own && o->nodes[node].calls >= REPEATS_LEAST)
         f.count = o->nodes[node].calls;
     /* A wait that is told as a layer is that layer's. */

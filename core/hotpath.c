@@ -344,7 +344,7 @@ awaited(walk *w, uint32_t i, uint32_t wait, uint32_t *strand, measure *by)
         if (own != 0 && w->facts[own].work >= ns / 2 && worth(w, *by, own) != 0)
             *strand = own;
     } else {
-        *strand = awaited_by(w, BY_WORK, i, wait, ns / 4 * 3);
+        *strand = awaited_by(w, BY_WORK, i, wait, ns / 2);
     }
     if (*strand == 0 && sl_outline_pseudo(w->o, wait) != SL_PSEUDO_LOOP) {
         *by = BY_WAIT;

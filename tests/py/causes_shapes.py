@@ -385,7 +385,7 @@ def a_service() -> Iterator[None]:
     server.server_close()
 
 
-@cause(rf"HTTP request.*127\.0\.0\.1.*causes_shapes\.asks_a_service at {HERE}", beside=a_service)
+@cause(rf"(HTTP request.*127\.0\.0\.1|urlopen).*causes_shapes\.asks_a_service at {HERE}", beside=a_service)
 def asks_a_service() -> None:
     for _ in range(2):
         urllib.request.urlopen(_Server.url).read()

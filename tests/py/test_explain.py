@@ -106,7 +106,8 @@ def test_the_place_is_that_of_the_sentence(shop: str, capsys: pytest.CaptureFixt
 
 
 def test_hostile_names_stay_on_their_line() -> None:
-    empty: dict[str, Any] = {"findings": [], "path": [], "repeats": [], "cohort": [], "advice": [], "next": [], "own": True}
+    empty: dict[str, Any] = {"findings": [], "path": [], "repeats": [], "cohort": [], "advice": [], "next": [],
+                             "own": True}
     text = markdown({**empty, "title": "a\nb\x1b[2J" * 100, "sentence": "x\u202e" * 2000, "place": "a.py:1",
                      "facts": ["y" * 5000] * 50}, 200)
     assert tokens(text) <= 200 and "a.py:1" in text
