@@ -16,6 +16,10 @@ import pytest
 import slowlens
 from slowlens.cli import main
 from slowlens.insight import budgets
+from slowlens.options import load
+from slowlens.request import Incoming
+from slowlens.store import open_store
+from slowlens.viewer.app import Viewer
 from slowlens.wsgi import ProfilerMiddleware
 
 from conftest import Stored, wsgi_call
@@ -182,3 +186,27 @@ def test_other(slowlens_profile):
                           capture_output=True, text=True, cwd=tmp_path,
                           env={**os.environ, "PYTHONPATH": str(Path(slowlens.__file__).parents[1])})
     assert "3 failed" in done.stdout and "slowlens.toml" in done.stdout
+
+
+def test_the_viewer_and_explain_say_what_is_over_its_budget(
+        store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path, "queries <= 2", "queries.p95 <= 1", "python_calls >= 1", 'calls("price") == 0')
+    opened = open_store(load({"store": store}))
+    viewer = Viewer(opened, None)
+    ids = {one.row["path"]: one.row["id"] for one in opened.everything()}
+
+    def found(which: str) -> list[dict[str, Any]]:
+        incoming = Incoming("GET", "/", "", "localhost", "127.0.0.1", False, {}, None, False)
+        answer = viewer.handle(incoming, f"api/requests/{ids[which]}", "/")
+        assert answer is not None and answer.status == 200
+        return [one for one in json.loads(answer.body)["findings"] if one["rule"] == "budget"]
+
+    assert [one["text"] for one in found("/books/")] == [
+        "queries <= 2: it is 3 (/books/*).", 'calls("price") == 0: it is 10 (/books/*).']
+    assert found("/sleeps/") == []
+    assert main(["--store", store, "explain", ids["/books/"]]) == 0
+    assert "over budget: queries <= 2: it is 3 (/books/*)" in capsys.readouterr().out
+    path.write_text("[[budget")  # read again, and said once
+    assert found("/books/") == []
+    assert main(["--store", store, "explain", ids["/books/"]]) == 0

@@ -27,8 +27,8 @@ from .. import _core
 from . import short_path
 
 __all__ = [
-    "METRICS", "Assertion", "Budget", "BudgetError", "Checked", "Measured", "annotation", "check", "find", "load",
-    "markdown", "parse",
+    "METRICS", "Assertion", "Budget", "BudgetError", "Checked", "Here", "Measured", "annotation", "check", "exceeded",
+    "find", "finding", "load", "markdown", "parse",
 ]
 
 FILE = "slowlens.toml"
@@ -287,6 +287,48 @@ def _statistic(values: Sequence[float], name: str) -> float:
 
 def _number(value: float) -> str:
     return f"{value:.0f}" if value == int(value) else f"{value:.1f}"
+
+
+# ---- one profile by itself ----
+
+
+def exceeded(wanted: Iterable[Budget], profile: Measured) -> list[Checked]:
+    """What of the budgets this profile does not keep. Statistics and differences are of several, and left out."""
+    alone = [one._replace(assertions=tuple(each for each in one.assertions if not (each.diff or each.statistic)))
+             for one in wanted if one.concerns(profile.meta)]
+    return [one for one in check(alone, [profile]) if one.ok is False]
+
+
+def finding(one: Checked) -> dict[str, Any]:
+    """An exceeded budget as a finding among those of sl_report_summary, without a node."""
+    return {"rule": "budget", "title": "over budget", "text": f"{one.assertion}: {one.text} ({one.budget}).",
+            "advice": f"It is a budget of {FILE}.", "fingerprint": "", "file": one.file, "line": one.line}
+
+
+class Here:
+    """The budgets of the folder that this process runs in, or of one above it; read again when the file changes."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._looked = False
+        self._stamp: tuple[int, int] | None = None
+        self._budgets: list[Budget] = []
+
+    def budgets(self) -> list[Budget]:
+        """None where there is no file, or one that cannot be read. :raises BudgetError: it cannot be understood."""
+        try:
+            if not self._looked:
+                self._looked, self._path = True, find(".")
+            if self._path is None:
+                return []
+            info = self._path.stat()
+            stamp = (info.st_mtime_ns, info.st_size)
+            if stamp != self._stamp:
+                self._stamp, self._budgets = stamp, []
+                self._budgets = load(self._path)
+        except OSError:
+            return []
+        return self._budgets
 
 
 # ---- for people and CI ----

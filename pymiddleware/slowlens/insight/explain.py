@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import _core
 from ..store import Query, Store
-from . import cohorts, short_path
+from . import budgets, cohorts, short_path
 
 __all__ = ["BUDGET", "BUDGET_LEAST", "markdown", "profile", "route", "tokens"]
 
@@ -49,6 +49,7 @@ def profile(one: _core.Profile, store: Store | None = None) -> dict[str, Any]:
     path = _path(summary, wall)
     facts = [_split(meta, wall), _how(summary, meta)]
     found_place = _place_of(summary, path)
+    facts += [f"over budget: {over.assertion}: {over.text} ({over.budget})" for over in _over(one)]
     if meta.get("flags"):
         facts.append(f"flags: {meta['flags']}")
     profile_id = str(meta.get("id", ""))
@@ -66,6 +67,15 @@ def profile(one: _core.Profile, store: Store | None = None) -> dict[str, Any]:
     if meta.get("held_id") and meta.get("loop_ns", 0) >= wall / 10:
         found["next"].insert(0, f"slowlens explain {meta['held_id']}")
     return found
+
+
+def _over(one: _core.Profile) -> list[budgets.Checked]:
+    """What it exceeds of the budgets of this folder."""
+    try:
+        wanted = budgets.Here().budgets()
+    except budgets.BudgetError:
+        return []  # slowlens check says what is wrong with it
+    return budgets.exceeded(wanted, budgets.Measured(one)) if wanted else []
 
 
 def route(store: Store, name: str, method: str | None = None) -> dict[str, Any]:

@@ -70,7 +70,7 @@ from typing import Any, NamedTuple
 
 from .. import __version__, _core, killed, live
 from ..auth import EVERYTHING, Access, query_value
-from ..insight import cohorts, regressions, windows
+from ..insight import budgets, cohorts, regressions, windows
 from ..log import Seldom
 from ..request import Incoming
 from ..store.filter import FIELDS, parse
@@ -140,6 +140,7 @@ class Viewer:
         self._shows_source = shows_source
         self._flush = flush  # stores what this process has gathered
         self._profiles = Profiles(store)
+        self._budgets = budgets.Here()
         self._name = name_of(store)  # whose boards are shown
         self._recovered = 0.0
         self._seldom = Seldom()
@@ -310,7 +311,22 @@ class Viewer:
                       "fields": [one._asdict() for one in FIELDS], "may": sorted(asked.granted)})
 
     def _summary(self, asked: Asked, ref: str) -> Response:
-        return self._report(asked, ref, lambda profile: profile.summary())
+        return self._report(asked, ref, self._with_budgets)
+
+    def _with_budgets(self, profile: _core.Profile) -> bytes:
+        """The summary, and as findings what the profile exceeds of the app's slowlens.toml."""
+        summary = profile.summary()
+        try:
+            wanted = self._budgets.budgets()
+        except budgets.BudgetError as error:
+            self._seldom.say(_log, f"slowlens: {error}", key="budgets", once=True)
+            return summary
+        over = budgets.exceeded(wanted, budgets.Measured(profile)) if wanted else []
+        if not over:
+            return summary
+        document = json.loads(summary)
+        document["findings"] += [budgets.finding(one) for one in over]
+        return json.dumps(document, separators=(",", ":")).encode()
 
     def _tree(self, asked: Asked, ref: str) -> Response:
         values = asked.values
