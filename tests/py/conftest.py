@@ -124,7 +124,7 @@ def patient(test: Callable[..., None]) -> Callable[..., None]:
         for left in (2, 1, 0):
             try:
                 return test(*args, **kwargs)
-            except (AssertionError, StopIteration):  # a row that no sample saw
+            except (AssertionError, StopIteration, KeyError):  # a row, or a line, that no sample saw
                 if left == 0:
                     raise
                 time.sleep(0.5)

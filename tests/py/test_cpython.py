@@ -50,7 +50,7 @@ MENDED_MAX = 5
 def run(script: str, module: str) -> subprocess.CompletedProcess[str]:
     # A shell starts what it puts in the background with SIGINT ignored, and a test of
     # interrupt_main then loops for ever.
-    return subprocess.run([sys.executable, "-c", script, module], capture_output=True, text=True, timeout=300,
+    return subprocess.run([sys.executable, "-c", script, module], capture_output=True, text=True, timeout=900,
                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 

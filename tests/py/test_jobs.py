@@ -196,7 +196,8 @@ def test_a_context_of_its_own_on_the_requests_stack(sampled: bool) -> None:
     by_node = {row["node"]: row for row in report["rows"]}
     row = next(row for row in report["rows"] if row["name"].endswith("in_context"))
     assert by_node[row["parent"]]["name"].endswith("view") or "Context.run" in by_node[row["parent"]]["name"]
-    assert not any(row["name"] in ("[thread]", "[task]") for row in report["rows"])
+    strands = [row["node"] for row in report["rows"] if row["name"] in ("[thread]", "[task]")]
+    assert strands == [], [(row["node"], row["parent"], row["name"], row["total_ns"]) for row in report["rows"]]
 
 
 def test_without_a_request_nothing_is_kept() -> None:

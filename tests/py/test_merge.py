@@ -12,7 +12,7 @@ from test_exports import CORPUS
 
 from slowlens import _core
 
-from conftest import record
+from conftest import patient, record
 from programs import fib, library, recursion
 
 
@@ -82,12 +82,13 @@ def work(steps: int) -> None:
     fib(10)
 
 
+@patient
 def test_a_difference_names_what_changed() -> None:
     before, after = blob(record(lambda: work(1))), blob(record(lambda: work(4)))
     report = json.loads(before.diff(after))
     assert report["before_ns"] < report["after_ns"]
     first = report["functions"][0]
-    assert first["name"] == "time.sleep" and first["after"]["self_ns"] - first["before"]["self_ns"] > 50e6
+    assert first["name"] == "time.sleep" and first["after"]["self_ns"] > 1.5 * first["before"]["self_ns"]
     step = next(one for one in report["functions"] if one["name"] == "slow_step")
     assert (step["before"]["calls"], step["after"]["calls"]) == (1, 4)
     assert step["after"]["total_ns"] > 75e6
@@ -101,7 +102,7 @@ def test_a_difference_names_what_changed() -> None:
     # Lines are not compared, so a function that is called from two of them is one node.
     names = {row["key"][0]: row for row in rows(grown)}
     assert names["slow_step"]["calls"] == 3
-    assert names["time.sleep"]["self_ns"] > 50e6
+    assert names["time.sleep"]["self_ns"] == first["after"]["self_ns"] - first["before"]["self_ns"]
     nothing = _core.Profile(_core.growth(before, before, {}))
     assert sum(times(nothing).values()) == 0 and sum(counts(nothing).values()) == 0
 
