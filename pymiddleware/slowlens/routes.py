@@ -134,8 +134,9 @@ def asgi_route(scope: Mapping[str, Any], path: str, root: str = "", app: Any = N
     mount = scope.get("root_path", "")
     if isinstance(mount, str) and len(mount) > len(root) and path.startswith(mount[len(root):]):
         return mount[len(root):] + "/{path}"  # another app, or files
-    name = getattr(endpoint, "__qualname__", None) or type(endpoint).__qualname__
-    return f"{getattr(endpoint, '__module__', '')}.{name}"
+    name = getattr(endpoint, "__qualname__", None)
+    # An object: an app mounted at the root (Flask below FastAPI), which has routes of its own.
+    return "/{path}" if name is None else f"{getattr(endpoint, '__module__', '')}.{name}"
 
 
 _PARAMETER = re.compile(r"\{(\w+)(?::(\w+))?\}")

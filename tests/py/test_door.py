@@ -494,6 +494,7 @@ def test_mounted_and_plain_routes_of_scopes() -> None:
     assert route("/v1/orders/7", {"n": "7"}) == "/v1/orders/{n}"
     assert route("/shops/berlin/orders/7", {"n": "7", "shop": "berlin"}) == "/shops/{shop}/orders/{n}"
     assert route("/7/orders/7", {"n": "7"}) == "/7/orders/{n}"
+    assert asgi_route({"endpoint": Route()}, "/x/y") == "/{path}", "an app mounted at the root"
     assert asgi_route({"router": 1}, "/x") == "" and asgi_route({}, "/x") is None
 
 
