@@ -125,6 +125,18 @@ def test_rows_of_the_list(browser: Any, shop: str) -> None:
     for wall, width, pieces in bars:
         assert pieces == pytest.approx(width, abs=1)
         assert width == pytest.approx(max(most[1] * wall / most[0], most[1] / 100), abs=1)
+    for width, height, least in ((1440, 900, 26), (1280, 720, 20)):
+        size(browser, width, height)
+        assert browser.execute_script("""
+            return [...document.querySelectorAll('tbody tr')].map((row) => row.getBoundingClientRect())
+                .filter((row) => row.top >= 0 && row.bottom <= innerHeight).length""") >= least
+    # Each colour in a row is one of the legend's, and each part of the legend is in a row.
+    size(browser, 1440, 900)
+    legend, drawn = browser.execute_script("""
+        const kinds = (css) => [...new Set([...document.querySelectorAll(css)].map((one) => one.className.match(/k-\\w+/)[0]))];
+        return [kinds('.toolbar .key').sort(), kinds('tbody .bar span').sort()]""")
+    assert legend == drawn and "k-cpu" in legend
+    assert [int(one.text) for one in browser.find_elements(By.CSS_SELECTOR, "tbody td.queries") if one.text]
     said = element(browser, "tbody .bar").get_attribute("aria-label")
     assert re.match(r"Wall time: on CPU [\d.]+ (ms|µs) \(", said)
 
@@ -694,7 +706,7 @@ def test_what_runs_now(browser: Any, tmp_path: Path) -> None:
         assert re.search(r"[\d.]+ m?s", row.text)
         go_on.set()
         slow.join()
-        wait(browser, ".empty", "No request is running.")
+        wait(browser, ".empty", "No request is running")
         browser.get("about:blank")  # the list asks on, and the server goes
 
 

@@ -4,7 +4,7 @@
 import { isDark } from "./colors.js";
 import { button, el } from "./dom.js";
 import { boxAt, boxOf, firstAfter, ticks } from "./flamemodel.js";
-import { duration, middle } from "./format.js";
+import { duration, fitted } from "./format.js";
 
 const ROW = 18;
 const MAP = 26;
@@ -341,13 +341,10 @@ export class FlameCanvas {
       if (width < 26) continue;
       const inner = Math.max(left, 0);
       const room = Math.min(left + width, this.canvas.clientWidth) - inner - 6;
-      const fits = Math.floor(room / this.letter);
-      if (fits < 3) continue;
+      if (room < 3 * this.letter) continue;
       const name = lane && lane.node === node ? `${lane.open ? "▾" : "▸"} ${this.options.lane?.(node, level.w[i]) || this.options.name(node)}` : this.options.name(node);
       context.fillStyle = this.options.ink(node);
-      const text = middle(name, fits);
-      const over = context.measureText(text).width / room;
-      context.fillText(over > 1 ? middle(name, Math.floor(fits / over)) : text, inner + 3, y + ROW / 2);
+      context.fillText(fitted(context, name, room, this.letter), inner + 3, y + ROW / 2);
       if (found) context.fillRect(left, y + ROW - 3, width - 1, 2);
     }
     context.globalAlpha = 1;

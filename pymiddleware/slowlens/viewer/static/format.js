@@ -51,6 +51,14 @@ export function middle(text, most = 60) {
   return `${text.slice(0, left)}…${text.slice(text.length - (most - 1 - left))}`;
 }
 
+/** As much of a name as has room on a canvas, whose letters are `letter` wide on average. */
+export function fitted(context, name, room, letter) {
+  const fits = Math.floor(room / letter);
+  const text = middle(name, fits);
+  const over = context.measureText(text).width / room;
+  return over > 1 ? middle(name, Math.floor(fits / over)) : text;
+}
+
 /** Unix milliseconds as local time, with the date only when it is not today. */
 export function when(started, now = Date.now()) {
   const date = new Date(started);

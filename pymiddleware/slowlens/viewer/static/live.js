@@ -14,7 +14,7 @@ const COLUMNS = [
 
 export async function show(main) {
   const body = el("tbody");
-  const none = el("p", { class: "empty" }, "No request is running.");
+  const none = el("div", { class: "empty" }, el("h2", {}, "No request is running"), el("p", {}, "What runs on any worker of this store appears here within a second, and opens once it has run for two; a killed one until it is stored."));
   const place = el("div", { class: "rows" });
   const draw = async () => {
     const { requests } = await api.live();

@@ -33,8 +33,7 @@ function mark(name) {
 }
 
 function failed(place, error) {
-  notice(error.message);
-  place.replaceChildren(el("div", { class: "state" }, el("h1", {}, "Nothing to show"), el("p", {}, `${error.message}.`),
+  place.replaceChildren(el("div", { class: "state" }, el("h1", {}, "Nothing to show"), el("p", { class: "said", role: "alert" }, `${error.message}.`),
     el("p", {}, el("a", { href: "#page=requests" }, "All requests"), " · ", el("button", { type: "button", click: () => render() }, "Try again"))));
 }
 

@@ -131,7 +131,7 @@ async function showCohort(main, state) {
   entry();
   const title = `${tame(state.method || "")} ${tame(state.route || "")}`.trim();
   const values = Object.fromEntries(["route", "method", "mode", "slow", "where", "against"].filter((name) => state[name]).map((name) => [name, state[name]]));
-  const field = (name, hint) => el("input", { type: "search", name, value: state[name] || "", placeholder: hint, "aria-label": name === "where" ? "One side" : "The other side" });
+  const field = (name, hint) => el("input", { type: "search", name, value: state[name] || "", placeholder: hint, size: 26, "aria-label": name === "where" ? "One side" : "The other side" });
   const fields = [field("where", "release=…, host=…, user=…"), field("against", "beside all others")];
   const form = el("form", { class: "toolbar", submit: (event) => {
     event.preventDefault();
@@ -149,7 +149,7 @@ async function showCohort(main, state) {
   const mean = (ns, n, what) => `${count(n)} ${what}: ${duration(ns)}`;
   main.replaceChildren(...head,
     el("p", { class: "answer" }, tame(found.answer, 600)),
-    el("p", { class: "hint" }, `${mean(found.slow_ns, found.slow, tame(slow))}; ${mean(found.usual_ns, found.usual, tame(usual))}; means over ${count(found.count)} stored profiles, newest first, of one mode (${tame(found.mode)}).`),
+    ...(found.slow ? [el("p", { class: "hint" }, `${mean(found.slow_ns, found.slow, tame(slow))}; ${mean(found.usual_ns, found.usual, tame(usual))}; means over ${count(found.count)} stored profiles, newest first, of one mode (${tame(found.mode)}).`)] : []),
     ...[["Accounts for the difference", found.named], ["Largest, but as large as it is to be expected", found.largest]].filter(([, rows]) => rows.length)
       .flatMap(([name, rows]) => [el("h2", {}, name), table(name, rows, found)]),
     ...(found.tags.length ? [el("h2", {}, "More often among them"), el("ul", {}, found.tags.map((one) => el("li", {}, tame(one.text, 300))))] : []));

@@ -2,7 +2,7 @@
 //
 // Squarified treemaps: Bruls, Huizing and van Wijk, "Squarified Treemaps", 2000.
 import { el } from "./dom.js";
-import { middle } from "./format.js";
+import { fitted } from "./format.js";
 
 const LEAST = 14; // pixels a box must have on each side to hold others
 const EDGE = 3;
@@ -98,11 +98,10 @@ export function treemapView(model, root, options) {
       context.strokeStyle = style.getPropertyValue("--page");
       context.lineWidth = 1;
       context.strokeRect(box.x + 0.5, box.y + 0.5, box.w - 1, box.h - 1);
-      const fits = Math.floor((box.w - 6) / 6);
-      if (fits < 4 || box.h < 13) continue;
+      if (box.w < 30 || box.h < 13) continue;
       const name = options.name(box.node);
       context.fillStyle = options.ink(box.node);
-      context.fillText(middle(name, fits), box.x + 3, box.y + 2);
+      context.fillText(fitted(context, name, box.w - 6, 6), box.x + 3, box.y + 2);
     }
     context.globalAlpha = 1;
     const at = boxes.find((box) => box.node === selected);
