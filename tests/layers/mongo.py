@@ -1,5 +1,7 @@
-"""A server that speaks as much of MongoDB's wire protocol as its driver asks for, and counts the commands: Debian has no
-MongoDB. Documents are kept in a list for each collection; `find` gives them in batches of ten, so that `getMore` follows."""
+"""Speaks as much of MongoDB's wire protocol as its driver asks for, and counts the commands: Debian has no such server.
+
+Documents are kept in a list for each collection; ``find`` gives them in batches of ten, so that ``getMore`` follows.
+"""
 
 from __future__ import annotations
 

@@ -277,6 +277,13 @@ def test_diff_tells_of_queries(tmp_path: Path, capsys: pytest.CaptureFixture[str
     kinds = {one["kind"]: (one["before"]["count"], one["after"]["count"]) for one in compared["kinds"]}
     assert kinds == {"db": (1, 20), "payment": (1, 1)}
 
+    capsys.readouterr()
+    both = asking(asking(str(tmp_path / "both"), 3), 20)
+    for more, counts in (([], [20, 20, 3, 3]), (["--reverse", "--filter", "layer:db"], [3, 3, 20, 20]),
+                         (["--filter", "layer:http"], [])):
+        assert main(["list", "--store", both, "--sort", "queries", *more, "--json"]) == 0
+        assert [row["db_count"] for row in json.loads(capsys.readouterr().out)] == counts
+
     merged = tmp_path / "merged.slowlens"
     assert main(["merge", old, new, "-o", str(merged)]) == 0
     profile = _core.Profile(merged.read_bytes())

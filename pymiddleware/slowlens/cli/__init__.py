@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("paths", nargs="*", help="profile files or folders of them (default: the store)")
     sub.add_argument("--filter", default="", metavar="WORDS",
                      help="as in the viewer's box: '/books/ 5xx >200ms tag:user=anna last:1h sort:slowest'")
-    sub.add_argument("--sort", default="started", help="column, most first (default started)")
+    sub.add_argument("--sort", default="started", help="queries, time or a column, most first (default started)")
     sub.add_argument("--reverse", action="store_true", help="least first")
     sub.add_argument("--route", help="only this route")
     sub.add_argument("--method")

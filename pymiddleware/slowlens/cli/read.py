@@ -29,6 +29,10 @@ SORTS = ("calls", "cumtime", "file", "line", "module", "name", "ncalls", "nfl", 
 FOLD_SELF = 0.05
 
 
+#: Columns by the words that people have for them.
+_SORTS = {"queries": "db_count", "time": "wall_ns"}
+
+
 def recover(store: Store) -> None:
     """What dead processes left is stored first, if that can be done."""
     try:
@@ -75,7 +79,7 @@ def list_profiles(options: argparse.Namespace) -> None:
                   f"{clean(stats['method'])} {clean(stats['route'])}")
         return
     page = store.list(parse(options.filter, base=Query(
-        sort=("" if options.reverse else "-") + options.sort.replace("_ms", "_ns"),
+        sort=("" if options.reverse else "-") + _SORTS.get(options.sort, options.sort.replace("_ms", "_ns")),
         route=options.route, method=options.method, status=options.status,
         min_ns=None if options.min_ms is None else int(options.min_ms * 1e6),
         text=options.text, tag=options.tag, mode=options.mode, host=options.host, release=options.release,
