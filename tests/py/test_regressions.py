@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from slowlens import _core, ownership
 from slowlens.cli import main
-from slowlens.insight import regressions
+from slowlens.insight import grown, regressions
+from slowlens.options import load
 from slowlens.request import Incoming
+from slowlens.store import open_store
+from slowlens.store.windows import Tree, pack
 from slowlens.viewer.app import Viewer
 from slowlens.wsgi import ProfilerMiddleware
 
-from conftest import Stored, wsgi_call
+from conftest import Stored, record, wsgi_call
 from releases import HOUR, NOON, made
 
 
@@ -112,3 +117,42 @@ def test_over_a_real_store(store_path: str) -> None:
         Stored(middleware.recorder).rows()
     (found,) = regressions.regressions(middleware.recorder.store)["releases"]
     assert (found["release"], found["previous"], found["complete"], found["routes"]) == ("b", "a", False, [])
+
+
+def test_the_functions_that_grew_are_named(store_path: str) -> None:
+    """Trees of all requests around the release: 300 before it, 100 after it, in which one function does more."""
+    def steady() -> None:
+        for _ in range(20):
+            sorted(range(100))
+
+    def price(turns: int) -> None:
+        for _ in range(turns):
+            sorted(range(400))
+
+    def tree(turns: int, release: str, requests: int) -> Tree:
+        recording = record(lambda: (steady(), price(turns)))
+        blob = recording.encode({"mode": "deterministic"})
+        recording.discard()
+        gather = _core.Gather(0)
+        gather.add(blob, requests)
+        meta: dict[str, Any] = {"mode": "deterministic", "route": "/a", "method": "GET", "release": release,
+                                "merged": 1, "requests": requests}
+        return Tree(meta, gather.encode(meta))
+
+    ownership.claim(paths=(str(Path(__file__).parent),))
+    store = open_store(load({"store": store_path}))
+    begin = NOON * HOUR * 1000
+    for at, release, turns, requests in ((begin - 7_200_000, "a", 20, 300), (begin + 7_200_000, "b", 400, 100),
+                                         (begin - 3_600_000, "b", 1, 9), (begin + 90_000_000, "b", 1, 9)):
+        store.put_window(at - 1000, at, pack([tree(turns, release, requests)]))  # type: ignore[attr-defined]
+    found = grown.functions(store, [("/a", "GET"), ("/none", "GET")], "b", NOON)
+    assert set(found) == {("/a", "GET")}
+    first = found[("/a", "GET")]["functions"][0]
+    assert re.search(r"^builtins\.sorted$|\.price$", first["name"]) and first["after_ms"] > first["before_ms"]
+    assert re.search(r"\.price\b.* at py/test_regressions\.py:\d+", found[("/a", "GET")]["sentence"])
+
+    numbers = made(shift=1.5)
+    numbers.windows = store.windows  # type: ignore[attr-defined]
+    (row,) = worse(numbers)
+    assert "; of what it takes more: " in row["text"] and ".price" in row["text"]
+    assert row["functions"] and row["sentence"]

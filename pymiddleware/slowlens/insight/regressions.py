@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from .. import _core
 from ..store import Store, StoreError
+from . import grown
 
 __all__ = ["Judged", "judge", "regressions"]
 
@@ -89,20 +90,23 @@ def _rank_sum(before: Sequence[float], after: Sequence[float]) -> float:
     return 0.5 * math.erfc((over - n * m / 2 - 0.5) / spread / math.sqrt(2))
 
 
-def regressions(store: Store, release: str | None = None) -> dict[str, Any]:
+def regressions(store: Store, release: str | None = None, since_s: int = 0) -> dict[str, Any]:
     """``{"releases": [{"release", "previous", "since" (Unix s), "complete" (24 hours have passed), "routes": [ROW]}]}``
 
     newest first; only ``release``, if one is named. ROW: ``route``, ``method``, ``what`` ("count" or "time"), ``name``
     ("queries", "time"), ``before``, ``after`` (a request; ms, or a number), ``change`` (0.2: a fifth more),
     ``requests`` ([before, after]), ``grew`` ([{"name", "before_ms", "after_ms"}]: what of the time, most first),
-    ``text``.
+    ``functions`` (the same of functions by themselves, with ``file`` and ``line``) and ``sentence`` (what it takes
+    longer in), where trees of all requests are there (grown.py), ``text``.
+
+    :param since_s: Unix s; what was before is not looked at.
 
     :raises StoreError: the store counts nothing, or knows no such release.
     """
     read = getattr(store, "numbers", None)
     if read is None:
         raise StoreError("this store keeps no numbers of all requests")
-    report = read(parts=1 << 20, apart=_ROUTE | _METHOD | _RELEASE)
+    report = read(parts=1 << 20, apart=_ROUTE | _METHOD | _RELEASE, since_s=since_s)
     rows = report["rows"]
     begins: dict[str, int] = {}
     for row in rows:
@@ -115,10 +119,22 @@ def regressions(store: Store, release: str | None = None) -> dict[str, Any]:
         hour, name = order[at]
         if release in (None, name) and len(found) < RELEASES_MAX:
             found.append({"release": name, "previous": order[at - 1][1], "since": hour * HOUR,
-                          "complete": last >= hour + WINDOW, "routes": _routes(read, rows, name, hour)})
+                          "complete": last >= hour + WINDOW,
+                          "routes": _with_functions(store, _routes(read, rows, name, hour), name, hour)})
     if release is not None and not found:
         raise StoreError(f"no release {release} with another one before it: {', '.join(name for _, name in order)}")
     return {"releases": found}
+
+
+def _with_functions(store: Store, rows: list[dict[str, Any]], name: str, hour: int) -> list[dict[str, Any]]:
+    slower = [(row["route"], row["method"]) for row in rows if row["what"] == "time"]
+    for key, found in grown.functions(store, slower, name, hour, WINDOW).items():
+        for row in rows:
+            if (row["route"], row["method"], row["what"]) == (*key, "time"):
+                row |= found
+                if found["sentence"]:
+                    row["text"] += f"; of what it takes more: {found['sentence'].rstrip('.')}"
+    return rows
 
 
 def _routes(read: Any, rows: list[dict[str, Any]], name: str, hour: int) -> list[dict[str, Any]]:
@@ -177,7 +193,8 @@ def _row(key: tuple[str, str], what: str, name: str, old: Sums, new: Sums, befor
     text = (f"{key[1]} {key[0]}: {name} {before:{digits}} -> {after:{digits}}{unit} a request "
             f"({change:+.0%}; {old['requests']:.0f} and {new['requests']:.0f} requests)")
     return {"route": key[0], "method": key[1], "what": what, "name": name, "before": before, "after": after,
-            "change": change, "requests": [int(old["requests"]), int(new["requests"])], "grew": [], "text": text}
+            "change": change, "requests": [int(old["requests"]), int(new["requests"])], "grew": [], "functions": [],
+            "sentence": "", "text": text}
 
 
 def _counts(key: tuple[str, str], old: Sums, new: Sums) -> list[dict[str, Any]]:
