@@ -50,6 +50,8 @@ CHECKPOINT_AFTER = 2.0
 CHECKPOINT_MOST = 10.0
 CHECKPOINT_LOOK = 0.5
 COUNT_EVERY = 60.0
+#: How often it is looked whether the release made something worse.
+COMPARE_EVERY = 3600.0
 #: Minutes of numbers that wait for a store that takes none.
 UNSENT_MAX = 60
 COMPLAIN_EVERY = 60.0
@@ -173,7 +175,7 @@ class Writer:
         self._announced = False
         self._pid = os.getpid()
         self._complained = 0.0
-        self._collected = self._trimmed = time.monotonic()
+        self._collected = self._trimmed = self._compared = time.monotonic()
         self._freed = 0
         #: In how many seconds the store wants to be tended; None: it does not.
         self._later: float | None = None
@@ -566,6 +568,11 @@ class Writer:
             if self.board is not None:
                 self.recovered += killed.sweep(self.store, self.board.store)
             self.store.gc()
+        if self._release and now - self._compared >= COMPARE_EVERY:
+            self._compared = now
+            from .insight import telling  # of few processes, and not soon
+
+            telling.tell(self.store, self._release)
 
     def _complain(self, text: str) -> None:
         """Once a minute: trouble with the store must not flood the log."""

@@ -120,7 +120,7 @@ PACKAGE = {
     "live": "_core board store",
     "killed": "_core board live lock request routes store",
     "gathering": "_core engine store",
-    "writer": "_core board engine gathering killed lock log options request store",
+    "writer": "_core board engine gathering insight killed lock log options request store",
     "recorder": "_core auth board engine hello layers log options ownership policy release request routes store writer",
     "viewer": "_core auth board insight killed live log options request slowlens store",
     "otel": "_core recorder",

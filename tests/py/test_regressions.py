@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from slowlens import _core, ownership
 from slowlens.cli import main
-from slowlens.insight import grown, regressions
+from slowlens.insight import grown, regressions, telling
 from slowlens.options import load
 from slowlens.request import Incoming
 from slowlens.store import open_store
@@ -156,3 +157,36 @@ def test_the_functions_that_grew_are_named(store_path: str) -> None:
     (row,) = worse(numbers)
     assert "; of what it takes more: " in row["text"] and ".price" in row["text"]
     assert row["functions"] and row["sentence"]
+
+
+def test_one_line_for_each_release(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By whoever looks first in an hour in which there is something to say; the others, and later, say nothing."""
+    caplog.set_level(logging.INFO, "slowlens")
+    store = made(shift=1.3, more=1)
+    store.root = str(tmp_path)
+    now = (NOON + 14) * HOUR
+    early = made(shift=1.3, hours=3)
+    early.root = str(tmp_path)
+    assert not telling.tell(early, "b", now - 5 * HOUR)  # type: ignore[arg-type]
+    assert not telling.tell(store, "b", now - 5 * HOUR + 60), "somebody has just looked"  # type: ignore[arg-type]
+    assert telling.tell(store, "b", now)  # type: ignore[arg-type]
+    assert not telling.tell(store, "b", now + 2 * HOUR), "once"  # type: ignore[arg-type]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and "\n" not in record.getMessage()
+    assert re.match(r"slowlens: release b since \d{4}-\d\d-\d\d \d\d:00, after a: GET /a: queries 3 -> 4 a request .*"
+                    r"\| GET /a: time .*; slowlens regressions --release b$", record.getMessage())
+
+
+def test_a_release_that_made_nothing_worse_is_said_after_a_day(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "slowlens")
+    for hours, said in ((20, False), (26, True)):
+        store = made(hours=hours)
+        store.root = str(tmp_path)
+        assert telling.tell(store, "b", (NOON + hours) * HOUR) is said  # type: ignore[arg-type]
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert telling.line(made(), "a", NOON * HOUR) is None, "there is none before it"  # type: ignore[arg-type]
+    store = made(shift=1.3)
+    names = {"a": "0123abc", "b": "4567def"}
+    store.rows = [(hour, route, names[release], *rest) for hour, route, release, *rest in store.rows]  # type: ignore[misc]
+    said = telling.line(store, "4567def", (NOON + 14) * HOUR)  # type: ignore[arg-type]
+    assert said is not None and said[0] and said[1].endswith("; git log --oneline 0123abc..4567def")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-import subprocess
 import time
 from typing import Any
 
 from .. import _core
-from ..insight import budgets, cohorts, short_path
+from ..insight import budgets, cohorts, short_path, telling
 from ..insight import explain as explaining
 from ..insight import regressions as since
 from ..request import ID
@@ -127,7 +125,7 @@ def regressions(options: argparse.Namespace) -> int:
     is_empty(store)
     found = since.regressions(store, options.release)
     for one in found["releases"]:
-        one["commits"] = _commits(one["previous"], one["release"])
+        one["commits"] = telling.commits(one["previous"], one["release"])
     worse = any(one["routes"] for one in found["releases"])
     if options.json:
         print(json.dumps(found, indent=1))
@@ -148,18 +146,6 @@ def regressions(options: argparse.Namespace) -> int:
             print(f"  next: slowlens compare '{clean(worst['method'])} {clean(worst['route'])}' "
                   f"--where release={clean(one['release'])} --against release={clean(one['previous'])}")
     return 1 if worse and options.fail else 0
-
-
-def _commits(old: str, new: str) -> list[str]:
-    """Commits between two releases that are git's, newest first; none where git does not know them."""
-    if not all(re.fullmatch(r"[0-9a-f]{7,40}", one) for one in (old, new)):
-        return []
-    try:
-        done = subprocess.run(["git", "log", "--oneline", "--no-decorate", "--max-count=20", f"{old}..{new}"],
-                              capture_output=True, text=True, errors="replace", timeout=10)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return done.stdout.splitlines() if done.returncode == 0 else []
 
 
 SKILL = """---
