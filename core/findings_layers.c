@@ -200,20 +200,38 @@ add_slow_query(sl_findings_work *w)
 
 /* ---- rows that are fetched later ---- */
 
+/* By function of own code: what its queries took, and the fetching of all. */
+typedef struct {
+    uint64_t asked, fetched;
+} of_function;
+
+/* Of a function that asks for several things (a helper of many): the fetching
+ * of one, by what its query took. Without any such time the first has all. */
+static uint64_t
+fetched_for(of_function *of, uint64_t took)
+{
+    uint64_t all = of->fetched;
+
+    if (of->asked != 0)
+        return (uint64_t)((double)all * (double)took / (double)of->asked);
+    of->fetched = 0;
+    return all;
+}
+
 /* Adds what `from` took to the fetching of the function of own code there. */
 static void
 add_fetched(const sl_findings_work *w, uint32_t own, uint64_t ns,
-            uint64_t *fetched)
+            of_function *fetched)
 {
     if (own != NONE)
-        fetched[w->o->nodes[own].function] += ns;
+        fetched[w->o->nodes[own].function].fetched += ns;
 }
 
 /* Spans `from` to `end` are of one node, of own code: time of the lines that
  * ask, beyond that of the queries. */
 static void
 add_line(const sl_findings_work *w, uint32_t from, uint32_t end,
-         uint64_t *fetched)
+         of_function *fetched)
 {
     const sl_outline *o = w->o;
     uint32_t lines[LINES_MAX], count = 0, node = o->spans[from].node;
@@ -238,11 +256,11 @@ add_line(const sl_findings_work *w, uint32_t from, uint32_t end,
         add_fetched(w, node, took - queried, fetched);
 }
 
-/* By function of own code: what fetching took that no span has. It is known by
- * the name of what fetches; in samples, which do not see functions of C, by the
- * line that both asks and fetches. free() it. */
-static uint64_t *
-find_fetched(const sl_findings_work *w)
+/* What fetching took that no span has, by function. It is known by the name of
+ * what fetches; in samples, which do not see functions of C, by the line that
+ * both asks and fetches. free() it. */
+static of_function *
+find_fetched(const sl_findings_work *w, const ordered *rows, uint32_t count)
 {
     const sl_outline *o = w->o;
     uint32_t functions = 0;
@@ -251,7 +269,12 @@ find_fetched(const sl_findings_work *w)
         if (o->nodes[i].function >= functions)
             functions = o->nodes[i].function + 1;
     }
-    uint64_t *fetched = calloc(functions, sizeof(*fetched));
+    of_function *fetched = calloc(functions, sizeof(*fetched));
+    for (uint32_t i = 0; fetched != NULL && i < count; i++) {
+        if (rows[i].one.function != NONE)
+            fetched[rows[i].one.function].asked +=
+                o->spans[rows[i].one.span].outer_ns;
+    }
     for (uint32_t i = 0; fetched != NULL && i < o->count; i++) {
         if (w->places[i].layer == SL_LAYER_FETCH) /* of no ORM */
             add_fetched(w, w->places[i].own, o->nodes[i].self_ns, fetched);
@@ -313,13 +336,14 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule)
     sl_finding alike = { .rule = SL_FINDING_N_PLUS_1, .node = NONE };
     uint32_t count = 0, first = 0;
     ordered *rows = order_spans(w, kind, &count);
-    uint64_t most = 0, ns = 0, inner = 0, times = 0, *fetched = NULL;
+    uint64_t most = 0, ns = 0, inner = 0, times = 0;
+    of_function *fetched = NULL;
     of_orm *orm = NULL;
 
     if (rows == NULL)
         return count == 0 ? SL_OK : SL_ENOMEM;
     if (rule == SL_FINDING_DATABASE) {
-        fetched = find_fetched(w);
+        fetched = find_fetched(w, rows, count);
         orm = find_orm_time(w);
         if (fetched == NULL || orm == NULL) {
             free(rows);
@@ -335,12 +359,8 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule)
             first = i;
         }
         uint64_t took = span->outer_ns;
-        if (fetched != NULL && rows[i].one.function != NONE) {
-            /* The first that is asked there has it: mostly it is the only one.
-             */
-            took += fetched[rows[i].one.function];
-            fetched[rows[i].one.function] = 0;
-        }
+        if (fetched != NULL && rows[i].one.function != NONE)
+            took += fetched_for(&fetched[rows[i].one.function], took);
         inner += took;
         all.inner += took;
         if (orm != NULL)

@@ -404,6 +404,14 @@ START_TEST(fetching_is_the_databases)
                      "95 % in 50 queries that are alike (SELECT a), from "
                      "rows.app.rows at app/rows.py:2, called by view.app.view "
                      "at app/view.py:9.");
+    /* A helper of many: the fetching goes to what its queries took. */
+    const sl_outline_span many[] = { SPAN(2, 2, "db", "PRAGMA", "", 6, 1, 1),
+                                     SPAN(2, 2, "db", "SELECT b", "", 1, 4,
+                                          4) };
+    t = tell_spans(&m, many, 2);
+    ck_assert_str_eq(t.headline,
+                     "95 % in the database: 7 queries, most from rows.app.rows "
+                     "at app/rows.py:2 (SELECT b).");
 }
 END_TEST
 
