@@ -116,7 +116,7 @@ PACKAGE = {
     "hello": "log options slowlens",
     "policy": "auth log options request",
     "store": "_core lock options request",
-    "insight": "_core options request store",
+    "insight": "_core log options request store",
     "live": "_core board store",
     "killed": "_core board live lock request routes store",
     "gathering": "_core engine store",

@@ -78,6 +78,7 @@ def test_what_a_sampled_request_asks_for_again_and_again_is_told(
     Stored(middleware.recorder).rows()
     text = explain(capsys, store_path, "last")
     assert re.search(r"SELECT name FROM author WHERE id = \? 40 times from py/test_explain\.py:\d+", text)
+    assert re.search(r"^- asked for: 40 queries \d+ ms$", text, re.MULTILINE)
 
 
 def test_a_route(shop: str, capsys: pytest.CaptureFixture[str]) -> None:

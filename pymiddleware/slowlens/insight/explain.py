@@ -16,6 +16,7 @@ from collections import Counter
 from typing import Any
 
 from .. import _core
+from ..log import ASKED, counted
 from ..store import Query, Store
 from . import budgets, cohorts, short_path
 
@@ -47,7 +48,7 @@ def profile(one: _core.Profile, store: Store | None = None) -> dict[str, Any]:
     where = f"{meta.get('method', '')} {meta.get('path') or meta.get('route') or ''}".strip()
     status = f" {meta['status']}" if meta.get("status") else ""
     path = _path(summary, wall)
-    facts = [_split(meta, wall), _how(summary, meta)]
+    facts = [_split(meta, wall), *_asked(meta), _how(summary, meta)]
     found_place = _place_of(summary, path)
     facts += [f"over budget: {over.assertion}: {over.text} ({over.budget})" for over in _over(one)]
     if meta.get("flags"):
@@ -182,6 +183,13 @@ def _split(meta: dict[str, Any], wall: int) -> str:
     parts = [f"{_core.TITLES[key]} {meta[key] / 1e6:.0f} ms" for key in _KINDS
              if isinstance(meta.get(key), int) and meta[key] >= wall / 50]
     return "time: " + (", ".join(parts) or "not told apart")
+
+
+def _asked(meta: dict[str, Any]) -> list[str]:
+    """What was asked of others: counts before times."""
+    parts = [f"{counted(kind, meta[f'{kind}_count'])} {meta[f'{kind}_ns'] / 1e6:.0f} ms" for kind in ASKED
+             if meta.get(f"{kind}_count")]
+    return ["asked for: " + ", ".join(parts)] if parts else []
 
 
 def _how(summary: dict[str, Any], meta: dict[str, Any]) -> str:
