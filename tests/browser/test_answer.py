@@ -133,7 +133,8 @@ def test_rows_of_the_list(browser: Any, shop: str) -> None:
     # Each colour in a row is one of the legend's, and each part of the legend is in a row.
     size(browser, 1440, 900)
     legend, drawn = browser.execute_script("""
-        const kinds = (css) => [...new Set([...document.querySelectorAll(css)].map((one) => one.className.match(/k-\\w+/)[0]))];
+        const kinds = (css) => [...new Set([...document.querySelectorAll(css)].map(
+            (one) => one.className.match(/k-\\w+/)[0]))];
         return [kinds('.toolbar .key').sort(), kinds('tbody .bar span').sort()]""")
     assert legend == drawn and "k-cpu" in legend
     assert [int(one.text) for one in browser.find_elements(By.CSS_SELECTOR, "tbody td.queries") if one.text]
