@@ -595,6 +595,17 @@ def test_a_difference_says_what_is_compared_and_which_function_it_is(browser: An
 
 # ---- habits ----
 
+def test_queries_of_both_sides_of_a_difference(browser: Any, shop: str) -> None:
+    for path in ("/authors/", "/authors/repaired/"):
+        fetch(shop + path)
+    show(browser, shop, f"#page=diff&a={slowest(shop, '/authors/')}&b={slowest(shop, '/authors/repaired/')}")
+    wait(browser, "[role=tab]", "Queries").click()
+    row = wait(browser, "table[aria-label='Queries before and after'] tbody tr", "books_book")
+    numbers = [cell.text for cell in row.find_elements(By.CSS_SELECTOR, "td.number")]
+    assert numbers[:2] == ["200", "0"] and numbers[-1].startswith("−")
+    assert "view=queries" in browser.current_url
+
+
 def test_copies(browser: Any, shop: str) -> None:
     browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": """
         window.copied = [];

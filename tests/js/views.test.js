@@ -5,8 +5,8 @@ import { asColumns, asTree, caution, scale, signed, verdict } from "../../pymidd
 import { FlameModel } from "../../pymiddleware/slowlens/viewer/static/flamemodel.js";
 import { acyclic, layout } from "../../pymiddleware/slowlens/viewer/static/graph.js";
 import { sentence } from "../../pymiddleware/slowlens/viewer/static/tables.js";
-import { hotPath } from "../../pymiddleware/slowlens/viewer/static/requests.js";
-import { grown, points, sides } from "../../pymiddleware/slowlens/viewer/static/routes.js";
+import { hotPath, ranked } from "../../pymiddleware/slowlens/viewer/static/requests.js";
+import { grown, isNew, points, sides } from "../../pymiddleware/slowlens/viewer/static/routes.js";
 import { matcher } from "../../pymiddleware/slowlens/viewer/static/search.js";
 import { lines, toShow } from "../../pymiddleware/slowlens/viewer/static/source.js";
 import { parts, rowSplit, timeSplit } from "../../pymiddleware/slowlens/viewer/static/rowbar.js";
@@ -236,4 +236,14 @@ test("Source shows the chosen function, else own code on the hot path", () => {
   assert.equal(toShow(undefined, functions, hot), 1);
   assert.equal(toShow(77, functions, hot), 1, "what has no lines");
   assert.equal(toShow(undefined, [], []), undefined);
+});
+
+test("findings that name what to mend come first; a route that is asked for only lately is new", () => {
+  assert.deepEqual(ranked(["run-queue", "database", "n+1", "repeats"]), ["n+1", "repeats", "run-queue", "database"]);
+  assert.deepEqual([isNew({}), isNew({ trend_count: [0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1] }), isNew({ trend_count: [0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1] })], [false, true, false]);
+});
+
+test("a sentence leads to the queries that it counts", () => {
+  const parts = linked("80 % in the database: 200 queries that are alike (SELECT ?).", { meta: {}, hot_path: [] });
+  assert.deepEqual(parts, ["80 % in the database: ", { text: "200 queries that are alike", view: "queries" }, " (SELECT ?)."]);
 });

@@ -95,6 +95,22 @@ class StoreContract:
         assert {name: silent[name] for name in times} == dict.fromkeys(times, 0)
         assert ids_of(store, sort="-db_count")[0] == row["id"] == ids_of(store, sort="gil_wait_ns")[1]
 
+    def test_the_order_of_ends_is_not_that_of_beginnings(self, store: Store) -> None:
+        """A slow request begins before others that are stored before it."""
+        now = time.time_ns()
+        slow, *quick = [self._put(store, i, now + i * 10**9, wall)
+                        for i, wall in enumerate((60 * 10**9, 10**9, 10**9))]
+        assert ids_of(store, sort="-ended") == [slow, quick[1], quick[0]]
+        assert ids_of(store, sort="-started") == [quick[1], quick[0], slow]
+        row = store.list(Query(sort="-ended", limit=1)).rows[0]
+        assert row["ended"] == row["started"] + row["wall_ns"]
+
+    @staticmethod
+    def _put(store: Store, i: int, started: int, wall_ns: int) -> str:
+        row, blob = profile(i, started=started, wall_ns=wall_ns)
+        store.put(row, blob)
+        return str(row["id"])
+
     def test_another_handle_sees_the_same(self, store: Store, again: Callable[[], Store]) -> None:
         other = again()
         assert other.list(Query()).rows == []

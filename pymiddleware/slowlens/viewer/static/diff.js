@@ -144,39 +144,44 @@ function flameView(report, model, page) {
   };
 }
 
-const COLUMNS = [
-  { title: "Function", class: "path" }, { title: "Calls before", number: true }, { title: "after", number: true },
-  { title: "Self before", number: true }, { title: "after", number: true }, { title: "Change", number: true },
-];
-
-function functionsView(report, model, page) {
+/** A table of what both sides have, those that changed most first. `what`: {title, head, rows(report), first(row), number, time, tested(row)}. */
+const table = (what) => (report, model, page) => {
   const whole = Math.max(report.before_ns, report.after_ns);
-  const all = report.functions.filter((one) => one.before.calls || one.after.calls || one.before.self_ns || one.after.self_ns);
+  const [number, time] = [what.number, what.time];
+  const all = what.rows(report).filter(({ before, after }) => before[number] || after[number] || before[time] || after[time]);
+  if (!all.length) return { root: el("p", { class: "empty" }, `${what.title}: none on either side.`) };
+  const columns = [{ title: what.head[0], class: "path" }, ...[`${what.head[1]} before`, "after", `${what.head[2]} before`, "after", "Change"].map((title) => ({ title, number: true }))];
   const body = el("tbody");
   let found = all;
   const draw = () => {
-    found = all.filter((one) => !page.test || page.test(one));
+    found = all.filter((one) => !page.test || page.test(what.tested(one)));
     body.replaceChildren(...found.slice(0, 300).map((one) => {
-      const change = one.after.self_ns - one.before.self_ns;
-      const values = [
-        [el("span", { class: `mark k-${category(one)}`, "aria-hidden": "true" }), middle(label(one), 90), " ", el("span", { class: "where" }, where(one))], count(one.before.calls), count(one.after.calls),
-        duration(one.before.self_ns), duration(one.after.self_ns), el("span", { class: tone(change, whole) }, signed(change)),
-      ];
-      return el("tr", { tabindex: -1, "data-row": true }, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
+      const { before, after } = one;
+      const change = after[time] - before[time];
+      const values = [what.first(one), count(before[number]), count(after[number]), duration(before[time]), duration(after[time]), el("span", { class: tone(change, whole) }, signed(change))];
+      return el("tr", { tabindex: -1, "data-row": true }, columns.map((column, i) => cell(column, ...[values[i]].flat())));
     }));
   };
   draw();
   return {
-    root: el("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": "Functions" },
-      el("table", { class: "functions", "aria-label": "Functions before and after" }, header(COLUMNS, "", () => {}), body)),
+    root: el("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": what.title },
+      el("table", { class: "functions", "aria-label": `${what.title} before and after` }, header(columns, "", () => {}), body)),
     find() {
       draw();
       return { count: found.length, show: (i) => body.children[i]?.scrollIntoView({ block: "center" }) };
     },
   };
-}
+};
 
-const VIEWS = { tree: ["Call tree", treeView], flame: ["Flame graph", flameView], functions: ["Functions", functionsView] };
+const FUNCTIONS = {
+  title: "Functions", head: ["Function", "Calls", "Self"], number: "calls", time: "self_ns", rows: (report) => report.functions, tested: (one) => one,
+  first: (one) => [el("span", { class: `mark k-${category(one)}`, "aria-hidden": "true" }), middle(label(one), 90), " ", el("span", { class: "where" }, where(one))],
+};
+const QUERIES = {
+  title: "Queries", head: ["Asked of others", "Count", "Time"], number: "count", time: "total_ns", rows: (report) => report.spans || [], tested: (one) => ({ name: one.text, file: "" }),
+  first: (one) => [el("span", { class: "where" }, one.kind, " "), el("span", { title: tame(one.text, 2000) }, middle(tame(one.text), 110))],
+};
+const VIEWS = { tree: ["Call tree", treeView], flame: ["Flame graph", flameView], functions: ["Functions", table(FUNCTIONS)], queries: ["Queries", table(QUERIES)] };
 
 /** Both sides in a table, the greatest changes, and what colours mean. */
 function beside(sides, report) {

@@ -181,6 +181,7 @@ class Page {
     return el("p", { class: "answer" }, linked(text, this.summary).map((part) => {
       if (typeof part === "string") return part;
       if (part.id) return el("a", { href: format({ r: part.id }) }, part.text);
+      if (part.view) return button(part.text, () => this.open({ view: part.view }), { class: "link" });
       if (part.node !== undefined) return button(part.text, () => this.choose({ node: part.node }), { class: "link", title: "Show it in this view" });
       return [button(part.text, () => this.open({ view: "source", fn: part.fn, node: undefined }), { class: "link", title: "Its source, with times" }), this.editor(part)];
     }));

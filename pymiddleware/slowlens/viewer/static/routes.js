@@ -44,6 +44,9 @@ export function sorted(rows, sort) {
   return [...rows].sort((a, b) => sign * (a[name] > b[name] ? 1 : a[name] < b[name] ? -1 : 0));
 }
 
+/** Whether a route was asked for only lately, in the last quarter of the time that is known. Pure. */
+export const isNew = ({ trend_count: counts = [] }) => counts.findIndex((one) => one > 0) >= counts.length * 0.75;
+
 /** How much of all time went to a route, as a bar and in words. */
 function shareOf(route, all) {
   const piece = el("span", { class: "k-plain" });
@@ -71,7 +74,7 @@ export async function show(main, state) {
     const rows = sorted(routes, sort).filter((route) => `${route.method} ${route.route}`.toLowerCase().includes(low)).map((route) => {
       const of = { route: route.route, method: route.method };
       const values = [
-        el("a", { href: format({ page: "requests", ...of, sort: "-wall_ms" }), "data-row": true }, middle(tame(route.route), 90)),
+        [el("a", { href: format({ page: "requests", ...of, sort: "-wall_ms" }), "data-row": true }, middle(tame(route.route), 90)), isNew(route) ? [" ", el("span", { class: "finding" }, "new")] : null],
         tame(route.method, 20), count(route.count), ms(route.p50_ms), ms(route.p95_ms), ms(route.p99_ms), ms(route.max_ms),
         shareOf(route, all), route.error_share ? percent(route.error_share, 1) : "–", trend(route),
         [el("a", { href: format({ r: route.worst }) }, "slowest"), " ", el("a", { href: format({ page: "cohort", ...of }), title: "What the slow ones do differently" }, "why slow"), " ",

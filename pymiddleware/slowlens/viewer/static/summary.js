@@ -35,7 +35,7 @@ export function guilty(summary) {
 export const answer = (summary) => tame(summary.headline || "", 600);
 
 /**
- * A sentence cut where it names what can be gone to: [text | {text, node} | {text, fn, line} | {text, id}]. Names are
+ * A sentence cut where it names what can be gone to: [text | {text, node} | {text, fn, line} | {text, id} | {text, view}]. Names are
  * those of the hot path, places "file.py:12" of its functions, and `held_by` the request that held the loop up.
  */
 export function linked(text, summary) {
@@ -46,6 +46,7 @@ export function linked(text, summary) {
     found.push({ at, text: words, ...values });
   };
   const { meta } = summary;
+  put(/\d+ quer(?:y|ies)( that are alike)?/.exec(text)?.[0], { view: "queries" });
   if (meta.held_id && meta.held_by) put(tame(meta.held_by), { id: meta.held_id });
   for (const step of [...summary.hot_path].reverse()) {
     if (step.function.kind === "pseudo") continue;
