@@ -177,7 +177,8 @@ def test_one_line_for_each_release(tmp_path: Path, caplog: pytest.LogCaptureFixt
                     r"\| GET /a: time .*; slowlens regressions --release b$", record.getMessage())
 
 
-def test_a_release_that_made_nothing_worse_is_said_after_a_day(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_release_that_made_nothing_worse_is_said_after_a_day(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "slowlens")
     for hours, said in ((20, False), (26, True)):
         store = made(hours=hours)

@@ -22,7 +22,10 @@ from typing import Any, NamedTuple
 
 from .. import _core
 
-__all__ = ["SLOT_MS", "SUMMED", "Slice", "Tree", "Windows", "add_up", "pack", "unpack"]
+__all__ = [
+    "SLOTS_AT_ONCE", "SLOT_MS", "SUMMED", "WHOLE_MS", "Slice", "Tree", "Windows", "add_up", "pack", "together",
+    "unpack",
+]
 
 MAGIC = b"SLW1"
 #: Slices of so long become one...
@@ -121,6 +124,17 @@ def add_up(trees: Iterable[Tree], meta: dict[str, Any], max_nodes: int = 0) -> T
     return Tree(meta, gather.encode(meta))
 
 
+def together(slices: Iterable[Slice]) -> list[Tree]:
+    """All trees of several slices, those of the same route, method, mode and release as one."""
+    by_key: dict[tuple[Any, ...], list[Tree]] = {}
+    for part in slices:
+        for tree in part.trees():
+            by_key.setdefault(tuple(tree.meta.get(name) for name in KEY), []).append(tree)
+    found = [add_up(trees, {name: value for name, value in trees[0].meta.items() if name in (*KEY, "path")})
+             for trees in by_key.values()]
+    return [tree for tree in found if tree is not None]
+
+
 class Windows:
     """The slices of a folder store."""
 
@@ -205,19 +219,16 @@ class Windows:
 
     def _merge(self, parts: list[tuple[int, int, str]]) -> None:
         """Several slices become one."""
-        by_key: dict[tuple[Any, ...], list[Tree]] = {}
+        slices: list[Slice] = []
         taken: list[str] = []
         for one in sorted(parts, key=lambda one: not one[2].endswith(".slx")):
             loaded = None if one[2] in taken else self._load(one)
             if loaded is not None:
                 taken += loaded[1]
-                for tree in loaded[0].trees():
-                    by_key.setdefault(tuple(tree.meta.get(name) for name in KEY), []).append(tree)
+                slices.append(loaded[0])
             taken.append(one[2])
         names = {one[2] for one in parts}
-        sums = [add_up(trees, {name: value for name, value in trees[0].meta.items() if name in (*KEY, "path")})
-                for trees in by_key.values()]
-        made = [tree for tree in sums if tree is not None]
+        made = together(slices)
         if made:
             self.put(min(one[0] for one in parts), max(one[1] for one in parts),
                      pack(made, [name for name in taken if name in names]), ".slx")

@@ -5,6 +5,7 @@
     SCHEMA.blobs            the profiles themselves, partitioned alike: lists never read past them
     SCHEMA.routes           which routes were stored on which day
     SCHEMA.parts, .hours    numbers of all requests: minutes of processes, and what they add up to (numbers.py)
+    SCHEMA.windows          trees of all requests (option continuous), see windows.py
 
 The URL is libpq's (a host, a socket's folder, a service, ``PGPASSWORD``...)
 with two parameters of ours: ``schema`` (default ``slowlens``; apps of one

@@ -17,7 +17,8 @@ from ...request import ID, id_text, id_value
 from .. import numbers as folder_numbers
 from ..interface import TREND, Page, Query, RouteStats, Stored, StoreError
 from ..rows import cursor_of, with_numbers
-from . import numbers, routes
+from ..windows import Slice
+from . import numbers, routes, windows
 from .columns import KEPT, day_of, read_row, staged
 from .connections import Connections, Place, away, refusals, said
 from .queries import asked, counted
@@ -71,6 +72,7 @@ class PostgresStore:
         self._schema = Schema(place.schema)
         self._s = self._schema.name
         self._connections = Connections(place, self._schema.prepare)
+        self._max_bytes, self._max_age_days = max_bytes, max_age_days
         self._retention = Retention(self._schema, max_bytes, max_age_days, worst_per_route)
         key = hashlib.sha256(os.fsencode(url)).hexdigest()[:16]
         self._waiting = Waiting(
@@ -229,7 +231,34 @@ class PostgresStore:
             for part in parts:
                 self._waiting.put_part(part)
 
+    def put_window(self, first_ms: int, last_ms: int, data: bytes) -> None:
+        """Stores a slice of windows.py. While the database is away it is lost: it is much, and others tell the same.
+
+        :raises StoreError: it is not stored.
+        """
+        import psycopg
+
+        with self._connections.lock:
+            if time.monotonic() < self._again:
+                raise StoreError(f"{self.shown}: {self.trouble}")
+            try:
+                windows.put(self._connections.writing(), self._s, first_ms, last_ms, data)
+                self._is_back()
+            except psycopg.Error as error:
+                self._is_away(error)
+                raise StoreError(f"{self.shown}: {said(error)}") from None
+
     # ---- reading ----
+
+    def windows(self, from_ms: int, to_ms: int = 0) -> Iterator[Slice]:
+        """Slices that ended after ``from_ms``, up to ``to_ms`` (0: no end)."""
+        import psycopg
+
+        with self._connections.reading() as connection:
+            try:
+                return iter(list(windows.read(connection, self._s, from_ms, to_ms)))
+            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+                return iter(())
 
     def _read(self, sql: str, values: Any = None) -> list[Any]:
         """:raises StoreError: the database does not answer."""
@@ -395,6 +424,7 @@ class PostgresStore:
                 connection = self._connections.writing()
                 numbers.add_up(connection, self._s)
                 numbers.trim(connection, self._s)
+                windows.tend(connection, self._s, self._max_bytes // 20, self._max_age_days * 86400)
                 return self._retention.pass_by(connection, budget_seconds)
             except psycopg.Error as error:
                 self._connections.let_go()
