@@ -194,24 +194,24 @@ board_begin(PyObject *object, PyObject *const *args, Py_ssize_t count)
 /* ---- an entry ---- */
 
 static void
-entry_change(sl_py_entry *entry, sl_board_state state, uint32_t tid)
+entry_change(sl_py_entry *entry, sl_board_state state, uint32_t tid,
+             uint64_t now)
 {
     if (entry != NULL && entry->board->board != NULL)
-        sl_board_change(entry->board->board, entry->slot, state, tid,
-                        sl_clock_monotonic_ns());
+        sl_board_change(entry->board->board, entry->slot, state, tid, now);
 }
 
 void
-sl_py_entry_runs(sl_py_entry *entry)
+sl_py_entry_runs(sl_py_entry *entry, uint64_t now)
 {
     entry_change(entry, SL_BOARD_RUNS,
-                 (uint32_t)sl_py_borrow_tstate()->native_thread_id);
+                 (uint32_t)sl_py_borrow_tstate()->native_thread_id, now);
 }
 
 void
-sl_py_entry_waits(sl_py_entry *entry)
+sl_py_entry_waits(sl_py_entry *entry, uint64_t now)
 {
-    entry_change(entry, SL_BOARD_WAITS, 0);
+    entry_change(entry, SL_BOARD_WAITS, 0, now);
 }
 
 void

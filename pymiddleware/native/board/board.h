@@ -37,10 +37,10 @@ typedef struct {
 extern PyTypeObject sl_py_board_type;
 extern PyTypeObject sl_py_entry_type;
 
-/* The request runs here from now on / waits. `entry` may be NULL in all of
- * these. Never raise. */
-void sl_py_entry_runs(sl_py_entry *entry);
-void sl_py_entry_waits(sl_py_entry *entry);
+/* The request runs here from `now` (CLOCK_MONOTONIC) on / waits. `entry` may be
+ * NULL in all of these. Never raise. */
+void sl_py_entry_runs(sl_py_entry *entry, uint64_t now);
+void sl_py_entry_waits(sl_py_entry *entry, uint64_t now);
 
 /* It is over. Idempotent. */
 void sl_py_entry_end(sl_py_entry *entry);

@@ -144,11 +144,11 @@ sl_py_cpu_clock_cheap(void)
 }
 
 uint64_t
-sl_py_cpu_clock_ns(void)
+sl_py_cpu_clock_at(uint64_t wall)
 {
     if (!cheap)
         return sl_clock_thread_cpu_ns();
-    uint64_t passed = sl_clock_monotonic_ns() - since.wall;
+    uint64_t passed = wall - since.wall; /* before it: far too much */
     /* Asked after the clock was read: a switch before that is seen. */
     if (passed > TRUSTED_NS || !undisturbed()) {
         read_both();
@@ -157,6 +157,12 @@ sl_py_cpu_clock_ns(void)
     if (since.cpu + passed > since.given)
         since.given = since.cpu + passed;
     return since.given;
+}
+
+uint64_t
+sl_py_cpu_clock_ns(void)
+{
+    return sl_py_cpu_clock_at(cheap ? sl_clock_monotonic_ns() : 0);
 }
 
 #else
@@ -175,6 +181,13 @@ sl_py_cpu_clock_cheap(void)
 uint64_t
 sl_py_cpu_clock_ns(void)
 {
+    return sl_clock_thread_cpu_ns();
+}
+
+uint64_t
+sl_py_cpu_clock_at(uint64_t wall)
+{
+    (void)wall;
     return sl_clock_thread_cpu_ns();
 }
 

@@ -17,4 +17,8 @@ bool sl_py_cpu_clock_cheap(void);
  * Any thread may ask; not in a signal handler. */
 uint64_t sl_py_cpu_clock_ns(void);
 
+/* The same for who has just read sl_clock_monotonic_ns: `wall`, of the calling
+ * thread, and not older than its last section's. */
+uint64_t sl_py_cpu_clock_at(uint64_t wall);
+
 #endif /* SL_PY_CPU_CLOCK_H */

@@ -15,6 +15,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdbool.h>
+#if PY_VERSION_HEX < 0x030C0000
+#    include <structmember.h> /* PyMemberDef: later in Python.h */
+#endif
 
 #if PY_VERSION_HEX < 0x030B0000
 #    error "slowlens needs CPython 3.11 or newer"

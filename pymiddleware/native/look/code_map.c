@@ -15,6 +15,22 @@ static PyObject *files;
 static PyObject *stdlib_prefixes, *library_parts, *chosen_parts, *own_prefix;
 static PyObject *project_prefixes, *vendored_prefixes;
 
+/* Asked for each frame between a request's step and its server: names that were
+ * asked for lately, by address. They are held, so that no other one lies there.
+ */
+#define NAMES_KNOWN 64
+static struct {
+    PyObject *name; /* strong; NULL: free */
+    bool own;
+} names_known[NAMES_KNOWN];
+
+static void
+names_forget(void)
+{
+    for (int i = 0; i < NAMES_KNOWN; i++)
+        Py_CLEAR(names_known[i].name);
+}
+
 int
 sl_py_code_map_init(void)
 {
@@ -42,6 +58,7 @@ sl_py_code_map_configure(PyObject *stdlib, PyObject *libraries,
     Py_XSETREF(chosen_parts, Py_NewRef(chosen));
     Py_XSETREF(own_prefix, Py_NewRef(own));
     PyDict_Clear(files);
+    names_forget();
     return 0;
 }
 
@@ -62,6 +79,7 @@ sl_py_code_map_claim(PyObject *project, PyObject *vendored)
     Py_XSETREF(project_prefixes, Py_XNewRef(project));
     Py_XSETREF(vendored_prefixes, Py_XNewRef(vendored));
     PyDict_Clear(files);
+    names_forget();
     return 0;
 }
 
@@ -140,7 +158,14 @@ sl_py_code_is_chosen(PyCodeObject *code)
 bool
 sl_py_code_is_own(PyCodeObject *code)
 {
-    return (file_class(code->co_filename) & OWN_BIT) != 0;
+    PyObject *name = code->co_filename;
+    size_t at = ((uintptr_t)name >> 4) % NAMES_KNOWN;
+
+    if (names_known[at].name != name) {
+        names_known[at].own = (file_class(name) & OWN_BIT) != 0;
+        Py_XSETREF(names_known[at].name, Py_NewRef(name));
+    }
+    return names_known[at].own;
 }
 
 sl_origin

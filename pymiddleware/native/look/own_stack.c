@@ -302,25 +302,54 @@ unwrap(PyObject *object)
     return inner;
 }
 
+/* What the attribute of a type reads from an object: NEW, or NULL, maybe with
+ * an exception. Descriptors are looked up once: an attribute of an object is
+ * three times as dear. */
+static PyObject *
+chain_next(PyGetSetDescrObject **known, PyTypeObject *type, const char *name,
+           PyObject *object)
+{
+    if (*known == NULL) {
+        PyObject *found = PyObject_GetAttrString((PyObject *)type, name);
+        if (found != NULL && Py_IS_TYPE(found, &PyGetSetDescr_Type))
+            *known = (PyGetSetDescrObject *)found; /* for ever */
+        else
+            Py_XDECREF(found);
+    }
+    return *known != NULL
+               ? (*known)->d_getset->get(object, (*known)->d_getset->closure)
+               : PyObject_GetAttrString(object, name);
+}
+
+/* What a suspended coroutine or generator waits for, NEW; NULL: nothing. */
+static PyObject *
+chain_inner(PyObject *at)
+{
+    static PyGetSetDescrObject *coroutine, *generator, *asynchronous;
+    PyObject *inner =
+        PyCoro_CheckExact(at)
+            ? chain_next(&coroutine, &PyCoro_Type, "cr_await", at)
+        : PyGen_CheckExact(at)
+            ? chain_next(&generator, &PyGen_Type, "gi_yieldfrom", at)
+            : chain_next(&asynchronous, &PyAsyncGen_Type, "ag_await", at);
+
+    if (inner == NULL)
+        PyErr_Clear();
+    else if (inner == Py_None)
+        Py_CLEAR(inner);
+    return inner;
+}
+
 int
 sl_py_own_await_chain(const sl_py_layout *layout, PyObject *awaitable,
                       sl_py_raw_frame frames[SL_PY_WALK_MAX])
 {
-    static PyObject *coroutine, *generator, *asynchronous;
     PyObject *at = Py_NewRef(awaitable);
     int count = 0;
 
-    if (asynchronous == NULL) {
-        coroutine = PyUnicode_InternFromString("cr_await");
-        generator = PyUnicode_InternFromString("gi_yieldfrom");
-        asynchronous = PyUnicode_InternFromString("ag_await");
-    }
     while (at != NULL && count < SL_PY_WALK_MAX) {
-        PyObject *next = PyCoro_CheckExact(at)       ? coroutine
-                         : PyGen_CheckExact(at)      ? generator
-                         : PyAsyncGen_CheckExact(at) ? asynchronous
-                                                     : NULL;
-        if (next == NULL) {
+        if (!PyCoro_CheckExact(at) && !PyGen_CheckExact(at) &&
+            !PyAsyncGen_CheckExact(at)) {
             Py_SETREF(at, Py_XNewRef(unwrap(at)));
             continue;
         }
@@ -331,12 +360,7 @@ sl_py_own_await_chain(const sl_py_layout *layout, PyObject *awaitable,
                sizeof(raw->instruction));
         raw->code &= layout->code_mask;
         count += raw->code != 0;
-        PyObject *inner = PyObject_GetAttr(at, next);
-        if (inner == NULL)
-            PyErr_Clear();
-        Py_SETREF(at, inner);
-        if (at == Py_None)
-            Py_CLEAR(at);
+        Py_SETREF(at, chain_inner(at));
     }
     Py_XDECREF(at);
     for (int i = 0; i < count / 2; i++) {

@@ -44,6 +44,18 @@ typedef struct {
 
 static __thread loop_state state;
 
+/* The callback of asyncio's that runs in this thread. */
+static __thread struct {
+    uintptr_t frame; /* 0: none is timed */
+    PyObject *what;  /* strong */
+    sl_py_loop_step step;
+    bool is_step;  /* it does one task's step... */
+    bool begins;   /* ...which has yet to begin */
+    uint64_t over; /* ...and ended then; 0: not yet */
+} callback;
+
+static bool callbacks_on;
+
 /* ---- iterations ---- */
 
 static PyObject *on_iteration(PyObject *self, PyObject *ignored);
@@ -90,20 +102,19 @@ unwatch(loop_state *l)
 static void
 ask(loop_state *l)
 {
-    static PyObject *callback, *context, *name, *names;
+    static PyObject *call, *context, *name, *names;
 
-    if (callback == NULL) {
+    if (call == NULL) {
         /* Not the request's context: the call is not its work. */
         context = PyContext_New();
         name = PyUnicode_InternFromString("call_soon");
         names = Py_BuildValue("(s)", "context");
         if (context != NULL && name != NULL && names != NULL)
-            callback = PyCFunction_New(&on_iteration_def, NULL);
+            call = PyCFunction_New(&on_iteration_def, NULL);
     }
-    PyObject *args[] = { l->loop, callback, context };
-    PyObject *handle = callback == NULL
-                           ? NULL
-                           : PyObject_VectorcallMethod(name, args, 2, names);
+    PyObject *args[] = { l->loop, call, context };
+    PyObject *handle =
+        call == NULL ? NULL : PyObject_VectorcallMethod(name, args, 2, names);
     if (handle == NULL) {
         PyErr_Clear();
         unwatch(l);
@@ -338,11 +349,10 @@ wait_begins(sl_py_wait *wait, PyObject *awaited, uint64_t now)
 }
 
 void
-sl_py_loop_suspends(sl_py_recording *recording, PyObject *awaited)
+sl_py_loop_suspends(sl_py_recording *recording, PyObject *awaited, uint64_t now)
 {
     loop_state *l = &state;
     sl_py_turn *turn = &recording->turn;
-    uint64_t now = sl_clock_monotonic_ns();
     uint64_t step = now - turn->step.began;
 
     wait_begins(&turn->main, awaited, now);
@@ -356,6 +366,24 @@ sl_py_loop_suspends(sl_py_recording *recording, PyObject *awaited)
 }
 
 /* ---- tasks ---- */
+
+uint64_t
+sl_py_loop_now(void)
+{
+    if (!callback.begins)
+        return sl_clock_monotonic_ns();
+    callback.begins = false;
+    return callback.step.began;
+}
+
+/* A task's step ended, perhaps that of the callback: what the task does behind
+ * it is put the next one into the loop. */
+static void
+callback_did(const sl_py_loop_step *step, uint64_t now)
+{
+    if (callback.is_step && callback.step.began == step->began)
+        callback.over = now;
+}
 
 /* The coroutine's wait; NULL: it has none. */
 static sl_py_wait *
@@ -405,11 +433,10 @@ task_remove(sl_py_turn *turn, const sl_py_wait *wait)
 
 void
 sl_py_loop_task_resumes(sl_py_recording *recording, const PyObject *coroutine,
-                        bool nested, sl_py_loop_step *step)
+                        bool nested, uint64_t now, sl_py_loop_step *step)
 {
     loop_state *l = &state;
     sl_py_turn *turn = &recording->turn;
-    uint64_t now = sl_clock_monotonic_ns();
     sl_py_wait *wait = task_find(turn, coroutine);
 
     step_begins(l, step, now);
@@ -431,13 +458,14 @@ sl_py_loop_task_resumes(sl_py_recording *recording, const PyObject *coroutine,
 
 void
 sl_py_loop_task_suspends(sl_py_recording *recording, PyObject *coroutine,
-                         PyObject *awaited, const sl_py_loop_step *step)
+                         PyObject *awaited, uint64_t now,
+                         const sl_py_loop_step *step)
 {
     loop_state *l = &state;
     sl_py_turn *turn = &recording->turn;
-    uint64_t now = sl_clock_monotonic_ns();
     sl_py_wait *wait = task_find(turn, coroutine);
 
+    callback_did(step, now);
     uint64_t took = step_ended(l, step, now);
     if (took > 0) {
         sl_py_periods_add(&turn->own, step->began, now);
@@ -469,7 +497,7 @@ sl_py_loop_forget(sl_py_recording *recording)
 void
 sl_py_loop_begins(sl_py_loop_step *step)
 {
-    step_begins(&state, step, sl_clock_monotonic_ns());
+    step_begins(&state, step, sl_py_loop_now());
 }
 
 /* The same for what must not run Python code. */
@@ -483,24 +511,17 @@ other_ends(const sl_py_loop_step *step, PyObject *what, uint64_t now)
 }
 
 void
-sl_py_loop_ends(const sl_py_loop_step *step, PyObject *what)
+sl_py_loop_ends(const sl_py_loop_step *step, PyObject *coroutine)
 {
     uint64_t now = sl_clock_monotonic_ns();
 
-    other_ends(step, what, now);
+    callback_did(step, now);
+    other_ends(step, coroutine, now);
     step_watches(&state, now);
 }
 
 /* ---- callbacks ---- */
 
-/* The callback of asyncio's that runs in this thread. */
-static __thread struct {
-    uintptr_t frame; /* 0: none is timed */
-    PyObject *what;  /* strong */
-    sl_py_loop_step step;
-} callback;
-
-static bool callbacks_on;
 
 /* Asked for where no Python code may run; the main thread's, which is the
  * loop's but for rare cases, is then told before it goes on. */
@@ -523,9 +544,11 @@ static void
 callback_ends(void)
 {
     PyObject *what = callback.what;
-    uint64_t now = sl_clock_monotonic_ns();
+    uint64_t now = callback.over != 0 ? callback.over : sl_clock_monotonic_ns();
 
     callback.frame = 0;
+    callback.is_step = callback.begins = false;
+    callback.over = 0;
     callback.what = NULL;
     other_ends(&callback.step, what, now);
     /* The next poll is to be known, however late whoever waits for it runs. */
@@ -534,27 +557,64 @@ callback_ends(void)
     Py_DECREF(what);
 }
 
+/* What the handle calls, BORROWED; NULL: it cannot be told. */
+static PyObject *
+callback_of(PyObject *handle)
+{
+    static PyTypeObject *type; /* that has the slot */
+    static Py_ssize_t offset;
+
+    if (type == NULL) {
+        PyObject *slot =
+            PyObject_GetAttrString((PyObject *)Py_TYPE(handle), "_callback");
+        if (slot != NULL && Py_IS_TYPE(slot, &PyMemberDescr_Type)) {
+            type = (PyTypeObject *)Py_NewRef((PyObject *)PyDescr_TYPE(slot));
+            offset = ((PyMemberDescrObject *)slot)->d_member->offset;
+        }
+        PyErr_Clear();
+        Py_XDECREF(slot);
+    }
+    if (type == NULL || !PyObject_TypeCheck(handle, type))
+        return NULL;
+    PyObject *what;
+    memcpy(&what, (const char *)handle + offset, sizeof(what));
+    return what;
+}
+
+/* Whether that is asyncio's own way to do a task's step: the first thing it
+ * does is to go on with the task's coroutine. */
+static bool
+callback_is_step(PyObject *what)
+{
+    static PyTypeObject *known;
+
+    if (Py_IS_TYPE(what, known))
+        return true;
+    if (PyCFunction_CheckExact(what))
+        return strcmp(((PyCFunctionObject *)what)->m_ml->ml_name,
+                      "task_wakeup") == 0;
+    const char *name = strstr(Py_TYPE(what)->tp_name, "TaskStepMethWrapper");
+    if (name == NULL)
+        return false;
+    Py_XSETREF(known, (PyTypeObject *)Py_NewRef((PyObject *)Py_TYPE(what)));
+    return true;
+}
+
 static bool
 on_callback(const sl_py_target *target, uintptr_t frame, PyObject *handle)
 {
-    static PyObject *name;
-
     (void)target;
     if (callback.frame == frame) /* the loop ended in that one */
         callback_ends();
     if (!callbacks_on || handle == NULL || callback.frame != 0)
         return false;
-    if (name == NULL)
-        name = PyUnicode_InternFromString("_callback");
-    PyObject *what =
-        name == NULL ? NULL : PyObject_GenericGetAttr(handle, name);
-    if (what == NULL) {
-        PyErr_Clear();
+    PyObject *what = callback_of(handle);
+    if (what == NULL)
         return false;
-    }
-    callback.what = what;
+    callback.what = Py_NewRef(what);
     callback.frame = frame;
-    sl_py_loop_begins(&callback.step);
+    callback.is_step = callback.begins = callback_is_step(what);
+    step_begins(&state, &callback.step, sl_clock_monotonic_ns());
     return false;
 }
 

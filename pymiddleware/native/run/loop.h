@@ -44,20 +44,25 @@ uint64_t sl_py_loop_resumes(sl_py_recording *recording, bool started,
 /* Its step ended, and with it its section; `awaited`: what it gave to the
  * loop to wait for, BORROWED, or NULL: it is over. No exception is set, before
  * or after. */
-void sl_py_loop_suspends(sl_py_recording *recording, PyObject *awaited);
+void sl_py_loop_suspends(sl_py_recording *recording, PyObject *awaited,
+                         uint64_t now);
 
-/* A step of one of its tasks begins / ended; `nested`: on the stack of another
- * one, or of the request (an eager task). */
+/* When the task's step that begins did so: sl_clock_monotonic_ns, or when the
+ * loop's callback began which does nothing but that step. */
+uint64_t sl_py_loop_now(void);
+
+/* A step of one of its tasks begins, at sl_py_loop_now / ended; `nested`: on
+ * the stack of another one, or of the request (an eager task). */
 void sl_py_loop_task_resumes(sl_py_recording *recording,
                              const PyObject *coroutine, bool nested,
-                             sl_py_loop_step *step);
+                             uint64_t now, sl_py_loop_step *step);
 void sl_py_loop_task_suspends(sl_py_recording *recording, PyObject *coroutine,
-                              PyObject *awaited, const sl_py_loop_step *step);
+                              PyObject *awaited, uint64_t now,
+                              const sl_py_loop_step *step);
 
-/* Something else that the loop runs begins / ended: `what` is a coroutine, or a
- * callable. */
+/* A step of another task, whose coroutine this is, begins / ended. */
 void sl_py_loop_begins(sl_py_loop_step *step);
-void sl_py_loop_ends(const sl_py_loop_step *step, PyObject *what);
+void sl_py_loop_ends(const sl_py_loop_step *step, PyObject *coroutine);
 
 /* Whether callbacks of asyncio's loops are timed. */
 void sl_py_loop_callbacks(bool on);

@@ -14,7 +14,8 @@ int
 sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap, uintptr_t anchor)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
-    uint64_t cpu = sl_py_cpu_clock_ns();
+    uint64_t now = sl_clock_monotonic_ns();
+    uint64_t cpu = sl_py_cpu_clock_at(now);
 
     if (recording->context == NULL || recording->context != ts->context) {
         PyObject *token = sl_py_live_set(recording->handle);
@@ -24,6 +25,7 @@ sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap, uintptr_t anchor)
         Py_XSETREF(recording->context, Py_XNewRef(ts->context));
     }
     sl_py_section section = { .gap = gap,
+                              .now_ns = now,
                               .cpu_ns = cpu,
                               .anchor = anchor,
                               .context = (uintptr_t)recording->context };
@@ -31,7 +33,6 @@ sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap, uintptr_t anchor)
         sl_py_engine_section_begin(&recording->traced) < 0)
         return -1;
     if (gap == SL_PSEUDO_AWAIT) {
-        uint64_t now = sl_clock_monotonic_ns();
         section.busy_ns =
             sl_py_loop_resumes(recording, recording->sampled.started, now);
         section.since_ns = now - recording->turn.main.ended;
@@ -43,7 +44,7 @@ sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap, uintptr_t anchor)
     sl_py_stint_push(&recording->section, recording,
                      sl_recording_main(recording->core), NULL);
     sl_py_greenlets_watch();
-    sl_py_entry_runs(recording->sampled.entry);
+    sl_py_entry_runs(recording->sampled.entry, now);
     sl_py_active_forget();
     return 0;
 }
@@ -51,18 +52,26 @@ sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap, uintptr_t anchor)
 void
 sl_py_section_end(sl_py_recording *recording, PyObject *waiting)
 {
+    if (recording->running)
+        sl_py_section_end_at(recording, waiting, sl_clock_monotonic_ns());
+}
+
+void
+sl_py_section_end_at(sl_py_recording *recording, PyObject *waiting,
+                     uint64_t now)
+{
     if (!recording->running)
         return;
     sl_py_greenlets_leave(&recording->section);
-    uint64_t cpu = sl_py_cpu_clock_ns();
-    sl_py_sampler_end(&recording->sampled, waiting, cpu);
+    uint64_t cpu = sl_py_cpu_clock_at(now);
+    sl_py_sampler_end(&recording->sampled, waiting, now, cpu);
     /* Begun in one thread and ended in another: the clocks differ. */
     if (recording->thread == sl_py_borrow_tstate()->id &&
         cpu > recording->cpu_since)
         recording->cpu_ns += cpu - recording->cpu_since;
     recording->running = false;
     sl_py_stint_drop(&recording->section);
-    sl_py_entry_waits(recording->sampled.entry);
+    sl_py_entry_waits(recording->sampled.entry, now);
     sl_py_active_forget();
     if (!recording->sampled.by_samples)
         sl_py_engine_section_end(&recording->traced);

@@ -18,4 +18,8 @@ int sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap,
                         uintptr_t anchor);
 void sl_py_section_end(sl_py_recording *recording, PyObject *waiting);
 
+/* The same for who has read sl_clock_monotonic_ns just now. */
+void sl_py_section_end_at(sl_py_recording *recording, PyObject *waiting,
+                          uint64_t now);
+
 #endif /* SL_PY_SECTIONS_H */

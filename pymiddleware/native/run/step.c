@@ -82,8 +82,10 @@ step_end(step *self, PyObject *awaited)
     if (!self->recording->running)
         return; /* it was finished meanwhile */
     PyErr_Fetch(&type, &value, &traceback);
-    sl_py_section_end(self->recording, awaited != NULL ? self->inner : NULL);
-    sl_py_loop_suspends(self->recording, awaited);
+    uint64_t now = sl_clock_monotonic_ns();
+    sl_py_section_end_at(self->recording, awaited != NULL ? self->inner : NULL,
+                         now);
+    sl_py_loop_suspends(self->recording, awaited, now);
     PyErr_Restore(type, value, traceback);
 }
 

@@ -79,14 +79,17 @@ step_is_of(task_step *s, sl_py_recording *recording, PyObject *coroutine)
     bool on_it = recording->running && recording->thread == ts->id;
     bool nested = inside != NULL || on_it;
 
+    uint64_t now = sl_py_loop_now();
+
     s->recording = (sl_py_recording *)Py_NewRef((PyObject *)recording);
     sl_py_loop_task_resumes(recording, coroutine, s->below != NULL || on_it,
-                            &s->turn);
+                            now, &s->turn);
     s->sampled = recording->sampled.by_samples;
     if (!s->sampled)
         return;
     inside = ts->context;
-    sl_py_sampler_task_begin(&recording->sampled, coroutine, nested, &s->step);
+    sl_py_sampler_task_begin(&recording->sampled, coroutine, nested, now,
+                             &s->step);
     s->stint = stint_begin(recording, &s->step.slot);
 }
 
@@ -126,11 +129,13 @@ step_end(task_step *s, PyObject *coroutine, PyObject *awaited)
     if (s->recording == NULL) {
         sl_py_loop_ends(&s->turn, coroutine);
     } else {
+        uint64_t now = sl_clock_monotonic_ns();
         stint_end(s->stint, &s->step.slot);
         if (s->sampled && !s->recording->finished)
             sl_py_sampler_task_end(&s->recording->sampled, coroutine,
-                                   awaited != NULL, &s->step);
-        sl_py_loop_task_suspends(s->recording, coroutine, awaited, &s->turn);
+                                   awaited != NULL, now, &s->step);
+        sl_py_loop_task_suspends(s->recording, coroutine, awaited, now,
+                                 &s->turn);
         Py_DECREF((PyObject *)s->recording);
     }
     PyErr_Restore(type, value, traceback);

@@ -53,7 +53,7 @@ void
 sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section)
 {
     sl_strand *strand = sl_recording_main(sampled->core);
-    uint64_t now = sl_clock_ticks(sampled->clock);
+    uint64_t now = sl_py_ticks_at(sampled, section->now_ns);
     sl_pseudo gap = section->gap;
 
     sampled->unseen_since = now;
@@ -69,10 +69,11 @@ sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section)
 }
 
 void
-sl_py_sampler_end(sl_py_sampled *sampled, PyObject *waiting, uint64_t cpu_ns)
+sl_py_sampler_end(sl_py_sampled *sampled, PyObject *waiting, uint64_t now_ns,
+                  uint64_t cpu_ns)
 {
     sl_strand *strand = sl_recording_main(sampled->core);
-    uint64_t now = sl_clock_ticks(sampled->clock);
+    uint64_t now = sl_py_ticks_at(sampled, now_ns);
     sl_times passed = { .wall = now - sampled->unseen_since };
 
     (void)waiting, (void)cpu_ns;
@@ -152,17 +153,17 @@ sl_py_sampler_job_end(sl_py_sampled *sampled, sl_strand *strand,
 
 void
 sl_py_sampler_task_begin(sl_py_sampled *sampled, PyObject *coroutine,
-                         bool nested, sl_py_task_step *step)
+                         bool nested, uint64_t now_ns, sl_py_task_step *step)
 {
-    (void)sampled, (void)coroutine;
+    (void)sampled, (void)coroutine, (void)now_ns;
     *step = (sl_py_task_step){ .nested = nested, .slot = { .slot = -1 } };
 }
 
 void
 sl_py_sampler_task_end(sl_py_sampled *sampled, PyObject *coroutine, bool waits,
-                       const sl_py_task_step *step)
+                       uint64_t now_ns, const sl_py_task_step *step)
 {
-    (void)sampled, (void)coroutine, (void)waits, (void)step;
+    (void)sampled, (void)coroutine, (void)waits, (void)now_ns, (void)step;
 }
 
 uintptr_t

@@ -23,7 +23,8 @@ sl_py_sampler_job_begin(sl_py_sampled *sampled, sl_pseudo pseudo,
     sl_py_slot *s =
         strand == NULL || !sampled->by_samples || !sl_py_thread_needed()
             ? NULL
-            : sl_py_slot_open(sampled, strand, now, cpu, anchor);
+            : sl_py_slot_open(sampled, strand, now, sl_clock_monotonic_ns(),
+                              cpu, anchor);
     if (s != NULL) {
         slot->slot = (int)(s - sl_py_slots);
         slot->serial = s->serial;

@@ -69,15 +69,25 @@ void
 sl_py_slot_measure(sl_py_slot *s, sl_times *out, uint64_t *now, uint64_t cpu,
                    bool self)
 {
-    uint64_t wall = sl_clock_monotonic_ns();
-    uint64_t passed = wall - s->wall_ns;
+    *now = sl_py_slot_measure_at(s, out, sl_clock_monotonic_ns(), cpu, self);
+}
+
+uint64_t
+sl_py_slot_measure_at(sl_py_slot *s, sl_times *out, uint64_t wall, uint64_t cpu,
+                      bool self)
+{
     bool waits = false, asked = false;
 
-    *now = sl_clock_ticks(s->sampled->clock);
+    if (wall < s->wall_ns) /* the sampler came in between */
+        wall = sl_clock_monotonic_ns();
+    uint64_t passed = wall - s->wall_ns;
+    uint64_t now = s->sampled->clock == SL_CLOCK_MONOTONIC
+                       ? wall
+                       : sl_clock_ticks(s->sampled->clock);
     uint64_t on = cpu > s->cpu_ns ? cpu - s->cpu_ns : 0;
     on = on < passed ? on : passed;
     uint64_t off = passed - on;
-    out->wall = *now > s->ticks ? *now - s->ticks : 0;
+    out->wall = now > s->ticks ? now - s->ticks : 0;
     double scale = passed == 0 ? 0 : (double)out->wall / (double)passed;
     out->cpu = (uint64_t)((double)on * scale);
     out->gil = 0;
@@ -104,7 +114,8 @@ sl_py_slot_measure(sl_py_slot *s, sl_times *out, uint64_t *now, uint64_t cpu,
     s->asked = asked;
     s->wall_ns = wall;
     s->cpu_ns = cpu != 0 ? cpu : s->cpu_ns;
-    s->ticks = *now;
+    s->ticks = now;
+    return now;
 }
 
 /* Places to frames, outermost first and without our own. `places` is

@@ -14,6 +14,11 @@ bool sl_py_holds_gil(const sl_py_slot *slot);
 void sl_py_slot_measure(sl_py_slot *slot, sl_times *out, uint64_t *now,
                         uint64_t cpu, bool self);
 
+/* The same as of `wall` (CLOCK_MONOTONIC), which was read just now; if it was
+ * seen after that, as of now. Returns when, in ticks. */
+uint64_t sl_py_slot_measure_at(sl_py_slot *slot, sl_times *out, uint64_t wall,
+                               uint64_t cpu, bool self);
+
 /* The strand of `sampled` was looked at in vain; `walk` (below 0, frames.h) or
  * `why` says the reason. The time goes to [not seen]. */
 sl_pseudo sl_py_unseen_why(int walk);

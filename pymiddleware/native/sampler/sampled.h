@@ -69,4 +69,13 @@ struct sl_py_sampled {
     sl_py_entry *entry;      /* set once: on the board (strong), or NULL */
 };
 
+/* `now_ns`, which was read just now, as the recording counts. */
+static inline uint64_t
+sl_py_ticks_at(const sl_py_sampled *sampled, uint64_t now_ns)
+{
+    return sampled->clock == SL_CLOCK_MONOTONIC
+               ? now_ns
+               : sl_clock_ticks(sampled->clock);
+}
+
 #endif /* SL_PY_SAMPLED_H */

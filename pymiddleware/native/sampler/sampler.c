@@ -42,7 +42,7 @@ sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section)
                            : sl_py_sampler_anchor();
 
     sl_py_lock();
-    uint64_t now = sl_clock_ticks(sampled->clock);
+    uint64_t now = sl_py_ticks_at(sampled, section->now_ns);
     sampled->slot = -1;
     sampled->unseen_since = now;
     if (section->busy_ns > 0) {
@@ -56,17 +56,18 @@ sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section)
     sampled->started = true;
     sampled->context = section->context;
     sampled->thread_ts = sl_py_borrow_tstate();
-    sl_py_slot *s =
-        !sampled->timed && sl_py_thread_needed()
-            ? sl_py_slot_open(sampled, strand, now, section->cpu_ns, anchor)
-            : NULL;
+    sl_py_slot *s = !sampled->timed && sl_py_thread_needed()
+                        ? sl_py_slot_open(sampled, strand, now, section->now_ns,
+                                          section->cpu_ns, anchor)
+                        : NULL;
     if (s != NULL)
         sampled->slot = (int)(s - sl_py_slots);
     sl_py_unlock();
 }
 
 void
-sl_py_sampler_end(sl_py_sampled *sampled, PyObject *waiting, uint64_t cpu_ns)
+sl_py_sampler_end(sl_py_sampled *sampled, PyObject *waiting, uint64_t now_ns,
+                  uint64_t cpu_ns)
 {
     sl_strand *strand = sl_recording_main(sampled->core);
     sl_py_raw_frame frames[SL_PY_WALK_MAX];
@@ -90,10 +91,10 @@ sl_py_sampler_end(sl_py_sampled *sampled, PyObject *waiting, uint64_t cpu_ns)
         bool self = s->tid == sl_py_own_tid();
         if (!self)
             cpu_ns = sl_py_cpu_of(s->tid);
-        sl_py_slot_measure(s, &passed, &now, cpu_ns, self);
+        now = sl_py_slot_measure_at(s, &passed, now_ns, cpu_ns, self);
         sl_py_slot_close(s);
     } else {
-        now = sl_clock_ticks(sampled->clock);
+        now = sl_py_ticks_at(sampled, now_ns);
         passed.wall =
             now > sampled->unseen_since ? now - sampled->unseen_since : 0;
         if (sampled->by_samples) { /* there are more threads than slots */

@@ -35,7 +35,8 @@ typedef struct {
     sl_pseudo gap;     /* what the time since the last one is called */
     uint64_t busy_ns;  /* the end of it was the event loop's */
     uint64_t since_ns; /* how long it was, if busy_ns is not 0 */
-    uint64_t cpu_ns;   /* the thread's CPU clock now */
+    uint64_t now_ns;   /* sl_clock_monotonic_ns... */
+    uint64_t cpu_ns;   /* ...and the thread's CPU clock then */
     uintptr_t anchor;  /* the frame that the request's frames stand above; 0:
                           the innermost that is not ours */
     uintptr_t context; /* the thread's, an address */
@@ -69,7 +70,7 @@ sl_py_timed_end(sl_py_sampled *sampled, sl_strand *strand, uint64_t now)
  * `waiting`: the awaitable it is suspended in, or NULL. Never raise. */
 void sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section);
 void sl_py_sampler_end(sl_py_sampled *sampled, PyObject *waiting,
-                       uint64_t cpu_ns);
+                       uint64_t now_ns, uint64_t cpu_ns);
 
 /* The innermost frame of the calling thread that is not ours; 0: none, or
  * sampling cannot be had. */

@@ -22,7 +22,7 @@ slot_take(void)
 
 sl_py_slot *
 sl_py_slot_open(sl_py_sampled *sampled, sl_strand *strand, uint64_t now,
-                uint64_t cpu, uintptr_t anchor)
+                uint64_t wall, uint64_t cpu, uintptr_t anchor)
 {
     static uint64_t serial;
     sl_py_slot *s = slot_take();
@@ -43,7 +43,7 @@ sl_py_slot_open(sl_py_sampled *sampled, sl_strand *strand, uint64_t now,
     s->tid = sl_py_own_tid();
     s->waited = s->asked = s->walked = false;
     s->cpu_ns = cpu;
-    s->wall_ns = sl_clock_monotonic_ns();
+    s->wall_ns = wall;
     s->ticks = now;
     s->due_ns = s->planned_ns = 0;
     s->delay_known = false;

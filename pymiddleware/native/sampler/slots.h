@@ -48,10 +48,11 @@ extern sl_py_slot sl_py_slots[SL_PY_SLOTS_MAX];
 extern int sl_py_slots_used, sl_py_slots_active;
 
 /* `strand` of `sampled` runs in the calling thread, above the frame `anchor`,
- * from `now` (ticks) on; `cpu`: the thread's CPU clock. NULL (counted): no
- * thread can be sampled besides those that are. */
+ * from `now` (ticks) on, `wall` by CLOCK_MONOTONIC; `cpu`: the thread's CPU
+ * clock. NULL (counted): no thread can be sampled besides those that are. */
 sl_py_slot *sl_py_slot_open(sl_py_sampled *sampled, sl_strand *strand,
-                            uint64_t now, uint64_t cpu, uintptr_t anchor);
+                            uint64_t now, uint64_t wall, uint64_t cpu,
+                            uintptr_t anchor);
 
 /* It has stopped running, or is not to be looked at any more. */
 void sl_py_slot_close(sl_py_slot *slot);

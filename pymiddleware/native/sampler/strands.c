@@ -80,13 +80,16 @@ child_next(sl_py_sampled *sampled)
     if (sampled->children == NULL)
         return NULL;
     if (at % BLOCK == 0) {
-        sl_py_child *block = calloc(BLOCK, sizeof(*block));
+        /* Each is cleared when it is used: most requests have few. */
+        sl_py_child *block = malloc(BLOCK * sizeof(*block));
         if (block == NULL)
             return NULL;
         sampled->children[at / BLOCK] = block;
     }
     sampled->child_count++;
-    return sl_py_child_at(sampled, at);
+    sl_py_child *child = sl_py_child_at(sampled, at);
+    *child = (sl_py_child){ .owner = sampled };
+    return child;
 }
 
 static sl_py_child *

@@ -91,7 +91,8 @@ sl_py_switch_back(sl_py_sampled *sampled, sl_strand *strand,
     /* Events need no slot but for the main strand, which is observed. */
     if (!sampled->timed && (sampled->by_samples || slot == NULL) &&
         sl_py_thread_needed())
-        s = sl_py_slot_open(sampled, strand, now, cpu_ns, anchor);
+        s = sl_py_slot_open(sampled, strand, now, sl_clock_monotonic_ns(),
+                            cpu_ns, anchor);
     if (s != NULL)
         slot_nest(s, below, below_count);
     slot_remember(sampled, slot, s);

@@ -77,9 +77,9 @@ task_child(sl_py_sampled *sampled, PyObject *coroutine, bool add, waiting *w)
 
 void
 sl_py_sampler_task_begin(sl_py_sampled *sampled, PyObject *coroutine,
-                         bool nested, sl_py_task_step *step)
+                         bool nested, uint64_t now_ns, sl_py_task_step *step)
 {
-    uint64_t cpu = sl_py_cpu_clock_ns();
+    uint64_t cpu = sl_py_cpu_clock_at(now_ns);
     uintptr_t anchor = nested ? 0 : sl_py_own_anchor(&sl_py_sampler.layout);
     waiting w;
 
@@ -90,12 +90,13 @@ sl_py_sampler_task_begin(sl_py_sampled *sampled, PyObject *coroutine,
     w.count = 0;
     sl_py_lock();
     sl_py_child *child = task_child(sampled, coroutine, !nested, &w);
-    uint64_t now = sl_clock_ticks(sampled->clock);
+    uint64_t now = sl_py_ticks_at(sampled, now_ns);
     sl_strand *strand =
         child == NULL ? NULL : task_resume(sampled, child, &w, now);
-    sl_py_slot *s = strand == NULL || nested || !sl_py_thread_needed()
-                        ? NULL
-                        : sl_py_slot_open(sampled, strand, now, cpu, anchor);
+    sl_py_slot *s =
+        strand == NULL || nested || !sl_py_thread_needed()
+            ? NULL
+            : sl_py_slot_open(sampled, strand, now, now_ns, cpu, anchor);
     if (s != NULL) {
         step->slot.slot = (int)(s - sl_py_slots);
         step->slot.serial = s->serial;
@@ -104,23 +105,25 @@ sl_py_sampler_task_begin(sl_py_sampled *sampled, PyObject *coroutine,
 }
 
 /* Where the step's time went, into *passed: nowhere, if it was not looked at
- * or is over by now. */
-static void
-task_measure(const sl_py_task_step *step, sl_times *passed)
+ * or is over by now. Returns the end of it, ticks. */
+static uint64_t
+task_measure(const sl_py_sampled *sampled, const sl_py_task_step *step,
+             uint64_t now_ns, sl_times *passed)
 {
     sl_py_slot *s = step->slot.slot < 0 ? NULL : &sl_py_slots[step->slot.slot];
-    uint64_t now;
 
     if (s == NULL || s->sampled == NULL || s->serial != step->slot.serial)
-        return;
-    sl_py_slot_measure(s, passed, &now, sl_py_cpu_of(s->tid),
-                       s->tid == sl_py_own_tid());
+        return sl_py_ticks_at(sampled, now_ns);
+    bool self = s->tid == sl_py_own_tid();
+    uint64_t cpu = self ? sl_py_cpu_clock_at(now_ns) : sl_py_cpu_of(s->tid);
+    uint64_t now = sl_py_slot_measure_at(s, passed, now_ns, cpu, self);
     sl_py_slot_close(s);
+    return now;
 }
 
 void
 sl_py_sampler_task_end(sl_py_sampled *sampled, PyObject *coroutine, bool waits,
-                       const sl_py_task_step *step)
+                       uint64_t now_ns, const sl_py_task_step *step)
 {
     sl_times passed = { 0 };
     waiting w;
@@ -131,8 +134,7 @@ sl_py_sampler_task_end(sl_py_sampled *sampled, PyObject *coroutine, bool waits,
     if (waits)
         waiting_tell(&w, coroutine);
     sl_py_lock();
-    task_measure(step, &passed);
-    uint64_t now = sl_clock_ticks(sampled->clock);
+    uint64_t now = task_measure(sampled, step, now_ns, &passed);
     sl_py_child *child = waits && step->nested
                              ? task_child(sampled, coroutine, true, &w)
                              : sl_py_child_of_task(sampled, coroutine);

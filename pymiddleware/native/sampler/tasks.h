@@ -15,11 +15,14 @@ typedef struct {
 
 /* A task of the sampled recording, whose coroutine this is, goes on in the
  * calling thread / stops, and `waits` for something or is over. The recording
- * is not finished. Never raise. */
+ * is not finished. `now_ns`: sl_clock_monotonic_ns, read just now. Never
+ * raise. */
 void sl_py_sampler_task_begin(sl_py_sampled *sampled, PyObject *coroutine,
-                              bool nested, sl_py_task_step *step);
+                              bool nested, uint64_t now_ns,
+                              sl_py_task_step *step);
 void sl_py_sampler_task_end(sl_py_sampled *sampled, PyObject *coroutine,
-                            bool waits, const sl_py_task_step *step);
+                            bool waits, uint64_t now_ns,
+                            const sl_py_task_step *step);
 
 /* The request is over: those of its tasks that run are not looked at any more,
  * and those that wait have waited until now. */
