@@ -151,6 +151,23 @@ def test_source_lines(browser: Any, shop: str) -> None:
     assert "copy.deepcopy(TEMPLATE)" in source[line - 1]
 
 
+def test_source_lines_that_were_counted(browser: Any, shop: str) -> None:
+    """Line mode: each line's hits, where it was asked for."""
+    fetch(shop + "/report/?slowlens=lines")
+
+    def counted() -> Any:
+        for row in json.loads(fetch(shop + VIEWER + "api/requests?filter=path:/report/&sort=-started"))["requests"]:
+            show(browser, shop, f"#r={row['id']}&view=source")
+            wait(browser, "table.source tr.hot")
+            if any(one.text == "Hits" for one in browser.find_elements(By.CSS_SELECTOR, "table.source th")):
+                return row
+        return None
+
+    WebDriverWait(browser, 30).until(lambda _: counted())
+    loop = wait(browser, "table.source tr", "row = copy.deepcopy(TEMPLATE)")
+    assert re.search(r"\b800\b", loop.text), loop.text
+
+
 def test_the_treemap_and_the_call_graph(browser: Any, shop: str) -> None:
     one = slowest(shop, "/report/")
     show(browser, shop, f"#r={one}&view=treemap")
