@@ -351,14 +351,17 @@ strand_up(sl_strand *strand, const void *key)
         sl_tree_unwind(strand, key);
 }
 
-void
+/* `inline`: also for what calls it in other files, where the build optimises
+ * over all of them (the header's declaration makes it external none the less).
+ */
+inline void
 sl_strand_enter(sl_strand *strand, const void *key, sl_kind kind, uint64_t now)
 {
     sl_strand_tick(strand, now);
     strand_down(strand, key, kind);
 }
 
-void
+inline void
 sl_strand_resume(sl_strand *strand, const void *key, uint64_t now)
 {
     sl_node *child = strand->cur->last;
@@ -374,7 +377,7 @@ sl_strand_resume(sl_strand *strand, const void *key, uint64_t now)
     }
 }
 
-void
+inline void
 sl_strand_leave(sl_strand *strand, const void *key, uint64_t now)
 {
     sl_strand_tick(strand, now);
@@ -382,7 +385,7 @@ sl_strand_leave(sl_strand *strand, const void *key, uint64_t now)
     strand_up(strand, key);
 }
 
-void
+inline void
 sl_strand_leave_top(sl_strand *strand, const void *key, uint64_t now)
 {
     if (strand->cur->key == key && strand->lost_depth == 0) {
@@ -417,7 +420,7 @@ sl_strand_collect(sl_strand *strand, bool begins, uint64_t now)
     recording->collecting = NULL;
 }
 
-void
+inline void
 sl_strand_yield(sl_strand *strand, const void *key, uint64_t now)
 {
     sl_strand_tick(strand, now);

@@ -1,6 +1,7 @@
 /* engine.h - where enter and leave come from: one mechanism a file.
  *
- *   monitoring.c   CPython 3.12+: sys.monitoring, a tool id of its own
+ *   monitoring.c   CPython 3.12+: sys.monitoring, tool ids of its own; what is
+ *                  done at an event: hooks.c
  *   setprofile.c    CPython 3.11: the C recording hook of each thread
  *
  * The build takes exactly one of them. Everything here needs the GIL.

@@ -1,58 +1,34 @@
-/* CPython 3.12+: sys.monitoring (PEP 669).
- *
- * The callbacks are objects of a C type with a vectorcall slot: the cheapest
- * thing the interpreter can call (11 to 18 ns a pair against 14 to 25 for a
- * built-in function). They never raise, never return DISABLE, and never run
- * Python code.
+/* CPython 3.12+: sys.monitoring (PEP 669): which events are on, and where. What
+ * is done at each: hooks.c.
  *
  * set_events makes the interpreter rewrite every code object again when it
  * next runs, and the interpreter (3.13+) refuses for good after 2^24 calls.
  * So events stay on for a while after the last recording (sl_py_engine_idle),
  * and switching stops altogether long before that. */
-#include "engine/current.h"
 #include "engine/engine.h"
+#include "engine/hooks.h"
 #include "engine/probe.h"
-#include "look/code_map.h"
-#include "look/own_stack.h"
 
 #define SWITCHES_MAX 12000000u
 #define WATCHED_MAX  (1u << 20)
 
-enum {
-    START,
-    RESUME,
-    RETURN,
-    YIELD,
-    UNWIND,
-    THROW,
-    CALL,
-    C_RETURN,
-    C_RAISE,
-    LINE,
-    EVENTS
-};
-
-typedef struct {
-    PyObject_HEAD vectorcallfunc call;
-} hook;
-
-static const char *const event_names[EVENTS] = {
+static const char *const event_names[SL_PY_EVENTS] = {
     "PY_START", "PY_RESUME", "PY_RETURN", "PY_YIELD", "PY_UNWIND",
     "PY_THROW", "CALL",      "C_RETURN",  "C_RAISE",  "LINE",
 };
 
-static hook hooks[EVENTS];
 static PyObject *monitoring; /* the module sys.monitoring */
 static PyObject *set_local_events;
-static PyObject *missing; /* sys.monitoring.MISSING */
 static long python_events, c_events, line_event;
+static long probe_events; /* those of the probes' own id, if they have one */
 static int tool = -1;
+static int probe_tool = -1; /* the same as `tool` where theirs is taken */
 static long events_on;
 static long always; /* what probes need that cannot be local */
 static uint64_t switches;
 static uint64_t on_since_ns, idle_since_ns;
 static uint64_t on_total_ns;
-static Py_ssize_t users, users_all;
+static Py_ssize_t users, users_all, users_lines;
 
 /* Code objects with local CALL events, by address. They may die meanwhile, and
  * with them their events: the weak reference tells. */
@@ -64,187 +40,6 @@ typedef struct {
 
 static watch *watched;
 static uint32_t watched_mask, watched_count;
-
-#define HOOK(name)                                                             \
-    static PyObject *name(PyObject *self, PyObject *const *args,               \
-                          size_t nargsf, PyObject *names)
-#define HOOK_ARGS (void)self, (void)nargsf, (void)names
-
-/* The strand that records here; NULL also where only probes are on. */
-static inline sl_strand *
-hook_strand(void)
-{
-    return events_on != 0 ? sl_py_active_strand() : NULL;
-}
-
-/* Iterations, attributes and operators call without a CALL. */
-static __attribute__((noinline)) void
-hook_site(sl_strand *strand)
-{
-    const void *caller = sl_strand_without_site(strand);
-    uint32_t site = caller == NULL ? 0 : sl_py_own_caller_site(caller);
-    if (site > 0)
-        sl_strand_site(strand, site);
-}
-
-/* A Python function begins on the strand. */
-static inline void
-hook_enter(sl_strand *strand, PyObject *code)
-{
-    if (sl_py_active.c_calls != SL_C_NONE)
-        hook_site(strand);
-    sl_strand_enter(strand, code, SL_KIND_PYTHON, sl_py_now());
-}
-
-/* The time of an event that moves the strand; where lines are told, what passed
- * since the last one is its line's. */
-static inline uint64_t
-hook_now(sl_strand *strand)
-{
-    uint64_t now = sl_py_now();
-    if (sl_py_active.lines)
-        sl_strand_line_pass(strand, now);
-    return now;
-}
-
-/* Of a function that is probed: few are, so what every call passes stays
- * short. */
-static __attribute__((noinline)) void
-probed_start(const sl_py_probe *probe, PyObject *code)
-{
-    bool inside = probe->target->action->inside;
-    if (!inside && sl_py_probe_start(probe))
-        return;
-    sl_strand *strand = hook_strand();
-    if (strand != NULL)
-        hook_enter(strand, code);
-    if (inside)
-        sl_py_probe_start(probe);
-}
-
-HOOK(on_start)
-{
-    HOOK_ARGS;
-    const sl_py_probe *probe = sl_py_probe_of(args[0]);
-    sl_strand *strand;
-    if (probe != NULL)
-        probed_start(probe, args[0]);
-    else if ((strand = hook_strand()) != NULL)
-        hook_enter(strand, args[0]);
-    Py_RETURN_NONE;
-}
-
-HOOK(on_resume)
-{
-    HOOK_ARGS;
-    sl_strand *strand = hook_strand();
-    if (strand != NULL)
-        sl_strand_resume(strand, args[0], hook_now(strand));
-    Py_RETURN_NONE;
-}
-
-/* A probe's action comes last: what it ends is no strand for others. */
-static __attribute__((noinline)) void
-probed_leave(PyObject *code, PyObject *result)
-{
-    const sl_py_probe *probe = sl_py_probe_of(code);
-    sl_strand *strand = hook_strand();
-    if (strand != NULL)
-        sl_strand_leave(strand, code, hook_now(strand));
-    sl_py_probe_leave(probe, result);
-}
-
-static inline void
-hook_leave(PyObject *code, PyObject *result)
-{
-    sl_strand *strand;
-    if (sl_py_probe_of(code) != NULL)
-        probed_leave(code, result);
-    else if ((strand = hook_strand()) != NULL)
-        sl_strand_leave(strand, code, hook_now(strand));
-}
-
-HOOK(on_return)
-{
-    HOOK_ARGS;
-    hook_leave(args[0], args[2]);
-    Py_RETURN_NONE;
-}
-
-HOOK(on_unwind)
-{
-    HOOK_ARGS;
-    hook_leave(args[0], NULL);
-    Py_RETURN_NONE;
-}
-
-HOOK(on_yield)
-{
-    HOOK_ARGS;
-    sl_strand *strand = hook_strand();
-    if (strand != NULL)
-        sl_strand_yield(strand, args[0], hook_now(strand));
-    Py_RETURN_NONE;
-}
-
-/* CALL comes for every call, of Python functions too; it tells where. */
-HOOK(on_call)
-{
-    HOOK_ARGS;
-    sl_strand *strand = hook_strand();
-    if (strand == NULL || sl_py_active.c_calls == SL_C_NONE)
-        Py_RETURN_NONE;
-
-    if (sl_strand_chosen(strand)) {
-        long offset = sl_py_small_int(args[1]);
-        if (offset > 0)
-            sl_strand_site(strand, (uint32_t)offset);
-    } else if (sl_py_active.c_calls == SL_C_CHOSEN) {
-        Py_RETURN_NONE;
-    }
-    PyMethodDef *key = sl_py_c_function(args[2]);
-    /* A method called without its object raises before it is entered. */
-    if (key == NULL || (args[3] == missing && !PyCFunction_Check(args[2])))
-        Py_RETURN_NONE;
-    sl_py_enter_c(strand, args[2], key, hook_now(strand));
-    Py_RETURN_NONE;
-}
-
-HOOK(on_c_return)
-{
-    HOOK_ARGS;
-    sl_strand *strand = hook_strand();
-    PyMethodDef *key;
-    if (strand != NULL && (key = sl_py_c_function(args[2])) != NULL)
-        sl_strand_leave_top(strand, key, hook_now(strand));
-    Py_RETURN_NONE;
-}
-
-/* Only of code whose lines a recording wants; others may run it, too. */
-HOOK(on_line)
-{
-    HOOK_ARGS;
-    sl_strand *strand = hook_strand();
-    long line =
-        strand == NULL || !sl_py_active.lines ? 0 : sl_py_small_int(args[1]);
-    if (line > 0)
-        sl_strand_line(strand, args[0], (uint32_t)line, sl_py_now());
-    Py_RETURN_NONE;
-}
-
-static const vectorcallfunc hook_calls[EVENTS] = {
-    on_start,  on_resume, on_return,   on_yield,    on_unwind,
-    on_resume, on_call,   on_c_return, on_c_return, on_line,
-};
-
-static PyTypeObject hook_type = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Hook",
-    .tp_basicsize = sizeof(hook),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL |
-                Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .tp_vectorcall_offset = offsetof(hook, call),
-    .tp_call = PyVectorcall_Call,
-};
 
 static long
 event_number(const char *name)
@@ -269,27 +64,98 @@ sl_py_engine_init(void)
         PyErr_SetString(PyExc_ImportError, "no sys.monitoring");
         return -1;
     }
-    if (PyType_Ready(&hook_type) < 0)
+    if (sl_py_hooks_init(found) < 0)
         return -1;
     monitoring = Py_NewRef(found);
     set_local_events = PyObject_GetAttrString(monitoring, "set_local_events");
-    missing = PyObject_GetAttrString(monitoring, "MISSING");
-    if (set_local_events == NULL || missing == NULL)
+    if (set_local_events == NULL)
         return -1;
-    for (int i = 0; i < EVENTS; i++) {
+    for (int i = 0; i < SL_PY_EVENTS; i++) {
         long number = event_number(event_names[i]);
         if (number < 0)
             return -1;
-        *(i < CALL   ? &python_events
-          : i < LINE ? &c_events
-                     : &line_event) |= number;
-        PyObject_Init((PyObject *)&hooks[i], &hook_type);
-        hooks[i].call = hook_calls[i];
+        *(i < SL_PY_CALL   ? &python_events
+          : i < SL_PY_LINE ? &c_events
+                           : &line_event) |= number;
     }
     return 0;
 }
 
-/* Takes the first free of the ids 4 and 3 (2 is cRecording's) for good. */
+static void
+hooks_set(void)
+{
+    sl_py_hooks_set(events_on != 0, probe_tool != tool, users_lines > 0);
+}
+
+/* Calls a function of sys.monitoring; false: it raised. */
+static bool
+ask(PyObject *result)
+{
+    Py_XDECREF(result);
+    return result != NULL;
+}
+
+static bool
+set_callback(int id, int event, PyObject *hook)
+{
+    return ask(PyObject_CallMethod(monitoring, "register_callback", "ilO", id,
+                                   event_number(event_names[event]), hook));
+}
+
+static bool
+set_local_of(int id, PyObject *code, long events)
+{
+    return ask(
+        PyObject_CallFunction(set_local_events, "iOl", id, code, events));
+}
+
+/* Whether the callback under the higher id is called first, as it is by all
+ * CPythons there are: tried with a code object of our own. */
+static bool
+order_is_known(int higher)
+{
+    long start = event_number(event_names[SL_PY_START]);
+    PyObject *code = Py_CompileString("0", "<slowlens>", Py_eval_input);
+    PyObject *globals = code == NULL ? NULL : PyDict_New();
+
+    sl_py_hooks_test(true);
+    if (globals != NULL && set_local_of(tool, code, start) &&
+        set_local_of(higher, code, start))
+        ask(PyEval_EvalCode(code, globals, globals));
+    bool known = sl_py_hooks_test(false);
+    Py_XDECREF(globals);
+    Py_XDECREF(code);
+    return known;
+}
+
+/* Gives probes the id 5 ("optimizer", which nobody has), if it is the next
+ * above the engine's: nothing may be called between the two. */
+static void
+probes_claim(void)
+{
+    const int id = 5;
+
+    probe_tool = tool;
+    if (tool != id - 1 ||
+        !ask(PyObject_CallMethod(monitoring, "use_tool_id", "is", id,
+                                 "slowlens probes")))
+        goto end;
+    if (set_callback(id, SL_PY_START, sl_py_probe_hook(SL_PY_START)) &&
+        set_callback(id, SL_PY_RETURN, sl_py_probe_hook(SL_PY_RETURN)) &&
+        order_is_known(id)) {
+        probe_tool = id;
+        probe_events = event_number(event_names[SL_PY_START]) |
+                       event_number(event_names[SL_PY_RETURN]);
+    } else {
+        PyErr_Clear();
+        ask(PyObject_CallMethod(monitoring, "free_tool_id", "i", id));
+    }
+end:
+    PyErr_Clear();
+    hooks_set();
+}
+
+/* Takes the first free of the ids 4 and 3 (2 is cProfile's) for good. */
 static int
 engine_claim(void)
 {
@@ -314,14 +180,11 @@ engine_claim(void)
                         "other tools");
         return -1;
     }
-    for (int i = 0; i < EVENTS; i++) {
-        PyObject *old = PyObject_CallMethod(
-            monitoring, "register_callback", "ilO", tool,
-            event_number(event_names[i]), (PyObject *)&hooks[i]);
-        if (old == NULL)
+    for (int i = 0; i < SL_PY_EVENTS; i++) {
+        if (!set_callback(tool, i, sl_py_hook(i)))
             return -1;
-        Py_DECREF(old);
     }
+    probes_claim();
     return 0;
 }
 
@@ -329,18 +192,13 @@ engine_claim(void)
 static int
 engine_apply(long events)
 {
-    PyObject *done = PyObject_CallMethod(monitoring, "set_events", "il", tool,
-                                         events | always);
-    if (done == NULL)
+    if (!ask(PyObject_CallMethod(monitoring, "set_events", "il", tool,
+                                 events | always)))
         return -1;
-    Py_DECREF(done);
-    if (switches++ == 0) {
-        /* A former owner of the id may have left locations DISABLEd. */
-        done = PyObject_CallMethod(monitoring, "restart_events", NULL);
-        if (done == NULL)
-            return -1;
-        Py_DECREF(done);
-    }
+    /* A former owner of the id may have left locations DISABLEd. */
+    if (switches++ == 0 &&
+        !ask(PyObject_CallMethod(monitoring, "restart_events", NULL)))
+        return -1;
     return 0;
 }
 
@@ -362,6 +220,7 @@ engine_set(long events)
     else if (events == 0)
         on_total_ns += now - on_since_ns;
     events_on = events;
+    hooks_set();
     return 0;
 }
 
@@ -373,6 +232,16 @@ engine_wanted(void)
     return users_all > 0 ? python_events | c_events : python_events;
 }
 
+static void
+engine_count(const sl_py_traced *traced, int more)
+{
+    users += more;
+    users_all += traced->c_calls == SL_C_ALL ? more : 0;
+    users_lines += traced->lines ? more : 0;
+    if (traced->lines)
+        hooks_set();
+}
+
 static void lines_release(sl_py_traced *traced);
 
 int
@@ -380,12 +249,10 @@ sl_py_engine_acquire(sl_py_traced *traced)
 {
     if (engine_claim() < 0)
         return -1;
-    users++;
-    users_all += traced->c_calls == SL_C_ALL;
+    engine_count(traced, 1);
     /* Only ever more events here; fewer when idle. */
     if (engine_set(events_on | engine_wanted()) < 0) {
-        users--;
-        users_all -= traced->c_calls == SL_C_ALL;
+        engine_count(traced, -1);
         return -1;
     }
     return 0;
@@ -395,8 +262,7 @@ void
 sl_py_engine_release(sl_py_traced *traced)
 {
     lines_release(traced);
-    users--;
-    users_all -= traced->c_calls == SL_C_ALL;
+    engine_count(traced, -1);
     idle_since_ns = sl_clock_monotonic_ns();
 }
 
@@ -482,13 +348,14 @@ static bool
 set_local(PyObject *code, long more)
 {
     const sl_py_probe *probe = sl_py_probe_of(code);
-    long events = more | (probe != NULL ? probe->events : 0);
-    PyObject *done =
-        PyObject_CallFunction(set_local_events, "iOl", tool, code, events);
-    if (done == NULL)
+    long wanted = probe != NULL ? probe->events : 0;
+    bool done = set_local_of(tool, code, more | (wanted & ~probe_events));
+
+    if (done && probe != NULL && (wanted & probe_events) != 0)
+        done = set_local_of(probe_tool, code, wanted & probe_events);
+    if (!done)
         PyErr_Clear();
-    Py_XDECREF(done);
-    return done != NULL;
+    return done;
 }
 
 void
@@ -631,7 +498,7 @@ sl_py_engine_idle(uint64_t linger_ns)
 void
 sl_py_engine_after_fork(void)
 {
-    users = users_all = 0;
+    users = users_all = users_lines = 0;
     idle_since_ns = 0;
     sl_py_engine_idle(0);
 }
@@ -643,8 +510,9 @@ sl_py_engine_info(void)
     if (events_on != 0)
         on += sl_clock_monotonic_ns() - on_since_ns;
     return Py_BuildValue(
-        "{s:s,s:i,s:O,s:K,s:I,s:n,s:K,s:I}", "name", "sys.monitoring", "tool",
-        tool, "events_on", events_on != 0 ? Py_True : Py_False, "switches",
+        "{s:s,s:i,s:i,s:O,s:K,s:I,s:n,s:K,s:I}", "name", "sys.monitoring",
+        "tool", tool, "probe_tool", probe_tool, "events_on",
+        events_on != 0 ? Py_True : Py_False, "switches",
         (unsigned long long)switches, "watched", (unsigned)watched_count,
         "users", users, "on_ns", (unsigned long long)on, "probes",
         (unsigned)sl_py_probe_count);

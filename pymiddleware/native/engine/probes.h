@@ -9,8 +9,9 @@
  * whatever else runs costs nothing. Nothing is patched: the function stays
  * what it was, and wrappers around it, before or after us, do not matter,
  * because the code object is found by its qualified name below them. Probes
- * stay for as long as the process lives, in both modes. They share the tool
- * id, the callbacks and the cost of an event with the deterministic engine.
+ * stay for as long as the process lives, in both modes. Their
+ * tool id is their own where it is free (hooks.h), else the deterministic
+ * engine's, which then asks at each event whether its function is probed.
  *
  * All of it with the GIL.
  */

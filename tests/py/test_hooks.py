@@ -1,0 +1,116 @@
+"""Events and probes under tool ids of their own, or under one: each call is told once, whoever holds the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import slowlens
+
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 has no tool ids")
+
+#: What is probed here: importlib's loader (as it returns, also through itself), Thread.start (as it starts), work items
+#: of executors (which have no node of their own), a layer's function (inside its node), and one that raises.
+PROGRAM = """
+import json, sys, threading
+for taken in json.loads(sys.argv[1]):
+    sys.monitoring.use_tool_id(taken, "another")
+from concurrent.futures import ThreadPoolExecutor
+from slowlens import _core, engine
+from conftest import tree
+import probed_here
+engine.prepare()
+_core.layers_add("probed_here", "ask", "db", "text", "sql", "", False)
+_core.layers_open("db")
+
+def inner(): pass
+
+def work():
+    import outer_module
+    try:
+        import raising_module
+    except ValueError:
+        pass
+    thread = threading.Thread(target=inner)
+    thread.start(); thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(3): pool.submit(inner).result()
+    for n in range(5): probed_here.ask("SELECT 1")
+    for n in range(2):
+        try: probed_here.ask(None)
+        except ValueError: pass
+    probed_here.plain(4)
+
+recording = _core.Recording("none", follows=True, lines=sys.argv[2] == "lines")
+recording.enter(); work(); recording.leave(); recording.finish()
+counts = {}
+for row in tree(recording)["rows"]:
+    name = row["name"]
+    counts[name] = counts.get(name, 0) + row["calls"]
+print(json.dumps({"counts": counts, "spans": recording.totals()["spans"].get("db", [0])[0],
+                  "tools": [_core.engine_info()["tool"], _core.engine_info()["probe_tool"]]}))
+"""
+
+MODULES = {
+    "outer_module": "import inner_module\n",
+    "inner_module": "",
+    "raising_module": "raise ValueError\n",
+    "probed_here": "def ask(text):\n    if text is None: raise ValueError\n    plain(1)\n"
+                   "def plain(n):\n    if n: plain(n - 1)\n",
+}
+
+
+def said(folder: Path, program: str, *arguments: str) -> dict[str, Any]:
+    paths = [str(folder), str(Path(__file__).parent), str(Path(slowlens.__file__).parents[1])]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize(("taken", "tools"), [([], [4, 5]), ([5], [4, 4]), ([4], [3, 3]), ([3], [4, 5])])
+def test_each_call_is_told_once(tmp_path: Path, taken: list[int], tools: list[int], lines: bool) -> None:
+    for name, text in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    found = said(tmp_path, PROGRAM, json.dumps(taken), "lines" if lines else "")
+    assert found["tools"] == tools
+    counts = found["counts"]
+    assert counts["work"] == 1
+    assert counts["_load_unlocked"] == 3, "the second from within the first, the third raises"
+    assert counts["Thread.start"] == 2, "one of them the pool's"
+    assert counts["inner"] == 4
+    assert counts["ask"] == 7
+    assert counts["plain"] == 15
+    assert found["spans"] == 7
+    assert "_WorkItem.run" not in counts
+
+
+LATE = """
+import json, sys
+from slowlens import _core, engine
+from conftest import tree
+engine.prepare()
+_core.Recording("none").discard()
+import begins_here
+def one(): pass
+def work():
+    for _ in range(3): one()
+work()
+begins_here.recording.leave(); begins_here.recording.finish()
+print(json.dumps({row["name"]: row["calls"] for row in tree(begins_here.recording)["rows"]}))
+"""
+
+
+def test_a_probed_function_that_began_before_events_were_on(tmp_path: Path) -> None:
+    """As it returns, the probes' hook hears of it, the engine's may not: what comes next is told all the same."""
+    (tmp_path / "begins_here.py").write_text(
+        "from slowlens import _core\nrecording = _core.Recording('none')\nrecording.enter()\n")
+    counts = said(tmp_path, LATE)
+    assert (counts["work"], counts["one"]) == (1, 3)
