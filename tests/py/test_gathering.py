@@ -59,6 +59,7 @@ def test_requests_that_are_not_kept_are_in_the_tree(store_path: str) -> None:
     assert found["merged"] + writer.gathering.missed <= 21
     assert found["requests"] >= found["merged"] > 0
     assert found["mode"] == "sampling"
+    assert Viewer(writer.store, None)._gathers(), "Routes leads to the flame graph of all requests"
     site = windows.merged(writer.store, 600).meta
     assert site["requests"] == found["requests"] + windows.merged(writer.store, 600, route="/q").meta["requests"]
     assert writer.store.list(Query()).rows == []

@@ -133,6 +133,10 @@ def test_the_filter_is_one_text(site: Any) -> None:
     assert {row["name"] for row in ask_json(site, "api/status")["fields"]} >= {"path", "function", "tag", "layer"}
 
 
+def test_routes_say_whether_all_requests_were_gathered(site: Any) -> None:
+    assert ask_json(site, "api/routes")["windows"] is False
+
+
 def test_summary_tree_functions(site: Any) -> None:
     base = f"api/requests/{site[1]}"
     summary = ask_json(site, base)

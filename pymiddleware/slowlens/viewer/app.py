@@ -7,7 +7,8 @@
                                         understood, "terms": [{"name", "text"}] of the filter}; see store/filter.py
     GET  /api/counts?filter=            {"counts": [{"title", "term", "count"}], "most"}: how many requests of a filter
                                         are slow, failed...; none where the store does not count
-    GET  /api/routes                    {"routes": [ROUTE], "all_requests": one of them is of all requests}
+    GET  /api/routes                    {"routes": [ROUTE], "all_requests": one of them is of all requests,
+                                        "windows": trees of all requests of the last day are there (?last=1d)}
     GET  /api/compare?route=&method=&mode=&slow=&where=&against=   sl_report_cohort of slowlens/merge.h, and "ids"
     GET  /api/regressions               slowlens/insight/regressions.py
     GET  /api/live                      {"requests": [LIVE]}: what runs now, longest first
@@ -95,6 +96,7 @@ _TYPES = {
 RECOVER_EVERY = 0.5
 #: What is asked most: title, and how it is written in a filter.
 QUICK = (("slow", ">200ms"), ("errors", "error"), ("loop held", "finding:holds-loop"), ("n+1", "finding:n+1"))
+DAY_MS = 86_400_000
 #: Counting ends there.
 COUNT_MAX = 10_000
 _ALL = 0xFFFFFFFF
@@ -271,7 +273,13 @@ class Viewer:
             row["share"] = values["total"] / total if total else 0
             row["all_requests"] = "sums" in values
             routes.append(row)
-        return _json({"routes": routes, "all_requests": any(row["all_requests"] for row in routes)})
+        return _json({"routes": routes, "all_requests": any(row["all_requests"] for row in routes),
+                      "windows": self._gathers()})
+
+    def _gathers(self) -> bool:
+        """Whether trees of all requests of the last day are there (option ``continuous``)."""
+        read = getattr(self.store, "windows", None)
+        return read is not None and next(iter(read(int(time.time() * 1000) - DAY_MS, 0)), None) is not None
 
     def _compare(self, asked: Asked) -> Response:
         values = asked.values

@@ -79,7 +79,7 @@ export async function show(main, state) {
         shareOf(route, all), route.error_share ? percent(route.error_share, 1) : "–", trend(route),
         [el("a", { href: format({ r: route.worst }) }, "slowest"), " ", el("a", { href: format({ page: "cohort", ...of }), title: "What the slow ones do differently" }, "why slow"), " ",
           el("a", { href: format({ page: "diff", a: "aggregate", b: route.worst, ...of }) }, "against mean"), " ",
-          el("a", { href: format({ r: "aggregate", ...of }) }, "merged"), " ", el("a", { href: format({ r: "aggregate", ...of, view: "flame" }) }, "flame")],
+          el("a", { href: format({ r: "aggregate", ...of }) }, "merged"), " ", el("a", { href: format({ r: "aggregate", ...of, last: answer.windows ? "1d" : "", view: "flame" }) }, "flame")],
       ];
       return el("tr", {}, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
     });
