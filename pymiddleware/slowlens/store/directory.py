@@ -132,9 +132,9 @@ class DirectoryStore:
             _make_folders(self.root)
             for name in ("segments", "pins"):
                 os.makedirs(os.path.join(self.root, name), mode=0o700, exist_ok=True)
+            info = os.stat(self.root)
         except OSError as error:
             raise StoreError(f"cannot make the store {self.root}: {error.strerror}") from None
-        info = os.stat(self.root)
         if info.st_uid != os.geteuid():
             raise StoreError(f"{self.root} belongs to another user")
         if stat.S_IMODE(info.st_mode) & 0o022:
@@ -195,7 +195,8 @@ class DirectoryStore:
     def _let_go(self) -> None:
         segment, self._segment = self._segment, None
         if segment is not None:
-            segment.close()
+            with suppress(OSError):  # of a disk that went away
+                segment.close()
 
     def _rotate(self) -> segments.Writing:
         """Seals the full segment, makes room, and begins the next."""
@@ -533,7 +534,10 @@ class DirectoryStore:
         return reader
 
     def get(self, profile_id: str) -> bytes | None:
-        return None if ID.match(profile_id) is None else self._reading().get(profile_id)
+        try:
+            return None if ID.match(profile_id) is None else self._reading().get(profile_id)
+        except OSError as error:
+            raise StoreError(f"{self.root}: {error.strerror}") from None
 
     def list(self, query: Query) -> Page:
         return self._reading().page(query, self._pins())
