@@ -239,17 +239,24 @@ def default_store() -> str:
     """A private folder of this user for the project in the current folder."""
     from .store.private import make_private
 
-    here = os.getcwd()
+    try:
+        here = os.getcwd()
+    except OSError:  # it was removed: a release that was replaced under a running server
+        here = "/"
     name = os.path.basename(here) or "root"
     name += "-" + hashlib.sha256(os.fsencode(here)).hexdigest()[:8]
     state = os.environ.get("XDG_STATE_HOME")
-    if not state:
+    if not state or not os.path.isabs(state):  # as the specification says
         home = os.path.expanduser("~")
         state = os.path.join(home, ".local", "state")
         if home in ("~", "/") or not os.access(home, os.W_OK):
             # A name that others can guess: made here and now, for us alone; who was faster is found out when the
             # store is opened (store/private.py).
-            state = os.path.join(tempfile.gettempdir(), f"slowlens-{os.geteuid()}")
+            try:
+                temporary = tempfile.gettempdir()
+            except OSError:  # nothing can be written at all: the store says so when it is used
+                temporary = "/tmp"
+            state = os.path.join(temporary, f"slowlens-{os.geteuid()}")
             make_private(state)
     return os.path.join(state, "slowlens", name)
 

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
@@ -240,7 +240,7 @@ class Recorder:
         self._greeted = False
         if self.enabled:
             engine.prepare()
-            ownership.claim(paths=self.options.project)
+            self.owns(paths=self.options.project)
             if self.debug() and server_url():
                 self._greeted = True
                 greet(self.options, server_url())
@@ -255,10 +255,10 @@ class Recorder:
         options = self.options
         return options.debug is None and options.authorize is None and options.key is None
 
-    def owns(self, application: Any = None, module: str | None = None) -> None:
-        """What the application object, or a module of it, tells about whose code is whose. Never raises."""
+    def owns(self, application: Any = None, module: str | None = None, paths: Iterable[str] = ()) -> None:
+        """What the application object, a module of it, or paths tell about whose code is whose. Never raises."""
         try:
-            ownership.claim(application, module)
+            ownership.claim(application, module, paths)
         except Exception:
             self._fault("asking whose code is whose", self.reading)
 

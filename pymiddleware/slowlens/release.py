@@ -38,7 +38,10 @@ def _first_line(path: str) -> str:
 
 def git_revision(folder: str | None = None) -> str | None:
     """The commit that is checked out in ``folder`` or above it: plain checkouts, worktrees, packed references."""
-    at = os.path.abspath(folder or os.getcwd())
+    try:
+        at = os.path.abspath(folder or os.getcwd())
+    except OSError:  # the current folder was removed
+        return None
     while not os.path.exists(os.path.join(at, ".git")):
         above = os.path.dirname(at)
         if above == at:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import multiprocessing
@@ -565,6 +566,35 @@ def test_a_full_disk_loses_what_does_not_fit_and_no_more(small_disk: Path) -> No
         path.unlink()
     ids = fill(store, 3)  # room again: it goes on
     assert set(ids) <= set(ids_of(store))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a file system of its own")
+def test_a_disk_without_inodes(small_disk: Path) -> None:
+    """No file can be made any more, those that are there grow: what is open goes on, a next segment has to wait."""
+    subprocess.run(["mount", "-o", "remount,size=8m,nr_inodes=12", str(small_disk)], check=True)
+    store = DirectoryStore(str(small_disk / "store"), max_bytes=1 << 20)
+    stored = fill(store, 2)
+    taken = []
+    while True:
+        try:
+            path = small_disk / f"taken-{len(taken)}"
+            path.touch()
+            taken.append(path)
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+            break
+    stored += fill(store, 2)
+    assert store._segment is not None
+    store._part = store._segment.size  # full: a next one cannot be begun
+    with pytest.raises(StoreError, match="No space left"):
+        fill(store, 1)
+    fresh = DirectoryStore(store.root)
+    assert set(ids_of(fresh)) == set(stored) and fresh.gc(1)["deleted"] == 0
+    assert fresh.delete(stored[0]) and fresh.get(stored[0]) is None
+    taken[0].unlink()
+    stored += fill(store, 3)
+    assert set(ids_of(DirectoryStore(store.root))) == set(stored[1:])
+    store.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a file system of its own")

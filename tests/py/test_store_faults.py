@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,10 @@ def test_a_process_ends_at_each_call(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def note(log: int, what: str, profile_id: str) -> None:
+    REAL["write"](log, f"{what}{profile_id}\n".encode())
+
+
 def end_at_each(folder: str) -> None:
     """In a process without threads: forks are safe."""
     ended = 0
@@ -191,8 +196,7 @@ def end_at_each(folder: str) -> None:
         if child == 0:
             try:
                 with Injected(at, killed, root):
-                    day(root, lambda one: REAL["write"](log, b"+" + one.encode() + b"\n"),
-                        lambda one: REAL["write"](log, b"-" + one.encode() + b"\n"))
+                    day(root, partial(note, log, "+"), partial(note, log, "-"))
             finally:
                 os._exit(1)
         ended += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9

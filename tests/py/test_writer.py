@@ -728,3 +728,49 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     assert said[0].startswith("ok ") and said[0].endswith(" 0") and said[2] == 0
     assert len([line for line in said[1].splitlines() if line.startswith("slowlens:")]) == 1, said[1]
     assert "Traceback" not in said[1]
+
+
+READ_ONLY = """
+for at in $(awk '$3 !~ /^(proc|sysfs|devpts|mqueue)$/ { print $2 }' /proc/mounts | sort -u); do
+    mount -o remount,bind,ro "$at" 2>/dev/null
+done
+for at in / /tmp /dev/shm "$HOME"; do
+    ! touch "$at/slowlens-was-here" 2>/dev/null || exit 9
+done
+exec "$@"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+def test_on_a_read_only_root(tmp_path: Path) -> None:
+    """Really one, as containers have it: no folder of this process can be written, /tmp and /dev/shm neither."""
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", READ_ONLY, "sh", sys.executable]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(tmp_path)}
+    environ.pop("XDG_STATE_HOME", None)
+    done = subprocess.run([*command, "-W", "error", "-X", "dev", "-c", ANYWHERE], capture_output=True, text=True,
+                          timeout=120, cwd=tmp_path, env=environ)
+    assert (done.stdout, done.returncode) == ("ok True 0", 0), done.stderr
+    assert "Traceback" not in done.stderr and "Read-only file system" in done.stderr
+    doctor = subprocess.run([*command, "-m", "slowlens", "doctor"], capture_output=True, text=True, timeout=120,
+                            cwd=tmp_path, env=environ)
+    assert "Read-only file system" in doctor.stdout and doctor.returncode == 1, doctor.stderr
+
+
+@pytest.mark.parametrize(("store", "stored"), [("", 1), ("profiles", 0)])
+def test_where_the_current_folder_was_removed(tmp_path: Path, store: str, stored: int) -> None:
+    """A release that was replaced under its server: a new worker starts all the same."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r})" + ANYWHERE
+    more = {"SLOWLENS_STORE": store} if store else {}
+    paths = os.pathsep.join(filter(os.path.isabs, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-X", "dev", "-c", script], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": paths, "XDG_STATE_HOME": str(tmp_path / "state"), **more})
+    assert (done.stdout, done.returncode) == (f"ok True {stored}", 0), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_state_folder_that_is_no_absolute_path_is_none(tmp_path: Path) -> None:
+    assert anywhere(tmp_path, "-W", "error", XDG_STATE_HOME="state") == ("ok True 1", "", 0)
+    assert (tmp_path / ".local" / "state" / "slowlens").is_dir() and not (tmp_path / "state").exists()

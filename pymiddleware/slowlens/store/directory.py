@@ -642,7 +642,10 @@ def _part_of(max_bytes: int, live: int) -> int:
 def open_folder(url: str, options: Options) -> DirectoryStore:
     """The folder of a path or a ``file://`` URL; where others could put something in its place it is only read."""
     path = unquote(urlsplit(url).path) if url.startswith("file://") else url
-    why = untrusted(path)
+    try:
+        why = untrusted(path)
+    except OSError:
+        path, why = os.path.join(os.sep, path), f"the store {path} is to lie in the current folder, which was removed"
     return DirectoryStore(
         path, max_bytes=options.max_bytes, max_age_days=options.max_age_days, worst_per_route=options.worst_per_route,
         refused=None if why is None
