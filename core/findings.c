@@ -368,6 +368,27 @@ too_few(sl_findings_work *w)
     return w->out->samples < SAMPLES_LEAST;
 }
 
+/* What no sample could place is no function's: from half of the time on there
+ * is nothing to be said of the rest. */
+static bool
+is_unseen(sl_findings_work *w)
+{
+    const sl_outline *o = w->o;
+    uint64_t most = 0;
+
+    for (uint32_t i = 1; i < o->count; i++) {
+        if (!sl_pseudo_is_unseen(sl_outline_pseudo(o, i)) ||
+            w->places[i].strand != 0)
+            continue;
+        w->out->unseen += o->nodes[i].self_ns;
+        if (o->nodes[i].self_ns > most) {
+            most = o->nodes[i].self_ns;
+            w->out->unseen_node = i;
+        }
+    }
+    return w->out->unseen > w->wall / 2;
+}
+
 sl_status
 sl_findings_find(const sl_outline *o, const sl_hotpath *path, sl_findings *out)
 {
@@ -386,11 +407,12 @@ sl_findings_find(const sl_outline *o, const sl_hotpath *path, sl_findings *out)
         return SL_ENOMEM;
     }
     sl_status status = SL_OK;
-    bool few = too_few(&w);
+    bool unseen = is_unseen(&w), few = too_few(&w) || unseen;
     find_waits(&w);
     if (few) {
         sl_findings_add(&w, (sl_finding){ .rule = SL_FINDING_FEW,
                                           .count = out->samples,
+                                          .ns = unseen ? out->unseen : 0,
                                           .score = w.wall / 5 * 2,
                                           .node = NONE,
                                           .own = NONE });

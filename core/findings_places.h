@@ -34,7 +34,9 @@ typedef struct {
 typedef struct {
     sl_finding items[SL_FINDINGS_MAX]; /* what explains most first */
     uint32_t count;
-    uint64_t samples; /* behind the shares; UINT64_MAX: they are exact */
+    uint64_t samples;     /* behind the shares; UINT64_MAX: they are exact */
+    uint64_t unseen;      /* time that no sample could place */
+    uint32_t unseen_node; /* that has most of it: why */
 } sl_findings;
 
 /* Where spans tell of queries: FETCH takes their rows afterwards, which is no

@@ -464,6 +464,15 @@ sl_finding_text(const sl_outline *o, const sl_findings *all,
 {
     char text[64];
 
+    if (one->rule == SL_FINDING_FEW && one->ns > 0) {
+        sl_buf_put_str(out, "For ");
+        put_percent(o, all, one->ns, false, out);
+        sl_buf_put_str(out, " of the time no sample could say where this "
+                            "request was: most of it is ");
+        put_name(o, all->unseen_node, out);
+        sl_buf_put_u8(out, '.');
+        return;
+    }
     if (one->rule == SL_FINDING_FEW) {
         sl_buf_put_str(out, "Not enough samples (");
         put_number(out, one->count);
@@ -566,6 +575,12 @@ sl_findings_headline(const sl_outline *o, const sl_findings *all, sl_buf *out)
         sl_buf_put_str(out, beside[one->rule]);
         sl_buf_put_u8(out, '.');
         break;
+    }
+    if (first->rule != SL_FINDING_FEW &&
+        all->unseen >= o->nodes[0].total_ns / 5) {
+        sl_buf_put_u8(out, ' ');
+        put_percent(o, all, all->unseen, true, out);
+        sl_buf_put_str(out, " of it no sample could place.");
     }
 }
 

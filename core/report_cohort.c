@@ -424,6 +424,43 @@ put_ms(sl_buf *out, double ns)
     sl_buf_put_str(out, text);
 }
 
+#define PLACES_MAX 9u
+
+/* From how many lines a function was called, PLACES_MAX at most; 1: a place of
+ * the tree is meant. */
+static uint32_t
+count_places(const job *j, uint32_t feature)
+{
+    const uint64_t *row = &j->table[(size_t)feature * j->count];
+    struct {
+        uint32_t by, line;
+    } known[PLACES_MAX] = { { 0, 0 } };
+    uint32_t number = j->number[feature], count = 0;
+
+    if (j->classes[feature] != SL_COHORT_FUNCTION)
+        return 1;
+    for (uint32_t p = 0; p < j->count; p++) {
+        const sl_profile *profile = j->profiles[p];
+        for (uint32_t i = 1; row[p] > 0 && i < sl_profile_node_count(profile);
+             i++) {
+            const sl_profile_node *node = sl_profile_node_at(profile, i);
+            uint32_t by = function_of(j, p, node->parent), k = 0;
+            if (function_of(j, p, i) != number || by == number)
+                continue;
+            while (k < count &&
+                   (known[k].by != by || known[k].line != node->line))
+                k++;
+            if (k == count) {
+                known[count].by = by;
+                known[count++].line = node->line;
+            }
+            if (count == PLACES_MAX)
+                return count;
+        }
+    }
+    return count;
+}
+
 static void
 put_feature(const job *j, uint32_t feature, sl_buf *out)
 {
@@ -442,7 +479,14 @@ put_feature(const job *j, uint32_t feature, sl_buf *out)
     const sl_function *own = function_at(j, o.profile, o.own);
     size_t len;
     const char *file = sl_finding_path(own, &len);
-    sl_buf_put_str(out, o.own == o.node ? " (" : " (called at ");
+    uint32_t places = o.own == o.node ? 1 : count_places(j, feature);
+    char words[48] = " (";
+    if (places > 1)
+        snprintf(words, sizeof(words), " (in %" PRIu32 "%s places, most at ",
+                 places, places == PLACES_MAX ? " or more" : "");
+    else if (o.own != o.node)
+        snprintf(words, sizeof(words), " (called at ");
+    sl_buf_put_str(out, words);
     sl_label_text(out, file, len, SL_LABEL_MAX);
     snprintf(number, sizeof(number), ":%" PRIu32 ")", o.line);
     sl_buf_put_str(out, number);

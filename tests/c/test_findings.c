@@ -332,6 +332,31 @@ START_TEST(a_wait_below_no_function_says_nothing)
 }
 END_TEST
 
+START_TEST(what_was_not_seen_is_nobodys)
+{
+    static const sl_meta sampled[] = { { "mode", 4, "sampling", 8, 0 },
+                                       { "samples", 7, NULL, 0, 90 } };
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "app.view", 1, 20, 0 },
+                      { 2, "[not seen] torn", 1, 70, 0 },
+                      { 2, "[not seen] sampler late", 1, 10, 0 } }),
+               .meta = sampled, .meta_count = 2 };
+    told t = tell(&m);
+    ck_assert_str_eq(t.headline,
+                     "For 80 % of the time no sample could say where this "
+                     "request was: most of it is [not seen] torn.");
+    ck_assert_str_eq(t.words, "");
+    made less = { MADE({ { 0, "[request]", 1, 0, 0 },
+                         { 1, "app.view", 1, 70, 0 },
+                         { 2, "[not seen] torn", 1, 30, 0 } }),
+                  .meta = sampled, .meta_count = 2 };
+    t = tell(&less);
+    ck_assert_ptr_nonnull(strstr(t.headline, "in view.app.view itself"));
+    ck_assert_ptr_nonnull(
+        strstr(t.headline, " 30 % of it no sample could place."));
+}
+END_TEST
+
 START_TEST(few_samples_say_little)
 {
     const sl_meta few[] = { text("mode", "sampling"), number("samples", 4) };
@@ -517,6 +542,7 @@ findings_suite(void)
         work_is_told_whoever_hands_it_on,
         fetching_is_the_databases,
         a_wait_below_no_function_says_nothing,
+        what_was_not_seen_is_nobodys,
         few_samples_say_little,
         queries_that_are_alike_are_the_answer,
         what_an_orm_takes_is_the_queries,

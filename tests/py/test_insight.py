@@ -19,6 +19,7 @@ import pytest
 import slowlens
 from slowlens import _core
 from slowlens.cli import main
+from slowlens.insight import cohorts
 from slowlens.options import load
 from slowlens.request import Incoming
 from slowlens.store import open_store
@@ -129,6 +130,36 @@ def test_compare_names_what_the_slow_ones_do(slow_tenth: str, capsys: pytest.Cap
     assert (tag["key"], tag["usual"]) == ("tag.cache", 0) and tag["slow"] >= 8
     worst = json.loads(_core.Profile(open_store(load({"store": slow_tenth})).get(found["ids"][0])).meta())["meta"]
     assert worst["path"] == "/page"
+
+
+def test_two_reasons_are_told_as_two(store_path: str) -> None:
+    """A twentieth sleeps in one place, a twentieth in another: no place has all of it, and the function has two."""
+    turns = iter(range(120))
+
+    def refresh() -> None:
+        time.sleep(0.15)
+
+    def audit() -> None:
+        time.sleep(0.15)
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        turn = next(turns) % 20
+        if turn == 3:
+            refresh()
+        if turn == 11:
+            audit()
+        start_response("200 OK", [])
+        return [b"done"]
+
+    middleware = ProfilerMiddleware(app, store=store_path, mode="deterministic", keep="all", log=False)
+    for _ in range(120):
+        wsgi_call(middleware, "/page")
+    Stored(middleware.recorder).rows()
+    found = cohorts.compare(middleware.recorder.store, cohorts.Selection(route="/page"))
+    texts = [row["text"] for row in (*found["named"], *found["largest"]) if row["name"] == "time.sleep"]
+    assert re.search(r"time\.sleep \(in 2 places, most at py/test_insight\.py:\d+\)", "\n".join(texts)), found
+    lines = {row["line"] for row in found["named"] if row["name"] == "time.sleep"}
+    assert lines == {refresh.__code__.co_firstlineno + 1, audit.__code__.co_firstlineno + 1}, found["named"]
 
 
 def test_compare_by_a_tag(slow_tenth: str, capsys: pytest.CaptureFixture[str]) -> None:
