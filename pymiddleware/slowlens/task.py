@@ -99,6 +99,10 @@ class profile:
             transaction.seen.route = name
         return transaction
 
+    def run(self, name: str) -> _Run:
+        """One run of something called ``name``, as a context manager of its own."""
+        return _Run(self, name)
+
     def __call__(self, function: _F) -> _F:
         """``function`` profiled: a function, method, partial or other callable, also one that makes a generator, a
         coroutine or an asynchronous generator; a class with ``__call__`` (the calls of its instances are profiled).

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+import slowlens
+import slowlens.queues
+from slowlens import task
+from slowlens.options import load
+from slowlens.store import Query, open_store
 
 Asked = Callable[..., dict[str, int]]
 
@@ -205,6 +213,72 @@ def test_celery_rq_and_dramatiq(redis_port: int, asked: Asked) -> None:
         queue.enqueue("shop.count", "countsecret")
 
     assert asked(run, "task") == {"shop.charge": 2, "shop.other": 1, "mail": 1, "shop.count": 1}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[str]:
+    yield f"{tmp_path}/store"
+
+
+def tasks_of(name: str, count: int) -> list[dict[str, Any]]:
+    """The rows of the store; waits until there are so many."""
+    deadline = time.monotonic() + 60
+    found = open_store(load({"store": name}))
+    while True:
+        for recorder in list(task._recorders.values()):
+            recorder.writer.flush()
+        rows = found.list(Query()).rows
+        if len(rows) >= count:
+            return rows
+        assert time.monotonic() < deadline, rows
+        time.sleep(0.05)
+
+
+def test_each_task_of_celery_is_a_profile(store: str) -> None:
+    import celery
+    from celery.contrib.testing.worker import start_worker
+
+    app = celery.Celery("warehouse", broker="memory://", backend="cache+memory://")
+    app.conf.task_default_queue = "warehouse"  # the broker is the process's
+
+    @app.task(name="warehouse.count")
+    def count(fails: bool) -> int:
+        with slowlens.span("SELECT 1", kind="db"):
+            return 1 // (not fails)
+
+    slowlens.queues.celery(store=store)
+    slowlens.queues.celery(store=store)  # the same task is not two
+    with start_worker(app, pool="solo", perform_ping_check=False):
+        results = [count.delay(number == 2) for number in range(3)]
+        for result in results:
+            result.wait(60, propagate=False)
+    rows = tasks_of(store, 3)
+    assert [(row["method"], row["route"], row["db_count"]) for row in rows] == [("TASK", "warehouse.count", 1)] * 3
+    assert sorted(row["status"] for row in rows) == [0, 0, 500], rows
+
+
+def test_each_message_of_dramatiq_is_a_profile(store: str) -> None:
+    import dramatiq
+    from dramatiq.brokers.stub import StubBroker
+
+    broker = StubBroker(middleware=[slowlens.queues.Dramatiq(store=store)])
+
+    @dramatiq.actor(broker=broker)
+    def mail(to: str) -> None:
+        with slowlens.span("SELECT 1", kind="db"):
+            pass
+
+    worker = dramatiq.Worker(broker, worker_timeout=100, worker_threads=2)
+    worker.start()
+    try:
+        for _ in range(4):
+            mail.send("mailsecret")
+        broker.join(mail.queue_name)
+        worker.join()
+    finally:
+        worker.stop()
+    rows = tasks_of(store, 4)
+    assert [(row["method"], row["route"], row["db_count"]) for row in rows] == [("TASK", "mail", 1)] * 4
 
 
 def test_grpc(asked: Asked) -> None:

@@ -128,6 +128,7 @@ PACKAGE = {
     "wsgi": "_core recorder request routes routing viewer",
     "asgi": "_core recorder request routes routing viewer",
     "task": "_core recorder request spans",
+    "queues": "task",
     "flask": "recorder request routes routing wsgi",
     "django": "asgi auth cli engine log options recorder request routes store viewer wsgi",
     "cli": "_core auth board engine insight killed live log options request slowlens store",
