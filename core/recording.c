@@ -285,32 +285,42 @@ sl_strand_park(sl_strand *strand, uint64_t now)
 }
 
 void
-sl_strand_unpark(sl_strand *strand, bool waited, uint64_t now)
+sl_strand_stood(sl_strand *strand, sl_pseudo pseudo, uint64_t until)
 {
     sl_recording *recording = sl_recording_of(strand->tree);
-    uint64_t passed = now - strand->last;
+    uint64_t passed = until - strand->last;
+
+    if ((int64_t)passed <= 0)
+        return;
+    bool flat = strand->flat_depth > 0 || strand->lost_depth > 0;
+    sl_node *node =
+        flat ? NULL
+             : sl_tree_child(strand->tree, strand->cur, sl_pseudo_key(pseudo),
+                             0, SL_KIND_PSEUDO);
+    if (node == NULL)
+        node = sl_tree_fold_wait(strand, pseudo);
+    node->self += passed;
+    node->calls++;
+    if (strand->lane == 0 && pseudo == SL_PSEUDO_AWAIT)
+        recording->await_ticks += passed;
+    if (strand->lane == 0 && pseudo == SL_PSEUDO_LOOP)
+        recording->loop_ticks += passed;
+    if (recording->marks.stretch_count > 0)
+        sl_marks_stretch(&recording->marks,
+                         &(sl_stretch){ .node = node,
+                                        .from = strand->last,
+                                        .to = until,
+                                        .lane = strand->lane });
+    strand->last = until;
+}
+
+void
+sl_strand_unpark(sl_strand *strand, uint64_t now)
+{
+    sl_recording *recording = sl_recording_of(strand->tree);
 
     if (strand->lane == 0)
         __atomic_store_n(&recording->in_front, strand, __ATOMIC_RELAXED);
-    if (waited && (int64_t)passed > 0) {
-        bool flat = strand->flat_depth > 0 || strand->lost_depth > 0;
-        sl_node *node = flat ? NULL
-                             : sl_tree_child(strand->tree, strand->cur,
-                                             sl_pseudo_key(SL_PSEUDO_AWAIT), 0,
-                                             SL_KIND_PSEUDO);
-        if (node == NULL)
-            node = sl_tree_fold_wait(strand, SL_PSEUDO_AWAIT);
-        node->self += passed;
-        node->calls++;
-        if (strand->lane == 0)
-            recording->await_ticks += passed;
-        if (recording->marks.stretch_count > 0)
-            sl_marks_stretch(&recording->marks,
-                             &(sl_stretch){ .node = node,
-                                            .from = strand->last,
-                                            .to = now,
-                                            .lane = strand->lane });
-    }
     strand->last = now;
 }
 

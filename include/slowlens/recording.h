@@ -146,10 +146,12 @@ void sl_strand_done(sl_strand *strand, uint64_t now);
 sl_strand *sl_recording_nested(sl_recording *recording, sl_strand *starter,
                                uint64_t now);
 
-/* The strand stops at `now`, as it is: nothing unwinds. / It goes on; `waited`:
- * what passed meanwhile is [await] where it stands, else another strand's. */
+/* The strand stops at `now`, as it is: nothing unwinds. / What passed until
+ * `until` is `pseudo` (SL_PSEUDO_AWAIT or _LOOP) where it stands; it stays
+ * parked. / It goes on; what is not told by then is another strand's. */
 void sl_strand_park(sl_strand *strand, uint64_t now);
-void sl_strand_unpark(sl_strand *strand, bool waited, uint64_t now);
+void sl_strand_stood(sl_strand *strand, sl_pseudo pseudo, uint64_t until);
+void sl_strand_unpark(sl_strand *strand, uint64_t now);
 
 /* The work of another strand is over, and it begins anew, as one that
  * sl_recording_strand opens now: one strand does for work one after another. */

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 import slowlens
 from slowlens import _core
 
-from conftest import functions, loops, record, tree
+from conftest import functions, loops, patient, record, tree
 
 
 @functools.cache
@@ -170,6 +171,7 @@ def test_other_tracers_are_told_too() -> None:
 
 @both
 @pytest.mark.parametrize("new_loop", loops())
+@patient
 def test_sqlalchemy_drives_its_greenlets_from_coroutines(sampled: bool, new_loop: Any) -> None:
     need("sqlalchemy")
     from sqlalchemy.util import await_only, greenlet_spawn
@@ -197,8 +199,9 @@ def test_sqlalchemy_drives_its_greenlets_from_coroutines(sampled: bool, new_loop
     with asyncio.Runner(loop_factory=new_loop) as runner:
         recording = runner.run(main())
     ms = milliseconds(recording)
-    assert 85 < ms["orm"] < 0.8 * ms["view"]
-    assert recording.totals()["await_ns"] > 45e6
+    assert 85 < ms["orm"] < ms["view"] - 40
+    waited = recording.totals()["await_ns"] + recording.totals()["loop_ns"]  # a busy machine holds the loop up, too
+    assert waited > 45e6
     report = tree(recording)
     for name in ("before", "after"):
         assert in_order(["view", "greenlet_spawn", "orm", name], path(report, name))
@@ -264,9 +267,10 @@ def test_many_requests_with_an_asynchronous_session(sampled: bool) -> None:
 
 def run(code: str, tmp_path: Path) -> Any:
     packages = os.path.dirname(os.path.dirname(os.path.abspath(slowlens.__file__)))
-    environ = {**os.environ, "PYTHONPATH": packages, "SLOWLENS_STORE": str(tmp_path / "store")}
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=environ,
-                          timeout=120)
+    environ = {**os.environ, "PYTHONPATH": packages, "SLOWLENS_STORE": tempfile.mkdtemp(dir=tmp_path)}
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(code))
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, env=environ, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -301,6 +305,7 @@ EVENTLET = "        import eventlet; eventlet.monkey_patch()\n"
 
 @both
 @pytest.mark.parametrize("library", ["gevent", "eventlet"])
+@patient
 def test_waits_are_waits_and_what_is_spawned_is_a_strand(tmp_path: Path, library: str, sampled: bool) -> None:
     need(library)
     mode = "sampling" if sampled else "deterministic"
@@ -328,14 +333,15 @@ def test_waits_are_waits_and_what_is_spawned_is_a_strand(tmp_path: Path, library
     assert "stranger" not in ms
     assert 45 <= ms["compute"] < 350  # a busy machine
     assert ms["query"] > 145
-    assert ms["[await]"] > 145
+    assert ms["[await]"] + ms.get("[loop busy]", 0) > 145  # the strangers hold the hub up
     assert cpu < 400
     # Who spawned a greenlet of eventlet's is told by a probe, which 3.11 has in deterministic profiles alone.
     if library == "gevent" or not sampled or sys.version_info >= (3, 12):
-        assert 15 < ms["part"] < ms["child"]
+        assert 8 < ms["part"] < ms["child"]  # without what events cost
 
 
 @both
+@patient
 def test_the_cpu_of_a_request_is_its_own(tmp_path: Path, sampled: bool) -> None:
     need("gevent")
     mode = "sampling" if sampled else "deterministic"
@@ -389,16 +395,80 @@ def test_many_requests_of_greenlets_mix_nothing(tmp_path: Path, sampled: bool) -
             assert {own + "leaf", own + "child", own + "view"} == set(names)
 
 
+BUSY = """
+        def resize_image(): spin(0.2)
+        def hog():
+            began = time.perf_counter(); resize_image(); turns.append(time.perf_counter() - began)
+            time.sleep(0)
+        def waits(): time.sleep(0.1)
+        def crunch(): spin(0.1)
+        def with_child(): wait(spawn(crunch))
+        def app(environ, start_response):
+            views = {"/waits": waits, "/hog": hog, "/child": with_child, "/quiet": lambda: time.sleep(0.1),
+                     "/first": lambda: time.sleep(0.001)}
+            views[environ["PATH_INFO"]]()
+            start_response("200 OK", []); return [b"x"]
+        turns = []
+"""
+
+
+@both
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+@patient
+def test_a_busy_hub_is_told_and_who_held_it_named(tmp_path: Path, library: str, sampled: bool) -> None:
+    need(library)
+    mode = "sampling" if sampled else "deterministic"
+    wait = "one.join()" if library == "gevent" else "one.wait()"
+    found, turns = run((GEVENT if library == "gevent" else EVENTLET) + COMMON + BUSY + f"""
+        spawn = {library}.spawn
+        def wait(one): {wait}
+        middleware = ProfilerMiddleware(app, keep="all", mode={mode!r}, sampler_cpu=0)
+        def at_once(*calls):
+            for one in [spawn(*call) for call in calls]: wait(one)
+        for calls in ([(get, middleware, "/first")],
+                      [(get, middleware, "/waits"), (get, middleware, "/hog")],
+                      [(get, middleware, "/waits"), (hog,)],
+                      [(get, middleware, "/quiet")], [(get, middleware, "/child")]):
+            at_once(*calls)
+        meta = {{}}
+        for row, ms in profiles(middleware):
+            blob = _core.Profile(middleware.recorder.store.get(row["id"]))
+            meta.setdefault(row["path"], []).append([row["wall_ns"] / 1e6, ms, json.loads(blob.meta())["meta"]])
+        print(json.dumps([meta, turns]))
+    """, tmp_path)
+    by_stranger, by_request = found["/waits"]  # the newest first
+    cases = ((by_request, turns[0], "GET /hog: "), (by_stranger, turns[1], "no profiled request: "))
+    for (wall, ms, meta), turn, who in cases:
+        assert 0.8 * turn * 1e3 < ms["[loop busy]"] <= wall
+        assert meta["held_by"].startswith(who), meta["held_by"]
+        assert "hog" in meta["held_by"]
+        assert meta["held_ns"] > 0.8 * turn * 1e9
+    # What waits for its own greenlet is not held up by it. Whose eventlet's are is told by a probe, which 3.11 has in
+    # deterministic profiles alone.
+    own = library == "gevent" or not sampled or sys.version_info >= (3, 12)
+    for path in ("/quiet", "/child") if own else ("/quiet",):
+        ((wall, ms, _),) = found[path]
+        assert ms.get("[loop busy]", 0) < 0.5 * wall < ms["[await]"]
+    ((_, _, meta),) = found["/hog"]
+    assert meta["step_ns"] > 0.9 * turns[0] * 1e9
+
+
 LATE = """
-        def before(n): spin(0.02); time.sleep(0.01); leaf()
-        def leaf(): spin(0.02)
-        def within(n): spin(0.02); time.sleep(0.01); mine()
-        def mine(): spin(0.02)
-        def later(n): spin(0.02)
+        def burn():  # its own CPU, however busy the machine is: samples find it
+            end = time.thread_time() + 0.02
+            while time.thread_time() < end: pass
+        def before(n): burn(); time.sleep(0.01); leaf()
+        def leaf(): burn()
+        def within(n): burn(); time.sleep(0.01); mine(); done.append(n)
+        def mine(): burn()
+        def later(n): burn()
+        done = []
         def app(environ, start_response):
             n = environ["PATH_INFO"][1:]
+            done.clear()
             {within}
             for _ in range(8): time.sleep(0.01)
+            while not done: time.sleep(0.01)
             {after}
             start_response("200 OK", []); return [b"x"]
         middleware = ProfilerMiddleware(app, keep="all", mode={mode!r}, sampler_cpu=0)
@@ -412,6 +482,7 @@ LATE = """
 
 @both
 @pytest.mark.parametrize("how", ["spawn", "spawn_later", "spawn_raw", "start", "eventlet"])
+@patient
 def test_what_was_spawned_before_the_request_is_not_its_own(tmp_path: Path, how: str, sampled: bool) -> None:
     """By the same greenlet, which serves one request after the other: what one leaves runs while the next waits."""
     need("eventlet" if how == "eventlet" else "gevent")

@@ -4,6 +4,7 @@
 #include "engine/current.h"
 #include "look/own_stack.h"
 #include "run/active.h"
+#include "run/hub.h"
 #include "run/jobs.h"
 #include "run/live.h"
 #include "sampler/switches.h"
@@ -18,7 +19,7 @@
 enum { GREENLET_STARTED = 9, GREENLET_ACTIVE = 10, GREENLET_PARENT = 11 };
 static void **api;
 static PyObject *settrace, *gettrace;
-static PyObject *name_frame, *name_hub, *name_greenlet, *name_local;
+static PyObject *name_frame;
 
 static struct {
     uint64_t switches, away, back, over, spawned;
@@ -29,6 +30,8 @@ typedef struct spawned {
     sl_py_stint stint;
     sl_py_job_slot slot;
     const void *greenlet;
+    PyObject *what; /* strong or NULL: what it runs */
+    sl_py_loop_step turn;
     struct spawned *next;
 } spawned;
 
@@ -73,27 +76,6 @@ innermost_frame(PyObject *greenlet)
     PyErr_Clear();
     Py_XDECREF(frame); /* the greenlet keeps what it is the frame of */
     return at;
-}
-
-/* Whether it is the hub that all others wait in: gevent's has a class of its
- * own, eventlet's is kept by the thread's hub object. */
-static bool
-is_hub(PyObject *greenlet)
-{
-    if (strstr(Py_TYPE(greenlet)->tp_name, "Hub") != NULL)
-        return true;
-    PyObject *hubs =
-        PyDict_GetItemString(PyImport_GetModuleDict(), "eventlet.hubs");
-    PyObject *local = hubs == NULL ? NULL : PyObject_GetAttr(hubs, name_local);
-    PyObject *hub = local == NULL ? NULL : PyObject_GetAttr(local, name_hub);
-    PyObject *its = hub == NULL ? NULL : PyObject_GetAttr(hub, name_greenlet);
-    bool is = its == greenlet;
-
-    PyErr_Clear();
-    Py_XDECREF(its);
-    Py_XDECREF(hub);
-    Py_XDECREF(local);
-    return is;
 }
 
 /* ---- one stint ---- */
@@ -193,7 +175,7 @@ nested_strand(sl_py_recording *recording, PyObject *target, sl_strand *starter,
 static bool
 is_nested(const PyObject *origin, PyObject *target, bool fresh)
 {
-    return (fresh || is_parent(origin, target)) && !is_hub(target);
+    return (fresh || is_parent(origin, target)) && !sl_py_hub_is(target, fresh);
 }
 
 /* From a greenlet of the stint to another of it, with no time between. false:
@@ -223,7 +205,7 @@ stint_over(sl_py_stint *stint, PyObject *origin, PyObject *target, bool fresh)
     stint->depth = level + 1;
     stint->strand = stint->nest[level].strand;
     if (!by_samples && from != NULL && stint->strand != from)
-        sl_py_switch_strands(from, stint->strand, false, stint_now(stint));
+        sl_py_switch_strands(from, stint->strand, stint_now(stint));
     uintptr_t below[SL_PY_NEST_MAX];
     int count = stint_below(stint, below);
     if (by_samples)
@@ -251,6 +233,12 @@ stint_frames(const sl_py_stint *stint, PyObject *origin, uintptr_t anchor,
     return count;
 }
 
+static spawned *
+spawned_of(sl_py_stint *stint)
+{
+    return (spawned *)stint; /* its first field */
+}
+
 /* To a stranger. */
 static void
 stint_away(sl_py_stint *stint, PyObject *origin, uint64_t cpu)
@@ -262,21 +250,29 @@ stint_away(sl_py_stint *stint, PyObject *origin, uint64_t cpu)
 
     counts.away++;
     stint->away = true;
+    stint->since = stint_now(stint);
     if (by_samples && stint->strand != NULL)
         count = stint_frames(
             stint, origin,
             sl_py_switch_anchor(&recording->sampled, stint->slot), frames);
     if (!by_samples)
-        sl_py_switch_strands(stint->strand, NULL, false, stint_now(stint));
+        sl_py_switch_strands(stint->strand, NULL, stint_now(stint));
     stint->anchor = sl_py_switch_away(&recording->sampled, stint->strand,
                                       stint->slot, frames, count, cpu);
     if (stint == &recording->section && cpu > recording->cpu_since)
         recording->cpu_ns += cpu - recording->cpu_since;
+    if (stint == &recording->section)
+        sl_py_hub_stops(recording);
+    else if (stint->spawned)
+        sl_py_hub_spawned_stops(
+            recording, stint->nest[0].greenlet, spawned_of(stint)->what,
+            innermost_frame(origin), &spawned_of(stint)->turn);
 }
 
-/* And back, in the greenlet of that level. */
+/* And back, in the greenlet of that level. `ready`: ticks; since then it was
+ * the hub that was busy. */
 static void
-stint_back(sl_py_stint *stint, int level, uint64_t cpu)
+stint_back(sl_py_stint *stint, int level, uint64_t cpu, uint64_t ready)
 {
     sl_py_recording *recording = stint->recording;
     uintptr_t below[SL_PY_NEST_MAX];
@@ -289,11 +285,26 @@ stint_back(sl_py_stint *stint, int level, uint64_t cpu)
     if (stint->strand == NULL) /* a task's step: its slot is gone */
         return;
     if (!recording->sampled.by_samples)
-        sl_py_switch_strands(NULL, stint->strand, true, stint_now(stint));
+        sl_py_switch_waited(stint->strand, ready, stint_now(stint));
     sl_py_switch_back(&recording->sampled, stint->strand, stint->slot,
-                      stint->anchor, below, count, cpu);
+                      stint->anchor, below, count, cpu, ready);
     if (stint == &recording->section)
         recording->cpu_since = cpu;
+}
+
+/* The greenlet that it waits in goes on. */
+static void
+stint_goes_on(sl_py_stint *stint, int level, uint64_t cpu)
+{
+    sl_py_recording *recording = stint->recording;
+    uint64_t ready = UINT64_MAX;
+
+    if (stint == &recording->section)
+        ready = sl_py_hub_goes_on(recording, stint->since, stint_now(stint));
+    else if (stint->spawned)
+        sl_py_hub_spawned_goes_on(recording, stint->nest[0].greenlet,
+                                  &spawned_of(stint)->turn);
+    stint_back(stint, level, cpu, ready);
 }
 
 /* ---- a task's step that events feed ---- */
@@ -317,7 +328,7 @@ side_over(PyObject *origin, PyObject *target, bool fresh)
         to = nested_strand(recording, target, side->bottom, fresh, now);
     if (to == NULL || to == from)
         return;
-    sl_py_switch_strands(from, to, false, now);
+    sl_py_switch_strands(from, to, now);
     side->strand = to;
     counts.over++;
 }
@@ -340,12 +351,15 @@ spawned_begin(PyObject *target)
         return;
     }
     s->greenlet = target;
+    s->what = sl_py_hub_what(target);
     s->next = all_spawned;
     all_spawned = s;
     sl_py_stint_push(&s->stint, recording, strand, &s->slot);
     s->stint.depth = 1;
     s->stint.nest[0].greenlet = target;
     s->stint.nest[0].strand = strand;
+    s->stint.spawned = true;
+    sl_py_hub_spawned_goes_on(recording, target, &s->turn);
     counts.spawned++;
 }
 
@@ -361,6 +375,7 @@ spawned_end(spawned **at, bool cut)
                               &s->slot, cut);
     }
     sl_py_stint_drop(&s->stint);
+    Py_XDECREF(s->what);
     PyMem_Free(s);
 }
 
@@ -383,6 +398,7 @@ died(const PyObject *greenlet)
             at = &(*at)->next;
     }
     sl_py_live_each(green_forget, greenlet);
+    sl_py_hub_died(greenlet);
 }
 
 /* ---- a switch ---- */
@@ -398,6 +414,7 @@ switched(PyObject *origin, PyObject *target)
     bool ran = false, taken = false;
 
     counts.switches++;
+    sl_py_hub_switch(origin, target, fresh);
     for (sl_py_stint *at = sl_py_stint_first(), *next; at != NULL; at = next) {
         next = at->next;
         if (at->thread != ts->id || at->away || at->recording == NULL)
@@ -417,17 +434,19 @@ switched(PyObject *origin, PyObject *target)
     }
     if (!ran)
         side_over(origin, target, fresh);
+    sl_py_hub_turn_over(origin, innermost_frame(origin));
+    sl_py_hub_turn(target);
     for (sl_py_stint *at = sl_py_stint_first(), *next; at != NULL; at = next) {
         next = at->next;
         int level = at->thread == ts->id && at->away && at->recording != NULL
                         ? stint_level(at, target)
                         : -1;
         if (level >= 0) {
-            stint_back(at, level, cpu);
+            stint_goes_on(at, level, cpu);
             taken = true;
         }
     }
-    if (fresh && !taken && !is_hub(target))
+    if (fresh && !taken && !sl_py_hub_is(target, true))
         spawned_begin(target);
     if (is_started(origin) && !is_active(origin))
         died(origin);
@@ -454,8 +473,14 @@ tracer_call(PyObject *self, PyObject *const *args, size_t nargsf,
             PyTuple_GET_ITEM(args[1], 0) != PyTuple_GET_ITEM(args[1], 1)) {
             PyObject *type, *value, *traceback;
             PyErr_Fetch(&type, &value, &traceback);
+            /* A collection might end greenlets, and tell us of it within. */
+            int collects = PyGC_Disable();
             switched(PyTuple_GET_ITEM(args[1], 0),
                      PyTuple_GET_ITEM(args[1], 1));
+            if (collects)
+                PyGC_Enable();
+            sl_py_hub_told(PyTuple_GET_ITEM(args[1], 0),
+                           PyTuple_GET_ITEM(args[1], 1));
             PyErr_Restore(type, value, traceback);
         }
     }
@@ -596,11 +621,7 @@ int
 sl_py_greenlets_init(void)
 {
     name_frame = PyUnicode_InternFromString("gr_frame");
-    name_hub = PyUnicode_InternFromString("hub");
-    name_greenlet = PyUnicode_InternFromString("greenlet");
-    name_local = PyUnicode_InternFromString("_threadlocal");
-    if (name_frame == NULL || name_hub == NULL || name_greenlet == NULL ||
-        name_local == NULL)
+    if (name_frame == NULL || sl_py_hub_init() < 0)
         return -1;
     return PyType_Ready(&tracer_type);
 }
@@ -611,9 +632,9 @@ sl_py_greenlets_leave(sl_py_stint *stint)
     if (stint->depth == 0)
         return;
     if (stint->away)
-        stint_back(stint, stint->depth - 1, sl_py_cpu_clock_ns());
+        stint_back(stint, stint->depth - 1, sl_py_cpu_clock_ns(), UINT64_MAX);
     if (stint->depth > 1 && !stint->recording->sampled.by_samples)
-        sl_py_switch_strands(stint->strand, stint->nest[0].strand, false,
+        sl_py_switch_strands(stint->strand, stint->nest[0].strand,
                              stint_now(stint));
     stint->strand = stint->nest[0].strand;
     stint->depth = 0;
@@ -640,6 +661,7 @@ sl_py_greenlets_after_fork(void)
         spawned *s = all_spawned;
         all_spawned = s->next;
         sl_py_stint_drop(&s->stint);
+        Py_XDECREF(s->what);
         PyMem_Free(s);
     }
 }

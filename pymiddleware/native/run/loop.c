@@ -16,6 +16,11 @@
 /* From one to the next: the time is up, the child task goes on, its group
  * hears of it, the request goes on. */
 #define POLLS 5
+/* A hub switches to who waits for a timer or a socket itself, right after the
+ * poll, and to who waits for one of those before the next one. */
+#define HUB_POLLS 2
+/* eventlet's calls us among its timers: before or after that one. */
+#define EVENTLET_POLLS 3
 
 /* Long steps that are remembered, to name one later. */
 #define LONG_STEPS 16
@@ -36,6 +41,11 @@ typedef struct {
     uint64_t ended;      /* ...and when one ended last */
     uint64_t held_since; /* when the last began that took HELD_NS */
     PyObject *loop;      /* strong, while it is watched; else NULL */
+    PyObject *watcher;   /* strong: by which gevent calls each time round */
+    PyObject *idler;     /* strong: what keeps its polls from sleeping */
+    bool hub;            /* what tells of steps now is a hub's greenlet... */
+    bool of_hub;         /* ...and what is watched is a hub's loop... */
+    bool wanted;         /* ...or is to be, as soon as Python code may run */
     uint64_t polls[POLLS];
     uint64_t stepped; /* ns in steps since the last poll */
     int quiet;        /* iterations in a row without much of it */
@@ -95,32 +105,104 @@ running_loop(void)
 static void
 unwatch(loop_state *l)
 {
+    PyObject *watchers[] = { l->watcher, l->idler };
+
+    l->watcher = l->idler = NULL;
+    l->of_hub = false;
     Py_CLEAR(l->loop);
+    for (int i = 0; i < 2; i++) {
+        if (watchers[i] == NULL)
+            continue;
+        Py_XDECREF(PyObject_CallMethod(watchers[i], "close", NULL));
+        PyErr_Clear();
+        Py_DECREF(watchers[i]);
+    }
+}
+
+/* on_iteration as an object, BORROWED; NULL (no exception): no memory. */
+static PyObject *
+iteration_callback(void)
+{
+    static PyObject *callback;
+
+    if (callback == NULL) {
+        callback = PyCFunction_New(&on_iteration_def, NULL);
+        PyErr_Clear();
+    }
+    return callback;
+}
+
+/* NEW: what asyncio's loop says to being asked; NULL with an exception. */
+static PyObject *
+ask_asyncio(PyObject *loop, PyObject *callback)
+{
+    static PyObject *context, *name, *names;
+
+    if (names == NULL) {
+        /* Not the request's context: the call is not its work. */
+        context = PyContext_New();
+        name = PyUnicode_InternFromString("call_soon");
+        names = Py_BuildValue("(s)", "context");
+    }
+    if (context == NULL || name == NULL || names == NULL)
+        return NULL;
+    PyObject *args[] = { loop, callback, context };
+    return PyObject_VectorcallMethod(name, args, 2, names);
 }
 
 /* Asks the loop to call on_iteration next time round. */
 static void
 ask(loop_state *l)
 {
-    static PyObject *call, *context, *name, *names;
+    PyObject *callback = iteration_callback(), *handle = NULL;
 
-    if (call == NULL) {
-        /* Not the request's context: the call is not its work. */
-        context = PyContext_New();
-        name = PyUnicode_InternFromString("call_soon");
-        names = Py_BuildValue("(s)", "context");
-        if (context != NULL && name != NULL && names != NULL)
-            call = PyCFunction_New(&on_iteration_def, NULL);
-    }
-    PyObject *args[] = { l->loop, call, context };
-    PyObject *handle =
-        call == NULL ? NULL : PyObject_VectorcallMethod(name, args, 2, names);
+    if (l->watcher != NULL) /* calls each time */
+        return;
+    if (callback != NULL && l->of_hub) /* eventlet's */
+        handle = PyObject_CallMethod(l->loop, "schedule_call_global", "iO", 0,
+                                     callback);
+    else if (callback != NULL)
+        handle = ask_asyncio(l->loop, callback);
     if (handle == NULL) {
         PyErr_Clear();
         unwatch(l);
     }
     Py_XDECREF(handle);
 }
+
+/* A watcher of gevent's loop of that kind, started, NEW; NULL (no exception):
+ * the hub is another's. */
+static PyObject *
+gevent_watcher(PyObject *hub, const char *kind, PyMethodDef *def)
+{
+    PyObject *loop = PyObject_GetAttrString(hub, "loop");
+    PyObject *callback = loop == NULL ? NULL : PyCFunction_New(def, NULL);
+    /* It alone keeps no loop going. */
+    PyObject *watcher = callback == NULL
+                            ? NULL
+                            : PyObject_CallMethod(loop, kind, "O", Py_False);
+    PyObject *started =
+        watcher == NULL ? NULL
+                        : PyObject_CallMethod(watcher, "start", "O", callback);
+
+    PyErr_Clear();
+    if (started == NULL)
+        Py_CLEAR(watcher);
+    Py_XDECREF(started);
+    Py_XDECREF(callback);
+    Py_XDECREF(loop);
+    return watcher;
+}
+
+static PyObject *
+on_idle(PyObject *self, PyObject *ignored)
+{
+    (void)self, (void)ignored;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef on_idle_def = { "slowlens_idle", on_idle, METH_NOARGS,
+                                   "The loop has nothing else to do." };
 
 static PyObject *
 on_iteration(PyObject *self, PyObject *ignored)
@@ -147,10 +229,15 @@ on_iteration(PyObject *self, PyObject *ignored)
 static void
 watch(loop_state *l)
 {
+    if (l->hub) { /* Greenlets are switched just now. */
+        l->wanted = true;
+        return;
+    }
     PyObject *loop = running_loop();
 
     if (loop == NULL || loop != l->loop) {
-        Py_XSETREF(l->loop, loop);
+        unwatch(l);
+        l->loop = loop;
         if (loop == NULL)
             return;
         for (int i = 0; i < POLLS; i++)
@@ -169,8 +256,8 @@ watch(loop_state *l)
 static bool
 loop_is_watched(loop_state *l)
 {
-    if (l->loop == NULL)
-        return false;
+    if (l->loop == NULL || l->hub || l->of_hub)
+        return l->loop != NULL && l->hub == l->of_hub;
     PyObject *loop = running_loop();
     bool same = loop == l->loop;
     Py_XDECREF(loop);
@@ -185,7 +272,9 @@ not_ready_at(loop_state *l, uint64_t now)
 {
     if (l->loop != NULL) {
         if (loop_is_watched(l))
-            return l->polls[0];
+            return l->polls[l->watcher != NULL ? POLLS - HUB_POLLS
+                            : l->of_hub        ? POLLS - EVENTLET_POLLS
+                                               : 0];
         l->busy_since = now;
     }
     /* Not watched yet: while that step ran, nobody polled. */
@@ -457,8 +546,8 @@ sl_py_loop_task_resumes(sl_py_recording *recording, const PyObject *coroutine,
 }
 
 void
-sl_py_loop_task_suspends(sl_py_recording *recording, PyObject *coroutine,
-                         PyObject *awaited, uint64_t now,
+sl_py_loop_task_suspends(sl_py_recording *recording, const PyObject *coroutine,
+                         PyObject *what, PyObject *awaited, uint64_t now,
                          const sl_py_loop_step *step)
 {
     loop_state *l = &state;
@@ -470,7 +559,7 @@ sl_py_loop_task_suspends(sl_py_recording *recording, PyObject *coroutine,
     if (took > 0) {
         sl_py_periods_add(&turn->own, step->began, now);
         step_remember(l, step, took, Py_XNewRef(recording->label),
-                      sl_py_object_where(coroutine));
+                      sl_py_object_where(what));
     }
     if (wait != NULL) {
         wait_begins(wait, awaited, now);
@@ -520,8 +609,57 @@ sl_py_loop_ends(const sl_py_loop_step *step, PyObject *coroutine)
     step_watches(&state, now);
 }
 
-/* ---- callbacks ---- */
+/* ---- the hub of greenlets ---- */
 
+void
+sl_py_loop_hub(bool on)
+{
+    state.hub = on;
+}
+
+bool
+sl_py_loop_hub_wanted(void)
+{
+    return state.wanted;
+}
+
+void
+sl_py_loop_hub_watch(PyObject *hub)
+{
+    loop_state *l = &state;
+
+    l->wanted = false;
+    if (hub == NULL)
+        return;
+    if (!l->of_hub || l->loop != hub) {
+        unwatch(l);
+        PyObject *watcher = gevent_watcher(hub, "check", &on_iteration_def);
+        PyObject *idler =
+            watcher == NULL ? NULL : gevent_watcher(hub, "idle", &on_idle_def);
+        for (int i = 0; i < POLLS; i++)
+            l->polls[i] = l->busy_since;
+        l->watcher = watcher;
+        l->idler = idler;
+        l->loop = Py_NewRef(hub);
+        l->of_hub = true;
+        ask(l);
+    }
+    l->quiet = 0;
+}
+
+void
+sl_py_loop_hub_lost(void)
+{
+    loop_state *l = &state;
+    uint64_t now = sl_clock_monotonic_ns();
+
+    l->busy_since = l->began = l->ended = l->held_since = now;
+    for (int i = 0; i < POLLS; i++)
+        l->polls[i] = now;
+    l->stepped = 0;
+}
+
+/* ---- callbacks ---- */
 
 /* Asked for where no Python code may run; the main thread's, which is the
  * loop's but for rare cases, is then told before it goes on. */

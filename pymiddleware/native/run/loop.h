@@ -52,17 +52,31 @@ void sl_py_loop_suspends(sl_py_recording *recording, PyObject *awaited,
 uint64_t sl_py_loop_now(void);
 
 /* A step of one of its tasks begins, at sl_py_loop_now / ended; `nested`: on
- * the stack of another one, or of the request (an eager task). */
+ * the stack of another one, or of the request (an eager task). `what` it runs
+ * is to name it; a greenlet may stand for the coroutine. */
 void sl_py_loop_task_resumes(sl_py_recording *recording,
                              const PyObject *coroutine, bool nested,
                              uint64_t now, sl_py_loop_step *step);
-void sl_py_loop_task_suspends(sl_py_recording *recording, PyObject *coroutine,
+void sl_py_loop_task_suspends(sl_py_recording *recording,
+                              const PyObject *coroutine, PyObject *what,
                               PyObject *awaited, uint64_t now,
                               const sl_py_loop_step *step);
 
 /* A step of another task, whose coroutine this is, begins / ended. */
 void sl_py_loop_begins(sl_py_loop_step *step);
 void sl_py_loop_ends(const sl_py_loop_step *step, PyObject *coroutine);
+
+/* What the calling thread tells of steps from now on are turns of greenlets
+ * (hub.h), not steps of asyncio's / is so no more. While it is, no Python code
+ * runs here: */
+void sl_py_loop_hub(bool on);
+/* ...whether the hub's polls should be known, and begins to watch them; `hub`:
+ * gevent's greenlet, or eventlet's hub; NULL: none is known. May run Python
+ * code; no exception is set, before or after. */
+bool sl_py_loop_hub_wanted(void);
+void sl_py_loop_hub_watch(PyObject *hub);
+/* Nobody told of switches for a while. */
+void sl_py_loop_hub_lost(void);
 
 /* Whether callbacks of asyncio's loops are timed. */
 void sl_py_loop_callbacks(bool on);

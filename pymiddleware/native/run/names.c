@@ -94,9 +94,9 @@ object_code(PyObject *object)
 PyObject *
 sl_py_object_where(PyObject *object)
 {
-    PyObject *where = NULL, *at;
+    PyObject *where = NULL;
+    PyObject *at = object == NULL ? NULL : object_code(object);
 
-    at = object_code(object);
     if (at != NULL && PyCode_Check(at)) {
         PyCodeObject *code = (PyCodeObject *)at;
         where = Py_BuildValue("[(OO)]", code->co_qualname, code->co_filename);

@@ -19,7 +19,8 @@ uint32_t sl_py_site_line(void *ctx, uint32_t id, uint32_t site);
 PyObject *sl_py_recording_where(sl_py_recording *recording);
 
 /* Whose code it is that a coroutine or callable runs, NEW: a list of one
- * (name, file); NULL, no exception: it cannot be told. Runs no code of its. */
+ * (name, file); NULL, no exception: it cannot be told. `object` NULL: nobody's.
+ * Runs no code of its. */
 PyObject *sl_py_object_where(PyObject *object);
 
 #endif /* SL_PY_NAMES_H */

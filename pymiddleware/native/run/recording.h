@@ -41,15 +41,16 @@ typedef struct {
 
 /* What one strand waits for in the event loop. */
 typedef struct {
-    uint64_t thread;   /* id of the one it waits in */
-    uint64_t ended;    /* its step before; ns */
-    bool next;         /* for nothing but its next turn */
+    uint64_t thread;    /* id of the one it waits in */
+    uint64_t ended;     /* its step before; ns */
+    bool next;          /* for nothing but its next turn */
     sl_py_periods held; /* when it could have gone on, at most (a task's) */
 } sl_py_wait;
 
 /* Its turns on the event loop. */
 typedef struct {
     sl_py_loop_step step; /* the main strand's that runs */
+    bool among_greenlets; /* that is a turn of a greenlet's, see hub.h */
     sl_py_wait main;
     /* Its tasks that wait, by the addresses of their coroutines, which are
      * never followed: one that died without an end is met as another's first
@@ -58,7 +59,7 @@ typedef struct {
     sl_py_wait *tasks;
     uint32_t task_count, task_capacity;
     sl_py_wait over;    /* of the task that ended last */
-    sl_py_periods own;   /* long steps of its tasks since main.ended */
+    sl_py_periods own;  /* long steps of its tasks since main.ended */
     uint64_t longest;   /* step so far; ns */
     uint64_t held;      /* the longest it waited for the busy loop; ns... */
     PyObject *holder;   /* ...on account of whom (strong; NULL: not known), */
@@ -85,8 +86,8 @@ typedef struct {
 struct sl_py_recording {
     PyObject_HEAD sl_recording *core; /* NULL: discarded */
     sl_py_account *account;           /* what the core holds; goes with it */
-    sl_py_by by; /* what it began to be made of... */
-    bool less;   /* ...is less than was wanted */
+    sl_py_by by;                      /* what it began to be made of... */
+    bool less;                        /* ...is less than was wanted */
     sl_py_sampled sampled;
     sl_py_traced traced;
     sl_py_turn turn;
@@ -96,10 +97,10 @@ struct sl_py_recording {
     bool running;         /* the main strand is inside a section */
     bool watches;         /* steps of tasks are told on its account */
     bool finished;
-    bool fork_lost;      /* it is the parent's, in a forked child */
-    bool encoding;       /* the core is being read, without the GIL... */
-    bool discarded;      /* ...and is to go as soon as it is not */
-    bool resolved;       /* its call sites are lines by now */
+    bool fork_lost; /* it is the parent's, in a forked child */
+    bool encoding;  /* the core is being read, without the GIL... */
+    bool discarded; /* ...and is to go as soon as it is not */
+    bool resolved;  /* its call sites are lines by now */
     sl_py_layers layers;
     struct sl_py_open_span *open_spans; /* innermost first, see layers.c */
     sl_py_stint section; /* where its main strand runs, while it does */

@@ -1,10 +1,11 @@
 /* The sections of a request's main strand. */
 #include "run/sections.h"
-#include "compat/cpu_clock.h"
 #include "board/board.h"
+#include "compat/cpu_clock.h"
 #include "engine/current.h"
 #include "engine/engine.h"
 #include "run/greenlets.h"
+#include "run/hub.h"
 #include "run/live.h"
 #include "run/loop.h"
 #include "run/stints.h"
@@ -44,6 +45,7 @@ sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap, uintptr_t anchor)
     sl_py_stint_push(&recording->section, recording,
                      sl_recording_main(recording->core), NULL);
     sl_py_greenlets_watch();
+    sl_py_hub_section_begin(recording, gap != SL_PSEUDO_AWAIT, now);
     sl_py_entry_runs(recording->sampled.entry, now);
     sl_py_active_forget();
     return 0;
@@ -70,6 +72,8 @@ sl_py_section_end_at(sl_py_recording *recording, PyObject *waiting,
         cpu > recording->cpu_since)
         recording->cpu_ns += cpu - recording->cpu_since;
     recording->running = false;
+    if (recording->thread == sl_py_borrow_tstate()->id)
+        sl_py_hub_section_end(recording, now);
     sl_py_stint_drop(&recording->section);
     sl_py_entry_waits(recording->sampled.entry, now);
     sl_py_active_forget();

@@ -14,6 +14,7 @@ sl_py_stint_push(sl_py_stint *stint, struct sl_py_recording *recording,
     stint->strand = strand;
     stint->thread = sl_py_borrow_tstate()->id;
     stint->away = false;
+    stint->spawned = false;
     stint->slot = slot;
     stint->depth = 0;
     stint->next = stints;

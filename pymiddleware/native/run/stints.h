@@ -31,6 +31,7 @@ typedef struct sl_py_stint {
     sl_strand *strand; /* that runs now; NULL: the stint is a task's, sampled */
     uint64_t thread;   /* id of its state */
     bool away;         /* its greenlet is switched away */
+    bool spawned;      /* it is that of a greenlet of its own, greenlets.c */
     sl_py_job_slot *slot; /* its own, borrowed; NULL: the main strand's */
     /* Filled at the first switch, see greenlets.h: the greenlets it runs on,
      * each started by the one before; none is owned, addresses tell them
@@ -41,7 +42,8 @@ typedef struct sl_py_stint {
         uintptr_t frame; /* innermost, while it waits */
     } nest[SL_PY_NEST_MAX];
     int depth;                        /* 0: no switch was seen */
-    uintptr_t anchor;                 /* of its slot, while it is away */
+    uintptr_t anchor;                 /* of its slot, while it is away... */
+    uint64_t since;                   /* ...since then; ticks */
     struct sl_py_stint *next, **link; /* all stints, innermost first */
 } sl_py_stint;
 

@@ -134,7 +134,8 @@ step_end(task_step *s, PyObject *coroutine, PyObject *awaited)
         if (s->sampled && !s->recording->finished)
             sl_py_sampler_task_end(&s->recording->sampled, coroutine,
                                    awaited != NULL, now, &s->step);
-        sl_py_loop_task_suspends(s->recording, coroutine, awaited, now,
+        sl_py_loop_task_suspends(s->recording, coroutine, coroutine, awaited,
+                                 now,
                                  &s->turn);
         Py_DECREF((PyObject *)s->recording);
     }

@@ -188,12 +188,15 @@ sl_py_switch_away(sl_py_sampled *sampled, sl_strand *strand,
 void
 sl_py_switch_back(sl_py_sampled *sampled, sl_strand *strand,
                   sl_py_job_slot *slot, uintptr_t anchor,
-                  const uintptr_t *below, int below_count, uint64_t cpu_ns)
+                  const uintptr_t *below, int below_count, uint64_t cpu_ns,
+                  uint64_t ready)
 {
     (void)slot, (void)anchor, (void)below, (void)below_count, (void)cpu_ns;
-    if (sampled->by_samples)
-        sl_strand_continue(strand, SL_PSEUDO_AWAIT,
-                           sl_clock_ticks(sampled->clock));
+    if (!sampled->by_samples)
+        return;
+    uint64_t now = sl_clock_ticks(sampled->clock);
+    sl_strand_wait(strand, SL_PSEUDO_AWAIT, ready < now ? ready : now);
+    sl_strand_continue(strand, SL_PSEUDO_LOOP, now);
 }
 
 void
@@ -204,12 +207,20 @@ sl_py_switch_over(sl_py_sampled *sampled, sl_py_job_slot *slot,
 }
 
 void
-sl_py_switch_strands(sl_strand *from, sl_strand *to, bool waited, uint64_t now)
+sl_py_switch_strands(sl_strand *from, sl_strand *to, uint64_t now)
 {
     if (from != NULL)
         sl_strand_park(from, now);
     if (to != NULL)
-        sl_strand_unpark(to, waited, now);
+        sl_strand_unpark(to, now);
+}
+
+void
+sl_py_switch_waited(sl_strand *strand, uint64_t ready, uint64_t now)
+{
+    sl_strand_stood(strand, SL_PSEUDO_AWAIT, ready < now ? ready : now);
+    sl_strand_stood(strand, SL_PSEUDO_LOOP, now);
+    sl_strand_unpark(strand, now);
 }
 
 void

@@ -81,12 +81,17 @@ sl_py_switch_away(sl_py_sampled *sampled, sl_strand *strand,
 void
 sl_py_switch_back(sl_py_sampled *sampled, sl_strand *strand,
                   sl_py_job_slot *slot, uintptr_t anchor,
-                  const uintptr_t *below, int below_count, uint64_t cpu_ns)
+                  const uintptr_t *below, int below_count, uint64_t cpu_ns,
+                  uint64_t ready)
 {
     sl_py_lock();
     uint64_t now = sl_clock_ticks(sampled->clock);
-    if (sampled->by_samples)
-        sl_strand_continue(strand, SL_PSEUDO_AWAIT, now);
+    if (sampled->by_samples) {
+        sl_strand_wait(strand, SL_PSEUDO_AWAIT, ready < now ? ready : now);
+        sl_strand_continue(strand, SL_PSEUDO_LOOP, now);
+    }
+    if (slot == NULL)
+        sampled->unseen_since = now;
     sl_py_slot *s = NULL;
     /* Events need no slot but for the main strand, which is observed. */
     if (!sampled->timed && (sampled->by_samples || slot == NULL) &&
@@ -111,12 +116,22 @@ sl_py_switch_over(sl_py_sampled *sampled, sl_py_job_slot *slot,
 }
 
 void
-sl_py_switch_strands(sl_strand *from, sl_strand *to, bool waited, uint64_t now)
+sl_py_switch_strands(sl_strand *from, sl_strand *to, uint64_t now)
 {
     sl_py_lock();
     if (from != NULL)
         sl_strand_park(from, now);
     if (to != NULL)
-        sl_strand_unpark(to, waited, now);
+        sl_strand_unpark(to, now);
+    sl_py_unlock();
+}
+
+void
+sl_py_switch_waited(sl_strand *strand, uint64_t ready, uint64_t now)
+{
+    sl_py_lock();
+    sl_strand_stood(strand, SL_PSEUDO_AWAIT, ready < now ? ready : now);
+    sl_strand_stood(strand, SL_PSEUDO_LOOP, now);
+    sl_strand_unpark(strand, now);
     sl_py_unlock();
 }

@@ -29,19 +29,21 @@ uintptr_t sl_py_switch_away(sl_py_sampled *sampled, sl_strand *strand,
                             int count, uint64_t cpu_ns);
 
 /* It goes on after an await, in a slot of its own again. `below`: the innermost
- * frames of the greenlets that wait for it, the bottom one's first. */
+ * frames of the greenlets that wait for it, the bottom one's first. `ready`:
+ * ticks; since then it was the hub that was busy. */
 void sl_py_switch_back(sl_py_sampled *sampled, sl_strand *strand,
                        sl_py_job_slot *slot, uintptr_t anchor,
-                       const uintptr_t *below, int below_count,
-                       uint64_t cpu_ns);
+                       const uintptr_t *below, int below_count, uint64_t cpu_ns,
+                       uint64_t ready);
 
 /* It goes on without a wait, in another greenlet of its own. */
 void sl_py_switch_over(sl_py_sampled *sampled, sl_py_job_slot *slot,
                        const uintptr_t *below, int below_count);
 
-/* The strands of a recording that events feed. With the lock: samples write
- * into the same marks. */
-void sl_py_switch_strands(sl_strand *from, sl_strand *to, bool waited,
-                          uint64_t now);
+/* The strands of a recording that events feed: from one to the other (NULL:
+ * none) / one goes on after a wait. With the lock: samples write into the same
+ * marks. */
+void sl_py_switch_strands(sl_strand *from, sl_strand *to, uint64_t now);
+void sl_py_switch_waited(sl_strand *strand, uint64_t ready, uint64_t now);
 
 #endif /* SL_PY_SWITCHES_H */
