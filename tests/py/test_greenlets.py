@@ -98,6 +98,7 @@ def test_a_greenlet_that_is_switched_to_is_part_of_the_stack(sampled: bool) -> N
 
 
 @both
+@patient
 def test_greenlets_in_greenlets(sampled: bool) -> None:
     def level(n: int) -> None:
         spin(0.01)

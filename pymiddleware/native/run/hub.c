@@ -222,10 +222,9 @@ sl_py_hub_spawned_stops(sl_py_recording *recording, const void *greenlet,
 {
     if (here.hub == NULL)
         return;
-    sl_py_loop_task_suspends(recording, greenlet,
-                             turn_function(step, what, frame),
-                             frame == 0 ? NULL : Py_False,
-                             sl_clock_monotonic_ns(), step);
+    sl_py_loop_task_suspends(
+        recording, greenlet, turn_function(step, what, frame),
+        frame == 0 ? NULL : Py_False, sl_clock_monotonic_ns(), step);
 }
 
 void

@@ -123,18 +123,18 @@ unwatch(loop_state *l)
 static PyObject *
 iteration_callback(void)
 {
-    static PyObject *callback;
+    static PyObject *call;
 
-    if (callback == NULL) {
-        callback = PyCFunction_New(&on_iteration_def, NULL);
+    if (call == NULL) {
+        call = PyCFunction_New(&on_iteration_def, NULL);
         PyErr_Clear();
     }
-    return callback;
+    return call;
 }
 
 /* NEW: what asyncio's loop says to being asked; NULL with an exception. */
 static PyObject *
-ask_asyncio(PyObject *loop, PyObject *callback)
+ask_asyncio(PyObject *loop, PyObject *call)
 {
     static PyObject *context, *name, *names;
 
@@ -146,7 +146,7 @@ ask_asyncio(PyObject *loop, PyObject *callback)
     }
     if (context == NULL || name == NULL || names == NULL)
         return NULL;
-    PyObject *args[] = { loop, callback, context };
+    PyObject *args[] = { loop, call, context };
     return PyObject_VectorcallMethod(name, args, 2, names);
 }
 
@@ -154,15 +154,15 @@ ask_asyncio(PyObject *loop, PyObject *callback)
 static void
 ask(loop_state *l)
 {
-    PyObject *callback = iteration_callback(), *handle = NULL;
+    PyObject *call = iteration_callback(), *handle = NULL;
 
     if (l->watcher != NULL) /* calls each time */
         return;
-    if (callback != NULL && l->of_hub) /* eventlet's */
-        handle = PyObject_CallMethod(l->loop, "schedule_call_global", "iO", 0,
-                                     callback);
-    else if (callback != NULL)
-        handle = ask_asyncio(l->loop, callback);
+    if (call != NULL && l->of_hub) /* eventlet's */
+        handle =
+            PyObject_CallMethod(l->loop, "schedule_call_global", "iO", 0, call);
+    else if (call != NULL)
+        handle = ask_asyncio(l->loop, call);
     if (handle == NULL) {
         PyErr_Clear();
         unwatch(l);
@@ -176,20 +176,19 @@ static PyObject *
 gevent_watcher(PyObject *hub, const char *kind, PyMethodDef *def)
 {
     PyObject *loop = PyObject_GetAttrString(hub, "loop");
-    PyObject *callback = loop == NULL ? NULL : PyCFunction_New(def, NULL);
+    PyObject *call = loop == NULL ? NULL : PyCFunction_New(def, NULL);
     /* It alone keeps no loop going. */
-    PyObject *watcher = callback == NULL
+    PyObject *watcher =
+        call == NULL ? NULL : PyObject_CallMethod(loop, kind, "O", Py_False);
+    PyObject *started = watcher == NULL
                             ? NULL
-                            : PyObject_CallMethod(loop, kind, "O", Py_False);
-    PyObject *started =
-        watcher == NULL ? NULL
-                        : PyObject_CallMethod(watcher, "start", "O", callback);
+                            : PyObject_CallMethod(watcher, "start", "O", call);
 
     PyErr_Clear();
     if (started == NULL)
         Py_CLEAR(watcher);
     Py_XDECREF(started);
-    Py_XDECREF(callback);
+    Py_XDECREF(call);
     Py_XDECREF(loop);
     return watcher;
 }

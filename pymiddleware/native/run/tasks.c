@@ -135,8 +135,7 @@ step_end(task_step *s, PyObject *coroutine, PyObject *awaited)
             sl_py_sampler_task_end(&s->recording->sampled, coroutine,
                                    awaited != NULL, now, &s->step);
         sl_py_loop_task_suspends(s->recording, coroutine, coroutine, awaited,
-                                 now,
-                                 &s->turn);
+                                 now, &s->turn);
         Py_DECREF((PyObject *)s->recording);
     }
     PyErr_Restore(type, value, traceback);
