@@ -98,6 +98,23 @@ def test_a_request_to_be_sampled_is_timed(tmp_path: Path) -> None:
     assert said.count("requests are timed, not profiled") == 1, "one clear line"
 
 
+@pytest.mark.parametrize(("options", "found"), [("'debug': False", True), ("'mode': 'deterministic'", False)])
+def test_djangos_check_says_so(tmp_path: Path, options: str, found: bool) -> None:
+    pytest.importorskip("django")
+    (ids,), _ = run(f"""
+    from django.conf import settings
+    settings.configure(DEBUG=False, INSTALLED_APPS=["slowlens.django"], ROOT_URLCONF=__name__,
+                       MIDDLEWARE=["slowlens.django.ProfilerMiddleware"],
+                       SLOWLENS={{"store": {str(tmp_path / "store")!r}, {options}}})
+    urlpatterns = []
+    import django
+    django.setup()
+    from django.core import checks
+    print(json.dumps([one.id + one.msg for one in checks.run_checks() if one.id.startswith("slowlens")]))
+    """)
+    assert [one.startswith("slowlens.W007requests are timed, not profiled: sampling") for one in ids] == [True] * found
+
+
 def test_who_asks_for_one_gets_it_by_events(tmp_path: Path) -> None:
     kept, said = run(f"""
     app = ProfilerMiddleware(page, mode="off", log=False, debug=True, store={str(tmp_path)!r})

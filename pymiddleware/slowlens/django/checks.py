@@ -10,6 +10,7 @@ W003   the middleware is not the first: what is above it is not profiled
 W004   nothing can be recorded on this interpreter, and why
 W005   not debugging, and neither ``authorize`` nor ``key`` opens the viewer
 W006   slowlens.django is not in INSTALLED_APPS (said by ``slowlens doctor``)
+W007   requests are to be sampled, and cannot be here, and why
 =====  =================================================================
 """
 
@@ -43,7 +44,7 @@ def check_setup(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         options = _options()
     except OptionsError as error:
         return [Error(str(error), id="slowlens.E001")]
-    return [*_check_middleware(), *_check_installed(), *_check_store(options), *_check_engine()]
+    return [*_check_middleware(), *_check_installed(), *_check_store(options), *_check_engine(options)]
 
 
 def _check_middleware() -> list[CheckMessage]:
@@ -83,11 +84,15 @@ def _check_store(options: Options) -> list[CheckMessage]:
     return found
 
 
-def _check_engine() -> list[CheckMessage]:
+def _check_engine(options: Options) -> list[CheckMessage]:
     reason = engine.why_not()
-    if reason is None:
+    if reason is not None:
+        return [Warning(f"nothing can be recorded now: {reason}", id="slowlens.W004")]
+    unsampled = engine.unsampled()
+    if unsampled is None or options.mode_word(settings.DEBUG) != "sampling":
         return []
-    return [Warning(f"nothing can be recorded now: {reason}", id="slowlens.W004")]
+    return [Warning(f"requests are timed, not profiled: sampling cannot be had here: {unsampled}",
+                    hint="Allow it, or set SLOWLENS['mode'] to 'deterministic'.", id="slowlens.W007")]
 
 
 @register(Tags.security, deploy=True)
