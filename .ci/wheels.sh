@@ -10,6 +10,8 @@
 #                                      roots made by debootstrap (needs root),
 #                                      interpreters of this machine
 #
+#   WHEELS_FOR          which of them, a pattern of grep -E that "cp313-manylinux_2_28_x86_64"
+#                       and the like must match; default: all
 #   SLOWLENS_CACHE      where downloads and roots are kept
 #   SOURCE_DATE_EPOCH   the time in the archives; default: the last commit's
 #
@@ -148,18 +150,19 @@ build_all() { # FOLDER
     source=$work/build/source
     export ZIG_GLOBAL_CACHE_DIR="$work/zig" ZIG_LOCAL_CACHE_DIR="$work/zig"
     say "the Python half"
-    # scikit-build-core makes metadata and the list of files; its extension is thrown away.
-    CMAKE_ARGS="-DSL_ZSTD_SOURCE=$work/zstandard-$ZSTANDARD/zstd -DUTHASH_INCLUDE_DIR=$work/headers/uthash/usr/include -DSL_LTO=OFF" \
-        "$work/venv/bin/python" -m pip wheel -q --no-deps --no-build-isolation -w "$work/build" "$source"
+    # scikit-build-core makes metadata and the list of files; nothing is compiled for it.
+    CMAKE_ARGS="-DSL_ZSTD_SOURCE=$work/zstandard-$ZSTANDARD/zstd -DUTHASH_INCLUDE_DIR=$work/headers/uthash/usr/include -DSL_PYTHON=OFF" \
+        "$work/venv/bin/python" -m pip wheel -q --no-deps --no-build-isolation -C build.targets=help -w "$work/build" "$source"
     echo "$TARGETS" | while IFS=: read -r target arch multiarch platform; do
         for version in $VERSIONS; do
+            tag=cp$(echo "$version" | tr -d .)
+            echo "$tag-$platform" | grep -Eq "${WHEELS_FOR:-.}" || continue
             include=$(include_of "$version" "$arch" "$multiarch")
             if [ -z "$include" ]; then
                 echo "no headers of CPython $version: $platform is not built for it"
                 continue
             fi
             say "CPython $version, $platform"
-            tag=cp$(echo "$version" | tr -d .)
             build=$work/build/$tag-$platform
             ZIG_TARGET=$target; export ZIG_TARGET
             cmake -S "$source" -B "$build" -G Ninja -DCMAKE_SYSTEM_NAME=Linux "-DCMAKE_SYSTEM_PROCESSOR=${target%%-*}" \
@@ -169,7 +172,8 @@ build_all() { # FOLDER
                 "-DCMAKE_MODULE_LINKER_FLAGS=-Wl,--gc-sections -s" \
                 "-DSL_PYTHON_VERSION=$version" "-DSL_PYTHON_INCLUDE=$include" \
                 "-DUTHASH_INCLUDE_DIR=$work/headers/uthash/usr/include" \
-                "-DSL_ZSTD_SOURCE=$work/zstandard-$ZSTANDARD/zstd" -DSL_WERROR=ON >"$build.log" 2>&1 &&
+                "-DSL_ZSTD_SOURCE=$work/zstandard-$ZSTANDARD/zstd" "-DCMAKE_C_FLAGS_RELEASE=-O2 -DNDEBUG" -DSL_SMALL=ON \
+                -DSL_WERROR=ON >"$build.log" 2>&1 &&
                 cmake --build "$build" >>"$build.log" 2>&1 || { tail -n 30 "$build.log"; exit 1; }
             "$work/venv/bin/python" "$source/.ci/wheel.py" pack "$work/build"/slowlens-*.whl "$build/python/slowlens/_core.so" \
                 "$tag" "$platform" "$1" "$work/zstandard-$ZSTANDARD/zstd" "$work/headers/uthash"
@@ -220,7 +224,8 @@ build | twice)
         build_all "$again"
         say "two builds compared"
         for file in "$out"/slowlens-*; do
-            cmp "$file" "$again/$(basename "$file")" && echo "equal: $(basename "$file")"
+            cmp "$file" "$again/$(basename "$file")"
+            echo "equal: $(basename "$file")"
         done
         rm -rf "$again"
     fi

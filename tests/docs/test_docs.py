@@ -9,12 +9,14 @@ spaces as one, and ``...`` as anything.
 
 from __future__ import annotations
 
+import argparse
 import os
 import pathlib
 import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -69,6 +71,29 @@ def test_man_and_shells_know_the_command_line() -> None:
     page = subprocess.run(["groff", "-man", "-Tutf8", "-ww", share / "man" / "man1" / "slowlens.1"],
                           capture_output=True, text=True)
     assert page.returncode == 0 and "slowlens doctor" in re.sub(r"\x1b\[[0-9;]*m", "", page.stdout)
+
+
+def test_help_fits_a_terminal_and_leaves_nothing_unsaid() -> None:
+    """``--help`` of each command at 80 columns; each argument has its words."""
+    from slowlens import cli
+
+    def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+        yield parser
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for sub in action.choices.values():
+                    yield from commands(sub)
+
+    found = list(commands(cli._parser()))
+    assert len(found) > 20
+    for parser in found:
+        silent = [action.dest for action in parser._actions
+                  if not action.help and not isinstance(action, argparse._SubParsersAction)]
+        assert silent == [], parser.prog
+    script = "import os; os.environ['COLUMNS'] = '80'; from slowlens import cli; p = cli._parser(); print(p.format_help())\n"
+    script += "for a in p._actions:\n for s in getattr(a, 'choices', None) or (): print(a.choices[s].format_help())"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert [line for line in told.splitlines() if len(line) > 80] == []
 
 
 def test_links_within_the_repository() -> None:

@@ -76,27 +76,28 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--sort", default="started", help="queries, time or a column, most first (default started)")
     sub.add_argument("--reverse", action="store_true", help="least first")
     sub.add_argument("--route", help="only this route")
-    sub.add_argument("--method")
+    sub.add_argument("--method", help="GET, POST...: only these")
     sub.add_argument("--status", help="404, 5xx or error")
     sub.add_argument("--min-ms", type=float, metavar="MS", help="at least this slow")
     sub.add_argument("--text", help="in path, route or hot path")
     sub.add_argument("--tag", help="with this tag, or with this value of one: key=value")
-    sub.add_argument("--mode", choices=("deterministic", "sampling"))
+    sub.add_argument("--mode", choices=("deterministic", "sampling"), help="only those profiled this way")
     sub.add_argument("--host", help="of this machine")
     sub.add_argument("--release", help="of this release")
     sub.add_argument("--finding", help="with this finding")
-    sub.add_argument("--limit", type=int, default=30)
+    sub.add_argument("--limit", type=int, default=30, help="lines shown, at most (default 30)")
     sub.add_argument("--live", action="store_true", help="what runs now, in all processes of the store, longest first")
     sub.add_argument("--routes", action="store_true", help="routes with their percentiles instead")
-    sub.add_argument("--json", action="store_true")
+    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
 
     def shows_tree(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("profile", help=_PROFILE)
         sub.add_argument("--percent", type=float, default=1.0, help="hide what took less (default 1)")
         sub.add_argument("--no-fold", dest="fold", action="store_false",
                          help="show library frames that only pass on, too")
-        sub.add_argument("--color", choices=("auto", "always", "never"), default="auto")
-        sub.add_argument("--json", action="store_true")
+        sub.add_argument("--color", choices=("auto", "always", "never"), default="auto",
+                         help="auto: in a terminal")
+        sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
 
     shows_tree(command("show", read.show, "Shows one profile: summary and call tree."))
     shows_tree(command("tree", read.tree, "Shows the call tree of one profile."))
@@ -105,22 +106,25 @@ def _parser() -> argparse.ArgumentParser:
         sub = command(name, read.top, text)
         sub.add_argument("profile", help=_PROFILE)
         sub.add_argument("pattern", nargs="?", help="only functions whose 'file:line(name)' matches this expression")
-        sub.add_argument("--sort", default="tottime", choices=read.SORTS, help="column (default tottime)")
-        sub.add_argument("--limit", type=int, default=30)
+        sub.add_argument("--sort", default="tottime", choices=read.SORTS, metavar="COLUMN",
+                         help=f"{', '.join(read.SORTS)} (default tottime)")
+        sub.add_argument("--limit", type=int, default=30, help="lines shown, at most (default 30)")
         sub.add_argument("--callers", action="store_true", help="who called them")
         sub.add_argument("--callees", action="store_true", help="whom they called")
-        sub.add_argument("--json", action="store_true")
+        sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
 
     sub = command("lines", lines.lines, "Shows your functions line by line: hits, time, average (of --mode lines).")
     sub.add_argument("profile", help=_PROFILE)
     sub.add_argument("pattern", nargs="?", help="functions whose 'file:line(name)' matches, anybody's")
     sub.add_argument("--limit", type=int, default=10, help="functions (default 10; 0: all)")
-    sub.add_argument("--color", choices=("auto", "always", "never"), default="auto")
-    sub.add_argument("--json", action="store_true")
+    sub.add_argument("--color", choices=("auto", "always", "never"), default="auto",
+                     help="auto: in a terminal")
+    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
 
     sub = command("export", read.export, "Writes one profile for another tool.")
     sub.add_argument("profile", help=_PROFILE)
-    sub.add_argument("-f", "--format", default="slowlens", choices=("slowlens", *_core.EXPORT_FORMATS))
+    sub.add_argument("-f", "--format", default="slowlens", choices=("slowlens", *_core.EXPORT_FORMATS),
+                     metavar="FORMAT", help=f"{', '.join(('slowlens', *_core.EXPORT_FORMATS))} (default slowlens)")
     sub.add_argument("-o", "--output", help="file (default: standard output)")
 
     sub = command("flame", flame.flame, "Shows what all requests of a route, or of the site, did in the last hour.")
@@ -128,16 +132,17 @@ def _parser() -> argparse.ArgumentParser:
                      "'last', 'slowest' (default: the whole site)")
     sub.add_argument("--last", metavar="TIME", help="15m, 1h (default), 7d: all requests that ended then, kept or not")
     sub.add_argument("--release", help="of this release (without --last: whenever)")
-    sub.add_argument("--method")
+    sub.add_argument("--method", help="GET, POST...: only these")
     sub.add_argument("--mode", choices=("deterministic", "sampling"), help="default: what most of them are")
-    sub.add_argument("-f", "--format", choices=("text", "slowlens", *_core.EXPORT_FORMATS),
-                     help="default: a tree in the terminal, or by the ending of the file")
+    sub.add_argument("-f", "--format", choices=("text", "slowlens", *_core.EXPORT_FORMATS), metavar="FORMAT",
+                     help="as export has them, or text (default: a tree in the terminal, or by the ending of the file)")
     sub.add_argument("-o", "--output", help="file (default: standard output)")
     sub.add_argument("--percent", type=float, default=1.0, help="text: hide what took less (default 1)")
     sub.add_argument("--no-fold", dest="fold", action="store_false",
                      help="text: show library frames that only pass on, too")
-    sub.add_argument("--color", choices=("auto", "always", "never"), default="auto")
-    sub.add_argument("--json", action="store_true")
+    sub.add_argument("--color", choices=("auto", "always", "never"), default="auto",
+                     help="auto: in a terminal")
+    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
 
     sub = command("diff", compare.diff, "Compares two profiles, two routes, two times, or all routes of two folders.")
     sub.add_argument("before", help=_SEVERAL + _TIMES)
@@ -149,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
                      help="functions below this share of the time are not compared (default 1)")
     sub.add_argument("--limit", type=int, default=20, help="functions shown")
     sub.add_argument("-o", "--output", help="also write what 'after' has more than 'before', as a profile")
-    sub.add_argument("--json", action="store_true")
+    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
 
     sub = command("compare", insight.compare, "Says what the slow requests of a route do differently.")
     sub.add_argument("route", help="as slowlens list --routes shows it; or with its method: 'GET /books/'")
@@ -160,10 +165,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--tag", metavar="KEY=VALUE", help="the same as --where")
     sub.add_argument("--host", help="the same as --where host=...")
     sub.add_argument("--status", help="the same as --where status=...; 5xx is a class")
-    sub.add_argument("--method")
+    sub.add_argument("--method", help="GET, POST...: only these")
     sub.add_argument("--mode", choices=("deterministic", "sampling"), help="default: what most of them are")
     sub.add_argument("--limit", type=int, default=500, help="the newest so many profiles (default 500)")
-    sub.add_argument("--json", action="store_true")
+    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
 
     sub = command("explain", insight.explain, "Says why a request or a route is slow: short text, with file and line.")
     sub.add_argument("what", help="id, file, 'last', 'slowest', or a route as slowlens list --routes shows it")
@@ -181,12 +186,12 @@ def _parser() -> argparse.ArgumentParser:
                      help="mark the lines in GitHub's way (default: in its actions)")
     sub.add_argument("--markdown", metavar="FILE", default=os.environ.get("GITHUB_STEP_SUMMARY"),
                      help="append a table to this file (default: the job's summary on GitHub)")
-    sub.add_argument("--json", action="store_true")
+    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
 
     sub = command("regressions", insight.regressions, "Says which routes became worse with which release.")
     sub.add_argument("--release", help="only this one (default: the last ten)")
     sub.add_argument("--fail", action="store_true", help="exit 1 if something became worse")
-    sub.add_argument("--json", action="store_true")
+    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
 
     sub = command("replay", replay.replay, "Asks the running app for the same page again, and says what varied.")
     sub.add_argument("profile", help=_PROFILE)
@@ -195,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--against", metavar="URL", help="and another deployment, to compare with")
     sub.add_argument("--header", action="append", default=[], metavar="NAME: VALUE", help="sent, too; may be repeated")
     sub.add_argument("--query", help="the query to send: none is stored")
-    sub.add_argument("--json", action="store_true")
+    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
 
     sub = command("skill", insight.skill, "Writes a file that teaches a coding agent these commands.")
     sub.add_argument("-o", "--output", help="file (default: standard output), such as .claude/skills/slowlens/SKILL.md")
@@ -206,31 +211,33 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("profiles", nargs="+", help=_SEVERAL)
     sub.add_argument("-o", "--output", required=True, help="the profile to write")
     sub.add_argument("--limit", type=int, default=100, help="profiles of a route (default 100)")
-    sub.add_argument("--json", action="store_true")
+    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
 
     sub = command("run", run.run, "Profiles a script: slowlens run [options] script.py arguments...")
-    sub.add_argument("--mode", choices=("deterministic", "sampling", "lines"), default="deterministic")
-    sub.add_argument("--c-calls", choices=("chosen", "all", "none"), default="chosen")
+    sub.add_argument("--mode", choices=("deterministic", "sampling", "lines"), default="deterministic",
+                     help="lines: each line counted and timed, too (default deterministic)")
+    sub.add_argument("--c-calls", choices=("chosen", "all", "none"), default="chosen",
+                     help="which calls of compiled functions are told (default chosen)")
     sub.add_argument("-o", "--output", help="profile file (default: into the store)")
     sub.add_argument("-m", dest="module", action="store_true", help="the script is the name of a module")
-    sub.add_argument("script")
-    sub.add_argument("arguments", nargs=argparse.REMAINDER)
+    sub.add_argument("script", help="a Python file")
+    sub.add_argument("arguments", nargs=argparse.REMAINDER, help="what the script gets")
 
     sub = command("serve", maintain.serve, "Serves the viewer on this machine, without any app.")
     sub.add_argument("files", nargs="*", help="profile files or folders of them (default: the store)")
-    sub.add_argument("--port", type=int, default=8123)
+    sub.add_argument("--port", type=int, default=8123, help="of the address (default 8123)")
     sub.add_argument("--bind", default="127.0.0.1", help="address (default 127.0.0.1; nobody is asked for a key)")
 
     sub = command("delete", maintain.delete, "Deletes profiles.")
-    sub.add_argument("profiles", nargs="+", metavar="ID")
+    sub.add_argument("profiles", nargs="+", metavar="ID", help="as slowlens list shows them")
 
     sub = command("copy", maintain.copy, "Copies all profiles of one store into another; again: what is new.")
     sub.add_argument("source", metavar="FROM", help="folder or URL of a store, or a folder of profile files")
     sub.add_argument("target", metavar="TO", help="folder or URL of a store")
-    sub.add_argument("--json", action="store_true")
+    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
 
     sub = command("gc", maintain.gc, "Deletes what is too old or too much.")
-    sub.add_argument("--json", action="store_true")
+    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
 
     sub = command("token", maintain.token, "Makes a link that opens the viewer, signed with SLOWLENS_KEY.")
     sub.add_argument("--url", default="http://127.0.0.1:8000", help="where your app is (default http://127.0.0.1:8000)")
@@ -240,5 +247,5 @@ def _parser() -> argparse.ArgumentParser:
                      help="instead, the header that has a request profiled this way")
 
     sub = command("doctor", maintain.doctor, "Says what is wrong with this installation.")
-    sub.add_argument("--json", action="store_true")
+    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
     return parser
