@@ -12,10 +12,10 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections import deque
 from typing import Any, NamedTuple
 
 from . import _core, engine
+from .bounded import Bounded
 from .store.windows import SUMMED, Tree, pack
 
 __all__ = ["Gathering", "waiting_of"]
@@ -41,7 +41,6 @@ class _Waiting(NamedTuple):
     method: str
     mode: str
     weight: int
-    size: int
 
 
 class _Route:
@@ -60,7 +59,7 @@ class Gathering:
 
     def __init__(self, release: str, host: str) -> None:
         self._release, self._host = release, host
-        self.waiting: deque[_Waiting] = deque()
+        self.waiting: Bounded[_Waiting] = Bounded()
         self._routes: dict[tuple[str, str, str], _Route] = {}
         self._bytes = 0
         self._began = time.time_ns()
@@ -81,12 +80,10 @@ class Gathering:
 
     def put(self, recording: _core.Recording, route: str, method: str, mode: str, weight: int) -> bool:
         """Takes over a recording that is not kept. False: no room (counted)."""
-        size = recording.memory
-        waiting = list(self.waiting)
-        if len(waiting) >= WAITING_MAX or size + sum(one.size for one in waiting) > WAITING_BYTES:
+        if not self.waiting.put(_Waiting(recording, route, method, mode, weight), recording.memory, WAITING_MAX,
+                                WAITING_BYTES):
             self.missed += 1
             return False
-        self.waiting.append(_Waiting(recording, route, method, mode, weight, size))
         return True
 
     # ---- called by the writer's thread ----
@@ -94,7 +91,7 @@ class Gathering:
     def work(self) -> int:
         """Adds one of those that wait. Bytes of the recording, which is given back. Raises what encoding raises."""
         try:
-            one = self.waiting.popleft()
+            one, size = self.waiting.take()
         except IndexError:
             return 0
         began = time.thread_time()
@@ -108,7 +105,7 @@ class Gathering:
             one.recording.discard()
             self._spent += time.thread_time() - began
             self._taken += 1
-        return one.size
+        return size
 
     def add(self, blob: bytes, meta: dict[str, Any], weight: int) -> None:
         """Adds a kept one."""

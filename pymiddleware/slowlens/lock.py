@@ -59,8 +59,7 @@ class RLock:
     """Whoever has it may take it again. Under it a greenlet may switch to others, which wait as greenlets do."""
 
     def __init__(self) -> None:
-        self._key: SimpleQueue[None] = SimpleQueue()
-        self._key.put(None)
+        self._lock = Lock()
         self._owner: int | tuple[int, int] = 0
         self._depth = 0
 
@@ -72,15 +71,14 @@ class RLock:
         self._depth += 1
 
     def _take(self, is_greenlet: bool) -> None:
-        while is_greenlet:
-            try:
-                return self._key.get(block=False)
-            except Empty:
-                time.sleep(LOOK_SECONDS)
-        self._key.get()
+        if not is_greenlet:
+            self._lock.__enter__()
+            return
+        while not self._lock.acquire(0):
+            time.sleep(LOOK_SECONDS)
 
     def __exit__(self, *_: object) -> None:
         self._depth -= 1
         if self._depth == 0:
             self._owner = 0
-            self._key.put(None)
+            self._lock.release()

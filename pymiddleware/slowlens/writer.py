@@ -8,8 +8,8 @@ leaves it is (metadata, summary, blob), for each of its sinks: the store, the
 slow log, and those of the entry points ``slowlens.sinks``.
 
 It is a thread of the system
-whatever gevent or eventlet made of Python's (``_core.Worker``), its queue a
-deque, and there is no lock: ``put`` is right in ``__del__`` and between two
+whatever gevent or eventlet made of Python's (``_core.Worker``), its queue
+bounded, and there is no lock: ``put`` is right in ``__del__`` and between two
 greenlets too. It ends with the last app that uses it, and before every fork,
 which then copies no thread of ours; it starts again when it is wanted.
 """
@@ -25,7 +25,6 @@ import sys
 import time
 import weakref
 from _thread import get_native_id
-from collections import deque
 from functools import partial
 from importlib import import_module
 from pathlib import PurePath
@@ -33,6 +32,7 @@ from typing import Any, NamedTuple
 
 from . import _core, engine, killed, log
 from .board import Board, board_of
+from .bounded import Bounded
 from .gathering import Gathering, waiting_of
 from .lock import ours
 from .log import Seldom, SlowLog
@@ -165,7 +165,7 @@ class Writer:
 
     def _reset(self) -> None:
         """As new, for this process."""
-        self._jobs: deque[tuple[Job, int]] = deque()  # and the memory of each
+        self._jobs: Bounded[Job] = Bounded()
         self._working = False
         #: The running thread as the one value; who wants another gets this one (``setdefault`` is atomic).
         self._slot: dict[str, _core.Worker] = {}
@@ -233,18 +233,18 @@ class Writer:
         if self._pid != os.getpid():
             engine.forked()
         size = job.recording.memory
-        if self._closed or self._is_full(size):
+        if self._closed or not self._jobs.put(
+                job, size, QUEUE_MAX - self._working, self._options.max_queued_bytes):
             self.dropped += 1
             job.recording.discard()
             return False
-        self._jobs.append((job, size))
         if self._inline:
             self._turn()
             return True
         if not self._start():
             self.dropped += len(self._jobs)
             while self._jobs:
-                self._jobs.pop()[0].recording.discard()
+                self._jobs.drop().recording.discard()
             return False
         return True
 
@@ -261,11 +261,6 @@ class Writer:
         if not self._ticking:
             self._start()
         return True
-
-    def _is_full(self, size: int) -> bool:
-        waiting = list(self._jobs)
-        return len(waiting) + self._working >= QUEUE_MAX or (
-            bool(waiting) and sum(one for _, one in waiting) + size > self._options.max_queued_bytes)
 
     def _start(self) -> bool:
         """Has the thread look. False: there is none to be had."""
@@ -361,7 +356,7 @@ class Writer:
                 self._announce()
             while not _parked():
                 try:
-                    job, size = self._jobs.popleft()
+                    job, size = self._jobs.take()
                 except IndexError:
                     break
                 try:

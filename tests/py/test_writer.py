@@ -6,17 +6,20 @@ import atexit
 import gc
 import json
 import os
+import random
 import subprocess
 import sys
 import threading
 import time
 import weakref
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slowlens import _core, board, engine, recorder
+from slowlens.bounded import Bounded
 from slowlens.store import Query
 from slowlens.store.directory import DirectoryStore
 from slowlens.store.interface import StoreError
@@ -571,7 +574,7 @@ def test_what_waits_is_bounded_in_bytes(store_path: str) -> None:
     for _ in range(30):
         assert wsgi_call(middleware)[2] == b"ok"
     writer = middleware.recorder.writer
-    assert 0 < sum(size for _, size in writer._jobs) <= 1 << 20
+    assert 0 < writer._jobs.bytes <= 1 << 20
     assert writer.dropped > 0
     go.set()
     assert writer.flush(20)
@@ -580,6 +583,25 @@ def test_what_waits_is_bounded_in_bytes(store_path: str) -> None:
     assert not writer._jobs
     wsgi_call(middleware)
     assert writer.flush(20) and middleware.recorder.counters()["stored"] == counters["stored"] + 1
+
+
+def test_what_waits_is_known_without_counting() -> None:
+    queue: Bounded[int] = Bounded()
+    chance = random.Random(5)
+    wanted: deque[tuple[int, int]] = deque()
+    for number in range(3000):
+        size = chance.randrange(100)
+        if chance.random() < 0.55:
+            room = not wanted or (len(wanted) < 20 and sum(one for _, one in wanted) + size <= 700)
+            assert queue.put(number, size, 20, 700) is room
+            if room:
+                wanted.append((number, size))
+        elif wanted and chance.random() < 0.1:
+            assert queue.drop() == wanted.pop()[0]
+        elif wanted:
+            assert queue.take() == wanted.popleft()
+        assert len(queue) == len(wanted) and queue.bytes == sum(one for _, one in wanted)
+    assert not Bounded[int]().put(1, 1, 0, 1)
 
 
 def test_one_profile_larger_than_the_bound_is_stored_all_the_same(store_path: str) -> None:
