@@ -131,9 +131,12 @@ def test_the_functions_that_grew_are_named(store_path: str) -> None:
             sorted(range(400))
 
     def tree(turns: int, release: str, requests: int) -> Tree:
-        recording = record(lambda: (steady(), price(turns)))
-        blob = recording.encode({"mode": "deterministic"})
-        recording.discard()
+        # The quickest of several: no neighbour of the test stood in it.
+        recordings = [record(lambda: (steady(), price(turns))) for _ in range(9)]
+        quickest = min(recordings, key=lambda one: one.totals()["wall_ns"])
+        blob = quickest.encode({"mode": "deterministic"})
+        for one in recordings:
+            one.discard()
         gather = _core.Gather(0)
         gather.add(blob, requests)
         meta: dict[str, Any] = {"mode": "deterministic", "route": "/a", "method": "GET", "release": release,
@@ -143,7 +146,7 @@ def test_the_functions_that_grew_are_named(store_path: str) -> None:
     ownership.claim(paths=(str(Path(__file__).parent),))
     store = open_store(load({"store": store_path}))
     begin = NOON * HOUR * 1000
-    for at, release, turns, requests in ((begin - 7_200_000, "a", 20, 300), (begin + 7_200_000, "b", 400, 100),
+    for at, release, turns, requests in ((begin - 7_200_000, "a", 20, 300), (begin + 7_200_000, "b", 1000, 100),
                                          (begin - 3_600_000, "b", 1, 9), (begin + 90_000_000, "b", 1, 9)):
         store.put_window(at - 1000, at, pack([tree(turns, release, requests)]))  # type: ignore[attr-defined]
     found = grown.functions(store, [("/a", "GET"), ("/none", "GET")], "b", NOON)
