@@ -9,7 +9,7 @@ import { tame } from "./format.js";
  * it did not understand stands in the box, to be mended.
  */
 export function filterBox(known, change) {
-  let now = []; // terms
+  let now = []; // terms, with what was sent and is not answered yet
   let sent = "";
   let offers = [];
   let at = -1;
@@ -22,7 +22,7 @@ export function filterBox(known, change) {
   });
   const clear = el("button", { type: "button", class: "clear", "aria-label": "Clear the filter", click: () => {
     input.value = "";
-    change("");
+    send([]);
     input.focus();
   } }, "✕");
   const form = el("form", { class: "filter", role: "search", submit: (event) => {
@@ -30,6 +30,10 @@ export function filterBox(known, change) {
     submit();
   } }, el("div", { class: "box" }, shown, input, clear), list, problem);
 
+  const send = (terms) => {
+    now = terms;
+    change(join(terms));
+  };
   const say = (text) => {
     problem.textContent = text;
     if (text) input.setAttribute("aria-invalid", "true");
@@ -45,7 +49,7 @@ export function filterBox(known, change) {
   const submit = () => {
     close();
     sent = input.value;
-    change(join(now, null, sent.trim()));
+    send([...now, { name: "text", text: sent.trim() }]);
   };
   const word = () => lastWord(input.value.slice(0, input.selectionStart));
   const offer = () => {
@@ -94,7 +98,7 @@ export function filterBox(known, change) {
     else if (event.key === "Backspace" && !input.value && now.length) {
       // The last chip becomes text again, to be mended.
       const last = now.at(-1);
-      change(join(now.slice(0, -1)));
+      send(now.slice(0, -1));
       input.value = last.text;
     } else return;
     event.preventDefault();
@@ -107,7 +111,7 @@ export function filterBox(known, change) {
     sent = "";
     shown.replaceChildren(...terms.map((term) => el("li", {}, el("button", {
       type: "button", class: "chip", "aria-label": `Remove the filter ${tame(term.text, 80)}`,
-      click: () => change(join(terms.filter((one) => one !== term))),
+      click: () => send(now.filter((one) => one !== term)),
     }, tame(term.text, 60), el("span", { "aria-hidden": "true" }, " ✕")))));
     clear.hidden = !terms.length;
   };
