@@ -10,12 +10,16 @@ spaces as one, and ``...`` as anything.
 from __future__ import annotations
 
 import argparse
+import ast
+import json
 import os
 import pathlib
 import re
+import shlex
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 
 import pytest
@@ -90,9 +94,11 @@ def test_help_fits_a_terminal_and_leaves_nothing_unsaid() -> None:
         silent = [action.dest for action in parser._actions
                   if not action.help and not isinstance(action, argparse._SubParsersAction)]
         assert silent == [], parser.prog
-    script = "import os; os.environ['COLUMNS'] = '80'; from slowlens import cli; p = cli._parser(); print(p.format_help())\n"
+    script = "from slowlens import cli; p = cli._parser(); print(p.format_help())\n"
     script += "for a in p._actions:\n for s in getattr(a, 'choices', None) or (): print(a.choices[s].format_help())"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
+                          env=os.environ | {"COLUMNS": "80"}).stdout
+    assert "slowlens doctor" in told
     assert [line for line in told.splitlines() if len(line) > 80] == []
 
 
@@ -109,6 +115,58 @@ def test_links_within_the_repository() -> None:
 
 def blocks(text: str) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.M | re.S)]
+
+
+MANUAL = [ROOT / "README.md", *sorted(DOCS.glob("howto/*.md")), *sorted(DOCS.glob("explanation/*.md")),
+          *sorted(DOCS.glob("tutorials/*.md")), DOCS / "index.md", DOCS / "troubleshooting.md"]
+
+
+def test_each_command_in_the_manual_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """``slowlens ...`` in a block for the shell: the command line takes it as it stands."""
+    from slowlens import cli
+
+    seen, bad = 0, []
+    for file in MANUAL:
+        for kind, block in blocks(file.read_text()):
+            if kind not in ("sh", "console", "bash"):
+                continue
+            for line in block.splitlines():
+                if not (found := re.match(r"(?:\$ )?slowlens (.*)", line)):
+                    continue
+                seen += 1
+                words = shlex.split(re.split(r"\s[|&]|\s*>", found[1])[0], comments=True)
+                try:
+                    cli._parser().parse_args(words)
+                except SystemExit as end:
+                    if end.code:
+                        bad.append(f"{file.relative_to(ROOT)}: {line}: {capsys.readouterr().err.splitlines()[-1]}")
+    assert seen > 15 and bad == []
+
+
+def test_each_option_in_the_manual_is_one_and_each_block_is_read() -> None:
+    """Python, TOML and JSON of the manual are what they say they are; what ``SLOWLENS`` is given are options."""
+    from slowlens.options import OPTIONS
+
+    names = {option.name for option in OPTIONS}
+    variables = {option.env for option in OPTIONS} | {"SLOWLENS_DISABLE"}
+    seen, bad = 0, []
+    for file in MANUAL:
+        text = file.read_text()
+        bad += [f"{file.relative_to(ROOT)}: {found}" for found in re.findall(r"\bSLOWLENS_[A-Z_]+\b", text)
+                if found not in variables]
+        for kind, block in blocks(text):
+            if kind == "toml":
+                tomllib.loads(block)
+            elif kind == "json":
+                json.loads(block)
+            elif kind == "python":
+                for node in ast.walk(ast.parse(block.replace("[...", "[").replace(", ...]", "]"))):
+                    if (isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
+                            and getattr(node.targets[0], "id", "") == "SLOWLENS"):
+                        seen += 1
+                        bad += [f"{file.relative_to(ROOT)}: option {key.value}" for key in node.value.keys
+                                if isinstance(key, ast.Constant) and key.value not in names]
+    assert seen > 3 and bad == []
 
 
 def pattern(expected: str) -> re.Pattern[str]:
