@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -123,7 +124,7 @@ def test_many_finders_store_each_once(worker: Any, store_path: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: int(subprocess.run(
             [sys.executable, "-c", code, store_path], capture_output=True, text=True, timeout=60, check=True,
-            env={"PYTHONPATH": ":".join(sys.path)}).stdout), range(4)))
+            env={**os.environ, "PYTHONPATH": ":".join(sys.path)}).stdout), range(4)))
     assert sum(found) <= 12  # a worker that was still alive may have found those that were killed before it
     rows = store_of(store_path).list(Query(limit=100)).rows
     assert sorted(row["path"] for row in rows) == sorted(f"/wait/{n}{c}" for n in range(4) for c in "abc")

@@ -323,6 +323,38 @@ def test_many_recordings_at_once_share_one_limit() -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux")
+def test_after_fork_where_nobody_forked_leaves_one_sampler() -> None:
+    """Not even while it looks at a request: it ends first, and the next request has one of its own."""
+    script = """
+import os, time
+from slowlens import _core, engine
+engine.prepare()
+def samplers():
+    names = [open(f"/proc/self/task/{one}/comm").read() for one in os.listdir("/proc/self/task")]
+    return sum(name.startswith("slowlens-sample") for name in names)
+def sampled(count):
+    recording = _core.Recording("none", sampled=True)
+    recording.enter()
+    until, told = time.monotonic() + 60, _core.engine_info()["sampler"]["samples"]
+    while _core.engine_info()["sampler"]["samples"] < told + count:
+        assert time.monotonic() < until
+    return recording
+for _ in range(3):
+    running = sampled(3)
+    assert samplers() == 1, samplers()
+    _core.after_fork()
+    assert samplers() == 0, samplers()
+    running.leave(); running.finish(); running.discard()
+again = sampled(3)
+assert samplers() == 1
+again.leave(); again.finish()
+assert again.totals()["samples"] >= 3
+again.discard()
+"""
+    run(script)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux")
 def test_a_fork_without_hooks_reads_its_own_memory() -> None:
     script = """
 import ctypes, json, os, time

@@ -202,6 +202,10 @@ sl_py_sampler_lock_measure(bool on)
 void
 sl_py_sampler_after_fork(void)
 {
+    /* No fork: the thread is there, and what it looks at is not to be taken from
+     * under it, nor is a second one to be started beside it. */
+    if (sl_py_thread_lives())
+        sl_py_thread_stop();
     sl_py_thread_after_fork();
 }
 

@@ -29,7 +29,8 @@ static bool dozing; /* until the next old request is due... */
 static bool woken;  /* ...but a new one came */
 
 /* Guarded by the GIL. */
-static bool running; /* the thread exists */
+static bool running; /* the thread exists... */
+static pid_t process; /* ...in this process */
 static pthread_t thread;
 static bool handlers_set;
 
@@ -246,6 +247,7 @@ thread_start(void)
     running = pthread_create(&thread, &attributes, sampler_run, NULL) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
+    process = getpid();
     return running;
 }
 
@@ -265,6 +267,12 @@ bool
 sl_py_thread_idle(void)
 {
     return parked || !running;
+}
+
+bool
+sl_py_thread_lives(void)
+{
+    return running && process == getpid();
 }
 
 bool

@@ -12,6 +12,9 @@ bool sl_py_thread_set_up(void);
  * none. With the GIL and the lock held. */
 bool sl_py_thread_needed(void);
 
+/* Whether there is such a thread in this very process. With the GIL. */
+bool sl_py_thread_lives(void);
+
 /* Ends the thread and waits for it. With the GIL, without the lock. */
 bool sl_py_thread_stop(void);
 
