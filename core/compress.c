@@ -22,11 +22,34 @@ compress_parts(ZSTD_CCtx *ctx, ZSTD_outBuffer *out, const void *src,
     return ZSTD_compressStream2(ctx, out, &in, ZSTD_e_end) == 0;
 }
 
+/* A context that nobody uses: making one takes longer than compressing a small
+ * profile. One is kept, whichever thread comes next. */
+static ZSTD_CCtx *spare;
+
+/* One that grew beyond this with a large profile is not kept. */
+#define SPARE_BYTES ((size_t)4 << 20)
+
+static ZSTD_CCtx *
+context_take(void)
+{
+    ZSTD_CCtx *ctx = __atomic_exchange_n(&spare, NULL, __ATOMIC_ACQ_REL);
+    return ctx != NULL ? ctx : ZSTD_createCCtx();
+}
+
+static void
+context_give(ZSTD_CCtx *ctx)
+{
+    if (ZSTD_sizeof_CCtx(ctx) <= SPARE_BYTES &&
+        ZSTD_CCtx_reset(ctx, ZSTD_reset_session_and_parameters) == 0)
+        ctx = __atomic_exchange_n(&spare, ctx, __ATOMIC_ACQ_REL);
+    ZSTD_freeCCtx(ctx); /* NULL is fine */
+}
+
 sl_status
 sl_compress_front(sl_buf *dst, const void *src, size_t size, size_t front,
                   int level)
 {
-    ZSTD_CCtx *ctx = ZSTD_createCCtx();
+    ZSTD_CCtx *ctx = context_take();
     if (ctx == NULL)
         return SL_ENOMEM;
 
@@ -36,13 +59,13 @@ sl_compress_front(sl_buf *dst, const void *src, size_t size, size_t front,
     size_t bound = ZSTD_compressBound(size) + ZSTD_compressBound(front);
     uint8_t *room = sl_buf_room(dst, bound);
     if (room == NULL) {
-        ZSTD_freeCCtx(ctx);
+        context_give(ctx);
         return dst->status;
     }
 
     ZSTD_outBuffer out = { room, bound, 0 };
     bool done = compress_parts(ctx, &out, src, size, front);
-    ZSTD_freeCCtx(ctx);
+    context_give(ctx);
     if (!done)
         return SL_ECOMPRESS;
     sl_buf_used(dst, out.pos);

@@ -137,6 +137,14 @@ class Recording:
     def so_far(self) -> tuple[int, int, int, int, dict[str, tuple[int, int]]]: ...
     def encode(self, meta: Mapping[str, int | str | None], level: int = 3, /) -> bytes: ...
 
+class Plan:
+    def __new__(
+        cls, c_calls: str = "chosen", *, max_bytes: int = 0, max_nodes: int = 0, follows: bool = False,
+        sampled: bool = False, goes_on: bool = False, anyway: bool = False, layers: str = "shape", lines: bool = False,
+        lessens: bool = False,
+    ) -> Plan: ...
+    def __call__(self, label: object, entry: Entry | None, /) -> Recording: ...
+
 class Span:
     def __init__(
         self, name: str | bytes, kind: str | None = None, detail: Mapping[str, object] | None = None, *,

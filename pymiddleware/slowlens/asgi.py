@@ -85,7 +85,7 @@ async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, transact
         kind = message["type"]
         if kind == "http.response.start":
             transaction.headers_sent(message["status"])
-            more = transaction.more_headers(root)
+            more = transaction.more_headers(root) if transaction.adds_headers() else ()
             if more:
                 headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in more]
                 message = {**message, "headers": [*message.get("headers", ()), *headers]}

@@ -47,6 +47,23 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], object] | None:
     return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns)).match
 
 
+class _Rules(NamedTuple):
+    """What ``keep`` says, taken apart once."""
+
+    trigger: bool
+    slow: bool
+    error: bool
+    worst: bool
+    all: bool
+    random: tuple[float, ...]
+
+    @staticmethod
+    def of(rules: tuple[str, ...]) -> _Rules:
+        return _Rules(
+            "trigger" in rules or "all" in rules, "slow" in rules, "error" in rules, "worst" in rules, "all" in rules,
+            tuple(float(rule[7:]) for rule in rules if rule.startswith("random:")))
+
+
 class Policy:
     """The rules of one middleware."""
 
@@ -61,6 +78,11 @@ class Policy:
         self._plain = {
             mode: _decision(mode, options.c_calls, False) for mode in ("deterministic", "sampling", "lines")
         }
+        #: Nothing has to be asked of a request that carries no trigger.
+        self._same_for_all = (
+            self._include is None and self._exclude is None and self._rate >= 1.0 and not self._by_function)
+        self._slow_ns = options.slow_ms * 1e6
+        self._rules = {debug: _Rules.of(options.keep_rules(debug)) for debug in (False, True)}
         self._worst: dict[str, list[int]] = {}
         self._seldom = Seldom()
 
@@ -70,6 +92,8 @@ class Policy:
             decision = self._trigger(incoming)
             if decision is not None:
                 return decision
+        if self._same_for_all:
+            return self._plain.get(self.options.mode_word(self._debug()))
         if self._include is not None and not self._include(incoming.path):
             return None
         if self._exclude is not None and self._exclude(incoming.path):
@@ -110,25 +134,24 @@ class Policy:
 
     def is_slow(self, seen: Seen, wall_ns: int) -> bool:
         """Whether the response (background work aside) took longer than ``slow_ms``."""
-        return (wall_ns if seen.body_ns is None else seen.body_ns) > self.options.slow_ms * 1e6
+        return (wall_ns if seen.body_ns is None else seen.body_ns) > self._slow_ns
 
     def keep(self, decision: Decision, seen: Seen, wall_ns: int, route: str) -> str:
         """The rule that keeps this profile, or "". ``route``: "" if it is none whose worst are kept."""
-        rules = self.options.keep_rules(self._debug())
-        worst = bool(route) and "worst" in rules and self._is_worst(route, wall_ns)
-        if decision.triggered and ("trigger" in rules or "all" in rules):
+        rules = self._rules[bool(self._debug())]
+        worst = bool(route) and rules.worst and self._is_worst(route, wall_ns)
+        if decision.triggered and rules.trigger:
             return "trigger"
-        if "slow" in rules and self.is_slow(seen, wall_ns):
+        if rules.slow and self.is_slow(seen, wall_ns):
             return "slow"
-        if "error" in rules and (seen.error or seen.status >= 500):
+        if rules.error and (seen.error or seen.status >= 500):
             return "error"
         if worst:
             return "worst"
-        if "all" in rules:
+        if rules.all:
             return "all"
-        for rule in rules:
-            if rule.startswith("random:") and random.random() < float(rule[7:]):
-                return "random"
+        if any(random.random() < share for share in rules.random):
+            return "random"
         return ""
 
     def _is_worst(self, route: str, wall_ns: int) -> bool:

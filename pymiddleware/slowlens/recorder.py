@@ -128,12 +128,7 @@ class Transaction:
         if board is not None:
             seen = self.seen
             seen.entry = board.begin(seen.started_ns, seen.method, seen.path, decision.mode == "sampling")
-        self.recording = _core.Recording(
-            decision.c_calls, max_bytes=recorder.options.max_profile_bytes, follows=follows,
-            sampled=decision.mode == "sampling", goes_on=True, label=self.seen,
-            entry=self.seen.entry, anyway=True, layers=recorder.options.layers, lines=decision.lines,
-            lessens=True,
-        )
+        self.recording = recorder.plan(decision, follows)(self.seen, self.seen.entry)
         if self.recording.less:
             recorder.say_less(self.recording.by)
         self._token: Token[Transaction | None] | None = _current.set(self)
@@ -151,6 +146,10 @@ class Transaction:
             return
         self.seen.status = status
         self.seen.headers_ns = self.recording.wall_ns
+
+    def adds_headers(self) -> bool:
+        """Whether there may be headers to add to the app's own."""
+        return not self.done and self._recorder.adds_headers()
 
     def more_headers(self, root: str = "") -> list[tuple[str, str]]:
         """Headers to add to the app's own, by the option ``response_headers``."""
@@ -235,6 +234,8 @@ class Recorder:
         self.refused = self.abandoned = 0
         self.reading, self.profiling = Breaker(), Breaker()
         self._folded = Folded()
+        #: The plan that was made last, and what of.
+        self._plan: tuple[Decision, bool, _core.Plan] | None = None
         self._seldom = Seldom()
         self._viewer: Viewer | None = None
         self._greeted = False
@@ -319,6 +320,19 @@ class Recorder:
             self._fault("beginning a profile", self.profiling)
         return None
 
+    def plan(self, decision: Decision, follows: bool) -> _core.Plan:
+        """How recordings of requests that this was decided of are made."""
+        known = self._plan
+        if known is not None and known[0] is decision and known[1] is follows:
+            return known[2]
+        options = self.options
+        plan = _core.Plan(
+            decision.c_calls, max_bytes=options.max_profile_bytes, follows=follows, sampled=decision.mode == "sampling",
+            goes_on=True, anyway=True, layers=options.layers, lines=decision.lines, lessens=True,
+        )
+        self._plan = (decision, follows, plan)
+        return plan
+
     def say_less(self, by: str) -> None:
         """For want of memory a request is recorded with less than was decided; each profile says it, too."""
         done = "sampled instead" if by == "samples" else "timed, not profiled"
@@ -334,13 +348,18 @@ class Recorder:
                          key=mode, once=True)
         return decision._replace(mode=mode)
 
+    def adds_headers(self) -> bool:
+        """Whether responses may get headers of ours."""
+        chosen = self.options.response_headers
+        return self.debug() if chosen is None else bool(chosen)
+
     def response_headers(self, transaction: Transaction, root: str = "") -> list[tuple[str, str]]:
         """What the option ``response_headers`` adds to this response now that its headers go out. Never raises.
 
         :param root: what the server cut off before the app's paths, as text.
         """
         chosen = self.options.response_headers
-        if chosen is False or not (chosen or self.debug()):
+        if not self.adds_headers():
             return []
         try:
             incoming, access = transaction.incoming, self.access

@@ -119,13 +119,12 @@ def url_path(path: str) -> str:
 
 def wsgi_incoming(environ: Mapping[str, Any]) -> Incoming:
     """From a WSGI environ (PEP 3333)."""
-    path = wsgi_text(environ.get("PATH_INFO", ""))
+    get = environ.get
+    path, query = get("PATH_INFO", ""), get("QUERY_STRING", "")
     return Incoming(
-        environ.get("REQUEST_METHOD", ""), path or "/", environ.get("QUERY_STRING", ""),
-        environ.get("HTTP_HOST", ""), environ.get("REMOTE_ADDR") or "",
-        environ.get("wsgi.url_scheme") == "https", _EnvironHeaders(environ), environ,
-        "HTTP_X_SLOWLENS" in environ or "slowlens=" in environ.get("QUERY_STRING", "")[:2000],
-        environ.get("SERVER_PROTOCOL", "")[5:],
+        get("REQUEST_METHOD", ""), (path if path.isascii() else wsgi_text(path)) or "/", query, get("HTTP_HOST", ""),
+        get("REMOTE_ADDR") or "", get("wsgi.url_scheme") == "https", _EnvironHeaders(environ), environ,
+        "HTTP_X_SLOWLENS" in environ or (query != "" and "slowlens=" in query[:2000]), get("SERVER_PROTOCOL", "")[5:],
     )
 
 
@@ -161,24 +160,24 @@ class _ScopeHeaders(Mapping[str, str]):
 
 def asgi_incoming(scope: Mapping[str, Any]) -> Incoming:
     """From an ASGI HTTP scope. The path is the one below ``root_path``, as Starlette sees it."""
-    headers = _ScopeHeaders(scope)
-    raw = scope.get("headers", ())
+    get = scope.get
+    query = get("query_string", b"")
+    asks = query != b"" and b"slowlens=" in query[:2000]
     hosts = []
-    asks = b"slowlens=" in scope.get("query_string", b"")[:2000]
-    for name, value in raw:
+    for name, value in get("headers", ()):
         if name == b"host":
             hosts.append(value)
         elif name == b"x-slowlens":
             asks = True
-    path = scope.get("path", "") or "/"
-    root = scope.get("root_path", "")
+    path = get("path", "") or "/"
+    root = get("root_path", "")
     if root and path.startswith(root + "/"):
         path = path[len(root):]
-    client = scope.get("client")
+    client = get("client")
     return Incoming(
-        scope.get("method", ""), path, scope.get("query_string", b"").decode("latin-1"),
-        b",".join(hosts).decode("latin-1"), (client[0] or "") if client else "", scope.get("scheme") == "https",
-        headers, scope, asks, scope.get("http_version", ""),
+        get("method", ""), path, query.decode("latin-1"), b",".join(hosts).decode("latin-1"),
+        (client[0] or "") if client else "", get("scheme") == "https", _ScopeHeaders(scope), scope, asks,
+        get("http_version", ""),
     )
 
 

@@ -68,9 +68,8 @@ def run(
     recording, seen = transaction.recording, transaction.seen
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        more = transaction.more_headers(wsgi_text(environ.get("SCRIPT_NAME", "")))
-        if more:
-            headers = [*headers, *more]
+        if transaction.adds_headers():
+            headers = [*headers, *transaction.more_headers(wsgi_text(environ.get("SCRIPT_NAME", "")))]
         write = start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
         transaction.headers_sent(int(status[:3]) if status[:3].isdecimal() else 0)
         return write

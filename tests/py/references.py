@@ -248,6 +248,23 @@ def _() -> None:
     refused(_core.Recording, "no such choice")
 
 
+@case("Plan.__new__")
+def _() -> None:
+    for options in ({}, {"follows": True}, {"sampled": True, "anyway": True}, {"max_bytes": 1 << 20, "goes_on": True}):
+        plan = _core.Plan("all", **options)
+        for _number in range(2):
+            recording = plan(object(), None)
+            recording.enter()
+            one()
+            recording.leave()
+            recording.discard()
+        refused(plan, None)
+        refused(plan, None, 7)
+        refused(plan, label=None, entry=None)
+    for wrong in ({"max_bytes": -1}, {"entry": None}, {"label": 7}, {"layers": "none such"}, {"nonsense": 1}):
+        refused(_core.Plan, **wrong)
+
+
 @case("Span.__new__", "Span.__enter__", "Span.__exit__", "Span.__aenter__", "Span.__aexit__", "span_add")
 def _() -> None:
     for recording in (None, _core.Recording(follows=True)):

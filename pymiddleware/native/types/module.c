@@ -23,6 +23,7 @@
 #include "types/gather_type.h"
 #include "types/killed.h"
 #include "types/numbers_type.h"
+#include "types/plan_type.h"
 #include "types/profile_type.h"
 #include "types/recording_type.h"
 #include "types/span_type.h"
@@ -473,6 +474,7 @@ module_exec(PyObject *module)
         return -1;
     if (PyModule_AddType(module, &sl_py_board_type) < 0 ||
         PyModule_AddType(module, &sl_py_recording_type) < 0 ||
+        PyModule_AddType(module, &sl_py_plan_type) < 0 ||
         PyModule_AddType(module, &sl_py_span_type) < 0)
         return -1;
     if (PyModule_AddType(module, &sl_py_gather_type) < 0 ||

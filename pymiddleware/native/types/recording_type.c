@@ -116,8 +116,9 @@ recording_release(sl_py_recording *self)
         sl_py_engine_release(&self->traced);
 }
 
-static PyObject *
-recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+bool
+sl_py_wishes_parse(PyObject *args, PyObject *kwargs, sl_py_wishes *out,
+                   PyObject **label, PyObject **entry)
 {
     static char *names[] = { "c_calls", "max_bytes", "max_nodes", "follows",
                              "sampled", "goes_on",   "label",     "entry",
@@ -128,59 +129,76 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     unsigned int max_nodes = 0;
     int follows = 0, sampled = 0, goes_on = 0, anyway = 0, lines = 0;
     int lessens = 0;
-    PyObject *label = NULL, *entry = NULL;
 
+    *label = *entry = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s$nIpppOOpspp:Recording",
                                      names, &c_calls, &max_bytes, &max_nodes,
-                                     &follows, &sampled, &goes_on, &label,
-                                     &entry, &anyway, &layers, &lines,
-                                     &lessens))
-        return NULL;
+                                     &follows, &sampled, &goes_on, label, entry,
+                                     &anyway, &layers, &lines, &lessens))
+        return false;
     if (max_bytes < 0) {
         PyErr_SetString(PyExc_ValueError, "max_bytes must not be negative");
-        return NULL;
-    }
-    if (entry == Py_None)
-        entry = NULL;
-    if (entry != NULL && !Py_IS_TYPE(entry, &sl_py_entry_type)) {
-        PyErr_SetString(PyExc_TypeError, "entry: an Entry, or None");
-        return NULL;
+        return false;
     }
     static const char *const c_words[] = { "none", "chosen", "all" };
     static const char *const l_words[] = { "off", "names", "shape" };
     int calls = parse_word("c_calls", c_calls, c_words);
     int kept = parse_word("layers", layers, l_words);
     if (calls < 0 || kept < 0)
-        return NULL;
+        return false;
+    *out = (sl_py_wishes){ .c_calls = (sl_c_calls)calls,
+                           .layers = (sl_py_layers)kept,
+                           .max_bytes = (size_t)max_bytes,
+                           .max_nodes = max_nodes,
+                           .follows = follows != 0,
+                           .sampled = sampled != 0,
+                           .goes_on = goes_on != 0,
+                           .anyway = anyway != 0,
+                           .lines = lines != 0,
+                           .lessens = lessens != 0 };
+    return true;
+}
 
-    sl_py_by wanted = sampled ? SL_PY_BY_SAMPLES : SL_PY_BY_EVENTS;
+PyObject *
+sl_py_recording_make(const sl_py_wishes *wishes, PyObject *label,
+                     PyObject *entry)
+{
+    if (entry == Py_None)
+        entry = NULL;
+    if (entry != NULL && !Py_IS_TYPE(entry, &sl_py_entry_type)) {
+        PyErr_SetString(PyExc_TypeError, "entry: an Entry, or None");
+        return NULL;
+    }
+    sl_py_by wanted = wishes->sampled ? SL_PY_BY_SAMPLES : SL_PY_BY_EVENTS;
     sl_py_by by = sl_py_budget_begin(wanted);
     /* Where nothing can be sampled, that is no more than times. */
     if (by == SL_PY_BY_SAMPLES && by != wanted &&
         sl_py_sampler_why_not() != NULL)
         by = sl_py_budget_begin(SL_PY_BY_TIMES);
-    if (by == SL_PY_BY_NOTHING || (by != wanted && !lessens)) {
+    if (by == SL_PY_BY_NOTHING || (by != wanted && !wishes->lessens)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "recordings hold all the memory that they may at once "
                         "(max_active_bytes)");
         return NULL;
     }
-    sl_py_recording *self = (sl_py_recording *)type->tp_alloc(type, 0);
+    sl_py_recording *self = (sl_py_recording *)sl_py_recording_type.tp_alloc(
+        &sl_py_recording_type, 0);
     if (self == NULL)
         return NULL;
-    sampled = by != SL_PY_BY_EVENTS;
+    bool sampled = by != SL_PY_BY_EVENTS;
     self->by = by;
     self->less = by != wanted;
     self->sampled.timed = by == SL_PY_BY_TIMES;
-    follows = follows && by != SL_PY_BY_TIMES;
-    self->traced.c_calls = (sl_c_calls)calls;
-    self->layers = (sl_py_layers)kept;
-    self->traced.follows = self->sampled.follows = follows != 0;
-    self->sampled.by_samples = sampled != 0;
-    self->traced.lines = lines != 0 && !sampled;
+    self->traced.c_calls = wishes->c_calls;
+    self->layers = wishes->layers;
+    self->traced.follows = self->sampled.follows =
+        wishes->follows && by != SL_PY_BY_TIMES;
+    self->sampled.by_samples = sampled;
+    self->traced.lines = wishes->lines && !sampled;
     self->label = Py_XNewRef(label);
     self->sampled.entry = (sl_py_entry *)Py_XNewRef(entry);
-    goes_on = goes_on && !sampled && sl_py_sampler_why_not() == NULL;
+    bool goes_on =
+        wishes->goes_on && !sampled && sl_py_sampler_why_not() == NULL;
     /* The sampler reads the kernel's clocks anyway. */
     self->sampled.clock = sampled ? SL_CLOCK_MONOTONIC : sl_py_clock;
     self->sampled.slot = -1;
@@ -189,12 +207,12 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->handle = sl_py_handle_new();
     if (self->handle == NULL)
         goto fail;
-    if (recording_acquire(self, anyway != 0 || self->sampled.timed) < 0)
+    if (recording_acquire(self, wishes->anyway || self->sampled.timed) < 0)
         goto fail;
 
     sl_recording_options options = { .clock = self->sampled.clock,
-                                     .max_bytes = (size_t)max_bytes,
-                                     .max_nodes = max_nodes,
+                                     .max_bytes = wishes->max_bytes,
+                                     .max_nodes = wishes->max_nodes,
                                      .on_function =
                                          sampled ? NULL : sl_py_on_function,
                                      .on_full = goes_on ? sl_py_on_full : NULL,
@@ -222,6 +240,18 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 fail:
     Py_DECREF(self);
     return NULL;
+}
+
+static PyObject *
+recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    sl_py_wishes wishes;
+    PyObject *label, *entry;
+
+    (void)type; /* there are no subtypes */
+    return sl_py_wishes_parse(args, kwargs, &wishes, &label, &entry)
+               ? sl_py_recording_make(&wishes, label, entry)
+               : NULL;
 }
 
 /* Ends it, whatever state it is in; no exception. */

@@ -6,6 +6,25 @@
 
 extern PyTypeObject sl_py_recording_type;
 
+/* How a recording is to be made: what Recording's keywords say. */
+typedef struct {
+    sl_c_calls c_calls;
+    sl_py_layers layers;
+    size_t max_bytes;
+    uint32_t max_nodes;
+    bool follows, sampled, goes_on, anyway, lines, lessens;
+} sl_py_wishes;
+
+/* Reads Recording's arguments; *label and *entry: BORROWED, or NULL. false with
+ * an exception. */
+bool sl_py_wishes_parse(PyObject *args, PyObject *kwargs, sl_py_wishes *out,
+                        PyObject **label, PyObject **entry);
+
+/* A NEW Recording that runs; `label` and `entry` may be NULL. NULL with an
+ * exception. */
+PyObject *sl_py_recording_make(const sl_py_wishes *wishes, PyObject *label,
+                               PyObject *entry);
+
 /* 0, or -1 with an exception. */
 int sl_py_recording_init(void);
 
