@@ -263,12 +263,29 @@ LIBRARIES="pymysql,psycopg[binary],psycopg2-binary,asyncpg,redis,requests,urllib
 LIBRARIES="$LIBRARIES,pymongo,mysqlclient,mysql-connector-python,aiomysql,peewee,pymemcache,python-memcached"
 LIBRARIES="$LIBRARIES,opentelemetry-sdk,opentelemetry-instrumentation-sqlite3,mcp"
 
-# Tests of one folder that need packages of their own, separated by commas.
-more_tests() { # FOLDER PACKAGES VERSION PYTHON
-    python=$(environment "$3" "$4") || return 1
+# All that the tests below need beside PACKAGES, before any of them runs: nobody's packages change under him.
+more_packages() { # VERSION PYTHON
+    python=$(environment "$1" "$2") || return 1
     # shellcheck disable=SC2046
-    flock "$cache/pip.lock" "$python" -m pip install -q $(echo "$2" | tr , ' ') || return 1
-    PYTHONPATH=$build/py$3/python sh "$root/tests/steady.sh" "$python" "$root/tests/$1"
+    "$python" -m pip install -q selenium schemathesis psycopg_pool waitress hypercorn gprof2dot snakeviz \
+        $(echo "$LIBRARIES" | tr , ' ')
+}
+
+more_tests() { # FOLDER VERSION PYTHON
+    python=$(environment "$2" "$3") || return 1
+    PYTHONPATH=$build/py$2/python sh "$root/tests/steady.sh" "$python" "$root/tests/$1"
+}
+
+# Wagtail and others want versions of their own.
+frameworks() { # VERSION PYTHON
+    venv=$cache/frameworks-venv
+    packages="pytest django flask starlette httpx fastapi litestar quart sanic falcon pyramid bottle strawberry-graphql ariadne wagtail"
+    if [ "$(cat "$venv/complete" 2>/dev/null)" != "$packages" ]; then
+        # shellcheck disable=SC2086
+        rm -rf "$venv" && "$2" -m venv "$venv" && "$venv/bin/python" -m pip install -q $packages || return 1
+        echo "$packages" >"$venv/complete"
+    fi
+    PYTHONPATH=$build/py$1/python sh "$root/tests/steady.sh" "$venv/bin/python" "$root/tests/frameworks"
 }
 
 # The site without a warning, tutorials run as written: with a wheel where pip finds it, as a reader has it.
@@ -286,13 +303,9 @@ documentation() { # VERSION PYTHON
         WHEELS=$build/wheels PYTHONPATH=$build/py$1/python sh "$root/tests/steady.sh" "$venv/bin/python" "$root/tests/docs"
 }
 
-# What tests/frameworks asks for routes.
-FRAMEWORKS="fastapi,litestar,quart,sanic,falcon,pyramid,bottle,strawberry-graphql,ariadne,wagtail"
-
 # A slice of the matrix in tests/servers.sh.
 servers() { # VERSION PYTHON
     python=$(environment "$1" "$2") || return 1
-    flock "$cache/pip.lock" "$python" -m pip install -q gevent waitress hypercorn || return 1
     PYTHONPATH=$build/py$1/python sh "$root/tests/servers.sh" "$python" "gunicorn sync" "gunicorn gevent preload" \
         uvicorn waitress hypercorn
 }
@@ -405,21 +418,23 @@ LIST
     install nodejs chromium chromium-driver fonts-dejavu-core curl groff-base postgresql redis-server mariadb-server \
         memcached libmariadb-dev pkg-config golang-go graphviz
     command -v npm >/dev/null || install npm
+    # shellcheck disable=SC2086
+    check "packages" more_packages $newest
     check "npm packages" node_modules
     check "JavaScript" node --test --test-reporter=dot "$root"/tests/js/*.test.js
     # shellcheck disable=SC2086
     {
-        beside "browser" more_tests browser selenium $newest
+        beside "browser" more_tests browser $newest
         beside "documentation" documentation $newest
         beside "without the sampler" offlinux_absent $newest
         say "the viewer's API, fuzzed; layers, stores, servers, other people's suites (all of them: tests/suites.sh), judges"
-        beside "API" more_tests api schemathesis $newest
-        beside "layers" more_tests layers "$LIBRARIES" $newest
-        beside "PostgreSQL" more_tests postgres "psycopg[binary],psycopg_pool" $newest
-        beside "frameworks" more_tests frameworks "$FRAMEWORKS" $newest
+        beside "API" more_tests api $newest
+        beside "layers" more_tests layers $newest
+        beside "PostgreSQL" more_tests postgres $newest
+        beside "frameworks" frameworks $newest
         beside "servers" servers $newest
         beside "suites" suites $newest
-        beside "judges" more_tests judges selenium,gprof2dot,snakeviz $newest
+        beside "judges" more_tests judges $newest
     }
     settle
 fi
