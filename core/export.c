@@ -20,8 +20,8 @@ typedef struct {
 static const char *const with_spans[] = { "chrome", "gecko", "json", "text" };
 
 static const row table[] = {
-#define XX(name, ending, media_type, title)                                    \
-    { { #name, ending, media_type, title }, sl_exporter_##name },
+#define XX(name, ending, media_type, title, counts)                            \
+    { { #name, ending, media_type, title, counts }, sl_exporter_##name },
     SL_EXPORT_MAP(XX)
 #undef XX
 };
@@ -42,6 +42,16 @@ sl_export_find(const char *name)
             return &table[i].format;
     }
     return NULL;
+}
+
+const char *
+sl_export_counts(const sl_export_format *format, const sl_profile *profile)
+{
+    bool counts = format != NULL && format->counts[0] != '\0';
+
+    if (!counts)
+        return "";
+    return sl_profile_is_sampled(profile) ? "samples" : format->counts;
 }
 
 static size_t

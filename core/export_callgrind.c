@@ -150,7 +150,9 @@ put_all(sl_buf *out, const sl_profile *profile, sl_calls *calls,
     for (uint32_t i = 0; i < calls->function_count; i++)
         sum += calls->functions[i].self_ns;
     qsort(calls->pairs, calls->pair_count, sizeof(sl_call), by_caller);
-    sl_buf_put_str(out, "# callgrind format\nversion: 1\n"
+    sl_buf_put_str(out, "# callgrind format\n# counts are ");
+    sl_buf_put_str(out, sl_export_counts(sl_export_find("callgrind"), profile));
+    sl_buf_put_str(out, "\nversion: 1\n"
                         "creator: slowlens\npositions: line\n"
                         "event: ns : nanoseconds of wall time\nevents: ns\n");
     snprintf(line, sizeof(line), "summary: %" PRIu64 "\n", sum);

@@ -102,9 +102,12 @@ sl_exporter_dot(const sl_profile *profile, sl_buf *out)
         status = sl_calls_sum(profile, false, &calls);
     if (status == SL_OK && shown == NULL)
         status = SL_ENOMEM;
-    if (status == SL_OK)
+    if (status == SL_OK) {
+        sl_buf_put_str(out, "// counts are ");
+        sl_buf_put_str(out, sl_export_counts(sl_export_find("dot"), profile));
+        sl_buf_put_str(out, "\n");
         put_all(out, &calls, &labels, wall, shown);
-    else
+    } else
         out->status = status;
     free(shown);
     sl_calls_free(&calls);

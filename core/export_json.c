@@ -109,6 +109,9 @@ sl_exporter_json(const sl_profile *profile, sl_buf *out)
     sl_json_u64(&json, 1);
     sl_put_meta(&json, profile);
     sl_put_summary(&json, profile);
+    const char *counts = sl_export_counts(sl_export_find("json"), profile);
+    sl_json_key(&json, "counts");
+    sl_json_str(&json, counts, strlen(counts));
     put_functions(&json, profile);
     sl_json_key(&json, "nodes");
     sl_json_open(&json, '[');

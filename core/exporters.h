@@ -8,7 +8,7 @@
 
 #include "slowlens/export.h"
 
-#define XX(name, ending, media_type, title)                                    \
+#define XX(name, ending, media_type, title, counts)                            \
     void sl_exporter_##name(const sl_profile *profile, sl_buf *out);
 SL_EXPORT_MAP(XX)
 #undef XX

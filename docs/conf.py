@@ -89,9 +89,11 @@ def metadata_page() -> str:
 def exports_page() -> str:
     from slowlens import _core
 
-    rows = "\n".join(f"| `{name}` | `{ending}` | {title} |" for name, ending, _, title in _core.EXPORTS)
+    rows = "\n".join(f"| `{name}` | `{ending}` | {title} | {counts or '-'} |"
+                     for name, ending, _, title, counts in _core.EXPORTS)
     return ("# Exports\n\n`slowlens export ID -f FORMAT`, or *Download* in the viewer.\n\n"
-            f"| format | ending | opens in |\n|---|---|---|\n{rows}\n\n"
+            f"| format | ending | opens in | counts |\n|---|---|---|---|\n{rows}\n\n"
+            "Of a sampled profile, what would be calls are samples; a function has each of them once.\n\n"
             "What each holds, and what it cannot, stands at its declaration:\n\n"
             "```{literalinclude} ../../include/slowlens/export.h\n:language: c\n```\n")
 

@@ -31,7 +31,8 @@
  * (core/framed.h).
  *
  * Of a sampled profile "calls" are samples; a function has each of them once,
- * however often it stands in one stack.
+ * however often it stands in one stack. (pprof calls that sample type "calls"
+ * all the same.)
  */
 #ifndef SL_EXPORT_H
 #define SL_EXPORT_H
@@ -39,31 +40,40 @@
 #include "slowlens/bytes.h"
 #include "slowlens/profile.h"
 
-/* XX(name, ending, media type, title) */
+/* XX(name, ending, media type, title, what it counts) */
 #define SL_EXPORT_MAP(XX)                                                      \
     XX(callgrind, ".callgrind.out", "text/plain; charset=utf-8",               \
-       "KCachegrind, QCachegrind")                                             \
-    XX(chrome, ".chrome.json", "application/json", "Chrome trace, Perfetto")   \
+       "KCachegrind, QCachegrind", "calls")                                    \
+    XX(chrome, ".chrome.json", "application/json", "Chrome trace, Perfetto",   \
+       "calls")                                                                \
     XX(collapsed, ".collapsedstack.txt", "text/plain; charset=utf-8",          \
-       "flamegraph.pl, inferno")                                               \
-    XX(dot, ".dot", "text/vnd.graphviz; charset=utf-8", "Graphviz")            \
-    XX(gecko, ".gecko.json", "application/json", "Firefox Profiler")           \
-    XX(html, ".html", "text/html; charset=utf-8", "web page, opens offline")   \
-    XX(json, ".json", "application/json", "JSON, all of it")                   \
-    XX(pprof, ".pb.gz", "application/gzip", "pprof, Pyroscope")                \
-    XX(pstats, ".prof", "application/octet-stream", "pstats, snakeviz")        \
-    XX(speedscope, ".speedscope.json", "application/json", "speedscope")       \
-    XX(text, ".txt", "text/plain; charset=utf-8", "text, the tree")
+       "flamegraph.pl, inferno", "")                                           \
+    XX(dot, ".dot", "text/vnd.graphviz; charset=utf-8", "Graphviz", "calls")   \
+    XX(gecko, ".gecko.json", "application/json", "Firefox Profiler", "")       \
+    XX(html, ".html", "text/html; charset=utf-8", "web page, opens offline",   \
+       "calls")                                                                \
+    XX(json, ".json", "application/json", "JSON, all of it", "calls, resumes") \
+    XX(pprof, ".pb.gz", "application/gzip", "pprof, Pyroscope", "calls")       \
+    XX(pstats, ".prof", "application/octet-stream", "pstats, snakeviz",        \
+       "calls")                                                                \
+    XX(speedscope, ".speedscope.json", "application/json", "speedscope", "")   \
+    XX(text, ".txt", "text/plain; charset=utf-8", "text, the tree", "calls")
 
 typedef struct {
     const char *name;
     const char *ending;
     const char *media_type;
     const char *title;
+    const char *counts; /* "": times only */
 } sl_export_format;
 
 /* The table's rows, in its order; NULL past the end. Static. */
 const sl_export_format *sl_export_at(size_t i);
+
+/* What the numbers that it counts are in an export of this profile: its row's
+ * counts, "samples" of a sampled one; "" for times only. Static. */
+const char *sl_export_counts(const sl_export_format *format,
+                             const sl_profile *profile);
 
 /* The row of that name; NULL: there is none. */
 const sl_export_format *sl_export_find(const char *name);

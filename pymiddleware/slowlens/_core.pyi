@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, TypedDict, TypeVar
 _T = TypeVar("_T")
 
 EXPORT_FORMATS: tuple[str, ...]
-EXPORTS: tuple[tuple[str, str, str, str], ...]  # name, ending, media type, title
+EXPORTS: tuple[tuple[str, str, str, str, str], ...]  # name, ending, media type, title, what it counts
 FINDINGS: tuple[tuple[str, str, str], ...]  # word, title, advice
 TITLES: dict[str, str]  # of keys of the metadata
 

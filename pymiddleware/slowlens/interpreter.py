@@ -47,7 +47,7 @@ class _StandIn(types.ModuleType):
     """What is imported instead of the extension: it says why it is not there to whoever asks it for something."""
 
     EXPORT_FORMATS: tuple[str, ...] = ()
-    EXPORTS: tuple[tuple[str, str, str, str], ...] = ()
+    EXPORTS: tuple[tuple[str, str, str, str, str], ...] = ()
 
     class CorruptError(ValueError):
         """As the extension's, so that it can be named."""

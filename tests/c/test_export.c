@@ -80,7 +80,7 @@ take(void *ctx, const void *bytes, size_t size)
 START_TEST(a_cap_and_a_refusal_end_it)
 {
     sl_profile *p = sample();
-    const sl_export_format *format, fake = { "x", ".x", "x/x", "x" };
+    const sl_export_format *format, fake = { "x", ".x", "x/x", "x", "" };
     sl_bytes out = { 0 };
     for (size_t i = 0; (format = sl_export_at(i)) != NULL; i++) {
         size_t room = 50, left = 1 << 30;

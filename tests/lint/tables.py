@@ -60,8 +60,8 @@ def metrics() -> str:
 
 
 def exports() -> str:
-    return table(["name", "ending", "media type", "title"],
-                 [[f"`{row.text(0)}`", f"`{row.text(1)}`", row.text(2), row.text(3)]
+    return table(["name", "ending", "media type", "title", "counts"],
+                 [[f"`{row.text(0)}`", f"`{row.text(1)}`", row.text(2), row.text(3), row.text(4) or "-"]
                   for row in rows("export.h", "SL_EXPORT_MAP")])
 
 

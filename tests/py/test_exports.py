@@ -257,9 +257,23 @@ def test_exports_are_utf8_whatever_a_folder_is_called(tmp_path: Path) -> None:
                 assert "total" in data.decode("utf-8")
 
 
+@pytest.mark.parametrize("sampled", [False, True])
+def test_each_export_says_what_it_counts(sampled: bool) -> None:
+    mode = "sampling" if sampled else "deterministic"
+    profile = _core.Profile(record(library, sampled=sampled).encode({"mode": mode}))
+    calls = "samples" if sampled else "calls"
+    assert {name: counts for name, *_, counts in _core.EXPORTS if counts != "calls"} == {
+        "collapsed": "", "gecko": "", "json": "calls, resumes", "speedscope": "",
+    }
+    assert json.loads(profile.export("json"))["counts"] == (calls if sampled else "calls, resumes")
+    assert f"# counts are {calls}\n".encode() in profile.export("callgrind")
+    assert f"// counts are {calls}\n".encode() in profile.export("dot")
+    assert f"<th class=n>{calls}<th>".encode() in profile.export("html")
+
+
 def test_an_export_flows_in_pieces_and_has_a_cap() -> None:
     profile = _core.Profile(record(library).encode({}))
-    for form, ending, media_type, title in _core.EXPORTS:
+    for form, ending, media_type, title, _ in _core.EXPORTS:
         pieces: list[bytes] = []
         profile.export_to(form, pieces.append)
         assert b"".join(pieces) == profile.export(form)

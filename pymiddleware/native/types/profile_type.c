@@ -199,7 +199,7 @@ profile_export_to(PyObject *object, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* ((name, ending, media type, title), ...) or, `names`, (name, ...). */
+/* ((name, ending, media type, title, counts), ...) or, `names`, (name, ...). */
 PyObject *
 sl_py_export_formats(bool names)
 {
@@ -210,9 +210,10 @@ sl_py_export_formats(bool names)
     PyObject *table = PyTuple_New(count);
     for (Py_ssize_t i = 0; table != NULL && i < count; i++) {
         const sl_export_format *one = sl_export_at((size_t)i);
-        PyObject *row = names ? PyUnicode_FromString(one->name)
-                              : Py_BuildValue("(ssss)", one->name, one->ending,
-                                              one->media_type, one->title);
+        PyObject *row =
+            names ? PyUnicode_FromString(one->name)
+                  : Py_BuildValue("(sssss)", one->name, one->ending,
+                                  one->media_type, one->title, one->counts);
         if (row == NULL)
             Py_CLEAR(table);
         else

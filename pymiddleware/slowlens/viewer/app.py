@@ -589,7 +589,7 @@ _TABLE = tuple((_pattern(route.path), route) for route in ROUTES)
 #: Name of a format -> (ending of a file, title): the core's table, and what needs no export.
 _FORMATS = {
     "slowlens": (".slowlens", "slowlens, everything"),
-    **{name: (ending, title) for name, ending, _, title in _core.EXPORTS},
+    **{name: (ending, title) for name, ending, _, title, _ in _core.EXPORTS},
 }
 
 
