@@ -81,6 +81,7 @@ class Policy:
         #: Nothing has to be asked of a request that carries no trigger.
         self._same_for_all = (
             self._include is None and self._exclude is None and self._rate >= 1.0 and not self._by_function)
+        self._mode = options.mode if isinstance(options.mode, str) else None
         self._slow_ns = options.slow_ms * 1e6
         self._rules = {debug: _Rules.of(options.keep_rules(debug)) for debug in (False, True)}
         self._worst: dict[str, list[int]] = {}
@@ -93,7 +94,9 @@ class Policy:
             if decision is not None:
                 return decision
         if self._same_for_all:
-            return self._plain.get(self.options.mode_word(self._debug()))
+            # Whether it is a development setup is asked only where the mode depends on it.
+            word = self._mode if self._mode is not None else self.options.mode_word(self._debug())
+            return self._plain.get(word)
         if self._include is not None and not self._include(incoming.path):
             return None
         if self._exclude is not None and self._exclude(incoming.path):

@@ -122,7 +122,8 @@ class Transaction:
         self._recorder = recorder
         self.incoming = incoming
         self.decision = decision
-        self.seen = Seen(incoming.method, recorder.shown_path(incoming.path))
+        path = incoming.path
+        self.seen = Seen(incoming.method, path if recorder.options.redact is None else recorder.shown_path(path))
         self.done = False
         board = recorder.board.core
         if board is not None:
@@ -233,6 +234,9 @@ class Recorder:
             self.writer.gather(self._find_release() or "")
         self.refused = self.abandoned = 0
         self.reading, self.profiling = Breaker(), Breaker()
+        #: Whether responses may get headers of ours; None: in development mode, which may be known only later.
+        self._adds_headers = self.options.debug if self.options.response_headers is None \
+            else self.options.response_headers
         self._folded = Folded()
         #: The plan that was made last, and what of.
         self._plan: tuple[Decision, bool, _core.Plan] | None = None
@@ -350,8 +354,8 @@ class Recorder:
 
     def adds_headers(self) -> bool:
         """Whether responses may get headers of ours."""
-        chosen = self.options.response_headers
-        return self.debug() if chosen is None else bool(chosen)
+        known = self._adds_headers
+        return self.debug() if known is None else known
 
     def response_headers(self, transaction: Transaction, root: str = "") -> list[tuple[str, str]]:
         """What the option ``response_headers`` adds to this response now that its headers go out. Never raises.
