@@ -57,6 +57,9 @@ main(void)
     srunner_add_suite(runner, layout_suite());
     srunner_add_suite(runner, span_suite());
     srunner_add_suite(runner, stacks_suite());
+    srunner_add_suite(runner, numbering_suite());
+    srunner_add_suite(runner, pending_suite());
+    srunner_add_suite(runner, text_suite());
     srunner_add_suite(runner, vocabulary_suite());
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

@@ -42,7 +42,10 @@ Suite *hits_suite(void);
 Suite *hotpath_suite(void);
 Suite *label_suite(void);
 Suite *layout_suite(void);
+Suite *numbering_suite(void);
+Suite *pending_suite(void);
 Suite *stacks_suite(void);
+Suite *text_suite(void);
 Suite *vocabulary_suite(void);
 
 /* Makes a suite of one case from a NULL-ended list of tests. */

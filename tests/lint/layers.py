@@ -272,8 +272,25 @@ def package_bad(edges: dict[str, set[str]]) -> list[str]:
     return bad
 
 
+# Modules of core whose tests are another one's. Else X.c has tests/c/test_X.c, or its family has (report_*: report).
+TESTED = {"alloc": "arena", "bytes": "buf", "framed": "export", "labels": "label", "rank": "hotpath", "spans": "span",
+          "summary": "profile", "tree": "recording", "union": "merge", "union_spans": "merge"}
+
+
+def untested() -> list[str]:
+    """Modules of core that have no file of tests, and files of tests that no suite runs."""
+    there = {file.stem.removeprefix("test_") for file in (ROOT / "tests/c").glob("test_*.c")}
+    suites = set(re.findall(r"\w+", (ROOT / "tests/CMakeLists.txt").read_text()))
+    bad = [f"tests/c/test_{name}.c: no suite of tests/CMakeLists.txt" for name in sorted(there - suites)]
+    for file in sorted((ROOT / "core").glob("*.c")):
+        families = {file.stem[:at.start()] for at in re.finditer(r"_|$", file.stem)}
+        if not families & there and TESTED.get(file.stem) not in there:
+            bad.append(f"core/{file.name}: no tests/c/test_{file.stem}.c")
+    return bad + [f"layers.py: {name} has a file of tests of its own" for name in sorted(TESTED) if name in there]
+
+
 def main() -> int:
-    bad = []
+    bad = untested()
     for top in ("include", "core", "pymiddleware/native"):
         for file in sorted((ROOT / top).rglob("*.[ch]")):
             path = file.relative_to(ROOT).as_posix()
