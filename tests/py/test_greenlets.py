@@ -263,6 +263,61 @@ def test_many_requests_with_an_asynchronous_session(sampled: bool) -> None:
     assert found >= requests  # sampled, on a busy machine: not every short one is seen
 
 
+@both
+@pytest.mark.parametrize("new_loop", loops())
+def test_two_hundred_requests_with_tasks_greenlets_and_threads(sampled: bool, new_loop: Any) -> None:
+    """At once, each with functions of its own: nothing foreign; of what events tell, nothing missing."""
+    need("sqlalchemy")
+    requests = 200
+    views: list[Any] = []
+    for number in range(requests):
+        space: dict[str, Any] = {}
+        exec(textwrap.dedent(f"""
+            import asyncio, time
+            from sqlalchemy.util import await_only, greenlet_spawn
+            def spin():
+                end = time.thread_time() + 0.0004
+                while time.thread_time() < end: pass
+            def own_{number}_green():
+                spin()
+                await_only(asyncio.sleep(0.001))
+                own_{number}_after()
+            def own_{number}_after(): spin()
+            def own_{number}_job(): spin()
+            async def own_{number}_child():
+                spin()
+                await asyncio.sleep(0)
+                await greenlet_spawn(own_{number}_green)
+            async def own_{number}_view():
+                loop = asyncio.get_running_loop()
+                job = loop.run_in_executor(None, own_{number}_job)
+                await asyncio.gather(own_{number}_child(), own_{number}_child(), asyncio.to_thread(own_{number}_job))
+                await greenlet_spawn(own_{number}_green)
+                await job
+        """), space)
+        views.append(space[f"own_{number}_view"])
+
+    async def one(view: Any) -> _core.Recording:
+        recording = _core.Recording("none", follows=True, sampled=sampled)
+        await recording.step(view())
+        recording.finish()
+        return recording
+
+    async def main() -> list[_core.Recording]:
+        return await asyncio.gather(*map(one, views))
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        recordings = runner.run(main())
+    found = 0
+    for number, recording in enumerate(recordings):
+        mine = {row["function"]["name"] for row in functions(recording) if row["function"]["name"].startswith("own_")}
+        own = {f"own_{number}_{name}" for name in ("view", "child", "green", "after", "job")}
+        assert mine <= own
+        assert sampled or mine == own
+        found += len(mine)
+    assert found > 50  # sampled: not every short one is seen
+
+
 # ---- gevent, eventlet: a process of their own, whose modules they change ----
 
 
@@ -367,12 +422,12 @@ def test_many_requests_of_greenlets_mix_nothing(tmp_path: Path, sampled: bool) -
     need("gevent")
     mode = "sampling" if sampled else "deterministic"
     found = run(GEVENT + COMMON + f"""
-        REQUESTS = 60
+        REQUESTS = 200
         spaces = []
         for n in range(REQUESTS):
             space = {{"spin": spin, "time": time, "gevent": gevent}}
             exec(f'''
-        def own_{{n}}_leaf(): spin(0.001)
+        def own_{{n}}_leaf(): spin(0.0005)
         def own_{{n}}_child(): own_{{n}}_leaf(); time.sleep(0.002); own_{{n}}_leaf()
         def own_{{n}}_view():
             for _ in range(3): own_{{n}}_leaf(); time.sleep(0.003)
@@ -388,7 +443,7 @@ def test_many_requests_of_greenlets_mix_nothing(tmp_path: Path, sampled: bool) -
         print(json.dumps([[row["path"], [name for name in ms if name.startswith("own_")]]
                           for row, ms in profiles(middleware)]))
     """, tmp_path)
-    assert len(found) == 60
+    assert len(found) == 200
     for request, names in found:
         own = f"own_{request[1:]}_"
         assert all(name.startswith(own) for name in names), (request, names)
