@@ -67,7 +67,8 @@ def test_show(store: str, name: str, capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize(("form", "start"), [
     ("slowlens", b"\x28\xb5\x2f\xfd"), ("json", b'{"format":"slowlens-json"'), ("text", b" 100.0%"),
-    ("collapsed", b"[request]"), ("pprof", b"\x1f\x8b"), ("html", b"<!DOCTYPE html>"), ("dot", b"digraph"),
+    ("collapsed", b"[request]"), ("pprof", b"\x1f\x8b"), ("html", b"<!DOCTYPE html>"),
+    ("dot", b"// counts are calls\ndigraph"),
     ("speedscope", b'{"$schema"'), ("pstats", b"{"), ("callgrind", b"# callgrind format\n"),
 ])
 def test_export(store: str, form: str, start: bytes, tmp_path: Path) -> None:
