@@ -321,12 +321,14 @@ def test_two_hundred_requests_with_tasks_greenlets_and_threads(sampled: bool, ne
 # ---- gevent, eventlet: a process of their own, whose modules they change ----
 
 
-def run(code: str, tmp_path: Path) -> Any:
+def run(code: str, tmp_path: Path, *, project: bool = False) -> Any:
+    """`project`: the program is a file, and so the project's, whose calls of C functions are told (and cost), too."""
     packages = os.path.dirname(os.path.dirname(os.path.abspath(slowlens.__file__)))
     environ = {**os.environ, "PYTHONPATH": packages, "SLOWLENS_STORE": tempfile.mkdtemp(dir=tmp_path)}
     program = tmp_path / "program.py"
     program.write_text(textwrap.dedent(code))
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, env=environ, timeout=120)
+    what = [str(program)] if project else ["-c", textwrap.dedent(code)]
+    done = subprocess.run([sys.executable, *what], capture_output=True, text=True, env=environ, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -491,7 +493,7 @@ def test_a_busy_hub_is_told_and_who_held_it_named(tmp_path: Path, library: str, 
             blob = _core.Profile(middleware.recorder.store.get(row["id"]))
             meta.setdefault(row["path"], []).append([row["wall_ns"] / 1e6, ms, json.loads(blob.meta())["meta"]])
         print(json.dumps([meta, turns]))
-    """, tmp_path)
+    """, tmp_path, project=True)
     by_stranger, by_request = found["/waits"]  # the newest first
     cases = ((by_request, turns[0], "GET /hog: "), (by_stranger, turns[1], "no profiled request: "))
     for (wall, ms, meta), turn, who in cases:
