@@ -221,6 +221,36 @@ explained(const sl_findings_work *w, uint32_t node, uint64_t *starved)
     return sum;
 }
 
+/* Where the path goes into an import, below own code if there is any: of a
+ * module's top level no function says what it is for. NONE: it does not, or
+ * what is told already is most of something else. */
+static uint32_t
+import_on(const sl_findings_work *w, uint32_t culprit, uint32_t own)
+{
+    const sl_hotpath *path = w->path;
+
+    for (uint32_t s = own == UINT32_MAX ? 0 : own + 1; s < path->count; s++) {
+        const sl_function *f = sl_outline_function(w->o, path->steps[s].node);
+        if (f->origin == SL_ORIGIN_STDLIB &&
+            sl_outline_text_is(f->name, f->name_len, "_find_and_load"))
+            return path->steps[s].ns / 2 * 3 >= path->steps[culprit].ns ? s
+                                                                        : NONE;
+    }
+    return NONE;
+}
+
+/* The library that asked for what begins at a step of the path; NONE: none. */
+static uint32_t
+library_above(const sl_findings_work *w, uint32_t step)
+{
+    while (step-- > 0) {
+        uint32_t node = w->path->steps[step].node;
+        if (sl_outline_function(w->o, node)->origin == SL_ORIGIN_LIBRARY)
+            return step;
+    }
+    return NONE;
+}
+
 /* What the hot path ends in. false: it leads nowhere. */
 static bool
 on_the_path(const sl_findings_work *w, sl_finding *out)
@@ -231,6 +261,12 @@ on_the_path(const sl_findings_work *w, sl_finding *out)
 
     if (!sl_hotpath_culprit(o, path, &culprit, &own))
         return false;
+    uint32_t import = import_on(w, culprit, own);
+    if (import != NONE) {
+        culprit = import;
+        if (own == UINT32_MAX)
+            own = library_above(w, import);
+    }
     uint32_t node = path->steps[culprit].node;
     /* A collection that happens to run on top is no work of the function's. */
     if (own != UINT32_MAX && sl_outline_pseudo(o, node) == SL_PSEUDO_GC) {

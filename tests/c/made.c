@@ -40,9 +40,9 @@ function_of(sl_blob_functions *functions, const char *name, bool *known)
         snprintf(file, sizeof(file), "/%s/%.*s.py", own ? "app" : "lib",
                  own ? length - 4 : length, own ? module + 4 : module);
         f.kind = SL_KIND_PYTHON;
-        f.origin = own                             ? SL_ORIGIN_PROJECT
-                   : strncmp(name, "std.", 4) == 0 ? SL_ORIGIN_STDLIB
-                                                   : SL_ORIGIN_LIBRARY;
+        f.origin = own                               ? SL_ORIGIN_PROJECT
+                   : strncmp(module, "std.", 4) == 0 ? SL_ORIGIN_STDLIB
+                                                     : SL_ORIGIN_LIBRARY;
     }
     f.file = file;
     f.file_len = strlen(file);

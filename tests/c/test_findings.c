@@ -280,6 +280,23 @@ START_TEST(an_import_is_told_where_it_is_asked_for)
     told t = tell(&m);
     ck_assert_str_eq(t.headline, "95 % importing lib/<module>.py, asked for by "
                                  "view.app.view at app/view.py:12.");
+    /* A library that imports late; without own code, the library's line. */
+    made late = { MADE({ { 0, "[request]", 1, 0, 0 },
+                         { 1, "app.view", 1, 5, 0 },
+                         { 2, "connect", 1, 5, 12 },
+                         { 3, "std.bootstrap:_find_and_load", 1, 1, 30 },
+                         { 4, "<module>", 1, 89, 0 } }) };
+    t = tell(&late);
+    ck_assert_str_eq(t.headline, "90 % importing lib/<module>.py, asked for by "
+                                 "view.app.view at app/view.py:12.");
+    made foreign = { MADE({ { 0, "[request]", 1, 0, 0 },
+                            { 1, "serve", 1, 5, 0 },
+                            { 2, "connect", 1, 5, 12 },
+                            { 3, "std.bootstrap:_find_and_load", 1, 1, 30 },
+                            { 4, "<module>", 1, 89, 0 } }) };
+    t = tell(&foreign);
+    ck_assert_str_eq(t.headline, "90 % importing lib/<module>.py, asked for by "
+                                 "connect.connect at lib/connect.py:30.");
 }
 END_TEST
 
