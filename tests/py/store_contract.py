@@ -9,6 +9,7 @@ another process would open it.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,13 +33,15 @@ def profile(i: int, **values: Any) -> tuple[dict[str, Any], bytes]:
     meta = {"id": new_id(started), "started": started, "wall_ns": i * 1_000_000, "cpu_ns": i * 1000, "method": "GET",
             "path": f"/p/{i}", "route": f"/r/{i % 3}", "status": 200, "mode": "deterministic", "host": f"web-{i % 2}",
             "release": "r1", **values}
-    if not _profile:
+    while not _profile:
         recording = _core.Recording("all")
         recording.enter()
         fib(3)
         recording.leave()
         recording.finish()
-        _profile.append(recording)
+        # One that the machine held up has findings of its own, which would stand for those of the tests.
+        if not json.loads(_core.Profile(recording.encode({})).summary())["meta"].get("findings"):
+            _profile.append(recording)
     return {**meta, "hot": f"views.f{i} 90%"}, _profile[0].encode(meta)
 
 
