@@ -81,6 +81,22 @@ def test_what_a_sampled_request_asks_for_again_and_again_is_told(
     assert re.search(r"^- asked for: 40 queries \d+ ms$", text, re.MULTILINE)
 
 
+def test_advice_is_for_what_takes_time_and_no_request_is_sent_to_itself() -> None:
+    from slowlens import _core
+    from slowlens.insight.explain import _advice, profile
+
+    told = [{"advice": "a", "ns": 1}, {"advice": "b", "ns": 4}, {"advice": "c", "ns": 5}]
+    assert _advice(told, 100) == ["a", "c"]
+    recording = _core.Recording("all")
+    recording.enter()
+    time.sleep(0.001)
+    recording.leave()
+    recording.finish()
+    meta = {"id": "x" * 26, "loop_ns": 10**12, "held_id": "x" * 26}
+    assert "slowlens explain " + "x" * 26 not in profile(_core.Profile(recording.encode(meta)))["next"]
+    assert "slowlens explain y" in profile(_core.Profile(recording.encode({**meta, "held_id": "y"})))["next"]
+
+
 def test_a_route(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = explain(capsys, shop, "GET /page")
     assert text.startswith("# route /page\n") and "time.sleep (called at py/test_explain.py:" in text

@@ -59,13 +59,14 @@ def profile(one: _core.Profile, store: Store | None = None) -> dict[str, Any]:
         "kind": "profile", "title": f"{where}{status}, {wall / 1e6:.0f} ms ({profile_id})",
         "sentence": summary["headline"], "place": found_place[0], "own": found_place[1], "facts": facts,
         "findings": [_finding(finding) for finding in summary["findings"]], "path": path,
-        "repeats": _repeats(one, wall), "cohort": [], "advice": _advice(summary["findings"]),
+        "repeats": _repeats(one, wall), "cohort": [], "advice": _advice(summary["findings"], wall),
         "next": [f"slowlens tree {profile_id or 'last'}"],
     }
     if store is not None and known:
         found["cohort"] = _beside(store, known, meta, wall)
         found["next"].append(f"slowlens explain '{known}'")
-    if meta.get("held_id") and meta.get("loop_ns", 0) >= wall / 10:
+    # Another request held the loop up; where it was this one, what it did is the sentence.
+    if meta.get("held_id", profile_id) != profile_id and meta.get("loop_ns", 0) >= wall / 10:
         found["next"].insert(0, f"slowlens explain {meta['held_id']}")
     return found
 
@@ -210,10 +211,11 @@ def _repeats(one: _core.Profile, wall: int) -> list[str]:
             f"{short_path(row['caller']['file'])}:{row['call_line']} ({row['total_ns'] / wall:.0%})" for row in own[:5]]
 
 
-def _advice(findings: list[dict[str, Any]]) -> list[str]:
+def _advice(findings: list[dict[str, Any]], wall: int) -> list[str]:
+    """Of the first ones; what is a twentieth of the time and not the first is not worth one."""
     found: list[str] = []
-    for one in findings[:3]:
-        if one["advice"] not in found:
+    for at, one in enumerate(findings[:3]):
+        if one["advice"] not in found and (at == 0 or one["ns"] >= wall / 20):
             found.append(one["advice"])
     return found
 
