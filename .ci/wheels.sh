@@ -184,6 +184,7 @@ build_all() { # FOLDER
                 "$tag" "$platform" "$1" "$work/zstandard-$ZSTANDARD/zstd" "$work/headers/uthash"
         done
     done
+    rm -rf "$source/build" # what pip left
     "$work/venv/bin/python" -m build -q --sdist -n -o "$1" "$source"
 }
 
