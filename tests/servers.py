@@ -144,7 +144,7 @@ SERVERS: dict[str, tuple[str, list[str]]] = {
                             "make_server; make_server('127.0.0.1', int(sys.argv[1]), app).serve_forever()", "{port}"]),
 }
 #: Nothing handles SIGTERM there, so the process runs no more code: numbers of its last minute are lost.
-KILLED = frozenset(("wsgiref",))
+KILLED = frozenset(("waitress", "cheroot", "wsgiref"))
 CELERY_WORKER = [*PY, "celery", "-A", "t", "worker", "-l", "ERROR", "-P"]
 HUEY_CONSUMER = [*PY, "huey.bin.huey_consumer", "t.huey", "-d", "0.05", "-m", "0.1", "-k"]
 RQ_WORKER = [*PY, "rq.cli", "worker", "-u", "{redis}", "-q"]
