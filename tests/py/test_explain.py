@@ -97,6 +97,18 @@ def test_advice_is_for_what_takes_time_and_no_request_is_sent_to_itself() -> Non
     assert "slowlens explain y" in profile(_core.Profile(recording.encode({**meta, "held_id": "y"})))["next"]
 
 
+def test_the_same_time_of_the_same_line_is_told_once() -> None:
+    def finding(text: str, line: int, ns: int) -> dict[str, Any]:
+        return {"text": text, "file": "/app/a.py", "line": line, "ns": ns, "advice": "", "rule": "hot",
+                "fingerprint": ""}
+
+    found: dict[str, Any] = {"title": "t", "sentence": "s", "place": "", "own": True, "advice": [], "next": [],
+                             "facts": [], "path": [], "repeats": [], "cohort": [],
+                             "findings": [finding("first", 1, 100), finding("again", 1, 85), finding("less", 1, 50),
+                                          finding("elsewhere", 2, 100)]}
+    assert markdown(found).split("## Also")[1].split() == ["-", "less", "-", "elsewhere"]
+
+
 def test_a_route(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = explain(capsys, shop, "GET /page")
     assert text.startswith("# route /page\n") and "time.sleep (called at py/test_explain.py:" in text

@@ -3,7 +3,7 @@
 Shape of :func:`profile` and :func:`route` (``slowlens explain --json``), all keys always present::
 
     {"kind": "profile"|"route", "title": str, "sentence": str, "place": "dir/file.py:12" ("": no line is known),
-     "facts": [str], "findings": [{"rule", "text", "advice", "fingerprint", "file", "line"}],
+     "facts": [str], "findings": [{"rule", "text", "advice", "fingerprint", "file", "line", "ns"}],
      "path": [{"name", "share" (0 to 1), "file", "line", "own"}], "repeats": [str], "cohort": [str],
      "own": bool (whether that place is in code of the project), "advice": [str], "next": [command]}
 """
@@ -143,8 +143,8 @@ def _place(row: dict[str, Any]) -> str:
 
 
 def _finding(one: dict[str, Any]) -> dict[str, Any]:
-    return {key: one.get(key, "" if key != "line" else 0)
-            for key in ("rule", "text", "advice", "fingerprint", "file", "line")}
+    return {key: one.get(key, 0 if key in ("line", "ns") else "")
+            for key in ("rule", "text", "advice", "fingerprint", "file", "line", "ns")}
 
 
 def _path(summary: dict[str, Any], wall: int) -> list[dict[str, Any]]:
@@ -257,7 +257,8 @@ def markdown(found: dict[str, Any], budget: int = BUDGET) -> str:
 
 def _sections(found: dict[str, Any]) -> list[tuple[str, list[str]]]:
     path = [f"`{one['name']}` {one['share']:.0%}" + (f" {_place(one)}" if one["file"] else "") for one in found["path"]]
-    also = [one["text"] for one in found["findings"][1:]]
+    also = [one["text"] for at, one in enumerate(found["findings"])
+            if at and not any(_same(one, other) for other in found["findings"][:at])]
     return [
         ("## Next", [f"`{command}`" for command in found["next"][:3]]),
         ("## What to try", found["advice"]),
@@ -267,6 +268,12 @@ def _sections(found: dict[str, Any]) -> list[tuple[str, list[str]]]:
         ("## Repeats", found["repeats"]),
         ("## Also", also),
     ]
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether it tells the same time of the same line once more: 200 queries that are alike, and the database there."""
+    least, most = sorted((one["ns"], other["ns"]))
+    return bool(one["file"]) and (one["file"], one["line"]) == (other["file"], other["line"]) and least * 10 >= most * 8
 
 
 def _one_line(text: str, limit: int) -> str:
