@@ -64,11 +64,16 @@ def walks_a_tree() -> None:
 
 
 def even(n: int) -> bool:
-    return n == 0 or odd(n - 1)
+    # Work of its own, beside which what an event costs is little.
+    n2 = (n * n + 1) ** 3 % 1000003
+    n2 = (n2 * n2 + n) ** 3 % 1000003 + (n2 * n2 + 1) ** 3 % 1000003 + (n2 * n2 + 2) ** 3 % 1000003
+    return n2 > 0 and (n == 0 or odd(n - 1))
 
 
 def odd(n: int) -> bool:
-    return n != 0 and even(n - 1)
+    n2 = (n * n + 1) ** 3 % 1000003
+    n2 = (n2 * n2 + n) ** 3 % 1000003 + (n2 * n2 + 1) ** 3 % 1000003 + (n2 * n2 + 2) ** 3 % 1000003
+    return n2 > 0 and n != 0 and even(n - 1)
 
 
 @cause(rf"causes_shapes\.(even|odd).* at {HERE}")
