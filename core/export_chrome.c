@@ -50,28 +50,12 @@ put_short(sl_json *json, const char *key, const char *text)
     sl_json_str(json, text, len < TEXT_MAX ? len : TEXT_MAX);
 }
 
-/* The first row of spans at or behind a node. */
-static uint32_t
-first_span(const sl_profile *profile, uint32_t node)
-{
-    uint32_t low = 0, high = sl_profile_span_count(profile);
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (sl_profile_span_at(profile, middle)->node < node)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* What was asked of others at a node. */
 static void
 put_asked(sl_json *json, const sl_profile *profile, uint32_t node)
 {
     uint32_t count = sl_profile_span_count(profile);
-    uint32_t at = first_span(profile, node);
+    uint32_t at = sl_profile_first_span(profile, node);
 
     if (at == count || sl_profile_span_at(profile, at)->node != node)
         return;

@@ -79,13 +79,9 @@ layer_of(const sl_function *f)
     if (f->origin == SL_ORIGIN_PROJECT)
         return SL_LAYER_NONE;
     for (size_t i = 0; i < sizeof(known_layers) / sizeof(*known_layers); i++) {
-        size_t end = strlen(known_layers[i].file);
-        if (!sl_outline_text_is(f->name, f->name_len, known_layers[i].name))
-            continue;
-        if (end == 0
-                ? f->kind == SL_KIND_C
-                : f->file_len >= end && memcmp(f->file + f->file_len - end,
-                                               known_layers[i].file, end) == 0)
+        if (sl_outline_function_is(f, known_layers[i].file,
+                                   known_layers[i].name) &&
+            (known_layers[i].file[0] != 0 || f->kind == SL_KIND_C))
             return known_layers[i].layer;
     }
     return SL_LAYER_NONE;

@@ -299,9 +299,10 @@ awaited_by(walk *w, measure by, uint32_t i, uint32_t wait, uint64_t least)
 }
 
 /* The request's own task that held the event loop while the request waited for
- * it in the child of `i`; 0: another request did, or who is not known. */
+ * it in the child of `i`: its work took so long, and there is one way into it.
+ * 0: another request did, or who is not known. */
 static uint32_t
-held_by_own(const walk *w, uint32_t i)
+held_by_own(const walk *w, uint32_t i, uint64_t least)
 {
     const sl_outline *o = w->o;
     const sl_meta *id = sl_outline_meta(o, "id");
@@ -323,7 +324,8 @@ held_by_own(const walk *w, uint32_t i)
             best = s;
         }
     }
-    return best;
+    return best != 0 && most >= least && worth(w, BY_WORK, best) != 0 ? best
+                                                                      : 0;
 }
 
 /* Where the path goes on after a wait. Work that filled it is what was waited
@@ -338,15 +340,11 @@ awaited(walk *w, uint32_t i, uint32_t wait, uint32_t *strand, measure *by)
         return true;
     if (!walk_prepare(w))
         return false;
+    bool loop = sl_outline_pseudo(w->o, wait) == SL_PSEUDO_LOOP;
     *by = BY_WORK;
-    if (sl_outline_pseudo(w->o, wait) == SL_PSEUDO_LOOP) {
-        uint32_t own = held_by_own(w, i);
-        if (own != 0 && w->facts[own].work >= ns / 2 && worth(w, *by, own) != 0)
-            *strand = own;
-    } else {
-        *strand = awaited_by(w, BY_WORK, i, wait, ns / 2);
-    }
-    if (*strand == 0 && sl_outline_pseudo(w->o, wait) != SL_PSEUDO_LOOP) {
+    *strand = loop ? held_by_own(w, i, ns / 2)
+                   : awaited_by(w, BY_WORK, i, wait, ns / 2);
+    if (*strand == 0 && !loop) {
         *by = BY_WAIT;
         *strand = awaited_by(w, BY_WAIT, i, wait, ns / 2);
     }
@@ -445,13 +443,14 @@ passes_on(const sl_function *f)
     return false;
 }
 
-/* Goes on from what passes on to what it called, as far as the path leads. */
+/* Goes on from what says little to what it called, as far as the path leads. */
 static uint32_t
-passed_on(const sl_outline *o, const sl_hotpath *path, uint32_t step)
+go_on(const sl_outline *o, const sl_hotpath *path, uint32_t step,
+      bool (*says_little)(const sl_function *))
 {
     while (step + 1 < path->count &&
-           passes_on(sl_outline_function(o, path->steps[step].node)) &&
-           o->functions[o->nodes[path->steps[step + 1].node].function].kind !=
+           says_little(sl_outline_function(o, path->steps[step].node)) &&
+           sl_outline_function(o, path->steps[step + 1].node)->kind !=
                SL_KIND_PSEUDO)
         step++;
     return step;
@@ -513,7 +512,7 @@ pick(const sl_outline *o, const sl_hotpath *path, uint32_t *picked)
             picked[count++] = who;
         picked[count++] = (uint32_t)last;
     } else if (callee != NONE)
-        picked[count++] = passed_on(o, path, (uint32_t)callee);
+        picked[count++] = go_on(o, path, (uint32_t)callee, passes_on);
     return count;
 }
 
@@ -540,7 +539,8 @@ sl_hotpath_text(const sl_outline *o, const sl_hotpath *path, sl_buf *out)
     sl_buf_put_str(out, share);
 }
 
-/* A context manager's method, of whose name every other has one. */
+/* A context manager's method, of whose name every other has one: it says less
+ * than what it goes on to. */
 static bool
 enters(const sl_function *f)
 {
@@ -577,12 +577,8 @@ sl_hotpath_culprit(const sl_outline *o, const sl_hotpath *path,
         }
         break;
     }
-    *culprit = passed_on(o, path, *culprit);
-    /* "__aenter__" says less than what it goes on to. */
-    while (*culprit + 1 < path->count && *own != *culprit &&
-           enters(sl_outline_function(o, path->steps[*culprit].node)) &&
-           sl_outline_function(o, path->steps[*culprit + 1].node)->kind !=
-               SL_KIND_PSEUDO)
-        (*culprit)++;
+    *culprit = go_on(o, path, *culprit, passes_on);
+    if (*own != *culprit)
+        *culprit = go_on(o, path, *culprit, enters);
     return true;
 }

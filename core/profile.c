@@ -371,6 +371,21 @@ sl_profile_span_at(const sl_profile *profile, uint32_t i)
     return &profile->spans[i];
 }
 
+uint32_t
+sl_profile_first_span(const sl_profile *profile, uint32_t node)
+{
+    uint32_t low = 0, high = profile->span_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (profile->spans[middle].node < node)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 uint64_t
 sl_profile_spans_lost(const sl_profile *profile)
 {

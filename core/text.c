@@ -44,22 +44,6 @@ put_line(sl_buf *out, const sl_profile *profile, const sl_labels *labels,
     sl_buf_flow(out);
 }
 
-/* The first row of spans at or behind a node. */
-static uint32_t
-first_span(const sl_profile *profile, uint32_t node)
-{
-    uint32_t low = 0, high = sl_profile_span_count(profile);
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (sl_profile_span_at(profile, middle)->node < node)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* What was asked of others at the node, one line a row. */
 static void
 put_spans(sl_buf *out, const sl_profile *profile, uint32_t i, uint64_t least)
@@ -67,7 +51,7 @@ put_spans(sl_buf *out, const sl_profile *profile, uint32_t i, uint64_t least)
     const sl_profile_node *node = sl_profile_node_at(profile, i);
     uint64_t wall = sl_profile_node_at(profile, 0)->total_ns;
     uint32_t depth = node->depth < INDENT_MAX ? node->depth + 1 : INDENT_MAX;
-    uint32_t at = first_span(profile, i), put = 0;
+    uint32_t at = sl_profile_first_span(profile, i), put = 0;
     char line[128];
 
     for (; at < sl_profile_span_count(profile) && put < SPANS_MOST; at++) {

@@ -142,6 +142,21 @@ tree_find(const sl_tree *tree, const sl_node *parent, const void *key,
     return tree->wide == NULL ? NULL : *wide_slot(tree, parent, key, site);
 }
 
+/* One that tree_find did not find; `wide` as that said. NULL: no memory. */
+static sl_node *
+tree_add(sl_tree *tree, sl_node *parent, const void *key, uint32_t site,
+         uint32_t function, bool wide)
+{
+    if (wide && !wide_reserve(tree))
+        return NULL;
+    sl_node *node = tree_node(tree, parent, key, site, function);
+    if (node != NULL && wide) {
+        *wide_slot(tree, parent, key, site) = node;
+        tree->wide_count++;
+    }
+    return node;
+}
+
 /* `reserve`: past max_nodes, as for [truncated] and its children. */
 static sl_node *
 tree_child(sl_tree *tree, sl_node *parent, const void *key, uint32_t site,
@@ -158,14 +173,7 @@ tree_child(sl_tree *tree, sl_node *parent, const void *key, uint32_t site,
     const void *plain = (const void *)((uintptr_t)key & ~(uintptr_t)reserve);
     if (tree_function(tree, plain, kind, &function) < 0)
         return NULL;
-    if (wide && !wide_reserve(tree))
-        return NULL;
-    node = tree_node(tree, parent, key, site, function);
-    if (node != NULL && wide) {
-        *wide_slot(tree, parent, key, site) = node;
-        tree->wide_count++;
-    }
-    return node;
+    return tree_add(tree, parent, key, site, function, wide);
 }
 
 sl_node *
@@ -185,14 +193,7 @@ tree_reserved(sl_tree *tree, sl_node *parent, sl_pseudo pseudo)
 
     if (node != NULL)
         return node;
-    if (wide && !wide_reserve(tree))
-        return NULL;
-    node = tree_node(tree, parent, key, 0, (uint32_t)pseudo);
-    if (node != NULL && wide) {
-        *wide_slot(tree, parent, key, 0) = node;
-        tree->wide_count++;
-    }
-    return node;
+    return tree_add(tree, parent, key, 0, (uint32_t)pseudo, wide);
 }
 
 sl_node *

@@ -173,6 +173,8 @@ typedef struct {
 uint32_t sl_profile_span_count(const sl_profile *profile);
 const sl_profile_span *sl_profile_span_at(const sl_profile *profile,
                                           uint32_t i);
+/* The first row at or behind a node; their count: none is. */
+uint32_t sl_profile_first_span(const sl_profile *profile, uint32_t node);
 uint64_t sl_profile_spans_lost(const sl_profile *profile);
 
 /* Which pseudo function a function is; SL_PSEUDO_COUNT: none. */
