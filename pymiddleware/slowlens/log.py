@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-__all__ = ["ASKED", "Seldom", "SlowLog", "clean", "counted", "say_hello", "slow_line"]
+__all__ = ["ASKED", "Seldom", "SlowLog", "clean", "counted", "printable", "say_hello", "slow_line"]
 
 _slow = logging.getLogger("slowlens.slow")
 
@@ -40,9 +40,14 @@ def counted(kind: str, count: int) -> str:
     return f"{count} {ASKED.get(kind, (kind, kind))[count != 1]}"
 
 
+def printable(text: str) -> str:
+    """``text`` without characters that could forge a line, move a terminal or turn text round."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def clean(text: str) -> str:
-    """``text`` without characters that could forge a line or move a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text[:500])
+    """The same of a text that may be of any length: its first 500 characters."""
+    return printable(text[:500])
 
 
 class Seldom:

@@ -69,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--store", help="folder of the profiles, or URL of a store", default=argparse.SUPPRESS)
         return sub
 
+    def as_json(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+
+    def color(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="auto: in a terminal")
+
     sub = command("list", read.list_profiles, "Lists profiles, newest first.")
     sub.add_argument("paths", nargs="*", help="profile files or folders of them (default: the store)")
     sub.add_argument("--filter", default="", metavar="WORDS",
@@ -88,16 +94,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--limit", type=int, default=30, help="lines shown, at most (default 30)")
     sub.add_argument("--live", action="store_true", help="what runs now, in all processes of the store, longest first")
     sub.add_argument("--routes", action="store_true", help="routes with their percentiles instead")
-    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+    as_json(sub)
 
     def shows_tree(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("profile", help=_PROFILE)
         sub.add_argument("--percent", type=float, default=1.0, help="hide what took less (default 1)")
         sub.add_argument("--no-fold", dest="fold", action="store_false",
                          help="show library frames that only pass on, too")
-        sub.add_argument("--color", choices=("auto", "always", "never"), default="auto",
-                         help="auto: in a terminal")
-        sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+        color(sub)
+        as_json(sub)
 
     shows_tree(command("show", read.show, "Shows one profile: summary and call tree."))
     shows_tree(command("tree", read.tree, "Shows the call tree of one profile."))
@@ -111,15 +116,14 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--limit", type=int, default=30, help="lines shown, at most (default 30)")
         sub.add_argument("--callers", action="store_true", help="who called them")
         sub.add_argument("--callees", action="store_true", help="whom they called")
-        sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+        as_json(sub)
 
     sub = command("lines", lines.lines, "Shows your functions line by line: hits, time, average (of --mode lines).")
     sub.add_argument("profile", help=_PROFILE)
     sub.add_argument("pattern", nargs="?", help="functions whose 'file:line(name)' matches, anybody's")
     sub.add_argument("--limit", type=int, default=10, help="functions (default 10; 0: all)")
-    sub.add_argument("--color", choices=("auto", "always", "never"), default="auto",
-                     help="auto: in a terminal")
-    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+    color(sub)
+    as_json(sub)
 
     sub = command("export", read.export, "Writes one profile for another tool.")
     sub.add_argument("profile", help=_PROFILE)
@@ -140,9 +144,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--percent", type=float, default=1.0, help="text: hide what took less (default 1)")
     sub.add_argument("--no-fold", dest="fold", action="store_false",
                      help="text: show library frames that only pass on, too")
-    sub.add_argument("--color", choices=("auto", "always", "never"), default="auto",
-                     help="auto: in a terminal")
-    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+    color(sub)
+    as_json(sub)
 
     sub = command("diff", compare.diff, "Compares two profiles, two routes, two times, or all routes of two folders.")
     sub.add_argument("before", help=_SEVERAL + _TIMES)
@@ -154,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
                      help="functions below this share of the time are not compared (default 1)")
     sub.add_argument("--limit", type=int, default=20, help="functions shown")
     sub.add_argument("-o", "--output", help="also write what 'after' has more than 'before', as a profile")
-    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+    as_json(sub)
 
     sub = command("compare", insight.compare, "Says what the slow requests of a route do differently.")
     sub.add_argument("route", help="as slowlens list --routes shows it; or with its method: 'GET /books/'")
@@ -168,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--method", help="GET, POST...: only these")
     sub.add_argument("--mode", choices=("deterministic", "sampling"), help="default: what most of them are")
     sub.add_argument("--limit", type=int, default=500, help="the newest so many profiles (default 500)")
-    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+    as_json(sub)
 
     sub = command("explain", insight.explain, "Says why a request or a route is slow: short text, with file and line.")
     sub.add_argument("what", help="id, file, 'last', 'slowest', or a route as slowlens list --routes shows it")
@@ -186,12 +189,12 @@ def _parser() -> argparse.ArgumentParser:
                      help="mark the lines in GitHub's way (default: in its actions)")
     sub.add_argument("--markdown", metavar="FILE", default=os.environ.get("GITHUB_STEP_SUMMARY"),
                      help="append a table to this file (default: the job's summary on GitHub)")
-    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+    as_json(sub)
 
     sub = command("regressions", insight.regressions, "Says which routes became worse with which release.")
     sub.add_argument("--release", help="only this one (default: the last ten)")
     sub.add_argument("--fail", action="store_true", help="exit 1 if something became worse")
-    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+    as_json(sub)
 
     sub = command("replay", replay.replay, "Asks the running app for the same page again, and says what varied.")
     sub.add_argument("profile", help=_PROFILE)
@@ -200,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--against", metavar="URL", help="and another deployment, to compare with")
     sub.add_argument("--header", action="append", default=[], metavar="NAME: VALUE", help="sent, too; may be repeated")
     sub.add_argument("--query", help="the query to send: none is stored")
-    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+    as_json(sub)
 
     sub = command("skill", insight.skill, "Writes a file that teaches a coding agent these commands.")
     sub.add_argument("-o", "--output", help="file (default: standard output), such as .claude/skills/slowlens/SKILL.md")
@@ -211,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("profiles", nargs="+", help=_SEVERAL)
     sub.add_argument("-o", "--output", required=True, help="the profile to write")
     sub.add_argument("--limit", type=int, default=100, help="profiles of a route (default 100)")
-    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+    as_json(sub)
 
     sub = command("run", run.run, "Profiles a script: slowlens run [options] script.py arguments...")
     sub.add_argument("--mode", choices=("deterministic", "sampling", "lines"), default="deterministic",
@@ -234,10 +237,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("copy", maintain.copy, "Copies all profiles of one store into another; again: what is new.")
     sub.add_argument("source", metavar="FROM", help="folder or URL of a store, or a folder of profile files")
     sub.add_argument("target", metavar="TO", help="folder or URL of a store")
-    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+    as_json(sub)
 
     sub = command("gc", maintain.gc, "Deletes what is too old or too much.")
-    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+    as_json(sub)
 
     sub = command("token", maintain.token, "Makes a link that opens the viewer, signed with SLOWLENS_KEY.")
     sub.add_argument("--url", default="http://127.0.0.1:8000", help="where your app is (default http://127.0.0.1:8000)")
@@ -247,5 +250,5 @@ def _parser() -> argparse.ArgumentParser:
                      help="instead, the header that has a request profiled this way")
 
     sub = command("doctor", maintain.doctor, "Says what is wrong with this installation.")
-    sub.add_argument("--json", action="store_true", help="for programs: one JSON document")
+    as_json(sub)
     return parser

@@ -21,7 +21,6 @@ __all__ = ["flame"]
 #: By the ending of the file that is written, where no format is named.
 ENDINGS = {".html": "html", ".svg": "svg", ".json": "speedscope", ".pb.gz": "pprof", ".slowlens": "slowlens",
            ".txt": "collapsed"}
-BINARY = ("slowlens", "pprof", "pstats")
 
 
 def flame(options: argparse.Namespace) -> None:
@@ -40,16 +39,9 @@ def flame(options: argparse.Namespace) -> None:
         print(clean(_title(found.meta)))
         read.print_tree(found, options, Paint(options.color))
         return
-    data = found.data if form == "slowlens" else found.profile.export(form)
+    read.write_as(found, form, options.output)
     if options.output is not None:
-        with open(options.output, "wb") as file:
-            file.write(data)
         print(f"{options.output}: {_title(found.meta)}")
-        return
-    if sys.stdout.isatty() and form in BINARY:
-        raise CliError("this format is binary: name a file with -o")
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
 
 
 def _format(options: argparse.Namespace) -> str:

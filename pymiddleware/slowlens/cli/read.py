@@ -284,12 +284,21 @@ def _pair(function: Any, value: Any) -> dict[str, Any]:
 
 def export(options: argparse.Namespace) -> None:
     profile = find(options, options.profile)
-    data = profile.data if options.format == "slowlens" else profile.profile.export(options.format)
-    if options.output is None:
-        if sys.stdout.isatty() and options.format in ("slowlens", "pprof", "pstats"):
-            raise CliError("this format is binary: name a file with -o")
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+    write_as(profile, options.format, options.output)
+
+
+#: Formats that no terminal shows.
+BINARY = ("slowlens", "pprof", "pstats")
+
+
+def write_as(profile: Opened, form: str, output: str | None) -> None:
+    """Writes it to a file, or (None) to the standard output, which for a binary format must not be a terminal."""
+    data = profile.data if form == "slowlens" else profile.profile.export(form)
+    if output is not None:
+        with open(output, "wb") as file:
+            file.write(data)
         return
-    with open(options.output, "wb") as file:
-        file.write(data)
+    if sys.stdout.isatty() and form in BINARY:
+        raise CliError("this format is binary: name a file with -o")
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()

@@ -8,14 +8,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
+from ..log import printable as clean
+
 __all__ = ["Paint", "Progress", "clean", "fit", "width"]
 
 _T = TypeVar("_T")
-
-
-def clean(text: str) -> str:
-    """Without characters that move a terminal or turn text round."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def width() -> int:

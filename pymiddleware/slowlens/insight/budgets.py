@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import _core
+from ..log import printable
 from . import short_path
 
 __all__ = [
@@ -355,7 +356,7 @@ def annotation(one: Checked, root: str | Path) -> str:
 def markdown(checked: Sequence[Checked]) -> str:
     """The table of a job's summary."""
     def cell(text: str) -> str:
-        return "".join(char if char.isprintable() else "?" for char in text).replace("|", "\\|").replace("`", "'")
+        return printable(text).replace("|", "\\|").replace("`", "'")
 
     failed = sum(one.ok is False for one in checked)
     lines = [f"### slowlens: {failed} of {len(checked)} budgets exceeded" if failed else

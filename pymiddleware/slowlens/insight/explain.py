@@ -16,7 +16,7 @@ from collections import Counter
 from typing import Any
 
 from .. import _core
-from ..log import ASKED, counted
+from ..log import ASKED, counted, printable
 from ..store import Query, Store
 from . import budgets, cohorts, short_path
 
@@ -278,5 +278,5 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def _one_line(text: str, limit: int) -> str:
     """Without what would end a line or move a terminal; its middle left out if it is long."""
-    text = "".join(char if char.isprintable() else "?" for char in text)
+    text = printable(text)
     return text if len(text) <= limit else text[: limit // 3] + "…" + text[-(limit - limit // 3 - 1):]

@@ -14,6 +14,7 @@ import subprocess
 import time
 from contextlib import suppress
 
+from ..log import printable
 from ..store import Store, StoreError
 from .regressions import HOUR, WINDOW, regressions
 
@@ -91,8 +92,7 @@ def tell(store: Store, release: str, now_s: float | None = None) -> bool:
         _log.debug("slowlens: releases cannot be compared: %s", error)
         return False
     worse, text = found
-    _log.log(logging.WARNING if worse else logging.INFO, "slowlens: %s", "".join(
-        char if char.isprintable() else "?" for char in text))
+    _log.log(logging.WARNING if worse else logging.INFO, "slowlens: %s", printable(text))
     return True
 
 
