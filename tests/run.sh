@@ -140,16 +140,20 @@ missing_package_is_named() {
 
 PACKAGES="pytest django flask starlette uvicorn gunicorn httpx greenlet uvloop sqlalchemy aiosqlite gevent eventlet trio"
 
-environment() { # VERSION PYTHON -> prints the environment's python
-    venv=$cache/test-venv-$1
-    if [ "$(cat "$venv/complete" 2>/dev/null)" != "$PACKAGES" ]; then
+venv_with() { # NAME PYTHON PACKAGES -> prints the environment's python; made anew where it was not made with these
+    venv=$cache/$1
+    if [ "$(cat "$venv/complete" 2>/dev/null)" != "$3" ]; then
         rm -rf "$venv"
         "$2" -m venv "$venv" || return 1
         # shellcheck disable=SC2086
-        "$venv/bin/python" -m pip install -q $PACKAGES >&2 || return 1
-        echo "$PACKAGES" >"$venv/complete"
+        "$venv/bin/python" -m pip install -q $3 >&2 || return 1
+        echo "$3" >"$venv/complete"
     fi
     echo "$venv/bin/python"
+}
+
+environment() { # VERSION PYTHON -> prints the environment's python
+    venv_with "test-venv-$1" "$2" "$PACKAGES"
 }
 
 build_extension() { # DIRECTORY PYTHON
@@ -278,29 +282,19 @@ more_tests() { # FOLDER VERSION PYTHON
 
 # Wagtail and others want versions of their own.
 frameworks() { # VERSION PYTHON
-    venv=$cache/frameworks-venv
     packages="pytest django flask starlette httpx fastapi litestar quart sanic falcon pyramid bottle strawberry-graphql ariadne wagtail"
-    if [ "$(cat "$venv/complete" 2>/dev/null)" != "$packages" ]; then
-        # shellcheck disable=SC2086
-        rm -rf "$venv" && "$2" -m venv "$venv" && "$venv/bin/python" -m pip install -q $packages || return 1
-        echo "$packages" >"$venv/complete"
-    fi
-    PYTHONPATH=$build/py$1/python sh "$root/tests/steady.sh" "$venv/bin/python" "$root/tests/frameworks"
+    python=$(venv_with frameworks-venv "$2" "$packages") || return 1
+    PYTHONPATH=$build/py$1/python sh "$root/tests/steady.sh" "$python" "$root/tests/frameworks"
 }
 
 # The site without a warning, tutorials run as written: with a wheel where pip finds it, as a reader has it.
 documentation() { # VERSION PYTHON
-    venv=$cache/docs-venv
     packages="sphinx furo myst-parser codespell pytest django flask shtab argparse-manpage setuptools"
-    if [ "$(cat "$venv/complete" 2>/dev/null)" != "$packages" ]; then
-        # shellcheck disable=SC2086
-        rm -rf "$venv" && "$2" -m venv "$venv" && "$venv/bin/python" -m pip install -q $packages || return 1
-        echo "$packages" >"$venv/complete"
-    fi
+    python=$(venv_with docs-venv "$2" "$packages") || return 1
     install curl groff-base || return 1
     rm -rf "$build/wheels"
-    "$venv/bin/python" -m pip wheel -q --no-deps -w "$build/wheels" "$root" &&
-        WHEELS=$build/wheels PYTHONPATH=$build/py$1/python sh "$root/tests/steady.sh" "$venv/bin/python" "$root/tests/docs"
+    "$python" -m pip wheel -q --no-deps -w "$build/wheels" "$root" &&
+        WHEELS=$build/wheels PYTHONPATH=$build/py$1/python sh "$root/tests/steady.sh" "$python" "$root/tests/docs"
 }
 
 # A slice of the matrix in tests/servers.sh.
