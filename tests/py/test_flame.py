@@ -81,6 +81,13 @@ def test_as_a_file(windows: str, tmp_path: Path, name: str, begins: bytes, capsy
     assert "work" in out and ";" in out
 
 
+def test_a_file_whose_ending_says_no_format(windows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, said = run(capsys, "--store", windows, "flame", "/books/", "-o", str(tmp_path / "x.svg"), status=2)
+    assert "x.svg: which format? Name it with -f" in said and ".html" in said
+    assert not (tmp_path / "x.svg").exists()
+    run(capsys, "--store", windows, "flame", "/books/", "-f", "dot", "-o", str(tmp_path / "x.svg"))
+
+
 def test_two_times_are_compared_by_the_request(windows: str, capsys: pytest.CaptureFixture[str]) -> None:
     for before, after in (("last:1h/1d", "last:1h"), ("release:a", "release:b")):
         found = json.loads(run(capsys, "--store", windows, "diff", before, after, "--json")[0])

@@ -19,8 +19,7 @@ from .terminal import Paint, clean
 __all__ = ["flame"]
 
 #: By the ending of the file that is written, where no format is named.
-ENDINGS = {".html": "html", ".svg": "svg", ".json": "speedscope", ".pb.gz": "pprof", ".slowlens": "slowlens",
-           ".txt": "collapsed"}
+ENDINGS = {".html": "html", ".json": "speedscope", ".pb.gz": "pprof", ".slowlens": "slowlens", ".txt": "collapsed"}
 
 
 def flame(options: argparse.Namespace) -> None:
@@ -47,9 +46,10 @@ def flame(options: argparse.Namespace) -> None:
 def _format(options: argparse.Namespace) -> str:
     if options.format is not None or options.output is None:
         return str(options.format or "text")
-    known = [form for ending, form in ENDINGS.items() if options.output.endswith(ending)]
-    form = known[0] if known else "collapsed"
-    return form if form == "slowlens" or form in _core.EXPORT_FORMATS else "html"
+    for ending, form in ENDINGS.items():
+        if options.output.endswith(ending):
+            return form
+    raise CliError(f"{options.output}: which format? Name it with -f, or end the file in {', '.join(ENDINGS)}")
 
 
 def _together(options: argparse.Namespace, store: Store, what: str) -> Opened:
