@@ -23,7 +23,10 @@ typedef struct {
     size_t ts_cframe; /* ...or that of what holds it at cframe_frame */
     size_t cframe_frame;
     bool via_cframe;
-    size_t ts_chunk, ts_top; /* of the stack that frames lie on */
+    size_t ts_chunk, ts_top; /* of the stack that frames lie on: its newest
+                              * chunk, and where the next frame would begin */
+    size_t chunk_previous, chunk_size, chunk_data; /* of a chunk: frames begin
+                                                    * at its data */
     size_t ts_context, ts_context_ver, ts_next, ts_native_id;
     size_t ts_size;      /* bytes that hold all of these */
     const char *threads; /* holds the address of the first thread state */

@@ -150,6 +150,9 @@ sl_py_layout_fill(sl_py_layout *out)
     *out = (sl_py_layout){
         .ts_chunk = offsetof(PyThreadState, datastack_chunk),
         .ts_top = offsetof(PyThreadState, datastack_top),
+        .chunk_previous = offsetof(_PyStackChunk, previous),
+        .chunk_size = offsetof(_PyStackChunk, size),
+        .chunk_data = offsetof(_PyStackChunk, data),
         .ts_context = offsetof(PyThreadState, context),
         .ts_context_ver = offsetof(PyThreadState, context_ver),
         .ts_next = offsetof(PyThreadState, next),

@@ -8,15 +8,25 @@
 #define CHUNK_MAX  ((uintptr_t)128 << 10)
 /* A walk that goes on for longer goes round in a circle. */
 #define DEPTH_MAX 16384
+/* After so many frames the middle of the stack is left out: what is told are
+ * the outermost ones, which lie in these last chunks of it (of 16 KiB; eight
+ * frames or more in each). The walk of these, too, ends before DEPTH_MAX. */
+#define SKIP_AFTER  4096
+#define CHUNKS_KEPT 64
+#define CHUNKS_MAX  16384
 
-/* A copy of the part of the thread's own stack where the frames between the
- * anchor and the innermost one lie: one read instead of one for each. */
-typedef struct {
-    uintptr_t from, to;
+/* The thread's own stack is a list of chunks (_PyStackChunk in CPython's
+ * Include/cpython/pystate.h and push_chunk in Python/pystate.c, the same from
+ * 3.11 to 3.15), newest first. Frames of generators lie elsewhere. */
+static struct {
+    uintptr_t from, to;   /* a copy of one chunk's part with frames: one read
+                           * instead of one for each */
+    uintptr_t older;      /* the next chunk; 0: there is none, or none wanted */
+    uintptr_t older_size; /* 0: not asked yet */
     char bytes[CHUNK_MAX];
-} stack_copy;
+} stack;
 
-static stack_copy stack;
+static uintptr_t chunks[CHUNKS_MAX];
 
 static uintptr_t
 word_at(const char *bytes, size_t offset)
@@ -26,12 +36,16 @@ word_at(const char *bytes, size_t offset)
     return word;
 }
 
+/* Copies what lies between the chunk's beginning, or the anchor if that is in
+ * it, and `top`. */
 static void
-stack_load(uintptr_t chunk, uintptr_t top, uintptr_t anchor)
+stack_load(const sl_py_layout *layout, uintptr_t chunk, uintptr_t top,
+           uintptr_t anchor)
 {
-    stack.from = stack.to = 0;
+    stack.from = stack.to = stack.older = stack.older_size = 0;
     /* The anchor mostly lies on the same chunk, below what is wanted. */
-    uintptr_t from = anchor > chunk && anchor < top ? anchor : chunk;
+    bool last = anchor > chunk && anchor < top;
+    uintptr_t from = last ? anchor : chunk;
     if (from == 0 || top <= from || top - from > CHUNK_MAX)
         return;
     sl_py_piece piece = { (const void *)from, top - from };
@@ -41,18 +55,79 @@ stack_load(uintptr_t chunk, uintptr_t top, uintptr_t anchor)
     memcpy(stack.bytes, copy, top - from);
     stack.from = from;
     stack.to = top;
+    if (!last && top - from >= layout->chunk_data)
+        stack.older = word_at(stack.bytes, layout->chunk_previous);
+}
+
+/* The sizes and what comes before it of the chunk at `chunk`. */
+static bool
+chunk_head(const sl_py_layout *layout, uintptr_t chunk, uintptr_t *size,
+           uintptr_t *previous)
+{
+    sl_py_piece piece = { (const void *)chunk, layout->chunk_data };
+    const char *head =
+        chunk == 0 || (chunk & 7) != 0 ? NULL : sl_py_memory_read(&piece, 1);
+    if (head == NULL)
+        return false;
+    *size = word_at(head, layout->chunk_size);
+    *previous = word_at(head, layout->chunk_previous);
+    return true;
+}
+
+/* Whether the frame at `address` lies on the next older chunk. */
+static bool
+is_on_older(const sl_py_layout *layout, uintptr_t address)
+{
+    uintptr_t unused;
+
+    if (stack.older == 0)
+        return false;
+    if (stack.older_size == 0 &&
+        !chunk_head(layout, stack.older, &stack.older_size, &unused)) {
+        stack.older = 0;
+        return false;
+    }
+    return address > stack.older && address - stack.older < stack.older_size;
 }
 
 /* The bytes of the frame at `address`, or NULL. */
 static const char *
-frame_bytes(const sl_py_layout *layout, uintptr_t address)
+frame_bytes(const sl_py_layout *layout, uintptr_t address, uintptr_t anchor)
 {
-    /* What a torn read gave may be any number: no sum that could overflow. */
-    if (address >= stack.from && address < stack.to &&
-        stack.to - address >= layout->frame_size)
-        return stack.bytes + (address - stack.from);
+    for (int try = 0; try < 2; try++) {
+        /* What a torn read gave may be any number: no sum that could overflow.
+         */
+        if (address >= stack.from && address < stack.to &&
+            stack.to - address >= layout->frame_size)
+            return stack.bytes + (address - stack.from);
+        if (!is_on_older(layout, address))
+            break;
+        stack_load(layout, stack.older, address + layout->frame_size, anchor);
+    }
     sl_py_piece piece = { (const void *)address, layout->frame_size };
     return sl_py_memory_read(&piece, 1);
+}
+
+/* The frame to go on at if the middle of a deep stack is left out: the first
+ * one of a chunk near its end; 0: there is nothing to leave out. */
+static uintptr_t
+skip(const sl_py_layout *layout, uintptr_t anchor)
+{
+    uintptr_t at = stack.older, size;
+    size_t count = 0;
+
+    while (at != 0 && count < CHUNKS_MAX) {
+        chunks[count++] = at;
+        uintptr_t here = at;
+        if (!chunk_head(layout, at, &size, &at) ||
+            (anchor > here && anchor - here < size))
+            break;
+    }
+    if (count <= CHUNKS_KEPT || count == CHUNKS_MAX)
+        return 0;
+    stack.from = stack.to = stack.older_size = 0;
+    stack.older = chunks[count - CHUNKS_KEPT + 1];
+    return chunks[count - CHUNKS_KEPT] + layout->chunk_data;
 }
 
 /* Of more frames than there is room for, the outermost are kept, in a ring:
@@ -92,10 +167,10 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
     if (layout->via_cframe &&
         !sl_py_memory_copy(at + layout->cframe_frame, sizeof(at), &at))
         return SL_PY_WALK_TORN;
-    stack_load(chunk, top, anchor);
+    stack_load(layout, chunk, top, anchor);
 
     int below = parts != NULL ? parts->count : 0;
-    bool seam = false;
+    bool seam = false, skipped = false;
     for (int seen = 0; at != anchor || below > 0; seen++) {
         const char *frame;
         if (at == 0 && below > 0) {
@@ -111,7 +186,13 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
                        : SL_PY_WALK_OTHER;
         if (seen >= DEPTH_MAX)
             return SL_PY_WALK_DEEP;
-        if ((at & 7) != 0 || (frame = frame_bytes(layout, at)) == NULL)
+        if (seen == SKIP_AFTER && below == 0) {
+            uintptr_t far = skip(layout, anchor);
+            skipped = far != 0;
+            at = skipped ? far : at;
+            count = skipped ? 0 : count;
+        }
+        if ((at & 7) != 0 || (frame = frame_bytes(layout, at, anchor)) == NULL)
             return SL_PY_WALK_TORN;
         owner = (unsigned char)frame[layout->frame_owner];
         if (owner > OWNER_LAST)
@@ -136,6 +217,8 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
      * before, for an instant, each time it is entered. */
     if (anchor == SL_PY_NO_ANCHOR && owner == SL_PY_OWNER_GENERATOR)
         return SL_PY_WALK_SHIM;
+    if (skipped && count < SL_PY_WALK_MAX) /* not all that is to be told */
+        return SL_PY_WALK_DEEP;
     return ring_turn(frames, count);
 }
 
@@ -155,9 +238,9 @@ sl_py_frames_top(const sl_py_layout *layout, const void *ts,
         !sl_py_memory_copy(at + layout->cframe_frame, sizeof(at), &at))
         return false;
     /* Between C and Python lies one of the interpreter's own, at most. */
-    stack.from = stack.to = 0;
+    stack.from = stack.to = stack.older = 0;
     for (int i = 0; i < 2 && at != 0 && (at & 7) == 0; i++) {
-        const char *bytes = frame_bytes(layout, at);
+        const char *bytes = frame_bytes(layout, at, SL_PY_NO_ANCHOR);
         if (bytes == NULL)
             return false;
         if ((unsigned char)bytes[layout->frame_owner] < SL_PY_OWNER_ENTRY) {
