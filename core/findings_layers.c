@@ -245,7 +245,7 @@ add_line(const sl_findings_work *w, uint32_t from, uint32_t end,
             lines[count++] = o->spans[i].line;
         queried += o->spans[i].outer_ns;
     }
-    for (uint32_t i = sl_findings_lines_of(o, node);
+    for (uint32_t i = sl_outline_lines_of(o, node);
          i < o->line_count && o->lines[i].node == node; i++) {
         for (uint32_t k = 0; k < count; k++) {
             if (o->lines[i].line == lines[k])

@@ -175,16 +175,20 @@ sl_findings_places(sl_findings_work *w)
     for (uint32_t i = 0; layers != NULL && w->places != NULL && i < o->count;
          i++) {
         const sl_function *f = sl_outline_function(o, i);
-        sl_findings_place above = { NONE, NONE, 0, 0, SL_LAYER_NONE };
+        sl_findings_place above = { NONE, NONE, NONE, 0, 0, SL_LAYER_NONE };
         if (i > 0)
             above = w->places[o->nodes[i].parent];
-        if (sl_outline_is_strand(o, i))
+        if (sl_outline_is_strand(o, i)) {
             above.strand = i;
+            above.entry = NONE;
+        }
         uint8_t layer = layers[o->nodes[i].function];
         if (f->origin == SL_ORIGIN_PROJECT) {
-            above =
-                (sl_findings_place){ i, NONE, above.strand, 0, SL_LAYER_NONE };
+            above = (sl_findings_place){ i, NONE,         NONE, above.strand,
+                                         0, SL_LAYER_NONE };
         } else {
+            if (above.own != NONE && above.entry == NONE && above.strand != i)
+                above.entry = i;
             if (above.own != NONE && above.from == NONE)
                 above.from = i;
             /* A query that a template makes is a query. */
@@ -222,27 +226,12 @@ sl_findings_whole_name(const sl_function *f)
 }
 
 uint32_t
-sl_findings_lines_of(const sl_outline *o, uint32_t node)
-{
-    uint32_t low = 0, high = o->line_count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (o->lines[middle].node < node)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-uint32_t
 sl_findings_line(const sl_outline *o, uint32_t own)
 {
     uint32_t line = 0;
     uint64_t most = 0;
 
-    for (uint32_t i = sl_findings_lines_of(o, own);
+    for (uint32_t i = sl_outline_lines_of(o, own);
          i < o->line_count && o->lines[i].node == own; i++) {
         if (o->lines[i].line > 0 && o->lines[i].wall_ns > most) {
             most = o->lines[i].wall_ns;

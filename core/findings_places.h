@@ -51,9 +51,11 @@ enum {
 };
 
 /* By node: the frame of own code it runs for, the child of that on the way to
- * it, and the layer it is in. */
+ * it, and the layer it is in. `entry` is what own code had done there: that
+ * child too, but of a job that it handed to a thread, the job, not what handed
+ * it on. */
 typedef struct {
-    uint32_t own, from;
+    uint32_t own, from, entry;
     uint32_t strand; /* 0: the request itself */
     uint32_t orm;    /* where the ORM that it is part of was entered; 0: none */
     uint8_t layer;   /* by the names of functions; none where spans tell */
@@ -74,9 +76,6 @@ bool sl_findings_places(sl_findings_work *w);
 
 /* Where in own code node `i` was asked for. */
 void sl_findings_locate(const sl_findings_work *w, uint32_t i, sl_finding *f);
-
-/* The first row of `node` in o->lines, or where it would be. */
-uint32_t sl_findings_lines_of(const sl_outline *o, uint32_t node);
 
 /* The line of own code `own` that samples saw most, or where it begins. */
 uint32_t sl_findings_line(const sl_outline *o, uint32_t own);

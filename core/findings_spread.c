@@ -41,7 +41,7 @@ static charge
 charge_of(const sl_findings_work *w, uint32_t i)
 {
     const sl_outline *o = w->o;
-    charge at = { w->places[i].own, w->places[i].from };
+    charge at = { w->places[i].own, w->places[i].entry };
 
     if (at.entry != NONE &&
         o->functions[o->nodes[at.entry].function].kind == SL_KIND_PSEUDO)
@@ -59,12 +59,15 @@ charge_of(const sl_findings_work *w, uint32_t i)
     return at;
 }
 
-/* Nobody's work, or not the request's. */
+/* Nobody's work, or not the request's: also a thread before and after what it
+ * was there for. */
 static bool
 is_nobodys(sl_pseudo pseudo)
 {
     return pseudo == SL_PSEUDO_GC || pseudo == SL_PSEUDO_LOOP ||
-           pseudo == SL_PSEUDO_IDLE || pseudo == SL_PSEUDO_OWN_COST;
+           pseudo == SL_PSEUDO_IDLE || pseudo == SL_PSEUDO_OWN_COST ||
+           pseudo == SL_PSEUDO_THREAD || pseudo == SL_PSEUDO_TASK ||
+           pseudo == SL_PSEUDO_QUEUED;
 }
 
 static void
@@ -282,7 +285,11 @@ choose(spread *s, sl_finding *out)
         out->own = s->charges[called].own;
         if (out->own == NONE)
             out->own = s->w->places[called].own;
-        out->line = o->nodes[called].line;
+        const sl_findings_place *at = &s->w->places[called];
+        out->beside = out->own != NONE && at->own == out->own &&
+                      at->strand != s->w->places[out->own].strand;
+        out->line =
+            out->beside ? o->nodes[at->from].line : o->nodes[called].line;
     } else {
         uint64_t within = 0;
         for (uint32_t f = 0; f < s->functions; f++)

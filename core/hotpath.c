@@ -227,26 +227,35 @@ longest_below(const walk *w, measure by, uint32_t i, uint64_t *longest)
     return best;
 }
 
-/* Whether most of the node's own time was a wait for a lock: for the end of a
- * thread, say, or of a job. */
+/* Whether the node is a wait for the end of a thread, say, or of a job. Whoever
+ * is woken then waits once more, for the GIL that the job has or for a CPU, and
+ * often for longer: ThreadPoolExecutor.submit for the thread to have begun. */
 static bool
 waits_for_lock(const sl_outline *o, uint32_t i)
 {
-    uint32_t low = 0, high = o->counter_count;
+    static const struct {
+        const char *file, *name;
+    } known[] = {
+        { "threading.py", "Condition.wait" },
+        { "threading.py", "Thread.join" },
+        { "threading.py", "Thread._wait_for_tstate_lock" },
+    };
+    uint64_t half = o->nodes[i].total_ns / 2;
+    uint64_t lock = sl_outline_counted(o, SL_METRIC_LOCK, i);
+    bool waiter = lock > 0;
 
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        const sl_outline_counter *row = &o->counters[middle];
-        if (row->metric < SL_METRIC_LOCK ||
-            (row->metric == SL_METRIC_LOCK && row->node < i))
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < o->counter_count &&
-           o->counters[low].metric == SL_METRIC_LOCK &&
-           o->counters[low].node == i &&
-           o->counters[low].value > o->nodes[i].total_ns / 2;
+    if (lock > half)
+        return true;
+    for (size_t k = 0; k < sizeof(known) / sizeof(*known); k++)
+        waiter |= sl_outline_function_is(sl_outline_function(o, i),
+                                         known[k].file, known[k].name);
+    if (!waiter)
+        return false;
+    uint64_t starved = sl_outline_counted(o, SL_METRIC_RUN_QUEUE, i);
+    for (uint32_t k = sl_outline_lines_of(o, i);
+         k < o->line_count && o->lines[k].node == i; k++)
+        starved += o->lines[k].gil_ns;
+    return lock + starved > half;
 }
 
 /* Whether the function waits for what another task does, whoever calls it. */

@@ -137,6 +137,43 @@ sl_outline_is_exact(const sl_outline *o)
            !sl_outline_text_is(mode->text, mode->text_len, "sampling");
 }
 
+/* The first row of `node` in o->lines, or where it would be. */
+static inline uint32_t
+sl_outline_lines_of(const sl_outline *o, uint32_t node)
+{
+    uint32_t low = 0, high = o->line_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (o->lines[middle].node < node)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* What `node` has of a counter. */
+static inline uint64_t
+sl_outline_counted(const sl_outline *o, sl_metric metric, uint32_t node)
+{
+    uint32_t low = 0, high = o->counter_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const sl_outline_counter *row = &o->counters[middle];
+        if (row->metric < (uint32_t)metric ||
+            (row->metric == (uint32_t)metric && row->node < node))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found = low < o->counter_count &&
+                 o->counters[low].metric == (uint32_t)metric &&
+                 o->counters[low].node == node;
+    return found ? o->counters[low].value : 0;
+}
+
 /* Whether the node ran beside its parent. */
 static inline bool
 sl_outline_is_strand(const sl_outline *o, uint32_t node)

@@ -120,6 +120,29 @@ START_TEST(it_goes_on_behind_a_lock)
 }
 END_TEST
 
+/* It had the lock soon, and then not the GIL, which the job had. */
+START_TEST(it_goes_on_behind_a_lock_and_the_gil)
+{
+    const sl_profile_counter waits[] = { { 3, SL_METRIC_RUN_QUEUE, 5 },
+                                         { 3, SL_METRIC_LOCK, 25 } };
+    const sl_profile_line lines[] = { { 3, 7, 40, 0, 40 } };
+    made m = { MADE({ { 0, "[request]", 1, 5, 0 },
+                      { 1, "app.view", 1, 5, 0 },
+                      { 2, "submit", 1, 1, 9 },
+                      { 3, "wait", 1, 59, 0 },
+                      { 3, "[thread]", 1, 0, 0 },
+                      { 4, "parse", 1, 100, 0 },
+                      { 2, "result", 1, 0, 9 },
+                      { 3, "wait", 1, 40, 0 } }),
+               .counters = waits, .counter_count = 2, .lines = lines,
+               .line_count = 1 };
+    /* What it did in all is said of the job, not of what handed it on. */
+    expect(&m, "1245", "view.app.view > parse.parse 54%",
+           "91 % in parse.parse, awaited by view.app.view at app/view.py:9. "
+           "36 % of the request it waited for the GIL.");
+}
+END_TEST
+
 static sl_meta
 id(const char *key, const char *value)
 {
@@ -186,6 +209,7 @@ hotpath_suite(void)
                                    it_goes_on_in_what_was_awaited,
                                    the_order_of_time_says_what_was_awaited,
                                    it_goes_on_behind_a_lock,
+                                   it_goes_on_behind_a_lock_and_the_gil,
                                    it_goes_on_in_the_task_that_held_the_loop,
                                    a_file_that_goes_round_ends,
                                    NULL };
