@@ -25,8 +25,7 @@ typedef struct {
     double scale; /* quanta a tick */
     sl_outline outline;
     sl_cost cost;
-    double *own; /* by node of the outline: what recording cost it, ns; NULL:
-                    nothing is to be taken off */
+    sl_cost_sheet sheet; /* of the outline's nodes, where `costs` */
     sl_outline_stretch *stretches;
     sl_outline_line *lines;
     sl_outline_counter *counters;
@@ -93,13 +92,9 @@ writer_room(writer *w, uint8_t **at)
         w->alloc->take(w->alloc->ctx, nodes * sizeof(sl_outline_node));
     if (w->outline.nodes == NULL)
         return SL_ENOMEM;
-    if (w->costs) {
-        w->own = w->alloc->take(w->alloc->ctx, nodes * sizeof(*w->own));
-        if (w->own == NULL)
-            return SL_ENOMEM;
-        memset(w->own, 0, nodes * sizeof(*w->own));
-    }
-    return SL_OK;
+    return w->costs ? sl_cost_sheet_new(&w->sheet, &w->cost, (uint32_t)nodes,
+                                        w->alloc)
+                    : SL_OK;
 }
 
 static void
@@ -110,8 +105,9 @@ writer_cost(writer *w, const sl_node *node, const sl_outline_node *to)
     const sl_cost_calls calls = { known[to->function].kind, node->calls,
                                   node->resumes, node->site != 0 };
 
-    sl_cost_add(&w->cost, &calls, &w->own[to - w->outline.nodes],
-                &w->own[to->parent]);
+    sl_cost_sheet_node(
+        &w->sheet, (uint32_t)(to - w->outline.nodes), to->parent, &calls,
+        node->function == SL_PSEUDO_TASK || node->function == SL_PSEUDO_THREAD);
 }
 
 static sl_status
@@ -161,7 +157,7 @@ writer_tree(writer *w)
             .calls = node->calls,
             .self_ns = self * w->quantum,
         };
-        if (w->own != NULL)
+        if (w->costs)
             writer_cost(w, node, to);
         written = sum;
         before = depth;
@@ -182,14 +178,24 @@ node_number(const void *node)
     return ((const sl_node *)node)->number;
 }
 
+/* Cells by node and key, or by key and node. */
 static int
-mark_compare(const void *a, const void *b)
+cell_compare(const void *a, const void *b)
 {
-    const sl_mark *x = a, *y = b;
+    const sl_cell *x = a, *y = b;
     uint64_t m = node_number(x->node), n = node_number(y->node);
     if (m != n)
         return m < n ? -1 : 1;
-    return x->line < y->line ? -1 : x->line > y->line;
+    return x->key < y->key ? -1 : x->key > y->key;
+}
+
+static int
+cell_compare_keys(const void *a, const void *b)
+{
+    const sl_cell *x = a, *y = b;
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
+    return cell_compare(a, b);
 }
 
 static int
@@ -218,28 +224,28 @@ put_seen(sl_buf *out, unsigned tag, uint32_t rows, sl_buf *columns, int count,
 static void
 writer_lines(writer *w, sl_buf *columns)
 {
-    const sl_marks *marks = &w->recording->marks;
+    const sl_cells *marks = &w->recording->marks;
     sl_blob_bound times = sl_blob_bound_times(w->quantum);
     uint64_t before = 0, ticks = 0, written = 0;
 
-    for (uint32_t i = 0; i < marks->mark_count; i++) {
-        const sl_mark *mark = &marks->marks[i];
+    for (uint32_t i = 0; i < marks->count; i++) {
+        const sl_cell *mark = &marks->rows[i];
         uint64_t number = node_number(mark->node);
-        ticks += mark->wall;
+        ticks += mark->sums[SL_MARK_WALL];
         uint64_t sum = quanta(w, ticks);
         uint64_t wall = sl_blob_bounded(&times, sum - written);
-        uint64_t cpu = (uint64_t)((double)mark->cpu * w->scale);
-        uint64_t gil = (uint64_t)((double)mark->gil * w->scale);
+        uint64_t cpu = (uint64_t)((double)mark->sums[SL_MARK_CPU] * w->scale);
+        uint64_t gil = (uint64_t)((double)mark->sums[SL_MARK_GIL] * w->scale);
         cpu = cpu < wall ? cpu : wall;
         gil = gil < wall - cpu ? gil : wall - cpu;
         sl_buf_put_varint(&columns[0], number - before);
-        sl_buf_put_varint(&columns[1], mark->line);
+        sl_buf_put_varint(&columns[1], mark->key);
         sl_buf_put_varint(&columns[2], wall);
         sl_buf_put_varint(&columns[3], cpu);
         sl_buf_put_varint(&columns[4], gil);
         if (w->lines != NULL)
             w->lines[i] =
-                (sl_outline_line){ (uint32_t)number, mark->line,
+                (sl_outline_line){ (uint32_t)number, mark->key,
                                    wall * w->quantum, cpu * w->quantum,
                                    gil * w->quantum };
         before = number;
@@ -259,12 +265,12 @@ since_start(const writer *w, uint64_t ticks)
 static void
 writer_timeline(writer *w, sl_buf *columns)
 {
-    const sl_marks *marks = &w->recording->marks;
+    const sl_stretches *stretches = &w->recording->stretches;
     uint64_t most = SL_BLOB_MAX_SUM / w->quantum;
     uint64_t lane = 0, node = 0, end = 0;
 
-    for (uint32_t i = 0; i < marks->stretch_count; i++) {
-        const sl_stretch *stretch = &marks->stretches[i];
+    for (uint32_t i = 0; i < stretches->count; i++) {
+        const sl_stretch *stretch = &stretches->rows[i];
         uint64_t number = node_number(stretch->node);
         uint64_t from = since_start(w, stretch->from);
         uint64_t to = since_start(w, stretch->to);
@@ -296,62 +302,50 @@ writer_timeline(writer *w, sl_buf *columns)
 static void
 writer_seen(writer *w, sl_buf *out, sl_buf *body)
 {
-    const sl_marks *marks = &w->recording->marks;
+    sl_cells *marks = &w->recording->marks;
+    sl_stretches *stretches = &w->recording->stretches;
     sl_buf columns[SEEN_COLUMNS];
 
-    w->clipped += marks->lost;
-    if (marks->mark_count == 0)
+    w->clipped += marks->lost + stretches->lost;
+    if (marks->count == 0)
         return;
     for (int i = 0; i < SEEN_COLUMNS; i++)
         sl_buf_init(&columns[i], w->alloc, 0);
-    qsort(marks->marks, marks->mark_count, sizeof(sl_mark), mark_compare);
-    w->lines =
-        w->alloc->take(w->alloc->ctx, marks->mark_count * sizeof(*w->lines));
+    sl_cells_sort(marks, cell_compare);
+    w->lines = w->alloc->take(w->alloc->ctx, marks->count * sizeof(*w->lines));
     if (w->lines == NULL)
         out->status = SL_ENOMEM;
     w->outline.lines = w->lines;
-    w->outline.line_count = w->lines != NULL ? marks->mark_count : 0;
+    w->outline.line_count = w->lines != NULL ? marks->count : 0;
     writer_lines(w, columns);
-    put_seen(out, SL_BLOB_LINES, marks->mark_count, columns, LINE_COLUMNS,
-             body);
-    if (marks->stretch_count > 0) {
-        qsort(marks->stretches, marks->stretch_count, sizeof(sl_stretch),
+    put_seen(out, SL_BLOB_LINES, marks->count, columns, LINE_COLUMNS, body);
+    if (stretches->count > 0) {
+        qsort(stretches->rows, stretches->count, sizeof(sl_stretch),
               stretch_compare);
-        w->stretches = w->alloc->take(w->alloc->ctx, marks->stretch_count *
-                                                         sizeof(*w->stretches));
+        w->stretches = w->alloc->take(w->alloc->ctx,
+                                      stretches->count * sizeof(*w->stretches));
         if (w->stretches == NULL)
             out->status = SL_ENOMEM;
         writer_timeline(w, columns);
-        put_seen(out, SL_BLOB_TIMELINE, marks->stretch_count, columns,
+        put_seen(out, SL_BLOB_TIMELINE, stretches->count, columns,
                  STRETCH_COLUMNS, body);
         w->outline.stretches = w->stretches;
-        w->outline.stretch_count =
-            w->stretches != NULL ? marks->stretch_count : 0;
+        w->outline.stretch_count = w->stretches != NULL ? stretches->count : 0;
     }
     for (int i = 0; i < SEEN_COLUMNS; i++)
         sl_buf_free(&columns[i]);
 }
 
-static int
-counter_compare(const void *a, const void *b)
-{
-    const sl_counter *x = a, *y = b;
-    uint64_t m = node_number(x->node), n = node_number(y->node);
-    if (x->metric != y->metric)
-        return x->metric < y->metric ? -1 : 1;
-    return m < n ? -1 : m > n;
-}
-
 static void
 writer_counters(writer *w, sl_buf *out, sl_buf *body)
 {
-    sl_counters *counters = &w->recording->counters;
+    sl_cells *counters = &w->recording->counters;
     sl_blob_metric row;
 
     w->clipped += counters->lost;
     if (counters->count == 0)
         return;
-    qsort(counters->rows, counters->count, sizeof(sl_counter), counter_compare);
+    sl_cells_sort(counters, cell_compare_keys);
     w->counters =
         w->alloc->take(w->alloc->ctx, counters->count * sizeof(*w->counters));
     if (w->counters == NULL)
@@ -360,18 +354,16 @@ writer_counters(writer *w, sl_buf *out, sl_buf *body)
     w->outline.counter_count = w->counters != NULL ? counters->count : 0;
     sl_blob_counters_begin(&row, w->alloc);
     for (uint32_t i = 0; i < counters->count; i++) {
-        const sl_counter *one = &counters->rows[i];
-        sl_blob_counters_add(&row, one->metric, node_number(one->node),
-                             one->value);
+        const sl_cell *one = &counters->rows[i];
+        uint64_t value = one->sums[SL_COUNTER_VALUE];
+        sl_blob_counters_add(&row, one->key, node_number(one->node), value);
         if (w->counters != NULL)
             w->counters[i] =
                 (sl_outline_counter){ (uint32_t)node_number(one->node),
-                                      one->metric, one->value };
+                                      one->key, value };
     }
     w->clipped += sl_blob_counters_end(&row, body);
     sl_blob_put_section(out, SL_BLOB_COUNTERS, body);
-    /* Sorted rows are not where their slots say. */
-    sl_counters_reslot(counters);
 }
 
 /* ---- spans ---- */
@@ -463,9 +455,8 @@ writer_spans(writer *w, sl_buf *out, sl_buf *body)
     span_place *order = alloc->take(alloc->ctx, (rows + 1) * sizeof(*order));
     uint32_t *from = alloc->take(alloc->ctx, (rows + 1) * sizeof(*from));
     w->spans = alloc->take(alloc->ctx, (rows + 1) * sizeof(*w->spans));
-    sl_status status = order == NULL || from == NULL || w->spans == NULL
-                           ? SL_ENOMEM
-                           : SL_OK;
+    sl_status status =
+        order == NULL || from == NULL || w->spans == NULL ? SL_ENOMEM : SL_OK;
     if (status == SL_OK) {
         sl_span_first *firsts = spans->firsts;
         if (spans->first_count > 0)
@@ -501,68 +492,48 @@ writer_spans(writer *w, sl_buf *out, sl_buf *body)
 /* Takes off the outline what a reader will take off the nodes. What it puts
  * into [own cost] stays with the request here: it is no function of the file,
  * and of no consequence for a summary. */
-static sl_status
+static void
 writer_subtract_cost(writer *w)
 {
-    sl_outline *o = &w->outline;
+    sl_outline_node *nodes = w->outline.nodes;
+    uint32_t to;
 
-    if (w->own == NULL)
-        return SL_OK;
-    uint32_t *strand =
-        w->alloc->take(w->alloc->ctx, o->count * sizeof(*strand));
-    if (strand == NULL)
-        return SL_ENOMEM;
-    strand[0] = 0;
-    for (uint32_t i = 1; i < o->count; i++)
-        strand[i] = sl_outline_is_strand(o, i) ? i : strand[o->nodes[i].parent];
-    for (uint32_t i = 0; i < o->count; i++) {
-        if (sl_outline_function(o, i)->kind == SL_KIND_PSEUDO)
-            continue;
-        uint64_t off = sl_cost_off(w->own[i], o->nodes[i].self_ns);
-        o->nodes[i].self_ns -= off;
-        o->nodes[strand[i]].self_ns += off;
+    for (uint32_t i = 0; w->costs && i < w->outline.count; i++) {
+        uint64_t off = sl_cost_sheet_off(&w->sheet, i, nodes[i].self_ns, &to);
+        nodes[i].self_ns -= off;
+        nodes[to].self_ns += off;
     }
-    w->alloc->give(w->alloc->ctx, strand);
-    return SL_OK;
-}
-
-static int
-hit_compare(const void *a, const void *b)
-{
-    const sl_hit *x = a, *y = b;
-    uint64_t m = node_number(x->node), n = node_number(y->node);
-    if (m != n)
-        return m < n ? -1 : 1;
-    return x->line < y->line ? -1 : x->line > y->line;
 }
 
 /* HITS, and what the lines cost their functions. */
 static void
 writer_hits(writer *w, sl_buf *out, sl_buf *body)
 {
-    sl_hits *hits = &w->recording->hits;
+    sl_cells *hits = &w->recording->hits;
     sl_blob_bound times = sl_blob_bound_times(w->quantum);
     sl_blob_bound counts = sl_blob_bound_counts();
     uint64_t before = 0, ticks = 0, written = 0;
     sl_buf columns[HIT_COLUMNS];
 
     w->clipped += hits->lost;
-    sl_hits_sort(hits, hit_compare);
+    sl_hits_sort(hits, cell_compare);
     if (hits->count == 0)
         return;
     for (int i = 0; i < HIT_COLUMNS; i++)
         sl_buf_init(&columns[i], w->alloc, 0);
     for (uint32_t i = 0; i < hits->count; i++) {
-        const sl_hit *hit = &hits->rows[i];
+        const sl_cell *hit = &hits->rows[i];
         uint64_t number = node_number(hit->node);
-        ticks += hit->ticks;
+        ticks += hit->sums[SL_HIT_TICKS];
         uint64_t sum = quanta(w, ticks);
         sl_buf_put_varint(&columns[0], number - before);
-        sl_buf_put_varint(&columns[1], hit->line);
-        sl_buf_put_varint(&columns[2], sl_blob_bounded(&counts, hit->hits));
+        sl_buf_put_varint(&columns[1], hit->key);
+        sl_buf_put_varint(&columns[2],
+                          sl_blob_bounded(&counts, hit->sums[SL_HIT_COUNT]));
         sl_buf_put_varint(&columns[3], sl_blob_bounded(&times, sum - written));
-        if (w->own != NULL)
-            w->own[number] += sl_cost_lines(&w->cost, hit->hits);
+        if (w->costs)
+            sl_cost_sheet_lines(&w->sheet, (uint32_t)number,
+                                hit->sums[SL_HIT_COUNT]);
         before = number;
         written = sum;
     }
@@ -601,7 +572,7 @@ writer_content(writer *w, const sl_meta *meta, size_t meta_count, sl_buf *out,
         w->outline.pseudo = w->functions.pseudo.data;
         w->outline.meta = meta;
         w->outline.meta_count = meta_count;
-        rest.status = writer_subtract_cost(w);
+        writer_subtract_cost(w);
         sl_outline_derive(&w->outline);
         sl_summary_put(&w->outline, w->clipped + w->functions.cut, &summary);
     }
@@ -641,8 +612,7 @@ writer_free(writer *w)
         sl_buf_free(&w->columns[i]);
     if (w->outline.nodes != NULL)
         w->alloc->give(w->alloc->ctx, w->outline.nodes);
-    if (w->own != NULL)
-        w->alloc->give(w->alloc->ctx, w->own);
+    sl_cost_sheet_free(&w->sheet);
     if (w->stretches != NULL)
         w->alloc->give(w->alloc->ctx, w->stretches);
     if (w->lines != NULL)
@@ -679,18 +649,16 @@ sl_recording_encode(sl_recording *recording, const sl_meta *meta,
 
     const sl_blob_rows rows = { .nodes = recording->tree.nodes,
                                 .functions = recording->tree.functions.count,
-                                .lines =
-                                    (uint64_t)recording->marks.mark_count +
-                                    recording->hits.count,
-                                .stretches = recording->marks.stretch_count,
+                                .lines = (uint64_t)recording->marks.count +
+                                         recording->hits.count,
+                                .stretches = recording->stretches.count,
                                 .counters = recording->counters.count,
                                 .spans = recording->spans.row_count,
                                 .firsts = recording->spans.first_count };
     sl_status status = sl_blob_check_rows(&rows);
     if (status == SL_OK)
         status = writer_init(&w);
-    if (status == SL_OK &&
-        (recording->sampled || recording->marks.mark_count > 0))
+    if (status == SL_OK && (recording->sampled || recording->marks.count > 0))
         status = sl_recording_number(recording);
     if (status == SL_OK)
         status = writer_tree(&w);

@@ -1,6 +1,7 @@
 /* What recording by events cost: see cost.h. */
 #include "cost.h"
 
+#include <math.h>
 #include <string.h>
 
 /* No hook takes a millisecond: more in a file is nonsense. */
@@ -54,20 +55,83 @@ sl_cost_read(const sl_meta *meta, size_t count, sl_cost *out)
     return any && by_events;
 }
 
-void
-sl_cost_add(const sl_cost *cost, const sl_cost_calls *calls, double *own,
-            double *callers)
+double
+sl_cost_callers(const sl_cost *cost, const sl_cost_calls *calls)
 {
     double count = (double)calls->calls;
 
-    if (calls->kind == SL_KIND_C) {
-        *own += count * (double)cost->c / 1000;
-        *callers += count * (double)cost->c_caller / 1000;
-    } else if (calls->kind == SL_KIND_PYTHON) {
+    switch (calls->kind) {
+    case SL_KIND_C: return count * (double)cost->c_caller / 1000;
+    case SL_KIND_PYTHON: {
         double all = count + (double)calls->resumes;
-        *own += all * (double)cost->python / 1000;
-        *callers += all * (double)cost->python_caller / 1000;
-        if (calls->site || cost->all_sites)
-            *callers += count * (double)cost->site / 1000;
+        double site = calls->site || cost->all_sites
+                          ? count * (double)cost->site / 1000
+                          : 0;
+        return all * (double)cost->python_caller / 1000 + site;
     }
+    default: return 0;
+    }
+}
+
+/* ...and what they cost the function itself. */
+static double
+cost_own(const sl_cost *cost, const sl_cost_calls *calls)
+{
+    switch (calls->kind) {
+    case SL_KIND_C: return (double)calls->calls * (double)cost->c / 1000;
+    case SL_KIND_PYTHON:
+        return ((double)calls->calls + (double)calls->resumes) *
+               (double)cost->python / 1000;
+    default: return 0;
+    }
+}
+
+sl_status
+sl_cost_sheet_new(sl_cost_sheet *sheet, const sl_cost *cost, uint32_t count,
+                  const sl_alloc *alloc)
+{
+    *sheet = (sl_cost_sheet){ .alloc = alloc, .cost = *cost };
+    sheet->own = alloc->take(alloc->ctx, count * sizeof(*sheet->own));
+    sheet->strand = alloc->take(alloc->ctx, count * sizeof(*sheet->strand));
+    if (sheet->own == NULL || sheet->strand == NULL)
+        return SL_ENOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        sheet->own[i] = 0;
+    return SL_OK;
+}
+
+void
+sl_cost_sheet_free(sl_cost_sheet *sheet)
+{
+    if (sheet->own != NULL)
+        sheet->alloc->give(sheet->alloc->ctx, sheet->own);
+    if (sheet->strand != NULL)
+        sheet->alloc->give(sheet->alloc->ctx, sheet->strand);
+    *sheet = (sl_cost_sheet){ 0 };
+}
+
+void
+sl_cost_sheet_node(sl_cost_sheet *sheet, uint32_t i, uint32_t parent,
+                   const sl_cost_calls *calls, bool strand)
+{
+    sheet->strand[i] = i == 0 ? 0 : strand ? i : sheet->strand[parent];
+    sheet->own[parent] += sl_cost_callers(&sheet->cost, calls);
+    if (calls->kind == SL_KIND_PSEUDO)
+        sheet->own[i] = -INFINITY; /* whatever its children add */
+    else
+        sheet->own[i] += cost_own(&sheet->cost, calls);
+}
+
+void
+sl_cost_sheet_lines(sl_cost_sheet *sheet, uint32_t i, uint64_t hits)
+{
+    sheet->own[i] += sl_cost_lines(&sheet->cost, hits);
+}
+
+uint64_t
+sl_cost_sheet_off(const sl_cost_sheet *sheet, uint32_t i, uint64_t self_ns,
+                  uint32_t *to)
+{
+    *to = sheet->strand[i];
+    return sl_cost_off(sheet->own[i], self_ns);
 }

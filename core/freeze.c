@@ -64,20 +64,26 @@ add_used(void *ctx, const void *from, size_t used)
     return true;
 }
 
+static bool
+keep_cells(freezing *at, const sl_cells *cells)
+{
+    return cells->capacity == 0 ||
+           (keep(at, cells->rows, cells->capacity * sizeof(sl_cell)) &&
+            keep(at, cells->slots,
+                 (size_t)cells->capacity * 2 * sizeof(uint32_t)));
+}
+
 size_t
 sl_recording_room(const sl_recording *recording)
 {
-    const sl_marks *marks = &recording->marks;
     size_t bytes = 0;
 
     sl_arena_each(recording->arena, add_used, &bytes);
     if (recording->spans.arena != NULL)
         sl_arena_each(recording->spans.arena, add_used, &bytes);
-    return bytes + marks->mark_capacity * sizeof(sl_mark) +
-           (size_t)marks->mark_capacity * 2 * sizeof(uint32_t) +
-           marks->stretch_count * sizeof(sl_stretch) +
-           recording->counters.capacity * sizeof(sl_counter) +
-           (size_t)recording->counters.capacity * 2 * sizeof(uint32_t) + 128;
+    return bytes + sl_cells_bytes(&recording->marks) +
+           sl_cells_bytes(&recording->counters) +
+           recording->stretches.count * sizeof(sl_stretch) + 128;
 }
 
 sl_status
@@ -104,7 +110,9 @@ static void
 copy_release(sl_frozen *frozen)
 {
     sl_arena_free(frozen->copy.arena);
-    sl_marks_free(&frozen->copy.marks);
+    sl_cells_free(&frozen->copy.marks);
+    sl_cells_free(&frozen->copy.counters);
+    sl_stretches_free(&frozen->copy.stretches);
     sl_spans_free(&frozen->copy.spans);
     frozen->copy = (sl_recording){ 0 };
 }
@@ -122,7 +130,7 @@ sl_status
 sl_recording_freeze(const sl_recording *recording, uint64_t now,
                     sl_frozen *frozen)
 {
-    const sl_marks *marks = &recording->marks;
+    const sl_stretches *stretches = &recording->stretches;
     freezing at = { .frozen = frozen };
 
     if (recording->stopped)
@@ -131,21 +139,9 @@ sl_recording_freeze(const sl_recording *recording, uint64_t now,
     frozen->used = frozen->block_count = 0;
     frozen->last = NULL;
     sl_arena_each(recording->arena, keep, &at);
-    if (!at.full && marks->mark_capacity > 0) {
-        (void)(keep(&at, marks->marks,
-                    marks->mark_capacity * sizeof(sl_mark)) &&
-               keep(&at, marks->slots,
-                    (size_t)marks->mark_capacity * 2 * sizeof(uint32_t)));
-    }
-    if (!at.full && marks->stretch_count > 0)
-        keep(&at, marks->stretches, marks->stretch_count * sizeof(sl_stretch));
-    const sl_counters *counters = &recording->counters;
-    if (!at.full && counters->capacity > 0) {
-        (void)(keep(&at, counters->rows,
-                    counters->capacity * sizeof(sl_counter)) &&
-               keep(&at, counters->slots,
-                    (size_t)counters->capacity * 2 * sizeof(uint32_t)));
-    }
+    if (!at.full && keep_cells(&at, &recording->marks) &&
+        keep_cells(&at, &recording->counters) && stretches->count > 0)
+        keep(&at, stretches->rows, stretches->count * sizeof(sl_stretch));
     if (!at.full && recording->spans.arena != NULL)
         sl_arena_each(recording->spans.arena, keep, &at);
     /* The strand in the recording itself is moved like all others. */
@@ -156,8 +152,10 @@ sl_recording_freeze(const sl_recording *recording, uint64_t now,
                  (char *)&frozen->copy - (const char *)recording };
     frozen->copy = *recording;
     frozen->copy.arena = NULL; /* they are the original's... */
-    frozen->copy.marks.arena = NULL;
     frozen->copy.spans.arena = NULL;
+    frozen->copy.marks.borrowed = frozen->copy.counters.borrowed = true;
+    frozen->copy.stretches.borrowed = true;
+    frozen->copy.hits = (sl_cells){ 0 }; /* lines of what runs are not told */
     frozen->now = now;
     frozen->now_ns = sl_clock_monotonic_ns();
     return SL_OK;
@@ -246,7 +244,7 @@ move_nodes(sl_frozen *f, sl_node *node)
     }
 }
 
-/* The node of a mark and its like; the root, if it is none of the tree's. */
+/* The node of a cell and its like; the root, if it is none of the tree's. */
 static const void *
 moved_node(sl_frozen *f, const void *node)
 {
@@ -255,26 +253,28 @@ moved_node(sl_frozen *f, const void *node)
 }
 
 static void
+move_cells(sl_frozen *f, sl_cells *cells)
+{
+    cells->alloc = f->alloc;
+    MOVE(cells->rows);
+    MOVE(cells->slots);
+    for (uint32_t i = 0; i < cells->count; i++)
+        cells->rows[i].node = moved_node(f, cells->rows[i].node);
+    sl_cells_reslot(cells);
+}
+
+static void
 move_seen(sl_frozen *f)
 {
-    sl_marks *marks = &f->copy.marks;
-    sl_counters *counters = &f->copy.counters;
+    sl_stretches *stretches = &f->copy.stretches;
 
-    MOVE(marks->marks);
-    MOVE(marks->slots);
-    for (uint32_t i = 0; i < marks->mark_count; i++)
-        marks->marks[i].node = moved_node(f, marks->marks[i].node);
-    sl_marks_reslot(marks);
-    MOVE(marks->stretches);
-    marks->stretch_capacity = marks->stretch_count;
-    for (uint32_t i = 0; i < marks->stretch_count; i++)
-        marks->stretches[i].node = moved_node(f, marks->stretches[i].node);
-    MOVE(counters->rows);
-    MOVE(counters->slots);
-    for (uint32_t i = 0; i < counters->count; i++)
-        counters->rows[i].node = moved_node(f, counters->rows[i].node);
-    if (counters->capacity > 0)
-        sl_counters_reslot(counters);
+    move_cells(f, &f->copy.marks);
+    move_cells(f, &f->copy.counters);
+    stretches->alloc = f->alloc;
+    MOVE(stretches->rows);
+    stretches->capacity = stretches->count;
+    for (uint32_t i = 0; i < stretches->count; i++)
+        stretches->rows[i].node = moved_node(f, stretches->rows[i].node);
 }
 
 /* Texts are found by their number from here on, not by what was given: nobody
@@ -314,9 +314,7 @@ sl_frozen_thaw(sl_frozen *f, sl_recording **out)
     qsort(f->blocks, f->block_count, sizeof(block), block_compare);
     f->last = NULL;
     r->alloc = f->alloc;
-    r->marks.alloc = f->alloc;
-    r->hits =
-        (sl_hits){ .alloc = f->alloc }; /* lines of what runs are not told */
+    r->hits.alloc = f->alloc;
     r->arena = r->tree.arena = r->tree.functions.arena = arena;
     r->tree.wide = NULL; /* made anew if it is needed */
     r->tree.wide_mask = r->tree.wide_count = 0;

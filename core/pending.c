@@ -2,22 +2,23 @@
 #include "pending.h"
 
 void
-sl_sampled_mark(sl_marks *marks, const sl_node *node, uint32_t line,
+sl_sampled_mark(sl_recording *recording, const sl_node *node, uint32_t line,
                 const sl_times *times, bool main)
 {
-    sl_mark mark = { .node = node,
-                     .line = line,
-                     .wall = times->wall,
-                     .cpu =
-                         times->cpu < times->wall ? times->cpu : times->wall };
-    uint64_t off = mark.wall - mark.cpu;
+    uint64_t wall = times->wall;
+    uint64_t cpu = times->cpu < wall ? times->cpu : wall;
+    uint64_t gil = times->gil < wall - cpu ? times->gil : wall - cpu;
+    sl_cell *cell = sl_cells_at(&recording->marks, node, line);
 
-    mark.gil = times->gil < off ? times->gil : off;
-    sl_marks_add(marks, &mark);
+    if (cell != NULL) {
+        cell->sums[SL_MARK_WALL] += wall;
+        cell->sums[SL_MARK_CPU] += cpu;
+        cell->sums[SL_MARK_GIL] += gil;
+    }
     if (main) {
-        marks->wall += mark.wall;
-        marks->cpu += mark.cpu;
-        marks->gil += mark.gil;
+        recording->seen.wall += wall;
+        recording->seen.cpu += cpu;
+        recording->seen.gil += gil;
     }
 }
 
@@ -28,7 +29,7 @@ sl_sampled_charge(sl_strand *strand, sl_node *node, uint32_t line,
     node->self += times->wall;
     if (node->function == SL_PSEUDO_GC)
         sl_recording_of(strand->tree)->gc_ticks += times->wall;
-    sl_sampled_mark(&sl_recording_of(strand->tree)->marks, node, line, times,
+    sl_sampled_mark(sl_recording_of(strand->tree), node, line, times,
                     strand->lane == 0);
 }
 
@@ -80,7 +81,7 @@ sl_late_charge(sl_strand *strand, sl_node *under, const sl_times *late,
     sl_sampled_charge(strand, node, 0, late);
     if ((int64_t)(to - strand->last) <= 0)
         return;
-    sl_marks_stretch(&sl_recording_of(tree)->marks,
+    sl_stretches_add(&sl_recording_of(tree)->stretches,
                      &(sl_stretch){ .node = node,
                                     .from = strand->last,
                                     .to = to,

@@ -18,8 +18,8 @@
 /* Adds the times to the mark of (node, line). The clocks of a thread and of
  * the wall are read one after the other: what does not fit is cut. `main`: the
  * strand is the main one, whose sums are kept. */
-void sl_sampled_mark(sl_marks *marks, const sl_node *node, uint32_t line,
-                     const sl_times *times, bool main);
+void sl_sampled_mark(sl_recording *recording, const sl_node *node,
+                     uint32_t line, const sl_times *times, bool main);
 
 /* What of the pending time a sample does not speak for, taken out of it; zeros
  * if there is no such time: see sl_strand_vouch. */

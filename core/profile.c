@@ -126,26 +126,54 @@ hit_take(sl_profile_hit *row, double own)
         row->self_ns -= sl_cost_off(own, row->self_ns);
 }
 
+static sl_cost_calls
+node_calls(const sl_profile *profile, const sl_profile_node *node)
+{
+    return (sl_cost_calls){ profile->functions[node->function].kind,
+                            node->calls, node->resumes, node->line != 0 };
+}
+
 /* Lines: each has its event, and what is the caller's of the calls it makes. */
 static void
-hits_subtract_cost(sl_profile *profile, const sl_cost *cost, double *own)
+hits_subtract_cost(sl_profile *profile, sl_cost_sheet *sheet)
 {
     for (uint32_t i = 0; i < profile->hit_count; i++) {
         sl_profile_hit *row = &profile->hits[i];
-        double lines = sl_cost_lines(cost, row->hits);
-        own[row->node] += lines;
-        hit_take(row, lines);
+        sl_cost_sheet_lines(sheet, row->node, row->hits);
+        hit_take(row, sl_cost_lines(&sheet->cost, row->hits));
     }
     for (uint32_t i = 1; profile->hit_count > 0 && i < profile->node_count;
          i++) {
         const sl_profile_node *node = &profile->nodes[i];
-        const sl_cost_calls calls = { profile->functions[node->function].kind,
-                                      node->calls, node->resumes,
-                                      node->line != 0 };
-        double mine = 0, callers = 0;
-        sl_cost_add(cost, &calls, &mine, &callers);
-        hit_take(hit_find(profile, node->parent, node->line), callers);
+        const sl_cost_calls calls = node_calls(profile, node);
+        hit_take(hit_find(profile, node->parent, node->line),
+                 sl_cost_callers(&sheet->cost, &calls));
     }
+}
+
+/* Takes off each node what it cost; the sum of the request's own. */
+static uint64_t
+nodes_subtract_cost(sl_profile *profile, sl_cost_sheet *sheet)
+{
+    sl_profile_node *nodes = profile->nodes;
+    uint64_t sum = 0;
+    uint32_t to;
+
+    for (uint32_t i = 0; i < profile->node_count; i++) {
+        const sl_cost_calls calls = node_calls(profile, &nodes[i]);
+        sl_cost_sheet_node(sheet, i, nodes[i].parent, &calls,
+                           sl_profile_is_strand(profile, i));
+    }
+    hits_subtract_cost(profile, sheet);
+    for (uint32_t i = 0; i < profile->node_count; i++) {
+        nodes[i].own_ns = sl_cost_sheet_off(sheet, i, nodes[i].self_ns, &to);
+        nodes[i].self_ns -= nodes[i].own_ns;
+        if (to == 0)
+            sum += nodes[i].own_ns;
+        else
+            nodes[to].self_ns += nodes[i].own_ns;
+    }
+    return sum;
 }
 
 /* Takes what recording cost off the nodes; there is room for one more node and
@@ -156,42 +184,17 @@ profile_subtract_cost(sl_profile *profile)
     sl_profile_node *nodes = profile->nodes;
     uint32_t count = profile->node_count;
     uint64_t sum = 0;
+    sl_cost_sheet sheet;
     sl_cost cost;
 
     if (!sl_cost_read(profile->meta, profile->meta_count, &cost))
         return SL_OK;
-    double *own = calloc(count, sizeof(*own));
-    uint32_t *strand = malloc(count * sizeof(*strand));
-    if (own == NULL || strand == NULL) {
-        free(own);
-        free(strand);
-        return SL_ENOMEM;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        const sl_profile_node *node = &nodes[i];
-        const sl_cost_calls calls = { profile->functions[node->function].kind,
-                                      node->calls, node->resumes,
-                                      node->line != 0 };
-        sl_cost_add(&cost, &calls, &own[i], &own[node->parent]);
-        strand[i] = i == 0                             ? 0
-                    : sl_profile_is_strand(profile, i) ? i
-                                                       : strand[node->parent];
-    }
-    hits_subtract_cost(profile, &cost, own);
-    for (uint32_t i = 0; i < count; i++) {
-        if (profile->functions[nodes[i].function].kind == SL_KIND_PSEUDO)
-            continue;
-        nodes[i].own_ns = sl_cost_off(own[i], nodes[i].self_ns);
-        nodes[i].self_ns -= nodes[i].own_ns;
-        if (strand[i] == 0)
-            sum += nodes[i].own_ns;
-        else
-            nodes[strand[i]].self_ns += nodes[i].own_ns;
-    }
-    free(own);
-    free(strand);
-    if (sum == 0)
-        return SL_OK;
+    sl_status status = sl_cost_sheet_new(&sheet, &cost, count, &sl_alloc_libc);
+    if (status == SL_OK)
+        sum = nodes_subtract_cost(profile, &sheet);
+    sl_cost_sheet_free(&sheet);
+    if (status < 0 || sum == 0)
+        return status;
     const char *name = sl_pseudo_name(SL_PSEUDO_OWN_COST);
     profile->functions[profile->function_count] =
         (sl_function){ .name = name,

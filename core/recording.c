@@ -63,9 +63,11 @@ recording_start(sl_recording *recording, const sl_recording_options *options)
     recording->sampled = recording->summed = false;
     recording->samples = 0;
     recording->late = 0;
-    sl_marks_clear(&recording->marks);
-    sl_counters_clear(&recording->counters);
-    sl_hits_clear(&recording->hits);
+    sl_cells_clear(&recording->marks);
+    sl_cells_clear(&recording->counters);
+    sl_cells_clear(&recording->hits);
+    sl_stretches_clear(&recording->stretches);
+    recording->seen = (sl_times){ 0 };
     sl_spans_clear(&recording->spans, spans_budget(recording, options));
     memset(recording->waited, 0, sizeof(recording->waited));
     recording->observed = NULL;
@@ -104,6 +106,7 @@ sl_recording_new(sl_recording **out, const sl_recording_options *options,
                                  .marks.alloc = *alloc,
                                  .counters.alloc = *alloc,
                                  .hits.alloc = *alloc,
+                                 .stretches.alloc = *alloc,
                                  .spans.alloc = *alloc,
                                  .stopped = true };
 
@@ -139,9 +142,10 @@ sl_recording_free(sl_recording *recording)
     if (recording == NULL)
         return;
     sl_arena_free(recording->arena);
-    sl_marks_free(&recording->marks);
-    sl_counters_free(&recording->counters);
-    sl_hits_free(&recording->hits);
+    sl_cells_free(&recording->marks);
+    sl_cells_free(&recording->counters);
+    sl_cells_free(&recording->hits);
+    sl_stretches_free(&recording->stretches);
     sl_spans_free(&recording->spans);
     recording->alloc.give(recording->alloc.ctx, recording);
 }
@@ -305,8 +309,8 @@ sl_strand_stood(sl_strand *strand, sl_pseudo pseudo, uint64_t until)
         recording->await_ticks += passed;
     if (strand->lane == 0 && pseudo == SL_PSEUDO_LOOP)
         recording->loop_ticks += passed;
-    if (recording->marks.stretch_count > 0)
-        sl_marks_stretch(&recording->marks,
+    if (recording->stretches.count > 0)
+        sl_stretches_add(&recording->stretches,
                          &(sl_stretch){ .node = node,
                                         .from = strand->last,
                                         .to = until,
@@ -502,8 +506,8 @@ sl_strand_wait(sl_strand *strand, sl_pseudo pseudo, uint64_t until)
         node = sl_tree_fold_wait(strand, pseudo);
     node->self += passed;
     node->calls++;
-    if (recording->marks.stretch_count > 0 || recording->sampled)
-        sl_marks_stretch(&recording->marks,
+    if (recording->stretches.count > 0 || recording->sampled)
+        sl_stretches_add(&recording->stretches,
                          &(sl_stretch){ .node = node,
                                         .from = strand->last,
                                         .to = until,
@@ -541,7 +545,7 @@ sl_strand_charge(sl_strand *strand, uint64_t now)
 void
 sl_strand_line(sl_strand *strand, const void *key, uint32_t line, uint64_t now)
 {
-    sl_hits *hits = &sl_recording_of(strand->tree)->hits;
+    sl_cells *hits = &sl_recording_of(strand->tree)->hits;
 
     if (strand->cur->key != key || line == 0)
         return;
@@ -566,8 +570,7 @@ sl_strand_count(sl_strand *strand, sl_metric metric, uint64_t value)
 
     if (strand->known && strand->path != NULL)
         node = strand->path->charged;
-    sl_counters_add(&sl_recording_of(strand->tree)->counters, node, metric,
-                    value);
+    sl_recording_add(sl_recording_of(strand->tree), node, metric, value);
 }
 
 uint32_t
@@ -634,7 +637,7 @@ sl_recording_waits_get(const sl_recording *recording, sl_recording_waits *out)
         .await_ns = (uint64_t)((double)recording->await_ticks * scale),
         .loop_ns = (uint64_t)((double)recording->loop_ticks * scale),
         .idle_ns = (uint64_t)((double)recording->idle_ticks * scale),
-        .gil_ns = (uint64_t)((double)recording->marks.gil * scale),
+        .gil_ns = (uint64_t)((double)recording->seen.gil * scale),
         .run_queue_ns = recording->waited[SL_METRIC_RUN_QUEUE],
         .gc_ns = (uint64_t)((double)recording->gc_ticks * scale),
     };
@@ -681,19 +684,19 @@ sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
         .dropped = tree->dropped,
         .samples = recording->samples,
         .late = recording->late,
-        .seen_ns = (uint64_t)((double)recording->marks.wall * scale),
-        .seen_cpu_ns = (uint64_t)((double)recording->marks.cpu * scale),
-        .gil_ns = (uint64_t)((double)recording->marks.gil * scale),
+        .seen_ns = (uint64_t)((double)recording->seen.wall * scale),
+        .seen_cpu_ns = (uint64_t)((double)recording->seen.cpu * scale),
+        .gil_ns = (uint64_t)((double)recording->seen.gil * scale),
         .bytes = sizeof(*recording) + sl_arena_bytes(recording->arena),
     };
     for (int i = 0; i < SL_METRIC_COUNT; i++)
         out->waited_ns[i] = recording->waited[i];
-    if (recording->marks.arena != NULL)
-        out->bytes += sl_arena_bytes(recording->marks.arena);
     if (recording->spans.arena != NULL)
         out->bytes += sl_arena_bytes(recording->spans.arena);
-    out->bytes += recording->counters.capacity *
-                  (sizeof(sl_counter) + 2 * sizeof(uint32_t));
+    out->bytes += sl_cells_bytes(&recording->marks) +
+                  sl_cells_bytes(&recording->counters) +
+                  sl_cells_bytes(&recording->hits) +
+                  recording->stretches.capacity * sizeof(sl_stretch);
     if (tree->root == NULL)
         return;
     for (const sl_node *node = tree->root; node != NULL;

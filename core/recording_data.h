@@ -9,10 +9,9 @@
 #ifndef SL_CORE_RECORDING_DATA_H
 #define SL_CORE_RECORDING_DATA_H
 
-#include "counters.h"
 #include "hits.h"
-#include "marks.h"
 #include "spans.h"
+#include "stretches.h"
 #include "tree.h"
 
 /* The part of its limits that is kept back for sl_recording_sample_on. */
@@ -47,10 +46,12 @@ struct sl_recording {
     uint32_t max_nodes;
     bool summed; /* sl_recording_number has been here */
     uint64_t samples;
-    uint64_t late; /* gaps too long for the sample that ended them */
-    sl_marks marks;
-    sl_counters counters;
-    sl_hits hits; /* empty but where lines are told by events */
+    uint64_t late;     /* gaps too long for the sample that ended them */
+    sl_cells marks;    /* what samples saw of lines */
+    sl_cells counters; /* metrics of nodes */
+    sl_cells hits;     /* empty but where lines are told by events */
+    sl_stretches stretches;
+    sl_times seen; /* sums over the marks of lane 0 */
     sl_spans spans;
     uint64_t waited[SL_METRIC_COUNT]; /* ns of the main strand, by kind */
     const sl_node *observed;          /* by the last look, or NULL */
@@ -62,6 +63,18 @@ sl_recording_of(const sl_tree *tree)
 {
     return (sl_recording *)((char *)(uintptr_t)tree -
                             offsetof(sl_recording, tree));
+}
+
+/* Adds to a metric of a node that COUNTERS holds. */
+static inline void
+sl_recording_add(sl_recording *recording, const sl_node *node, sl_metric metric,
+                 uint64_t value)
+{
+    sl_cell *cell =
+        value == 0 ? NULL
+                   : sl_cells_at(&recording->counters, node, (uint32_t)metric);
+    if (cell != NULL)
+        cell->sums[SL_COUNTER_VALUE] += value;
 }
 
 /* Nanoseconds per tick, from the recording's own two ends. */

@@ -47,13 +47,11 @@ put_split(sl_json *json, const sl_outline *o)
     sl_json_close(json, '}');
 }
 
-/* How the self time of node `i` passed; rows are in the order of nodes. */
-static sl_profile_line
-node_seen(const sl_profile *profile, uint32_t i)
+/* The first row of LINES at or behind node `i`. */
+static uint32_t
+first_line(const sl_profile *profile, uint32_t i)
 {
     uint32_t low = 0, high = sl_profile_line_count(profile);
-    uint32_t count = high;
-    sl_profile_line sum = { 0 };
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -62,31 +60,43 @@ node_seen(const sl_profile *profile, uint32_t i)
         else
             high = middle;
     }
-    for (; low < count && sl_profile_line_at(profile, low)->node == i; low++) {
-        const sl_profile_line *line = sl_profile_line_at(profile, low);
-        sum.wall_ns += line->wall_ns;
-        sum.cpu_ns += line->cpu_ns;
-        sum.gil_ns += line->gil_ns;
+    return low;
+}
+
+static void
+add_seen(const sl_profile_line *line, uint64_t *values)
+{
+    values[SL_METRIC_SEEN] += line->wall_ns;
+    values[SL_METRIC_CPU] += line->cpu_ns;
+    values[SL_METRIC_GIL] += line->gil_ns;
+}
+
+/* The metrics in one of the parts (1 << sl_metric_where), in the table's
+ * order; and the own cost, which stands with the tree once it is read. */
+static void
+put_metrics_in(sl_json *json, unsigned parts, const uint64_t *values)
+{
+    for (int i = 0; i < SL_METRIC_COUNT; i++) {
+        const sl_metric_info *metric = sl_metric_at((sl_metric)i);
+        sl_metric_where where =
+            i == SL_METRIC_OWN ? SL_METRIC_IN_TREE : metric->where;
+        if ((parts >> where & 1) != 0)
+            sl_json_number(json, metric->key, values[i]);
     }
-    return sum;
 }
 
 static void
 put_seen(sl_json *json, const sl_profile *profile)
 {
-    sl_profile_line sum = { 0 };
+    uint64_t values[SL_METRIC_COUNT] = { 0 };
 
-    for (uint32_t i = 0; i < sl_profile_line_count(profile); i++) {
-        const sl_profile_line *line = sl_profile_line_at(profile, i);
-        sum.wall_ns += line->wall_ns;
-        sum.cpu_ns += line->cpu_ns;
-        sum.gil_ns += line->gil_ns;
-    }
+    for (uint32_t i = 0; i < sl_profile_line_count(profile); i++)
+        add_seen(sl_profile_line_at(profile, i), values);
     sl_json_key(json, "seen");
     sl_json_open(json, '{');
-    sl_json_number(json, "wall_ns", sum.wall_ns);
-    sl_json_number(json, "cpu_ns", sum.cpu_ns);
-    sl_json_number(json, "gil_ns", sum.gil_ns);
+    sl_json_number(json, "wall_ns", values[SL_METRIC_SEEN]);
+    sl_json_number(json, "cpu_ns", values[SL_METRIC_CPU]);
+    sl_json_number(json, "gil_ns", values[SL_METRIC_GIL]);
     sl_json_close(json, '}');
 }
 
@@ -256,14 +266,17 @@ static void
 put_function_row(sl_json *json, const sl_profile *profile, uint32_t id)
 {
     const sl_profile_sum *sum = sl_profile_function_sum(profile, id);
+    const uint64_t values[SL_METRIC_COUNT] = {
+        [SL_METRIC_CALLS] = sum->calls,
+        [SL_METRIC_RESUMES] = sum->resumes,
+        [SL_METRIC_SELF] = sum->self_ns,
+        [SL_METRIC_OWN] = sum->own_ns,
+    };
 
     sl_json_open(json, '{');
     sl_json_key(json, "function");
     sl_put_function(json, sl_profile_function(profile, id), id);
-    sl_json_number(json, "calls", sum->calls);
-    sl_json_number(json, "resumes", sum->resumes);
-    sl_json_number(json, "self_ns", sum->self_ns);
-    sl_json_number(json, "own_ns", sum->own_ns);
+    put_metrics_in(json, 1u << SL_METRIC_IN_TREE, values);
     sl_json_number(json, "total_ns", sum->total_ns);
     sl_json_number(json, "nodes", sum->nodes);
     sl_json_close(json, '}');
@@ -383,21 +396,26 @@ static void
 put_tree_row(sl_json *json, const sl_profile *profile, uint32_t i)
 {
     const sl_profile_node *node = sl_profile_node_at(profile, i);
+    uint64_t values[SL_METRIC_COUNT] = {
+        [SL_METRIC_CALLS] = node->calls,
+        [SL_METRIC_RESUMES] = node->resumes,
+        [SL_METRIC_SELF] = node->self_ns,
+        [SL_METRIC_OWN] = node->own_ns,
+    };
 
+    for (uint32_t line = first_line(profile, i);
+         line < sl_profile_line_count(profile) &&
+         sl_profile_line_at(profile, line)->node == i;
+         line++)
+        add_seen(sl_profile_line_at(profile, line), values);
     sl_json_open(json, '{');
     sl_json_number(json, "node", i);
     sl_json_number(json, "parent", node->parent);
     sl_json_number(json, "function", node->function);
     sl_json_number(json, "call_line", node->line);
-    sl_json_number(json, "calls", node->calls);
-    sl_json_number(json, "resumes", node->resumes);
-    sl_json_number(json, "self_ns", node->self_ns);
-    sl_json_number(json, "own_ns", node->own_ns);
     sl_json_number(json, "total_ns", node->total_ns);
-    sl_profile_line seen = node_seen(profile, i);
-    sl_json_number(json, "cpu_ns", seen.cpu_ns);
-    sl_json_number(json, "gil_ns", seen.gil_ns);
-    sl_json_number(json, "seen_ns", seen.wall_ns);
+    put_metrics_in(json, 1u << SL_METRIC_IN_TREE | 1u << SL_METRIC_IN_LINES,
+                   values);
     sl_json_number(json, "children", count_children(profile, i));
     sl_json_key(json, "strand");
     sl_json_bool(json, sl_profile_is_strand(profile, i));

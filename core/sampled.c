@@ -103,10 +103,11 @@ look_count(sl_strand *strand, uint64_t now)
     sl_sampled_charge(strand, node, strand->path->charged_line,
                       &strand->pending);
     strand->pending = (sl_times){ 0 };
-    sl_marks_stretch(&recording->marks, &(sl_stretch){ .node = node,
-                                                       .from = strand->last,
-                                                       .to = now,
-                                                       .lane = strand->lane });
+    sl_stretches_add(&recording->stretches,
+                     &(sl_stretch){ .node = node,
+                                    .from = strand->last,
+                                    .to = now,
+                                    .lane = strand->lane });
     strand->last = now;
 }
 
@@ -284,17 +285,16 @@ sl_recording_seen(const sl_recording *recording, uint64_t from,
                   uint32_t *functions, uint32_t max)
 {
     enum { NODES = 32, LOOK_BACK = 1024 };
-    const sl_marks *marks = &recording->marks;
+    const sl_stretches *stretches = &recording->stretches;
     struct {
         const sl_node *node;
         uint64_t ticks;
     } sums[NODES] = { 0 };
     uint32_t used = 0, best = 0, count = 0;
 
-    for (uint32_t back = 0; back < LOOK_BACK && back < marks->stretch_count;
+    for (uint32_t back = 0; back < LOOK_BACK && back < stretches->count;
          back++) {
-        const sl_stretch *one =
-            &marks->stretches[marks->stretch_count - 1 - back];
+        const sl_stretch *one = &stretches->rows[stretches->count - 1 - back];
         uint64_t ticks = stretch_since(one, from);
         uint32_t at = 0;
         if (one->to <= from)
@@ -328,7 +328,7 @@ sl_strand_waited(sl_strand *strand, sl_metric kind, uint64_t ns)
     if (recording->sampled)
         node = strand->known ? strand->path->charged : NULL;
     if (node != NULL)
-        sl_counters_add(&recording->counters, node, kind, ns);
+        sl_recording_add(recording, node, kind, ns);
     if (strand->lane == 0)
         recording->waited[kind] += ns;
 }
@@ -345,9 +345,9 @@ sl_recording_observe(sl_recording *recording, const sl_times *passed,
     recording->observed = node;
     /* It may have moved on since its frame was read. */
     uint32_t line = top != NULL && node->key == top->key ? top->line : 0;
-    sl_sampled_mark(&recording->marks, node, line, passed, true);
+    sl_sampled_mark(recording, node, line, passed, true);
     recording->samples++;
-    sl_marks_stretch(
-        &recording->marks,
+    sl_stretches_add(
+        &recording->stretches,
         &(sl_stretch){ .node = node, .from = now - passed->wall, .to = now });
 }

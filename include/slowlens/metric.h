@@ -1,12 +1,14 @@
 /* slowlens/metric.h - every number that a node of a profile may have.
  *
  * ONE table: number, key, unit, where it stands in a file, title, and one
- * sentence. From it follow the enum, the columns that reports list, and the
- * documentation in core/README.md. Numbers are part of the file format: add at
- * the end, never change one.
+ * sentence. From it follow the enum, the numbers in rows of reports (nodes,
+ * functions, a profile's sums), _core.pyi's NodeMetrics and the documentation
+ * in core/README.md. Numbers are part of the file format: add at the end, never
+ * change one.
  *
  *   where TREE      each node has it
  *         LINES     rows of (node, line), as samples saw it
+ *         HITS      rows of (node, line), as events told it
  *         COUNTERS  rows of (metric, node); what is absent is 0 or not known
  */
 #ifndef SL_METRIC_H
@@ -52,7 +54,11 @@
     XX(OFF_CPU, 17, "off_cpu_ns", NS, COUNTERS, "off CPU",                     \
        "Not on a CPU, and what it waited for is not known.")                   \
     XX(OWN, 18, "own_ns", NS, COUNTERS, "own cost",                            \
-       "What recording cost it: taken off its self time when it was read.")
+       "What recording cost it: taken off its self time when it was read.")    \
+    XX(SEEN, 19, "seen_ns", NS, LINES, "seen",                                 \
+       "Part of the self time that samples saw.")                              \
+    XX(HITS, 20, "hits", COUNT, HITS, "times begun",                           \
+       "How often its lines were begun, where events told of lines.")
 
 typedef enum {
 #define XX(name, number, key, unit, where, title, text)                        \
@@ -67,6 +73,7 @@ typedef enum { SL_UNIT_NONE, SL_UNIT_NS, SL_UNIT_COUNT, SL_UNIT_BYTES } sl_unit;
 typedef enum {
     SL_METRIC_IN_TREE,
     SL_METRIC_IN_LINES,
+    SL_METRIC_IN_HITS,
     SL_METRIC_IN_COUNTERS
 } sl_metric_where;
 

@@ -113,6 +113,32 @@ class Summary(TypedDict, total=False):
     clipped: int
 # end of summary
 
+# Numbers of a node: in rows of tree() and functions(), and, summed up, in summary()'s "metrics".
+# metrics: made by tests/lint/tables.py
+class NodeMetrics(TypedDict, total=False):
+    calls: int
+    resumes: int
+    self_ns: int
+    cpu_ns: int
+    gil_ns: int
+    run_queue_ns: int
+    throttled_ns: int
+    lock_ns: int
+    socket_ns: int
+    disk_ns: int
+    sleep_ns: int
+    await_ns: int
+    loop_ns: int
+    client_ns: int
+    gc_ns: int
+    poll_ns: int
+    child_ns: int
+    off_cpu_ns: int
+    own_ns: int
+    seen_ns: int
+    hits: int
+# end of metrics
+
 class CorruptError(ValueError): ...
 
 class Recording:

@@ -31,7 +31,7 @@ main(void)
     srunner_add_suite(runner, histogram_suite());
     srunner_add_suite(runner, intern_suite());
     srunner_add_suite(runner, json_suite());
-    srunner_add_suite(runner, marks_suite());
+    srunner_add_suite(runner, cells_suite());
     srunner_add_suite(runner, merge_suite());
     srunner_add_suite(runner, numbers_suite());
     srunner_add_suite(runner, profile_suite());
@@ -47,7 +47,7 @@ main(void)
     srunner_add_suite(runner, bounds_suite());
     srunner_add_suite(runner, calls_suite());
     srunner_add_suite(runner, cost_suite());
-    srunner_add_suite(runner, counters_suite());
+    srunner_add_suite(runner, stretches_suite());
     srunner_add_suite(runner, export_suite());
     srunner_add_suite(runner, cohort_suite());
     srunner_add_suite(runner, findings_suite());

@@ -10,13 +10,13 @@
 static int
 by_line(const void *a, const void *b)
 {
-    const sl_hit *x = a, *y = b;
-    return x->line < y->line ? -1 : x->line > y->line;
+    const sl_cell *x = a, *y = b;
+    return x->key < y->key ? -1 : x->key > y->key;
 }
 
 START_TEST(a_node_is_on_the_line_it_began_last)
 {
-    sl_hits hits = { .alloc = sl_alloc_libc };
+    sl_cells hits = { .alloc = sl_alloc_libc };
     char f = 0, g = 0;
 
     sl_hits_pass(&hits, &f, 1); /* on none */
@@ -31,15 +31,15 @@ START_TEST(a_node_is_on_the_line_it_began_last)
         sl_hits_begin(&hits, &g, line);
     sl_hits_sort(&hits, by_line);
     ck_assert_uint_eq(hits.count, 902);
-    ck_assert_uint_eq(hits.rows[0].line, 10);
-    ck_assert_uint_eq(hits.rows[0].hits, 2);
-    ck_assert_uint_eq(hits.rows[0].ticks, 6);
-    ck_assert_uint_eq(hits.rows[1].line, 11);
-    ck_assert_uint_eq(hits.rows[1].ticks, 3);
+    ck_assert_uint_eq(hits.rows[0].key, 10);
+    ck_assert_uint_eq(hits.rows[0].sums[SL_HIT_COUNT], 2);
+    ck_assert_uint_eq(hits.rows[0].sums[SL_HIT_TICKS], 6);
+    ck_assert_uint_eq(hits.rows[1].key, 11);
+    ck_assert_uint_eq(hits.rows[1].sums[SL_HIT_TICKS], 3);
     ck_assert_uint_eq(hits.lost, 0);
-    sl_hits_clear(&hits);
+    sl_cells_clear(&hits);
     ck_assert_uint_eq(hits.count, 0);
-    sl_hits_free(&hits);
+    sl_cells_free(&hits);
 }
 END_TEST
 

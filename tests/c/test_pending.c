@@ -87,11 +87,11 @@ START_TEST(clocks_that_disagree_are_cut)
     sl_strand *s = sl_recording_main(r);
 
     sl_sampled_charge(s, s->base, 4, &(sl_times){ 10, 25, 99 });
-    ck_assert_uint_eq(r->marks.mark_count, 1);
-    ck_assert_uint_eq(r->marks.marks[0].wall, 10);
-    ck_assert_uint_eq(r->marks.marks[0].cpu, 10);
-    ck_assert_uint_eq(r->marks.marks[0].gil, 0);
-    ck_assert_uint_eq(r->marks.cpu, 10);
+    ck_assert_uint_eq(r->marks.count, 1);
+    ck_assert_uint_eq(r->marks.rows[0].sums[SL_MARK_WALL], 10);
+    ck_assert_uint_eq(r->marks.rows[0].sums[SL_MARK_CPU], 10);
+    ck_assert_uint_eq(r->marks.rows[0].sums[SL_MARK_GIL], 0);
+    ck_assert_uint_eq(r->seen.cpu, 10);
     sl_recording_free(r);
 }
 END_TEST

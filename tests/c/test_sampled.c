@@ -556,7 +556,7 @@ START_TEST(any_allocation_may_fail)
         uint64_t lost = 0;
         if (r != NULL) {
             ck_assert_uint_eq(sum_of_self(r), now - r->start_ticks);
-            lost = r->marks.lost + r->tree.dropped;
+            lost = r->marks.lost + r->stretches.lost + r->tree.dropped;
             status = sl_recording_encode(r, NULL, 0, sample_describe, NULL, 0,
                                          &blob);
             sl_bytes_free(&blob);

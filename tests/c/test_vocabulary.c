@@ -61,6 +61,8 @@ START_TEST(each_key_stands_once_with_its_words)
         const sl_metric_info *one = sl_metric_at((sl_metric)i);
         ck_assert_ptr_nonnull(one->key);
         ck_assert(one->unit == SL_UNIT_NS || one->unit == SL_UNIT_COUNT);
+        for (int k = 0; k < i; k++)
+            ck_assert_str_ne(one->key, sl_metric_at((sl_metric)k)->key);
         ck_assert_int_eq(one->text[strlen(one->text) - 1], '.');
     }
     ck_assert_ptr_null(sl_metric_at(SL_METRIC_COUNT));

@@ -36,11 +36,11 @@ MAY = {
     # recording side
     "functions": "arena",
     "tree": "arena functions",
-    "marks": "arena",
-    "counters": "hash",
-    "hits": "hash",
+    "cells": "hash",
+    "hits": "cells",
+    "stretches": "",
     "spans": "arena hash utf8",
-    "recording_data": "counters hits marks spans tree",
+    "recording_data": "cells hits spans stretches tree",
     "pending": "recording_data",
     "numbering": "recording_data",
     "span": "recording_data",
@@ -89,7 +89,7 @@ MAY = {
     "export_*": "calls exporters json label labels layout profile rank report_put stacks summary text varint",
 }
 RECORDING = set("""
-    recording recording_data marks counters spans span sampled pending numbering tree functions blob_write
+    recording recording_data cells hits stretches spans span sampled pending numbering tree functions blob_write
 """.split())
 READING = set("""
     profile blob_read calls labels layout stacks exporters export report_put report report_lines report_flame

@@ -76,6 +76,13 @@ def typed(name: str, macro: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def node_metrics() -> str:
+    """Rows of tree() and functions(), and summary()'s `metrics`, have some of these."""
+    lines = ["class NodeMetrics(TypedDict, total=False):"]
+    lines += [f"    {row.text(2)}: int" for row in rows("metric.h", "SL_METRIC_MAP")]
+    return "\n".join(lines) + "\n"
+
+
 # file, name of the part, comment marks, what stands there
 PARTS = [
     ("core/README.md", "metadata", ("<!-- ", " -->"), lambda: keys("SL_META_MAP")),
@@ -85,6 +92,7 @@ PARTS = [
     ("core/README.md", "findings", ("<!-- ", " -->"), findings),
     ("pymiddleware/slowlens/_core.pyi", "metadata", ("# ", ""), lambda: typed("Meta", "SL_META_MAP")),
     ("pymiddleware/slowlens/_core.pyi", "summary", ("# ", ""), lambda: typed("Summary", "SL_SUMMARY_MAP")),
+    ("pymiddleware/slowlens/_core.pyi", "metrics", ("# ", ""), node_metrics),
 ]
 
 
