@@ -189,8 +189,10 @@ engine.prepare()
 
 def run():
     with connection.cursor() as cursor:
+        cursor.execute('CREATE TABLE IF NOT EXISTS t (a, b)')
         for i in range(8):
             cursor.execute("SELECT %s", [i])
+            cursor.execute('UPDATE "t" SET "a" = %s, "b" = %s', [i, i])
 
 run()
 recording = _core.Recording(sampled=sys.argv[1] == "True")
@@ -203,9 +205,11 @@ print([(text, count) for kind, text, _, count, *_ in recording.spans() if kind =
 
 
 def test_django_over_sqlite3_is_one(sampled: bool) -> None:
-    """Django's wrapper, its cursor and sqlite3's own are one query; what it asks for its own log is none."""
+    """Django's wrapper, its cursor and sqlite3's own are one query; what it asks for its own log is none. Each reads
+    quotes as SQLite does."""
     ran = subprocess.run([sys.executable, "-c", DJANGO, str(sampled)], capture_output=True, text=True, check=True)
-    assert ast.literal_eval(ran.stdout) == [("SELECT ?", 8)]
+    assert sorted(ast.literal_eval(ran.stdout)) == [
+        ('CREATE TABLE IF NOT EXISTS t (a, b)', 1), ("SELECT ?", 8), ('UPDATE "t" SET "a" = ?, "b" = ?', 8)]
 
 
 # ---- templates ----
@@ -269,8 +273,19 @@ class Asks:
         def computed(self) -> str:
             raise AssertionError("code of the program was run")
 
+    class Passing(Query):
+        def __getattr__(self, name: str) -> str:
+            raise AssertionError("code of the program was run")
+
+    class Guarded(Query):
+        def __getattribute__(self, name: str) -> str:
+            raise AssertionError("code of the program was run")
+
     def plain(self, sql: object) -> None:
         pass
+
+    def no_dialect(self, sql: str) -> None:
+        with_a_probe(sql)
 
     def of_attribute(self, query: Query) -> None:
         pass
@@ -308,7 +323,8 @@ layers.install([
         ("outer", "test", "sql", "sql"), ("raises", "test", "sql", "sql"), ("generator", "test", "sql", "sql"),
         ("coroutine", "test", "sql", "sql"), ("recursive", "test", "=again", "name"),
     )
-] + [layers.Row(__name__, "with_a_probe", "db", "sql", "sql", "=sqlite")])
+] + [layers.Row(__name__, "with_a_probe", "db", "sql", "sql", "=sqlite"),
+     layers.Row(__name__, "Asks.no_dialect", "db", "sql", "sql")])
 
 
 def test_texts(sampled: bool) -> None:
@@ -324,12 +340,15 @@ def test_texts(sampled: bool) -> None:
         asks.plain(None)
         asks.plain("SELECT '\ud800'")
         asks.of_attribute(Asks.Query("SELECT a FROM b WHERE c = 5"))
+        asks.of_attribute(Asks.Passing("SELECT a FROM b WHERE c = 6"))
+        asks.of_attribute(Asks.Guarded("SELECT 2"))
         asks.of_property(Asks.Query(""))
+        asks.of_property(Asks.Passing(""))
         asks.in_a_cell("SELECT x, 7")()
         asks.recursive(4)
 
     assert asked(spans_of(run, sampled), "test") == {
-        "SELECT ?": 3, "": 2, "SELECT a FROM b WHERE c = ?": 1, "instead": 1, "SELECT x, ?": 1,
+        "SELECT ?": 3, "": 3, "SELECT a FROM b WHERE c = ?": 2, "instead": 2, "SELECT x, ?": 1,
         "again": 4,
     }
 
@@ -348,6 +367,14 @@ def test_a_layer_over_a_layer(sampled: bool) -> None:
             Asks().outer(f"SELECT {i}")
 
     assert asked(spans_of(run, sampled), "test") == {"SELECT ?": 5}
+
+
+def test_a_layer_over_one_that_knows_the_dialect(sampled: bool) -> None:
+    def run() -> None:
+        for i in range(5):
+            Asks().no_dialect(f'UPDATE "t" SET "a" = {i}, "b" = "c"')
+
+    assert asked(spans_of(run, sampled), "db") == {'UPDATE "t" SET "a" = ?, ? = ?': 5}
 
 
 def test_ends(sampled: bool) -> None:

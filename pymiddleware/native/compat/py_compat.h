@@ -81,20 +81,6 @@ sl_py_weak_lives(PyObject *weak)
     return object != Py_None && Py_REFCNT(object) > 0;
 }
 
-/* The object's attribute, NEW; NULL: it has none, without an exception for that
- * alone. */
-static inline PyObject *
-sl_py_optional_attribute(PyObject *object, PyObject *name)
-{
-    PyObject *value = NULL;
-#if PY_VERSION_HEX >= 0x030D0000
-    (void)PyObject_GetOptionalAttr(object, name, &value);
-#else
-    (void)_PyObject_LookupAttr(object, name, &value);
-#endif
-    return value;
-}
-
 /* Whether variable `index` of the code's frames lies in a cell. */
 static inline bool
 sl_py_code_is_cell(const PyCodeObject *code, int index)

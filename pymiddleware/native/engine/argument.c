@@ -99,18 +99,37 @@ sl_py_argument_bind(sl_py_argument *argument, const PyCodeObject *code)
     }
 }
 
+/* Whether attributes of `type` are looked for as those of `object` are, but for
+ * a __getattr__, which is only asked for what is not there. */
+static bool
+looks_up_plainly(PyTypeObject *type)
+{
+    static PyObject *name; /* strong, interned */
+
+    if (type->tp_getattro == PyObject_GenericGetAttr)
+        return true;
+    if (name == NULL)
+        name = PyUnicode_InternFromString("__getattribute__");
+    if (name == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    return _PyType_Lookup(type, name) ==
+           _PyType_Lookup(&PyBaseObject_Type, name);
+}
+
 PyObject *
 sl_py_plain_attribute(PyObject *object, PyObject *name)
 {
     PyTypeObject *type = Py_TYPE(object);
 
-    if (type->tp_getattro != PyObject_GenericGetAttr)
+    if (!looks_up_plainly(type))
         return NULL;
     PyObject *of_class = _PyType_Lookup(type, name); /* borrowed */
     if (of_class != NULL && Py_TYPE(of_class)->tp_descr_get != NULL &&
         !Py_IS_TYPE(of_class, &PyMemberDescr_Type))
         return NULL;
-    PyObject *value = sl_py_optional_attribute(object, name);
+    PyObject *value = _PyObject_GenericGetAttrWithDict(object, name, NULL, 1);
     if (value == NULL)
         PyErr_Clear();
     return value;

@@ -47,10 +47,11 @@ row_bind(const sl_py_target *target, const PyCodeObject *code)
 typedef struct sl_py_open_span {
     uintptr_t frame; /* whose end is the span's */
     const row *row;
-    sl_py_handle *handle; /* strong: the recording, while it is live */
-    uint64_t work;        /* what it is a part of: a context, or a thread */
-    uint32_t text;        /* its word */
-    sl_span span;         /* 0: it is a part of another */
+    sl_py_handle *handle;   /* strong: the recording, while it is live */
+    uint64_t work;          /* what it is a part of: a context, or a thread */
+    uint32_t text;          /* its word */
+    sl_sql_dialect dialect; /* in which that was read */
+    sl_span span;           /* 0: it is a part of another */
     struct sl_py_open_span *next_frame;    /* in the table of frames */
     struct sl_py_open_span *outer, **link; /* of the recording */
 } open_span;
@@ -315,9 +316,11 @@ end_of_call(uintptr_t frame)
     return frame | 1;
 }
 
-/* The text of the call, as a word of the recording; 0: none. */
+/* The text of the call, as a word of the recording; 0: none. SQL is read in
+ * the dialect `as`, or (NULL) in that of the call, which *own becomes. */
 static uint32_t
-beginning_word(const beginning *b, const sl_py_recording *recording)
+beginning_word(const beginning *b, const sl_py_recording *recording,
+               const sl_sql_dialect *as, sl_sql_dialect *own)
 {
     char out[SL_PY_SPAN_TEXT_MAX];
     bool call = b->row->target.action->call != NULL;
@@ -326,15 +329,13 @@ beginning_word(const beginning *b, const sl_py_recording *recording)
                           : sl_py_argument_read(&b->row->text, b->frame);
     PyObject *more = sl_py_argument_read(&b->row->more, b->frame);
     size_t len;
-    sl_sql_dialect dialect;
-    const char *query =
-        sl_py_span_query(b->row->what, text, more, &len, &dialect);
+    const char *query = sl_py_span_query(b->row->what, text, more, &len, own);
     uint32_t word;
 
     if (query != NULL) {
         word =
             sl_span_kept(recording->core, names ? SL_SPAN_NAMES : SL_SPAN_SHAPE,
-                         dialect, query, len);
+                         as != NULL ? *as : *own, query, len);
     } else {
         len = sl_py_span_text(b->row->what, text, more, names, out);
         word = sl_span_word(recording->core, out, len);
@@ -342,6 +343,21 @@ beginning_word(const beginning *b, const sl_py_recording *recording)
     Py_XDECREF(text);
     Py_XDECREF(more);
     return word;
+}
+
+/* Whether `add`, which begins, asks for what `o` asked for already: SQL whose
+ * dialect one of them does not know can have two shapes. */
+static bool
+asked_by(const open_span *o, const open_span *add, const beginning *b,
+         const sl_py_recording *recording)
+{
+    sl_sql_dialect own;
+
+    if (o->row == add->row || !same_kind(o->row, add->row))
+        return false;
+    return o->row->whole || o->text == add->text ||
+           (o->dialect != add->dialect &&
+            o->text == beginning_word(b, recording, &o->dialect, &own));
 }
 
 /* The row's kind, as the recording has it. */
@@ -366,15 +382,13 @@ span_begin(const beginning *b, sl_py_recording *recording, sl_strand *strand)
     uintptr_t template = 0;
     bool part = false;
 
-    add.text = beginning_word(b, recording);
+    add.text = beginning_word(b, recording, NULL, &add.dialect);
     for (const open_span *o = recording->open_spans; o != NULL; o = o->outer) {
         if (o->work != add.work)
             continue;
         if (template == 0 && o->row->kind_number == SL_SPAN_TEMPLATE)
             template = o->frame;
-        if (o->row != b->row && same_kind(o->row, b->row) &&
-            (o->row->whole || o->text == add.text))
-            part = true;
+        part = part || asked_by(o, &add, b, recording);
     }
     sl_span_what what = { .text = add.text };
     if (!part && sl_py_span_stands(recording, strand, &what)) {
