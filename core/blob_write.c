@@ -502,6 +502,7 @@ writer_subtract_cost(writer *w)
         uint64_t off = sl_cost_sheet_off(&w->sheet, i, nodes[i].self_ns, &to);
         nodes[i].self_ns -= off;
         nodes[to].self_ns += off;
+        w->outline.own_ns += to == 0 ? off : 0;
     }
 }
 

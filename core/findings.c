@@ -1,7 +1,9 @@
 /* What explains the time of one profile, in order. */
 #include "findings.h"
+#include "findings_asked.h"
 #include "findings_layers.h"
 #include "findings_spread.h"
+#include "findings_work.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -155,6 +157,7 @@ find_waits(sl_findings_work *w)
         };
         /* Whatever it did is a finding of its own: this one comes last. */
         f.score = 1;
+        f.extra = true;
         if (w->path->count > 0)
             sl_findings_locate(w, w->path->steps[w->path->count - 1].node, &f);
         sl_findings_add(w, f);
@@ -190,9 +193,13 @@ kind_of_wait(const sl_findings_work *w, uint32_t node)
             w->places[at].strand == w->places[node].strand)
             awaited += o->nodes[at].self_ns;
     }
-    if (awaited > half)
-        return SL_FINDING_AWAIT;
     const sl_function *f = sl_outline_function(o, node);
+    if (awaited > half && sl_outline_pseudo(o, node) == SL_PSEUDO_AWAIT)
+        f = sl_outline_function(o, o->nodes[node].parent);
+    if (awaited > half)
+        return sl_outline_function_is(f, "asyncio/tasks.py", "sleep")
+                   ? SL_FINDING_SLEEP
+                   : SL_FINDING_AWAIT;
     return f->kind == SL_KIND_C &&
                    sl_outline_text_is(f->name, f->name_len, "time.sleep")
                ? SL_FINDING_SLEEP
@@ -333,7 +340,7 @@ says_more(const sl_findings_work *w, const sl_finding *all,
 }
 
 static sl_status
-find_function(sl_findings_work *w)
+find_function(sl_findings_work *w, const uint8_t *kinds)
 {
     sl_finding one = { .node = NONE, .own = NONE }, all;
     bool leads = on_the_path(w, &one);
@@ -347,8 +354,10 @@ find_function(sl_findings_work *w)
             one = all;
         }
     }
-    if (leads)
+    if (leads) {
+        sl_findings_as_work(w, kinds, &one);
         sl_findings_add(w, one);
+    }
     return status;
 }
 
@@ -384,6 +393,7 @@ find_repeats(sl_findings_work *w)
     if (f.line == 0)
         f.line = sl_findings_line(o, f.own);
     f.score = 2; /* the same time as the function's, told once more */
+    f.extra = true;
     sl_findings_add(w, f);
 }
 
@@ -431,7 +441,7 @@ sl_findings_find(const sl_outline *o, const sl_hotpath *path, sl_findings *out)
     sl_findings_work w = { .o = o,
                            .path = path,
                            .out = out,
-                           .wall = o->nodes[0].total_ns,
+                           .wall = sl_outline_wall(o),
                            .requests = sl_outline_requests(o),
                            .exact = sl_outline_is_exact(o) };
 
@@ -453,10 +463,16 @@ sl_findings_find(const sl_outline *o, const sl_hotpath *path, sl_findings *out)
                                           .node = NONE,
                                           .own = NONE });
     } else {
-        status = sl_findings_layers(&w);
+        uint8_t *kinds = sl_findings_kinds(&w);
+        status = kinds != NULL ? sl_findings_layers(&w) : SL_ENOMEM;
         if (status == SL_OK)
-            status = find_function(&w);
+            status = find_function(&w, kinds);
+        if (status == SL_OK)
+            status = sl_findings_asked(&w);
+        if (status == SL_OK)
+            sl_findings_work_add(&w, kinds);
         find_repeats(&w);
+        free(kinds);
     }
     free(w.places);
     return status;

@@ -27,6 +27,10 @@ sl_status sl_findings_find(const sl_outline *o, const sl_hotpath *path,
 void sl_finding_text(const sl_outline *o, const sl_findings *all,
                      const sl_finding *one, sl_buf *out);
 
+/* Appends what people do about it, in a sentence or two: by what took the time,
+ * and how often. */
+void sl_finding_advice(const sl_outline *o, const sl_finding *one, sl_buf *out);
+
 /* Appends the headline: the sentence of the first finding, and what waited
  * beside it. */
 void sl_findings_headline(const sl_outline *o, const sl_findings *all,

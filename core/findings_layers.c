@@ -10,6 +10,7 @@
 /* The same query so many times from one place, in one request, is one too many
  * each time. */
 #define ALIKE_LEAST 10u
+#define HTTP_LEAST  5u
 /* So long is slow, where it is a fifth of the request. */
 #define SLOW_LEAST_NS 100000000u
 /* Lines of one function that are looked at for what they fetch. */
@@ -193,7 +194,8 @@ add_slow_query(sl_findings_work *w)
         return;
     sl_finding f = { .rule = SL_FINDING_SLOW_QUERY,
                      .ns = o->spans[slow].longest_ns,
-                     .score = 2 };
+                     .score = 2,
+                     .extra = true };
     locate_span(w, slow, &f);
     sl_findings_add(w, f);
 }
@@ -327,13 +329,15 @@ share_of_orm(const sl_findings_work *w, const of_orm *times,
                       (double)span->outer_ns / (double)times[top].asked);
 }
 
-/* A kind of spans: all of it, and of queries those that are alike. */
+/* A kind of spans: all of it, and those that are alike, where there are so many
+ * from one place in one request. */
 static sl_status
-by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule)
+by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule,
+         sl_finding_rule alike_rule, uint32_t alike_least)
 {
     const sl_outline *o = w->o;
     sl_finding all = { .rule = rule, .node = NONE, .own = NONE };
-    sl_finding alike = { .rule = SL_FINDING_N_PLUS_1, .node = NONE };
+    sl_finding alike = { .rule = alike_rule, .node = NONE };
     uint32_t count = 0, first = 0;
     ordered *rows = order_spans(w, kind, &count);
     uint64_t most = 0, ns = 0, inner = 0, times = 0;
@@ -373,8 +377,7 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule)
             most = ns;
             locate_span(w, rows[first].one.span, &all);
         }
-        if (rule == SL_FINDING_DATABASE && times / w->requests >= ALIKE_LEAST &&
-            times > alike.count) {
+        if (times / w->requests >= alike_least && times > alike.count) {
             alike.count = times;
             alike.ns = ns;
             alike.inner = inner;
@@ -385,10 +388,13 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule)
     free(fetched);
     free(orm);
     all.score = all.ns;
-    if (alike.count > 0) {
+    /* Of the others only what takes time is worth a word. */
+    if (alike.count > 0 &&
+        (rule == SL_FINDING_DATABASE || alike.ns >= w->wall / 20)) {
         /* Where it is most of the queries' time, it is the answer. */
         bool answer = alike.ns >= all.ns / 2 && all.ns >= w->wall / 5;
         alike.score = answer ? all.ns + 1 : 3;
+        alike.extra = !answer;
         sl_findings_add(w, alike);
     }
     if (all.ns >= w->wall / 5 ||
@@ -408,7 +414,8 @@ sl_findings_spans_in(const sl_findings_work *w, uint32_t from, uint32_t end,
         if (span->node >= from && span->node < end &&
             w->places[span->node].strand == strand &&
             w->places[span->node].layer != SL_LAYER_ORM &&
-            (is_kind(span, "db") || is_kind(span, "http")))
+            (is_kind(span, "db") || is_kind(span, "http") ||
+             is_kind(span, "cache")))
             sum += span->outer_ns;
     }
     return sum;
@@ -419,11 +426,16 @@ sl_findings_layers(sl_findings_work *w)
 {
     bool told = heaviest(w->o, "db") != 0;
     sl_status status =
-        told ? by_spans(w, "db", SL_FINDING_DATABASE)
+        told ? by_spans(w, "db", SL_FINDING_DATABASE, SL_FINDING_N_PLUS_1,
+                        ALIKE_LEAST)
              : by_names(w, SL_LAYER_DATABASE, SL_FINDING_DATABASE);
 
     if (status == SL_OK)
-        status = by_spans(w, "http", SL_FINDING_HTTP);
+        status = by_spans(w, "http", SL_FINDING_HTTP, SL_FINDING_HTTP_REPEATS,
+                          HTTP_LEAST);
+    if (status == SL_OK)
+        status = by_spans(w, "cache", SL_FINDING_CACHE, SL_FINDING_CACHE_GETS,
+                          ALIKE_LEAST);
     if (status == SL_OK)
         status = by_names(w, SL_LAYER_TEMPLATE, SL_FINDING_TEMPLATE);
     add_slow_query(w);

@@ -175,7 +175,9 @@ sl_findings_places(sl_findings_work *w)
     for (uint32_t i = 0; layers != NULL && w->places != NULL && i < o->count;
          i++) {
         const sl_function *f = sl_outline_function(o, i);
-        sl_findings_place above = { NONE, NONE, NONE, 0, 0, SL_LAYER_NONE };
+        sl_findings_place above = {
+            NONE, NONE, NONE, 0, 0, SL_LAYER_NONE, false
+        };
         if (i > 0)
             above = w->places[o->nodes[i].parent];
         if (sl_outline_is_strand(o, i)) {
@@ -183,9 +185,11 @@ sl_findings_places(sl_findings_work *w)
             above.entry = NONE;
         }
         uint8_t layer = layers[o->nodes[i].function];
+        above.rendering |= layer == SL_LAYER_TEMPLATE;
         if (f->origin == SL_ORIGIN_PROJECT) {
-            above = (sl_findings_place){ i, NONE,         NONE, above.strand,
-                                         0, SL_LAYER_NONE };
+            above = (sl_findings_place){
+                i, NONE, NONE, above.strand, 0, SL_LAYER_NONE, above.rendering
+            };
         } else {
             if (above.own != NONE && above.entry == NONE && above.strand != i)
                 above.entry = i;

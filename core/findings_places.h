@@ -8,7 +8,7 @@
 
 #include "slowlens/finding.h"
 
-#define SL_FINDINGS_MAX 16u
+#define SL_FINDINGS_MAX 24u
 #define SL_FINDING_NONE UINT32_MAX
 
 typedef struct {
@@ -26,6 +26,7 @@ typedef struct {
     uint32_t by; /* what called it, where nothing of own code did; 0: nothing */
     bool beside; /* a task or thread that own code awaited */
     bool itself; /* most of it is `node`'s own time, not what it called */
+    bool extra;  /* told beside what explains most, as a part of it */
     bool recursive;       /* it calls itself */
     bool scattered;       /* `own` is one of several that called `node` */
     char fingerprint[17]; /* the same for the same rule and functions */
@@ -59,6 +60,7 @@ typedef struct {
     uint32_t strand; /* 0: the request itself */
     uint32_t orm;    /* where the ORM that it is part of was entered; 0: none */
     uint8_t layer;   /* by the names of functions; none where spans tell */
+    bool rendering;  /* a template is above it */
 } sl_findings_place;
 
 typedef struct {

@@ -1,5 +1,5 @@
 /* Findings in words. */
-#include "findings.h"
+#include "findings_text.h"
 #include "label.h"
 
 #include <inttypes.h>
@@ -31,12 +31,11 @@ put_number(sl_buf *out, uint64_t number)
     sl_buf_put_str(out, text);
 }
 
-/* "76 %", "About 80 %" of few samples, "Under 1 %" rather than nothing. */
-static void
-put_percent(const sl_outline *o, const sl_findings *all, uint64_t ns,
-            bool first, sl_buf *out)
+void
+sl_findings_put_percent(const sl_outline *o, const sl_findings *all,
+                        uint64_t ns, bool first, sl_buf *out)
 {
-    uint64_t wall = o->nodes[0].total_ns;
+    uint64_t wall = sl_outline_wall(o);
     double part = wall > 0 ? (double)ns * 100.0 / (double)wall : 0;
     bool rough = all->samples < SAMPLES_FEW;
     char text[40];
@@ -177,7 +176,7 @@ heaviest_child(const sl_outline *o, uint32_t i, uint32_t but, uint64_t *ns)
 static void
 put_called(const sl_outline *o, const sl_finding *f, sl_buf *out)
 {
-    uint64_t wall = o->nodes[0].total_ns, ns;
+    uint64_t wall = sl_outline_wall(o), ns;
     uint32_t but = NONE;
     char text[32];
 
@@ -249,7 +248,22 @@ put_function(const sl_outline *o, const sl_finding *f, sl_buf *out)
         [SL_FINDING_CHILD] = " waiting for a process in ",
         [SL_FINDING_AWAIT] = " awaiting in ",
     };
-    const char *verb = verbs[f->rule] != NULL ? verbs[f->rule] : " in ";
+    static const char *const kinds[SL_FINDING_COUNT] = {
+        [SL_FINDING_JSON] = " in JSON: ",
+        [SL_FINDING_COPY] = " in deep copies: ",
+        [SL_FINDING_REGEX] = " compiling regular expressions: ",
+        [SL_FINDING_TEMPLATE_COMPILE] = " compiling templates: ",
+        [SL_FINDING_LOGGING] = " logging: ",
+        [SL_FINDING_PASSWORD] = " hashing a password: ",
+        [SL_FINDING_COMPRESS] = " compressing: ",
+        [SL_FINDING_SERIALIZE] = " in serializers: ",
+        [SL_FINDING_CONNECT] = " connecting: ",
+        [SL_FINDING_TRACEBACK] = " showing an exception: ",
+        [SL_FINDING_MIGRATION] = " changing the database's schema: ",
+    };
+    const char *verb = verbs[f->rule] != NULL               ? verbs[f->rule]
+                       : f->extra && kinds[f->rule] != NULL ? kinds[f->rule]
+                                                            : " in ";
 
     if (put_import(o, f, out))
         return;
@@ -360,7 +374,7 @@ put_inner(const sl_outline *o, const sl_findings *all, const sl_finding *f,
     if (!is_orms(f))
         return;
     sl_buf_put_str(out, "; ");
-    put_percent(o, all, f->inner, false, out);
+    sl_findings_put_percent(o, all, f->inner, false, out);
     sl_buf_put_str(out, " is the database itself");
 }
 
@@ -408,6 +422,29 @@ put_layer(const sl_outline *o, const sl_findings *all, const sl_finding *f,
         put_orm(f, ", ORM included", out);
         break;
     case SL_FINDING_SLOW_QUERY: sl_buf_put_str(out, " in one query"); break;
+    case SL_FINDING_SAME_QUERY:
+        sl_buf_put_str(out, " in the same query, asked ");
+        put_number_of(out, f->count, " time", " times");
+        put_requests(o, out);
+        break;
+    case SL_FINDING_TEMPLATE_QUERY:
+        sl_buf_put_str(out, " in ");
+        put_number_of(out, f->count, " query", " queries");
+        sl_buf_put_str(out, " that templates make, most of it");
+        break;
+    case SL_FINDING_CACHE:
+    case SL_FINDING_CACHE_GETS:
+        sl_buf_put_str(out, " in ");
+        put_number_of(out, f->count, " operation", " operations");
+        sl_buf_put_str(out, " on the cache");
+        put_requests(o, out);
+        break;
+    case SL_FINDING_HTTP_REPEATS:
+        sl_buf_put_str(out, " in ");
+        put_number_of(out, f->count, " HTTP request", " HTTP requests");
+        sl_buf_put_str(out, " to one service");
+        put_requests(o, out);
+        break;
     default:
         sl_buf_put_str(out, " in ");
         put_number_of(out, f->count, " HTTP request", " HTTP requests");
@@ -418,10 +455,9 @@ put_layer(const sl_outline *o, const sl_findings *all, const sl_finding *f,
     put_inner(o, all, f, out);
 }
 
-/* What follows the share. */
-static void
-put_rest(const sl_outline *o, const sl_findings *all, const sl_finding *f,
-         sl_buf *out)
+void
+sl_findings_put_rest(const sl_outline *o, const sl_findings *all,
+                     const sl_finding *f, sl_buf *out)
 {
     switch (f->rule) {
     case SL_FINDING_LOOP: put_loop(o, f, out); break;
@@ -446,7 +482,23 @@ put_rest(const sl_outline *o, const sl_findings *all, const sl_finding *f,
     case SL_FINDING_N_PLUS_1:
     case SL_FINDING_SLOW_QUERY:
     case SL_FINDING_HTTP:
+    case SL_FINDING_SAME_QUERY:
+    case SL_FINDING_TEMPLATE_QUERY:
+    case SL_FINDING_CACHE:
+    case SL_FINDING_CACHE_GETS:
+    case SL_FINDING_HTTP_REPEATS:
     case SL_FINDING_TEMPLATE: put_layer(o, all, f, out); break;
+    case SL_FINDING_SEQUENTIAL:
+        sl_buf_put_str(out, " waiting for ");
+        put_number(out, f->places);
+        sl_buf_put_str(out, " things one after the other, most for ");
+        put_name(o, f->node, out);
+        put_own(o, f, ", in ", out);
+        break;
+    case SL_FINDING_QUEUED:
+        sl_buf_put_str(out, " waiting until a thread of the pool was free");
+        put_own(o, f, ", for work of ", out);
+        break;
     case SL_FINDING_REPEATS:
         sl_buf_put_str(out, " in ");
         put_number(out, f->count);
@@ -466,7 +518,7 @@ sl_finding_text(const sl_outline *o, const sl_findings *all,
 
     if (one->rule == SL_FINDING_FEW && one->ns > 0) {
         sl_buf_put_str(out, "For ");
-        put_percent(o, all, one->ns, false, out);
+        sl_findings_put_percent(o, all, one->ns, false, out);
         sl_buf_put_str(out, " of the time no sample could say where this "
                             "request was: most of it is ");
         put_name(o, all->unseen_node, out);
@@ -488,115 +540,7 @@ sl_finding_text(const sl_outline *o, const sl_findings *all,
         sl_buf_put_u8(out, '.');
         return;
     }
-    put_percent(o, all, one->ns, true, out);
-    put_rest(o, all, one, out);
+    sl_findings_put_percent(o, all, one->ns, true, out);
+    sl_findings_put_rest(o, all, one, out);
     sl_buf_put_u8(out, '.');
-}
-
-static bool
-is_wait(sl_finding_rule rule)
-{
-    return rule == SL_FINDING_LOOP || rule == SL_FINDING_RUN_QUEUE ||
-           rule == SL_FINDING_GIL || rule == SL_FINDING_CLIENT ||
-           rule == SL_FINDING_GC;
-}
-
-/* It was ready to compute and could not: also what it wanted to compute. */
-static void
-put_starved(const sl_outline *o, const sl_findings *all, sl_buf *out)
-{
-    const sl_finding *first = &all->items[0], *rest = NULL;
-
-    for (uint32_t i = 1; i < all->count; i++) {
-        const sl_finding *one = &all->items[i];
-        bool worth =
-            one->rule == SL_FINDING_GC ||
-            (!is_wait(one->rule) && one->rule != SL_FINDING_HOLDS_LOOP &&
-             one->rule != SL_FINDING_REPEATS &&
-             one->rule != SL_FINDING_SLOW_QUERY && one->rule != SL_FINDING_FEW);
-        if (worth && (rest == NULL || one->work > rest->work))
-            rest = one;
-    }
-    if (rest == NULL) {
-        sl_finding_text(o, all, first, out);
-        return;
-    }
-    put_percent(o, all, first->ns, true, out);
-    sl_finding bare = *first;
-    bare.own = NONE;
-    put_rest(o, all, &bare, out);
-    sl_buf_put_str(out, "; what it had to do was most");
-    put_rest(o, all, rest, out);
-    sl_buf_put_u8(out, '.');
-}
-
-void
-sl_findings_headline(const sl_outline *o, const sl_findings *all, sl_buf *out)
-{
-    static const char *const beside[SL_FINDING_COUNT] = {
-        [SL_FINDING_LOOP] = " of the request it waited for the event loop",
-        [SL_FINDING_RUN_QUEUE] = " of the request it waited for a CPU",
-        [SL_FINDING_GIL] = " of the request it waited for the GIL",
-        [SL_FINDING_CLIENT] = " of the request was the client",
-        [SL_FINDING_GC] = " of the request was garbage collection",
-    };
-    const sl_finding *first = &all->items[0];
-
-    if (o->nodes[0].total_ns == 0) {
-        sl_buf_put_str(out, "It took no time that could be measured.");
-        return;
-    }
-    if (all->count == 0 || first->rule == SL_FINDING_HOLDS_LOOP ||
-        first->rule == SL_FINDING_REPEATS ||
-        first->rule == SL_FINDING_SLOW_QUERY) {
-        sl_buf_put_str(out, "No function stands out.");
-        return;
-    }
-    if (first->rule == SL_FINDING_RUN_QUEUE || first->rule == SL_FINDING_GIL) {
-        put_starved(o, all, out);
-        return;
-    }
-    if (first->rule == SL_FINDING_HOT && first->ns < o->nodes[0].total_ns / 5) {
-        sl_buf_put_str(out, "No function stands out: the most, ");
-        put_percent(o, all, first->ns, false, out);
-        sl_buf_put_str(out, ", is");
-        put_rest(o, all, first, out);
-        sl_buf_put_u8(out, '.');
-    } else {
-        sl_finding_text(o, all, first, out);
-    }
-    for (uint32_t i = 1; i < all->count; i++) {
-        const sl_finding *one = &all->items[i];
-        if (!is_wait(one->rule) || is_wait(first->rule) ||
-            one->ns < o->nodes[0].total_ns / 5)
-            continue;
-        sl_buf_put_u8(out, ' ');
-        put_percent(o, all, one->ns, true, out);
-        sl_buf_put_str(out, beside[one->rule]);
-        sl_buf_put_u8(out, '.');
-        break;
-    }
-    if (first->rule != SL_FINDING_FEW &&
-        all->unseen >= o->nodes[0].total_ns / 5) {
-        sl_buf_put_u8(out, ' ');
-        put_percent(o, all, all->unseen, true, out);
-        sl_buf_put_str(out, " of it no sample could place.");
-    }
-}
-
-void
-sl_findings_words(const sl_findings *all, sl_buf *out)
-{
-    bool any = false;
-
-    for (uint32_t i = 0; i < all->count; i++) {
-        sl_finding_rule rule = all->items[i].rule;
-        if (rule == SL_FINDING_HOT || rule == SL_FINDING_FEW ||
-            rule == SL_FINDING_AWAIT)
-            continue;
-        if (any)
-            sl_buf_put_u8(out, ',');
-        sl_buf_put_str(out, sl_finding_at(rule)->word);
-        any = true;
-    }
 }

@@ -43,6 +43,8 @@ typedef struct {
 static uint64_t
 weigh(const walk *w, measure by, uint32_t i)
 {
+    if (i == 0 && by == BY_TIME)
+        return sl_outline_wall(w->o);
     return by == BY_TIME   ? w->o->nodes[i].total_ns
            : by == BY_WORK ? w->facts[i].work
                            : w->facts[i].wait;
@@ -64,9 +66,8 @@ worth(const walk *w, measure by, uint32_t i)
             most = one;
         }
     }
-    return most >= weigh(w, by, i) / 3 && most >= o->nodes[0].total_ns / 20
-               ? best
-               : 0;
+    return most >= weigh(w, by, i) / 3 && most >= sl_outline_wall(o) / 20 ? best
+                                                                          : 0;
 }
 
 /* ---- what ran meanwhile ---- */
@@ -384,7 +385,7 @@ sl_status
 sl_hotpath_find(const sl_outline *o, uint32_t from, sl_hotpath *out)
 {
     walk w = { .o = o };
-    uint64_t ns = o->nodes[from].total_ns;
+    uint64_t ns = weigh(&w, BY_TIME, from);
     measure by = BY_TIME;
     bool fine = true;
 
@@ -488,7 +489,7 @@ static size_t
 pick(const sl_outline *o, const sl_hotpath *path, uint32_t *picked)
 {
     enum { NONE = -1 };
-    uint64_t half = o->nodes[0].total_ns / 2;
+    uint64_t half = sl_outline_wall(o) / 2;
     int64_t last = NONE, callee = NONE;
     size_t count = 0;
 
@@ -530,7 +531,7 @@ sl_hotpath_text(const sl_outline *o, const sl_hotpath *path, sl_buf *out)
 {
     uint32_t picked[FRAMES_MAX + 1];
     size_t count = pick(o, path, picked);
-    uint64_t wall = o->nodes[0].total_ns;
+    uint64_t wall = sl_outline_wall(o);
     char share[16];
 
     for (size_t i = 0; i < count; i++) {

@@ -66,6 +66,7 @@ typedef struct {
     const sl_outline_span *spans;
     uint32_t span_count;
     uint64_t spans_lost;
+    uint64_t own_ns;     /* of the root's total: what recording it cost */
     const sl_meta *meta; /* of the profile: NULL, none is known */
     size_t meta_count;
 } sl_outline;
@@ -80,6 +81,14 @@ static inline const sl_function *
 sl_outline_function(const sl_outline *o, uint32_t node)
 {
     return &o->functions[o->nodes[node].function];
+}
+
+/* What shares are of: the request's time without what recording it cost. */
+static inline uint64_t
+sl_outline_wall(const sl_outline *o)
+{
+    uint64_t total = o->nodes[0].total_ns;
+    return o->own_ns < total ? total - o->own_ns : total;
 }
 
 static inline bool
@@ -183,7 +192,17 @@ sl_outline_is_strand(const sl_outline *o, uint32_t node)
            (pseudo == SL_PSEUDO_TASK || pseudo == SL_PSEUDO_THREAD);
 }
 
-/* Fills size and total_ns from parent and self_ns. */
+/* Adds what stands as [own cost] below the root: see cost.h. */
+static inline void
+sl_outline_find_own(sl_outline *o)
+{
+    for (uint32_t c = 1; c < o->count; c += o->nodes[c].size)
+        o->own_ns += sl_outline_pseudo(o, c) == SL_PSEUDO_OWN_COST
+                         ? o->nodes[c].total_ns
+                         : 0;
+}
+
+/* Fills size and total_ns from parent and self_ns, and own_ns. */
 static inline void
 sl_outline_derive(sl_outline *o)
 {
@@ -197,6 +216,7 @@ sl_outline_derive(sl_outline *o)
         if (!sl_outline_is_strand(o, i))
             parent->total_ns += o->nodes[i].total_ns;
     }
+    sl_outline_find_own(o);
 }
 
 #endif /* SL_CORE_OUTLINE_H */

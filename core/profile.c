@@ -510,6 +510,7 @@ sl_profile_outline(const sl_profile *profile, sl_outline *out)
                                node->line,    node->calls, node->self_ns,
                                node->total_ns };
     }
+    sl_outline_find_own(out);
     for (size_t i = 0; i < rows; i++) {
         const sl_profile_stretch *one = &profile->stretches[i];
         stretches[i] = (sl_outline_stretch){ one->node, one->lane, one->from_ns,

@@ -167,7 +167,10 @@ put_finding(sl_json *json, const sl_outline *o, const sl_findings *all,
     sl_json_text(json, "title", info->title);
     sl_json_key(json, "text");
     sl_json_str(json, (const char *)text->data, text->size);
-    sl_json_text(json, "advice", info->advice);
+    text->size = 0;
+    sl_finding_advice(o, one, text);
+    sl_json_key(json, "advice");
+    sl_json_str(json, (const char *)text->data, text->size);
     sl_json_text(json, "fingerprint", one->fingerprint);
     sl_json_number(json, "ns", one->ns);
     sl_json_number(json, "count", one->count);

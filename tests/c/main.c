@@ -51,6 +51,7 @@ main(void)
     srunner_add_suite(runner, export_suite());
     srunner_add_suite(runner, cohort_suite());
     srunner_add_suite(runner, findings_suite());
+    srunner_add_suite(runner, findings_rules_suite());
     srunner_add_suite(runner, hits_suite());
     srunner_add_suite(runner, hotpath_suite());
     srunner_add_suite(runner, label_suite());

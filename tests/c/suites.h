@@ -38,6 +38,7 @@ Suite *stretches_suite(void);
 Suite *export_suite(void);
 Suite *cohort_suite(void);
 Suite *findings_suite(void);
+Suite *findings_rules_suite(void);
 Suite *hits_suite(void);
 Suite *hotpath_suite(void);
 Suite *label_suite(void);

@@ -429,7 +429,7 @@ START_TEST(queries_that_are_alike_are_the_answer)
                      "64 % in the database: 101 queries, most from "
                      "view.app.view at app/view.py:12 (SELECT 1) in "
                      "list.html:3.");
-    ck_assert_str_eq(t.words, "database,n+1");
+    ck_assert_str_eq(t.words, "database,n+1,template-query");
 }
 END_TEST
 
@@ -492,7 +492,7 @@ START_TEST(a_slow_query_and_a_slow_service)
     const sl_outline_span query[] = { SPAN(2, 0, "db", "SELECT slow", "", 2,
                                            800000000, 700000000) };
     told t = tell_spans(&m, query, 1);
-    ck_assert_str_eq(t.words, "database,slow-query");
+    ck_assert_str_eq(t.words, "database,slow-query,same-query");
     ck_assert_ptr_nonnull(strstr(t.texts, "70 % in one query (SELECT slow), "
                                           "from view.app.view at "
                                           "app/view.py:9.\n"));

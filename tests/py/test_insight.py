@@ -70,7 +70,7 @@ def test_findings_are_complete() -> None:
     found: list[dict[str, Any]] = []
     for summary in (told("deterministic")["copies"], run("deterministic", "copies")["copies"]):
         assert all(finding["advice"] and finding["text"].endswith(".") for finding in summary["findings"])
-        found += [finding for finding in summary["findings"] if finding["rule"] == "hot"]
+        found += [finding for finding in summary["findings"] if finding["rule"] == "deepcopy"]
     first, second = found
     assert first["fingerprint"] == second["fingerprint"], "the same thing in another run"
     lines = Path(first["file"]).read_text().splitlines()

@@ -1,0 +1,253 @@
+/* How a request asks others. */
+#include "findings_asked.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NONE SL_FINDING_NONE
+
+/* A template that makes fewer queries, in less than a tenth, is as usual. */
+#define RENDERED_LEAST 5u
+/* The same query so often from one place is told as n+1. */
+#define ALIKE_LEAST 10u
+
+static bool
+is_kind(const sl_outline_span *span, const char *kind)
+{
+    return strcmp(span->kind, kind) == 0;
+}
+
+static void
+locate_span(const sl_findings_work *w, uint32_t i, sl_finding *f)
+{
+    const sl_outline_span *span = &w->o->spans[i];
+
+    f->node = span->node;
+    f->span = i + 1;
+    sl_findings_locate(w, span->node, f);
+    if (f->own == span->node && span->line != 0)
+        f->line = span->line;
+}
+
+/* ---- queries in templates ---- */
+
+static void
+add_rendered(sl_findings_work *w)
+{
+    const sl_outline *o = w->o;
+    sl_finding f = { .rule = SL_FINDING_TEMPLATE_QUERY,
+                     .node = NONE,
+                     .own = NONE,
+                     .extra = true,
+                     .score = 2 };
+    uint32_t most = NONE;
+
+    for (uint32_t i = 0; i < o->span_count; i++) {
+        const sl_outline_span *span = &o->spans[i];
+        if (!is_kind(span, "db") ||
+            (span->where[0] == 0 && !w->places[span->node].rendering))
+            continue;
+        f.ns += span->outer_ns;
+        f.count += span->count;
+        if (most == NONE || span->outer_ns > o->spans[most].outer_ns)
+            most = i;
+    }
+    if (most == NONE ||
+        (f.count / w->requests < RENDERED_LEAST && f.ns < w->wall / 10) ||
+        f.ns < w->wall / 50)
+        return;
+    locate_span(w, most, &f);
+    sl_findings_add(w, f);
+}
+
+/* ---- the same query, more than once ---- */
+
+static int
+by_text(const void *a, const void *b)
+{
+    const sl_outline_span *x = *(const sl_outline_span *const *)a;
+    const sl_outline_span *y = *(const sl_outline_span *const *)b;
+    int order = strcmp(x->text, y->text);
+    return order != 0 ? order : x < y ? -1 : x > y;
+}
+
+/* Asks for something: not a statement that changes or that frames others. */
+static bool
+reads(const sl_outline_span *span)
+{
+    return strncmp(span->text, "SELECT ", 7) == 0 ||
+           strncmp(span->text, "select ", 7) == 0 ||
+           strncmp(span->text, "WITH ", 5) == 0;
+}
+
+static sl_status
+add_same(sl_findings_work *w)
+{
+    const sl_outline *o = w->o;
+    sl_finding best = { .node = NONE };
+    const sl_outline_span **rows =
+        malloc(((size_t)o->span_count + 1) * sizeof(*rows));
+    uint32_t count = 0;
+
+    if (rows == NULL)
+        return SL_ENOMEM;
+    for (uint32_t i = 0; i < o->span_count; i++) {
+        if (is_kind(&o->spans[i], "db") && reads(&o->spans[i]))
+            rows[count++] = &o->spans[i];
+    }
+    if (count > 0)
+        qsort(rows, count, sizeof(*rows), by_text);
+    for (uint32_t i = 0, end; i < count; i = end) {
+        sl_finding f = { .rule = SL_FINDING_SAME_QUERY,
+                         .node = NONE,
+                         .extra = true,
+                         .score = 2 };
+        uint32_t most = i;
+        for (end = i;
+             end < count && strcmp(rows[i]->text, rows[end]->text) == 0;
+             end++) {
+            f.ns += rows[end]->outer_ns;
+            f.count += rows[end]->count;
+            if (rows[end]->outer_ns > rows[most]->outer_ns)
+                most = end;
+        }
+        f.places = end - i;
+        if (f.count < 2 * w->requests || f.ns < w->wall / 20 ||
+            f.count / w->requests >= ALIKE_LEAST || f.ns <= best.ns)
+            continue;
+        best = f;
+        locate_span(w, (uint32_t)(rows[most] - o->spans), &best);
+    }
+    free(rows);
+    if (best.ns > 0)
+        sl_findings_add(w, best);
+    return SL_OK;
+}
+
+/* ---- one after the other ---- */
+
+/* Time in the subtree of `node`, in its strand, that was spent waiting for
+ * others: awaiting, or in requests to services. Queries are not: those of one
+ * connection can only come one after the other. */
+static uint64_t
+waited_in(const sl_findings_work *w, uint32_t node)
+{
+    const sl_outline *o = w->o;
+    uint32_t end = node + o->nodes[node].size;
+    uint32_t strand = w->places[node].strand;
+    uint64_t ns = 0, services = 0, queries = 0;
+
+    for (uint32_t i = node; i < end; i++) {
+        if (w->places[i].strand == strand &&
+            sl_outline_pseudo(o, i) == SL_PSEUDO_AWAIT)
+            ns += o->nodes[i].self_ns;
+    }
+    for (uint32_t i = 0; i < o->span_count; i++) {
+        const sl_outline_span *span = &o->spans[i];
+        if (span->node < node || span->node >= end ||
+            w->places[span->node].strand != strand)
+            continue;
+        services += is_kind(span, "http") ? span->outer_ns : 0;
+        queries += is_kind(span, "db") ? span->outer_ns : 0;
+    }
+    ns = services > ns ? services : ns;
+    return queries > ns / 2 ? 0 : ns;
+}
+
+/* Sleeps on its own, or hands the request on: what it waits for is not asked
+ * for here. */
+static bool
+is_no_asking(const sl_function *f)
+{
+    static const char *const ends[] = { "call_next", "get_response", "__call__",
+                                        "sleep", "app" };
+
+    for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+        size_t len = strlen(ends[i]);
+        if (f->name_len >= len &&
+            memcmp(f->name + f->name_len - len, ends[i], len) == 0)
+            return true;
+    }
+    return f->kind == SL_KIND_PSEUDO;
+}
+
+/* A function of own code that waits for several, at several lines. */
+static void
+add_sequence(sl_findings_work *w)
+{
+    const sl_outline *o = w->o;
+    uint64_t least = w->wall / 10;
+    sl_finding best = {
+        .rule = SL_FINDING_SEQUENTIAL, .node = NONE, .extra = true, .score = 2
+    };
+
+    for (uint32_t i = 1; i < o->count; i++) {
+        if (sl_outline_function(o, i)->origin != SL_ORIGIN_PROJECT ||
+            o->nodes[i].total_ns < w->wall / 10 * 3)
+            continue;
+        uint32_t end = i + o->nodes[i].size, most = NONE, line = 0, asked = 0;
+        uint64_t ns = 0;
+        for (uint32_t c = i + 1; c < end; c += o->nodes[c].size) {
+            if (o->nodes[c].total_ns < least || sl_outline_is_strand(o, c) ||
+                is_no_asking(sl_outline_function(o, c)))
+                continue;
+            uint64_t waits = waited_in(w, c);
+            if (waits < least || waits < o->nodes[c].total_ns / 5 * 4)
+                continue;
+            asked += asked == 0 || o->nodes[c].line != line;
+            line = o->nodes[c].line;
+            ns += waits;
+            if (most == NONE || o->nodes[c].total_ns > o->nodes[most].total_ns)
+                most = c;
+        }
+        if (asked < 2 || ns <= best.ns)
+            continue;
+        best.ns = ns;
+        best.places = asked;
+        best.node = most;
+        best.own = i;
+        best.line = o->nodes[most].line;
+    }
+    if (best.ns > 0)
+        sl_findings_add(w, best);
+}
+
+/* ---- a pool that is full ---- */
+
+static void
+add_queued(sl_findings_work *w)
+{
+    const sl_outline *o = w->o;
+    sl_finding f = { .rule = SL_FINDING_QUEUED, .node = NONE, .own = NONE };
+    uint64_t most = 0;
+
+    for (uint32_t i = 1; i < o->count; i++) {
+        uint64_t ns = o->nodes[i].self_ns;
+        if (sl_outline_pseudo(o, i) != SL_PSEUDO_QUEUED)
+            continue;
+        /* Of several at once, the longest. */
+        if (ns > most) {
+            most = ns;
+            f.node = i;
+        }
+        f.count += o->nodes[i].calls;
+    }
+    f.ns = most;
+    if (f.node == NONE || f.ns < w->wall / 5)
+        return;
+    f.score = f.ns >= w->wall / 2 ? f.ns + f.ns / 3 : 2;
+    f.extra = f.score == 2;
+    sl_findings_locate(w, f.node, &f);
+    sl_findings_add(w, f);
+}
+
+sl_status
+sl_findings_asked(sl_findings_work *w)
+{
+    sl_status status = add_same(w);
+
+    add_rendered(w);
+    add_sequence(w);
+    add_queued(w);
+    return status;
+}

@@ -1,0 +1,106 @@
+/* The first sentence, and the words of a list. */
+#include "findings_text.h"
+
+static bool
+is_wait(sl_finding_rule rule)
+{
+    return rule == SL_FINDING_LOOP || rule == SL_FINDING_RUN_QUEUE ||
+           rule == SL_FINDING_GIL || rule == SL_FINDING_CLIENT ||
+           rule == SL_FINDING_GC;
+}
+
+/* It was ready to compute and could not: also what it wanted to compute. */
+static void
+put_starved(const sl_outline *o, const sl_findings *all, sl_buf *out)
+{
+    const sl_finding *first = &all->items[0], *rest = NULL;
+
+    for (uint32_t i = 1; i < all->count; i++) {
+        const sl_finding *one = &all->items[i];
+        bool worth =
+            one->rule == SL_FINDING_GC ||
+            (!is_wait(one->rule) && !one->extra && one->rule != SL_FINDING_FEW);
+        if (worth && (rest == NULL || one->work > rest->work))
+            rest = one;
+    }
+    if (rest == NULL) {
+        sl_finding_text(o, all, first, out);
+        return;
+    }
+    sl_findings_put_percent(o, all, first->ns, true, out);
+    sl_finding bare = *first;
+    bare.own = SL_FINDING_NONE;
+    sl_findings_put_rest(o, all, &bare, out);
+    sl_buf_put_str(out, "; what it had to do was most");
+    sl_findings_put_rest(o, all, rest, out);
+    sl_buf_put_u8(out, '.');
+}
+
+void
+sl_findings_headline(const sl_outline *o, const sl_findings *all, sl_buf *out)
+{
+    static const char *const beside[SL_FINDING_COUNT] = {
+        [SL_FINDING_LOOP] = " of the request it waited for the event loop",
+        [SL_FINDING_RUN_QUEUE] = " of the request it waited for a CPU",
+        [SL_FINDING_GIL] = " of the request it waited for the GIL",
+        [SL_FINDING_CLIENT] = " of the request was the client",
+        [SL_FINDING_GC] = " of the request was garbage collection",
+    };
+    const sl_finding *first = &all->items[0];
+
+    if (sl_outline_wall(o) == 0) {
+        sl_buf_put_str(out, "It took no time that could be measured.");
+        return;
+    }
+    if (all->count == 0 || first->extra) {
+        sl_buf_put_str(out, "No function stands out.");
+        return;
+    }
+    if (first->rule == SL_FINDING_RUN_QUEUE || first->rule == SL_FINDING_GIL) {
+        put_starved(o, all, out);
+        return;
+    }
+    if (first->rule == SL_FINDING_HOT && first->ns < sl_outline_wall(o) / 5) {
+        sl_buf_put_str(out, "No function stands out: the most, ");
+        sl_findings_put_percent(o, all, first->ns, false, out);
+        sl_buf_put_str(out, ", is");
+        sl_findings_put_rest(o, all, first, out);
+        sl_buf_put_u8(out, '.');
+    } else {
+        sl_finding_text(o, all, first, out);
+    }
+    for (uint32_t i = 1; i < all->count; i++) {
+        const sl_finding *one = &all->items[i];
+        if (!is_wait(one->rule) || is_wait(first->rule) ||
+            one->ns < sl_outline_wall(o) / 5)
+            continue;
+        sl_buf_put_u8(out, ' ');
+        sl_findings_put_percent(o, all, one->ns, true, out);
+        sl_buf_put_str(out, beside[one->rule]);
+        sl_buf_put_u8(out, '.');
+        break;
+    }
+    if (first->rule != SL_FINDING_FEW &&
+        all->unseen >= sl_outline_wall(o) / 5) {
+        sl_buf_put_u8(out, ' ');
+        sl_findings_put_percent(o, all, all->unseen, true, out);
+        sl_buf_put_str(out, " of it no sample could place.");
+    }
+}
+
+void
+sl_findings_words(const sl_findings *all, sl_buf *out)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < all->count; i++) {
+        sl_finding_rule rule = all->items[i].rule;
+        if (rule == SL_FINDING_HOT || rule == SL_FINDING_FEW ||
+            rule == SL_FINDING_AWAIT)
+            continue;
+        if (any)
+            sl_buf_put_u8(out, ',');
+        sl_buf_put_str(out, sl_finding_at(rule)->word);
+        any = true;
+    }
+}

@@ -1,0 +1,231 @@
+/* What a function does, by where it stands. */
+#include "findings_work.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NONE SL_FINDING_NONE
+
+/* By the end of the file and the name; without a name, all that the file has;
+ * without a file, C functions. */
+static const struct {
+    const char *file, *name;
+    sl_finding_rule rule;
+} known[] = {
+    { "json/__init__.py", NULL, SL_FINDING_JSON },
+    { "json/encoder.py", NULL, SL_FINDING_JSON },
+    { "json/decoder.py", NULL, SL_FINDING_JSON },
+    { "simplejson/__init__.py", NULL, SL_FINDING_JSON },
+    { "", "orjson.dumps", SL_FINDING_JSON },
+    { "", "orjson.loads", SL_FINDING_JSON },
+    { "", "ujson.dumps", SL_FINDING_JSON },
+    { "", "ujson.loads", SL_FINDING_JSON },
+    { "/copy.py", "deepcopy", SL_FINDING_COPY },
+    { "re/_compiler.py", "compile", SL_FINDING_REGEX },
+    { "django/template/base.py", "Template.compile_nodelist",
+      SL_FINDING_TEMPLATE_COMPILE },
+    { "jinja2/environment.py", "Environment.compile",
+      SL_FINDING_TEMPLATE_COMPILE },
+    { "mako/template.py", "_compile", SL_FINDING_TEMPLATE_COMPILE },
+    { "importlib._bootstrap>", "_find_and_load", SL_FINDING_IMPORT },
+    { "importlib/_bootstrap.py", "_find_and_load", SL_FINDING_IMPORT },
+    { "logging/__init__.py", "Logger._log", SL_FINDING_LOGGING },
+    { "loguru/_logger.py", "Logger._log", SL_FINDING_LOGGING },
+    { "structlog/_base.py", "BoundLoggerBase._proxy_to_logger",
+      SL_FINDING_LOGGING },
+    { "", "_hashlib.pbkdf2_hmac", SL_FINDING_PASSWORD },
+    { "", "_hashlib.scrypt", SL_FINDING_PASSWORD },
+    { "", "hashlib.pbkdf2_hmac", SL_FINDING_PASSWORD },
+    { "", "hashlib.scrypt", SL_FINDING_PASSWORD },
+    { "bcrypt/__init__.py", NULL, SL_FINDING_PASSWORD },
+    { "", "bcrypt.hashpw", SL_FINDING_PASSWORD },
+    { "", "bcrypt.checkpw", SL_FINDING_PASSWORD },
+    { "argon2/_password_hasher.py", NULL, SL_FINDING_PASSWORD },
+    { "django/contrib/auth/hashers.py", NULL, SL_FINDING_PASSWORD },
+    { "werkzeug/security.py", "generate_password_hash", SL_FINDING_PASSWORD },
+    { "werkzeug/security.py", "check_password_hash", SL_FINDING_PASSWORD },
+    { "passlib/context.py", NULL, SL_FINDING_PASSWORD },
+    { "", "zlib.compress", SL_FINDING_COMPRESS },
+    { "", "Compress.compress", SL_FINDING_COMPRESS },
+    { "", "zlib.Compress.compress", SL_FINDING_COMPRESS },
+    { "/gzip.py", NULL, SL_FINDING_COMPRESS },
+    { "", "_brotli.compress", SL_FINDING_COMPRESS },
+    { "starlette/middleware/gzip.py", "GZipResponder.apply_compression",
+      SL_FINDING_COMPRESS },
+    { "fastapi/encoders.py", "jsonable_encoder", SL_FINDING_SERIALIZE },
+    { "fastapi/routing.py", "serialize_response", SL_FINDING_SERIALIZE },
+    { "rest_framework/serializers.py", "ListSerializer.to_representation",
+      SL_FINDING_SERIALIZE },
+    { "rest_framework/serializers.py", "Serializer.to_representation",
+      SL_FINDING_SERIALIZE },
+    { "marshmallow/schema.py", "Schema.dump", SL_FINDING_SERIALIZE },
+    { "pydantic/main.py", "BaseModel.model_dump", SL_FINDING_SERIALIZE },
+    { "pydantic/main.py", "BaseModel.model_dump_json", SL_FINDING_SERIALIZE },
+    { "psycopg2/__init__.py", "connect", SL_FINDING_CONNECT },
+    { "psycopg/connection.py", "Connection.connect", SL_FINDING_CONNECT },
+    { "psycopg/connection_async.py", "AsyncConnection.connect",
+      SL_FINDING_CONNECT },
+    { "asyncpg/connection.py", "connect", SL_FINDING_CONNECT },
+    { "pymysql/connections.py", "Connection.connect", SL_FINDING_CONNECT },
+    { "redis/connection.py", "AbstractConnection.connect", SL_FINDING_CONNECT },
+    { "urllib3/connection.py", "HTTPConnection.connect", SL_FINDING_CONNECT },
+    { "urllib3/connection.py", "HTTPSConnection.connect", SL_FINDING_CONNECT },
+    { "http/client.py", "HTTPConnection.connect", SL_FINDING_CONNECT },
+    { "http/client.py", "HTTPSConnection.connect", SL_FINDING_CONNECT },
+    { "asyncio/base_events.py", "BaseEventLoop.create_connection",
+      SL_FINDING_CONNECT },
+    { "/socket.py", "create_connection", SL_FINDING_CONNECT },
+    { "/socket.py", "getaddrinfo", SL_FINDING_CONNECT },
+    { "/ssl.py", "SSLSocket.do_handshake", SL_FINDING_CONNECT },
+    { "", "sqlite3.connect", SL_FINDING_CONNECT },
+    { "/traceback.py", NULL, SL_FINDING_TRACEBACK },
+    { "rich/console.py", "Console.print_exception", SL_FINDING_TRACEBACK },
+    { "rich/traceback.py", NULL, SL_FINDING_TRACEBACK },
+    { "django/views/debug.py", NULL, SL_FINDING_TRACEBACK },
+    { "werkzeug/debug/tbtools.py", NULL, SL_FINDING_TRACEBACK },
+    { "starlette/middleware/errors.py", "ServerErrorMiddleware.generate_html",
+      SL_FINDING_TRACEBACK },
+    { "alembic/runtime/migration.py", "MigrationContext.run_migrations",
+      SL_FINDING_MIGRATION },
+    { "django/db/migrations/executor.py", "MigrationExecutor.migrate",
+      SL_FINDING_MIGRATION },
+    { "sqlalchemy/sql/schema.py", "MetaData.create_all", SL_FINDING_MIGRATION },
+};
+
+/* From which part of the request on it is told, where something else is more.
+ */
+static uint32_t
+least_part(sl_finding_rule rule)
+{
+    switch (rule) {
+    case SL_FINDING_REGEX:
+    case SL_FINDING_TEMPLATE_COMPILE:
+    case SL_FINDING_IMPORT:
+    case SL_FINDING_LOGGING:
+    case SL_FINDING_CONNECT:
+    case SL_FINDING_TRACEBACK:
+    case SL_FINDING_MIGRATION: return 10;
+    default: return 5;
+    }
+}
+
+static sl_finding_rule
+kind_of(const sl_function *f)
+{
+    if (f->origin == SL_ORIGIN_PROJECT || f->kind == SL_KIND_PSEUDO)
+        return SL_FINDING_HOT;
+    for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+        size_t end = strlen(known[i].file);
+        if (end == 0 ? f->kind != SL_KIND_C
+                     : f->file_len < end || memcmp(f->file + f->file_len - end,
+                                                   known[i].file, end) != 0)
+            continue;
+        if (known[i].name == NULL ||
+            sl_outline_text_is(f->name, f->name_len, known[i].name))
+            return known[i].rule;
+    }
+    return SL_FINDING_HOT;
+}
+
+uint8_t *
+sl_findings_kinds(const sl_findings_work *w)
+{
+    const sl_outline *o = w->o;
+    uint32_t functions = 0;
+
+    for (uint32_t i = 0; i < o->count; i++) {
+        if (o->nodes[i].function >= functions)
+            functions = o->nodes[i].function + 1;
+    }
+    uint8_t *kinds = malloc((size_t)o->count + functions);
+    if (kinds == NULL)
+        return NULL;
+    uint8_t *of_function = kinds + o->count;
+    for (uint32_t f = 0; f < functions; f++)
+        of_function[f] = (uint8_t)kind_of(&o->functions[f]);
+    for (uint32_t i = 0; i < o->count; i++) {
+        uint8_t above = i == 0 ? SL_FINDING_HOT : kinds[o->nodes[i].parent];
+        uint8_t mine = of_function[o->nodes[i].function];
+        bool stays =
+            above != SL_FINDING_HOT &&
+            (above == SL_FINDING_IMPORT || above == SL_FINDING_MIGRATION ||
+             sl_outline_function(o, i)->origin != SL_ORIGIN_PROJECT);
+        /* What a template is compiled with is what it is compiled for. */
+        kinds[i] = stays ? above : mine;
+    }
+    return kinds;
+}
+
+void
+sl_findings_as_work(const sl_findings_work *w, const uint8_t *kinds,
+                    sl_finding *f)
+{
+    const sl_outline *o = w->o;
+    uint64_t sums[SL_FINDING_COUNT] = { 0 }, all = 0;
+
+    if (f->rule != SL_FINDING_HOT || f->node == NONE)
+        return;
+    uint32_t function = o->nodes[f->node].function;
+    for (uint32_t i = 1; i < o->count; i++) {
+        if (o->nodes[i].function != function)
+            continue;
+        uint32_t end = i + o->nodes[i].size;
+        for (; i < end; i++) {
+            sums[kinds[i]] += o->nodes[i].self_ns;
+            all += o->nodes[i].self_ns;
+        }
+        i--;
+    }
+    for (int k = 0; k < SL_FINDING_COUNT; k++) {
+        if (k != SL_FINDING_HOT && sums[k] > all / 3 * 2)
+            f->rule = (sl_finding_rule)k;
+    }
+}
+
+/* One kind: its time, its calls, and where most of it was asked for. */
+static sl_finding
+sum_up(const sl_findings_work *w, const uint8_t *kinds, sl_finding_rule rule)
+{
+    const sl_outline *o = w->o;
+    sl_finding f = { .rule = rule, .node = NONE, .own = NONE, .extra = true };
+    uint64_t most = 0;
+
+    for (uint32_t i = 1; i < o->count; i++) {
+        if (kinds[i] != rule)
+            continue;
+        uint32_t top = i, end = i + o->nodes[i].size;
+        uint64_t ns = 0;
+        for (; i < end; i++)
+            ns += kinds[i] == rule ? o->nodes[i].self_ns : 0;
+        i = end - 1;
+        f.ns += ns;
+        f.count += w->exact ? o->nodes[top].calls : 0;
+        if (f.node == NONE || ns > most) {
+            most = ns;
+            f.node = top;
+        }
+    }
+    return f;
+}
+
+void
+sl_findings_work_add(sl_findings_work *w, const uint8_t *kinds)
+{
+    bool there[SL_FINDING_COUNT] = { false };
+
+    for (uint32_t i = 1; i < w->o->count; i++)
+        there[kinds[i]] = true;
+    for (uint32_t i = 0; i < w->out->count; i++)
+        there[w->out->items[i].rule] = false;
+    there[SL_FINDING_HOT] = false;
+    for (int k = 0; k < SL_FINDING_COUNT; k++) {
+        if (!there[k])
+            continue;
+        sl_finding f = sum_up(w, kinds, (sl_finding_rule)k);
+        if (f.ns == 0 || f.ns < w->wall / least_part(f.rule))
+            continue;
+        f.score = 2;
+        sl_findings_locate(w, f.node, &f);
+        sl_findings_add(w, f);
+    }
+}
