@@ -98,20 +98,6 @@ def exports_page() -> str:
             "```{literalinclude} ../../include/slowlens/export.h\n:language: c\n```\n")
 
 
-def findings_page() -> str:
-    from slowlens import _core
-
-    lines = ["# Findings", "",
-             "What slowlens names in a profile: the first one is the sentence on top of it, in the viewer, in the log line, in",
-             "`slowlens show` and `explain`. Each has a word, by which the list is filtered (`slowlens list --finding WORD`) and",
-             "which a budget may forbid (`no(\"WORD\")` in `slowlens.toml`), a fingerprint that stays the same from request to",
-             "request and from release to release as long as its rule, function and caller do, the line of your own code, and one",
-             "sentence about what people do.", ""]
-    for word, title, advice in _core.FINDINGS:
-        lines += [f"## `{word}`: {title}", "", advice, ""]
-    return "\n".join(lines)
-
-
 def viewer_page() -> str:
     from slowlens.viewer import app
 
@@ -125,7 +111,7 @@ def header_page(name: str, title: str, path: str, said: str) -> str:
 
 def generate(app: object) -> None:
     pages = {
-        "options": options_page(), "cli": parser_page(), "metadata": metadata_page(), "exports": exports_page(), "findings": findings_page(), "viewer": viewer_page(),
+        "options": options_page(), "cli": parser_page(), "metadata": metadata_page(), "exports": exports_page(), "viewer": viewer_page(),
         "format": header_page("format", "The file format", "core/blob.h",
                               "One `.slowlens` file is one zstd frame. This is the header that writer and reader share."),
     }

@@ -78,6 +78,14 @@ def test_findings_are_complete() -> None:
     assert first["function"]["name"] == "deepcopy" and first["count"] > 10
 
 
+def test_each_rule_has_its_section_in_the_documentation() -> None:
+    text = (Path(__file__).parents[2] / "docs/reference/findings.md").read_text()
+    words = [word for word, _, _ in _core.FINDINGS]
+    assert sorted(re.findall(r"^### (\S+)$", text, re.MULTILINE)) == sorted(words) and len(words) > 20
+    anchors = re.findall(r"^\(finding-(\S+)\)=$", text, re.MULTILINE)
+    assert sorted(anchors) == sorted(word.replace("+", "-plus-") for word in words)
+
+
 # ---- cohorts ----
 
 
