@@ -359,7 +359,7 @@ static inline void
 strand_up(sl_strand *strand, const void *key)
 {
     strand->site = 0;
-    if (strand->cur->key == key && strand->lost_depth == 0)
+    if (__builtin_expect(strand->cur->key == key && strand->lost_depth == 0, 1))
         strand->cur = strand->cur->parent;
     else
         sl_tree_unwind(strand, key);

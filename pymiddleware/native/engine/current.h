@@ -36,8 +36,9 @@ static inline sl_strand *
 sl_py_active_strand(void)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
-    if (sl_py_active.thread == ts->id &&
-        sl_py_active.version == ts->context_ver)
+    if (__builtin_expect(sl_py_active.thread == ts->id &&
+                             sl_py_active.version == ts->context_ver,
+                         1))
         return sl_py_active.strand;
     return sl_py_active_resync(ts);
 }

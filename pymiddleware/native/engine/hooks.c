@@ -68,8 +68,9 @@ static inline sl_strand *
 undone_strand(const PyObject *code, int event)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
-    if (sl_py_active.thread == ts->id &&
-        sl_py_active.version == ts->context_ver)
+    if (__builtin_expect(sl_py_active.thread == ts->id &&
+                             sl_py_active.version == ts->context_ver,
+                         1))
         return sl_py_active.strand;
     return strand_or_done(ts, code, event);
 }

@@ -3,6 +3,7 @@
 #include "look/own_stack.h"
 
 sl_py_probe *sl_py_probe_slots[SL_PY_PROBE_SLOTS];
+uint8_t sl_py_probe_hints[SL_PY_PROBE_SLOTS];
 uint32_t sl_py_probe_count;
 
 bool
@@ -16,6 +17,7 @@ sl_py_probe_put(sl_py_probe *probe)
     while (sl_py_probe_slots[at] != NULL)
         at = (at + 1) & (SL_PY_PROBE_SLOTS - 1);
     sl_py_probe_slots[at] = probe;
+    *sl_py_probe_hint(probe->code) = 1;
     sl_py_probe_count++;
     return true;
 }

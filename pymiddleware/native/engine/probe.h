@@ -69,10 +69,22 @@ typedef struct {
 
 extern sl_py_probe *sl_py_probe_slots[SL_PY_PROBE_SLOTS];
 
+/* By some bits of a code object's address: whether one of those is probed.
+ * Most are not, and are told apart here by half the instructions. */
+extern uint8_t sl_py_probe_hints[SL_PY_PROBE_SLOTS];
+
+static inline uint8_t *
+sl_py_probe_hint(const PyObject *code)
+{
+    return &sl_py_probe_hints[((uintptr_t)code >> 4) & (SL_PY_PROBE_SLOTS - 1)];
+}
+
 /* The probe on `code`, or NULL. Inline: asked at every event. */
 static inline sl_py_probe *
 sl_py_probe_of(const PyObject *code)
 {
+    if (__builtin_expect(*sl_py_probe_hint(code) == 0, 1))
+        return NULL;
     uint32_t at = (uint32_t)(((uintptr_t)code >> 4) * 2654435761u) &
                   (SL_PY_PROBE_SLOTS - 1);
     while (sl_py_probe_slots[at] != NULL && sl_py_probe_slots[at]->code != code)

@@ -78,6 +78,16 @@ look_at(sl_py_recording *self, bool again)
     sl_py_unlock();
 }
 
+/* The sampler may be adding to it. */
+static size_t
+room_of(const sl_py_recording *self)
+{
+    sl_py_lock();
+    size_t room = sl_recording_room(self->core);
+    sl_py_unlock();
+    return room;
+}
+
 /* The recording's copy as of now; NULL with an exception. */
 static sl_frozen *
 take_copy(sl_py_recording *self)
@@ -86,7 +96,7 @@ take_copy(sl_py_recording *self)
     sl_status status = SL_ELIMIT;
 
     for (int try = 0; try < 3 && status == SL_ELIMIT; try++) {
-        size_t room = sl_recording_room(self->core) + (SLACK << try);
+        size_t room = room_of(self) + (SLACK << try);
         sl_frozen_free(frozen);
         frozen = NULL;
         Py_BEGIN_ALLOW_THREADS status = sl_frozen_new(&frozen, room, NULL);
