@@ -20,7 +20,7 @@ HARMLESS = re.compile(
     r"PyObject|Py\w*Object|PyThreadState|PyInterpreterState|PyTypeObject|PyMethodDef|Py_ssize_t|Py_TYPE|Py_REFCNT|"
     r"Py_IS_TYPE|Py_NewRef|Py_XNewRef|Py_INCREF|Py_True|Py_False|Py_None|PyCode_Type|PyUnicode_Type|PyBytes_Type|"
     r"PyThreadState_GetUnchecked|_PyThreadState_UncheckedGet|Py_BUILD_CORE|PY_\w+|PyASCIIObject|"
-    r"PyCompactUnicodeObject|PyWeakReference|PyObject_HEAD|PyObject_VAR_HEAD|_?PyInterpreter\w+|_PyCFrame|_PyRuntime"
+    r"PyCompactUnicodeObject|PyWeakReference|PyObject_HEAD|PyObject_VAR_HEAD|_?PyInterpreter\w+|_PyCFrame|_PyRuntime|_PyStackChunk"
 )
 #: The lock's own file, which is what the others call.
 LOCK = "lock.c"
