@@ -120,10 +120,14 @@ def claim(application: Any = None, module: str | None = None, paths: Iterable[st
     name = module if module is not None else module_of(application)
     if name is not None and name.partition(".")[0] not in FRAMEWORKS:
         for prefix in _module_prefixes(name):
-            if any(part in prefix for part in _INSTALLED) or prefix.startswith(_vendored):
+            if _is_installed(prefix):
                 _project.setdefault(prefix, f"the application comes from {name}")
     if changed or len(_project) != before:
         _apply()
+
+
+def _is_installed(prefix: str) -> bool:
+    return any(part in prefix for part in _INSTALLED) or prefix.startswith(_vendored)
 
 
 def _prefixes(path: str) -> list[str]:
@@ -152,7 +156,9 @@ def _module_prefixes(name: str) -> list[str]:
 
 
 def module_of(application: Any) -> str | None:
-    """The module that the application is written in: its function's, its class's, or its first route's."""
+    """The module that the application is written in: its function's, its class's, or its first route's. What is
+    installed and wraps another (a library's middleware, say) gives way to that, where that has a name."""
+    found: str | None = None
     for _ in range(20):
         while isinstance(application, functools.partial):
             application = application.func
@@ -160,21 +166,31 @@ def module_of(application: Any) -> str | None:
         imported = getattr(application, "import_name", None)  # Flask, Quart
         if isinstance(imported, str):
             return imported
-        name = getattr(application, "__module__", None)
-        if isinstance(name, str) and name.partition(".")[0] not in FRAMEWORKS:
-            return name
+        name = _named(application)
         routes = getattr(application, "routes", None)
         if isinstance(routes, (list, tuple)):
-            for route in routes[:100]:
-                name = getattr(getattr(route, "endpoint", None), "__module__", None)
-                if isinstance(name, str) and name.partition(".")[0] not in FRAMEWORKS:
-                    return name
-        inside = (_plain(application, name) for name in ("app", "application", "wsgi_app", "__self__"))
+            names = (_named(getattr(route, "endpoint", None)) for route in routes[:100])
+            name = name or next((one for one in names if one is not None), None)
+            if name is not None:
+                return name
+        if name is not None and not any(map(_is_installed, _module_prefixes(name))):
+            return name
+        found = name or found
+        inside = (_plain(application, name) for name in _INSIDE)
         inner = next((one for one in inside if callable(one)), None)
         if inner is None or inner is application:
-            return None
+            return found
         application = inner
-    return None
+    return found
+
+
+#: What wrappers call the application that they wrap.
+_INSIDE = ("app", "application", "wsgi_app", "asgi_app", "wsgi", "asgi", "_app", "flask_app", "__self__")
+
+
+def _named(of: Any) -> str | None:
+    name = getattr(of, "__module__", None)
+    return name if isinstance(name, str) and name.partition(".")[0] not in FRAMEWORKS else None
 
 
 def _plain(of: Any, name: str) -> Any:

@@ -69,6 +69,16 @@ def test_an_application_that_is_installed_itself(tmp_path: Path) -> None:
     assert (found["own_view"], found["of_a_library"]) == ("project", "library")
 
 
+def test_an_installed_application_in_a_librarys_middleware(tmp_path: Path) -> None:
+    installed = put(tmp_path / "lib/site-packages", "application_.py", APP)
+    put(installed, "wrapping.py", "class Wrap:\n    def __init__(self, app):\n        self.wsgi_app = app\n"
+        "    def __call__(self, environ, start_response):\n        return self.wsgi_app(environ, start_response)\n")
+    code = ("import application_, wrapping; application_.application = wrapping.Wrap(application_.application); "
+            "application_.main()")
+    found = origins(tmp_path, installed, code=code)
+    assert (found["own_view"], found["Wrap.__call__"]) == ("project", "library")
+
+
 def test_a_package_that_is_installed_itself(tmp_path: Path) -> None:
     site = tmp_path / "lib/site-packages"
     put(site / "shop/views", "pages.py", APP)
