@@ -4,7 +4,8 @@
  * around
  *
  *   "slownums"           8 bytes
- *   version, scale       varints: 1, 4
+ *   version, scale       varints: 1 or 2, 4. 2: there are requests whose CPU
+ *                        time is not known, which `cpu` did not count
  *   period               seconds; 0: all time is one
  *   lost                 requests that found no memory
  *   sources              count, then for each: 16 bytes of name, mark
@@ -28,7 +29,8 @@
 
 #define MAGIC       "slownums"
 #define MAGIC_SIZE  8u
-#define VERSION     1u
+#define VERSION     2u
+#define VERSION_CPU 1u /* the CPU time of each request is known */
 #define ROWS        4096u
 #define BYTES       ((size_t)32 << 20)
 #define CHUNK       ((size_t)16 << 10)
@@ -326,12 +328,14 @@ sl_numbers_add(sl_numbers *numbers, uint64_t at_s, const sl_numbers_key *key,
 
     if (row_of(numbers, at_s, key, &row) < 0 ||
         sl_histogram_reserve(&row->wall, numbers->arena, wall) < 0 ||
-        sl_histogram_reserve(&row->cpu, numbers->arena, cpu) < 0) {
+        (!request->times_only &&
+         sl_histogram_reserve(&row->cpu, numbers->arena, cpu) < 0)) {
         numbers->lost++;
         return;
     }
     sl_histogram_count(&row->wall, wall, request->wall_ns);
-    sl_histogram_count(&row->cpu, cpu, request->cpu_ns);
+    if (!request->times_only)
+        sl_histogram_count(&row->cpu, cpu, request->cpu_ns);
     row->count++;
     row->errors += request->error;
     for (int i = 0; i < SL_NUMBERS_SUMS; i++)
@@ -445,6 +449,17 @@ intern_rows(const sl_numbers *numbers, sl_intern *table, uint32_t *strings)
     return status;
 }
 
+/* What an older reader knows is written as it knows it. */
+static uint64_t
+version_of(const sl_numbers *numbers)
+{
+    for (uint32_t i = 0; i < numbers->row_count; i++) {
+        if (numbers->rows[i]->cpu.count != numbers->rows[i]->count)
+            return VERSION;
+    }
+    return VERSION_CPU;
+}
+
 static void
 put_content(const sl_numbers *numbers, const sl_intern *table,
             const uint32_t *strings, sl_buf *out)
@@ -452,7 +467,7 @@ put_content(const sl_numbers *numbers, const sl_intern *table,
     uint64_t period = numbers->period_s, before = 0;
 
     sl_buf_put(out, MAGIC, MAGIC_SIZE);
-    sl_buf_put_varint(out, VERSION);
+    sl_buf_put_varint(out, version_of(numbers));
     sl_buf_put_varint(out, SL_HISTOGRAM_SCALE);
     sl_buf_put_varint(out, period);
     sl_buf_put_varint(out, numbers->lost);
@@ -518,7 +533,7 @@ typedef struct {
     sl_numbers *numbers; /* NULL: only check */
     const sl_numbers_filter *filter;
     const sl_numbers_text *strings;
-    uint64_t string_count, period_s;
+    uint64_t string_count, period_s, version;
 } merge_job;
 
 static bool
@@ -558,15 +573,16 @@ get_sums(sl_reader *at, sl_numbers_row *row)
     return SL_OK;
 }
 
-/* A histogram of a row, which must have counted all its requests: that number
- * is what it begins with. */
+/* A histogram of a row, which must have counted all its requests, or `least` of
+ * them: that number is what it begins with. */
 static sl_status
-get_times(sl_reader *at, sl_arena *arena, uint64_t count, sl_histogram *h)
+get_times(sl_reader *at, sl_arena *arena, uint64_t least, uint64_t count,
+          sl_histogram *h)
 {
     sl_reader peek = *at;
     uint64_t counted;
 
-    if (sl_varint_get(&peek, &counted) < 0 || counted != count)
+    if (sl_varint_get_max(&peek, count, &counted) < 0 || counted < least)
         return SL_ECORRUPT;
     return sl_histogram_get(at, arena, h);
 }
@@ -598,9 +614,11 @@ get_row(sl_reader *at, const merge_job *job, uint64_t *period)
         status = row_of(job->numbers, from_s, &key, &row);
     sl_arena *arena = row != NULL ? job->numbers->arena : NULL;
     if (status == SL_OK)
-        status = get_times(at, arena, count, row != NULL ? &row->wall : NULL);
+        status =
+            get_times(at, arena, count, count, row != NULL ? &row->wall : NULL);
     if (status == SL_OK)
-        status = get_times(at, arena, count, row != NULL ? &row->cpu : NULL);
+        status = get_times(at, arena, job->version == VERSION_CPU ? count : 0,
+                           count, row != NULL ? &row->cpu : NULL);
     if (status == SL_OK)
         status = get_sums(at, row);
     if (status < 0)
@@ -696,8 +714,10 @@ get_content(sl_numbers *numbers, sl_reader at, sl_arena *arena,
     at.pos += MAGIC_SIZE;
     if (sl_varint_get(&at, &version) < 0 || sl_varint_get(&at, &scale) < 0)
         return SL_ECORRUPT;
-    if (version != VERSION || scale != SL_HISTOGRAM_SCALE)
+    if (version < VERSION_CPU || version > VERSION ||
+        scale != SL_HISTOGRAM_SCALE)
         return SL_EVERSION;
+    job.version = version;
     if (sl_varint_get_max(&at, PERIOD_MAX, &job.period_s) < 0 ||
         sl_varint_get(&at, &lost) < 0)
         return SL_ECORRUPT;

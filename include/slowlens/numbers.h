@@ -42,7 +42,7 @@ typedef struct sl_numbers sl_numbers;
  * reader leaves out those that it does not know). */
 #define SL_NUMBERS_MAP(XX)                                                     \
     XX(BYTES, "response_bytes")                                                \
-    XX(KEPT, "kept")            /* requests whose profile is kept */           \
+    XX(KEPT, "kept")              /* requests whose profile is kept */         \
     XX(RUN_QUEUE, "run_queue_ns") /* for a CPU, as the kernel counts */        \
     XX(GIL, "gil_wait_ns")                                                     \
     XX(BLOCKED, "blocked_ns") /* lock, socket, disk, sleep */                  \
@@ -66,7 +66,10 @@ typedef struct sl_numbers sl_numbers;
     XX(SPAN, "span_ns") /* named by the application */                         \
     XX(SPAN_COUNT, "span_count")                                               \
     XX(LOCK, "lock_ns") /* of what was blocked */                              \
-    XX(LESS, "less") /* requests recorded with less, for want of memory */
+    XX(LESS, "less")    /* requests recorded with less, for want of memory */  \
+    XX(TIMED, "timed")  /* requests that were not selected: of these only how  \
+                           long they took is known, and how large they were */ \
+    XX(TIMED_WALL, "timed_ns") /* the wall time of those */
 
 enum {
 #define XX(name, key) SL_NUMBERS_##name,
@@ -99,7 +102,8 @@ typedef struct {
 typedef struct {
     uint64_t wall_ns;
     uint64_t cpu_ns;
-    bool error; /* 5xx, or it raised */
+    bool error;      /* 5xx, or it raised */
+    bool times_only; /* not recorded: cpu_ns is not known */
     uint64_t sums[SL_NUMBERS_SUMS];
 } sl_numbers_request;
 

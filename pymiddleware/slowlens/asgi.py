@@ -71,8 +71,26 @@ class ProfilerMiddleware:
             return await self.app(scope, receive, send)
         transaction = recorder.begin(incoming, follows=True)
         if transaction is None:
-            return await self.app(scope, receive, send)
+            tally = recorder.tally(incoming, send)
+            if tally is None:
+                return await self.app(scope, receive, send)
+            return await count(self.app, scope, receive, tally)
         return await run(self.app, scope, receive, send, transaction)
+
+
+async def count(app: ASGIApp, scope: Scope, receive: Receive, tally: _core.Tally) -> None:
+    """Runs ``app`` for a request that is counted and not profiled."""
+    scope[SCOPE_KEY] = None  # inner middlewares of ours pass
+    root = scope.get("root_path", "")
+    tally.enter()
+    raised = True
+    try:
+        await app(scope, receive, tally)
+        raised = False
+    finally:
+        if tally.route is None:
+            tally.note_route(asgi_route(scope, tally.path, root, app))
+        tally.finish(0, 0, raised)
 
 
 async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, transaction: Transaction) -> None:
@@ -126,6 +144,8 @@ class _Messages:
         incoming.method = "WS"
         self._scope = scope
         self._transaction: Transaction | None = None
+        self._tally: _core.Tally | None = None
+        self._raised = False
         self._count = 0
         self._accepted = False
 
@@ -158,6 +178,7 @@ class _Messages:
         try:
             await self._step
         except BaseException:
+            self._raised = True
             if self._transaction is not None:
                 self._transaction.seen.error = True
             raise
@@ -166,6 +187,7 @@ class _Messages:
 
     def _begin(self) -> None:
         self._transaction = transaction = self._recorder.begin(self._incoming, follows=True)
+        self._tally = self._recorder.tally(self._incoming) if transaction is None else None
         if transaction is not None:
             transaction.seen.status = 101
             transaction.seen.tags["message"] = str(self._count)
@@ -178,6 +200,10 @@ class _Messages:
 
     def _end(self) -> None:
         transaction, self._transaction = self._transaction, None
+        tally, self._tally = self._tally, None
+        if tally is not None:
+            tally.note_route(asgi_route(self._scope, self._incoming.path, self._root))
+            tally.finish(101, 0, self._raised)
         if transaction is None:
             return
         if transaction.seen.error:

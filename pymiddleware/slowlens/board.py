@@ -1,6 +1,7 @@
 """This process's board: which requests run now, in memory that outlives a kill.
 
-    TMPFS/slowlens-UID/STORE/PID-TOKEN.board     one a process and store, 0600
+    TMPFS/slowlens-UID/STORE/PID-TOKEN.board     one a process and store, 0600; behind the board a journal of
+                                                 what was counted and is not stored yet (``slowlens/journal.h``)
     STORE/live/boards                            names the folders that hold boards
 
 A board is a mapped file (``slowlens/board.h``), on a tmpfs where there is one:
@@ -39,7 +40,9 @@ __all__ = [
 
 SUFFIX = ".board"
 SLOTS = 1024
-SIZE = 4096 + SLOTS * 384
+#: Two halves: some 3,000 requests each, between two times that numbers are stored.
+JOURNAL = 1024 + 2 * (256 << 10)
+SIZE = 4096 + SLOTS * 384 + JOURNAL
 
 #: Where mapped memory is safe: elsewhere a full disk is a SIGBUS at the first store.
 _FILE_SYSTEMS = ("tmpfs", "ramfs", "ext4", "ext3", "xfs", "overlay")
@@ -299,7 +302,7 @@ class Board:
             info = os.fstat(fd)
             memory = mmap.mmap(fd, SIZE, mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0))
             who = owner_of()
-            core = _core.Board(memory, secrets.token_bytes(8), who.pid, who.started, who.boot, who.namespaces)
+            core = _core.Board(memory, secrets.token_bytes(8), who.pid, who.started, who.boot, who.namespaces, JOURNAL)
             _own[info.st_dev, info.st_ino] = who.pid
             os.rename(making, path)
         except BaseException:
@@ -339,11 +342,11 @@ class Board:
             pass  # half made, or the interpreter is ending
 
     def close(self) -> None:
-        """The process ends. What still runs then stays, for whoever looks next."""
+        """The process ends. What still runs then, or was counted and is not stored, stays for whoever looks next."""
         if self.core is None or self._memory is None or not self.path:
             return
         try:
-            if not _core.board_read(self._memory)["requests"]:
+            if not _core.board_read(self._memory)["requests"] and not _core.board_numbers(self._memory):
                 remove(self.path)
         except (OSError, ValueError):
             pass

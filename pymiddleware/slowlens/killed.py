@@ -7,6 +7,9 @@ Two finders cannot have one lock; one that dies on the way leaves a board
 without the requests that are stored already. A request has one id, from its
 beginning on: what is stored twice is one profile.
 
+What the process had counted (numbers of all requests) and not stored yet is on
+the board, too, and is stored with them.
+
 A killed profile's flags say ``killed``, its ``kept`` too; ``as_of_ns`` is how
 long it had run when its tree was taken (absent: there is no tree), and
 ``last_word`` what the board said.
@@ -163,6 +166,7 @@ def _bury(store: Store, name: str, path: str) -> int:
         return 0
     fd, memory, board = taken
     try:
+        _store_numbers(store, memory)
         for request in board["requests"]:
             _store(store, name, board, request)
             _core.board_clear(memory, request["slot"])  # one that is stored is not stored again
@@ -178,6 +182,17 @@ def _bury(store: Store, name: str, path: str) -> int:
     finally:
         memory.close()
         os.close(fd)
+
+
+def _store_numbers(store: Store, memory: Any) -> None:
+    """What the process had counted since it stored numbers last. Each part has a name, and is in the store once: also
+    when the process, or who stores it here, dies between storing it and saying so."""
+    put_numbers = getattr(store, "put_numbers", None)
+    for half, source, first_s, last_s, table, storing in _core.board_numbers(memory):
+        if put_numbers is not None:
+            _core.board_numbers_mark(memory, half, False)
+            put_numbers(first_s, last_s, table, source, storing)
+        _core.board_numbers_mark(memory, half, True)
 
 
 def _store(store: Store, name: str, board: dict[str, Any], request: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ __all__ = ["Found", "boards", "running", "take_dead"]
 SILENT_NS = 10_000_000_000
 #: What a checkpoint's file is called: ID.partial, in the store's ``live`` folder.
 PARTIAL = ".partial"
-BOARD_BYTES_MAX = 4096 + 65536 * 384
+BOARD_BYTES_MAX = 4096 + 65536 * 384 + (64 << 20)
 
 
 class Found(NamedTuple):

@@ -82,6 +82,7 @@ class Policy:
         self._same_for_all = (
             self._include is None and self._exclude is None and self._rate >= 1.0 and not self._by_function)
         self._mode = options.mode if isinstance(options.mode, str) else None
+        self.counts_all = self._mode != "off" and self._include is None and self._exclude is None
         self._slow_ns = options.slow_ms * 1e6
         self._rules = {debug: _Rules.of(options.keep_rules(debug)) for debug in (False, True)}
         self._worst: dict[str, list[int]] = {}
@@ -107,6 +108,11 @@ class Policy:
             return self._asked(incoming)
         # Whether it is a development setup may be known only once the app runs.
         return self._plain.get(self.options.mode_word(self._debug()))
+
+    def counts(self, incoming: Incoming) -> bool:
+        """Whether a request that is not profiled is one of its route's numbers, where not ``counts_all``."""
+        return self._mode != "off" and (self._include is None or bool(self._include(incoming.path))) and not (
+            self._exclude is not None and self._exclude(incoming.path))
 
     def _trigger(self, incoming: Incoming) -> Decision | None:
         """``X-Slowlens: MODE[.TOKEN]``, or ``?slowlens=MODE`` of a client that needs no token.

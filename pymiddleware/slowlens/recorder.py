@@ -79,6 +79,10 @@ def name(route: str) -> None:
     transaction = current()
     if transaction is not None:
         transaction.seen.name_route(str(route))
+        return
+    tally = _core.tally()
+    if tally is not None:
+        tally.name_route(str(route))
 
 
 class Breaker:
@@ -225,7 +229,6 @@ class Recorder:
         self.policy = Policy(self.options, self.access, self.debug)
         self.writer = writer_of(self.options)
         self.store = self.writer.store
-        self._has_board = self.writer.board is not None
         self.board = self.writer.board or Board("", "")  # which is never opened
         self._release = self.options.release
         if self.options.numbers and refused is None:
@@ -311,8 +314,7 @@ class Recorder:
                 return None
             if decision.mode == "sampling" and engine.unsampled() is not None:
                 decision = self._without_samples(decision)
-            if not self.board.tried and self._has_board:
-                self.board.open()
+            self.writer.open_board()
             self.writer.wake()
             transaction = Transaction(self, incoming, decision, follows)
             self.writer.watch()
@@ -323,6 +325,23 @@ class Recorder:
         except Exception:
             self._fault("beginning a profile", self.profiling)
         return None
+
+    def tally(self, incoming: Incoming, send: Callable[..., Any] | None = None) -> _core.Tally | None:
+        """For a request that ``begin`` did not take: it is one of its route's, and counted. None: it is not.
+
+        Those of ``include`` and ``exclude``, and all where the mode is ``off``, are nobody's business here.
+        """
+        writer = self.writer
+        numbers = writer.numbers
+        if numbers is None or recorded.get() or not (self.policy.counts_all or self.policy.counts(incoming)):
+            return None
+        try:
+            if numbers.wants:
+                writer.expect()
+            return _core.Tally(numbers, self._name_of, incoming.method, incoming.path, send)
+        except Exception:
+            self._fault("counting a request", self.reading)
+            return None
 
     def plan(self, decision: Decision, follows: bool) -> _core.Plan:
         """How recordings of requests that this was decided of are made."""
@@ -427,14 +446,14 @@ class Recorder:
     def _finished(self, transaction: Transaction) -> None:
         seen = transaction.seen
         wall = transaction.recording.wall_ns
-        if not seen.route:
-            seen.route = self._folded.name(seen.path, seen.status or (500 if seen.error else 0))
-        elif seen.is_named:
-            seen.route = self._folded.given(seen.route)
+        if not seen.route or seen.is_named:
+            seen.route = self._name_of(seen.path, seen.status or (500 if seen.error else 0), seen.route or None)
         known = "" if seen.route in (UNMATCHED, OTHER) else seen.route
         kept = self.policy.keep(transaction.decision, seen, wall, known)
         slow = self.policy.is_slow(seen, wall)
         if self.writer.numbers is not None:
+            if self.writer.numbers.full:
+                self.writer.expect()
             self.writer.numbers.add(transaction.recording, seen.route, transaction.incoming.method,
                                     seen.error or seen.status >= 500, bool(kept), seen.bytes)
         gathering = self.writer.gathering
@@ -447,6 +466,10 @@ class Recorder:
             return
         meta = self._meta(transaction, kept)
         self.writer.put(Job(transaction.recording, meta, bool(kept), slow and self.options.log, weight))
+
+    def _name_of(self, path: str, status: int, given: str | None) -> str:
+        """The route of a request for which no framework has said one. ``given``: the app's own name for it."""
+        return self._folded.name(path, status) if given is None else self._folded.given(given)
 
     def _meta(self, transaction: Transaction, kept: str) -> dict[str, Any]:
         """Metadata; None: not known. Nothing here but what core/README.md lists."""

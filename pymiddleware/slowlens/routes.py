@@ -24,6 +24,8 @@ FOLDED_MAX = 300
 GIVEN_MAX = 1000
 #: A name that was not used for so long gives its place to another one.
 FORGOTTEN_SECONDS = 3600.0
+#: For so long it is not noted again that a name is used.
+FRESH_SECONDS = 10.0
 SEGMENTS_MAX = 12
 
 #: A segment that is an id rather than a word: a number, hexadecimal or base64 of some length, a UUID.
@@ -61,6 +63,8 @@ class _Names:
         """``route``, or OTHER."""
         known = self._known
         now = time.monotonic()
+        if now - known.get(route, -FRESH_SECONDS) < FRESH_SECONDS:
+            return route  # near the end anyway
         if known.pop(route, None) is None and len(known) >= self._most:
             try:
                 oldest, used = next(iter(known.items()))
@@ -104,7 +108,7 @@ def wsgi_route(environ: Mapping[str, Any], app: Any) -> str | None:
 
 def _falcon_route(app: Any, path: str) -> str | None:
     """None: ``app`` is not Falcon's."""
-    if type(app).__module__.partition(".")[0] != "falcon":
+    if not type(app).__module__.startswith("falcon."):
         return None
     find = getattr(getattr(app, "_router", None), "find", None)
     found = find(path or "/") if find is not None else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import _core
 from .recorder import current
 
 __all__ = ["watch"]
@@ -52,13 +53,14 @@ def _note(template: str | None, path: str | None = None) -> None:
     :param path: what the framework matched; what stands before it in the request's path is where it is mounted.
     """
     transaction = current()
-    if transaction is None:
+    seen = _core.tally() if transaction is None else transaction.seen
+    if seen is None:
         return
     route = "" if template is None else "/" + template.lstrip("/")
-    whole = transaction.seen.path
+    whole = seen.path
     if route and path and path != whole and whole.endswith(path):
         route = whole[:-len(path)] + route
-    transaction.seen.note_route(route)
+    seen.note_route(route)
 
 
 def _of_flask(sender: Any, **extra: Any) -> None:

@@ -20,6 +20,7 @@ import atexit
 import json
 import logging
 import os
+import secrets
 import socket
 import sys
 import time
@@ -39,6 +40,7 @@ from .log import Seldom, SlowLog
 from .options import Options
 from .store import Store, open_sinks, open_store
 from .store.interface import Finished, Sink
+from .store.numbers import HOUR
 
 __all__ = ["Job", "Writer", "writer_of"]
 
@@ -181,7 +183,10 @@ class Writer:
         self._later: float | None = None
         #: What requests are counted in, since it was stored last; None: they are not.
         self.numbers: _core.Numbers | None = None
-        self._unsent: list[tuple[int, int, bytes]] = []
+        self._unsent: list[tuple[int, int, bytes, bytes]] = []
+        self._unsent_failed = False
+        self._expected = False
+        self._noted = False
         self._counted = time.monotonic()
         self._asked = False
         self._due: dict[str, float] = {}  # running requests with a checkpoint: when the next one is
@@ -213,6 +218,27 @@ class Writer:
             self.gathering = Gathering(release[:200], socket.gethostname())
 
     # ---- called by requests ----
+
+    def expect(self) -> None:
+        """A request is to be counted that nobody else may tell the thread of: the first since numbers were stored, or
+        their journal is nearly full."""
+        if self._pid != os.getpid():
+            engine.forked()
+        self.open_board()
+        if not self._expected:
+            self._expected = True
+            self._start()
+
+    def open_board(self) -> None:
+        """Before the first request: its memory, in which what is counted outlives a kill. Cheap afterwards."""
+        board, numbers = self.board, self.numbers
+        if board is None or (board.tried and self._noted):
+            return
+        if not board.tried:
+            board.open()
+        self._noted = True
+        if numbers is not None and board.core is not None:
+            numbers.note_in(board.core, secrets.token_bytes(8))
 
     def wake(self) -> None:
         """A profile begins: somebody must turn the events off later. Cheap when awake. Then it is to be watched."""
@@ -400,7 +426,7 @@ class Writer:
         if self._ticking:
             return LINGER
         found = None
-        if self.numbers is not None and self.numbers.count:
+        if self.numbers is not None and (self.numbers.count or self._expected):
             found = max(0.0, self._counted + COUNT_EVERY - time.monotonic())
         if self.gathering is not None and self.gathering.count:
             due = self.gathering.due()
@@ -461,19 +487,26 @@ class Writer:
             self._complain(f"slowlens: trees of all requests could not be stored: {type(error).__name__}: {error}")
 
     def _store_numbers(self, asked: bool) -> None:
-        """What was counted, once a minute or when somebody waits for it."""
+        """What was counted, once a minute, when its journal is nearly full, or when somebody waits for it."""
         now = time.monotonic()
-        if self.numbers is None or (not asked and now - self._counted < COUNT_EVERY):
+        if self.numbers is None or not (asked or now - self._counted >= COUNT_EVERY or self.numbers.full):
             return
         self._counted = now
+        self._expected = False
         try:
             taken = self.numbers.take()
             if taken is not None:
                 self._unsent.append(taken)
             while self._unsent:
-                self.store.put_numbers(*self._unsent[0])  # type: ignore[attr-defined]
+                first_s, last_s, table, source = self._unsent[0]
+                # Of two hours one may have been stored when the other could not be.
+                again = self._unsent_failed and first_s // HOUR != last_s // HOUR
+                self.store.put_numbers(first_s, last_s, table, source, again)  # type: ignore[attr-defined]
+                self.numbers.stored(source)
+                self._unsent_failed = False
                 del self._unsent[0]
         except Exception as error:
+            self._unsent_failed = True
             for lost in self._unsent[:-UNSENT_MAX]:
                 self.uncounted += _count_of(lost[2])
             del self._unsent[:-UNSENT_MAX]

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from . import _core
 from .recorder import Recorder, Transaction
 from .request import wsgi_incoming, wsgi_text
 from .routes import wsgi_route
@@ -56,8 +57,16 @@ class ProfilerMiddleware:
             return self.app(environ, start_response)
         transaction = recorder.begin(incoming)
         if transaction is None:
-            return self.app(environ, start_response)
+            tally = recorder.tally(incoming)
+            return self.app(environ, start_response) if tally is None else count(
+                self.app, environ, start_response, tally)
         return run(self.app, environ, start_response, transaction)
+
+
+def count(app: WSGIApp, environ: Environ, start_response: StartResponse, tally: _core.Tally) -> Iterable[bytes]:
+    """Runs ``app`` for a request that is counted and not profiled."""
+    environ[ENVIRON_KEY] = None  # inner middlewares of ours pass
+    return tally.run(app, environ, start_response, wsgi_route)
 
 
 def run(

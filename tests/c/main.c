@@ -30,6 +30,7 @@ main(void)
     srunner_add_suite(runner, golden_suite());
     srunner_add_suite(runner, histogram_suite());
     srunner_add_suite(runner, intern_suite());
+    srunner_add_suite(runner, journal_suite());
     srunner_add_suite(runner, json_suite());
     srunner_add_suite(runner, cells_suite());
     srunner_add_suite(runner, merge_suite());

@@ -15,6 +15,7 @@ Suite *gather_suite(void);
 Suite *golden_suite(void);
 Suite *histogram_suite(void);
 Suite *intern_suite(void);
+Suite *journal_suite(void);
 Suite *json_suite(void);
 Suite *cells_suite(void);
 Suite *merge_suite(void);

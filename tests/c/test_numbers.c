@@ -326,7 +326,7 @@ START_TEST(a_newer_version_is_told_from_damage)
     uint8_t newer[sizeof(content)];
 
     memcpy(newer, content, sizeof(content));
-    newer[8] = 2;
+    newer[8] = 3;
     ck_assert_int_eq(
         sl_numbers_load_content(numbers, newer, sizeof(content) - 1),
         SL_EVERSION);
@@ -366,6 +366,44 @@ START_TEST(each_allocation_may_fail)
     }
     ck_assert_int_eq(status, SL_OK);
     ck_assert_int_gt(budget, 5);
+}
+END_TEST
+
+START_TEST(requests_of_which_only_times_are_known)
+{
+    sl_numbers *numbers = new_table(60, 0), *again = new_table(60, 0);
+    sl_numbers_key key = key_of("/a", "GET", "r1", "h1");
+    sl_numbers_request timed = { .wall_ns = 8000000, .times_only = true };
+
+    add(numbers, 60, "/a", 10);
+    sl_bytes bytes = encoded(numbers);
+    sl_bytes_free(&bytes);
+    timed.sums[SL_NUMBERS_TIMED] = 1;
+    for (int i = 0; i < 3; i++)
+        sl_numbers_add(numbers, 61, &key, &timed);
+    bytes = encoded(numbers);
+    ck_assert_int_eq(sl_numbers_merge(again, bytes.data, bytes.size, NULL),
+                     SL_OK);
+    sl_bytes_free(&bytes);
+    const sl_numbers_row *one = row(again, "/a", 60);
+    ck_assert_uint_eq(one->count, 4);
+    ck_assert_uint_eq(one->wall.count, 4);
+    ck_assert_uint_eq(one->cpu.count, 1); /* of one it is known */
+    ck_assert_uint_eq(one->cpu.sum_ns, 5000000);
+    ck_assert_uint_eq(one->sums[SL_NUMBERS_TIMED], 3);
+
+    /* And of none. */
+    sl_numbers_free(numbers);
+    numbers = new_table(60, 0);
+    sl_numbers_add(numbers, 61, &key, &timed);
+    bytes = encoded(numbers);
+    sl_numbers_free(again);
+    again = new_table(60, 0);
+    ck_assert_int_eq(sl_numbers_load(again, bytes.data, bytes.size), SL_OK);
+    sl_bytes_free(&bytes);
+    ck_assert_uint_eq(sl_numbers_count(again), 1);
+    sl_numbers_free(numbers);
+    sl_numbers_free(again);
 }
 END_TEST
 
@@ -437,6 +475,7 @@ numbers_suite(void)
                                    bytes_that_changed_add_nothing_wrong,
                                    a_newer_version_is_told_from_damage,
                                    each_allocation_may_fail,
+                                   requests_of_which_only_times_are_known,
                                    the_report_tells_routes_and_their_course,
                                    buckets_have_opentelemetrys_index,
                                    NULL };

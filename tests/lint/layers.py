@@ -35,6 +35,7 @@ MAY = {
     "blob_put": "blob buf intern utf8 varint",
     "histogram": "arena buf varint",
     "numbers": "compress histogram intern varint",
+    "journal": "varint",
     "sql_lexer": "utf8",
     "sql_shape": "sql_lexer",
     # recording side
@@ -128,13 +129,13 @@ PACKAGE = {
     "recorder": "_core auth board engine hello layers log options ownership policy release request routes store writer",
     "viewer": "_core auth board insight killed live log options request slowlens store",
     "otel": "_core recorder",
-    "routing": "recorder",
+    "routing": "_core recorder",
     "wsgi": "_core recorder request routes routing viewer",
     "asgi": "_core recorder request routes routing viewer",
     "task": "_core recorder request spans",
     "queues": "task",
     "flask": "recorder request routes routing wsgi",
-    "django": "asgi auth cli engine log options recorder request routes store viewer wsgi",
+    "django": "_core asgi auth cli engine log options recorder request routes store viewer wsgi",
     "cli": "_core auth board engine insight killed live log options request slowlens store",
     "__main__": "cli",
 }

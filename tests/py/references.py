@@ -324,6 +324,64 @@ def _() -> None:
     refused(recording.step(nothing()).follow, recording)
 
 
+@case("Numbers.note_in", "Numbers.stored", "Numbers.wants", "Numbers.full", "board_numbers", "board_numbers_mark")
+def _() -> None:
+    journal = 1024 + 2 * 4096
+    memory = mmap.mmap(-1, 4096 + 384 + journal)
+    board = _core.Board(memory, bytes(8), 1, 2, bytes(16), 3, journal)
+    table = _core.Numbers(60, "release", "host")
+    table.note_in(board, bytes(8))
+    refused(table.note_in, board, b"short")
+    refused(table.note_in, memory, bytes(8))
+    table.add(finished(), "/r", "GET", False, True, 10)
+    shown(table.wants, table.full)
+    _core.board_numbers(memory)
+    _core.board_numbers_mark(memory, 0, False)
+    refused(_core.board_numbers, bytes(64))
+    refused(_core.board_numbers_mark, bytearray(64), 0, True)
+    table.stored((table.take() or (0, 0, b"", b""))[3])
+    refused(table.stored, 7)
+    board.close()
+
+
+@case("Tally.__new__", "Tally.run", "Tally.enter", "Tally.finish", "Tally.note_route",
+      "Tally.name_route", "Tally.path", "Tally.route", "tally")
+def _() -> None:
+    table = _core.Numbers()
+
+    def namer(path: str, status: int, given: str | None) -> str:
+        return given or path
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return environ["body"]
+
+    for body in ([b"x"], iter([b"x"]), (part for part in [b"x", b"y"])):
+        tally = _core.Tally(table, namer, "GET", "/r")
+        given = tally.run(app, {"body": body}, print_nothing, lambda environ, app: None)
+        b"".join(given)
+        getattr(given, "close", shown)()
+    refused(_core.Tally(table, namer, "GET", "/r").run, app, {}, print_nothing, lambda environ, app: None)
+    refused(_core.Tally(table, namer, "GET", "/r").run, app)
+    tally = _core.Tally(table, namer, "GET", "/r", print_nothing)
+    tally.enter()
+    shown(_core.tally(), tally.path, tally.route)
+    tally.note_route("/a")
+    tally.name_route("b")
+    refused(tally.note_route, 7)
+    refused(tally.name_route, 7)
+    tally({"type": "http.response.start", "status": 200})
+    tally({"type": "http.response.body", "body": b"x"})
+    tally.finish(0, 0, True)
+    tally.finish()
+    shown(_core.tally())
+    refused(_core.Tally, 7, namer, "GET", "/r")
+
+
+def print_nothing(*given: object) -> None:
+    """As start_response, or send."""
+
+
 @case("Numbers.__new__", "Numbers.add", "Numbers.take", "Numbers.load", "Numbers.merge", "Numbers.consume",
       "Numbers.add_killed", "Numbers.encode", "Numbers.report", "Numbers.count", "Numbers.memory")
 def _() -> None:
@@ -555,7 +613,7 @@ def _() -> None:
 
 #: Calls that wait, or keep what they were given for later, are covered above only.
 NOT_BLINDLY = {"call_soon", "Worker.wait", "Worker.join", "Worker.start", "sampler_test", "configure", "after_fork",
-               "trim", "layers_add"}
+               "trim", "layers_add", "Tally.enter"}
 
 
 class Strange:
@@ -569,7 +627,7 @@ MAKE: dict[str, Callable[[], Any]] = {
     "Recording": finished, "Numbers": _core.Numbers, "Gather": _core.Gather,
     "Board": board, "Entry": lambda: board().begin(1, "", "", False),
     "Step": lambda: _core.step(nothing()), "Worker": _core.Worker, "Profile": lambda: PROFILE, "Rows": _core.Rows,
-    "Span": lambda: _core.Span("x"),
+    "Span": lambda: _core.Span("x"), "Tally": lambda: _core.Tally(_core.Numbers(), print_nothing, "GET", "/r"),
 }
 
 

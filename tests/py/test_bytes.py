@@ -109,14 +109,20 @@ def serve(app: Any, method: str) -> tuple[bytes, list[str]]:
     return out.getvalue(), [*_log, errors.getvalue().strip().rpartition("\n")[2]]
 
 
-@pytest.mark.parametrize("mode", ["deterministic", "sampling"])
+#: And of requests that are counted without being profiled.
+MODES: dict[str, dict[str, Any]] = {
+    "deterministic": {"mode": "deterministic"}, "sampling": {"mode": "sampling"}, "not selected": {"sample_rate": 0},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("start", "body"), list(itertools.product(STARTS, BODIES)))
 def test_wsgi(store_path: str, start: str, body: str, mode: str) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> Any:
         STARTS[start](environ, start_response)
         return BODIES[body](environ)
 
-    profiled = ProfilerMiddleware(app, store=store_path, debug=True, mode=mode, response_headers=False, log=False)
+    profiled = ProfilerMiddleware(app, store=store_path, debug=True, response_headers=False, log=False, **MODES[mode])
     for method in ("GET", "HEAD"):
         assert serve(profiled, method) == serve(app, method)
 
@@ -140,7 +146,7 @@ MESSAGES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("mode", ["deterministic", "sampling"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("end", ["returns", "raises", "late"])
 @pytest.mark.parametrize("kind", list(MESSAGES))
 def test_asgi(store_path: str, kind: str, end: str, mode: str) -> None:
@@ -173,7 +179,7 @@ def test_asgi(store_path: str, kind: str, end: str, mode: str) -> None:
         await asyncio.sleep(0)
         return sent, result
 
-    profiled = ASGIMiddleware(app, store=store_path, debug=True, mode=mode, response_headers=False, log=False)
+    profiled = ASGIMiddleware(app, store=store_path, debug=True, response_headers=False, log=False, **MODES[mode])
     with_us, without = asyncio.run(call(profiled)), asyncio.run(call(app))
     assert with_us == without
     assert all(one is other for one, other in zip(with_us[0], without[0], strict=True) if one["type"] != "too.late")

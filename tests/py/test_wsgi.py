@@ -210,7 +210,7 @@ def test_not_selected_is_untouched(store_path: str) -> None:
         return answer
 
     answer = [b""]
-    for options in ({"mode": "off"}, {"sample_rate": 0}, {"exclude": "/*"}):
+    for options in ({"mode": "off"}, {"sample_rate": 0, "numbers": False}, {"exclude": "/*"}):
         wrapped, stored = make(app, store_path, **options)
         start = object()
         assert wrapped({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, start) is answer

@@ -60,17 +60,19 @@ board_id(sl_py_board *self, uint64_t unix_ns, uint8_t id[16])
 static PyObject *
 board_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = { "memory", "seed",       "pid", "pid_started",
-                             "boot",   "namespaces", NULL };
+    static char *names[] = { "memory",        "seed", "pid",
+                             "pid_started",   "boot", "namespaces",
+                             "journal_bytes", NULL };
     PyObject *memory;
     const char *seed, *boot;
     Py_ssize_t seed_size, boot_size;
     unsigned int pid;
     unsigned long long pid_started, namespaces;
+    unsigned int journal = 0;
 
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "Oy#IKy#K:Board", names, &memory, &seed, &seed_size,
-            &pid, &pid_started, &boot, &boot_size, &namespaces))
+            args, kwargs, "Oy#IKy#K|I:Board", names, &memory, &seed, &seed_size,
+            &pid, &pid_started, &boot, &boot_size, &namespaces, &journal))
         return NULL;
     if (seed_size != 8 || boot_size != 16) {
         PyErr_SetString(PyExc_ValueError, "seed: 8 bytes, boot: 16");
@@ -99,8 +101,14 @@ board_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                              .namespaces = namespaces };
     memcpy(owner.boot, boot, sizeof(owner.boot));
     memcpy(&self->random, seed, sizeof(self->random));
-    sl_status status = sl_board_new(&self->board, self->buffer.buf,
-                                    (size_t)self->buffer.len, &owner, NULL);
+    /* The board ends where its last slot does: so a reader finds it. */
+    size_t size = (size_t)self->buffer.len;
+    self->journal_bytes = journal < size ? journal : 0;
+    sl_status status =
+        (size - self->journal_bytes) % 8 != 0
+            ? SL_ERANGE
+            : sl_board_new(&self->board, self->buffer.buf,
+                           size - self->journal_bytes, &owner, NULL);
     if (status < 0) {
         Py_DECREF(self);
         PyErr_SetString(PyExc_ValueError, sl_status_text(status));
@@ -108,6 +116,14 @@ board_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     boards[at] = self;
     return (PyObject *)self;
+}
+
+void *
+sl_py_board_journal(const sl_py_board *self)
+{
+    if (self->board == NULL || self->journal_bytes == 0)
+        return NULL;
+    return (char *)self->buffer.buf + self->buffer.len - self->journal_bytes;
 }
 
 static void
@@ -414,10 +430,12 @@ static PyMethodDef board_methods[] = {
 
 PyTypeObject sl_py_board_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Board",
-    .tp_doc = "Board(memory, seed, pid, pid_started, boot, namespaces)\n--\n\n"
+    .tp_doc = "Board(memory, seed, pid, pid_started, boot, namespaces, "
+              "journal_bytes=0)\n--\n\n"
               "Requests that run in this process, in `memory` (writable, "
               "zeroed) that others read: see slowlens/board.h. `seed`: 8 "
-              "random bytes for the ids. ValueError: too little memory.",
+              "random bytes for the ids; `journal_bytes` at the end are for "
+              "Numbers.note_in. ValueError: too little memory.",
     .tp_basicsize = sizeof(sl_py_board),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = board_new,

@@ -21,6 +21,8 @@ typedef struct {
     PyObject_HEAD Py_buffer buffer; /* holds the memory */
     sl_board *board;                /* NULL: closed, or the parent's */
     uint64_t random;                /* state of the ids' chance */
+    size_t journal_bytes;           /* at the end of the memory */
+    const void *journal_of;         /* whose it is, compared only; NULL: free */
 } sl_py_board;
 
 typedef struct {
@@ -53,6 +55,10 @@ void sl_py_entry_seen(sl_py_entry *entry, uint64_t now, const void *code,
 
 /* The process was alive at `now` (CLOCK_MONOTONIC). As sl_py_entry_seen. */
 void sl_py_entry_beat(sl_py_entry *entry, uint64_t now);
+
+/* The place of the journal (slowlens/journal.h) behind the board; NULL: there
+ * is none, or it is closed. */
+void *sl_py_board_journal(const sl_py_board *board);
 
 /* In a forked child: no board is ours. */
 void sl_py_board_after_fork(void);

@@ -28,6 +28,7 @@
 #include "types/recording_type.h"
 #include "types/span_type.h"
 #include "types/stored.h"
+#include "types/tally_type.h"
 #include "types/values.h"
 #include "types/worker_type.h"
 
@@ -81,11 +82,10 @@ engine_info(PyObject *module, PyObject *ignored)
         Py_CLEAR(info);
     Py_XDECREF(greenlets);
     sl_py_budget_facts told = sl_py_budget_told();
-    PyObject *memory =
-        Py_BuildValue("{s:n,s:n,s:K,s:K}", "bytes", (Py_ssize_t)told.bytes,
-                      "peak", (Py_ssize_t)told.peak, "sampled",
-                      (unsigned long long)told.sampled, "timed",
-                      (unsigned long long)told.timed);
+    PyObject *memory = Py_BuildValue(
+        "{s:n,s:n,s:K,s:K}", "bytes", (Py_ssize_t)told.bytes, "peak",
+        (Py_ssize_t)told.peak, "sampled", (unsigned long long)told.sampled,
+        "timed", (unsigned long long)told.timed);
     if (memory == NULL ||
         (info != NULL && PyDict_SetItemString(info, "memory", memory) < 0))
         Py_CLEAR(info);
@@ -380,6 +380,16 @@ static PyMethodDef methods[] = {
     { "board_read", sl_py_board_read, METH_VARARGS,
       "board_read(memory, dead=False, /)\n--\n\nThe board in `memory`, of "
       "whatever process: a dict. `dead`: its owner is. ValueError: no board." },
+    { "tally", sl_py_tally_current, METH_NOARGS,
+      "tally()\n--\n\nThe Tally that the calling context belongs to, if its "
+      "request is not over; else None." },
+    { "board_numbers", sl_py_board_numbers, METH_VARARGS,
+      "board_numbers(memory, /)\n--\n\nWhat a dead process counted and did "
+      "not store: [(half, source, first_s, last_s, table, storing)]. "
+      "`storing`: it may be stored already." },
+    { "board_numbers_mark", sl_py_board_numbers_mark, METH_VARARGS,
+      "board_numbers_mark(memory, half, stored, /)\n--\n\nThe half is about "
+      "to be stored, or is." },
     { "board_clear", sl_py_board_clear, METH_VARARGS,
       "board_clear(memory, slot, /)\n--\n\nFrees a slot of a dead process's "
       "board." },
@@ -480,7 +490,8 @@ module_exec(PyObject *module)
     if (PyModule_AddType(module, &sl_py_gather_type) < 0 ||
         PyModule_AddType(module, &sl_py_numbers_type) < 0 ||
         PyModule_AddType(module, &sl_py_rows_type) < 0 ||
-        PyModule_AddType(module, &sl_py_worker_type) < 0)
+        PyModule_AddType(module, &sl_py_worker_type) < 0 ||
+        sl_py_tally_init(module) < 0)
         return -1;
     return PyModule_AddType(module, &sl_py_profile_type);
 }

@@ -1,8 +1,10 @@
 /* numbers_type.c - Numbers: of all requests, for Python; slowlens/numbers.h. */
 #include "types/numbers_type.h"
+#include "board/board.h"
 #include "types/recording_type.h"
 #include "types/values.h"
 
+#include "slowlens/journal.h"
 #include "slowlens/numbers.h"
 #include "slowlens/span.h"
 
@@ -15,7 +17,33 @@ typedef struct {
     PyObject *release, *host; /* strong: str, of every request added */
     uint64_t first_s, last_s; /* when requests were added; 0: none was */
     bool busy;                /* a thread is inside without the GIL */
+    sl_py_board *board;       /* strong: has the journal's memory; NULL: none */
+    sl_journal *journal;      /* as long as the board is open */
 } table;
+
+/* NULL: nothing is noted, or what is there belongs to a parent. */
+static sl_journal *
+journal_of(const table *self)
+{
+    return self->board != NULL && self->board->journal_of == self &&
+                   sl_py_board_journal(self->board) != NULL
+               ? self->journal
+               : NULL;
+}
+
+/* Of a request of this process. */
+static void
+count_now(table *self, sl_numbers_key *key, const sl_numbers_request *request)
+{
+    uint64_t now = sl_clock_unix_s();
+    sl_journal *journal = journal_of(self);
+
+    if (journal != NULL)
+        sl_journal_add(journal, now, key, request);
+    sl_numbers_add(self->numbers, now, key, request);
+    self->first_s = self->first_s != 0 ? self->first_s : now;
+    self->last_s = now;
+}
 
 static bool
 table_enter(table *self)
@@ -68,6 +96,10 @@ numbers_dealloc(PyObject *object)
 {
     table *self = (table *)object;
     sl_numbers_free(self->numbers);
+    if (self->board != NULL && self->board->journal_of == self)
+        self->board->journal_of = NULL;
+    sl_journal_free(self->journal);
+    Py_XDECREF(self->board);
     Py_XDECREF(self->release);
     Py_XDECREF(self->host);
     Py_TYPE(object)->tp_free(object);
@@ -148,12 +180,204 @@ numbers_add(PyObject *object, PyObject *const *args, Py_ssize_t count)
                   [SL_NUMBERS_LESS] = recording->less },
     };
     add_spans(recording->core, request.sums);
-    uint64_t now = sl_clock_unix_s();
     if (!table_enter(self))
         return NULL;
-    sl_numbers_add(self->numbers, now, &key, &request);
-    self->first_s = self->first_s != 0 ? self->first_s : now;
-    self->last_s = now;
+    count_now(self, &key, &request);
+    Py_RETURN_NONE;
+}
+
+void
+sl_py_numbers_add_timed(PyObject *numbers, PyObject *route, PyObject *method,
+                        uint64_t wall_ns, bool error, uint64_t response_bytes)
+{
+    table *self = (table *)numbers;
+    sl_numbers_key key = { .field = {
+                               [SL_NUMBERS_ROUTE] = text_of(route),
+                               [SL_NUMBERS_METHOD] = text_of(method),
+                           } };
+
+    if (self->busy)
+        return; /* merging: no table of requests is */
+    if (self->release != NULL)
+        key.field[SL_NUMBERS_RELEASE] = text_of(self->release);
+    if (self->host != NULL)
+        key.field[SL_NUMBERS_HOST] = text_of(self->host);
+    count_now(
+        self, &key,
+        &(sl_numbers_request){ .wall_ns = wall_ns,
+                               .error = error,
+                               .times_only = true,
+                               .sums = { [SL_NUMBERS_BYTES] = response_bytes,
+                                         [SL_NUMBERS_TIMED] = 1,
+                                         [SL_NUMBERS_TIMED_WALL] = wall_ns } });
+}
+
+/* ---- the journal ---- */
+
+static sl_numbers_text
+text_or_none(PyObject *value)
+{
+    return value != NULL ? text_of(value) : (sl_numbers_text){ NULL, 0 };
+}
+
+/* note_in(board, seed) */
+static PyObject *
+numbers_note_in(PyObject *object, PyObject *args)
+{
+    table *self = (table *)object;
+    sl_py_board *board;
+    const char *seed;
+    Py_ssize_t seed_size;
+    uint64_t number;
+
+    if (!PyArg_ParseTuple(args, "O!y#:note_in", &sl_py_board_type, &board,
+                          &seed, &seed_size))
+        return NULL;
+    if (seed_size != (Py_ssize_t)sizeof(number)) {
+        PyErr_SetString(PyExc_ValueError, "seed: 8 bytes");
+        return NULL;
+    }
+    void *memory = sl_py_board_journal(board);
+    if (journal_of(self) != NULL)
+        Py_RETURN_TRUE;
+    if (memory == NULL || board->journal_of != NULL)
+        Py_RETURN_FALSE;
+    memcpy(&number, seed, sizeof(number));
+    sl_numbers_text release = text_or_none(self->release),
+                    host = text_or_none(self->host);
+    sl_journal *journal;
+    if (sl_journal_new(&journal, memory, board->journal_bytes, number, &release,
+                       &host, NULL) < 0)
+        Py_RETURN_FALSE;
+    sl_journal_free(self->journal);
+    self->journal = journal;
+    Py_XSETREF(self->board, (sl_py_board *)Py_NewRef(board));
+    board->journal_of = self;
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+numbers_stored(PyObject *object, PyObject *source)
+{
+    table *self = (table *)object;
+    sl_journal *journal = journal_of(self);
+
+    if (!PyBytes_Check(source)) {
+        PyErr_SetString(PyExc_TypeError, "a source is bytes");
+        return NULL;
+    }
+    if (journal != NULL && PyBytes_GET_SIZE(source) == 16)
+        sl_journal_stored(journal, (const uint8_t *)PyBytes_AS_STRING(source));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+numbers_get_wants(PyObject *object, void *closure)
+{
+    table *self = (table *)object;
+    sl_journal *journal = journal_of(self);
+
+    (void)closure;
+    return PyBool_FromLong(sl_numbers_count(self->numbers) == 0 ||
+                           (journal != NULL && sl_journal_is_filling(journal)));
+}
+
+static PyObject *
+numbers_get_full(PyObject *object, void *closure)
+{
+    const sl_journal *journal = journal_of((table *)object);
+
+    (void)closure;
+    return PyBool_FromLong(journal != NULL && sl_journal_is_filling(journal));
+}
+
+/* One half of a journal, as a NEW tuple; None: there is nothing in it. */
+static PyObject *
+half_of(const Py_buffer *buffer, size_t at, unsigned half)
+{
+    uint8_t source[16];
+    uint64_t first, last, requests;
+    bool storing;
+    sl_numbers *numbers;
+    sl_bytes bytes = { 0 };
+    PyObject *result = NULL;
+
+    sl_status status =
+        sl_numbers_new(&numbers, &(sl_numbers_options){ .period_s = 60 }, NULL);
+    if (status < 0)
+        return sl_py_raise(status);
+    sl_journal_read((const char *)buffer->buf + at, (size_t)buffer->len - at,
+                    half, numbers, source, &first, &last, &requests, &storing);
+    if (sl_numbers_count(numbers) == 0) {
+        sl_numbers_free(numbers);
+        Py_RETURN_NONE;
+    }
+    Py_BEGIN_ALLOW_THREADS status = sl_numbers_encode(numbers, 0, &bytes);
+    Py_END_ALLOW_THREADS sl_numbers_free(numbers);
+    PyObject *encoded = sl_py_take_bytes(status, &bytes);
+    if (encoded != NULL)
+        result = Py_BuildValue(
+            "(Iy#KKNO)", half, (const char *)source, (Py_ssize_t)sizeof(source),
+            (unsigned long long)first, (unsigned long long)last, encoded,
+            storing ? Py_True : Py_False);
+    return result;
+}
+
+static bool
+journal_at(const Py_buffer *buffer, size_t *at)
+{
+    uint32_t slots;
+
+    if (sl_board_check(buffer->buf, (size_t)buffer->len, &slots, NULL, NULL,
+                       NULL) < 0) {
+        PyErr_SetString(PyExc_ValueError, "no board");
+        return false;
+    }
+    *at = sl_board_bytes(slots);
+    return true;
+}
+
+PyObject *
+sl_py_board_numbers(PyObject *module, PyObject *args)
+{
+    Py_buffer buffer;
+    PyObject *list = NULL;
+    size_t at;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*:board_numbers", &buffer))
+        return NULL;
+    if (journal_at(&buffer, &at))
+        list = PyList_New(0);
+    for (unsigned half = 0; list != NULL && half < SL_JOURNAL_HALVES; half++) {
+        PyObject *one = half_of(&buffer, at, half);
+        if (one == NULL || (one != Py_None && PyList_Append(list, one) < 0))
+            Py_CLEAR(list);
+        Py_XDECREF(one);
+    }
+    PyBuffer_Release(&buffer);
+    return list;
+}
+
+PyObject *
+sl_py_board_numbers_mark(PyObject *module, PyObject *args)
+{
+    Py_buffer buffer;
+    unsigned int half;
+    int stored;
+    size_t at;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "w*Ip:board_numbers_mark", &buffer, &half,
+                          &stored))
+        return NULL;
+    bool good = journal_at(&buffer, &at);
+    if (good)
+        sl_journal_mark((char *)buffer.buf + at, (size_t)buffer.len - at, half,
+                        stored != 0);
+    PyBuffer_Release(&buffer);
+    if (!good)
+        return NULL;
     Py_RETURN_NONE;
 }
 
@@ -189,7 +413,7 @@ numbers_add_killed(PyObject *object, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* take(): what was added so far leaves as (first_s, last_s, bytes). */
+/* take(): what was added so far leaves as (first_s, last_s, bytes, source). */
 static PyObject *
 numbers_take(PyObject *object, PyObject *ignored)
 {
@@ -207,6 +431,10 @@ numbers_take(PyObject *object, PyObject *ignored)
     if (status < 0)
         return sl_py_raise(status);
     uint64_t first = self->first_s, last = self->last_s;
+    sl_journal *journal = journal_of(self);
+    uint8_t source[16] = { 0 };
+    if (journal != NULL)
+        sl_journal_turn(journal, source);
     self->numbers = next;
     self->first_s = self->last_s = 0;
     Py_BEGIN_ALLOW_THREADS status = sl_numbers_encode(taken, 0, &bytes);
@@ -214,8 +442,9 @@ numbers_take(PyObject *object, PyObject *ignored)
     if (status < 0)
         return sl_py_raise(status);
     PyObject *result = Py_BuildValue(
-        "(KKy#)", (unsigned long long)first, (unsigned long long)last,
-        (const char *)bytes.data, (Py_ssize_t)bytes.size);
+        "(KKy#y#)", (unsigned long long)first, (unsigned long long)last,
+        (const char *)bytes.data, (Py_ssize_t)bytes.size, (const char *)source,
+        (Py_ssize_t)(journal != NULL ? sizeof(source) : 0));
     sl_bytes_free(&bytes);
     return result;
 }
@@ -347,6 +576,11 @@ static PyGetSetDef numbers_getset[] = {
     { "count", numbers_get_count, NULL, "Requests that are counted in it.",
       NULL },
     { "memory", numbers_get_memory, NULL, "Bytes of memory.", NULL },
+    { "wants", numbers_get_wants, NULL,
+      "Somebody is to store them soon: the next request is the first since "
+      "take, or the journal is nearly full.",
+      NULL },
+    { "full", numbers_get_full, NULL, "The journal is nearly full.", NULL },
     { NULL, NULL, NULL, NULL, NULL },
 };
 
@@ -359,7 +593,14 @@ static PyMethodDef numbers_methods[] = {
       "Counts a request whose process died, at that Unix time." },
     { "take", numbers_take, METH_NOARGS,
       "take()\n--\n\nWhat was added leaves, as (Unix seconds of the first, of "
-      "the last, bytes); None: nothing was." },
+      "the last, bytes, source); None: nothing was. `source` names it in the "
+      "journal, b'' where there is none." },
+    { "note_in", numbers_note_in, METH_VARARGS,
+      "note_in(board, seed, /)\n--\n\nWhat is counted from now on is noted "
+      "behind the Board, too, for whoever finds it when this process is dead. "
+      "`seed`: 8 random bytes. False: there is no place, or it is another's." },
+    { "stored", numbers_stored, METH_O,
+      "stored(source, /)\n--\n\nWhat take gave is stored: its notes go." },
     { "load", numbers_load, METH_O,
       "load(data, /)\n--\n\nAn encoded table goes on, with what it was made "
       "of. CorruptError." },

@@ -6,4 +6,15 @@
 
 extern PyTypeObject sl_py_numbers_type;
 
+/* Counts, now, a request that was not recorded; `numbers` is a Numbers. Never
+ * raises. */
+void sl_py_numbers_add_timed(PyObject *numbers, PyObject *route,
+                             PyObject *method, uint64_t wall_ns, bool error,
+                             uint64_t response_bytes);
+
+/* board_numbers(memory) and board_numbers_mark(memory, half, stored), functions
+ * of the module. */
+PyObject *sl_py_board_numbers(PyObject *module, PyObject *args);
+PyObject *sl_py_board_numbers_mark(PyObject *module, PyObject *args);
+
 #endif /* SL_PY_NUMBERS_TYPE_H */

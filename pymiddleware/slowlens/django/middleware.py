@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import django
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, MiddlewareNotUsed
 from django.http import FileResponse, HttpResponse
 
+from .. import _core
 from ..asgi import SCOPE_KEY
 from ..options import OptionsError, disabled
 from ..recorder import Recorder, Transaction
@@ -88,13 +90,13 @@ class ProfilerMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: Any) -> Any:
-        transaction = self._outer(request)
-        if transaction is not None:
-            # A WSGI or ASGI middleware of ours outside profiles already: tell it the route.
+        outer = self._outer(request)
+        if outer is not None:
+            # A WSGI or ASGI middleware of ours outside profiles or counts already: tell it the route.
             if self._async:
-                return self._note_async(request, transaction)
+                return self._note_async(request, outer)
             response = self.get_response(request)
-            _note(request, transaction)
+            _note(request, outer)
             return response
         incoming = self.recorder.read(incoming_of, request)
         if incoming is None:
@@ -103,16 +105,22 @@ class ProfilerMiddleware:
             return self._show_async(request, incoming) if self._async else self._show(request, incoming)
         transaction = self.recorder.begin(incoming, follows=self._async)
         if transaction is None:
-            return self.get_response(request)
+            tally = self.recorder.tally(incoming)
+            if tally is None:
+                return self.get_response(request)
+            return self._count_async(request, tally) if self._async else self._count(request, tally)
         if self._async:
             return self._run_async(request, transaction)
         return self._run(request, transaction)
 
     @staticmethod
-    def _outer(request: Any) -> Transaction | None:
-        found = request.META.get(ENVIRON_KEY)
-        if found is None:
-            found = (getattr(request, "scope", None) or {}).get(SCOPE_KEY)
+    def _outer(request: Any) -> Transaction | _core.Tally | None:
+        scope = getattr(request, "scope", None) or {}
+        if ENVIRON_KEY not in request.META and SCOPE_KEY not in scope:
+            return None
+        found = request.META.get(ENVIRON_KEY) or scope.get(SCOPE_KEY)
+        if found is None:  # it was not selected there
+            return _core.tally()
         return found if isinstance(found, Transaction) and not found.done else None
 
     # The viewer. Whom this machine or a link lets in is answered at once. Whom only ``authorize`` could let in, the
@@ -145,9 +153,37 @@ class ProfilerMiddleware:
         served = serve(self.recorder.viewer, incoming, self._viewer_path, script_name(request), granted)
         return response if served is None else to_django(served)
 
-    async def _note_async(self, request: Any, transaction: Transaction) -> Any:
+    async def _note_async(self, request: Any, outer: Transaction | _core.Tally) -> Any:
         response = await self.get_response(request)
-        _note(request, transaction)
+        _note(request, outer)
+        return response
+
+    def _count(self, request: Any, tally: _core.Tally) -> Any:
+        tally.enter()
+        try:
+            response = self.get_response(request)
+        except BaseException:
+            tally.finish(0, 0, True)
+            raise
+        return self._counted(request, response, tally)
+
+    async def _count_async(self, request: Any, tally: _core.Tally) -> Any:
+        tally.enter()
+        try:
+            response = await self.get_response(request)
+        except BaseException:
+            tally.finish(0, 0, True)
+            raise
+        return self._counted(request, response, tally)
+
+    def _counted(self, request: Any, response: Any, tally: _core.Tally) -> Any:
+        """Now, or when a streamed body was closed."""
+        _note(request, tally)
+        if getattr(response, "streaming", False) and not isinstance(response, FileResponse):
+            response._resource_closers.append(partial(tally.finish, response.status_code))
+        else:
+            size = 0 if getattr(response, "streaming", False) else len(response.content)
+            tally.finish(response.status_code, size)
         return response
 
     def _run(self, request: Any, transaction: Transaction) -> Any:
@@ -204,12 +240,14 @@ def script_name(request: Any) -> str:
     return str(request.path[:len(request.path) - len(request.path_info)])
 
 
-def _note(request: Any, transaction: Transaction) -> None:
-    if transaction.done:
-        return
+def _note(request: Any, whose: Transaction | _core.Tally) -> None:
     match = getattr(request, "resolver_match", None)
-    transaction.seen.note_route("" if match is None else route_text(match.route or ""))
-    transaction.seen.framework = _FRAMEWORK
+    route = "" if match is None else route_text(match.route or "")
+    if isinstance(whose, _core.Tally):
+        whose.note_route(route)
+    elif not whose.done:
+        whose.seen.note_route(route)
+        whose.seen.framework = _FRAMEWORK
 
 
 _FRAMEWORK = "Django " + django.get_version()

@@ -159,10 +159,21 @@ class DirectoryStore:
         hot = b"" if "headline" in row else str(row.get("hot") or "")[:HOT_MAX].encode("utf-8", "replace")
         self.append(segments.PROFILE, row["id"], hot, blob)
 
-    def put_numbers(self, first_s: int, last_s: int, table: bytes) -> None:
-        """Stores what a process counted between two Unix times. :raises StoreError: it is not stored."""
+    def put_numbers(
+        self, first_s: int, last_s: int, table: bytes, source: bytes = b"", again: bool = False,
+    ) -> None:
+        """Stores what a process counted between two Unix times. :raises StoreError: it is not stored.
+
+        :param source: 16 bytes that name it.
+        :param again: it, or a part of it, may be here already: only what is not is stored.
+        """
+        try:
+            there = self._hours.named(source) if again and source else ()
+        except OSError:
+            there = ()  # no segment yet
         for inside, outside in numbers.split(first_s, last_s, table):
-            self.append(segments.NUMBERS, bytes(16), inside, outside)
+            if inside not in there:
+                self.append(segments.NUMBERS, source or bytes(16), inside, outside)
 
     def append(self, kind: int, record_id: str | bytes, inside: bytes = b"", outside: bytes = b"") -> tuple[int, int]:
         """Appends one record of any kind; (segment, place). :raises StoreError: it is not stored."""

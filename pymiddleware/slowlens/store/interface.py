@@ -190,11 +190,11 @@ class Store(Protocol):
     def problem(self) -> str | None:
         """Why nothing can be stored; None: all is well."""
 
-    # A store that counts all requests has two more: ``put_numbers(first_s, last_s, table)``, which the writer calls
-    # once a minute, and ``numbers(...)``, as DirectoryStore documents them. One that is better given many at once has
-    # ``put_many(profiles)``: (row, blob) of each; what it raises says how many were ``lost``; and
-    # ``known(ids)``: which of them it has. One that has something to
-    # do later has ``tend()``: does it, and says in how many seconds it wants to be called again (None: not).
+    # A store that counts all requests has two more: ``put_numbers(first_s, last_s, table, source, again)``, which the
+    # writer calls once a minute, and ``numbers(...)``, as DirectoryStore documents them. One that is better given many
+    # at once has ``put_many(profiles)``: (row, blob) of each; what it raises says how many were ``lost``; and
+    # ``known(ids)``: which of them it has. One that has something to do later has ``tend()``: does it, and says in how
+    # many seconds it wants to be called again (None: not).
     # ``count(query, most)``: how many rows a list has on all its pages, at most ``most``.
     # ``name`` is what processes of this host call the store, and ``shown`` what people read: no password is in it.
 

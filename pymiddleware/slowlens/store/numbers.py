@@ -6,10 +6,11 @@
     STORE/numbers/lock       whoever adds records to hours holds it
 
 A record's inside is its hour (u64, hours since 1970); its outside is the
-table, one zstd frame. An hour's file holds, besides the sums, up to where each
-segment was added to it, and is replaced as a whole: a record is in it with its
-mark, or not at all, whenever who adds is killed. A segment is deleted only
-when its records were added.
+table, one zstd frame; its id names what it was counted in (zeros: nothing), so
+that what a process wrote down before it died is not stored again. An hour's
+file holds, besides the sums, up to where each segment was added to it, and is
+replaced as a whole: a record is in it with its mark, or not at all, whenever
+who adds is killed. A segment is deleted only when its records were added.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from .. import _core
+from ..request import id_text
 from . import segments
 
 __all__ = ["HOUR", "Hours", "split"]
@@ -91,6 +93,16 @@ class Hours:
             marks = self._marks()
             hours, more = self._added(marks, (number, fd))
             self._write(hours, {**marks, **more})
+
+    def named(self, source: bytes) -> set[bytes]:
+        """Insides of the records of that name that segments hold. Reads all of them: seldom asked."""
+        found = set()
+        name = id_text(source)
+        for _, fd in self._opened():
+            for record in segments.find(fd, 0, segments.NUMBERS)[0]:
+                if record.id == name and (whole := segments.read_record(fd, record.at)) is not None:
+                    found.add(whole[1])
+        return found
 
     def _marks(self) -> dict[str, int]:
         try:

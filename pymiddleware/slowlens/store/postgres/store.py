@@ -214,11 +214,16 @@ class PostgresStore:
     def _send_parts(self, parts: list[Part]) -> None:
         numbers.put(self._connections.writing(), self._s, parts)
 
-    def put_numbers(self, first_s: int, last_s: int, table: bytes) -> None:
-        """What a process counted between two Unix times. :raises StoreError: it is not stored."""
+    def put_numbers(
+        self, first_s: int, last_s: int, table: bytes, source: bytes = b"", again: bool = False,
+    ) -> None:
+        """What a process counted between two Unix times. :raises StoreError: it is not stored.
+
+        :param source: 16 bytes that name it: it is stored once, however often it is put (so ``again`` does not matter).
+        """
         import psycopg
 
-        parts = [Part(int.from_bytes(inside, "little"), os.urandom(16), outside)
+        parts = [Part(int.from_bytes(inside, "little"), source or os.urandom(16), outside)
                  for inside, outside in folder_numbers.split(first_s, last_s, table)]
         with self._connections.lock:
             if time.monotonic() >= self._again:
