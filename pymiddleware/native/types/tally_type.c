@@ -40,12 +40,23 @@ typedef struct {
 } tally_body;
 
 static PyTypeObject tally_type, body_type, sized_type;
-static PyObject *current;          /* context variable */
-static PyObject *unmatched;        /* "[unmatched]" */
-static PyObject *close_name;       /* "close" */
-static PyObject *wrapper_name;     /* "wsgi.file_wrapper" */
-static PyObject *message_words[4]; /* "type", "status", "body", and what begins
-                                      a response */
+static PyObject *current; /* context variable */
+
+/* Interned: CPython's cache of attributes goes by the address of a name. */
+enum {
+    CLOSE,
+    LEN,
+    READ,
+    FILENO,
+    WRAPPER,
+    TYPE,
+    STATUS,
+    BODY,
+    START,
+    UNMATCHED,
+    WORDS
+};
+static PyObject *words[WORDS];
 
 /* ---- its end ---- */
 
@@ -88,7 +99,7 @@ tally_end(tally *self)
     }
     if (route == NULL || !PyUnicode_Check(route)) {
         PyErr_Clear();
-        Py_XSETREF(route, Py_NewRef(unmatched));
+        Py_XSETREF(route, Py_NewRef(words[UNMATCHED]));
     }
     sl_py_numbers_add_timed(self->numbers, route, self->method, wall,
                             self->error || status >= 500, self->bytes);
@@ -134,11 +145,11 @@ item(PyObject *mapping, PyObject *key)
 static void
 note_message(tally *self, PyObject *message)
 {
-    PyObject *kind = item(message, message_words[0]);
+    PyObject *kind = item(message, words[TYPE]);
 
     if (kind != NULL && PyUnicode_Check(kind) &&
-        PyUnicode_Compare(kind, message_words[3]) == 0) {
-        PyObject *status = item(message, message_words[1]);
+        PyUnicode_Compare(kind, words[START]) == 0) {
+        PyObject *status = item(message, words[STATUS]);
         long value = status != NULL ? PyLong_AsLong(status) : 0;
         if (value == -1 && PyErr_Occurred())
             PyErr_Clear();
@@ -146,7 +157,7 @@ note_message(tally *self, PyObject *message)
             self->status = (int)value;
         Py_XDECREF(status);
     } else {
-        PyObject *body = item(message, message_words[2]);
+        PyObject *body = item(message, words[BODY]);
         Py_ssize_t size = body != NULL ? PyObject_Size(body) : 0;
         if (size < 0)
             PyErr_Clear();
@@ -191,7 +202,7 @@ tally_note_route(PyObject *object, PyObject *route)
     if (route == Py_None || self->named || self->done)
         Py_RETURN_NONE;
     PyObject *cut = PyUnicode_GET_LENGTH(route) == 0
-                        ? Py_NewRef(unmatched)
+                        ? Py_NewRef(words[UNMATCHED])
                         : PyUnicode_Substring(route, 0, ROUTE_MAX);
     if (cut == NULL)
         return NULL;
@@ -260,9 +271,9 @@ tally_finish(PyObject *object, PyObject *const *args, Py_ssize_t count)
 /* ---- WSGI ---- */
 
 static bool
-has(PyObject *object, const char *name)
+has(PyObject *object, int word)
 {
-    PyObject *found = PyObject_GetAttrString(object, name);
+    PyObject *found = PyObject_GetAttr(object, words[word]);
     if (found == NULL)
         PyErr_Clear();
     Py_XDECREF(found);
@@ -273,7 +284,7 @@ has(PyObject *object, const char *name)
 static bool
 is_wrapped_file(PyObject *environ, PyObject *result)
 {
-    PyObject *wrapper = item(environ, wrapper_name);
+    PyObject *wrapper = item(environ, words[WRAPPER]);
     bool is = false;
 
     if (wrapper == NULL)
@@ -284,7 +295,7 @@ is_wrapped_file(PyObject *environ, PyObject *result)
             PyErr_Clear();
         is = made > 0;
     } else if (wrapper != Py_None) { /* a function (uWSGI) gives the file */
-        is = has(result, "read") && has(result, "fileno");
+        is = has(result, READ) && has(result, FILENO);
     }
     Py_DECREF(wrapper);
     return is;
@@ -320,7 +331,7 @@ ask_route(tally *self, PyObject *route_of, PyObject *environ, PyObject *app)
 static PyObject *
 body_of(tally *self, PyObject *result)
 {
-    PyTypeObject *type = has(result, "__len__") ? &sized_type : &body_type;
+    PyTypeObject *type = has(result, LEN) ? &sized_type : &body_type;
     tally_body *body = PyObject_GC_New(tally_body, type);
 
     if (body == NULL)
@@ -360,7 +371,7 @@ tally_run(PyObject *object, PyObject *const *args, Py_ssize_t count)
     ask_route(self, args[3], args[1], args[0]);
     if (PyList_Check(result) || PyTuple_Check(result)) {
         count_chunks(self, result);
-        if (!has(result, "close")) {
+        if (!has(result, CLOSE)) {
             tally_end(self);
             return result;
         }
@@ -417,7 +428,7 @@ body_close(PyObject *object, PyObject *ignored)
         Py_RETURN_NONE;
     self->iterable = NULL;
     Py_CLEAR(self->iterator);
-    PyObject *close = PyObject_GetAttr(iterable, close_name);
+    PyObject *close = PyObject_GetAttr(iterable, words[CLOSE]);
     if (close != NULL) {
         result = PyObject_CallNoArgs(close);
         Py_DECREF(close);
@@ -656,20 +667,29 @@ sl_py_tally_current(PyObject *module, PyObject *ignored)
 int
 sl_py_tally_init(PyObject *module)
 {
-    static const char *const words[] = { "type", "status", "body",
-                                         "http.response.start" };
+    static const char *const texts[WORDS] = {
+        [CLOSE] = "close",
+        [LEN] = "__len__",
+        [READ] = "read",
+        [FILENO] = "fileno",
+        [TYPE] = "type",
+        [WRAPPER] = "wsgi.file_wrapper",
+        [STATUS] = "status",
+        [BODY] = "body",
+        [START] = "http.response.start",
+        [UNMATCHED] = "[unmatched]",
+    };
 
-    if (current == NULL) {
+    if (current == NULL)
         current = PyContextVar_New("slowlens_tally", NULL);
-        unmatched = PyUnicode_InternFromString("[unmatched]");
-        close_name = PyUnicode_InternFromString("close");
-        wrapper_name = PyUnicode_InternFromString("wsgi.file_wrapper");
-        for (int i = 0; i < 4; i++)
-            message_words[i] = PyUnicode_InternFromString(words[i]);
-    }
-    if (current == NULL || unmatched == NULL || close_name == NULL ||
-        wrapper_name == NULL || message_words[3] == NULL)
+    if (current == NULL)
         return -1;
+    for (int i = 0; i < WORDS; i++) {
+        if (words[i] == NULL)
+            words[i] = PyUnicode_InternFromString(texts[i]);
+        if (words[i] == NULL)
+            return -1;
+    }
     if (PyModule_AddType(module, &tally_type) < 0 ||
         PyType_Ready(&body_type) < 0 || PyType_Ready(&sized_type) < 0)
         return -1;
