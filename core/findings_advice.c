@@ -73,22 +73,37 @@ about_queries(const sl_outline *o, const sl_finding *f)
            "add an index that it lacks, ask for fewer rows and columns.";
 }
 
-/* Whether its name says that it stays open on purpose. */
 static bool
-stays_open(const sl_outline *o, uint32_t node)
+says_open(const sl_function *f)
 {
     static const char *const words[] = { "heartbeat", "keepalive", "keep_alive",
                                          "listen",    "subscribe", "stream",
                                          "websocket", "long_poll" };
 
+    for (size_t k = 0; k < sizeof(words) / sizeof(*words); k++) {
+        size_t len = strlen(words[k]);
+        for (size_t at = 0; at + len <= f->name_len; at++) {
+            if (memcmp(f->name + at, words[k], len) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Whether a name says that it stays open on purpose: that of what waits, or of
+ * own code that asked it to. A framework streams whatever it sends. */
+static bool
+stays_open(const sl_outline *o, uint32_t node)
+{
+    bool nearest = true;
+
     for (uint32_t i = node; i != 0; i = o->nodes[i].parent) {
         const sl_function *f = sl_outline_function(o, i);
-        for (size_t k = 0; k < sizeof(words) / sizeof(*words); k++) {
-            size_t len = strlen(words[k]);
-            if (f->origin == SL_ORIGIN_PROJECT)
-                for (size_t at = 0; at + len <= f->name_len; at++)
-                    if (memcmp(f->name + at, words[k], len) == 0)
-                        return true;
+        if (f->origin == SL_ORIGIN_PROJECT ||
+            (f->origin == SL_ORIGIN_LIBRARY && nearest)) {
+            if (says_open(f))
+                return true;
+            nearest = false;
         }
     }
     return false;

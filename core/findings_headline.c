@@ -31,7 +31,7 @@ put_starved(const sl_outline *o, const sl_findings *all, sl_buf *out)
     sl_finding bare = *first;
     bare.own = SL_FINDING_NONE;
     sl_findings_put_rest(o, all, &bare, out);
-    sl_buf_put_str(out, "; what it had to do was most");
+    sl_buf_put_str(out, "; what it had to do was mostly");
     sl_findings_put_rest(o, all, rest, out);
     sl_buf_put_u8(out, '.');
 }

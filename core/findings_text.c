@@ -476,7 +476,7 @@ sl_findings_put_rest(const sl_outline *o, const sl_findings *all,
         break;
     case SL_FINDING_GC:
         sl_buf_put_str(out, " in the garbage collector");
-        put_own(o, f, ", most while in ", out);
+        put_own(o, f, ", mostly while in ", out);
         break;
     case SL_FINDING_DATABASE:
     case SL_FINDING_N_PLUS_1:

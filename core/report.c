@@ -231,6 +231,7 @@ put_hot_path(sl_json *json, const sl_profile *profile, const sl_outline *o)
                         node->function);
         sl_json_number(json, "call_line", node->line);
         sl_json_number(json, "total_ns", path.steps[s].ns);
+        sl_json_number(json, "calls", node->calls);
         sl_json_close(json, '}');
     }
     sl_json_close(json, ']');
@@ -319,6 +320,7 @@ sl_report_summary(const sl_profile *profile, sl_bytes *out)
     put_split(&json, &outline);
     put_seen(&json, profile);
     put_metrics(&json, profile);
+    sl_json_number(&json, "shared_ns", sl_outline_wall(&outline));
     put_hot_path(&json, profile, &outline);
     put_functions(&json, profile, "heaviest", HEAVIEST);
     sl_json_close(&json, '}');

@@ -28,7 +28,9 @@ sl_status sl_report_meta(const sl_profile *profile, sl_bytes *out);
  *             "loop":N,"idle":N,"gc":N,"other":N},    of the main strand
  *  "seen":{"wall_ns":N,"cpu_ns":N,"gil_ns":N},  as samples saw all strands
  *  "metrics":{key: N}, the whole of each counter (slowlens/metric.h)
- *  "hot_path":[{"node":N,"function":FUNCTION,"call_line":N,"total_ns":N}],
+ *  "shared_ns":N (what shares are of: wall_ns without what recording cost),
+ *  "hot_path":[{"node":N,"function":FUNCTION,"call_line":N,"total_ns":N,
+ *               "calls":N}],
  *  "hot_text":"views.detail > copy.deepcopy 76%",
  *  "headline":"76 % in copy.deepcopy, called by views.detail at app/views.py:9.",
  *  "findings":[{"rule":WORD,"title":str,"text":sentence,"advice":sentence,

@@ -98,7 +98,7 @@ START_TEST(who_could_not_compute_says_so_first)
     told t = tell(&m);
     ck_assert_str_eq(t.headline,
                      "70 % waiting for a CPU, which others had or a quota "
-                     "withheld; what it had to do was most in copy.copy, "
+                     "withheld; what it had to do was mostly in copy.copy, "
                      "called by view.app.view at app/view.py:3, 40 times.");
     ck_assert_str_eq(t.words, "run-queue,repeats");
 

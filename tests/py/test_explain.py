@@ -56,7 +56,7 @@ def test_a_request(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert text.startswith("# GET /repeats 200, ")
     sentence = text.splitlines()[2]
     assert re.search(r"\d %.* at py/test_explain\.py:\d+", sentence)
-    assert re.search(r"price 300 times from py/test_explain\.py:\d+", text)
+    assert re.search(r"price.* at py/test_explain\.py:\d+, 300 times", text) and "## Repeats" not in text, "told once"
     assert "## What to try" in text and re.search(r"`slowlens tree [0-9a-z]{26}`", text)
     found = json.loads(explain(capsys, shop, "last", "--json"))
     assert found["kind"] == "profile" and re.fullmatch(r"py/test_explain\.py:\d+", found["place"])
@@ -77,16 +77,18 @@ def test_what_a_sampled_request_asks_for_again_and_again_is_told(
     wsgi_call(middleware, "/authors")
     Stored(middleware.recorder).rows()
     text = explain(capsys, store_path, "last")
-    assert re.search(r"SELECT name FROM author WHERE id = \? 40 times from py/test_explain\.py:\d+", text)
-    assert re.search(r"^- asked for: 40 queries \d+ ms$", text, re.MULTILINE)
+    assert re.search(r"40 queries that are alike \(SELECT name FROM author WHERE id = \?\), from .*/test_explain\.py:\d+",
+                     text) and "## Repeats" not in text, "told once"
+    assert re.search(r"^- asked for, as part of that: 40 queries \d+ ms$", text, re.MULTILINE)
 
 
 def test_advice_is_for_what_takes_time_and_no_request_is_sent_to_itself() -> None:
     from slowlens import _core
     from slowlens.insight.explain import _advice, profile
 
-    told = [{"advice": "a", "ns": 1}, {"advice": "b", "ns": 4}, {"advice": "c", "ns": 5}]
-    assert _advice(told, 100) == ["a", "c"]
+    told = [{"advice": text, "ns": ns, "title": text.lower(), "rule": "gc"}
+            for text, ns in (("A", 1), ("B", 4), ("C", 5), ("A", 60))]
+    assert _advice(told, 100) == ["a: a", "c: c"] and _advice(told[:2], 100) == ["A"]
     recording = _core.Recording("all")
     recording.enter()
     time.sleep(0.001)
@@ -107,6 +109,38 @@ def test_the_same_time_of_the_same_line_is_told_once() -> None:
                              "findings": [finding("first", 1, 100), finding("again", 1, 85), finding("less", 1, 50),
                                           finding("elsewhere", 2, 100)]}
     assert markdown(found).split("## Also")[1].split() == ["-", "less", "-", "elsewhere"]
+
+
+def test_each_thing_is_told_once_and_in_its_section(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = explain(capsys, shop, "last")
+    sections = re.findall(r"^## .*$", text, re.MULTILINE)
+    assert sections[0] == "## What to try" and sections[-1] == "## Next" and "## Hot path" in sections
+    lines = [line for line in text.splitlines() if len(line) > 20]
+    assert len(lines) == len(set(lines))
+    path = text.split("## Hot path\n\n")[1].split("\n\n")[0].splitlines()
+    assert re.search(r"^- `.*price` \d+% py/test_explain\.py:\d+, 300 calls \(yours\)$", "\n".join(path), re.MULTILINE)
+    found = json.loads(explain(capsys, shop, "last", "--json"))
+    kinds = [line for line in found["facts"] if re.fullmatch(r".*: \d+ ms, \d+%", line) and "as part of" not in line]
+    assert kinds and sum(int(line.rsplit(" ", 1)[1][:-1]) for line in kinds) <= 130, "kinds exclude each other"
+
+
+def test_of_the_own_code_a_line_is_told_where_the_path_has_none() -> None:
+    from slowlens import _core
+    from slowlens.insight.explain import _own_code, _steps
+
+    recording = _core.Recording("all")
+    recording.enter()
+    sum(range(1000))
+    recording.leave()
+    recording.finish()
+    one = _core.Profile(recording.encode({"mode": "deterministic"}))
+    (told,) = _own_code(one, [], 1000)
+    assert told == "no function of yours was seen (the option `project` says which paths are yours)"
+    library = {"name": "f", "share": 0.5, "file": "/lib/a/b.py", "line": 3, "own": False, "calls": 2}
+    own = {**library, "name": "view", "own": True, "calls": 1}
+    assert _own_code(one, [own], 1000) == []
+    assert _steps([own, *[library] * 5]) == ["`view` 50% a/b.py:3, 1 call (yours)", "`f` 50% a/b.py:3, 2 calls",
+                                             "… 3 more calls in libraries", "`f` 50% a/b.py:3, 2 calls"]
 
 
 def test_a_route(shop: str, capsys: pytest.CaptureFixture[str]) -> None:

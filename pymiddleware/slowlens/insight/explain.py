@@ -3,9 +3,12 @@
 Shape of :func:`profile` and :func:`route` (``slowlens explain --json``), all keys always present::
 
     {"kind": "profile"|"route", "title": str, "sentence": str, "place": "dir/file.py:12" ("": no line is known),
-     "facts": [str], "findings": [{"rule", "text", "advice", "fingerprint", "file", "line", "ns"}],
-     "path": [{"name", "share" (0 to 1), "file", "line", "own"}], "repeats": [str], "cohort": [str],
+     "facts": [str], "findings": [{"rule", "title", "text", "advice", "fingerprint", "file", "line", "ns", "count"}],
+     "path": [{"name", "share" (0 to 1), "file", "line", "own", "calls" (0: not counted)}], "repeats": [str],
+     "cohort": [str] (how it differs from the usual requests of its route),
      "own": bool (whether that place is in code of the project), "advice": [str], "next": [command]}
+
+Shares are of the wall time, waiting included, without what recording cost.
 """
 
 from __future__ import annotations
@@ -32,6 +35,26 @@ BYTES_A_TOKEN = 3
 #: Where the wall time went, as slowlens/meta.h calls it; the collector's is part of the first.
 _KINDS = ("cpu_ns", "run_queue_ns", "gil_wait_ns", "lock_ns", "socket_ns", "disk_ns", "sleep_ns", "poll_ns", "child_ns",
           "await_ns", "loop_ns", "idle_ns", "gc_ns")
+#: In the words of one who does not know the machinery.
+_WORDS = {
+    "cpu_ns": "computing (on a CPU)", "gil_wait_ns": "waiting for Python's lock (the GIL), which other threads had",
+    "run_queue_ns": "waiting for a CPU", "await_ns": "waiting for what it awaited",
+    "loop_ns": "waiting for the event loop, which was busy with others", "idle_ns": "waiting for the client",
+    "gc_ns": "the garbage collector, as part of that",
+}
+_FLAGS = {
+    "truncated": "incomplete: there was no room for all paths, some are added up",
+    "partial": "incomplete: some calls have no name or no tree",
+    "displaced": "incomplete: another tool took over the interpreter's hook",
+    "killed": "incomplete: its process died before it ended",
+    "less": "incomplete: for want of memory it was sampled, or only timed, from some point on",
+}
+#: What is no function, in words.
+_PSEUDO = {
+    "[await]": "waiting for what it awaited", "[task]": "in a task of its own", "[thread]": "in a thread of its own",
+    "[loop busy]": "waiting for the event loop", "[gc]": "garbage collection", "[queued]": "waiting for a free thread",
+    "[between chunks]": "waiting for the client",
+}
 #: Fewer samples tell shares only roughly.
 FEW = 30
 
@@ -44,26 +67,26 @@ def tokens(text: str) -> int:
 def profile(one: _core.Profile, store: Store | None = None) -> dict[str, Any]:
     """Explains one profile; where its route has enough others in ``store``, also beside them."""
     summary = json.loads(one.summary())
-    meta, wall = summary["meta"], summary["wall_ns"] or 1
+    meta, wall = summary["meta"], summary["shared_ns"] or 1
     where = f"{meta.get('method', '')} {meta.get('path') or meta.get('route') or ''}".strip()
     status = f" {meta['status']}" if meta.get("status") else ""
     path = _path(summary, wall)
-    facts = [_split(meta, wall), *_asked(meta), _how(summary, meta)]
+    findings = _told_once([_finding(finding) for finding in summary["findings"]])
+    facts = [*_split(meta, summary["wall_ns"] or 1), *_asked(meta), *_own_code(one, path, wall), _how(summary, meta)]
     found_place = _place_of(summary, path)
     facts += [f"over budget: {over.assertion}: {over.text} ({over.budget})" for over in _over(one)]
-    if meta.get("flags"):
-        facts.append(f"flags: {meta['flags']}")
+    facts += [_FLAGS.get(flag, flag) for flag in str(meta.get("flags") or "").split(",") if flag]
     profile_id = str(meta.get("id", ""))
     known = str(meta.get("route") or "")
     found: dict[str, Any] = {
-        "kind": "profile", "title": f"{where}{status}, {wall / 1e6:.0f} ms ({profile_id})",
+        "kind": "profile", "title": f"{where}{status}, {summary['wall_ns'] / 1e6:.0f} ms ({profile_id})",
         "sentence": summary["headline"], "place": found_place[0], "own": found_place[1], "facts": facts,
-        "findings": [_finding(finding) for finding in summary["findings"]], "path": path,
-        "repeats": _repeats(one, wall), "cohort": [], "advice": _advice(summary["findings"], wall),
+        "findings": findings, "path": path,
+        "repeats": _repeats(one, wall, summary["headline"], findings), "cohort": [], "advice": _advice(findings, wall),
         "next": [f"slowlens tree {profile_id or 'last'}"],
     }
     if store is not None and known:
-        found["cohort"] = _beside(store, known, meta, wall)
+        found["cohort"] = _beside(store, known, meta, summary["wall_ns"])
         found["next"].append(f"slowlens explain '{known}'")
     # Another request held the loop up; where it was this one, what it did is the sentence.
     if meta.get("held_id", profile_id) != profile_id and meta.get("loop_ns", 0) >= wall / 10:
@@ -94,8 +117,8 @@ def route(store: Store, name: str, method: str | None = None) -> dict[str, Any]:
              for one in stats]
     words = Counter(word for row in rows for word in str(row.get("findings") or "").split("\n") if word)
     if words:
-        facts.append("found in the slowest " + str(len(rows)) + ": " + ", ".join(
-            f"{word} {count}x" for word, count in words.most_common(6)))
+        facts.append(f"found in {_of(len(rows), 'stored request')}: " + ", ".join(
+            f"{_titles().get(word, word)} in {count}" for word, count in words.most_common(6)))
     found: dict[str, Any] = {
         "kind": "route", "title": f"route {name}", "sentence": "", "place": "", "own": True, "facts": facts,
         "findings": [],
@@ -105,17 +128,13 @@ def route(store: Store, name: str, method: str | None = None) -> dict[str, Any]:
     if data is not None:
         slowest = profile(_core.Profile(data))
         found |= {key: slowest[key] for key in ("sentence", "place", "own", "findings", "path", "repeats", "advice")}
-        found["facts"].append(f"the slowest stored: {slowest['title']}; what follows is about it")
+        found["sentence"] = f"The slowest one stored ({slowest['title']}): {slowest['sentence']}"
+        found["facts"] += slowest["facts"]
         found["next"] = [f"slowlens explain {rows[0]['id']}", f"slowlens tree {rows[0]['id']}"]
     if rows:
         compared = cohorts.compare(store, cohorts.Selection(route=name, method=method))
         found["cohort"] = _told(compared)
         found["next"].append(f"slowlens compare '{name}'")
-        named = [row for row in compared["named"] if "file" in row]
-        if compared["enough"] and compared["named"]:
-            found["sentence"] = compared["answer"]
-            if named:
-                found["place"] = _place(named[0])
     return found
 
 
@@ -143,81 +162,122 @@ def _place(row: dict[str, Any]) -> str:
 
 
 def _finding(one: dict[str, Any]) -> dict[str, Any]:
-    return {key: one.get(key, 0 if key in ("line", "ns") else "")
-            for key in ("rule", "text", "advice", "fingerprint", "file", "line", "ns")}
+    return {key: one.get(key, 0 if key in ("line", "ns", "count") else "")
+            for key in ("rule", "title", "text", "advice", "fingerprint", "file", "line", "ns", "count")}
+
+
+def _is_own(one: dict[str, Any]) -> bool:
+    """Whether a finding's line is the project's: else it is where a library was."""
+    function = one.get("function", {})
+    return bool(one.get("file")) and (function.get("origin") == "project" or function.get("file") != one["file"])
+
+
+def _told_once(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without those that tell the time of another's line once more."""
+    return [one for at, one in enumerate(findings) if not any(_same(one, other) for other in findings[:at])]
 
 
 def _path(summary: dict[str, Any], wall: int) -> list[dict[str, Any]]:
-    """Own frames of the hot path with the line each was left at, and where it ends."""
+    """The hot path: each frame with the line that it was left at."""
     steps = summary["hot_path"]
+    exact = summary["meta"].get("mode") != "sampling"
     found = []
     for at, step in enumerate(steps):
         function = step["function"]
-        last = at + 1 == len(steps)
-        before = steps[at - 1]["function"]["origin"] == "project" if at else False
-        if function["origin"] != "project" and not last and not before:
-            continue
-        if last and at and step["total_ns"] < steps[at - 1]["total_ns"] / 2 and function["origin"] != "project":
-            continue  # it goes on into many small parts
-        line = 0 if last else steps[at + 1]["call_line"]
-        if function["origin"] != "project":
-            line = 0
+        own = function["origin"] == "project"
+        line = steps[at + 1]["call_line"] if at + 1 < len(steps) and own else 0
         found.append({"name": function["name"], "share": min(1.0, step["total_ns"] / wall),
-                      "file": function["file"], "line": line or function["line"],
-                      "own": function["origin"] == "project"})
+                      "file": function["file"], "line": line or function["line"], "own": own,
+                      "calls": step["calls"] if exact and function["kind"] != "pseudo" else 0})
     return found
+
+
+def _own_code(one: _core.Profile, path: list[dict[str, Any]], wall: int) -> list[str]:
+    """Where none of the hot path is the project's: what of it took most."""
+    if any(step["own"] for step in path):
+        return []
+    rows = [row for row in json.loads(one.functions(0))["rows"]
+            if row["function"]["origin"] == "project" and row["total_ns"]]
+    if not rows:
+        return ["no function of yours was seen (the option `project` says which paths are yours)"]
+    most = max(rows, key=lambda row: row["total_ns"])
+    function = most["function"]
+    return [f"of your code most: `{function['name']}` {most['total_ns'] / wall:.0%}, "
+            f"{short_path(function['file'])}:{function['line']}"]
 
 
 def _place_of(summary: dict[str, Any], path: list[dict[str, Any]]) -> tuple[str, bool]:
     """The line to look at first, and whether it is in code of the project: that of the sentence, of a finding, of own
     code, of whatever has one."""
+    mine = [one for one in summary["findings"] if _is_own(one)]
     said = re.findall(r"\S+\.\w+:\d+", summary["headline"])
     if said:
-        return str(said[-1]).rstrip(".,;"), True
-    own = [*summary["findings"], *(one for one in reversed(path) if one["own"])]
+        place = str(said[-1]).rstrip(".,;")
+        return place, any(_place(one) == place for one in mine) or not summary["findings"]
+    own = [*mine, *(one for one in reversed(path) if one["own"])]
     places = [*own, *path, *(one["function"] for one in summary["heaviest"])]
     found = next((one for one in places if _place(one)), None)
     return ("", True) if found is None else (_place(found), any(one is found for one in own))
 
 
-def _split(meta: dict[str, Any], wall: int) -> str:
-    parts = [f"{_core.TITLES[key]} {meta[key] / 1e6:.0f} ms" for key in _KINDS
+def _split(meta: dict[str, Any], wall: int) -> list[str]:
+    """How the request's time passed: kinds that exclude each other, and then the collector, which is part of them."""
+    parts = [(_WORDS.get(key, str(_core.TITLES[key])), meta[key]) for key in _KINDS
              if isinstance(meta.get(key), int) and meta[key] >= wall / 50]
-    return "time: " + (", ".join(parts) or "not told apart")
+    return [f"{words}: {ns / 1e6:.0f} ms, {ns / wall:.0%}" for words, ns in parts] or ["how it passed is not known"]
 
 
 def _asked(meta: dict[str, Any]) -> list[str]:
     """What was asked of others: counts before times."""
     parts = [f"{counted(kind, meta[f'{kind}_count'])} {meta[f'{kind}_ns'] / 1e6:.0f} ms" for kind in ASKED
              if meta.get(f"{kind}_count")]
-    return ["asked for: " + ", ".join(parts)] if parts else []
+    return ["asked for, as part of that: " + ", ".join(parts)] if parts else []
 
 
 def _how(summary: dict[str, Any], meta: dict[str, Any]) -> str:
     if meta.get("mode") == "sampling":
         samples = meta.get("samples", 0)
         measured = sum(meta.get(key, 0) for key in ("await_ns", "loop_ns", "idle_ns"))
-        few = samples < FEW and measured < summary["wall_ns"] / 2
-        return (f"sampled: {samples} sample{'s' if samples != 1 else ''}"
-                + (" (few: shares are rough)" if few else "; waits are measured" if samples < FEW else ""))
-    return f"exact: {summary['calls']} Python calls, {summary['c_calls']} calls of C functions"
+        if samples < FEW and measured < summary["wall_ns"] / 2:
+            return f"seen by {_of(samples, 'sample')} (few: shares are rough), so calls were not counted"
+        if samples < FEW:
+            return f"seen by {_of(samples, 'sample')}; waiting was measured"
+        return (f"seen by {_of(samples, 'sample')}: shares are good to {100 / samples ** 0.5:.0f} points, "
+                "calls were not counted")
+    own = summary["wall_ns"] - summary["shared_ns"]
+    cost = f"; that cost {own / 1e6:.0f} ms, which no share includes" if own >= summary["wall_ns"] / 20 else ""
+    return f"every call counted: {summary['calls']:,} of Python functions, {summary['c_calls']:,} of C functions{cost}"
 
 
-def _repeats(one: _core.Profile, wall: int) -> list[str]:
+def _of(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
+
+
+def _titles() -> dict[str, str]:
+    return {word: title for word, title, _ in _core.FINDINGS}
+
+
+def _repeats(one: _core.Profile, wall: int, sentence: str, findings: list[dict[str, Any]]) -> list[str]:
+    """What no finding tells of yet."""
     rows = json.loads(one.repeats(10))["rows"]
     own = [row for row in rows if row["caller"]["origin"] == "project" and row["total_ns"] >= wall / 20]
+    told = " ".join([sentence, *(finding["text"] for finding in findings)])
     # By samples it is what was asked for that is counted, and its text says more than who asks.
-    return [f"{_one_line(row.get('text') or row['function']['name'], 160)} {row['calls']} times from "
-            f"{short_path(row['caller']['file'])}:{row['call_line']} ({row['total_ns'] / wall:.0%})" for row in own[:5]]
+    return [f"{_one_line(row.get('text') or row['function']['name'], 160)} {row['calls']} times from {place} "
+            f"({row['total_ns'] / wall:.0%})" for row in own[:5]
+            if (place := f"{short_path(row['caller']['file'])}:{row['call_line']}") not in told
+            or str(row["calls"]) not in told]
 
 
 def _advice(findings: list[dict[str, Any]], wall: int) -> list[str]:
-    """Of the first ones; what is a twentieth of the time and not the first is not worth one."""
-    found: list[str] = []
-    for at, one in enumerate(findings[:3]):
-        if one["advice"] not in found and (at == 0 or one["ns"] >= wall / 20):
-            found.append(one["advice"])
-    return found
+    """Of the first ones, and what it is about; what is a twentieth of the time and not the first is not worth one."""
+    found: dict[str, str] = {}
+    for at, one in enumerate(findings[:4]):
+        if at == 0 or one["ns"] >= wall / 20:
+            found.setdefault(one["advice"], "the function" if one["rule"] == "hot" else one["title"])
+    if len(found) == 1:
+        return list(found)
+    return [f"{title}: {advice[:1].lower() + advice[1:]}" for advice, title in found.items()][:3]
 
 
 # ---- as text ----
@@ -237,37 +297,68 @@ def markdown(found: dict[str, Any], budget: int = BUDGET) -> str:
         room = (budget - 1) * BYTES_A_TOKEN - len(found["place"].encode()) - 6
         head = head.encode()[:max(0, room)].decode("utf-8", "ignore") + f"... `{found['place']}`\n"
         return head
-    text = head
-    left = 0
-    for title, lines in _sections(found):
-        part = f"\n{title}\n\n"
-        taken = 0
+    parts: dict[str, str] = {}
+    used, left = tokens(head), 0
+    for title, lines in _by_weight(found):
+        part, taken = f"\n{title}\n\n", 0
         for line in lines:
             line = f"- {_one_line(line, 300)}\n"
-            if tokens(text + part + line) > budget:
+            if used + tokens(part + line) > budget:
                 break
             part += line
             taken += 1
         left += len(lines) - taken
         if taken:
-            text += part
+            parts[title] = part
+            used += tokens(part)
+    text = head + "".join(parts[title] for title in _ORDER if title in parts)
     note = f"\n({left} lines more with a larger --budget)\n"
     return text + note if left and tokens(text + note) <= budget else text
 
 
-def _sections(found: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    path = [f"`{one['name']}` {one['share']:.0%}" + (f" {_place(one)}" if one["file"] else "") for one in found["path"]]
-    also = [one["text"] for at, one in enumerate(found["findings"])
-            if at and not any(_same(one, other) for other in found["findings"][:at])]
+_NEXT, _TRY, _TIME, _PATH = "## Next", "## What to try", "## Where the time went", "## Hot path"
+_BESIDE, _REPEATS, _ALSO = "## Beside the usual requests", "## Repeats", "## Also"
+#: As it is read; it is left out by weight.
+_ORDER = (_TRY, _BESIDE, _TIME, _ALSO, _REPEATS, _PATH, _NEXT)
+
+
+def _by_weight(found: dict[str, Any]) -> list[tuple[str, list[str]]]:
     return [
-        ("## Next", [f"`{command}`" for command in found["next"][:3]]),
-        ("## What to try", found["advice"]),
-        ("## Where the time went", found["facts"]),
-        ("## Hot path", path[-8:]),
-        ("## Beside the usual requests", found["cohort"]),
-        ("## Repeats", found["repeats"]),
-        ("## Also", also),
+        (_NEXT, [f"`{command}`" for command in found["next"][:3]]), (_TRY, found["advice"]),
+        (_BESIDE, found["cohort"]), (_TIME, found["facts"]), (_PATH, _steps(found["path"])),
+        (_ALSO, [one["text"] for one in _told_once(found["findings"])[1:]]), (_REPEATS, found["repeats"]),
     ]
+
+
+def _steps(path: list[dict[str, Any]]) -> list[str]:
+    """Own frames; of others the first in a row and the last, and how many are between."""
+    lines: list[str] = []
+    at = 0
+    while at < len(path):
+        end = at
+        while end < len(path) and not path[end]["own"]:
+            end += 1
+        if end == at:
+            lines.append(_step(path[at]))
+            at += 1
+            continue
+        rows = path[at:end]
+        lines.append(_step(rows[0]))
+        if len(rows) > 3:
+            lines.append(f"… {len(rows) - 2} more calls in libraries")
+        else:
+            lines += [_step(row) for row in rows[1:-1]]
+        if len(rows) > 1:
+            lines.append(_step(rows[-1]))
+        at = end
+    return lines
+
+
+def _step(one: dict[str, Any]) -> str:
+    if one["name"] in _PSEUDO:
+        return f"{_PSEUDO[one['name']]}, {one['share']:.0%}"
+    return (f"`{one['name']}` {one['share']:.0%}" + (f" {_place(one)}" if one["file"] else "")
+            + (f", {_of(one['calls'], 'call')}" if one["calls"] else "") + (" (yours)" if one["own"] else ""))
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
