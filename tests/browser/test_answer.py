@@ -475,22 +475,77 @@ def at(browser: Any, row: int, x: int = 60) -> ActionChains:
         canvas, -canvas.size["width"] // 2 + x, -canvas.size["height"] // 2 + 20 + 18 * row + 5)
 
 
+def row_with(browser: Any, text: str) -> int:
+    """The row of the picture whose box at the left has a card with this text: above the timeline stand marks."""
+    def found(row: int) -> bool:
+        at(browser, row).perform()
+        return text in element(browser, ".card").text
+    return int(until(browser, lambda: next((row + 1 for row in range(9) if found(row)), 0))) - 1
+
+
 def test_middleware_is_folded_and_the_card_says_it(browser: Any, shop: str) -> None:
     one = slowest(shop, "/report/")
     for view in ("flame", "timeline"):
         show(browser, shop, f"#r={one}&view={view}")
         until(browser, lambda: painted(browser, "canvas.flame") > 3)
-        at(browser, 1).perform()
-        card = wait(browser, ".card", "library frames").text
-        assert re.match(r"\d+ library frames, from ", card)
-        at(browser, 2).perform()
+        row = row_with(browser, "frames of django")
+        assert re.match(r"\d+ frames of django, from ", element(browser, ".card").text)
+        at(browser, row + 1).perform()
         card = wait(browser, ".card", "views.report").text
         for part in ("books/views.py:", "total", "self", "of its caller", " %"):
             assert part in card, part
         wait(browser, ".viewtools label", "Fold").click()
-        at(browser, 2, 65).perform()
+        at(browser, row + 1, 65).perform()
         until(browser, lambda: "views.report" not in element(browser, ".card").text)
         assert "fold=0" in browser.current_url
+
+
+def test_what_was_asked_of_others_stands_above_the_timeline(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/authors/')}&view=timeline")
+    until(browser, lambda: painted(browser, "canvas.flame") > 3)
+
+    def query() -> str:
+        for x in range(1, 40):
+            at(browser, 1, x).perform()
+            text = str(element(browser, ".card").text)
+            if "SELECT" in text:
+                return text
+        return ""
+
+    card = until(browser, query)
+    for part in ("db, asked by ", "took", "began at"):
+        assert part in card, card
+
+
+def test_upside_down_what_took_the_time_comes_first(browser: Any, shop: str) -> None:
+    """As in a flame graph that is inverted: below a function all who called it, over as many steps as there are."""
+    one = slowest(shop, "/report/")
+    show(browser, shop, f"#r={one}")
+    wait(browser, ".tree .row.project")
+    wait(browser, ".viewtools label", "Invert").click()
+    first = wait(browser, ".tree .row[aria-level='2']", "deepcopy")
+    assert "invert=1" in browser.current_url
+    first.click()
+    press(browser, Keys.ENTER)
+    callers = wait(browser, ".tree .row[aria-level='3']", "deepcopy")
+    callers.click()
+    press(browser, Keys.ENTER)
+    wait(browser, ".tree .row[aria-level='4']")
+    show(browser, shop, f"#r={one}&view=flame&invert=1")
+    until(browser, lambda: painted(browser, "canvas.flame") > 3)
+    at(browser, 1).perform()
+    wait(browser, ".card", "deepcopy")
+    wait(browser, ".answer button.link", "copy.deepcopy").click()  # a node of the tree as it was called
+    until(browser, lambda: "invert" not in browser.current_url)
+    wait(browser, ".live", "copy.deepcopy")
+
+
+def test_what_recording_took_is_told_and_is_nothing_of_the_app(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/report/')}")
+    assert re.search(r"\d m?s \(≈ [\d.]+ m?s unprofiled\)", wait(browser, ".brief", "unprofiled").text)
+    wait(browser, ".tree .row .where", "what recording every call took")
+    wait(browser, "#side .legend li", "recording it")
+    assert "own cost" not in wait(browser, "[aria-label='Heaviest functions']").text
 
 
 def test_tasks_take_nothing_of_the_requests_own_flame(browser: Any, feed: str) -> None:

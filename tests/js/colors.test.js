@@ -37,11 +37,11 @@ test("a colour means one thing: no two kinds share one", () => {
   for (const theme of [1, 2]) assert.equal(new Set(Object.values(KINDS).map((one) => one[theme])).size, Object.keys(KINDS).length);
 });
 
-test("the style sheet has the same colours", () => {
+test("the style sheet has no colours of its own for kinds, and uses all of them", () => {
   const css = readFileSync(new URL("../../pymiddleware/slowlens/viewer/static/style.css", import.meta.url), "utf8");
-  for (const [kind, [, light, dark]] of Object.entries(KINDS)) {
-    assert.deepEqual([...css.matchAll(new RegExp(`--${kind}: (#[0-9a-f]+);`, "g"))].map((one) => one[1]), [light, dark, dark], kind);
-    assert.ok(css.includes(`.k-${kind} { background: var(--${kind}); }`));
+  for (const kind of Object.keys(KINDS)) {
+    assert.ok(!new RegExp(`--${kind}:`).test(css), kind);
+    assert.ok(css.includes(`.k-${kind} { background: var(--${kind}); }`), kind);
   }
 });
 

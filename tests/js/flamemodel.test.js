@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FlameModel, asAnswer, boxAt, boxOf, firstAfter, folds, laneOf, leftHeavy, mergeRecursion, ticks, timeOrder } from "../../pymiddleware/slowlens/viewer/static/flamemodel.js";
+import { FlameModel, asAnswer, boxAt, boxOf, firstAfter, folds, invert, laneOf, leftHeavy, mergeRecursion, ticks, timeOrder } from "../../pymiddleware/slowlens/viewer/static/flamemodel.js";
 
 const named = (name) => ({ id: 0, name, file: "", line: 0, kind: "python", origin: "project" });
 const report = (parents, total, more = {}) => ({
@@ -175,4 +175,31 @@ test("recursion merged: time is counted once, callees go to the outermost call",
   const answer = asAnswer(new FlameModel(merged), [1]);
   assert.equal(answer.rows[0].node, 0);
   assert.equal(answer.rows.length, 4);
+});
+
+//   0 (100) ── 1 f (60, self 10) ── 2 g (50)
+//          └── 3 g (30), and 4 f (70) beside the request
+test("upside down: what took the time itself first, below it who called it", () => {
+  const model = new FlameModel(invert(report([0, 0, 1, 0, 0], [100, 60, 50, 30, 70], {
+    functions: [named("request"), named("f"), named("g")], function: [0, 1, 2, 2, 1], self_ns: [10, 10, 50, 30, 70], strands: [0, 0, 0, 0, 1], calls: [1, 2, 3, 4, 5],
+  })));
+  const names = (nodes) => Array.from(nodes, (node) => [model.callee(node).name, model.total[node]]);
+  assert.deepEqual(names(model.children(0)), [["g", 80], ["request", 10], ["f", 10]], "what ran beside the request is left out");
+  assert.equal(model.total[0], 100);
+  const [g] = model.children(0);
+  assert.equal(model.self[g], 80);
+  assert.equal(model.calls[g], 7);
+  assert.deepEqual(names(model.children(g)), [["f", 50]], "the request itself goes without saying");
+});
+
+test("what was asked of others stands above the order of time, what overlaps in rows of its own", () => {
+  const mark = (kind, from_ns, length_ns) => ({ kind, text: `${kind} ${from_ns}`, node: 1, lane: 0, from_ns, length_ns });
+  const rows = [{ node: 1, lane: 0, from_ns: 0, to_ns: 90 }];
+  const marks = [mark("template", 10, 60), mark("db", 40, 5), mark("template", 20, 10), mark("db", 5, 5), mark("db", 1, 0), { ...mark("db", 3, 1), node: 99 }];
+  const picture = timeOrder(tree(), { rows }, { marks, kinds: [{ kind: "db", count: 204 }, { kind: "template", count: 2 }] });
+  assert.deepEqual(picture.levels.slice(0, 5).map((level) => level.text || level.node.length), [0, ["db 1", "db 5", "db 40"], ["template 10"], ["template 20"], 1]);
+  assert.equal(picture.above, "asked of others: db (the first 4 of 204), template 2");
+  assert.equal(boxAt(picture, 1, 42).text, "db 40");
+  assert.equal(boxOf(picture, 1).depth, 5, "the box of a node is never a mark");
+  assert.equal(timeOrder(tree(), { rows }).levels.length, 2);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytes, count, duration, label, middle, ms, percent, share, shortPath, tame, when } from "../../pymiddleware/slowlens/viewer/static/format.js";
+import { bytes, count, duration, label, middle, ms, packages, percent, share, shortPath, tame, when } from "../../pymiddleware/slowlens/viewer/static/format.js";
 
 test("milliseconds keep three digits that matter", () => {
   assert.deepEqual([1234.5, 99.95, 12.34, 1.234, 0.1234, 0].map(ms), ["1235", "100.0", "12.3", "1.23", "0.123", "0.000"]);
@@ -53,4 +53,12 @@ test("long names lose their middle", () => {
   assert.equal(middle("short", 10), "short");
   assert.equal(middle("abcdefghijklmnop", 7), "abc…nop");
   assert.equal(middle("x".repeat(1000), 60).length, 60);
+});
+
+test("folded frames are told by the packages they are of", () => {
+  const files = (...names) => names.map((file) => ({ file }));
+  assert.equal(packages(files("/v/lib/python3.13/site-packages/django/core/a.py", "/v/lib/python3.13/site-packages/django/b.py", "/usr/lib/python3.13/copy.py")), "3 frames of django, copy");
+  assert.equal(packages(files("/usr/lib/python3/dist-packages/six.py", "", "<string>")), "3 frames of six");
+  assert.equal(packages(files("/srv/vendored.py")), "1 frames");
+  assert.equal(packages(files(...["a", "b", "c", "d"].map((one) => `/site-packages/${one}/x.py`))), "4 frames of a, b, c…");
 });

@@ -7,10 +7,10 @@ import { acyclic, layout } from "../../pymiddleware/slowlens/viewer/static/graph
 import { sentence } from "../../pymiddleware/slowlens/viewer/static/tables.js";
 import { hotPath, ranked } from "../../pymiddleware/slowlens/viewer/static/requests.js";
 import { grown, isNew, points, sides } from "../../pymiddleware/slowlens/viewer/static/routes.js";
-import { matcher } from "../../pymiddleware/slowlens/viewer/static/search.js";
+import { matcher } from "../../pymiddleware/slowlens/viewer/static/format.js";
 import { lines, toShow } from "../../pymiddleware/slowlens/viewer/static/source.js";
-import { parts, rowSplit, timeSplit } from "../../pymiddleware/slowlens/viewer/static/rowbar.js";
-import { answer, comparison, curl, guilty, how, linked, markdown, notices, phases, samplesOf } from "../../pymiddleware/slowlens/viewer/static/summary.js";
+import { known, parts, rowSplit, timeSplit } from "../../pymiddleware/slowlens/viewer/static/rowbar.js";
+import { answer, comparison, curl, guilty, how, linked, markdown, notices, ownCost, phases, samplesOf } from "../../pymiddleware/slowlens/viewer/static/summary.js";
 import { squarify, treemap } from "../../pymiddleware/slowlens/viewer/static/treemap.js";
 
 const callee = (name, file = "/app/shop.py") => ({ id: 0, name, file, line: 3, kind: "python", origin: "project" });
@@ -27,7 +27,8 @@ test("the parts of wall time add up to it, in the list and on the page", () => {
   assert.equal(total(rowSplit({ wall_ms: 3, cpu_ms: 1, await_ms: 1, waiting_ms: 0.5 })), 3e6);
   assert.equal(total(rowSplit({ wall_ms: 3, cpu_ms: 9, await_ms: 1, waiting_ms: 1 })), 3e6, "clocks of two kinds may differ");
   const told = (row) => rowSplit(row).find((part) => part.kind === "blocked").title;
-  assert.deepEqual([told({ wall_ms: 3, waiting_ms: 1 }), told({ wall_ms: 3, waiting_ms: 1, blocked_ms: 1 })], ["waiting", "blocked"], "rows of before know that they waited, not for what");
+  assert.deepEqual([told({ wall_ms: 3, waiting_ms: 1 }), told({ wall_ms: 3, waiting_ms: 1, blocked_ms: 1 })], ["waiting, for what is not known", "blocked"], "rows of before know that they waited, not for what");
+  assert.deepEqual([{ waiting_ms: 1 }, { waiting_ms: 1, gil_wait_ms: 1 }, { waiting_ms: 0 }].map(known), [false, true, true]);
   const whole = rowSplit({ wall_ms: 9, cpu_ms: 3, gc_ms: 1, run_queue_ms: 1, gil_wait_ms: 1, blocked_ms: 1, waiting_ms: 3, loop_ms: 1, await_ms: 1, idle_ms: 1 });
   assert.deepEqual(whole.map((part) => part.kind), ["cpu", "runq", "gil", "blocked", "await", "loop", "idle", "gc"]);
   assert.equal(total(whole), 9e6);
@@ -41,6 +42,12 @@ test("what a reader must know beside the numbers", () => {
   assert.equal(held.id, "01j");
   assert.match(kept.text, /for 200 ms without a break/);
   assert.match(sampled.text, /from 3\.00 s on by sampling/);
+});
+
+test("what recording took counts where it was taken off the functions", () => {
+  assert.equal(ownCost({ meta: { cost_python_ps: 9 }, metrics: { own_ns: 5 } }), 5);
+  assert.equal(ownCost({ meta: {}, metrics: { own_ns: 5 } }), 0);
+  assert.equal(ownCost({ meta: { cost_python_ps: 9 } }), 0);
 });
 
 test("phases end where the wall time ends", () => {

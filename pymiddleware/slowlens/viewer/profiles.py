@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections import OrderedDict
 from typing import NamedTuple
@@ -39,6 +40,7 @@ class Profiles:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._decoding = threading.Lock()
         self._decoded: OrderedDict[str, _core.Profile] = OrderedDict()
         self._aggregates: OrderedDict[tuple[str, ...], Aggregate] = OrderedDict()
         self._window: tuple[tuple[str | None, ...], float, Aggregate] | None = None
@@ -49,16 +51,21 @@ class Profiles:
         :raises CorruptError: it cannot be read.
         """
         profile = self._decoded.get(profile_id)
-        if profile is None:
-            data = self._store.get(profile_id)
-            if data is None:  # one that runs: what is known of it by now, which is out of date the next time
-                data = killed.read_checkpoint(name_of(self._store), profile_id)
-                return None if data is None else _core.Profile(data)
-            profile = _core.Profile(data)
-            if len(data) <= CACHE_BLOB_MAX:
-                self._decoded[profile_id] = profile
-                while len(self._decoded) > CACHE_MAX:
-                    self._decoded.popitem(last=False)
+        if profile is not None:
+            return profile
+        with self._decoding:  # a page asks for several reports at once: large ones are decoded for the first alone
+            return self._decoded.get(profile_id) or self._decode(profile_id)
+
+    def _decode(self, profile_id: str) -> _core.Profile | None:
+        data = self._store.get(profile_id)
+        if data is None:  # one that runs: what is known of it by now, which is out of date the next time
+            data = killed.read_checkpoint(name_of(self._store), profile_id)
+            return None if data is None else _core.Profile(data)
+        profile = _core.Profile(data)
+        if len(data) <= CACHE_BLOB_MAX:
+            self._decoded[profile_id] = profile
+            while len(self._decoded) > CACHE_MAX:
+                self._decoded.popitem(last=False)
         return profile
 
     def drop(self, profile_id: str) -> None:

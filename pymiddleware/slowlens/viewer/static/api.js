@@ -44,7 +44,7 @@ export function profile(id, extra = {}) {
     summary: report(""),
     tree: report("/tree"),
     functions: report("/functions"),
-    flame: report("/flame"),
+    flame: (values) => report("/flame")({ limit: 120000, ...values }), // smaller boxes nobody could see
     timeline: report("/timeline"),
     calls: report("/calls"),
     repeats: report("/repeats"),

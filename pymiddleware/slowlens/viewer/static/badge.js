@@ -1,9 +1,4 @@
-// badge.js - a small badge in a corner of an HTML page of yours, while debugging: this page's time, queries and profile.
-// Put in by you, once, in the page's template:
-//
-//   <script src="/__slowlens__/static/badge.js" defer></script>
-//
-// It asks the viewer for the newest profile of this page's path that began when this page was asked for. Whoever may
+// badge.js - the newest profile of an HTML page of yours, in its corner: put in by you, see docs/howto/reading.md. Whoever may
 // not look sees nothing: the viewer then answers as if it were not there.
 (() => {
   const base = new URL("..", document.currentScript.src);

@@ -2,7 +2,7 @@
 // pan, minimap, hover, keyboard. Only what can be seen is drawn: by binary
 // search to the left edge, and one box for each half pixel.
 import { isDark } from "./colors.js";
-import { button, el } from "./dom.js";
+import { button, el, putCard } from "./dom.js";
 import { boxAt, boxOf, firstAfter, ticks } from "./flamemodel.js";
 import { duration, fitted } from "./format.js";
 
@@ -13,11 +13,10 @@ const KEYS = "Arrow keys walk, Enter zooms to a box, Space opens a lane, + and -
 
 export class FlameCanvas {
   /**
-   * `options`: label, describe(node) -> text for people, card(node) -> nodes of
-   * the card at the pointer, name(node), color(node) -> CSS colour, ink(node),
+   * `options`: label, describe(node) -> text for people, card(node, box) -> nodes
+   * of the card at the pointer, name(node), color(node) -> CSS colour, ink(node),
    * neighbours(node) -> {parent, child, previous, next} (nodes or undefined),
-   * onSelect(node), onLane(key): a lane shall open or close; time: false for
-   * widths that are no time.
+   * onSelect(node), onLane(key): a lane shall open or close.
    */
   constructor(picture, options) {
     this.picture = picture;
@@ -57,8 +56,6 @@ export class FlameCanvas {
     this.scheme.removeEventListener("change", this.redraw);
     cancelAnimationFrame(this.frame);
   }
-
-  // ---- moving ----
 
   view(from, to) {
     const { width } = this.picture;
@@ -126,7 +123,6 @@ export class FlameCanvas {
     this.view(this.from, this.to);
   }
 
-  /** Where it stands, for `restore`. */
   saved() {
     return { from: this.from, to: this.to, top: this.top };
   }
@@ -135,8 +131,6 @@ export class FlameCanvas {
     this.top = top || 0;
     this.view(from, to);
   }
-
-  // ---- input ----
 
   place(event) {
     const bounds = this.canvas.getBoundingClientRect();
@@ -210,31 +204,21 @@ export class FlameCanvas {
   hover(event) {
     const found = event ? this.place(event) : null;
     const box = found ? boxAt(this.picture, found.depth, found.x) : null;
-    if (box) this.putCard(event);
+    if (box) putCard(this.card, this.root, event);
     if (box?.node === this.hovered?.node && box?.x === this.hovered?.x) return;
     this.hovered = box;
     this.card.hidden = !box;
     if (box) {
-      this.card.replaceChildren(...this.options.card(box.node));
-      this.putCard(event);
+      this.card.replaceChildren(...this.options.card(box.node, box));
+      putCard(this.card, this.root, event);
     }
     this.later();
-  }
-
-  /** Beside the pointer, within the box. */
-  putCard(event) {
-    const bounds = this.root.getBoundingClientRect();
-    const x = event.clientX - bounds.left;
-    const y = event.clientY - bounds.top;
-    const { offsetWidth: width, offsetHeight: height } = this.card;
-    this.card.style.left = `${Math.max(0, Math.min(x + 14, bounds.width - width - 4))}px`;
-    this.card.style.top = `${y + 18 + height > bounds.height ? Math.max(0, y - height - 10) : y + 18}px`;
   }
 
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const box = this.selected;
-    const around = box ? this.options.neighbours(box.node) : { child: this.picture.levels[0]?.node[0] };
+    const around = box ? this.options.neighbours(box.node) : { child: 0 };
     const walk = (node) => {
       if (node !== undefined && !this.select(node)) this.live.textContent = "Nothing to see there.";
     };
@@ -243,15 +227,13 @@ export class FlameCanvas {
       ArrowLeft: () => walk(around.previous), ArrowRight: () => walk(around.next),
       Enter: () => box && this.selectBox(box, true), 0: () => this.reset(),
       " ": () => box && this.laneAt(box) && this.options.onLane?.(this.laneAt(box).key),
-      Home: () => walk(this.picture.levels[0]?.node[0]),
+      Home: () => walk(0),
       "+": () => this.zoom(0.5, box ? box.x + box.w / 2 : undefined), "=": () => this.zoom(0.5), "-": () => this.zoom(2),
     };
     if (!(event.key in moves)) return;
     event.preventDefault();
     moves[event.key]();
   }
-
-  // ---- drawing ----
 
   later() {
     this.frame ||= requestAnimationFrame(() => {
@@ -298,17 +280,17 @@ export class FlameCanvas {
       context.lineWidth = size;
       context.strokeRect((box.x - this.from) * scale + 0.5, RULER + box.depth * ROW - this.top + 0.5, Math.max(1, box.w * scale - 1), ROW - 2);
     }
-    if (picture.lanes?.length) this.drawCaption(context, picture.lanes[0].depth);
+    if (picture.lanes?.length) this.drawCaption(context, picture.lanes[0].depth - 1, "beside the request: tasks and threads (a click opens one)");
+    if (picture.above) this.drawCaption(context, 0, picture.above);
     this.drawRuler(context, scale, style);
     this.drawMap(colors);
   }
 
-  /** Above the lanes: what they are. */
-  drawCaption(context, depth) {
-    const y = RULER + (depth - 1) * ROW - this.top;
+  drawCaption(context, depth, text) {
+    const y = RULER + depth * ROW - this.top;
     if (y < RULER || y > this.canvas.clientHeight) return;
     context.fillStyle = isDark() ? "#a8a29e" : "#57534e";
-    context.fillText("beside the request: tasks and threads (a click opens one)", 4, y + ROW / 2);
+    context.fillText(text, 4, y + ROW / 2);
   }
 
   drawRuler(context, scale, style) {
@@ -335,15 +317,15 @@ export class FlameCanvas {
       const node = level.node[i];
       const found = this.marked?.has(node);
       context.globalAlpha = this.marked && !found ? 0.25 : 1;
-      context.fillStyle = this.options.color(node);
+      context.fillStyle = level.text ? "#57534e" : this.options.color(node);
       context.fillRect(left, y, Math.max(0.5, width > 2 ? width - 1 : width), ROW - 1);
       painted = left + width;
       if (width < 26) continue;
       const inner = Math.max(left, 0);
       const room = Math.min(left + width, this.canvas.clientWidth) - inner - 6;
       if (room < 3 * this.letter) continue;
-      const name = lane && lane.node === node ? `${lane.open ? "▾" : "▸"} ${this.options.lane?.(node, level.w[i]) || this.options.name(node)}` : this.options.name(node);
-      context.fillStyle = this.options.ink(node);
+      const name = lane && lane.node === node ? `${lane.open ? "▾" : "▸"} ${this.options.lane?.(node, level.w[i]) || this.options.name(node)}` : level.text?.[i] ?? this.options.name(node);
+      context.fillStyle = level.text ? "#fff" : this.options.ink(node);
       context.fillText(fitted(context, name, room, this.letter), inner + 3, y + ROW / 2);
       if (found) context.fillRect(left, y + ROW - 3, width - 1, 2);
     }

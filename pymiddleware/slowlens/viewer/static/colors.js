@@ -1,10 +1,7 @@
-// colors.js - what each colour means, in every bar, graph and legend, once; and
-// the colours of boxes. Pure but for reading the style sheet.
-//
-// Whose code: your own is orange, all others are cool and pale. Where time
-// went: the hues of Okabe and Ito ("Color Universal Design", 2008), which the
-// colour-blind tell apart. tests/js/colors.test.js holds both to that, and
-// style.css to this table.
+// colors.js - what each colour means, everywhere. Whose code: your own is orange, all others are cool and pale. Where time
+// went: the hues of Okabe and Ito ("Color Universal Design", 2008), which the colour-blind tell apart: tests/js/colors.test.js.
+
+import { OWN_COST } from "./format.js";
 
 /** kind -> [title, light, dark]; the first four say whose code it is, the others what the time was. */
 export const KINDS = {
@@ -21,6 +18,7 @@ export const KINDS = {
   gc: ["garbage collection", "#6b2d73", "#8a3f95"],
   idle: ["the client", "#cfcac4", "#57534e"],
   unseen: ["not seen", "#b8aa98", "#6b6258"],
+  cost: ["recording it", "#e3bcb6", "#74504b"],
   other: ["not measured", "#a8a29e", "#78716c"],
 };
 
@@ -28,11 +26,16 @@ export const KINDS = {
 export function category(callee) {
   if (callee.kind !== "pseudo") return callee.origin === "none" ? "other" : callee.origin;
   if (callee.name.startsWith("[not seen]")) return "unseen";
-  return { "[await]": "await", "[loop busy]": "loop", "[between chunks]": "idle", "[gc]": "gc", "[runqueue]": "runq", "[gil]": "gil", "[blocked]": "blocked" }[callee.name] || "other";
+  return { "[await]": "await", "[loop busy]": "loop", "[between chunks]": "idle", "[gc]": "gc", "[runqueue]": "runq", "[gil]": "gil", "[blocked]": "blocked", [OWN_COST]: "cost" }[callee.name] || "other";
 }
 
 export const isDark = () => (document.documentElement.dataset.theme
   ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
+
+/** Gives the page these colours: a theme is as the reader chose, or as the system is. */
+export function dress() {
+  for (const [kind, both] of Object.entries(KINDS)) document.documentElement.style.setProperty(`--${kind}`, both[isDark() ? 2 : 1]);
+}
 
 /** A hue from a text: the same for the same module, in every profile. */
 export function hue(text) {

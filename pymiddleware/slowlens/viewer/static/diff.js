@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { FlameCanvas } from "./canvas.js";
 import { category, isDark } from "./colors.js";
-import { button, el, menu } from "./dom.js";
+import { button, cell, el, header, menu } from "./dom.js";
 import { FlameModel, around, folds, leftHeavy } from "./flamemodel.js";
 import { count, duration, label, middle, ms, percent, tame, when } from "./format.js";
 import { where } from "./tables.js";
@@ -11,7 +11,6 @@ import { searchBox } from "./searchbox.js";
 import { copy, go, recall, remember, replace, slot, toList } from "./shell.js";
 import { format } from "./state.js";
 import { how } from "./summary.js";
-import { cell, header } from "./table.js";
 import { Tree } from "./tree.js";
 import { whole } from "./treemodel.js";
 
@@ -144,7 +143,7 @@ function flameView(report, model, page) {
   };
 }
 
-/** A table of what both sides have, those that changed most first. `what`: {title, head, rows(report), first(row), number, time, tested(row)}. */
+/** A table of what both sides have, those that changed most first. */
 const table = (what) => (report, model, page) => {
   const whole = Math.max(report.before_ns, report.after_ns);
   const [number, time] = [what.number, what.time];

@@ -1,4 +1,5 @@
 // dom.js - elements without markup: text is only ever text.
+import { toggleSort } from "./state.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -20,10 +21,8 @@ function fill(node, attributes, children) {
  */
 export const el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 
-/** The same for SVG. */
 export const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
-/** A button that does no more than what it is told. */
 export const button = (text, click, attributes = {}) => el("button", { type: "button", click, ...attributes }, text);
 
 /** A labelled choice; `change(value)` is told. `choices`: [value, title]. */
@@ -59,4 +58,36 @@ export function menu(title, items, attributes = {}) {
     if (event.target.closest("a, button")) box.open = false;
   });
   return box;
+}
+
+const classes = (column) => [column.number ? "number" : "", column.class || ""].join(" ").trim() || null;
+
+/**
+ * A header row. `columns`: {name, title, number, sort} (sort: server's or
+ * caller's name of it; none: not sortable). `onSort(newSort)`.
+ */
+export function header(columns, sort, onSort) {
+  return el("thead", {}, el("tr", {}, columns.map((column) => {
+    const current = sort.replace(/^-/, "") === column.sort;
+    const direction = current ? (sort.startsWith("-") ? "descending" : "ascending") : null;
+    const title = column.sort
+      ? el("button", { type: "button", click: () => onSort(toggleSort(sort, column.sort)) },
+        column.title, current ? (direction === "descending" ? " ▾" : " ▴") : "")
+      : column.title;
+    return el("th", { scope: "col", class: classes(column), "aria-sort": direction }, title);
+  })));
+}
+
+export function cell(column, ...content) {
+  return el("td", { class: classes(column) }, ...content);
+}
+
+/** Puts a card beside the pointer, within the box that it is in. */
+export function putCard(card, within, event) {
+  const bounds = within.getBoundingClientRect();
+  const x = event.clientX - bounds.left;
+  const y = event.clientY - bounds.top;
+  const { offsetWidth: width, offsetHeight: height } = card;
+  card.style.left = `${Math.max(0, Math.min(x + 14, bounds.width - width - 4))}px`;
+  card.style.top = `${y + 18 + height > bounds.height ? Math.max(0, y - height - 10) : y + 18}px`;
 }

@@ -4,9 +4,8 @@ import { complete, join, lastWord } from "./filter.js";
 import { tame } from "./format.js";
 
 /**
- * `known()`: {fields: what can be written, tag, route...: values of it}; `change(text)`: the filter's whole new text.
- * Returns {form, focus(), show(terms), refuse(text, why)}: terms, as the server understood them, are chips; a text that
- * it did not understand stands in the box, to be mended.
+ * `known()`: {fields: what can be written, tag, route...: values of it}; `change(text)`: the filter's new text. Returns
+ * {form, focus(), show(terms), refuse(text, why)}: a text that the server did not understand stays, to be mended.
  */
 export function filterBox(known, change) {
   let now = []; // terms, with what was sent and is not answered yet

@@ -1,6 +1,5 @@
-// firefox.js - hands a profile to the Firefox Profiler in another window: asks "is-ready" until it answers so, then
-// sends "inject-profile" (its documentation: "Loading in profiles", from-post-message). This page alone may hold a
-// window of another origin: its Cross-Origin-Opener-Policy is not that of the viewer.
+// firefox.js - hands a profile to the Firefox Profiler in another window, as its documentation says ("Loading in profiles",
+// from-post-message). This page alone may hold a window of another origin: its Cross-Origin-Opener-Policy allows it.
 const ORIGIN = "https://profiler.firefox.com";
 const ASK_MS = 100;
 const LONGEST_MS = 30_000;

@@ -87,11 +87,7 @@ export class FlameModel {
   }
 }
 
-/**
- * A report with recursion merged: what a function calls while it is open already
- * counts as that outer call's own, and its callees become the outer call's. Same
- * shape as the report; totals are those of the outermost calls.
- */
+/** A report with recursion merged: calls of what is open already, and their callees, count as the outermost call's. */
 export function mergeRecursion(report) {
   const size = report.nodes.length;
   const made = { ...report, nodes: [], parents: [], function: [], call_lines: [], calls: [], self_ns: [], total_ns: [], strands: [] };
@@ -128,6 +124,43 @@ export function mergeRecursion(report) {
     made.self_ns[at] += report.self_ns[i];
     merged[i] = at;
     path.push({ node: i, opened });
+  }
+  return made;
+}
+
+/**
+ * A report upside down: below the root what took the time itself, heaviest first, below each who called it. Only what the
+ * request itself spent; what nobody could see is left out. Nodes are numbered anew.
+ */
+export function invert(report) {
+  const { parents, strands, self_ns: self } = report;
+  const made = { ...report, nodes: [], parents: [], function: [], call_lines: [], calls: [], self_ns: [], total_ns: [], strands: [] };
+  const known = new Map(); // parent and function -> node
+  const take = (parent, callee) => {
+    const key = parent * report.functions.length + callee;
+    if (made.nodes.length && known.has(key)) return known.get(key);
+    const at = made.nodes.length;
+    if (at) known.set(key, at);
+    made.nodes.push(at);
+    made.parents.push(parent);
+    made.function.push(callee);
+    for (const name of ["call_lines", "calls", "self_ns", "total_ns", "strands"]) made[name].push(0);
+    return at;
+  };
+  take(0, report.function[0]);
+  made.calls[0] = report.calls[0];
+  const beside = new Uint8Array(self.length);
+  for (let i = 0; i < self.length; i++) {
+    beside[i] = i && (beside[parents[i]] || strands[i]);
+    if (beside[i] || self[i] <= report.wall_ns / 1e5) continue;
+    made.total_ns[0] += self[i];
+    for (let one = i, at = 0; ; one = parents[one]) {
+      at = take(at, report.function[one]);
+      made.total_ns[at] += self[i];
+      made.calls[at] += report.calls[i];
+      if (one === i) made.self_ns[at] += self[i];
+      if (one === 0 || parents[one] === 0) break; // that the request called it goes without saying
+    }
   }
   return made;
 }
@@ -172,8 +205,7 @@ class Builder {
   }
 }
 
-// Frames of libraries that only pass the time on to one callee are one box, as
-// in the tree: these many frames, with this much of a frame's time.
+// As in the tree: these many frames, with this much of a frame's time.
 const FOLD_LEAST = 3;
 const FOLD_SHARE = 0.9;
 const LANES_MAX = 300;
@@ -208,16 +240,22 @@ export function folds(model) {
   return any ? { head, next, count: length } : null;
 }
 
+/** The frames that are folded into the box of `node`. */
+export function chainOf(model, fold, node) {
+  const found = [];
+  for (let at = node; at !== fold.next[node]; at = model.children(at)[0]) found.push(at);
+  return found;
+}
+
 /**
  * The left-heavy picture: what was called by the same stack stands together,
- * heaviest first. What ran beside the request (tasks, threads) never takes of
- * its width: each has a lane below, one row high until it is opened, at a scale
- * of its own where it took longer than the request.
+ * heaviest first. Tasks and threads never take of its width: each has a lane below, one row high until it is opened, at a
+ * scale of its own where it took longer than the request.
  *
- * `weight[i]`: the width of box i; `fold`: of `folds`; `open`: lanes that are
- * open. Adds to the picture lanes [{key, node, depth, open}] and `fold`.
+ * `fold`: of `folds`; `open`: lanes that are open. Adds to the picture lanes [{key, node, depth, open}] and `fold`.
  */
-export function leftHeavy(model, { weight = model.total, fold = null, open = new Set() } = {}) {
+export function leftHeavy(model, { fold = null, open = new Set() } = {}) {
+  const weight = model.total;
   const built = new Builder();
   const width = weight[0];
   const beside = [];
@@ -237,7 +275,7 @@ export function leftHeavy(model, { weight = model.total, fold = null, open = new
         if (folded >= 0) {
           below.push(folded);
           places.push(x);
-          for (let inner = node; inner !== folded; inner = model.children(inner)[0]) {
+          for (const inner of chainOf(model, fold, node)) {
             for (const child of model.children(inner)) if (model.strands[child]) beside.push(child);
           }
           continue;
@@ -275,9 +313,10 @@ export function leftHeavy(model, { weight = model.total, fold = null, open = new
 /**
  * The picture in the order of time, from sl_report_timeline: which stack was
  * there when. Each lane (what ran beside the request) stands below the one
- * before, one row high until it is opened.
+ * before, one row high until it is opened. `marks`: what was asked of others (`firsts` of sl_report_spans), above all
+ * else: levels with `text`; `kinds`: how many there were.
  */
-export function timeOrder(model, report, { fold = null, open: openLanes = new Set() } = {}) {
+export function timeOrder(model, report, { fold = null, open: openLanes = new Set(), marks = [], kinds = [] } = {}) {
   const built = new Builder();
   const lanes = [];
   let base = 0;
@@ -327,7 +366,32 @@ export function timeOrder(model, report, { fold = null, open: openLanes = new Se
     for (const name of ["x", "w", "node"]) level[name] = level[name].map((_, i) => level[name][order[i]]);
   }
   picture.width = Math.max(model.wall, ...picture.levels.map((level) => (level.x.length ? level.x.at(-1) + level.w.at(-1) : 0)));
-  return Object.assign(picture, { lanes, fold });
+  const above = markRows(model, marks);
+  const said = kinds.map(({ kind, count }) => {
+    const shown = marks.filter((one) => one.kind === kind).length;
+    return `${kind} ${shown < count ? `(the first ${shown} of ${count})` : count}`;
+  });
+  if (above.length) above.unshift({ x: [], w: [], node: [] }); // a row of nothing, for words
+  picture.levels.unshift(...above);
+  for (const one of lanes) one.depth += above.length;
+  return Object.assign(picture, { lanes, fold, above: above.length && `asked of others: ${said.join(", ")}` });
+}
+
+/** Levels of marks, a kind below the other; what overlaps stands in rows of its own, as far as four go. */
+function markRows(model, marks) {
+  const rows = [];
+  for (const one of [...marks].sort((a, b) => a.kind.localeCompare(b.kind) || a.from_ns - b.from_ns)) {
+    const node = model.indexOf(one.node);
+    const same = rows.filter((row) => row.kind === one.kind);
+    let row = same.find(({ x, w }) => x.at(-1) + w.at(-1) <= one.from_ns);
+    if (node < 0 || (!row && same.length > 3)) continue;
+    if (!row) rows.push(row = { kind: one.kind, x: [], w: [], node: [], text: [] });
+    row.x.push(one.from_ns);
+    row.w.push(one.length_ns);
+    row.node.push(node);
+    row.text.push(one.text || one.kind);
+  }
+  return rows;
 }
 
 /** Marks of a ruler from `from` to `to` (ns) over `width` pixels: {step, at: [ns]}, at round numbers. */
@@ -364,13 +428,14 @@ export function boxAt(picture, depth, x) {
   const level = picture.levels[depth];
   if (!level) return null;
   const i = firstAfter(level, x);
-  return i < level.x.length && level.x[i] <= x ? { node: level.node[i], x: level.x[i], w: level.w[i], depth } : null;
+  return i < level.x.length && level.x[i] <= x ? { node: level.node[i], x: level.x[i], w: level.w[i], depth, ...(level.text ? { text: level.text[i], kind: level.kind } : {}) } : null;
 }
 
 /** The widest box of a node: {node, x, w, depth}, or null. */
 export function boxOf(picture, node) {
   let best = null;
   picture.levels.forEach((level, depth) => {
+    if (level.text) return;
     for (let i = 0; i < level.node.length; i++) {
       if (level.node[i] === node && (!best || level.w[i] > best.w)) best = { node, x: level.x[i], w: level.w[i], depth };
     }

@@ -8,7 +8,6 @@ export function ms(value) {
   return value.toFixed(3);
 }
 
-/** Nanoseconds with the unit that fits. */
 export function duration(ns) {
   if (ns >= 1e9) return `${(ns / 1e9).toFixed(2)} s`;
   if (ns >= 1e6) return `${ms(ns / 1e6)} ms`;
@@ -29,6 +28,9 @@ export function bytes(value) {
   if (value >= 1e3) return `${(value / 1e3).toFixed(1)} kB`;
   return `${value} B`;
 }
+
+/** What profiling took itself: a row, but nothing of the app. */
+export const OWN_COST = "[own cost]";
 
 /** Samples below which a share is a rough one. */
 export const FEW = 100;
@@ -68,26 +70,45 @@ export function when(started, now = Date.now()) {
   return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${time}`;
 }
 
-/** The last `parts` parts of a path. */
+/** "14 frames of django, copy": what is folded, by the packages it is of. */
+export function packages(callees) {
+  const names = [...new Set(callees.map(({ file }) => /.*(?:(?:site|dist)-packages|lib\/python[\d.]+)\/([^/.]+)/.exec(file)?.[1]).filter(Boolean))];
+  return `${callees.length} frames${names.length ? ` of ${tame(names.slice(0, 3).join(", "), 60)}${names.length > 3 ? "…" : ""}` : ""}`;
+}
+
 export function shortPath(path, parts = 2) {
   return path.split("/").slice(-parts).join("/");
 }
 
-/**
- * Text without what would reorder or hide its neighbours (bidi controls,
- * NUL...), and no longer than `most`.
- */
+/** Text without what would reorder or hide its neighbours, and no longer than `most`. */
 export function tame(text, most = 300) {
   const clean = String(text).replace(/[\u0000-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
   return clean.length > most ? `${clean.slice(0, most)}…` : clean;
 }
 
-/**
- * A function's name with the module it is in, as tracebacks and imports name
- * it: "copy.deepcopy", "views.book_list". The same as in the log line.
- */
+/** A function's name with its module, as in the log line: "copy.deepcopy". */
 export function label(callee) {
   if (callee.kind !== "python" || !callee.file || callee.file.startsWith("<")) return tame(callee.name);
   const stem = callee.file.replace(/\.py$/, "").replace(/\/__init__$/, "").split("/").pop();
   return tame(`${stem}.${callee.name}`);
+}
+
+/**
+ * A test of functions from a text ("deepcopy") or a regular expression
+ * ("/^copy\./"); null: nothing is looked for. Throws an Error with one sentence.
+ */
+export function matcher(text) {
+  if (!text) return null;
+  const expression = /^\/(.+)\/$/.exec(text);
+  if (expression) {
+    let regular;
+    try {
+      regular = new RegExp(expression[1], "iu");
+    } catch {
+      throw new Error("that regular expression cannot be read");
+    }
+    return (callee) => regular.test(label(callee)) || regular.test(callee.file);
+  }
+  const low = text.toLowerCase();
+  return (callee) => label(callee).toLowerCase().includes(low) || callee.file.toLowerCase().includes(low);
 }

@@ -59,7 +59,7 @@ function walk(by, page) {
   return undefined;
 }
 
-/** Listens on the whole page. `page()`: the page that is shown: step(by), search(), leave(), match(by), view(i), pick(), compare(), side(). */
+/** Listens on the whole page. `page()`: the page that is shown. */
 export function listen(page) {
   let before = ""; // "g" was pressed
   const single = {
@@ -108,8 +108,6 @@ export function listen(page) {
   document.getElementById("palette").addEventListener("click", () => openPalette(page()));
   document.getElementById("help").addEventListener("click", showHelp);
 }
-
-// ---- the palette ----
 
 const SHOWN = 12;
 

@@ -1,10 +1,9 @@
 // live.js - the requests that run now, on all workers of this store.
 import * as api from "./api.js";
-import { el } from "./dom.js";
+import { cell, el, header } from "./dom.js";
 import { duration, middle, tame, when } from "./format.js";
 import { notice } from "./shell.js";
 import { format } from "./state.js";
-import { cell, header } from "./table.js";
 
 const POLL = 1000;
 const COLUMNS = [

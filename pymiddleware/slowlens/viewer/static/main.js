@@ -1,15 +1,6 @@
 // main.js - from the URL's fragment to a page, and back.
-//
-//   pure      format  filter  state  search  summary  treemodel  flamemodel
-//   parts     dom  colors  api  shell (moving on, memory, messages)  table  rowbar  keys (and the palette)
-//   lists     requests (filterbox)  routes (and cohorts, changes)  live
-//   profile   the page of a request: side (the panel), searchbox, and views:
-//             tree  canvas (flame graph, timeline)  tables (functions, queries, repeats)  source  treemap  graph
-//   diff      the page of a difference
-//   alone     firefox (a page of its own)  badge (for pages of the app)
-//
-// A page is show(place, state) -> {title, update(state), save(), stop(), ...what keys ask}; the layout of every picture
-// is a pure function. tests/js/modules.test.js holds the first row to that.
+// How the modules hang together: ../README.md.
+import { dress } from "./colors.js";
 import * as diff from "./diff.js";
 import { el } from "./dom.js";
 import * as keys from "./keys.js";
@@ -68,6 +59,9 @@ async function render() {
 }
 
 document.documentElement.dataset.theme = setting("theme");
+dress();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", dress);
+addEventListener("slowlens-theme", dress);
 onMove(render);
 addEventListener("hashchange", render);
 addEventListener("pagehide", () => {

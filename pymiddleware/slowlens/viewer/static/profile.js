@@ -1,21 +1,22 @@
 // profile.js - one request (or a route's merged profiles): the answer on top, a view, the panel beside it.
 import * as api from "./api.js";
 import { button, el, menu } from "./dom.js";
-import { FlameModel, mergeRecursion } from "./flamemodel.js";
-import { count, duration, label, middle, share, tame } from "./format.js";
+import { FlameModel, invert, mergeRecursion } from "./flamemodel.js";
+import { OWN_COST, count, duration, label, matcher, middle, share, tame } from "./format.js";
 import { bar, said, timeSplit } from "./rowbar.js";
-import { matcher } from "./search.js";
 import { searchBox } from "./searchbox.js";
 import { copy, entry, go, notice, recall, remember, removeLater, replace, server, slot, toList } from "./shell.js";
 import { sidePanel, place } from "./side.js";
 import { format, without } from "./state.js";
-import { answer, comparison, curl, how, isSampled, linked, markdown, samplesOf } from "./summary.js";
+import { answer, comparison, curl, how, isSampled, linked, markdown, ownCost, samplesOf } from "./summary.js";
 import { viewsOf } from "./views.js";
 
 export const fixed = true;
 
 /** Belongs to one view and goes when another is opened. */
 const OF_VIEW = ["root", "permille"];
+/** Views whose tree can be shaped: recursion merged, upside down. */
+const SHAPED = new Set(["tree", "flame"]);
 
 /** The tag of a route in state and queries. */
 const routeOf = (state) => Object.fromEntries(["route", "method", "mode", "last", "release"].filter((name) => state[name]).map((name) => [name, state[name]]));
@@ -55,14 +56,11 @@ class Page {
     return state.r === this.state.r && (!this.merged || format(routeOf(state)) === format(routeOf(this.state)));
   }
 
-  // ---- state ----
-
   keep(values) {
     Object.assign(this.state, values);
     replace(this.state);
   }
 
-  /** The same view anew, under changed state. */
   redraw(values) {
     this.keep(values);
     return this.showView();
@@ -73,36 +71,41 @@ class Page {
     go({ ...without(this.state, ...(values.view && values.view !== this.view ? OF_VIEW : [])), ...values });
   }
 
-  modelKey(node = 0, merges = false) {
-    return `${node} ${merges}`;
+  /** Whether the tree stands upside down, with numbers of its own for its nodes. */
+  get inverted() {
+    return this.state.invert === "1" && SHAPED.has(this.view);
   }
 
-  /** The tree in columns: of all of it, or of what the flame graph is cut to; recursion merged where that was asked for. */
+  modelKey(node = 0, shape = "") {
+    return `${node} ${shape}`;
+  }
+
+  /** The tree in columns: of all of it, or of what the flame graph is cut to; in the shape that was asked for. */
   model() {
-    const merges = this.state.recursion === "1" && (this.view === "tree" || this.view === "flame");
+    const shape = this.inverted ? invert : this.state.recursion === "1" && SHAPED.has(this.view) ? mergeRecursion : null;
     const below = this.view === "flame" && this.state.root ? { node: this.state.root } : {};
-    const key = this.modelKey(below.node, merges);
+    const key = this.modelKey(below.node, shape?.name);
     if (!this.models.has(key)) {
-      this.models.set(key, this.profile.flame(below).then((report) => new FlameModel(merges ? mergeRecursion(report) : report)));
+      this.models.set(key, this.profile.flame(below).then((report) => new FlameModel(shape ? shape(report) : report)));
     }
     return this.models.get(key);
   }
 
-  // ---- the chosen one, the same in every view ----
-
   /** A view says what was chosen in it. */
   chose(one) {
     if (!one) return;
-    this.keep({ node: one.node, fn: one.callee.fn ?? one.callee.id });
+    this.keep({ node: this.inverted ? undefined : one.node, fn: one.callee.fn ?? one.callee.id });
     this.side.show(one);
   }
 
   /** Something outside of the view says what is chosen: a node, or a function (then its heaviest node). */
   async choose({ node, fn }) {
+    if (this.inverted && node !== undefined) return this.open({ invert: undefined, node, fn });
     const at = node ?? (await this.nodeOf(fn));
-    if (fn !== undefined) this.keep({ fn, node: at });
+    if (fn !== undefined) this.keep({ fn, node: this.inverted ? undefined : at });
     if (this.panel.choose) await this.panel.choose({ node: at, fn });
     else if (fn !== undefined) this.open({ fn, node: at });
+    return undefined;
   }
 
   async nodeOf(fn) {
@@ -115,16 +118,15 @@ class Page {
   }
 
   async chosenNode(usual) {
-    if (this.state.node !== undefined) return Number(this.state.node);
+    const first = this.inverted ? undefined : usual;
+    if (this.state.node !== undefined && !this.inverted) return Number(this.state.node);
     const fn = this.chosenFunction();
-    return fn === undefined ? usual : (await this.nodeOf(fn)) ?? usual;
+    return fn === undefined ? first : (await this.nodeOf(fn)) ?? first;
   }
 
   chosenFunction() {
     return this.state.fn === undefined ? undefined : Number(this.state.fn);
   }
-
-  // ---- the view ----
 
   place(view) {
     return `view ${this.state.r} ${this.state.route || ""} ${view}`;
@@ -173,8 +175,6 @@ class Page {
     }, this.views[name][0]);
   }
 
-  // ---- the top ----
-
   sentence() {
     const text = answer(this.summary);
     if (!text) return el("p", { class: "answer" }, "No function stands out.");
@@ -221,7 +221,6 @@ class Page {
     ].filter(Boolean);
   }
 
-  /** Says how the request stands beside its route. */
   compare(route) {
     const beside = comparison(this.wall, route);
     if (!beside) return;
@@ -230,11 +229,13 @@ class Page {
 
   top() {
     const { meta } = this.summary;
+    const cost = this.merged ? 0 : ownCost(this.summary);
     const status = meta.status ? el("span", { class: meta.status >= 500 ? "status bad" : "status" }, meta.status) : null;
     return el("div", { class: "titlebar" },
       el("button", { type: "button", class: "back", "aria-label": "Back to the list", title: "Back to the list (Esc)", click: toList }, "‹"),
       el("h1", { title: this.title }, middle(this.title, 64), " ", status),
       el("p", { class: "brief" }, el("strong", {}, duration(this.merged ? this.wall / (meta.merged || 1) : this.wall)), this.merged ? " on average" : "",
+        cost > this.wall / 50 ? el("span", { title: `Recording every call took ${duration(cost)} of it: taken off every function, and put in ${OWN_COST}.` }, ` (≈ ${duration(this.wall - cost)} unprofiled)`) : null,
         this.usual, ` · ${how(this.summary)}`),
       el("div", { class: "actions" }, this.menus()));
   }
@@ -282,10 +283,11 @@ export async function show(main, state) {
   const merged = state.r === "aggregate";
   const profile = api.profile(state.r, merged ? routeOf(state) : {});
   // What the flame graph draws is asked for at once, beside the summary.
-  const early = state.view === "flame" && !state.root && state.recursion !== "1" ? profile.flame().then((report) => new FlameModel(report)) : null;
+  const early = state.view === "flame" && !state.root && !state.recursion && !state.invert ? profile.flame().then((report) => new FlameModel(report)) : null;
   early?.catch(() => {}); // told when the view asks for it
   const summary = await profile.summary();
   const { meta } = summary;
+  summary.heaviest = summary.heaviest.filter((one) => one.function.name !== OWN_COST);
   const page = new Page(state, profile, summary);
   if (early) page.models.set(page.modelKey(), early);
   page.build(main);
@@ -308,7 +310,7 @@ export async function show(main, state) {
       const before = page.state;
       page.state = { ...next };
       page.showSide();
-      if (page.view === page.shown && before.root === next.root && before.recursion === next.recursion && before.permille === next.permille) {
+      if (page.view === page.shown && ["root", "recursion", "invert", "permille"].every((name) => before[name] === next[name])) {
         const values = Object.fromEntries(["node", "fn"].filter((name) => next[name] !== undefined).map((name) => [name, Number(next[name])]));
         if (next.fn !== before.fn || next.node !== before.node) page.panel.choose?.(values);
         return true;

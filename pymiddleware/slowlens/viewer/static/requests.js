@@ -1,19 +1,17 @@
 // requests.js - the list of requests: filter, sort, page by page, live.
 import * as api from "./api.js";
 import { KINDS } from "./colors.js";
-import { button, choice, el } from "./dom.js";
+import { button, cell, choice, el, header } from "./dom.js";
 import { filterBox } from "./filterbox.js";
 import { join, textOf, withText, write } from "./filter.js";
 import { FEW, count, middle, ms, tame, when } from "./format.js";
-import { bar, rowSplit } from "./rowbar.js";
+import { NOT_KNOWN, bar, known, rowSplit } from "./rowbar.js";
 import { entry, go, isGone, notice, recall, remember, removeLater, server, slot } from "./shell.js";
 import { format, listQuery } from "./state.js";
-import { cell, header } from "./table.js";
 
 export const keepsScroll = true;
 
 const POLL = 2000;
-const LOOKED = 200; // of the newest, for what is new
 const COLUMNS = [
   { title: "Choose", class: "pick" },
   { title: "When", sort: "ended", class: "when" },
@@ -73,7 +71,7 @@ function row(request, page) {
     request.killed ? el("span", { title: "Its process died before it ended" }, "killed") : request.kind === "checkpoint" ? el("span", { title: "It had not ended when this was stored" }, "runs") : request.status || "–",
     [found.slice(0, 2).map((one) => [el("a", { class: "finding", href: filtered("finding", one), title: "Only requests with this finding" }, tame(one, 30)), " "]),
       found.length > 2 ? [el("span", { class: "finding", title: tame(found.slice(2).join(", ")) }, `+${found.length - 2}`), " "] : null, el("span", { title: hotPath(request) }, hotPath(request))],
-    ms(request.wall_ms), el("div", { class: "barbox" }), el("span", { title: tame(request.mode || "") }, { deterministic: "exact", sampling: "sampled" }[request.mode] || tame(request.mode || "", 20)), request.db_count ? el("span", { title: `${count(request.db_count)} queries, ${ms(request.db_ms)} ms` }, count(request.db_count)) : "", keepButton(request),
+    ms(request.wall_ms), el("div", { class: "barbox" }), el("span", { title: tame(request.mode || "") }, { deterministic: "exact", sampling: "sampled" }[request.mode] || tame(request.mode || "", 20)), request.db_count ? el("span", { title: `${count(request.db_count)} queries, ${ms(request.db_ms)} ms` }, count(request.db_count)) : known(request) ? "" : el("span", { title: NOT_KNOWN }, "–"), keepButton(request),
   ];
   const made = el("tr", { class: request.status >= 500 ? "bad" : request.killed ? "bad killed" : null, "data-id": request.id, "data-mode": request.mode },
     COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
@@ -171,7 +169,6 @@ class List {
     if (at && !String(getSelection())) go({ r: at.dataset.id });
   }
 
-  /** The page's state with another term of this name. */
   with(name, text) {
     return { ...withText(this.state, join(this.terms, name, text)), page: "requests" };
   }
@@ -264,24 +261,17 @@ class List {
     this.more.hidden = this.cursor === null;
   }
 
-  // ---- live ----
-
   /** What was stored since: not what began since, for a slow request began before many that are here. */
   async poll() {
-    if (document.hidden || this.polling || this.refused) return;
+    if (document.hidden || this.polling || this.refused || !this.mark) return; // files stay as they are
     this.polling = true;
     try {
       const { body } = this;
-      // A server that knows what was stored since a moment is asked for that; else the newest are looked through.
-      const since = this.mark ? { stored_since: this.mark } : {};
-      const page = await api.requests({ ...listQuery({ ...this.state, sort: "-ended" }), ...since, limit: LOOKED });
+      const page = await api.requests({ ...listQuery({ ...this.state, sort: "-ended" }), stored_since: this.mark, limit: 500 });
       if (body !== this.body) return; // another filter meanwhile
-      this.mark = page.mark || this.mark;
-      const have = new Set([...this.seen, ...this.fresh.map((one) => one.id)]);
-      // Older than the oldest row here is no news, but what "More" is for.
-      const oldest = !this.mark && this.sort === "-ended" && this.cursor ? this.body.lastElementChild?.request.ended || 0 : 0;
-      const added = page.requests.filter((one) => !have.has(one.id) && !isGone(one.id) && one.ended >= oldest);
-      this.fresh = [...added, ...this.fresh];
+      this.mark = page.mark;
+      const have = new Set(this.fresh.map((one) => one.id));
+      this.fresh.unshift(...page.requests.filter((one) => !this.seen.has(one.id) && !have.has(one.id) && !isGone(one.id)));
       if (this.fresh.length) this.takeNews(false);
     } catch {
       // The server is away: the next turn will tell.
@@ -306,8 +296,6 @@ class List {
     this.fresh = [];
   }
 
-  // ---- what the shell asks ----
-
   save() {
     const focused = document.activeElement?.closest?.("tbody tr")?.dataset.id;
     const now = { rows: this.body.children.length, scroll: Math.round(scrollY), focus: focused, chosen: this.chosen(), hash: format(this.state) };
@@ -316,7 +304,6 @@ class List {
   }
 }
 
-/** Shows the list in `main`. */
 export async function show(main, state) {
   const list = new List(main);
   const save = () => list.save();

@@ -1,12 +1,11 @@
 // routes.js - the pages about routes: how often, how long, how much of all time; what the slow requests of one do
 // differently from its usual ones; what each release made worse.
 import * as api from "./api.js";
-import { choice, el, svg } from "./dom.js";
+import { cell, choice, el, header, svg } from "./dom.js";
 import { count, duration, label, middle, ms, percent, shortPath, tame } from "./format.js";
 import { entry, go, recall, remember, replace, slot } from "./shell.js";
 import { place } from "./side.js";
 import { format } from "./state.js";
-import { cell, header } from "./table.js";
 
 const COLUMNS = [
   { title: "Route", sort: "route", class: "path" },
@@ -37,7 +36,6 @@ const trend = (route) => svg("svg", { class: "trend", width: 90, height: 20, rol
   svg("polyline", { points: points(route.trend_ms) }),
   ...points(route.trend_ms).split(" ").filter(Boolean).map((point) => svg("circle", { cx: point.split(",")[0], cy: point.split(",")[1], r: 1.5 })));
 
-/** Rows sorted by "name" or "-name". Pure. */
 export function sorted(rows, sort) {
   const name = sort.replace(/^-/, "");
   const sign = sort.startsWith("-") ? -1 : 1;
@@ -100,8 +98,6 @@ export async function show(main, state) {
   return { title: "Routes", save, stop: save, search: () => field.focus() };
 }
 
-// ---- one route: its slow requests beside the usual ----
-
 const SLOW = [["p50", "the slower half"], ["p75", "the slowest quarter"], ["p90", "the slowest tenth"], ["p95", "the slowest 5 %"], ["p99", "the slowest 1 %"]];
 
 const WHAT = { function: " itself ", node: " with what it called " };
@@ -161,8 +157,6 @@ async function showCohort(main, state) {
 }
 
 export const cohort = { show: showCohort };
-
-// ---- releases ----
 
 /** "+20 %", with its sign. Pure. */
 export const grown = (change) => `${change < 0 ? "−" : "+"}${Math.abs(Math.round(change * 100))} %`;

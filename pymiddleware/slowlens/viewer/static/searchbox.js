@@ -1,13 +1,8 @@
 // searchbox.js - looking for functions in whatever view is shown.
 import { button, el } from "./dom.js";
-import { count, percent } from "./format.js";
-import { matcher } from "./search.js";
+import { count, matcher, percent } from "./format.js";
 
-/**
- * `page`: state.q, keep({q}), model() -> FlameModel, wall (ns), and panel with
- * select(model, index) and mark(model, indices or null), or with a search of
- * its own, find(test) -> {count, show(i)}. Returns {form, run, step, focus}.
- */
+/** Looks in the panel of `page` (../README.md). Returns {form, run, step, focus}. */
 export function searchBox(page) {
   const out = el("span", { class: "found", role: "status" });
   let found = null; // {count, show(i), ns}

@@ -6,7 +6,6 @@ import { format } from "./state.js";
 
 let render = () => {};
 
-/** Whoever draws pages is told of each move. */
 export const onMove = (draw) => {
   render = draw;
 };
@@ -19,7 +18,6 @@ export function entry() {
   return history.state.key;
 }
 
-/** Moves on to a state. */
 export function go(state) {
   const hash = format(state);
   if (location.hash !== hash) history.pushState({ key: fresh() }, "", hash);
@@ -65,7 +63,6 @@ export function setting(name, value) {
   }
 }
 
-/** The place in the top bar that belongs to the page. */
 export const slot = () => document.getElementById("slot");
 
 /** One sentence about what went wrong; "" when all is well again. */
@@ -110,8 +107,6 @@ export const server = () => (known ||= api.status().catch(() => {
   known = null;
   return { problem: null };
 }));
-
-// ---- deleting, with a way back ----
 
 const UNDO_SECONDS = 8;
 const waiting = new Map(); // ids that are gone to the reader -> what deletes them

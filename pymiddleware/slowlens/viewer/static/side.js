@@ -7,9 +7,9 @@ import { editorLink } from "./keys.js";
 import { bar, timeSplit } from "./rowbar.js";
 import { setting } from "./shell.js";
 import { format } from "./state.js";
-import { facts, notices, phases, samplesOf, tags } from "./summary.js";
+import { facts, notices, ownCost, phases, samplesOf, tags } from "./summary.js";
 
-const OWN = ["project", "library", "stdlib", "builtin", "await", "loop", "idle", "gc", "unseen", "other"];
+const OWN = ["project", "library", "stdlib", "builtin", "await", "loop", "idle", "gc", "unseen", "cost", "other"];
 const SHOWN = 5;
 
 const line = (title, value) => (value === "" || value === null || value === undefined ? null : el("div", {}, el("dt", {}, title), el("dd", {}, value)));
@@ -38,14 +38,14 @@ function pairs(title, report, side, other, id, page) {
   })), found.length > SHOWN ? el("p", { class: "hint" }, `and ${count(found.length - SHOWN)} more`) : null);
 }
 
-/** The panel of a page: {root, show(chosen)}. */
 export function sidePanel(page) {
   const { summary } = page;
   const { meta, wall_ns: wall } = summary;
   const samples = samplesOf(summary);
   const chosen = el("section", { class: "chosen-box" });
   const split = timeSplit(meta, wall);
-  const own = OWN.map((kind) => ({ kind, title: KINDS[kind][0], ns: summary.self_ns[kind] || 0 }));
+  const cost = ownCost(summary);
+  const own = OWN.map((kind) => ({ kind, title: KINDS[kind][0], ns: kind === "cost" ? cost : Math.max(0, (summary.self_ns[kind] || 0) - (kind === "other" ? cost : 0)) }));
   const steps = phases(meta, wall);
   // What explains most is the sentence on top: of it the advice is here, too.
   const found = (summary.findings || []).map((one) => el("li", {},

@@ -1,11 +1,4 @@
 // state.js - the whole state of the page lives in the URL's fragment. Pure.
-//
-//   #page=requests&sort=-wall_ms&filter=/b  the list, as filtered
-//   #page=routes   #page=live   #page=changes
-//   #r=ID&view=tree&node=17                 one request
-//   #r=aggregate&route=R&method=M           a route's requests, merged
-//   #page=diff&a=ID&b=ID&view=flame         two of them
-//   #page=cohort&route=R&method=M&slow=p90  its slow ones beside the usual ones
 import { textOf } from "./filter.js";
 
 /** An object from "#a=b&c=d"; unknown names are kept. */
@@ -37,5 +30,4 @@ export function toggleSort(sort, column) {
   return sort === `-${column}` ? column : `-${column}`;
 }
 
-/** State without `names`. */
 export const without = (state, ...names) => Object.fromEntries(Object.entries(state).filter(([name]) => !names.includes(name)));

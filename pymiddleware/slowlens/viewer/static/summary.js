@@ -34,10 +34,7 @@ export function guilty(summary) {
 /** The sentence that says why: the core's own, as the log and the command line tell it. */
 export const answer = (summary) => tame(summary.headline || "", 600);
 
-/**
- * A sentence cut where it names what can be gone to: [text | {text, node} | {text, fn, line} | {text, id} | {text, view}]. Names are
- * those of the hot path, places "file.py:12" of its functions, and `held_by` the request that held the loop up.
- */
+/** A sentence cut where it names what can be gone to: [text | {text, node} | {text, fn, line} | {text, id} | {text, view}]. */
 export function linked(text, summary) {
   const found = [];
   const put = (words, values) => {
@@ -74,6 +71,9 @@ export function comparison(wall, route) {
   const said = times >= 10 ? times.toFixed(0) : times.toFixed(1);
   return { times, text: `${said}× usual`, whole: `${said} times the median of its route (${duration(route.p50_ms * 1e6)} over ${count(route.count)} ${route.all_requests ? "requests, kept or not" : "stored profiles"}).` };
 }
+
+/** What recording every call took of a request, in ns; 0 where that was not taken off its functions. */
+export const ownCost = ({ meta, metrics = {} }) => (meta.cost_python_ps ? metrics.own_ns || 0 : 0);
 
 /** How it was profiled: "sampled, 12 samples (few)", "every call: 1,204 and 80 in C". */
 export function how(summary) {
@@ -115,7 +115,7 @@ export function facts(summary) {
     ["Samples", sampled && meta.samples ? count(meta.samples) : ""], ["Not seen", sampled ? unseen(meta) : ""],
     ["Sampled every", sampled && meta.interval_ns ? duration(meta.interval_ns) : ""],
     ["Python calls", sampled ? "" : count(summary.calls)], ["C calls", sampled ? "" : count(summary.c_calls)],
-    ["Own cost", meta.own_ns ? `about ${duration(meta.own_ns)}${meta.cost_python_ps ? ", taken off" : ""}` : ""],
+    ["Own cost", meta.own_ns ? `about ${duration(meta.own_ns)}${meta.cost_python_ps ? ", taken off every function" : ""}` : ""],
     ["Framework", meta.framework], ["Python", meta.python], ["Process", meta.pid ? `${meta.host || ""} ${meta.pid} ${meta.thread || ""}` : ""],
     ["Release", meta.release], ["Response", meta.response_bytes ? bytes(meta.response_bytes) : ""], ["Kept as", meta.kept], ["Flags", meta.flags],
     ["Trace", meta.trace_id], ["Id", meta.id],

@@ -1,10 +1,8 @@
-// tables.js - the views that are lists: functions (and what surrounds the chosen one: callers above, callees below), and
-// what was
-// asked of others, calls made again and again from one line.
-import { category } from "./colors.js";
-import { button, el } from "./dom.js";
+// tables.js - the views that are lists: functions (callers above the chosen one, callees below), what was asked of
+// others, calls made again and again from one line.
+import { KINDS, category } from "./colors.js";
+import { button, cell, el, header } from "./dom.js";
 import { count, duration, label, middle, percent, shortPath, tame } from "./format.js";
-import { cell, header } from "./table.js";
 
 const COLUMNS = [
   { title: "Function", class: "path" }, { title: "Calls", number: true, sort: "calls" },
@@ -14,7 +12,12 @@ const COLUMNS = [
 const SHOWN = 300;
 
 /** Where a function is defined, in words. */
-export const where = (callee) => (callee.file ? `${tame(shortPath(callee.file, 3))}:${callee.line}` : callee.kind === "c" ? "C function" : "not code");
+export const where = (callee) => {
+  if (callee.file) return `${tame(shortPath(callee.file, 3))}:${callee.line}`;
+  if (callee.kind === "c") return "C function";
+  const kind = category(callee);
+  return kind === "other" ? "not code" : kind === "cost" ? "what recording every call took, taken off all others" : KINDS[kind][0];
+};
 
 /** Rows with their calls (resumes included), sorted by "name" or "-name". Pure. */
 export function sorted(rows, sort) {
@@ -115,16 +118,14 @@ export async function functionsView(page) {
   };
 }
 
-// ---- what was asked of others ----
-
-const KINDS = { db: "Queries", http: "HTTP requests", cache: "Cache calls", template: "Templates" };
+const LAYERS = { db: "Queries", http: "HTTP requests", cache: "Cache calls", template: "Templates" };
 
 /** Spans by text and by the line of own code that asked. */
 export async function spansView(page) {
   const { kinds, rows, count: all, lost } = await page.profile.spans({ limit: SHOWN });
   if (!rows.length) return { root: el("p", { class: "empty" }, "No query, template or other span was seen.") };
   const head = ["What", "Count", "Total", "Share", "Longest", "Asked at"];
-  const named = (kind) => KINDS[kind] || tame(kind, 40);
+  const named = (kind) => LAYERS[kind] || tame(kind, 40);
   const made = rows.map((row) => el("tr", {},
     el("td", { class: "path", title: tame(row.text, 2000) }, button(middle(tame(row.text) || row.kind, 110), () => page.open({ view: "tree", node: row.node, fn: undefined }), { class: "link", "data-row": true }), row.where ? el("span", { class: "where" }, ` in ${tame(row.where, 120)}`) : null),
     ...[count(row.count), duration(row.total_ns), page.share(row.total_ns), duration(row.longest_ns)].map((value) => el("td", { class: "number" }, value)),
@@ -143,8 +144,6 @@ export async function spansView(page) {
     },
   };
 }
-
-// ---- repeats ----
 
 const LEAST = 0.005; // share of the request that is worth a line
 

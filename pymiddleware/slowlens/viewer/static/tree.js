@@ -1,7 +1,8 @@
 // tree.js - a call tree: a virtualised treegrid (WAI-ARIA pattern).
 import { category } from "./colors.js";
 import { el } from "./dom.js";
-import { count, duration, label, middle, ms, share, shortPath, tame } from "./format.js";
+import { count, duration, label, middle, ms, packages, share, shortPath, tame } from "./format.js";
+import { where } from "./tables.js";
 import { TreeModel } from "./treemodel.js";
 
 const ROW = 24;
@@ -27,7 +28,7 @@ export function columns(percents, { sampled, samples }) {
 export function place(callee, caller, line) {
   if (line && caller && caller.file) return `called at ${shortPath(caller.file)}:${line}`;
   if (callee.file) return `${shortPath(callee.file)}:${callee.line}`;
-  return "";
+  return caller && callee.kind === "pseudo" ? where(callee) : "";
 }
 
 export class Tree {
@@ -100,7 +101,6 @@ export class Tree {
     if (index >= 0) this.move(index, focus);
   }
 
-  /** Folds library frames, or shows all. */
   setFold(fold) {
     const { node } = this.shown[this.current];
     this.model.fold = fold;
@@ -176,13 +176,11 @@ export class Tree {
     return { node, callee, caller, line: row.call_line, total: row.total_ns, self: row.self_ns, calls: row.calls + row.resumes, parent: parent ? parent.total_ns : 0 };
   }
 
-  /** What to come back to. */
   saved() {
     const { open, unfolded } = this.model;
     return { scroll: this.root.scrollTop, open: [...open].slice(0, OPEN_MAX), unfolded: [...unfolded].slice(0, OPEN_MAX), current: this.shown[this.current]?.node };
   }
 
-  /** Opens what was open, asking for what is not there yet. */
   async restore({ open, unfolded, current }) {
     for (const node of unfolded) this.model.unfolded.add(node);
     this.model.open.clear();
@@ -202,7 +200,7 @@ export class Tree {
     const self = folded.reduce((sum, one) => sum + this.model.rows.get(one).self_ns, 0);
     const name = el("span", { role: "gridcell" },
       el("span", { class: "twist", "aria-hidden": "true" }, "⋯"),
-      el("span", { class: "where" }, `${folded.length} library frames folded`));
+      el("span", { class: "where" }, `${packages(folded.map((one) => this.model.describe(one).callee))} folded`));
     name.style.setProperty("--depth", Math.min(depth, 60));
     const line = el("div", {
       class: `row folded${hot ? " hot" : ""}`, role: "row", "data-node": node,

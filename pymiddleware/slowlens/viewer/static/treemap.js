@@ -1,7 +1,7 @@
 // treemap.js - nested boxes whose areas are time. The layout is pure.
 //
 // Squarified treemaps: Bruls, Huizing and van Wijk, "Squarified Treemaps", 2000.
-import { el } from "./dom.js";
+import { el, putCard } from "./dom.js";
 import { fitted } from "./format.js";
 
 const LEAST = 14; // pixels a box must have on each side to hold others
@@ -133,10 +133,7 @@ export function treemapView(model, root, options) {
     if (node === undefined) return;
     if (node !== under) card.replaceChildren(...options.card(node));
     under = node;
-    const bounds = canvas.getBoundingClientRect();
-    const [x, y] = [event.clientX - bounds.left, event.clientY - bounds.top];
-    card.style.left = `${Math.max(0, Math.min(x + 14, bounds.width - card.offsetWidth - 4))}px`;
-    card.style.top = `${y + 18 + card.offsetHeight > bounds.height ? Math.max(0, y - card.offsetHeight - 10) : y + 18}px`;
+    putCard(card, canvas, event);
   });
   canvas.addEventListener("pointerleave", () => {
     card.hidden = true;

@@ -1,19 +1,12 @@
 // treemodel.js - the call tree as far as it is known here, and which of it
 // shows. Pure: no DOM, no network.
-//
-// The server sends rows as slowlens/report.h documents them (sl_report_tree);
-// a row whose children are not among them is opened by asking for them.
+// Rows are those of sl_report_tree (slowlens/report.h).
 
-// Frames of libraries that only pass the time on to one callee are shown as one
-// row, "12 frames folded"; what own code called itself always shows.
+// Frames of libraries that only pass the time on to one callee are one row; what own code called itself always shows.
 const FOLD_LEAST = 3; // frames; fewer are shown as they are
 const FOLD_SHARE = 0.9; // of a frame's time that its one callee must have
 
-/**
- * Rows of a whole tree, made ready for a TreeModel: each knows how many
- * children it has, siblings stand by `weight(row)`, and `hot` is the way down
- * along the heaviest child as long as `goesOn(child, its parent, root)`. Pure.
- */
+/** Rows of a whole tree, ready for a TreeModel; `hot`: down along the heaviest child while `goesOn(child, parent, root)`. */
 export function whole(rows, weight, goesOn) {
   const below = new Map();
   for (const row of rows) {
@@ -63,7 +56,6 @@ export class TreeModel {
     return answer.truncated;
   }
 
-  /** Whether the children of `node` have to be asked for. */
   missing(node) {
     return this.rows.get(node).children > 0 && !this.children.has(node);
   }
@@ -122,7 +114,6 @@ export class TreeModel {
     return shown;
   }
 
-  /** Everything about one row that is shown. */
   describe(node) {
     const row = this.rows.get(node);
     const callee = this.functions.get(row.function);

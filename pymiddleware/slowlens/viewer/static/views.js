@@ -1,12 +1,9 @@
-// views.js - the views of a profile. Each takes the page and gives a panel:
-//   root, tools [node]; ready(saved): it is in the page; save(): what to come back to; stop();
-//   select(model, index), choose({node, fn}): show this one; mark(model, indices or null): what a search found;
-//   find(test) -> {count, show(i)}: a search of its own; step(by): next row.
+// views.js - the views of a profile: each takes the page and gives a panel (../README.md).
 import { FlameCanvas } from "./canvas.js";
 import { paint } from "./colors.js";
 import { button, choice, el, tick } from "./dom.js";
-import { around, asAnswer, folds, laneOf, leftHeavy, timeOrder } from "./flamemodel.js";
-import { count, duration, label, ms, percent, share } from "./format.js";
+import { around, asAnswer, chainOf, folds, laneOf, leftHeavy, timeOrder } from "./flamemodel.js";
+import { count, duration, label, ms, packages, percent, share, tame } from "./format.js";
 import { graphView } from "./graph.js";
 import { go } from "./shell.js";
 import { sourceView } from "./source.js";
@@ -28,8 +25,13 @@ function foldTick(page, change) {
   });
 }
 
-/** Whether calls of what is open already are shown as one with it. */
-const recursionTick = (page) => tick("Merge recursion", page.state.recursion === "1", (on) => page.redraw({ recursion: on ? "1" : undefined }));
+/** Whether calls of what is open already are shown as one with it; whether callers stand below what they called. */
+const shapes = (page) => [["recursion", "Merge recursion", "Calls of what is open already are part of it"], ["invert", "Invert", "What took the time itself, and below it who called it"]]
+  .map(([name, title, why]) => {
+    const made = tick(title, page.state[name] === "1", (on) => page.redraw({ recursion: undefined, invert: undefined, root: undefined, [name]: on ? "1" : undefined }));
+    made.title = why;
+    return made;
+  });
 
 /** The chosen one as the side panel wants it, from a model. */
 function fromModel(model, index) {
@@ -47,8 +49,8 @@ function treePanel(page) {
     page.keep({ percent: on ? "1" : undefined });
     tree.setColumns(columns(on, page));
   });
-  const whole = async () => asAnswer(await page.model(), summary.hot_path.map((step) => step.node));
-  const merged = state.recursion === "1";
+  const whole = async () => asAnswer(await page.model(), page.inverted ? [] : summary.hot_path.map((step) => step.node));
+  const merged = state.recursion === "1" || page.inverted;
   const tree = new Tree({
     label: "Call tree", load: merged ? whole : profile.tree, columns: columns(percents.input.checked, page), least: Number(state.least || 0),
     onSelect: (node) => page.chose(tree.chosen(node)),
@@ -62,7 +64,7 @@ function treePanel(page) {
   };
   return {
     root: tree.root,
-    tools: [fold, percents, recursionTick(page), choice("Show", LEAST, state.least || "0", (value) => {
+    tools: [fold, percents, ...shapes(page), choice("Show", LEAST, state.least || "0", (value) => {
       page.keep({ least: unless(value, "0") });
       tree.setLeast(Number(value));
     })],
@@ -81,20 +83,23 @@ function treePanel(page) {
   };
 }
 
-/** What one box says to people. */
 function describe(page, model, node) {
   const callee = model.callee(node);
   return `${label(callee)} · ${where(callee)} · total ${duration(model.total[node])} (${page.share(model.total[node])}) · ` +
     `self ${duration(model.self[node])} · ${count(model.calls[node])} ${page.sampled ? "samples" : "calls"}${model.strands[node] ? " · beside the request" : ""}`;
 }
 
-/** The card at the pointer: all there is to say of a box. */
-function card(page, model, node, fold) {
+/** "14 frames of django", where they are folded into one box; else "". */
+const folded = (model, fold, node) => (fold && fold.next[node] >= 0 ? packages(chainOf(model, fold, node).map((one) => model.callee(one))) : "");
+
+/** The card at the pointer: all there is to say of a box, or of a mark above the timeline. */
+function card(page, model, node, fold, box = {}) {
   const one = fromModel(model, node);
-  const folded = fold && fold.next[node] >= 0 ? fold.count[node] : 0;
   const row = (title, value) => [el("dt", {}, title), el("dd", {}, value)];
+  if (box.text) return [el("strong", {}, tame(box.text, 400)), el("span", { class: "where" }, `${tame(box.kind, 40)}, asked by ${label(one.callee)}`), el("dl", {}, row("took", duration(box.w)), row("began at", duration(box.x)))];
+  const frames = folded(model, fold, node);
   return [
-    el("strong", {}, folded ? `${folded} library frames, from ${label(one.callee)} on` : label(one.callee)),
+    el("strong", {}, frames ? `${frames}, from ${label(one.callee)} on` : label(one.callee)),
     el("span", { class: "where" }, where(one.callee)),
     one.line && one.caller?.file ? el("span", { class: "where" }, `called at ${label(one.caller)}:${one.line}`) : null,
     el("dl", {}, row("total", `${duration(one.total)} · ${page.share(one.total)}`), row("self", `${duration(one.self)} · ${page.share(one.self)}`),
@@ -117,8 +122,8 @@ async function canvasPanel(page, title, picture) {
   const open = new Set(String(page.state.lanes || "").split(".").filter(Boolean));
   const options = {
     label: title, ...boxes(page, model),
-    name: (node) => (folding && folding.next[node] >= 0 ? `⋯ ${folding.count[node]} frames` : label(model.callee(node))),
-    card: (node) => card(page, model, node, folding),
+    name: (node) => (folding && folding.next[node] >= 0 ? `⋯ ${folded(model, folding, node)}` : label(model.callee(node))),
+    card: (node, box) => card(page, model, node, folding, box),
     lane: (node, wide) => {
       const child = model.children(node)[0];
       const name = child === undefined ? "" : ` ${label(model.callee(child))}`;
@@ -160,7 +165,7 @@ async function canvasPanel(page, title, picture) {
     canvas.later();
   };
   addEventListener("slowlens-theme", recolor);
-  const subtree = page.view !== "flame" ? [] : [recursionTick(page), button("Only the chosen box", () => {
+  const subtree = page.view !== "flame" ? [] : [...shapes(page), page.inverted ? null : button("Only the chosen box", () => {
     if (page.state.node !== undefined) page.redraw({ root: page.state.node });
   }, { title: "Only the chosen box and below" }), page.state.root ? button("Whole request", () => page.redraw({ root: undefined })) : null];
   return {
@@ -194,11 +199,11 @@ async function canvasPanel(page, title, picture) {
 const flamePanel = (page) => canvasPanel(page, "Flame graph: the same stacks together, heaviest left", (model, options) => leftHeavy(model, options));
 
 async function timelinePanel(page) {
-  const report = await page.profile.timeline();
+  const [report, { firsts: marks, kinds }] = await Promise.all([page.profile.timeline(), page.profile.spans()]);
   if (!report.rows.length) {
     return { root: el("p", { class: "empty" }, "This profile was not sampled, so the order of time is not known.") };
   }
-  return canvasPanel(page, "Timeline: which stack was there when", (model, options) => timeOrder(model, report, options));
+  return canvasPanel(page, "Timeline: which stack was there when", (model, options) => timeOrder(model, report, { ...options, marks, kinds }));
 }
 
 async function treemapPanel(page) {
@@ -263,8 +268,6 @@ async function graphPanel(page) {
   };
 }
 
-// ---- a route's profiles as one tree ----
-
 /** The report (sl_report_aggregate) as an answer for a tree. Pure. */
 function spreadTree(report) {
   const rows = report.rows.map((row) => ({ ...row, resumes: 0, strand: false }));
@@ -318,5 +321,4 @@ const VIEWS = {
   treemap: ["Treemap", treemapPanel], graph: ["Call graph", graphPanel],
 };
 
-/** The views of a profile: {name: [title, build(page)]}. */
 export const viewsOf = (merged) => (merged ? { spread: ["Mean and worst", spreadView], ...VIEWS } : VIEWS);
