@@ -147,7 +147,9 @@ def test_rows_of_the_list(browser: Any, shop: str) -> None:
 def test_another_view_keeps_rows_chosen_and_focus(browser: Any, shop: str) -> None:
     show(browser, shop, f"#r={slowest(shop, '/report/')}")
     row = wait(browser, ".tree .row", "shortcuts.render")
+    many = int(element(browser, ".tree").get_attribute("aria-rowcount"))
     row.find_element(By.CSS_SELECTOR, ".twist").click()
+    until(browser, lambda: int(element(browser, ".tree").get_attribute("aria-rowcount")) > many)
     opened = int(element(browser, ".tree").get_attribute("aria-rowcount"))
     wait(browser, ".tree .row", "reports.build").click()
     wait(browser, "#side .chosen-box h2", "reports.build")

@@ -29,15 +29,10 @@ export function timeSplit(meta, wall) {
   }, wall);
 }
 
-export const NOT_KNOWN = "Not known: stored by an older slowlens";
-
-/** Whether a row of the list has the columns that tell waiting apart, and count queries: those of older stores have not. */
-export const known = (row) => !row.waiting_ms || ["run_queue", "gil_wait", "blocked"].some((name) => row[`${name}_ms`] > 0);
-
-/** The same of a row of the list; times in ms. What waited before it was told apart is "waiting". */
+/** The same of a row of the list; times in ms. What waited was not always told apart. */
 export function rowSplit(row) {
   const ns = (name) => (row[`${name}_ms`] || 0) * 1e6;
-  const told = known(row);
+  const told = ns("run_queue") + ns("gil_wait") + ns("blocked") > 0;
   const split = parts({
     cpu: Math.max(0, ns("cpu") - ns("gc")), runq: ns("run_queue"), gil: ns("gil_wait"), blocked: told ? ns("blocked") : ns("waiting"),
     await: ns("await"), loop: ns("loop"), idle: ns("idle"), gc: ns("gc"),
