@@ -41,6 +41,10 @@ typedef struct {
     uint64_t ended;      /* ...and when one ended last */
     uint64_t held_since; /* when the last began that took HELD_NS */
     PyObject *loop;      /* strong, while it is watched; else NULL */
+    PyObject *handle;    /* strong: what asyncio's loop is to call next... */
+    uint64_t asked;      /* ...since that iteration */
+    uint64_t iteration;  /* so many began, as far as asyncio's code tells... */
+    const void *of;      /* ...the last one of this loop; only compared */
     PyObject *watcher;   /* strong: by which gevent calls each time round */
     PyObject *idler;     /* strong: what keeps its polls from sleeping */
     bool hub;            /* what tells of steps now is a hub's greenlet... */
@@ -108,6 +112,7 @@ unwatch(loop_state *l)
     PyObject *watchers[] = { l->watcher, l->idler };
 
     l->watcher = l->idler = NULL;
+    Py_CLEAR(l->handle);
     l->of_hub = false;
     Py_CLEAR(l->loop);
     for (int i = 0; i < 2; i++) {
@@ -166,8 +171,49 @@ ask(loop_state *l)
     if (handle == NULL) {
         PyErr_Clear();
         unwatch(l);
+    } else if (!l->of_hub) {
+        Py_XSETREF(l->handle, Py_NewRef(handle));
+        l->asked = l->iteration;
     }
     Py_XDECREF(handle);
+}
+
+/* Whether the loop stops after this iteration; what is put into it now stays
+ * there, for whoever looks. Of loops of others nothing is known. */
+static bool
+loop_stops(PyObject *loop)
+{
+    PyObject *stopping = PyObject_GetAttrString(loop, "_stopping");
+    bool stops = stopping == Py_True;
+
+    PyErr_Clear();
+    Py_XDECREF(stopping);
+    return stops;
+}
+
+/* Takes back what the loop was to call in its next iteration; what it calls in
+ * this one is counted already, and must stay. Runs no Python code. */
+static void
+take_back(loop_state *l)
+{
+    PyObject *ready =
+        l->handle == NULL || l->of != l->loop || l->asked != l->iteration
+            ? NULL
+            : PyObject_GetAttrString(l->loop, "_ready");
+
+    if (ready != NULL &&
+        strcmp(Py_TYPE(ready)->tp_name, "collections.deque") == 0) {
+        for (Py_ssize_t i = PySequence_Size(ready); i-- > 0;) {
+            PyObject *one = PySequence_GetItem(ready, i);
+            Py_XDECREF(one); /* the deque has it */
+            if (one != l->handle)
+                continue;
+            PySequence_DelItem(ready, i);
+            break;
+        }
+    }
+    PyErr_Clear();
+    Py_XDECREF(ready);
 }
 
 /* A watcher of gevent's loop of that kind, started, NEW; NULL (no exception):
@@ -236,6 +282,8 @@ watch(loop_state *l)
 
     if (loop == NULL || loop != l->loop) {
         unwatch(l);
+        if (loop != NULL && loop_stops(loop))
+            Py_CLEAR(loop);
         l->loop = loop;
         if (loop == NULL)
             return;
@@ -767,7 +815,39 @@ on_callback_over(const sl_py_target *target, uintptr_t frame, PyObject *result)
 static const sl_py_action callback_action = { .start = on_callback,
                                               .leave = on_callback_over };
 
+/* A loop that stops leaves what it has not called to whoever runs it next, and
+ * the application may count that: nothing of ours stays. */
+static bool
+on_stop(const sl_py_target *target, uintptr_t frame, PyObject *loop)
+{
+    loop_state *l = &state;
+
+    (void)target, (void)frame;
+    if (loop != NULL && loop == l->loop && !l->of_hub) {
+        take_back(l);
+        unwatch(l);
+        l->busy_since = sl_clock_monotonic_ns();
+    }
+    return false;
+}
+
+/* asyncio's loop begins an iteration. */
+static bool
+on_once(const sl_py_target *target, uintptr_t frame, PyObject *loop)
+{
+    (void)target, (void)frame;
+    state.iteration++;
+    state.of = loop;
+    return false;
+}
+
+static const sl_py_action stop_action = { .start = on_stop };
+static const sl_py_action once_action = { .start = on_once };
+
 static const sl_py_target targets[] = {
+    { "asyncio.base_events", "BaseEventLoop.stop", "self", &stop_action, 0 },
+    { "asyncio.base_events", "BaseEventLoop._run_once", "self", &once_action,
+      0 },
     { "asyncio.events", "Handle._run", "self", &callback_action, 0 },
 };
 
