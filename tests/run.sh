@@ -266,6 +266,7 @@ node_modules() {
 LIBRARIES="pymysql,psycopg[binary],psycopg2-binary,asyncpg,redis,requests,urllib3,aiohttp,celery,rq,dramatiq,grpcio,botocore"
 LIBRARIES="$LIBRARIES,pymongo,mysqlclient,mysql-connector-python,aiomysql,peewee,pymemcache,python-memcached"
 LIBRARIES="$LIBRARIES,opentelemetry-sdk,opentelemetry-instrumentation-sqlite3,mcp"
+LIBRARIES="$LIBRARIES,graphene" # which wants another graphql-core than tests/frameworks has
 
 # All that the tests below need beside PACKAGES, before any of them runs: nobody's packages change under him.
 more_packages() { # VERSION PYTHON

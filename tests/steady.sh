@@ -12,10 +12,11 @@ python=$1
 shift
 state=$(mktemp -d)
 trap 'rm -rf "$state"' EXIT
-"$python" -m pytest -q -rf -o cache_dir="$state" "$@"
+# A test that hangs says where: after five minutes all threads' stacks are printed.
+"$python" -m pytest -q -rf -o cache_dir="$state" -o faulthandler_timeout=300 "$@"
 status=$?
 [ "$status" = 1 ] || exit "$status"
 cp "$state/v/cache/lastfailed" "$state/first" || exit 1
 echo "-- what failed, once more"
-"$python" -m pytest -q -rf -o cache_dir="$state" --last-failed --last-failed-no-failures none "$@" || exit 1
+"$python" -m pytest -q -rf -o cache_dir="$state" -o faulthandler_timeout=300 --last-failed --last-failed-no-failures none "$@" || exit 1
 sed -n 's/^ *"\(.*\)": true,*$/-- unsteady: \1/p' "$state/first"

@@ -16,7 +16,8 @@ __all__ = ["Server", "running"]
 class Server:
     """One cluster. initdb refuses to be root's: as root it is another user's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "", network: str = "") -> None:
+        """``address``: of this machine, for those of ``network``; without, the socket alone."""
         self.folder = folder
         binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
         assert binaries, "install the package postgresql"
@@ -28,8 +29,12 @@ class Server:
         self.run("initdb", "-D", str(folder / "data"), "-U", "slowlens", "-A", "trust", "-E", "UTF8", "--no-sync",
                  "--locale=C.UTF-8")
         with open(folder / "data" / "postgresql.conf", "a") as file:
-            file.write(f"listen_addresses = ''\nunix_socket_directories = '{folder}'\nmax_connections = 60\n"
+            file.write(f"listen_addresses = '{address}'\nunix_socket_directories = '{folder}'\nmax_connections = 60\n"
                        "shared_buffers = 64MB\nfsync = off\n")
+
+        if network:
+            with open(folder / "data" / "pg_hba.conf", "a") as file:
+                file.write(f"host all all {network} trust\n")
 
     def run(self, name: str, *arguments: str) -> None:
         which = {} if self._user is None else {
@@ -55,12 +60,12 @@ class Server:
         return f"postgresql:///{database}?" + "&".join(f"{name}={value}" for name, value in values.items())
 
 
-def running() -> Iterator[Server]:
+def running(address: str = "", network: str = "") -> Iterator[Server]:
     # Short: a socket's path has 107 bytes.
     outer = Path(tempfile.mkdtemp(prefix="sl-pg-"))
     outer.chmod(0o755)
     (outer / "c").mkdir()
-    made = Server(outer / "c")
+    made = Server(outer / "c", address, network)
     made.start()
     try:
         yield made
