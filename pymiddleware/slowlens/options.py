@@ -283,7 +283,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("layers", _choice("shape", "names", "off"), "shape", "word",
            "What is kept of queries, requests to others, caches and templates: a query's `shape` (no literal, no "
            "parameter), its verb and tables (`names`), or nothing (`off`)."),
-    Option("sample_rate", _number(0, 1), 1.0, "0 to 1", "Share of the requests that is profiled."),
+    Option("sample_rate", _number(0, 1), 1.0, "0 to 1", "Share of the requests that is profiled; the "
+           "others are in their route's numbers, with nothing but their times."),
     Option("slow_ms", _number(0, 1e9), 200.0, "milliseconds",
            "A response that takes longer is slow: logged, and kept by the rule `slow`."),
     Option("keep", _keep, None, "words",

@@ -1,4 +1,4 @@
-"""Operations of Graphene by the recipe for graphql-core (docs/howto/routes.md), executed by the app as graphene-django does.
+"""Operations of Graphene by the recipe for graphql-core (docs/howto/routes.md), as graphene-django executes them.
 
 Here and not beside the other frameworks: it wants another graphql-core than they have.
 """
@@ -17,9 +17,7 @@ import pytest
 from slowlens.wsgi import ProfilerMiddleware
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "frameworks"))
-from asked import recipe  # noqa: E402
-
-
+from asked import recipe
 
 ASKED = ({"query": "query Book { book }", "operationName": "Book"}, {"query": "{ book }"},
          {"query": "query A { book } query B { book }", "operationName": "B"})

@@ -1,5 +1,5 @@
-"""Two hosts on a network of their own, each with its name, its memory for boards and its folder, write to one PostgreSQL;
-one is killed in between. Where the machine allows no namespaces the same processes run without: the rest is as true."""
+"""Two hosts on a network of their own, each with its name, its memory for boards and its folder, write to one
+PostgreSQL; one is killed in between. Where the machine allows no namespaces the same processes run without."""
 
 from __future__ import annotations
 
