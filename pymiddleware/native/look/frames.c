@@ -8,12 +8,14 @@
 #define CHUNK_MAX  ((uintptr_t)128 << 10)
 /* A walk that goes on for longer goes round in a circle. */
 #define DEPTH_MAX 16384
-/* After so many frames the middle of the stack is left out: what is told are
- * the outermost ones, which lie in these last chunks of it (of 16 KiB; eight
- * frames or more in each). The walk of these, too, ends before DEPTH_MAX. */
-#define SKIP_AFTER  4096
-#define CHUNKS_KEPT 64
-#define CHUNKS_MAX  16384
+/* After so many frames, or so many reads of one frame each (those of
+ * generators), the middle of the stack is left out: what is told are the
+ * outermost frames, which lie in these last chunks of it (of 16 KiB; 22 frames
+ * or more in each). */
+#define SKIP_AFTER       4096
+#define SKIP_AFTER_READS 512
+#define CHUNKS_KEPT      24
+#define CHUNKS_MAX       16384
 
 /* The thread's own stack is a list of chunks (_PyStackChunk in CPython's
  * Include/cpython/pystate.h and push_chunk in Python/pystate.c, the same from
@@ -27,6 +29,7 @@ static struct {
 } stack;
 
 static uintptr_t chunks[CHUNKS_MAX];
+static int reads; /* of one frame each, in this walk */
 
 static uintptr_t
 word_at(const char *bytes, size_t offset)
@@ -105,6 +108,7 @@ frame_bytes(const sl_py_layout *layout, uintptr_t address, uintptr_t anchor)
         stack_load(layout, stack.older, address + layout->frame_size, anchor);
     }
     sl_py_piece piece = { (const void *)address, layout->frame_size };
+    reads++;
     return sl_py_memory_read(&piece, 1);
 }
 
@@ -170,7 +174,8 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
     stack_load(layout, chunk, top, anchor);
 
     int below = parts != NULL ? parts->count : 0;
-    bool seam = false, skipped = false;
+    bool seam = false, tried = false, skipped = false;
+    reads = 0;
     for (int seen = 0; at != anchor || below > 0; seen++) {
         const char *frame;
         if (at == 0 && below > 0) {
@@ -186,8 +191,10 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
                        : SL_PY_WALK_OTHER;
         if (seen >= DEPTH_MAX)
             return SL_PY_WALK_DEEP;
-        if (seen == SKIP_AFTER && below == 0) {
+        if (!tried && below == 0 &&
+            (seen == SKIP_AFTER || reads == SKIP_AFTER_READS)) {
             uintptr_t far = skip(layout, anchor);
+            tried = true;
             skipped = far != 0;
             at = skipped ? far : at;
             count = skipped ? 0 : count;
