@@ -255,6 +255,14 @@ sl_py_probes_add(const sl_py_target *target)
 
 /* ---- imports ---- */
 
+static void (*import_told)(const char *name);
+
+void
+sl_py_probes_on_import(void (*told)(const char *name))
+{
+    import_told = told;
+}
+
 /* A module was imported: it is what the function returned. */
 static void
 imported(const sl_py_target *target, uintptr_t frame, PyObject *result)
@@ -266,8 +274,11 @@ imported(const sl_py_target *target, uintptr_t frame, PyObject *result)
         return;
     PyErr_Fetch(&type, &value, &traceback);
     const char *name = PyModule_GetName(result);
-    if (name != NULL)
+    if (name != NULL) {
         module_scan(result, name);
+        if (import_told != NULL)
+            import_told(name);
+    }
     PyErr_Clear();
     PyErr_Restore(type, value, traceback);
 }

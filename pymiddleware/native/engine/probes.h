@@ -35,6 +35,10 @@ bool sl_py_probes_put(PyCodeObject *code, const sl_py_target *target);
  * frames' layout to be trusted. Never raises. */
 const char *sl_py_probes_install(void);
 
+/* Has `told` called with the name of each module that is imported from now on
+ * (3.12+), when it is whole. It may not raise. */
+void sl_py_probes_on_import(void (*told)(const char *name));
+
 /* Looks for what was imported since the last time, where no event tells of it
  * (3.11). Never raises. */
 void sl_py_probes_refresh(void);

@@ -2,6 +2,7 @@
 #include "run/greenlets.h"
 #include "compat/cpu_clock.h"
 #include "engine/current.h"
+#include "engine/probes.h"
 #include "look/own_stack.h"
 #include "run/active.h"
 #include "run/hub.h"
@@ -617,9 +618,20 @@ sl_py_greenlets_watch(void)
         Py_DECREF((PyObject *)t); /* greenlet holds it */
 }
 
+/* A request may be the first to import them, as SQLAlchemy's asyncio extension
+ * does: what it then switches to is seen at once. */
+static void
+on_import(const char *name)
+{
+    if (sl_py_live_count() > 0 &&
+        (strcmp(name, "greenlet") == 0 || strcmp(name, "gevent") == 0))
+        sl_py_greenlets_watch();
+}
+
 int
 sl_py_greenlets_init(void)
 {
+    sl_py_probes_on_import(on_import);
     name_frame = PyUnicode_InternFromString("gr_frame");
     if (name_frame == NULL || sl_py_hub_init() < 0)
         return -1;
