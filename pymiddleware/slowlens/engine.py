@@ -19,6 +19,7 @@ from threading import get_native_id
 from typing import Any
 
 from . import _core, layers, ownership
+from .interpreter import opcodes
 from .lock import Lock
 
 __all__ = [
@@ -134,6 +135,7 @@ def prepare() -> None:
     _prepared = True
     ownership.configure(CHOSEN, _kernel_trusts_tsc())
     gc.callbacks.append(_core.gc_hook)
+    _core.sampler_opcodes(opcodes())
     _test_sampler(ownership.OWN)
     layers.install()
     _core.probes_install()

@@ -12,7 +12,7 @@ import sysconfig
 import types
 from typing import Any
 
-__all__ = ["refusal", "stand_in"]
+__all__ = ["opcodes", "refusal", "stand_in"]
 
 
 def refusal() -> str | None:
@@ -28,6 +28,31 @@ def refusal() -> str | None:
             "(under mod_wsgi set WSGIApplicationGroup %{GLOBAL})"
         )
     return None
+
+
+def opcodes() -> bytes:
+    """What native/look/depths.h is to know of this interpreter's instructions: three times 256 bytes."""
+    import dis
+
+    numbers: dict[str, int] = dis._all_opmap  # type: ignore[attr-defined]
+    families: dict[str, str] = dis.deoptmap  # type: ignore[attr-defined]
+    entries: Any = dis._inline_cache_entries  # type: ignore[attr-defined]
+    two_steps = "PRECALL" in numbers
+    base, caches, flags = bytearray(256), bytearray([255]) * 256, bytearray(256)
+    for name, number in numbers.items():
+        plain = families.get(name, name.removeprefix("INSTRUMENTED_"))
+        of = dis.opmap.get(plain, 256)
+        if number > 255 or of > 255 or plain in ("ENTER_EXECUTOR", "LINE", "INSTRUCTION", "RESERVED"):
+            continue  # none of the code's own, or one that hides what it stands for
+        base[number] = of
+        caches[number] = entries.get(plain, 0) if hasattr(entries, "get") else entries[of]
+        flags[number] = sum(bit for bit, holds in (
+            (1, of in dis.hasjrel), (2, "BACKWARD" in plain),
+            (4, (plain.startswith("JUMP_") and "_IF_" not in plain) or
+             plain in ("RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE", "INTERPRETER_EXIT")),
+            (8, plain == "EXTENDED_ARG"), (16, plain == ("PRECALL" if two_steps else "CALL")),
+            (32, plain == "CALL_KW"), (64, plain == "CALL_FUNCTION_EX"), (128, two_steps and plain == "CALL")) if holds)
+    return bytes(base + caches + flags)
 
 
 def _is_main_interpreter() -> bool:

@@ -115,7 +115,7 @@ PACKAGE = {
     "request": "routes",
     "ownership": "_core", "spans": "_core",
     "layers": "_core",
-    "bounded": "", "lock": "", "engine": "_core layers lock ownership",
+    "bounded": "", "lock": "", "engine": "_core interpreter layers lock ownership",
     "board": "_core engine lock",
     "auth": "log options request",
     "hello": "log options slowlens",

@@ -161,9 +161,10 @@ def _() -> None:
     refused(_core.engine_idle, "soon")
 
 
-@case("sampler_lock_measure", "sampler_test", "sampler_configure", "limit_memory", "probes_install", "gc_hook")
+@case("sampler_lock_measure", "sampler_opcodes", "sampler_test", "sampler_configure", "limit_memory", "probes_install",
+      "gc_hook")
 def _() -> None:
-    from slowlens import ownership
+    from slowlens import interpreter, ownership
 
     _core.sampler_test(ownership.OWN)
     _core.probes_install()
@@ -179,6 +180,9 @@ def _() -> None:
     _core.gc_hook("start", {})
     _core.gc_hook("stop", {})
     recording.discard()
+    _core.sampler_opcodes(interpreter.opcodes())
+    refused(_core.sampler_opcodes, 7)
+    refused(_core.sampler_opcodes, b"short")
     refused(_core.sampler_test, 7)
     refused(_core.sampler_test, "\ud800")
     refused(_core.sampler_configure, 0, 0)

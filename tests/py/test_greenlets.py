@@ -423,7 +423,7 @@ def test_the_cpu_of_a_request_is_its_own(tmp_path: Path, sampled: bool) -> None:
 @patient
 @pytest.mark.parametrize("library", ("greenlet", "gevent"))
 def test_a_request_is_the_first_to_import_greenlets(tmp_path: Path, sampled: bool, library: str) -> None:
-    """SQLAlchemy's asyncio extension does that: what the request switches to is seen at once, not from the next one on."""
+    """SQLAlchemy's asyncio extension does that: what the request switches to is seen at once."""
     need(library)
     if sampled and sys.version_info < (3, 12):
         pytest.skip("no event tells 3.11 of an import: the first request is [not seen] while it is in greenlets")

@@ -115,8 +115,8 @@ def test_the_parts_add_up() -> None:
     assert blocked >= 0.19e9
     for row in tree(profile)["rows"]:
         assert row["cpu_ns"] + row["gil_ns"] <= row["seen_ns"] <= row["self_ns"] + 1000
-        if row["name"].endswith("program"):  # sleep and the lock are C: their time is their caller's
-            assert row["seen_ns"] - row["cpu_ns"] >= 0.18e9
+    slept = {row["name"]: row["seen_ns"] - row["cpu_ns"] for row in tree(profile)["rows"]}
+    assert slept["time.sleep"] >= 0.09e9 and slept["_thread.lock.acquire"] >= 0.09e9
 
 
 @patient
@@ -170,8 +170,7 @@ def test_lines() -> None:
     first = work.__code__.co_firstlineno
     assert lines[first + 1]["called_ns"] == pytest.approx(60e6, rel=0.35)
     assert lines[first + 2]["called_ns"] == pytest.approx(20e6, rel=0.5)
-    assert lines[first + 4]["self_ns"] > 35e6, "the sleep is C: self time of its line"
-    assert lines[first + 4]["self_ns"] - lines[first + 4]["cpu_ns"] > 30e6
+    assert lines[first + 4]["called_ns"] > 35e6  # a C function is called, too
     with pytest.raises(ValueError):
         blob.lines(1 << 20)
 

@@ -90,6 +90,35 @@ sl_py_code_is_cell(const PyCodeObject *code, int index)
            0;
 }
 
+/* How deep the stack of a code object's frame is where it begins, as the
+ * compiler reckons: up to 3.12 that of a generator holds what is sent to it. */
+static inline int
+sl_py_code_first_depth(const PyCodeObject *code)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    (void)code;
+    return 0;
+#else
+    return (code->co_flags &
+            (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR)) != 0;
+#endif
+}
+
+/* How far below the top of the stack f lies in a call f(*args, **kwargs):
+ * CALL_FUNCTION_EX of Python/bytecodes.c. */
+static inline int
+sl_py_call_ex_depth(int argument)
+{
+#if PY_VERSION_HEX >= 0x030E0000
+    (void)argument;
+    return 4;
+#elif PY_VERSION_HEX >= 0x030D0000
+    return 3 + (argument & 1);
+#else
+    return 2 + (argument & 1);
+#endif
+}
+
 /* Whether sys.monitoring tells of PY_UNWIND for one code object alone. */
 #if PY_VERSION_HEX >= 0x030F0000
 static const bool sl_py_unwind_is_local = true;

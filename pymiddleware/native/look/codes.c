@@ -1,16 +1,19 @@
 /* Code objects to names and lines, by copies that may be torn: see codes.h. */
 #include "look/codes.h"
 #include "compat/py_compat.h"
+#include "look/depths.h"
 #include "look/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_MAX_BYTES  4096u
-#define TABLE_MAX_BYTES (128u << 10)
-#define UNITS_MAX       (1u << 20)
-#define CODES_MAX       (1u << 16)
-#define NAME_COMPARED   256u
+#define NAME_MAX_BYTES     4096u
+#define TABLE_MAX_BYTES    (128u << 10)
+#define UNITS_MAX          (1u << 20)
+#define WALKED_UNITS_MAX   (1u << 14)
+#define HANDLERS_MAX_BYTES (16u << 10)
+#define CODES_MAX          (1u << 16)
+#define NAME_COMPARED      256u
 
 /* The part of a code object in front of its instructions. */
 #define HEAD_BYTES offsetof(PyCodeObject, co_code_adaptive)
@@ -25,8 +28,11 @@ struct entry {
     uintptr_t qualname, filename, linetable;
     int first_line;
     uint32_t units;
-    bool shim; /* none of its instructions is the program's */
-    uint32_t *lines; /* by code unit; NULL: not known */
+    bool shim;         /* none of its instructions is the program's */
+    uint32_t *lines;   /* by code unit; NULL: not known */
+    uint16_t *callees; /* likewise, see depths.h; NULL: not asked, or none */
+    uint32_t variables;
+    bool callees_asked;
     const sl_py_code *code;
     entry *next; /* in its slot */
 };
@@ -38,7 +44,8 @@ static bool entries_full;
 static sl_py_code **codes; /* distinct ones, by content */
 static uint32_t code_slots, code_count;
 static char *own_prefix;
-static const sl_py_code unknown = { "[unknown]", "", 9, 0, 0, false, false, false };
+static const sl_py_code unknown = { "[unknown]", "",    9,     0,    0,
+                                    false,       false, false, false };
 
 bool
 sl_py_codes_init(const char *own)
@@ -84,9 +91,8 @@ put_utf8(char *out, uint32_t c)
     return 4;
 }
 
-/* The str at `address` as UTF-8, malloc'ed; NULL: it is none, or too long. */
-static char *
-read_str(uintptr_t address, uint32_t *len)
+char *
+sl_py_read_str(uintptr_t address, uint32_t *len)
 {
     const char *bytes = object_bytes(address, sizeof(PyASCIIObject));
     PyASCIIObject head;
@@ -219,9 +225,8 @@ code_hash(const sl_py_code *code)
 static bool
 code_equal(const sl_py_code *a, const sl_py_code *b)
 {
-    return a->line == b->line && a->shim == b->shim &&
-           a->name_len == b->name_len &&
-           a->file_len == b->file_len &&
+    return a->line == b->line && a->shim == b->shim && a->c == b->c &&
+           a->name_len == b->name_len && a->file_len == b->file_len &&
            memcmp(a->name, b->name, a->name_len) == 0 &&
            memcmp(a->file, b->file, a->file_len) == 0;
 }
@@ -333,8 +338,8 @@ entry_fill(entry *e)
     sl_py_code code = { .line =
                             e->first_line > 0 ? (uint32_t)e->first_line : 0 };
 
-    code.name = read_str(e->qualname, &code.name_len);
-    code.file = read_str(e->filename, &code.file_len);
+    code.name = sl_py_read_str(e->qualname, &code.name_len);
+    code.file = sl_py_read_str(e->filename, &code.file_len);
     if (code.name == NULL || code.file == NULL) {
         free((char *)code.name);
         free((char *)code.file);
@@ -343,6 +348,9 @@ entry_fill(entry *e)
     code.own = file_is_own(code.file);
     code.shim = e->shim;
     code.begins = code_begins(&code);
+    free(e->callees);
+    e->callees = NULL;
+    e->callees_asked = false;
     free(e->lines);
     e->lines = read_lines(e->linetable, code.line, e->units);
     e->code = code_intern(&code);
@@ -402,6 +410,7 @@ entries_clear(void)
     for (uint32_t i = 0; i < SLOTS; i++) {
         for (entry *e = entries[i], *next; e != NULL; e = next) {
             next = e->next;
+            free(e->callees);
             free(e->lines);
             free(e);
         }
@@ -510,4 +519,101 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
                                                          : e->code->line;
     }
     return versions || !names_forget(found, count, alive);
+}
+
+/* ---- what a place calls ---- */
+
+/* The code object's instructions, one behind the other; NULL: not readable. */
+static const uint16_t *
+read_instructions(const sl_py_layout *layout, const entry *e)
+{
+    static uint16_t code[WALKED_UNITS_MAX];
+
+    return e->units <= WALKED_UNITS_MAX &&
+                   sl_py_memory_copy(e->address + layout->code_bytes,
+                                     e->units * sizeof(*code), code)
+               ? code
+               : NULL;
+}
+
+static bool
+read_handlers(uintptr_t table, sl_py_depths_of *of)
+{
+    static uint8_t handlers[HANDLERS_MAX_BYTES];
+    PyVarObject head;
+
+    if ((table & 7) != 0 || !sl_py_memory_copy(table, sizeof(head), &head) ||
+        head.ob_base.ob_type != &PyBytes_Type || head.ob_size < 0 ||
+        head.ob_size > (Py_ssize_t)HANDLERS_MAX_BYTES)
+        return false;
+    of->handlers = handlers;
+    of->handler_bytes = (size_t)head.ob_size;
+    return head.ob_size == 0 ||
+           sl_py_memory_copy(table + offsetof(PyBytesObject, ob_sval),
+                             of->handler_bytes, handlers);
+}
+
+static void
+callees_find(const sl_py_layout *layout, entry *e)
+{
+    static int16_t scratch[WALKED_UNITS_MAX];
+    union {
+        char bytes[HEAD_BYTES];
+        PyCodeObject head;
+    } code;
+    sl_py_depths_of of = { .units = e->units };
+
+    if (!sl_py_memory_copy(e->address, HEAD_BYTES, code.bytes) ||
+        (of.code = read_instructions(layout, e)) == NULL ||
+        !read_handlers((uintptr_t)code.head.co_exceptiontable, &of) ||
+        code.head.co_nlocalsplus < 0)
+        return;
+    of.first_depth = sl_py_code_first_depth(&code.head);
+    of.stack_size = code.head.co_stacksize;
+    e->variables = (uint32_t)code.head.co_nlocalsplus;
+    e->callees = malloc(e->units * sizeof(*e->callees));
+    if (e->callees != NULL && !sl_py_depths_find(&of, e->callees, scratch)) {
+        free(e->callees);
+        e->callees = NULL;
+    }
+}
+
+uint32_t
+sl_py_codes_callee(const sl_py_layout *layout, const sl_py_raw_frame *frame,
+                   uint16_t *callee)
+{
+    entry *e = entries[entry_slot(frame->code)];
+    int64_t offset =
+        (int64_t)(frame->instruction - (frame->code + layout->code_bytes));
+
+    *callee = 0;
+    while (e != NULL && e->address != frame->code)
+        e = e->next;
+    if (e == NULL || e->qualname == 0 || offset < 0 ||
+        offset / 2 >= (int64_t)e->units)
+        return 0;
+    if (!e->callees_asked) {
+        e->callees_asked = true;
+        callees_find(layout, e);
+    }
+    if (e->callees == NULL)
+        return 0;
+    *callee = e->callees[offset / 2];
+    return e->variables;
+}
+
+const sl_py_code *
+sl_py_codes_c(const char *name)
+{
+    sl_py_code code = { .name = strdup(name),
+                        .file = strdup(""),
+                        .name_len = (uint32_t)strlen(name),
+                        .c = true };
+
+    if (code.name == NULL || code.file == NULL) {
+        free((char *)code.name);
+        free((char *)code.file);
+        return &unknown;
+    }
+    return code_intern(&code);
 }

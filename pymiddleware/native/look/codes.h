@@ -22,6 +22,7 @@ typedef struct {
     bool own;    /* one of slowlens's own frames: not shown */
     bool shim;   /* the interpreter's own, between C and Python: not shown */
     bool begins; /* runs other contexts: what is below it is the server's */
+    bool c;      /* a C function: it has no file */
 } sl_py_code;
 
 /* Where a sample is. */
@@ -40,5 +41,17 @@ bool sl_py_codes_init(const char *own);
 bool sl_py_codes_resolve(const sl_py_layout *layout,
                          const sl_py_raw_frame *frames, int count, bool alive,
                          sl_py_place *places);
+
+/* Where on its stack, which begins behind so many variables as are returned,
+ * the callee of the call at the frame's place lies, as depths.h says it in
+ * *callee; 0: it is at no call. The frame was resolved just now. */
+uint32_t sl_py_codes_callee(const sl_py_layout *layout,
+                            const sl_py_raw_frame *frame, uint16_t *callee);
+
+/* The C function of that name; never freed. */
+const sl_py_code *sl_py_codes_c(const char *name);
+
+/* The str at `address` as UTF-8, malloc'ed; NULL: it is none, or too long. */
+char *sl_py_read_str(uintptr_t address, uint32_t *len);
 
 #endif /* SL_PY_CODES_H */

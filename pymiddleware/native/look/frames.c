@@ -30,6 +30,7 @@ static struct {
 
 static uintptr_t chunks[CHUNKS_MAX];
 static int reads; /* of one frame each, in this walk */
+static uintptr_t innermost;
 
 static uintptr_t
 word_at(const char *bytes, size_t offset)
@@ -176,6 +177,7 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
     int below = parts != NULL ? parts->count : 0;
     bool seam = false, tried = false, skipped = false;
     reads = 0;
+    innermost = 0;
     for (int seen = 0; at != anchor || below > 0; seen++) {
         const char *frame;
         if (at == 0 && below > 0) {
@@ -209,6 +211,7 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
                 word_at(frame, layout->frame_code) & layout->code_mask;
             if (code == 0 || (code & 7) != 0)
                 return SL_PY_WALK_TORN;
+            innermost = innermost == 0 ? at : innermost;
             /* Which of its lines switched is not told: a function that starts
              * a greenlet and goes on to switch to it is one node. */
             frames[count++ % SL_PY_WALK_MAX] = (sl_py_raw_frame){
@@ -227,6 +230,12 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
     if (skipped && count < SL_PY_WALK_MAX) /* not all that is to be told */
         return SL_PY_WALK_DEEP;
     return ring_turn(frames, count);
+}
+
+uintptr_t
+sl_py_frames_innermost(void)
+{
+    return innermost;
 }
 
 bool
@@ -255,6 +264,7 @@ sl_py_frames_top(const sl_py_layout *layout, const void *ts,
                 (sl_py_raw_frame){ word_at(bytes, layout->frame_code) &
                                        layout->code_mask,
                                    word_at(bytes, layout->frame_instruction) };
+            innermost = at;
             return frame->code != 0 && (frame->code & 7) == 0;
         }
         at = word_at(bytes, layout->frame_previous);

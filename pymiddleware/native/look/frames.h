@@ -48,6 +48,9 @@ int sl_py_frames_walk(const sl_py_layout *layout, const void *ts,
                       uintptr_t anchor, sl_py_parts *parts,
                       sl_py_raw_frame frames[SL_PY_WALK_MAX]);
 
+/* Where the innermost frame of the last walk, or look at the top, is. */
+uintptr_t sl_py_frames_innermost(void);
+
 /* Only the innermost frame of a function; false: torn, or there is none. */
 bool sl_py_frames_top(const sl_py_layout *layout, const void *ts,
                       sl_py_raw_frame *frame);

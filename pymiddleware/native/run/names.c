@@ -16,9 +16,10 @@ describe_sampled(const sl_py_code *code, sl_function *out)
                           .file = code->file,
                           .file_len = code->file_len,
                           .line = code->line,
-                          .kind = SL_KIND_PYTHON,
-                          .origin =
-                              sl_py_file_origin(code->file, code->file_len) };
+                          .kind = code->c ? SL_KIND_C : SL_KIND_PYTHON,
+                          .origin = code->c ? SL_ORIGIN_BUILTIN
+                                            : sl_py_file_origin(
+                                                  code->file, code->file_len) };
 }
 
 /* Function `id`, no pseudo one; strings live in `keep`. false: no name. */

@@ -35,6 +35,12 @@ sl_py_unlock_drop(void)
 {
 }
 
+void
+sl_py_sampler_opcodes(const sl_py_opcodes *opcodes)
+{
+    (void)opcodes;
+}
+
 /* ---- sections ---- */
 
 void

@@ -154,6 +154,7 @@ other_sample(other *o, sl_py_sampled *sampled, uintptr_t context,
                            &passed, now);
         return;
     }
+    frames = sl_py_callee_add(count, frames);
     sl_strand_sample(strand, sl_py_sampler.stack, frames, SL_PSEUDO_ROOT,
                      &passed, now);
     sl_py_sampler.counts.samples++;

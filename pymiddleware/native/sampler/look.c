@@ -1,6 +1,7 @@
 /* One look at one thread: its stack, CPU, GIL, blocking. */
 #define _GNU_SOURCE
 #include "sampler/look.h"
+#include "look/callees.h"
 #include "look/memory.h"
 #include "sampler/brake.h"
 #include "sampler/clocks.h"
@@ -234,6 +235,34 @@ slot_walk(sl_py_slot *s)
     return count;
 }
 
+uint32_t
+sl_py_callee_add(int count, uint32_t depth)
+{
+    const sl_py_code *caller = sl_py_sampler.places[0].code;
+
+    if (count == SL_PY_WALK_MAX || caller->own || caller->shim)
+        return depth;
+    const sl_py_code *callee = sl_py_callee(
+        &sl_py_sampler.layout, sl_py_frames_innermost(), &sl_py_sampler.raw[0]);
+    if (callee != NULL)
+        sl_py_sampler.stack[depth++] = (sl_frame){ callee, 0 };
+    return depth;
+}
+
+/* The same for a job that is nothing but a C function: who runs jobs calls it,
+ * at the anchor. */
+static uint32_t
+callee_alone(const sl_py_slot *s)
+{
+    return sl_py_frames_top(&sl_py_sampler.layout, s->ts,
+                            &sl_py_sampler.raw[0]) &&
+                   sl_py_frames_innermost() == s->anchor &&
+                   sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw,
+                                       1, false, sl_py_sampler.places)
+               ? sl_py_callee_add(1, 0)
+               : 0;
+}
+
 static bool
 slot_sample(sl_py_slot *s)
 {
@@ -257,7 +286,9 @@ slot_sample(sl_py_slot *s)
     s->walked = false;
     /* A task on its way in or out: its step is told by the next look, or when
      * it ends, and within what that may speak for. */
-    if (count == 0 && strand != sl_recording_main(s->sampled->core))
+    uint32_t alone = 0;
+    if (count == 0 && strand != sl_recording_main(s->sampled->core) &&
+        (alone = callee_alone(s)) == 0)
         return true;
     bool gc = sl_py_sampler.layout.collecting != NULL &&
               *sl_py_sampler.layout.collecting != 0 && sl_py_holds_gil(s);
@@ -267,7 +298,9 @@ slot_sample(sl_py_slot *s)
                            now);
         return false;
     }
-    uint32_t depth = sl_py_stack_fill(count);
+    uint32_t depth = alone > 0 ? alone : sl_py_stack_fill(count);
+    if (!gc && count > 0)
+        depth = sl_py_callee_add(count, depth);
     sl_strand_sample(strand, sl_py_sampler.stack, depth,
                      count == SL_PY_WALK_MAX ? SL_PSEUDO_UNSEEN_DEEP
                      : gc                    ? SL_PSEUDO_GC

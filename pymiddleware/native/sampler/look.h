@@ -37,6 +37,10 @@ void sl_py_slot_look(sl_py_slot *slot);
  * out: what else it ran is not known. Returns how many. */
 uint32_t sl_py_stack_fill(int count);
 
+/* The C function that the innermost of `count` places, of the walk just made,
+ * is calling goes on top of the `depth` frames. Returns how many those are. */
+uint32_t sl_py_callee_add(int count, uint32_t depth);
+
 /* Of `count` places, those above the innermost one that runs other contexts:
  * what is below that is the server's. */
 int sl_py_stack_cut(int count);

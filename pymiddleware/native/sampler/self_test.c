@@ -205,3 +205,11 @@ sl_py_sampler_test(const char *own_files)
     result_set(wrong, wrong == NULL && test_context());
     return sl_py_sampler_why_not();
 }
+
+void
+sl_py_sampler_opcodes(const sl_py_opcodes *opcodes)
+{
+    sl_py_lock();
+    sl_py_depths_set(opcodes);
+    sl_py_unlock();
+}

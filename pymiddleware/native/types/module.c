@@ -147,6 +147,19 @@ sampler_test(PyObject *module, PyObject *own)
 }
 
 static PyObject *
+sampler_opcodes(PyObject *module, PyObject *table)
+{
+    (void)module;
+    if (!PyBytes_Check(table) ||
+        PyBytes_GET_SIZE(table) != (Py_ssize_t)sizeof(sl_py_opcodes)) {
+        PyErr_SetString(PyExc_ValueError, "three times 256 bytes");
+        return NULL;
+    }
+    sl_py_sampler_opcodes((const sl_py_opcodes *)PyBytes_AS_STRING(table));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 probes_install(PyObject *module, PyObject *ignored)
 {
     (void)module, (void)ignored;
@@ -316,6 +329,9 @@ static PyMethodDef methods[] = {
       "sampler_test(own, /)\n--\n\nTries all that sampling needs on the "
       "calling thread's stack. None: it works; else why not. `own`: prefix of "
       "slowlens's files, whose frames are not shown." },
+    { "sampler_opcodes", sampler_opcodes, METH_O,
+      "sampler_opcodes(table, /)\n--\n\nWhat the interpreter's opcodes are, "
+      "for naming C functions in samples: see look/depths.h." },
     { "layers_open", sl_py_layers_open, METH_O,
       "layers_open(kind): whether a function of a row of that kind, see "
       "layers_add, runs here" },
