@@ -51,6 +51,20 @@ def test_one_query_more_is_certain() -> None:
     assert [row["name"] for row in worse(made(queries=3.4, more=1.4))] == ["queries"]
 
 
+def test_a_release_that_profiles_more_of_its_requests_asks_no_more_queries() -> None:
+    """Of half of the first release's requests nothing but their times is known."""
+    store = made()
+    for _, _, release, _, _, sums in store.rows:
+        if release == "a":
+            sums.update({name: value / 2 for name, value in sums.items()}, timed=0.5)
+    assert worse(store) == []
+    store = made(more=1)
+    for _, _, _, _, _, sums in store.rows:
+        sums.update({name: value / 2 for name, value in sums.items()}, timed=0.5)
+    (row,) = worse(store)
+    assert (row["name"], row["before"], row["after"]) == ("queries", 3, 4)
+
+
 def test_too_few_hours_say_nothing() -> None:
     assert worse(made(shift=2, hours=11)) == []
     (row,) = worse(made(shift=2, hours=12))

@@ -178,8 +178,10 @@ def _sums(rows: list[dict[str, Any]], takes: Any) -> dict[tuple[str, str], Sums]
     for row in rows:
         if not takes(row["release"]):
             continue
-        mine = found.setdefault((row["route"], row["method"]), {"requests": 0, "wall": 0, "cpu_ns": 0})
+        mine = found.setdefault((row["route"], row["method"]), {"requests": 0, "known": 0, "wall": 0, "cpu_ns": 0})
         mine["requests"] += row["count"]
+        # Of those that were not selected nothing but their times is known.
+        mine["known"] += row["count"] - row["sums"].get("timed", 0)
         mine["wall"] += row["wall_ns"]
         mine["cpu_ns"] += row["cpu_ns"]
         for name, value in row["sums"].items():
@@ -199,10 +201,10 @@ def _row(key: tuple[str, str], what: str, name: str, old: Sums, new: Sums, befor
 
 def _counts(key: tuple[str, str], old: Sums, new: Sums) -> list[dict[str, Any]]:
     found = []
-    least = min(old["requests"], new["requests"])
+    least = min(old["known"], new["known"])
     for field in _COUNTS:
-        before = old.get(field, 0) / max(1, old["requests"])
-        after = new.get(field, 0) / max(1, new["requests"])
+        before = old.get(field, 0) / max(1, old["known"])
+        after = new.get(field, 0) / max(1, new["known"])
         constant = all(abs(value - round(value)) < WHOLE for value in (before, after))
         more = after - before
         if least < (COUNT_LEAST if constant else VARIES_LEAST) or more <= 0:
@@ -218,8 +220,8 @@ def _time(key: tuple[str, str], old: Sums, new: Sums, judged: Judged) -> dict[st
     row = _row(key, "time", "time", old, new, old["wall"] / old["requests"] / 1e6, new["wall"] / new["requests"] / 1e6,
                judged.effect, " ms")
     for field in _TIMES:
-        before = old.get(field, 0) / old["requests"] / 1e6
-        after = new.get(field, 0) / new["requests"] / 1e6
+        before = old.get(field, 0) / max(1, old["known"]) / 1e6
+        after = new.get(field, 0) / max(1, new["known"]) / 1e6
         if after - before > 0.1 * max(0.0, row["after"] - row["before"]) and after - before > 0.01:
             row["grew"].append({"name": _core.TITLES[field], "before_ms": before, "after_ms": after})
     row["grew"].sort(key=lambda one: one["before_ms"] - one["after_ms"])
