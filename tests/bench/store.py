@@ -9,6 +9,7 @@
     lists     each filter with each sort, the table being warm: median and worst
     routes    all routes with their percentiles
     gc        one pass that finds nothing to do
+    numbers   the page of routes, of a day's requests that were counted and not kept
 
 Blobs are of a small real recording, each with metadata of its own: 200 routes
 (the n-th as often as 1/n), a path a profile, tags on a third.
@@ -39,6 +40,7 @@ from slowlens import _core
 from slowlens.request import new_id
 from slowlens.store import Query
 from slowlens.store.directory import DirectoryStore
+from slowlens.store.numbers import HOUR
 
 ROUTES = 200
 WEIGHTS = list(itertools.accumulate(1 / (n + 1) for n in range(ROUTES)))
@@ -217,6 +219,43 @@ def writers(kind: type, name: str, processes: int, each: int, rate: float) -> li
     return rows
 
 
+def all_requests(count: int, hours: int = 24) -> list[dict[str, Any]]:
+    """The routes page of so many requests of one day, counted and not kept."""
+    chance = random.Random(1)
+    now = int(time.time()) // HOUR * HOUR
+    rows: list[dict[str, Any]] = []
+
+    def say(what: str, value: float, unit: str) -> None:
+        print(f"{'numbers':9}{count:9,}  {what:44}{value:12.2f} {unit}", flush=True)
+        rows.append({"suite": "store", "layout": "numbers", "count": count, "what": what, "value": round(value, 3),
+                     "unit": unit})
+
+    with tempfile.TemporaryDirectory() as root:
+        os.chmod(root, 0o700)
+        store = DirectoryStore(root)
+        for hour in range(hours):
+            at = now - hour * HOUR
+            table = _core.Numbers(60, "r1", "web-1")
+            for n in chance.choices(range(ROUTES), cum_weights=WEIGHTS, k=count // hours):
+                table.add_killed(f"/app{n % 10}/section{n}/<id>", "GET", int(chance.lognormvariate(17, 0.8)),
+                                 at + chance.randrange(HOUR - 1))
+            taken = table.take()
+            assert taken is not None
+            store.put_numbers(at, at + HOUR - 1, taken[2])
+        fresh = DirectoryStore(root)
+        before, memory = cpu(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        fresh.routes()
+        say("routes: first, CPU", (cpu() - before) * 1e3, "ms")
+        warm = []
+        for _ in range(30):
+            before = cpu()
+            fresh.routes()
+            warm.append(cpu() - before)
+        say("routes: warm, CPU, median", statistics.median(warm) * 1e3, "ms")
+        say("routes: memory", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024, "MiB")
+    return rows
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="1000,10000,100000,1000000")
@@ -231,6 +270,7 @@ def main() -> int:
     for processes, each, rate in ((1, 4000, 0), (4, 4000, 0), (8, 4000, 0), (8, 500, 50)):
         rows += writers(DirectoryStore, "segments", processes, each, rate)
         rows += writers(OldStore, "old", processes, min(each, 1000), rate)
+    rows += all_requests(max(map(int, options.sizes.split(","))))
     if options.json:
         lines = (json.dumps({**row, "python": platform.python_version()}) for row in rows)
         Path(options.json).write_text("".join(line + "\n" for line in lines))
