@@ -77,8 +77,8 @@ def test_what_a_sampled_request_asks_for_again_and_again_is_told(
     wsgi_call(middleware, "/authors")
     Stored(middleware.recorder).rows()
     text = explain(capsys, store_path, "last")
-    assert re.search(r"40 queries that are alike \(SELECT name FROM author WHERE id = \?\), from .*/test_explain\.py:\d+",
-                     text) and "## Repeats" not in text, "told once"
+    told = r"40 queries that are alike \(SELECT name FROM author WHERE id = \?\), from .*/test_explain\.py:\d+"
+    assert re.search(told, text) and "## Repeats" not in text, "told once"
     assert re.search(r"^- asked for, as part of that: 40 queries \d+ ms$", text, re.MULTILINE)
 
 
