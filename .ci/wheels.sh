@@ -4,14 +4,19 @@
 #
 #   sh .ci/wheels.sh [FOLDER]          builds all of them into FOLDER (dist/),
 #                                      checks them, prints a table
-#   sh .ci/wheels.sh --twice [FOLDER]  builds twice and demands equal bytes
+#   sh .ci/wheels.sh --twice [FOLDER]  builds twice, the second time without
+#                                      anything of the first, and demands equal
+#                                      bytes
 #   sh .ci/wheels.sh --test [FOLDER]   puts the built ones through tests/py
-#                                      where an interpreter can be had: Debian
-#                                      roots made by debootstrap (needs root),
-#                                      interpreters of this machine
+#                                      where an interpreter can be had: clean
+#                                      Debian roots made by debootstrap (needs
+#                                      root), this machine for what Debian has
+#                                      not, Debian's arm64 Python under qemu,
+#                                      CPython compiled for musl
 #
 #   WHEELS_FOR          which of them, a pattern of grep -E that "cp313-manylinux_2_28_x86_64"
 #                       and the like must match; default: all
+#   WHEELS_TESTS        with --test: what pytest is told (default: tests/py)
 #   SLOWLENS_CACHE      where downloads and roots are kept
 #   SOURCE_DATE_EPOCH   the time in the archives; default: the last commit's
 #
@@ -148,12 +153,12 @@ snapshot() {
     (cd "$root" && git ls-files -z | xargs -0 tar -cf "$work/source.tar")
 }
 
-build_all() { # FOLDER
+build_all() { # FOLDER ZIG'S-CACHE
     rm -rf "$work/build" && mkdir -p "$work/build/source"
     # The same path each time.
     tar -xf "$work/source.tar" -C "$work/build/source"
     source=$work/build/source
-    export ZIG_GLOBAL_CACHE_DIR="$work/zig" ZIG_LOCAL_CACHE_DIR="$work/zig"
+    export ZIG_GLOBAL_CACHE_DIR="$2" ZIG_LOCAL_CACHE_DIR="$2"
     say "the Python half"
     # scikit-build-core makes metadata and the list of files; nothing is compiled for it.
     CMAKE_ARGS="-DSL_ZSTD_SOURCE=$work/zstandard-$ZSTANDARD/zstd -DUTHASH_INCLUDE_DIR=$work/headers/uthash/usr/include -DSL_PYTHON=OFF" \
@@ -190,31 +195,113 @@ build_all() { # FOLDER
 
 # ---- tests ----
 
-in_root() { # SUITE: makes a root of that Debian, with its CPythons
+# What each said is a line in FOLDER/tests: wheel, where, what pytest closed with.
+told() { # WHEEL WHERE WHAT
+    printf '%s\t%s\t%s\n' "$(basename "$1")" "$2" "$3" >>"$out/tests"
+    echo "$2: $3"
+}
+
+wheel_for() { # TAG PLATFORM
+    find "$out" -name "slowlens-*-cp$(echo "$1" | tr -d .)-$2.whl"
+}
+
+# A root as it is on a server: no compiler, no headers.
+clean_root() { # SUITE
     debian_root=$work/root-$1
     [ -e "$debian_root/complete" ] && return 0
-    umount -l "$debian_root/proc" 2>/dev/null || true
+    leave_root "$1"
     rm -rf --one-file-system "$debian_root"
-    debootstrap --variant=minbase --include=ca-certificates,procps "$1" "$debian_root" "$mirror" >"$debian_root.log" 2>&1
+    debootstrap --variant=minbase --include=ca-certificates,procps,zstd "$1" "$debian_root" "$mirror" >"$debian_root.log" 2>&1
     cp /etc/resolv.conf "$debian_root/etc/" 2>/dev/null || true
     cp -r /etc/apt/apt.conf.d/. "$debian_root/etc/apt/apt.conf.d/" 2>/dev/null || true
     for version in $VERSIONS; do
         chroot "$debian_root" apt-cache show "python$version-venv" >/dev/null 2>&1 &&
             chroot "$debian_root" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-                "python$version-venv" "python$version-dev" gcc libc6-dev >>"$debian_root.log" 2>&1
+                "python$version-venv" >>"$debian_root.log" 2>&1
     done
     touch "$debian_root/complete"
 }
 
-test_in() { # ROOT-OR-EMPTY PYTHON WHEEL
+enter_root() { # SUITE
+    trap 'leave_root "'"$1"'"' EXIT
+    mount -t proc proc "$work/root-$1/proc"
+    mount -t sysfs sysfs "$work/root-$1/sys" -o ro
+    mount -t tmpfs -o mode=1777 tmpfs "$work/root-$1/dev/shm"
+}
+
+leave_root() { # SUITE
+    umount -l "$work/root-$1/proc" "$work/root-$1/sys" "$work/root-$1/dev/shm" 2>/dev/null || true
+}
+
+FRAMEWORKS="pytest django flask starlette uvicorn gunicorn httpx greenlet uvloop sqlalchemy aiosqlite gevent eventlet trio"
+
+test_in() { # ROOT-OR-EMPTY PYTHON WHEEL WHERE
+    [ -n "$3" ] || { echo "no wheel for $4"; return 0; }
     run=; [ -z "$1" ] || run="chroot $1"
-    place=$1/tmp/slowlens-wheel-test
-    rm -rf "$place" && mkdir -p "$place" && cp "$3" "$place/" && cp -r "$root/tests" "$root/examples" "$place/"
     inside=/tmp/slowlens-wheel-test
-    $run "$2" -m venv "$inside/venv" &&
-        $run "$inside/venv/bin/python" -m pip install -q pytest django flask starlette uvicorn gunicorn httpx greenlet \
-            sqlalchemy aiosqlite gevent eventlet "$inside/$(basename "$3")" &&
-        $run sh -c "cd $inside && venv/bin/python -m pytest -q -p no:cacheprovider tests/py" | tail -n 3
+    place=$1$inside
+    rm -rf "$place" && mkdir -p "$place" && cp "$3" "$place/"
+    (cd "$root" && git ls-files -z tests examples pyproject.toml | xargs -0 tar -cf -) | tar -xf - -C "$place"
+    $run "$2" -m venv "$inside/venv"
+    $run "$inside/venv/bin/python" -m pip install -q --no-index "$inside/$(basename "$3")"
+    for package in $FRAMEWORKS; do # a machine without a compiler
+        $run "$inside/venv/bin/python" -m pip install -q --only-binary :all: "$package" 2>/dev/null || echo "no wheel of $package here"
+    done
+    # shellcheck disable=SC2086
+    $run env -u PYTHONPATH sh -c "cd $inside && sh tests/steady.sh venv/bin/python -p no:cacheprovider ${WHEELS_TESTS:-tests/py}" \
+        >"$out/tests.log" 2>&1 || tail -n 30 "$out/tests.log"
+    grep -E '^(FAILED|ERROR|-- unsteady)' "$out/tests.log" | sort -u || true
+    told "$3" "$4" "$(grep -E '^[0-9]+ (passed|failed)|, [0-9]+ passed' "$out/tests.log" | tr '\n' ';' | sed 's/;$//; s/;/; once more: /')"
+    rm -rf "$place"
+}
+
+# Debian's arm64 Python under qemu, from unpacked packages: one process, no
+# chroot and no kernel's help needed; tests that start others cannot run so.
+ARM_PACKAGES="libc6 libcrypt1 zlib1g libexpat1 libsqlite3-0 libssl3 libssl3t64 libffi8 libbz2-1.0 liblzma5 libuuid1
+libreadline8 libreadline8t64 libtinfo6 libzstd1"
+ARM_TESTS="tests/py/test_profile.py tests/py/test_format.py tests/py/test_exports.py tests/py/test_wsgi.py
+tests/py/test_asgi.py tests/py/test_merge.py tests/py/test_spans.py tests/py/test_filter.py"
+
+arm_python() { # VERSION SUITE -> a folder
+    folder=$work/arm64-$1
+    [ -e "$folder/complete" ] && return 0
+    rm -rf "$folder" && mkdir -p "$folder/debs"
+    for package in "python$1-minimal" "libpython$1-minimal" "libpython$1-stdlib" $ARM_PACKAGES; do
+        (cd "$folder/debs" && APT_CONFIG=$work/apt/apt.conf apt-get download -qq "$package:arm64/$2" ||
+            APT_CONFIG=$work/apt/apt.conf apt-get download -qq "$package:arm64=$2") >/dev/null 2>&1 || true
+    done
+    for deb in "$folder/debs"/*.deb; do dpkg -x "$deb" "$folder"; done
+    rm -rf "$folder/debs" && touch "$folder/complete"
+}
+
+test_arm() { # VERSION SUITE
+    wheel=$(wheel_for "$1" "manylinux_*_aarch64")
+    [ -n "$wheel" ] || return 0
+    arm_python "$1" "$2"
+    place=$(mktemp -d)
+    (cd "$root" && git ls-files -z tests examples pyproject.toml | xargs -0 tar -cf -) | tar -xf - -C "$place"
+    "$work/venv/bin/python" -m pip install -q --target "$place/site" --platform manylinux_2_28_aarch64 \
+        --platform manylinux_2_17_aarch64 --python-version "$1" --only-binary :all: \
+        pytest flask django starlette httpx greenlet "$wheel"
+    # shellcheck disable=SC2086
+    (cd "$place" && PYTHONHOME=$work/arm64-$1/usr PYTHONPATH=$place/site timeout 1500 \
+        qemu-aarch64-static -L "$work/arm64-$1" "$work/arm64-$1/usr/bin/python$1" -m pytest -q -x --maxfail=40 \
+        -p no:cacheprovider ${WHEELS_ARM_TESTS:-$ARM_TESTS}) >"$out/tests.log" 2>&1 || tail -n 30 "$out/tests.log"
+    told "$wheel" "Debian $2, qemu" "$(grep -E '^[0-9]+ (passed|failed)|, [0-9]+ passed' "$out/tests.log" | tail -n 1)"
+    rm -rf "$place"
+}
+
+# CPython for musl is nowhere to be had from PyPI or Debian: Debian's source of it,
+# compiled with musl-gcc.
+musl_python() { # VERSION SUITE
+    folder=$work/musl-$1
+    [ -e "$folder/complete" ] && return 0
+    rm -rf "$folder" && mkdir -p "$folder"
+    (cd "$folder" && APT_CONFIG=$work/apt/apt.conf apt-get source -qq --download-only "python$1/$2" >/dev/null &&
+        tar -xf python*.orig.tar.* --strip-components 1)
+    (cd "$folder" && CC=musl-gcc CFLAGS=-O1 ./configure -q --disable-test-modules --without-ensurepip &&
+        make -s -j2) >"$folder.log" 2>&1 || { tail -n 5 "$folder.log"; return 1; }
+    touch "$folder/complete"
 }
 
 # ---- all of it ----
@@ -225,10 +312,11 @@ build | twice)
     sources
     snapshot
     rm -f "$out"/slowlens-*
-    build_all "$out"
+    build_all "$out" "$work/zig"
     if [ "$task" = twice ]; then
         again=$(mktemp -d)
-        build_all "$again"
+        rm -rf "$work/zig-again"
+        build_all "$again" "$work/zig-again"
         say "two builds compared"
         for file in "$out"/slowlens-*; do
             cmp "$file" "$again/$(basename "$file")"
