@@ -1,7 +1,8 @@
 """Packs one compiled extension into a wheel, and checks wheels. Used by wheels.sh.
 
     wheel.py pack PURE.whl _core.so cp313 PLATFORM FOLDER ZSTD_SOURCE UTHASH
-    wheel.py check FOLDER
+    wheel.py check FOLDER    exit 1: one is not as it must be
+    wheel.py table FOLDER    what `check` says and where the tests ran, as Markdown
 """
 
 from __future__ import annotations
@@ -18,8 +19,15 @@ import zipfile
 #: What an extension module may ask of the C library and the interpreter; anything else is a surprise.
 ALLOWED_LIBRARIES = {"libc.so.6", "libpthread.so.0", "libm.so.6", "libdl.so.2", "librt.so.1", "libc.so",
                      "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
-#: A measure to hold, not the goal (400,000): Python, viewer, manual page and completion alone are 361,000.
-MAX_BYTES = 850_000
+#: A measure to hold. The goal was 400,000 for all of it: the extension alone is held to that, since Python, viewer,
+#: manual page and completion are 375,000 before it (`check` says what a wheel consists of).
+MAX_BYTES = 770_000
+MAX_EXTENSION = 400_000
+
+#: What a wheel consists of, by the first pattern that a file's name matches.
+PARTS = (("extension", r"\.so$"), ("Python", r"\.pyi?$|py\.typed$"), ("viewer", r"/viewer/static/"),
+         ("manual page, completion", r"\.data/"), ("hashes of each file (RECORD)", r"/RECORD$"),
+         ("metadata, licences, SBOM", r"\.dist-info/"), ("other", ""))
 
 
 def sbom(zstd: pathlib.Path, uthash: pathlib.Path, name: str, version: str) -> str:
@@ -85,6 +93,33 @@ def needs(extension: pathlib.Path) -> tuple[list[str], list[str], list[str]]:
     return libraries, [".".join(map(str, found)) for found in versions[-1:]], exported
 
 
+def parts(path: pathlib.Path) -> dict[str, int]:
+    """Bytes of the archive by what they are for; they add up to its size."""
+    told = dict.fromkeys((name for name, _ in PARTS), 0)
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            told[next(name for name, pattern in PARTS if re.search(pattern, info.filename))] += info.compress_size
+    told["names of files (zip)"] = path.stat().st_size - sum(told.values())
+    return {name: size for name, size in told.items() if size}
+
+
+def table(folder: str) -> None:
+    """Each wheel: its size, what it asks of the C library, where its tests ran and what they closed with."""
+    tests: dict[str, list[str]] = {}
+    if (said := pathlib.Path(folder) / "tests").exists():
+        for line in said.read_text().splitlines():
+            wheel, where, closing = line.split("\t")
+            tests.setdefault(wheel, []).append(f"{where}: {closing}")
+    print("| wheel (`slowlens-0.1.0-`) | bytes | libc | tests |\n|---|---|---|---|")
+    for path in sorted(pathlib.Path(folder).glob("*.whl")):
+        with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(path) as archive:
+            archive.extractall(place)
+            [extension] = pathlib.Path(place).glob("slowlens/_core*.so")
+            libc = f"glibc {''.join(newest)}" if (newest := needs(extension)[1]) else "musl"
+        tag = "-".join(path.stem.split("-")[3:])
+        print(f"| `{tag}` | {path.stat().st_size:,} | {libc} | {'; '.join(tests.get(path.name, ['not run']))} |")
+
+
 def check(folder: str) -> bool:
     """A table of the wheels; False: one of them is not as it must be."""
     good = True
@@ -101,9 +136,11 @@ def check(folder: str) -> bool:
                 faults.append(f"needs {sorted(extra)}")
             if not list(pathlib.Path(place).glob("*.dist-info/sboms/*.cdx.json")):
                 faults.append("no SBOM")
-        size = path.stat().st_size
+        size, inside = path.stat().st_size, parts(path)
         if size > MAX_BYTES:
             faults.append(f"larger than {MAX_BYTES} bytes")
+        if inside["extension"] > MAX_EXTENSION:
+            faults.append(f"extension larger than {MAX_EXTENSION} bytes")
         if "manylinux" in path.name:
             shown = subprocess.run([sys.executable, "-m", "auditwheel", "show", path], capture_output=True, text=True)
             said = " ".join(shown.stdout.split())
@@ -115,12 +152,15 @@ def check(folder: str) -> bool:
         for fault in faults:
             good = False
             print(f"   WRONG: {fault}")
+    print("\nwhat the last of them consists of, in bytes: " + ", ".join(f"{name} {part}" for name, part in inside.items()))
     return good
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["pack"]:
         pack(*sys.argv[2:])
+    elif sys.argv[1:2] == ["table"] and len(sys.argv) == 3:
+        table(sys.argv[2])
     elif sys.argv[1:2] == ["check"] and len(sys.argv) == 3:
         sys.exit(not check(sys.argv[2]))
     else:

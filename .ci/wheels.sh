@@ -304,6 +304,28 @@ musl_python() { # VERSION SUITE
     touch "$folder/complete"
 }
 
+test_musl() { # VERSION SUITE
+    wheel=$(wheel_for "$1" "musllinux_*_x86_64")
+    [ -n "$wheel" ] || return 0
+    musl_python "$1" "$2" || { told "$wheel" "musl" "no interpreter: CPython did not compile"; return 0; }
+    place=$(mktemp -d)
+    "$work/venv/bin/python" -m pip install -q --target "$place/site" --platform musllinux_1_2_x86_64 \
+        --python-version "$1" --only-binary :all: "$wheel"
+    PYTHONPATH=$place/site "$work/musl-$1/python" - <<'PYTHON' >"$out/tests.log" 2>&1 || true
+import slowlens.wsgi
+from slowlens import _core
+
+answered = []
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"yes"]
+
+PYTHON
+    told "$wheel" "musl" "$(tail -n 1 "$out/tests.log")"
+    rm -rf "$place"
+}
+
 # ---- all of it ----
 
 tools
@@ -329,23 +351,36 @@ build | twice)
     ;;
 test)
     debian
+    : >"$out/tests"
+    tested=" "
     for suite in $SUITES; do
         say "a clean $suite"
-        in_root "$suite"
-        mount -t proc proc "$work/root-$suite/proc"
-        trap 'umount -l "$work/root-$suite/proc"' EXIT
+        clean_root "$suite"
+        enter_root "$suite"
         for version in $VERSIONS; do
             [ -x "$work/root-$suite/usr/bin/python$version" ] || continue
             say "$suite, CPython $version"
-            test_in "$work/root-$suite" "python$version" "$(echo "$out"/slowlens-*-cp"$(echo "$version" | tr -d .)"-manylinux*_x86_64.whl)"
+            test_in "$work/root-$suite" "python$version" "$(wheel_for "$version" "manylinux_*_x86_64")" "clean $suite"
+            tested="$tested$version "
         done
-        umount -l "$work/root-$suite/proc"
+        leave_root "$suite"
         trap - EXIT
     done
-    interpreters | while read -r version python; do
-        minor=${version%.*}
-        say "this machine's CPython $version"
-        test_in "" "$python" "$(echo "$out"/slowlens-*-cp"$(echo "$minor" | tr -d .)"-manylinux*_x86_64.whl)"
+    for version in $VERSIONS; do
+        case $tested in *" $version "*) continue ;; esac
+        interpreters | while read -r full python; do
+            [ "${full%.*}" = "$version" ] || continue
+            say "this machine's CPython $full"
+            test_in "" "$python" "$(wheel_for "$version" "manylinux_*_x86_64")" "$full of this machine"
+        done
     done
+    for pair in 3.11:bookworm 3.13:trixie 3.14:sid 3.15:sid; do
+        say "CPython ${pair%:*} for arm64 under qemu"
+        test_arm "${pair%:*}" "${pair#*:}"
+    done
+    say "CPython 3.13 for musl"
+    test_musl 3.13 trixie
+    say "what ran where"
+    "$work/venv/bin/python" "$root/.ci/wheel.py" table "$out"
     ;;
 esac
