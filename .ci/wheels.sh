@@ -351,6 +351,7 @@ test)
         enter_root "$suite"
         for version in $VERSIONS; do
             [ -x "$work/root-$suite/usr/bin/python$version" ] || continue
+            case $tested in *" $version "*) continue ;; esac
             say "$suite, CPython $version"
             test_in "$work/root-$suite" "python$version" "$(wheel_for "$version" "manylinux_*_x86_64")" "clean $suite"
             tested="$tested$version "
