@@ -93,7 +93,9 @@ debian() {
     mkdir -p "$work/apt/lists/partial" "$work/apt/archives/partial"
     : >"$work/apt/status"
     for suite in $SUITES; do
-        echo "deb [arch=amd64,arm64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
+        signed=signed-by=/usr/share/keyrings/debian-archive-keyring.gpg
+        echo "deb [arch=amd64,arm64 $signed] $mirror $suite main"
+        echo "deb-src [$signed] $mirror $suite main"
     done >"$work/apt/sources.list"
     cat >"$work/apt/apt.conf" <<CONF
 Dir::State "$work/apt"; Dir::State::status "$work/apt/status"; Dir::Cache "$work/apt";

@@ -100,9 +100,24 @@ def exports_page() -> str:
 
 def viewer_page() -> str:
     from slowlens.viewer import app
+    from slowlens.viewer.parameters import describe
 
-    return ("# Viewer URLs\n\nBelow the viewer's path (`/__slowlens__/`). JSON unless said otherwise; times in nanoseconds.\n"
-            "From the module that serves them:\n\n```text\n" + (app.__doc__ or "").strip() + "\n```\n")
+    lines = ["# Viewer URLs", "",
+             "Below the viewer's path (`/__slowlens__/`). JSON unless said otherwise; times in nanoseconds.",
+             "The same for machines: `GET api/openapi.json` (OpenAPI 3.1), from the table that checks what is asked; the tests ask",
+             "whatever it describes. From the module that serves them:", "",
+             "```text", (app.__doc__ or "").strip(), "```", "", "## Parameters", ""]
+    for path, operations in describe(app.ROUTES, "", version)["paths"].items():
+        for method, operation in operations.items():
+            rows = [row for row in operation["parameters"] if row["in"] == "query"]
+            if not rows or not path.startswith("/api/"):
+                continue
+            lines += [f"### `{method.upper()} {path[1:]}`", "", operation["summary"], "",
+                      "| parameter | what | default |", "|---|---|---|"]
+            lines += [f"| `{row['name']}`{' (required)' if row['required'] else ''} | {row['description']} | "
+                      f"{row['schema'].get('default', '')} |" for row in rows]
+            lines.append("")
+    return "\n".join(lines)
 
 
 def header_page(name: str, title: str, path: str, said: str) -> str:

@@ -6,6 +6,10 @@
 # both apps on this machine, prints slow requests as they happen and, when
 # profiles are there, the viewer's address. Goes on until interrupted.
 #
+# Why: three frameworks and both modes on one screen, with faults that one knows
+# beforehand, so that one can judge whether the profiler finds them. Nothing is
+# left behind outside of SLOWLENS_CACHE.
+#
 #   PORT=8000         the shop; the Flask app takes the port after it
 #   SLOWLENS_CACHE    where the environment and the shop's data go
 set -eu

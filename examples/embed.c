@@ -3,6 +3,10 @@
  *
  *   cmake -B build -DSL_PYTHON=OFF -DSL_EXAMPLES=ON && cmake --build build
  *   build/embed [FILE.slowlens]
+ *
+ * Why: the core knows no Python, and this shows what else can use it: whatever
+ * has functions that begin and end (an interpreter, a game's frame, a job)
+ * gets the same trees, files, reports and exports.
  */
 #include "slowlens/profile.h"
 #include "slowlens/recording.h"

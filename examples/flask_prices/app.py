@@ -1,4 +1,9 @@
-"""A small Flask app beside the shop: it compares prices, and one page is slow."""
+"""A small Flask app beside the shop: it compares prices, and one page is slow.
+
+Why: the demo's second framework, in one file that one can read through before looking at its profiles.
+What is slow is slow as it happens to people: a loop within a loop that was quick with little data.
+`slow_ms=100` says what is slow here; nothing else is set, so what one sees is what any app would show.
+"""
 
 import difflib
 import json

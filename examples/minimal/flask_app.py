@@ -1,4 +1,9 @@
-"""The smallest Flask program under slowlens: ``flask --app flask_app run --debug``."""
+"""The smallest Flask program under slowlens: ``flask --app flask_app run --debug``.
+
+Why: an extension as Flask knows them; `Slowlens()` and `init_app(app)` do the same in a factory.
+Unlike a wrapper around `wsgi_app` it knows the route's template, so `/hello/<name>` is one route, not one a name.
+`debug=True` opens the viewer where `flask run` is started without `--debug`, too; else the app's own decides.
+"""
 
 from flask import Flask
 

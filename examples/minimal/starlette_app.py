@@ -1,6 +1,8 @@
 """The smallest Starlette program under slowlens: ``uvicorn starlette_app:app``.
 
-FastAPI is the same: ``app = ProfilerMiddleware(FastAPI())``.
+Why: the wrapper stands outside of everything, Starlette's own handler of errors included; FastAPI is the same.
+While the request awaits, only what runs for it counts as its CPU; what kept it from going on is named.
+`debug=True` says that this is development: Starlette tells only where it was itself made with `debug=True`.
 """
 
 import asyncio

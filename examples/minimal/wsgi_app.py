@@ -1,4 +1,9 @@
-"""The smallest WSGI program under slowlens: ``gunicorn wsgi_app:application``."""
+"""The smallest WSGI program under slowlens: ``gunicorn wsgi_app:application``.
+
+Why: whatever is a WSGI app can be wrapped, of any framework or none; the response passes through unchanged.
+A profile ends when the server closes the body, so the work of a streamed response is in it.
+Each worker of gunicorn writes by a thread of its own, begun after the fork.
+"""
 
 import json
 

@@ -1,6 +1,10 @@
 """A feed as asynchronous apps have them: child tasks, a thread pool, a stream, and one route that blocks the loop.
 
     uvicorn app:app --port 8003
+
+Why: in asynchronous apps the slow request is often not the guilty one, and here one can see both.
+`/blocking/` computes on the loop; who comes meanwhile waits, and its profile names who held the loop, and where.
+Tasks, threads and the stream show what belongs to a request although it runs beside it.
 """
 
 from __future__ import annotations

@@ -169,6 +169,19 @@ def test_each_option_in_the_manual_is_one_and_each_block_is_read() -> None:
     assert seen > 3 and bad == []
 
 
+def test_what_the_terminal_is_said_to_say_is_said() -> None:
+    """Each line that begins an entry of Troubleshooting stands in the sources, what it leaves out apart."""
+    sources = "".join(path.read_text() for pattern in ("slowlens/**/*.py", "native/**/*.c")
+                      for path in (ROOT / "pymiddleware").glob(pattern))
+    sources += (ROOT / "core" / "CMakeLists.txt").read_text()
+    sources = re.sub(r'"\s*\\?\s*f?"', "", sources)  # texts that go on in the next line
+    quoted = re.findall(r"^(`slowlens.*)\n: ", (DOCS / "troubleshooting.md").read_text(), re.M)
+    pieces = [piece.strip().removeprefix("slowlens: ") for line in quoted for found in re.findall(r"`([^`]+)`", line)
+              for piece in found.split("...")]
+    assert len(quoted) > 10
+    assert [piece for piece in pieces if piece not in ("", "slowlens:") and piece.strip(" ;,.") not in sources] == []
+
+
 def pattern(expected: str) -> re.Pattern[str]:
     """What matches an output as it is printed in a tutorial."""
     words = re.escape(re.sub(r"[ \t]+", " ", re.sub(r"\d+", "0", expected.strip())))
@@ -227,8 +240,6 @@ def test_tutorial(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
             elif kind == "console":
                 for step in re.split(r"^\$ ", block, flags=re.M)[1:]:
                     command, _, expected = step.partition("\n")
-                    if command.endswith(" &"):  # a server, whose terminal the tutorial shows with `cat`
-                        command = f"{command[:-2]} >server.log 2>&1 &"
                     printed = shell.run(command)
                     if command.startswith(("pip ", "python3 -m venv")):
                         continue

@@ -1,4 +1,9 @@
-"""The pages of the shop, some of them slow on purpose."""
+"""The pages of the shop, some of them slow on purpose.
+
+Why: each mistake is one that reviews let pass (a query for each author, copying in order to read), and has its mended
+twin beside it (`/authors/repaired/`, `/report/repaired/`), so that two profiles can be compared.
+The other pages are as they should be: a profiler must have nothing to say about them.
+"""
 
 from collections.abc import Iterator
 from typing import Any
