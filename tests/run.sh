@@ -225,7 +225,13 @@ sid_tests() { # VERSION
 
 wheel() { # PYTHON
     venv=$cache/wheel-venv
-    rm -rf "$venv" && "$1" -m venv "$venv" && "$venv/bin/python" -m pip install -q "$root" || return 1
+    # By way of the source archive, as whoever has no wheel for his interpreter.
+    rm -rf "$venv" "$build/sdist" && "$1" -m venv "$venv" && "$venv/bin/python" -m pip install -q build &&
+        "$venv/bin/python" -m build -q --sdist -o "$build/sdist" "$root" &&
+        "$venv/bin/python" -m pip install -q "$build"/sdist/slowlens-*.tar.gz || return 1
+    CMAKE_ARGS="-DCMAKE_DISABLE_FIND_PACKAGE_zstd=ON -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON" \
+        "$venv/bin/python" -m pip wheel --no-deps -w "$build/sdist" "$build"/sdist/slowlens-*.tar.gz >"$build/sdist.log" 2>&1
+    tr -s ' \n' ' ' <"$build/sdist.log" | grep -q "apt install libzstd-dev" || { cat "$build/sdist.log"; return 1; }
     (cd / && "$venv/bin/slowlens" doctor --store "$cache/doctor-store" && "$venv/bin/python" - <<'PYTHON'
 import importlib.resources, slowlens, slowlens._core
 root = importlib.resources.files("slowlens")
