@@ -126,32 +126,48 @@ add_same(sl_findings_work *w)
 
 /* ---- one after the other ---- */
 
-/* Time in the subtree of `node`, in its strand, that was spent waiting for
- * others: awaiting, or in requests to services. Queries are not: those of one
- * connection can only come one after the other. */
-static uint64_t
-waited_in(const sl_findings_work *w, uint32_t node)
+/* By node, of its subtree in its strand: time awaiting, in requests to services
+ * and in queries. */
+typedef struct {
+    uint64_t awaiting, services, queries;
+} waited;
+
+static waited *
+find_waited(const sl_findings_work *w)
 {
     const sl_outline *o = w->o;
-    uint32_t end = node + o->nodes[node].size;
-    uint32_t strand = w->places[node].strand;
-    uint64_t ns = 0, services = 0, queries = 0;
+    waited *sums = calloc(o->count, sizeof(*sums));
 
-    for (uint32_t i = node; i < end; i++) {
-        if (w->places[i].strand == strand &&
-            sl_outline_pseudo(o, i) == SL_PSEUDO_AWAIT)
-            ns += o->nodes[i].self_ns;
-    }
+    if (sums == NULL)
+        return NULL;
     for (uint32_t i = 0; i < o->span_count; i++) {
         const sl_outline_span *span = &o->spans[i];
-        if (span->node < node || span->node >= end ||
-            w->places[span->node].strand != strand)
-            continue;
-        services += is_kind(span, "http") ? span->outer_ns : 0;
-        queries += is_kind(span, "db") ? span->outer_ns : 0;
+        if (is_kind(span, "http"))
+            sums[span->node].services += span->outer_ns;
+        else if (is_kind(span, "db"))
+            sums[span->node].queries += span->outer_ns;
     }
-    ns = services > ns ? services : ns;
-    return queries > ns / 2 ? 0 : ns;
+    for (uint32_t i = o->count; i-- > 1;) { /* children come after parents */
+        if (sl_outline_pseudo(o, i) == SL_PSEUDO_AWAIT)
+            sums[i].awaiting += o->nodes[i].self_ns;
+        if (sl_outline_is_strand(o, i))
+            continue;
+        waited *parent = &sums[o->nodes[i].parent];
+        parent->awaiting += sums[i].awaiting;
+        parent->services += sums[i].services;
+        parent->queries += sums[i].queries;
+    }
+    return sums;
+}
+
+/* What was spent waiting for others: awaiting, or in requests to services.
+ * Queries are not: those of one connection can only come one after the other.
+ */
+static uint64_t
+for_others(const waited *of)
+{
+    uint64_t ns = of->services > of->awaiting ? of->services : of->awaiting;
+    return of->queries > ns / 2 ? 0 : ns;
 }
 
 /* Sleeps on its own, or hands the request on: what it waits for is not asked
@@ -172,15 +188,18 @@ is_no_asking(const sl_function *f)
 }
 
 /* A function of own code that waits for several, at several lines. */
-static void
+static sl_status
 add_sequence(sl_findings_work *w)
 {
     const sl_outline *o = w->o;
+    waited *sums = find_waited(w);
     uint64_t least = w->wall / 10;
     sl_finding best = {
         .rule = SL_FINDING_SEQUENTIAL, .node = NONE, .extra = true, .score = 2
     };
 
+    if (sums == NULL)
+        return SL_ENOMEM;
     for (uint32_t i = 1; i < o->count; i++) {
         if (sl_outline_function(o, i)->origin != SL_ORIGIN_PROJECT ||
             o->nodes[i].total_ns < w->wall / 10 * 3)
@@ -191,7 +210,7 @@ add_sequence(sl_findings_work *w)
             if (o->nodes[c].total_ns < least || sl_outline_is_strand(o, c) ||
                 is_no_asking(sl_outline_function(o, c)))
                 continue;
-            uint64_t waits = waited_in(w, c);
+            uint64_t waits = for_others(&sums[c]);
             if (waits < least || waits < o->nodes[c].total_ns / 5 * 4)
                 continue;
             asked += asked == 0 || o->nodes[c].line != line;
@@ -208,8 +227,10 @@ add_sequence(sl_findings_work *w)
         best.own = i;
         best.line = o->nodes[most].line;
     }
+    free(sums);
     if (best.ns > 0)
         sl_findings_add(w, best);
+    return SL_OK;
 }
 
 /* ---- a pool that is full ---- */
@@ -247,7 +268,8 @@ sl_findings_asked(sl_findings_work *w)
     sl_status status = add_same(w);
 
     add_rendered(w);
-    add_sequence(w);
+    if (status == SL_OK)
+        status = add_sequence(w);
     add_queued(w);
     return status;
 }
