@@ -258,34 +258,21 @@ library_above(const sl_findings_work *w, uint32_t step)
     return NONE;
 }
 
-/* What the hot path ends in. false: it leads nowhere. */
-static bool
-on_the_path(const sl_findings_work *w, sl_finding *out)
+/* The time of a step of the path, below step `own` of own code; UINT32_MAX:
+ * none of it is. */
+static sl_finding
+at_step(const sl_findings_work *w, uint32_t culprit, uint32_t own)
 {
     const sl_outline *o = w->o;
     const sl_hotpath *path = w->path;
-    uint32_t culprit = 0, own = 0;
-
-    if (!sl_hotpath_culprit(o, path, &culprit, &own))
-        return false;
-    uint32_t import = import_on(w, culprit, own);
-    if (import != NONE) {
-        culprit = import;
-        if (own == UINT32_MAX)
-            own = library_above(w, import);
-    }
     uint32_t node = path->steps[culprit].node;
-    /* A collection that happens to run on top is no work of the function's. */
-    if (own != UINT32_MAX && sl_outline_pseudo(o, node) == SL_PSEUDO_GC) {
-        culprit = own;
-        node = path->steps[own].node;
-    }
     sl_finding f = { .rule = kind_of_wait(w, node),
                      .ns = path->steps[culprit].ns,
                      .node = node,
                      .own = NONE,
                      .itself = o->nodes[node].self_ns >=
                                o->nodes[node].total_ns / 2 };
+
     if (own != UINT32_MAX) {
         /* The frame of own code on the path, and the line it was left at. */
         f.own = path->steps[own].node;
@@ -312,7 +299,59 @@ on_the_path(const sl_findings_work *w, sl_finding *out)
         sl_outline_function(o, o->nodes[node].parent)->kind == SL_KIND_PSEUDO &&
         f.score > 1)
         f.score = 1;
-    *out = f;
+    return f;
+}
+
+/* Where the path ends in little, as in a library that is many small functions:
+ * the last step that most of the time went through, if that is a library's.
+ * Own code there is told better by what it called. */
+static void
+widen(const sl_findings_work *w, uint32_t culprit, sl_finding *out)
+{
+    uint32_t at = NONE, own = UINT32_MAX;
+
+    if (out->rule != SL_FINDING_HOT || out->ns >= w->wall / 5)
+        return;
+    for (uint32_t s = 0; s < culprit && w->path->steps[s].ns >= w->wall / 2;
+         s++) {
+        const sl_function *f =
+            sl_outline_function(w->o, w->path->steps[s].node);
+        if (f->kind != SL_KIND_PSEUDO)
+            at = s;
+    }
+    for (uint32_t s = 0; at != NONE && s <= at; s++) {
+        if (sl_outline_function(w->o, w->path->steps[s].node)->origin ==
+            SL_ORIGIN_PROJECT)
+            own = s;
+    }
+    if (at == NONE || own == at)
+        return;
+    *out = at_step(w, at, own);
+    out->wide = true;
+}
+
+/* What the hot path ends in. false: it leads nowhere. */
+static bool
+on_the_path(const sl_findings_work *w, sl_finding *out)
+{
+    const sl_outline *o = w->o;
+    const sl_hotpath *path = w->path;
+    uint32_t culprit = 0, own = 0;
+
+    if (!sl_hotpath_culprit(o, path, &culprit, &own))
+        return false;
+    uint32_t import = import_on(w, culprit, own);
+    if (import != NONE) {
+        culprit = import;
+        if (own == UINT32_MAX)
+            own = library_above(w, import);
+    }
+    /* A collection that happens to run on top is no work of the function's. */
+    if (own != UINT32_MAX &&
+        sl_outline_pseudo(o, path->steps[culprit].node) == SL_PSEUDO_GC)
+        culprit = own;
+    *out = at_step(w, culprit, own);
+    widen(w, culprit, out);
     return true;
 }
 

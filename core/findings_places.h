@@ -27,6 +27,7 @@ typedef struct {
     bool beside; /* a task or thread that own code awaited */
     bool itself; /* most of it is `node`'s own time, not what it called */
     bool extra;  /* told beside what explains most, as a part of it */
+    bool wide;   /* `node` is little itself: what it calls is spread out */
     bool recursive;       /* it calls itself */
     bool scattered;       /* `own` is one of several that called `node` */
     char fingerprint[17]; /* the same for the same rule and functions */

@@ -295,6 +295,8 @@ put_function(const sl_outline *o, const sl_finding *f, sl_buf *out)
     put_own(o, f, f->beside ? ", awaited by " : ", called by ", out);
     if (!f->beside)
         put_calls(f, out);
+    if (f->wide)
+        put_called(o, f, out);
 }
 
 static void

@@ -22,7 +22,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from . import _core
@@ -169,8 +169,7 @@ def module_of(application: Any) -> str | None:
         name = _named(application)
         routes = getattr(application, "routes", None)
         if isinstance(routes, (list, tuple)):
-            names = (_named(getattr(route, "endpoint", None)) for route in routes[:100])
-            name = name or next((one for one in names if one is not None), None)
+            name = name or next(_endpoints(routes), None)
             if name is not None:
                 return name
         if name is not None and not any(map(_is_installed, _module_prefixes(name))):
@@ -182,6 +181,16 @@ def module_of(application: Any) -> str | None:
             return found
         application = inner
     return found
+
+
+def _endpoints(routes: Any, deep: int = 3) -> Iterator[str]:
+    """The modules of an application's endpoints, those of mounted ones last."""
+    if not isinstance(routes, (list, tuple)):
+        return
+    names = (_named(getattr(route, "endpoint", None)) for route in routes[:100])
+    yield from (name for name in names if name is not None)
+    for route in routes[:100] if deep > 0 else ():
+        yield from _endpoints(_plain(route, "routes"), deep - 1)
 
 
 #: What wrappers call the application that they wrap.

@@ -270,6 +270,30 @@ START_TEST(nothing_large_stands_out)
 }
 END_TEST
 
+/* A library of many small functions: the last of them that most went through,
+ * and what that called. */
+START_TEST(a_library_is_told_by_what_most_went_through)
+{
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "serve", 1, 30, 0 },
+                      { 2, "match", 1, 0, 12 },
+                      { 3, "populate", 1, 4, 0 },
+                      { 4, "fields", 1, 1, 0 },
+                      { 5, "a", 1, 15, 0 },
+                      { 5, "b", 1, 9, 0 },
+                      { 5, "c", 1, 8, 0 },
+                      { 5, "d", 1, 8, 0 },
+                      { 4, "bodies", 1, 0, 0 },
+                      { 5, "e", 1, 9, 0 },
+                      { 5, "f", 1, 8, 0 },
+                      { 5, "g", 1, 8, 0 } }) };
+    told t = tell(&m);
+    ck_assert_str_eq(t.headline,
+                     "70 % in populate.populate at lib/populate.py:7: most "
+                     "fields.fields (41 %), then bodies.bodies (25 %).");
+}
+END_TEST
+
 START_TEST(an_import_is_told_where_it_is_asked_for)
 {
     made m = { MADE({ { 0, "[request]", 1, 0, 0 },
@@ -555,6 +579,7 @@ findings_suite(void)
         what_many_call_is_one_function,
         a_part_is_the_whole_functions,
         nothing_large_stands_out,
+        a_library_is_told_by_what_most_went_through,
         an_import_is_told_where_it_is_asked_for,
         work_is_told_whoever_hands_it_on,
         fetching_is_the_databases,

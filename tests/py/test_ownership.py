@@ -146,7 +146,13 @@ def test_the_module_of_an_application() -> None:
     class Router(Wrapper):
         routes = (Route,)
 
-    wrapped = (Wrapper(Wrapper(view)), Router(None))
+    class Mount:
+        routes = (Route,)
+
+    class Mounting(Wrapper):
+        routes = (object(), Mount)
+
+    wrapped = (Wrapper(Wrapper(view)), Router(None), Mounting(None))
     for one in (view, functools.partial(view), Application(), Application().__call__, *wrapped):
         assert ownership.module_of(one) == __name__
     assert ownership.module_of(Wrapper(None)) is None
