@@ -1,8 +1,11 @@
 import builtins
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, MutableMapping, Sequence
 from mmap import mmap
 from types import CodeType
 from typing import Any, Literal, Self, TypedDict, TypeVar
+
+from .policy import Decision
+from .request import Incoming
 
 _T = TypeVar("_T")
 
@@ -170,6 +173,106 @@ class Plan:
         lessens: bool = False,
     ) -> Plan: ...
     def __call__(self, label: object, entry: Entry | None, /) -> Recording: ...
+
+class Seen:
+    method: str
+    path: str
+    route: str
+    framework: str
+    status: int
+    bytes: int
+    error: bool
+    headers_ns: int | None
+    body_ns: int | None
+    #: Ids of its trace and of its own span there.
+    trace: tuple[str, str] | None
+    @property
+    def started_ns(self) -> int: ...
+    @property
+    def tags(self) -> dict[str, str]: ...
+    @property
+    def entry(self) -> Entry | None: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def is_named(self) -> bool: ...
+    @property
+    def name(self) -> str: ...
+    def __new__(cls, method: str = "", path: str = "") -> Seen: ...
+    def note_route(self, route: str | None, /) -> None: ...
+    def name_route(self, route: str, /) -> None: ...
+
+class Pulse:
+    _ticking: bool
+    _begun: bool
+    _pid: int
+    _noted: bool
+    numbers: Any
+    gathering: Any
+
+class Door:
+    enabled: bool
+    abandoned: int
+    options: Any
+    writer: Any
+    board: Any
+    _plain: bool
+    _redacts: bool
+    _boardless: bool
+    _logs: bool
+    _debug: int
+    _adds: int
+    _begun: list[Callable[[Transaction], None]]
+    _recorded: object
+    _worst: dict[str, list[int]]
+    _worst_count: int
+    _folded: dict[str, str]
+    _folded_ns: int
+    _mount: str
+    _methods: frozenset[str]
+    _slow_ns: float
+    def _rules_are(
+        self, debug: bool, decision: object, slow: bool, error: bool, worst: bool, asked: bool, /
+    ) -> None: ...
+
+class Transaction:
+    @property
+    def seen(self) -> Seen: ...
+    @property
+    def recording(self) -> Recording: ...
+    @property
+    def decision(self) -> Decision: ...
+    @property
+    def incoming(self) -> Incoming: ...
+    @property
+    def layers(self) -> str: ...
+    @property
+    def done(self) -> bool: ...
+    def __new__(cls, recorder: Door, incoming: Incoming, decision: Decision, plan: Plan, /) -> Transaction: ...
+    def headers_sent(self, status: int, /) -> None: ...
+    def body_sent(self) -> None: ...
+    def more_headers(self, root: str = "", /) -> list[tuple[str, str]]: ...
+    def leave_context(self) -> None: ...
+    def finish(self) -> None: ...
+    def abandon(self) -> None: ...
+
+def current() -> Transaction | None: ...
+def upcalls(**functions: Callable[..., Any]) -> None: ...
+def wsgi_enter(
+    door: Door, app: Callable[..., Any], environ: dict[str, Any], start_response: Callable[..., Any],
+    middleware: object, /,
+) -> Iterable[bytes]: ...
+def wsgi_run(
+    transaction: Transaction, app: Callable[..., Any], environ: dict[str, Any], start_response: Callable[..., Any], /
+) -> Iterable[bytes]: ...
+def asgi_enter(
+    door: Door, app: Callable[..., Any], scope: MutableMapping[str, Any], receive: Callable[..., Any],
+    send: Callable[..., Any], middleware: object, /,
+) -> Awaitable[None]: ...
+def asgi_run(
+    transaction: Transaction, app: Callable[..., Any], scope: MutableMapping[str, Any], receive: Callable[..., Any],
+    send: Callable[..., Any], /,
+) -> Awaitable[None]: ...
 
 class Span:
     def __init__(

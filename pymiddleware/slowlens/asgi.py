@@ -32,9 +32,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_LAST_OF_BODY = frozenset(
-    ("http.response.body", "http.response.zerocopysend", "http.response.pathsend")
-)
 _LAST_OF_LIFESPAN = frozenset(("lifespan.shutdown.complete", "lifespan.shutdown.failed"))
 
 
@@ -54,6 +51,10 @@ class ProfilerMiddleware:
         watch(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        return await _core.asgi_enter(self.recorder, self.app, scope, receive, send, self)
+
+    async def look_closer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What is no plain HTTP request; one with a trigger, of the viewer, or of settings that ask about each."""
         recorder = self.recorder
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, _flushing(recorder, send))
@@ -71,11 +72,13 @@ class ProfilerMiddleware:
             return await self.app(scope, receive, send)
         transaction = recorder.begin(incoming, follows=True)
         if transaction is None:
-            tally = recorder.tally(incoming, send)
-            if tally is None:
-                return await self.app(scope, receive, send)
-            return await count(self.app, scope, receive, tally)
-        return await run(self.app, scope, receive, send, transaction)
+            return await self.pass_by(incoming.method, incoming.path, scope, receive, send)
+        return await _core.asgi_run(transaction, self.app, scope, receive, send)
+
+    def pass_by(self, method: str, path: str, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """A request that is not profiled: at most counted."""
+        tally = self.recorder.tally(method, path, send)
+        return self.app(scope, receive, send) if tally is None else count(self.app, scope, receive, tally)
 
 
 async def count(app: ASGIApp, scope: Scope, receive: Receive, tally: _core.Tally) -> None:
@@ -93,35 +96,10 @@ async def count(app: ASGIApp, scope: Scope, receive: Receive, tally: _core.Tally
         tally.finish(0, 0, raised)
 
 
-async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, transaction: Transaction) -> None:
-    """Runs ``app`` inside the transaction, which is finished when the app returns."""
-    scope[SCOPE_KEY] = transaction
-    seen = transaction.seen
-    root = scope.get("root_path", "")  # routers change it
-
-    def watched_send(message: Message) -> Awaitable[None]:
-        kind = message["type"]
-        if kind == "http.response.start":
-            transaction.headers_sent(message["status"])
-            more = transaction.more_headers(root) if transaction.adds_headers() else ()
-            if more:
-                headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in more]
-                message = {**message, "headers": [*message.get("headers", ()), *headers]}
-        elif kind in _LAST_OF_BODY:
-            seen.bytes += len(message.get("body", b""))
-            if not message.get("more_body", False):
-                transaction.body_sent()
-        return send(message)
-
-    try:
-        await transaction.recording.step(app(scope, receive, watched_send))
-    except BaseException:
-        seen.error = True
-        raise
-    finally:
-        if not seen.route:
-            seen.note_route(asgi_route(scope, transaction.incoming.path, root, app))
-        transaction.finish()
+def _with_headers(message: Message, more: list[tuple[str, str]]) -> Message:
+    """The start of a response with headers of ours."""
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in more]
+    return {**message, "headers": [*message.get("headers", ()), *headers]}
 
 
 def _flushing(recorder: Recorder, send: Send) -> Send:
@@ -187,7 +165,7 @@ class _Messages:
 
     def _begin(self) -> None:
         self._transaction = transaction = self._recorder.begin(self._incoming, follows=True)
-        self._tally = self._recorder.tally(self._incoming) if transaction is None else None
+        self._tally = self._recorder.tally(self._incoming.method, self._incoming.path) if transaction is None else None
         if transaction is not None:
             transaction.seen.status = 101
             transaction.seen.tags["message"] = str(self._count)
@@ -223,3 +201,6 @@ def _size(content: bytes | str) -> int:
 
 def _app_debug(app: Any) -> bool:
     return getattr(app, "debug", False) is True
+
+
+_core.upcalls(asgi_route=asgi_route, asgi_headers=_with_headers)

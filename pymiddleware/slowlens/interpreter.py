@@ -95,6 +95,42 @@ class _StandIn(types.ModuleType):
         async def __aexit__(self, *error: Any) -> None:
             pass
 
+    class Door:
+        """What a recorder is, which is never enabled here."""
+
+        enabled = False
+        abandoned = 0
+
+        def _rules_are(self, *rules: Any) -> None:
+            pass
+
+    class Pulse:
+        """What a writer is."""
+
+    class Seen:
+        """Of no request."""
+
+    class Transaction:
+        """There is none."""
+
+    @staticmethod
+    def current() -> None:
+        """No request is profiled."""
+
+    @staticmethod
+    def upcalls(**functions: Any) -> None:
+        """Nobody calls them."""
+
+    @staticmethod
+    def wsgi_enter(door: Any, app: Any, environ: Any, start_response: Any, middleware: Any) -> Any:
+        """The middleware runs the app."""
+        return middleware.look_closer(environ, start_response)
+
+    @staticmethod
+    def asgi_enter(door: Any, app: Any, scope: Any, receive: Any, send: Any, middleware: Any) -> Any:
+        """As wsgi_enter."""
+        return middleware.look_closer(scope, receive, send)
+
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name, reason)
         self.reason = reason

@@ -56,8 +56,8 @@ class Seldom:
     def __init__(self) -> None:
         self._said: dict[str, float] = {}
 
-    def say(self, logger: logging.Logger, text: str, *, key: str = "", exc: bool = False, once: bool = False,
-            level: int = logging.WARNING) -> None:
+    def say(self, logger: logging.Logger, text: str, *, key: str = "", exc: bool | BaseException = False,
+            once: bool = False, level: int = logging.WARNING) -> None:
         """``key``: what makes two texts the same thing. Never raises: handlers are the app's, and may."""
         key = key or text
         now = time.monotonic()

@@ -73,14 +73,14 @@ class Policy:
         self._debug = debug
         self._include = _matcher(options.include)
         self._exclude = _matcher(options.exclude)
-        self._by_function = callable(options.mode)
+        self.by_function = callable(options.mode)
         self._rate = options.sample_rate
         self._plain = {
             mode: _decision(mode, options.c_calls, False) for mode in ("deterministic", "sampling", "lines")
         }
         #: Nothing has to be asked of a request that carries no trigger.
         self._same_for_all = (
-            self._include is None and self._exclude is None and self._rate >= 1.0 and not self._by_function)
+            self._include is None and self._exclude is None and self._rate >= 1.0 and not self.by_function)
         self._mode = options.mode if isinstance(options.mode, str) else None
         self.counts_all = self._mode != "off" and self._include is None and self._exclude is None
         self._slow_ns = options.slow_ms * 1e6
@@ -94,25 +94,44 @@ class Policy:
             decision = self._trigger(incoming)
             if decision is not None:
                 return decision
-        if self._same_for_all:
-            # Whether it is a development setup is asked only where the mode depends on it.
-            word = self._mode if self._mode is not None else self.options.mode_word(self._debug())
-            return self._plain.get(word)
-        if self._include is not None and not self._include(incoming.path):
-            return None
-        if self._exclude is not None and self._exclude(incoming.path):
-            return None
-        if self._rate < 1.0 and random.random() >= self._rate:
-            return None
-        if self._by_function:
-            return self._asked(incoming)
-        # Whether it is a development setup may be known only once the app runs.
-        return self._plain.get(self.options.mode_word(self._debug()))
+        if self.by_function:
+            return self._asked(incoming) if self._is_selected(incoming.path) else None
+        return self.decide_plain(incoming.path)
 
-    def counts(self, incoming: Incoming) -> bool:
+    def decide_plain(self, path: str) -> Decision | None:
+        """The same for a request that carries no trigger, where the option ``mode`` is no function."""
+        # Whether it is a development setup may be known only once the app runs.
+        return self.always(self._debug()) if self._same_for_all or self._is_selected(path) else None
+
+    def _is_selected(self, path: str) -> bool:
+        if self._include is not None and not self._include(path):
+            return False
+        if self._exclude is not None and self._exclude(path):
+            return False
+        return self._rate >= 1.0 or random.random() < self._rate
+
+    @property
+    def same_for_all(self) -> bool:
+        """Nothing has to be asked of a request that carries no trigger, but whether it is a development setup."""
+        return self._same_for_all
+
+    def always(self, debug: bool) -> Decision | None:
+        """What is decided of a request that is selected, where the option ``mode`` is no function."""
+        return self._plain.get(self._mode if self._mode is not None else self.options.mode_word(debug))
+
+    def rules(self, debug: bool) -> _Rules:
+        """What ``keep`` says in this mode."""
+        return self._rules[debug]
+
+    @property
+    def worst(self) -> dict[str, list[int]]:
+        """The slowest of each route, a heap each."""
+        return self._worst
+
+    def counts(self, path: str) -> bool:
         """Whether a request that is not profiled is one of its route's numbers, where not ``counts_all``."""
-        return self._mode != "off" and (self._include is None or bool(self._include(incoming.path))) and not (
-            self._exclude is not None and self._exclude(incoming.path))
+        return self._mode != "off" and (self._include is None or bool(self._include(path))) and not (
+            self._exclude is not None and self._exclude(path))
 
     def _trigger(self, incoming: Incoming) -> Decision | None:
         """``X-Slowlens: MODE[.TOKEN]``, or ``?slowlens=MODE`` of a client that needs no token.

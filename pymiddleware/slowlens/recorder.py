@@ -14,10 +14,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from . import _core, engine, ownership
+from ._core import Transaction, current
 from .auth import Access, is_local, is_local_host
 from .board import Board
 from .hello import greet, reloads, say_what_is_missing, server_url
@@ -26,9 +27,9 @@ from .log import Seldom, counted
 from .options import Options, disabled, load
 from .policy import Decision, Policy
 from .release import find_release
-from .request import Incoming, Seen, traceparent, url_path
+from .request import METHODS, Incoming, traceparent, url_path
 from .routes import OTHER, UNMATCHED, Folded
-from .writer import LAST_SECONDS, Job, writer_of
+from .writer import LAST_SECONDS, Job, Writer, writer_of
 
 if TYPE_CHECKING:
     from .viewer.app import Viewer
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["Breaker", "Recorder", "Transaction", "current", "name", "tag"]
 
 _log = logging.getLogger("slowlens")
-_current: ContextVar[Transaction | None] = ContextVar("slowlens_transaction", default=None)
 #: Somebody records already what runs in this context (a test does): requests in it are part of that.
 recorded: ContextVar[bool] = ContextVar("slowlens_recorded", default=False)
 
@@ -48,12 +48,6 @@ PAUSE_MAX = 3600.0
 
 #: Told of each transaction that begins (slowlens.otel).
 begun: list[Callable[[Transaction], None]] = []
-
-
-def current() -> Transaction | None:
-    """The transaction that the calling context belongs to, if it is still running."""
-    transaction = _current.get()
-    return None if transaction is None or transaction.done else transaction
 
 
 def _kept() -> str:
@@ -69,7 +63,7 @@ if sys.version_info < (3, 12):
 
 def tag(key: str, value: object) -> None:
     """Attaches ``key``: ``value`` to the request being profiled; without one, does nothing."""
-    transaction = _current.get()
+    transaction = current()
     if transaction is not None and len(transaction.seen.tags) < 64:
         transaction.seen.tags[str(key)[:100]] = str(value)[:1000]
 
@@ -109,6 +103,10 @@ class Breaker:
         self._row = FAULTS_MAX - 3  # when it comes back, three more are enough
         return pause
 
+    def is_tripped(self) -> bool:
+        """Whether it was switched off, and has not worked since."""
+        return self._until != 0.0
+
     def good(self) -> None:
         """It works."""
         if self._row:
@@ -117,90 +115,7 @@ class Breaker:
             self._pause = PAUSE
 
 
-class Transaction:
-    """One request being recorded."""
-
-    __slots__ = ("_recorder", "_token", "decision", "done", "incoming", "recording", "seen")
-
-    def __init__(self, recorder: Recorder, incoming: Incoming, decision: Decision, follows: bool) -> None:
-        self._recorder = recorder
-        self.incoming = incoming
-        self.decision = decision
-        path = incoming.path
-        self.seen = Seen(incoming.method, path if recorder.options.redact is None else recorder.shown_path(path))
-        self.done = False
-        board = recorder.board.core
-        if board is not None:
-            seen = self.seen
-            seen.entry = board.begin(seen.started_ns, seen.method, seen.path, decision.mode == "sampling")
-        self.recording = recorder.plan(decision, follows)(self.seen, self.seen.entry)
-        if self.recording.less:
-            recorder.say_less(self.recording.by)
-        self._token: Token[Transaction | None] | None = _current.set(self)
-        for told in begun:
-            told(self)
-
-    @property
-    def layers(self) -> str:
-        """What is kept of what it asks others for: the option of that name."""
-        return self._recorder.options.layers
-
-    def headers_sent(self, status: int) -> None:
-        """The response's status is known and its headers are on their way."""
-        if self.done:  # by a task that outlived its app
-            return
-        self.seen.status = status
-        self.seen.headers_ns = self.recording.wall_ns
-
-    def adds_headers(self) -> bool:
-        """Whether there may be headers to add to the app's own."""
-        return not self.done and self._recorder.adds_headers()
-
-    def more_headers(self, root: str = "") -> list[tuple[str, str]]:
-        """Headers to add to the app's own, by the option ``response_headers``."""
-        return [] if self.done else self._recorder.response_headers(self, root)
-
-    def body_sent(self) -> None:
-        """The last byte of the body was handed to the server."""
-        if not self.done:
-            self.seen.body_ns = self.recording.wall_ns
-
-    def leave_context(self) -> None:
-        """The calling context goes on to other things; once, where it began."""
-        token, self._token = self._token, None
-        if token is not None:
-            try:
-                _current.reset(token)
-            except ValueError:  # another context: a copy, which dies by itself
-                pass
-
-    def finish(self) -> None:
-        """Ends the profile and decides about it. Idempotent; never raises."""
-        if self.done:
-            return
-        self.done = True
-        try:
-            self.recording.finish()
-            self.leave_context()
-            self._recorder._finished(self)
-            self._recorder.profiling.good()
-            if self.incoming.method == "TASK" and engine.is_child():
-                self._recorder.writer.flush(LAST_SECONDS)  # RQ and multiprocessing end their children by os._exit
-        except Exception:
-            self._recorder._fault("finishing a profile", self._recorder.profiling)
-        del self.incoming  # it holds the request, which holds us
-
-    def abandon(self) -> None:
-        """The response was thrown away half-way: keep nothing, lose nothing silently."""
-        if not self.done:
-            self.done = True
-            self.recording.discard()
-            self.leave_context()
-            self._recorder.abandoned += 1
-            del self.incoming
-
-
-class Recorder:
+class Recorder(_core.Door):
     """The profiling side of one middleware instance.
 
     :param keywords: options of the middleware.
@@ -210,6 +125,10 @@ class Recorder:
     :raises OptionsError: a wrong option.
     """
 
+    options: Options
+    writer: Writer
+    board: Board
+
     def __init__(
         self,
         keywords: Mapping[str, Any],
@@ -218,7 +137,7 @@ class Recorder:
         debug: Callable[[], bool] | None = None,
         where: str = "settings",
     ) -> None:
-        self.options: Options = load(keywords, settings, where=where)
+        self.options = load(keywords, settings, where=where)
         refused = engine.refused()
         self.enabled = not disabled() and refused is None
         if refused is not None and not disabled():
@@ -235,17 +154,18 @@ class Recorder:
             self.writer.count(self._find_release() or "")
         if self.options.continuous and refused is None:
             self.writer.gather(self._find_release() or "")
-        self.refused = self.abandoned = 0
+        self.refused = 0
         self.reading, self.profiling = Breaker(), Breaker()
         #: Whether responses may get headers of ours; None: in development mode, which may be known only later.
         self._adds_headers = self.options.debug if self.options.response_headers is None \
             else self.options.response_headers
-        self._folded = Folded()
+        self._names = Folded()
         #: The plan that was made last, and what of.
         self._plan: tuple[Decision, bool, _core.Plan] | None = None
         self._seldom = Seldom()
         self._viewer: Viewer | None = None
         self._greeted = False
+        self._set_up_door()
         if self.enabled:
             engine.prepare()
             self.owns(paths=self.options.project)
@@ -257,6 +177,33 @@ class Recorder:
             self._find_release()  # it reads files: not in a request
             engine.sampling(self.options.interval_us, self.options.sampler_cpu)
             engine.limit_memory(self.options.max_active_bytes)
+        self._look_odd()
+
+    def _set_up_door(self) -> None:
+        """What C needs to know, to see to requests that nothing is odd about."""
+        options, policy = self.options, self.policy
+        if options.debug is not None or self._framework_debug is None:
+            self._debug = int(bool(options.debug))
+        else:
+            self._debug = -1
+        self._adds = self._debug if self._adds_headers is None else int(self._adds_headers)
+        self._redacts = options.redact is not None
+        self._logs = options.log
+        self._slow_ns = options.slow_ms * 1e6
+        self._begun, self._recorded, self._methods = begun, recorded, METHODS
+        self._mount = options.viewer_path[:-1]
+        self._boardless = self.writer.board is None
+        self._worst, self._worst_count = policy.worst, options.worst_per_route
+        self._folded = self._names.known
+        for debug in (False, True):
+            rules = policy.rules(debug)
+            always = policy.always(debug) if policy.same_for_all else None
+            self._rules_are(debug, always, rules.slow, rules.error, rules.worst, bool(rules.all or rules.random))
+
+    def _look_odd(self) -> None:
+        """Whether requests may go by C: there is nothing to say or to ask once, and nothing went wrong lately."""
+        self._plain = (self._greeted and not self.policy.by_function and not self.reading.is_tripped()
+                       and not self.profiling.is_tripped())
 
     def _is_closed(self) -> bool:
         """Nobody has said whether this is development, or who may open the viewer."""
@@ -309,6 +256,7 @@ class Recorder:
                 if self.debug():  # some frameworks know only now
                     here = is_local_host(incoming.host) and not incoming.secure
                     greet(self.options, server_url() or (f"http://{incoming.host}" if here else ""))
+                self._look_odd()
             decision = self.policy.decide(incoming)
             if decision is None or recorded.get():
                 return None
@@ -316,29 +264,38 @@ class Recorder:
                 decision = self._without_samples(decision)
             self.writer.open_board()
             self.writer.wake()
-            transaction = Transaction(self, incoming, decision, follows)
+            transaction = Transaction(self, incoming, decision, self.plan(decision, follows))
             self.writer.watch()
             return transaction
-        except RuntimeError as error:
-            self.refused += 1
-            self._seldom.say(_log, f"slowlens: not profiling: {error}", level=logging.ERROR)
-        except Exception:
-            self._fault("beginning a profile", self.profiling)
+        except Exception as error:
+            self._not_begun(error)
         return None
 
-    def tally(self, incoming: Incoming, send: Callable[..., Any] | None = None) -> _core.Tally | None:
+    def decide_plain(self, path: str) -> Decision | None:
+        """How to profile a request that carries no trigger; None: not at all."""
+        return self.policy.decide_plain(path)
+
+    def _not_begun(self, error: Exception) -> None:
+        """A request runs without a profile, as there can be none now, or by a fault of ours."""
+        if isinstance(error, RuntimeError):
+            self.refused += 1
+            self._seldom.say(_log, f"slowlens: not profiling: {error}", level=logging.ERROR)
+        else:
+            self._fault("beginning a profile", self.profiling, error)
+
+    def tally(self, method: str, path: str, send: Callable[..., Any] | None = None) -> _core.Tally | None:
         """For a request that ``begin`` did not take: it is one of its route's, and counted. None: it is not.
 
         Those of ``include`` and ``exclude``, and all where the mode is ``off``, are nobody's business here.
         """
         writer = self.writer
         numbers = writer.numbers
-        if numbers is None or recorded.get() or not (self.policy.counts_all or self.policy.counts(incoming)):
+        if numbers is None or recorded.get() or not (self.policy.counts_all or self.policy.counts(path)):
             return None
         try:
             if numbers.wants:
                 writer.expect()
-            return _core.Tally(numbers, self._name_of, incoming.method, incoming.path, send)
+            return _core.Tally(numbers, self._name_of, method, path, send)
         except Exception:
             self._fault("counting a request", self.reading)
             return None
@@ -356,8 +313,9 @@ class Recorder:
         self._plan = (decision, follows, plan)
         return plan
 
-    def say_less(self, by: str) -> None:
+    def _say_less_of(self, transaction: Transaction) -> None:
         """For want of memory a request is recorded with less than was decided; each profile says it, too."""
+        by = transaction.recording.by
         done = "sampled instead" if by == "samples" else "timed, not profiled"
         self._seldom.say(_log, "slowlens: running profiles hold the memory that they may (option max_active_bytes); "
                                f"requests are {done}", key=f"less {by}")
@@ -443,6 +401,18 @@ class Recorder:
             "pid": os.getpid(), "engine": _core.engine_info(), "board": self.board.info(),
         }
 
+    def _finish(self, transaction: Transaction) -> None:
+        """Its recording is over, and more is to be done than to count it. Nothing of ours is raised."""
+        try:
+            self._finished(transaction)
+            self.profiling.good()
+            if transaction.incoming.method == "TASK" and engine.is_child():
+                self.writer.flush(LAST_SECONDS)  # RQ and multiprocessing end their children by os._exit
+            if not self._plain:
+                self._look_odd()
+        except Exception:
+            self._fault("finishing a profile", self.profiling)
+
     def _finished(self, transaction: Transaction) -> None:
         seen = transaction.seen
         wall = transaction.recording.wall_ns
@@ -469,7 +439,13 @@ class Recorder:
 
     def _name_of(self, path: str, status: int, given: str | None) -> str:
         """The route of a request for which no framework has said one. ``given``: the app's own name for it."""
-        return self._folded.name(path, status) if given is None else self._folded.given(given)
+        if given is not None:
+            return self._names.given(given)
+        route = self._names.name(path, status)
+        if route != UNMATCHED:
+            self._names.remember(path, route)
+            self._folded_ns = self._names.known_until
+        return route
 
     def _meta(self, transaction: Transaction, kept: str) -> dict[str, Any]:
         """Metadata; None: not known. Nothing here but what core/README.md lists."""
@@ -508,11 +484,12 @@ class Recorder:
             self._release = find_release() or ""
         return self._release or None
 
-    def _fault(self, doing: str, part: Breaker) -> None:
+    def _fault(self, doing: str, part: Breaker, error: Exception | None = None) -> None:
         """A fault of ours: counted, said once a minute, and enough of them switch the part off for a while."""
         pause = part.fault()
+        self._plain = False
         self._seldom.say(_log, f"slowlens: a fault of its own while {doing}; the app is not touched. Please report it",
-                         exc=True, level=logging.ERROR)
+                         exc=error or True, level=logging.ERROR)
         if pause:
             self._seldom.say(_log, f"slowlens: {FAULTS_MAX} faults while {doing}: off for {pause:.0f} s",
                              level=logging.ERROR)

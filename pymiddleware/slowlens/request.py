@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
-from .routes import UNMATCHED
-
-if TYPE_CHECKING:
-    from . import _core
+from . import _core
+from ._core import Seen
 
 __all__ = [
     "ID", "Incoming", "Seen", "asgi_incoming", "id_text", "id_time_ns", "id_value", "new_id", "traceparent", "url_path",
@@ -128,6 +125,12 @@ def wsgi_incoming(environ: Mapping[str, Any]) -> Incoming:
     )
 
 
+def _wsgi_incoming_of(environ: Mapping[str, Any], read: tuple[str, str, str, str, str, bool, str]) -> Incoming:
+    """The same of what C has read before the app could change it."""
+    method, path, query, host, remote, secure, protocol = read
+    return Incoming(method, path, query, host, remote, secure, _EnvironHeaders(environ), environ, False, protocol[5:])
+
+
 class _ScopeHeaders(Mapping[str, str]):
     """Headers of an ASGI scope, decoded when first asked for."""
 
@@ -181,6 +184,15 @@ def asgi_incoming(scope: Mapping[str, Any]) -> Incoming:
     )
 
 
+def _asgi_incoming_of(scope: Mapping[str, Any], read: tuple[str, str, bytes, bytes, Any, bool, str]) -> Incoming:
+    """The same of what C has read before the app could change it."""
+    method, path, query, host, client, secure, version = read
+    return Incoming(
+        method, path, query.decode("latin-1"), host.decode("latin-1"), (client[0] or "") if client else "", secure,
+        _ScopeHeaders(scope), scope, False, version,
+    )
+
+
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?\Z")
 
 
@@ -193,67 +205,4 @@ def traceparent(value: str | None) -> tuple[str, str] | None:
     return None if trace.strip("0") == "" or span.strip("0") == "" else (trace, span)
 
 
-class Seen:
-    """What becomes known while the app runs; adapters fill it in."""
-
-    __slots__ = (
-        "_id", "_named", "_route", "body_ns", "bytes", "entry", "error", "framework", "headers_ns", "method", "path",
-        "started_ns", "status", "tags", "trace",
-    )
-
-    def __init__(self, method: str = "", path: str = "") -> None:
-        self.started_ns = max(0, min(time.time_ns(), (1 << 63) - 1))  # whatever the clock says
-        self.method = method
-        self.path = path
-        self._id = ""
-        self._named = False
-        self._route = ""
-        #: Its place on the board of running requests, if there is one.
-        self.entry: _core.Entry | None = None
-        self.status = 0
-        self.bytes = 0
-        self.error = False
-        self.framework = ""
-        self.headers_ns: int | None = None
-        self.body_ns: int | None = None
-        self.tags: dict[str, str] = {}
-        #: Ids of its trace and of its own span there, where something knows better than the request's headers.
-        self.trace: tuple[str, str] | None = None
-
-    @property
-    def id(self) -> str:
-        """The profile's id, made when first asked for."""
-        if not self._id:
-            self._id = new_id(self.started_ns) if self.entry is None else self.entry.id
-        return self._id
-
-    def note_route(self, route: str | None) -> None:
-        """What the framework says: a template, "" if none matched, None if it does not tell."""
-        if route is not None and not self._named:
-            self.route = route[:500] or UNMATCHED
-
-    def name_route(self, route: str) -> None:
-        """What the app itself calls this; the framework does not change it any more."""
-        self.route = route[:500]
-        self._named = bool(route)
-
-    @property
-    def is_named(self) -> bool:
-        """Whether the app itself chose the route's name."""
-        return self._named
-
-    @property
-    def route(self) -> str:
-        """The route's pattern, ``/books/<int:pk>``; "" until it is known."""
-        return self._route
-
-    @route.setter
-    def route(self, route: str) -> None:
-        self._route = route
-        if self.entry is not None:
-            self.entry.name(route)
-
-    @property
-    def name(self) -> str:
-        """``GET /books/<int:pk>``, as far as it is known by now."""
-        return f"{self.method} {self.route or self.path}".strip()[:500]
+_core.upcalls(new_id=new_id, wsgi_incoming=_wsgi_incoming_of, asgi_incoming=_asgi_incoming_of)

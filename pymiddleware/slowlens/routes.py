@@ -27,6 +27,9 @@ FORGOTTEN_SECONDS = 3600.0
 #: For so long it is not noted again that a name is used.
 FRESH_SECONDS = 10.0
 SEGMENTS_MAX = 12
+#: Paths whose names are at hand, and for how long.
+KNOWN_MAX = 512
+KNOWN_NS = 60_000_000_000
 
 #: A segment that is an id rather than a word: a number, hexadecimal or base64 of some length, a UUID.
 _ID = re.compile(
@@ -83,6 +86,17 @@ class Folded:
     def __init__(self) -> None:
         self._folded = _Names(FOLDED_MAX)
         self._given = _Names(GIVEN_MAX)
+        #: What paths were called lately: so they are called without being folded again, until ``known_until``.
+        self.known: dict[str, str] = {}
+        self.known_until = 0
+
+    def remember(self, path: str, route: str) -> None:
+        """``path`` is called ``route`` for the next minute; no longer, for names that nobody asks for are given up."""
+        now = time.monotonic_ns()
+        if now >= self.known_until or len(self.known) >= KNOWN_MAX:
+            self.known.clear()
+            self.known_until = now + KNOWN_NS
+        self.known[path] = route
 
     def name(self, path: str, status: int) -> str:
         """What the route of ``path`` is called; only an answer that is no refusal makes a new name."""

@@ -22,7 +22,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, TypeVar
 
 from . import _core
-from .recorder import Recorder, Transaction, _current, current
+from .recorder import Recorder, Transaction, current
 from .request import Incoming
 from .spans import span
 
@@ -184,13 +184,11 @@ class profile:
 
     @staticmethod
     def _within(transaction: Transaction, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        token = _current.set(transaction)
         transaction.recording.enter()
         try:
             return call(*arguments)
         finally:
             transaction.recording.leave()
-            _current.reset(token)
 
     def _async_generator(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
         async def run(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:

@@ -144,8 +144,13 @@ class _SlowSink:
         """Nothing is open."""
 
 
-class Writer:
+class Writer(_core.Pulse):
     """See the module. ``writer_of`` gives the one of a process for a store."""
+
+    #: What requests are counted in, since it was stored last; None: they are not.
+    numbers: _core.Numbers | None
+    #: The trees of all requests; None: they are not gathered.
+    gathering: Gathering | None
 
     def __init__(self, store: Store, options: Options, board: Board | None = None) -> None:
         self.store = store
@@ -181,8 +186,7 @@ class Writer:
         self._freed = 0
         #: In how many seconds the store wants to be tended; None: it does not.
         self._later: float | None = None
-        #: What requests are counted in, since it was stored last; None: they are not.
-        self.numbers: _core.Numbers | None = None
+        self.numbers = None
         self._unsent: list[tuple[int, int, bytes, bytes]] = []
         self._unsent_failed = False
         self._expected = False
@@ -194,8 +198,7 @@ class Writer:
         if self._release is not None:
             self.numbers = _core.Numbers(60, self._release[:200], socket.gethostname())
         self._inline = _nobody_else_runs()
-        #: The trees of all requests; None: they are not gathered.
-        self.gathering: Gathering | None = None
+        self.gathering = None
         if self._gathered_release is not None:
             self.gather(self._gathered_release)
         if self._inline:

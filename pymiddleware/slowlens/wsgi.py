@@ -15,7 +15,7 @@ from typing import Any
 
 from . import _core
 from .recorder import Recorder, Transaction
-from .request import wsgi_incoming, wsgi_text
+from .request import wsgi_incoming
 from .routes import wsgi_route
 from .routing import watch
 from .viewer.mount import is_below, serve_wsgi
@@ -44,6 +44,10 @@ class ProfilerMiddleware:
         self._viewer_path = self.recorder.options.viewer_path
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        return _core.wsgi_enter(self.recorder, self.app, environ, start_response, self)
+
+    def look_closer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """A request with a trigger, of the viewer, or of settings that ask about each."""
         recorder = self.recorder
         if not recorder.enabled or ENVIRON_KEY in environ:
             return self.app(environ, start_response)
@@ -57,52 +61,22 @@ class ProfilerMiddleware:
             return self.app(environ, start_response)
         transaction = recorder.begin(incoming)
         if transaction is None:
-            tally = recorder.tally(incoming)
-            return self.app(environ, start_response) if tally is None else count(
-                self.app, environ, start_response, tally)
-        return run(self.app, environ, start_response, transaction)
+            return self.pass_by(incoming.method, incoming.path, environ, start_response)
+        return _core.wsgi_run(transaction, self.app, environ, start_response)
+
+    def pass_by(
+        self, method: str, path: str, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """A request that is not profiled: at most counted."""
+        tally = self.recorder.tally(method, path)
+        if tally is None:
+            return self.app(environ, start_response)
+        environ[ENVIRON_KEY] = None  # inner middlewares of ours pass
+        return tally.run(self.app, environ, start_response, wsgi_route)
 
 
-def count(app: WSGIApp, environ: Environ, start_response: StartResponse, tally: _core.Tally) -> Iterable[bytes]:
-    """Runs ``app`` for a request that is counted and not profiled."""
-    environ[ENVIRON_KEY] = None  # inner middlewares of ours pass
-    return tally.run(app, environ, start_response, wsgi_route)
-
-
-def run(
-    app: WSGIApp, environ: Environ, start_response: StartResponse, transaction: Transaction
-) -> Iterable[bytes]:
-    """Runs ``app`` inside the transaction, which is finished when the response is."""
-    environ[ENVIRON_KEY] = transaction
-    recording, seen = transaction.recording, transaction.seen
-
-    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        if transaction.adds_headers():
-            headers = [*headers, *transaction.more_headers(wsgi_text(environ.get("SCRIPT_NAME", "")))]
-        write = start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
-        transaction.headers_sent(int(status[:3]) if status[:3].isdecimal() else 0)
-        return write
-
-    try:
-        recording.enter()
-    except Exception:
-        transaction.abandon()
-        return app(environ, start_response)
-    try:
-        result = app(environ, start)
-    except BaseException:
-        seen.error = True
-        recording.leave()
-        transaction.finish()
-        raise
-    recording.leave()
-    if not seen.route:
-        seen.note_route(wsgi_route(environ, app))
-    if isinstance(result, (list, tuple)):
-        seen.bytes = sum(map(len, result))
-        if not hasattr(result, "close"):
-            transaction.finish()
-            return result
+def _body(transaction: Transaction, result: Iterable[bytes], environ: Environ) -> Iterable[bytes]:
+    """What the server gets where the app answered with more than a list or a tuple."""
     if _is_wrapped_file(result, environ.get("wsgi.file_wrapper")):
         transaction.finish()  # the server sends the file itself, and must see that it may
         return result
@@ -193,3 +167,6 @@ def _enter(transaction: Transaction) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+_core.upcalls(wsgi_body=_body, wsgi_route=wsgi_route)

@@ -126,7 +126,7 @@ def pieces(recorder: Any) -> list[Callable[[], Any]]:
         lambda: wsgi_incoming(environ), lambda: asgi_incoming(scope), lambda: recorder.policy.decide(incoming),
         lambda: Seen("GET", "/hello"), lambda: recorder.board.core.begin(1, "GET", "/hello", True),
         lambda: (recorder.writer.wake(), recorder.writer.watch()), lambda: recording().discard(), entered,
-        lambda: recorder._folded.name("/hello", 200), lambda: recorder.policy.keep(decision, seen, 1000, "/hello"),
+        lambda: recorder._names.name("/hello", 200), lambda: recorder.policy.keep(decision, seen, 1000, "/hello"),
         lambda: recorder.policy.is_slow(seen, 1000),
         lambda: recorder.writer.numbers.add(over, "/hello", "GET", False, False, 5),
         lambda: recorder.response_headers(running), lambda: recorder.begin(incoming).finish(),

@@ -112,7 +112,7 @@ ROOMS = "compat look board sampler engine run types".split()
 PACKAGE = {
     "_core": "", "log": "", "options": "", "pytest_plugin": "", "release": "", "routes": "",
     "interpreter": "", "slowlens": "interpreter",
-    "request": "routes",
+    "request": "_core",
     "ownership": "_core", "spans": "_core",
     "layers": "_core",
     "bounded": "", "lock": "", "engine": "_core interpreter layers lock ownership",

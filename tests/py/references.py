@@ -10,17 +10,21 @@ a function adds a line here.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import ctypes
 import gc
 import json
 import mmap
+import os
 import sys
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from slowlens import _core, engine
+from slowlens import _core, asgi, engine, wsgi
 
+shown_by = (asgi, wsgi)  # which register what C asks of Python
 warnings.simplefilter("ignore")  # coroutines that nobody awaits
 
 #: How often each case runs between two looks at what there is.
@@ -60,12 +64,12 @@ def shown(*values: object) -> None:
 
 def parts(module: Any) -> Iterator[tuple[str, Any, type | None]]:
     """(name, what, type) of all functions, and of the methods, attributes and constructors of all types."""
-    types = {name: value for name, value in vars(module).items() if isinstance(value, type)}
-    types |= {"Entry": type(board().begin(1, "", "", False)), "Step": type(_core.step(nothing()))}
+    kinds = {name: value for name, value in vars(module).items() if isinstance(value, type)}
+    kinds |= {"Entry": type(board().begin(1, "", "", False)), "Step": type(_core.step(nothing()))}
     for name, value in vars(module).items():
         if type(value).__name__ == "builtin_function_or_method":
             yield name, value, None
-    for name, of in types.items():
+    for name, of in kinds.items():
         if of is _core.CorruptError:
             continue
         if type.__dict__.get("__call__") and "__new__" in vars(of):
@@ -267,6 +271,235 @@ def _() -> None:
         refused(plan, label=None, entry=None)
     for wrong in ({"max_bytes": -1}, {"entry": None}, {"label": 7}, {"layers": "none such"}, {"nonsense": 1}):
         refused(_core.Plan, **wrong)
+
+
+BOARD = board()
+
+
+class Writer(_core.Pulse):
+    mode: str
+
+    def wake(self) -> None:
+        shown(self._begun, self._ticking, self._pid, self.numbers, self.gathering)
+        self._ticking = self.mode != "asleep"
+        if self.mode == "cannot wake":
+            raise ValueError
+
+
+class Around(_core.Door):
+    """A middleware with its recorder, as far as requests ask them."""
+
+    def __init__(self, mode: str = "plain") -> None:
+        self.mode = mode
+        self.writer = Writer()
+        self.writer.mode, self.writer._pid, self.writer._noted = mode, os.getpid(), True
+        self.writer.numbers = numbers() if mode != "uncounted" else None
+        self.board = types.SimpleNamespace(core=BOARD, tried=True)
+        self.options = types.SimpleNamespace(layers="off")
+        self.enabled = mode != "off"
+        self._plain = mode != "odd"
+        self._redacts, self._logs, self._slow_ns = mode == "redacts", True, 1e12
+        self._boardless = False
+        self._debug, self._adds = (-1, -1) if mode == "asks" else (0, int(mode == "adds"))
+        self._begun = [lambda transaction: shown(transaction.seen.id)] if mode == "told" else []
+        self._recorded = contextvars.ContextVar("recorded", default=mode == "recorded")
+        self._worst, self._worst_count = {"/r": [1]}, int(mode == "worst")
+        self._folded, self._folded_ns, self._methods, self._mount = {"/r": "/r"}, 1 << 62, frozenset(("GET",)), "/v"
+        decision = ("sampling", "none", False)
+        for debug in (False, True):
+            self._rules_are(debug, None if mode == "decides" else decision, True, True, mode == "worst", mode == "kept")
+        shown(self._boardless, self.writer._noted)
+        shown(self._plain, self._redacts, self._logs, self._slow_ns, self._debug, self._adds, self._begun, self.options,
+              self._recorded, self._worst, self._worst_count, self._folded, self._folded_ns, self._methods, self._mount,
+              self.writer, self.board, self.enabled, self.abandoned)
+
+    def debug(self) -> bool:
+        return True
+
+    def decide_plain(self, path: str) -> object:
+        return None if path == "/none" else ("sampling", "none", False)
+
+    def plan(self, decision: object, follows: bool) -> _core.Plan:
+        # What samples see is not the same each time, and needs memory.
+        return _core.Plan("none", sampled=self.mode == "asks", anyway=True, follows=follows)
+
+    def shown_path(self, path: str) -> object:
+        return path if path == "/r" else 7
+
+    def response_headers(self, transaction: _core.Transaction, root: str) -> list[tuple[str, str]]:
+        return [("X", root)]
+
+    def _finish(self, transaction: _core.Transaction) -> None:
+        shown(transaction.incoming, transaction.layers, transaction.decision, transaction.done)
+        if self.mode == "kept":
+            raise GeneratorExit  # nothing of ours: it goes on
+
+    def _not_begun(self, error: Exception) -> None:
+        shown(error)
+
+    def look_closer(self, *args: Any) -> Any:
+        return "odd"
+
+    def pass_by(self, method: str, path: str, *args: Any) -> Any:
+        return "odd"
+
+
+def transaction() -> _core.Transaction:
+    door = Around()
+    return _core.Transaction(door, types.SimpleNamespace(method="GET", path="/r"), ("sampling", "none", True),
+                             door.plan(None, False))
+
+
+MODES = ("plain", "off", "odd", "redacts", "asks", "adds", "told", "recorded", "worst", "decides", "kept", "uncounted",
+         "asleep", "cannot wake")
+
+
+@case("Seen.__new__", "Seen.method", "Seen.path", "Seen.route", "Seen.framework", "Seen.status", "Seen.bytes",
+      "Seen.error", "Seen.headers_ns", "Seen.body_ns", "Seen.trace", "Seen.started_ns", "Seen.tags", "Seen.entry",
+      "Seen.id", "Seen.is_named", "Seen.name", "Seen.note_route", "Seen.name_route")
+def _() -> None:
+    for seen in (_core.Seen(), _core.Seen("GET", "/p"), _core.Seen(path="/p" * 600)):
+        shown(seen.name, seen.id, seen.id, seen.route, seen.entry, seen.started_ns, seen.tags, seen.is_named)
+        for route in ("/r", "", None, "/r" * 600):
+            seen.note_route(route)
+        seen.name_route("/n" * 600)
+        seen.note_route("/r")
+        seen.route = "/r"
+        seen.method = seen.path = seen.framework = "text"
+        seen.status, seen.bytes, seen.error, seen.trace = 200, 1 << 40, True, ("a", "b")
+        for ns in (None, 7):
+            seen.headers_ns = seen.body_ns = ns
+            shown(seen.headers_ns, seen.body_ns, seen.framework, seen.status, seen.bytes, seen.error)
+        refused(seen.note_route, 7)
+        refused(seen.name_route, 7)
+        for name, wrong in (("route", 7), ("method", None), ("headers_ns", "x"), ("status", "x"), ("error", 7)):
+            refused(setattr, seen, name, wrong)
+        refused(delattr, seen, "route")
+    refused(_core.Seen, 7)
+    refused(_core.Seen, nonsense="")
+
+
+@case("Door.__new__", "Door.enabled", "Door.abandoned", "Door.options", "Door.writer", "Door.board", "Door._plain",
+      "Door._redacts", "Door._logs", "Door._debug", "Door._adds", "Door._begun", "Door._recorded", "Door._worst",
+      "Door._worst_count", "Door._folded", "Door._folded_ns", "Door._mount", "Door._methods", "Door._slow_ns",
+      "Door._rules_are", "Door._boardless", "Pulse._noted", "Pulse.__new__", "Pulse._ticking", "Pulse._begun",
+      "Pulse._pid", "Pulse.numbers", "Pulse.gathering")
+def _() -> None:
+    for mode in MODES[:3]:
+        door = Around(mode)
+        for name, wrong in (("_plain", 7), ("_debug", "x"), ("_slow_ns", "x"), ("_worst_count", None)):
+            refused(setattr, door, name, wrong)
+    refused(door._rules_are, True)
+    shown(_core.Door(), _core.Pulse())
+
+
+@case("wsgi_enter", "wsgi_run", "upcalls", "current", "Transaction.__new__", "Transaction.seen",
+      "Transaction.recording", "Transaction.decision", "Transaction.incoming", "Transaction.layers", "Transaction.done",
+      "Transaction.headers_sent", "Transaction.body_sent", "Transaction.more_headers", "Transaction.leave_context",
+      "Transaction.finish", "Transaction.abandon")
+def _() -> None:
+    def start_response(status: str, headers: object, exc_info: object = None) -> None:
+        if status == "refused":
+            raise ValueError
+
+    def app(environ: dict[str, Any], start: Any) -> Any:
+        start("200 OK", [])
+        start("200 OK", headers=[])
+        refused(start, "refused", 7)
+        refused(start)
+        transaction = _core.current()
+        if transaction is not None:
+            shown(transaction.incoming, transaction.layers, transaction.more_headers("/x"), transaction.more_headers())
+            transaction.headers_sent(200)
+            transaction.headers_sent(1 << 70)
+            transaction.body_sent()
+            refused(transaction.more_headers, 7)
+            if environ["PATH_INFO"] == "/abandon":
+                transaction.abandon()
+        if environ["PATH_INFO"] == "/raise":
+            raise ValueError
+        return iter([b"x"]) if environ["PATH_INFO"] == "/iter" else [b"x", b"y"]
+
+    for mode in MODES:
+        door = Around(mode)
+        all_paths = ("/r", "/other", "/raise", "/iter", "/abandon", "/v", "/\xe6", "", 7)
+        for path in all_paths if mode == "plain" else ("/r", "/none"):
+            environ = {"PATH_INFO": path, "REQUEST_METHOD": "GET", "SCRIPT_NAME": "/\xe6"}
+            with contextlib.suppress(ValueError, GeneratorExit):
+                result = _core.wsgi_enter(door, app, environ, start_response, door)
+                close = getattr(result, "close", None)
+                if close is not None:
+                    list(result)
+                    close()
+        environ = {"PATH_INFO": "/r", "QUERY_STRING": "slowlens=sampling"}
+        _core.wsgi_enter(door, app, environ, start_response, door)
+    incoming = types.SimpleNamespace(method="GET", path="/r")
+    for how in ("run", "abandon", "finish", "drop"):
+        made = transaction()
+        made.recording.enter()
+        shown(_core.current(), made.seen, made.incoming)
+        made.leave_context()
+        made.recording.leave()
+        if how == "run":
+            _core.wsgi_run(made, app, {"PATH_INFO": "/r"}, start_response)
+        elif how != "drop":
+            getattr(made, how)()
+            getattr(made, how)()
+            refused(lambda made=made: made.incoming)
+    refused(_core.Transaction, 7)
+    refused(_core.Transaction, door, incoming, None, None)
+    refused(_core.Transaction, door, types.SimpleNamespace(method=7, path=7), None, door.plan(None, False))
+    refused(_core.wsgi_enter, 7)
+    refused(_core.wsgi_run, 7)
+    refused(_core.upcalls, 7)
+    refused(_core.upcalls, nonsense=print)
+    refused(_core.upcalls, new_id=7)
+
+
+@case("asgi_enter", "asgi_run")
+def _() -> None:
+    async def nothing_sent(message: Any = None) -> None:
+        pass
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send(types.MappingProxyType({"type": "http.response.body", "body": b"x", "more_body": True}))
+        await send({"type": "http.response.body", "body": 7})
+        await send({})
+        if scope["path"] == "/raise":
+            raise ValueError
+
+    def no_app(scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        raise ValueError
+
+    sys.unraisablehook = lambda told: None  # what _finish() raises beside an app that is done
+    for mode in MODES:
+        door = Around(mode)
+        several = [(b"host", b"x"), (b"host", b"y")]
+        for path in ("/r", "/other", "/raise", "/v", "", 7) if mode == "plain" else ("/r", "/none"):
+            for headers in ([(b"host", b"x")], several, [(b"x-slowlens", b"")], [7], 7) if mode == "plain" else ((),):
+                scope = {"type": "http", "method": "GET", "path": path, "headers": headers, "root_path": "/r"}
+                step = _core.asgi_enter(door, app, scope, nothing_sent, nothing_sent, door)
+                with contextlib.suppress(ValueError, StopIteration):
+                    if step != "odd":
+                        step.send(None)
+        for end in ("close", "throw", "drop"):
+            step = _core.asgi_enter(door, app, {"type": "http", "path": "/r", "method": "GET"}, nothing_sent,
+                                    nothing_sent, door)
+            with contextlib.suppress(ValueError):
+                if step != "odd" and end == "close":
+                    step.close()
+                elif step != "odd" and end == "throw":
+                    step.throw(ValueError())
+        refused(_core.asgi_enter, door, no_app, {"type": "http", "path": "/r"}, nothing_sent, nothing_sent, 7)
+        shown(_core.asgi_enter(door, app, {"type": "lifespan"}, nothing_sent, nothing_sent, door))
+    door = Around()
+    incoming = types.SimpleNamespace(method="GET", path="/r")
+    made = _core.Transaction(door, incoming, ("sampling", "none", True), door.plan(None, True))
+    with contextlib.suppress(StopIteration):
+        _core.asgi_run(made, app, {"path": "/r"}, nothing_sent, nothing_sent).send(None)
+    refused(_core.asgi_enter, 7)
+    refused(_core.asgi_run, 7)
 
 
 @case("Span.__new__", "Span.__enter__", "Span.__exit__", "Span.__aenter__", "Span.__aexit__", "span_add")
@@ -639,6 +872,7 @@ MAKE: dict[str, Callable[[], Any]] = {
     "Board": board, "Entry": lambda: board().begin(1, "", "", False),
     "Step": lambda: _core.step(nothing()), "Worker": _core.Worker, "Profile": lambda: PROFILE, "Rows": _core.Rows,
     "Span": lambda: _core.Span("x"), "Tally": lambda: _core.Tally(_core.Numbers(), print_nothing, "GET", "/r"),
+    "Seen": _core.Seen, "Door": Around, "Pulse": Writer, "Transaction": transaction,
 }
 
 
@@ -703,7 +937,7 @@ def left_by(call: Callable[[], object]) -> tuple[float, dict[str, int]]:
     least, lost = float("inf"), {}
     for _ in range(2):
         call()
-    for _ in range(12):
+    for _ in range(20):
         gc.collect()
         before, counts = in_use(), references()
         for _ in range(TIMES):

@@ -158,13 +158,50 @@ board_close(PyObject *object, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
+/* The text in UTF-8; what has none (lone surrogates) is shown as nothing. */
+static const char *
+utf8_of(PyObject *text, size_t *len)
+{
+    Py_ssize_t size;
+    const char *bytes = PyUnicode_AsUTF8AndSize(text, &size);
+
+    if (bytes == NULL)
+        PyErr_Clear(), bytes = "", size = 0;
+    *len = (size_t)size;
+    return bytes;
+}
+
+sl_py_entry *
+sl_py_board_begin(sl_py_board *self, uint64_t started, PyObject *method,
+                  PyObject *path, bool sampled)
+{
+    sl_py_entry *entry = PyObject_New(sl_py_entry, &sl_py_entry_type);
+    if (entry == NULL)
+        return NULL;
+    sl_board_request request = {
+        .started_unix_ns = started,
+        .now = sl_clock_monotonic_ns(),
+        .tid = (uint32_t)sl_py_borrow_tstate()->native_thread_id,
+        .mode = sampled ? SL_BOARD_SAMPLING : SL_BOARD_DETERMINISTIC,
+    };
+    request.method = utf8_of(method, &request.method_len);
+    request.path = utf8_of(path, &request.path_len);
+    board_id(self, started, request.id);
+    memcpy(entry->id, request.id, sizeof(entry->id));
+    entry->started_unix_ns = started;
+    entry->started = request.now;
+    entry->code = NULL;
+    entry->line = 0;
+    entry->board = (sl_py_board *)Py_NewRef((PyObject *)self);
+    entry->slot = self->board == NULL ? SL_BOARD_NONE
+                                      : sl_board_begin(self->board, &request);
+    return entry;
+}
+
 /* begin(started_ns, method, path, sampled) */
 static PyObject *
 board_begin(PyObject *object, PyObject *const *args, Py_ssize_t count)
 {
-    sl_py_board *self = (sl_py_board *)object;
-    Py_ssize_t method_len, path_len;
-
     if (count != 4 || !PyLong_Check(args[0]) || !PyUnicode_Check(args[1]) ||
         !PyUnicode_Check(args[2])) {
         PyErr_SetString(PyExc_TypeError,
@@ -174,37 +211,8 @@ board_begin(PyObject *object, PyObject *const *args, Py_ssize_t count)
     uint64_t started = PyLong_AsUnsignedLongLong(args[0]);
     if (started == (uint64_t)-1 && PyErr_Occurred())
         return NULL;
-    /* What has no UTF-8 (lone surrogates) is shown as nothing. */
-    const char *method = PyUnicode_AsUTF8AndSize(args[1], &method_len);
-    if (method == NULL)
-        PyErr_Clear(), method = "", method_len = 0;
-    const char *path = PyUnicode_AsUTF8AndSize(args[2], &path_len);
-    if (path == NULL)
-        PyErr_Clear(), path = "", path_len = 0;
-
-    sl_py_entry *entry = PyObject_New(sl_py_entry, &sl_py_entry_type);
-    if (entry == NULL)
-        return NULL;
-    sl_board_request request = {
-        .started_unix_ns = started,
-        .now = sl_clock_monotonic_ns(),
-        .tid = (uint32_t)sl_py_borrow_tstate()->native_thread_id,
-        .mode = args[3] == Py_True ? SL_BOARD_SAMPLING : SL_BOARD_DETERMINISTIC,
-        .method = method,
-        .method_len = (size_t)method_len,
-        .path = path,
-        .path_len = (size_t)path_len,
-    };
-    board_id(self, started, request.id);
-    memcpy(entry->id, request.id, sizeof(entry->id));
-    entry->started_unix_ns = started;
-    entry->started = request.now;
-    entry->code = NULL;
-    entry->line = 0;
-    entry->board = (sl_py_board *)Py_NewRef(object);
-    entry->slot = self->board == NULL ? SL_BOARD_NONE
-                                      : sl_board_begin(self->board, &request);
-    return (PyObject *)entry;
+    return (PyObject *)sl_py_board_begin((sl_py_board *)object, started,
+                                         args[1], args[2], args[3] == Py_True);
 }
 
 /* ---- an entry ---- */
@@ -273,21 +281,23 @@ entry_dealloc(PyObject *object)
     PyObject_Free(object);
 }
 
+void
+sl_py_entry_name(sl_py_entry *entry, PyObject *route)
+{
+    size_t len;
+    const char *text = utf8_of(route, &len);
+    if (entry->board->board != NULL)
+        sl_board_name(entry->board->board, entry->slot, text, len);
+}
+
 static PyObject *
 entry_name(PyObject *object, PyObject *route)
 {
-    sl_py_entry *entry = (sl_py_entry *)object;
-    Py_ssize_t len;
-
     if (!PyUnicode_Check(route)) {
         PyErr_SetString(PyExc_TypeError, "a route is a str");
         return NULL;
     }
-    const char *text = PyUnicode_AsUTF8AndSize(route, &len);
-    if (text == NULL)
-        PyErr_Clear(), text = "", len = 0;
-    if (entry->board->board != NULL)
-        sl_board_name(entry->board->board, entry->slot, text, (size_t)len);
+    sl_py_entry_name((sl_py_entry *)object, route);
     Py_RETURN_NONE;
 }
 
@@ -307,11 +317,17 @@ id_text(const uint8_t id[16])
     return PyUnicode_FromStringAndSize(text, SL_ID_TEXT);
 }
 
+PyObject *
+sl_py_entry_id(const sl_py_entry *entry)
+{
+    return id_text(entry->id);
+}
+
 static PyObject *
 entry_id(PyObject *object, void *closure)
 {
     (void)closure;
-    return id_text(((sl_py_entry *)object)->id);
+    return sl_py_entry_id((sl_py_entry *)object);
 }
 
 /* ---- reading ---- */

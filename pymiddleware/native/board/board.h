@@ -44,6 +44,17 @@ extern PyTypeObject sl_py_entry_type;
 void sl_py_entry_runs(sl_py_entry *entry, uint64_t now);
 void sl_py_entry_waits(sl_py_entry *entry, uint64_t now);
 
+/* A NEW entry of a request that begins now; method and path are str. NULL with
+ * an exception. */
+sl_py_entry *sl_py_board_begin(sl_py_board *board, uint64_t started_unix_ns,
+                               PyObject *method, PyObject *path, bool sampled);
+
+/* Its route, a str, is known. Never raises. */
+void sl_py_entry_name(sl_py_entry *entry, PyObject *route);
+
+/* The profile's id, a NEW str; NULL with an exception. */
+PyObject *sl_py_entry_id(const sl_py_entry *entry);
+
 /* It is over. Idempotent. */
 void sl_py_entry_end(sl_py_entry *entry);
 

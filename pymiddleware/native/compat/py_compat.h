@@ -15,9 +15,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdbool.h>
-#if PY_VERSION_HEX < 0x030C0000
-#    include <structmember.h> /* PyMemberDef: later in Python.h */
-#endif
+#include <structmember.h> /* T_INT and the like; PyMemberDef of 3.11 */
 
 #if PY_VERSION_HEX < 0x030B0000
 #    error "slowlens needs CPython 3.11 or newer"

@@ -27,6 +27,8 @@ typedef struct {
     bool follows; /* its recording changes while it runs */
     bool running; /* inside a send, throw or close */
     bool section; /* ...and its recording is in a section that we began */
+    PyObject *owner; /* strong: who is told of its end, once; or NULL */
+    sl_py_step_over over;
     /* While it runs and follows: the frames that its own stand above. */
     uintptr_t anchor;
     PyFrameObject *below; /* strong */
@@ -42,10 +44,37 @@ sl_py_step_new(sl_py_recording *recording, PyObject *awaitable)
     self->inner = Py_NewRef(awaitable);
     self->begun = self->running = self->section = false;
     self->below = NULL;
+    self->owner = NULL;
+    self->over = NULL;
     self->follows = recording == NULL;
     self->anchor = 0;
     PyObject_GC_Track(self);
     return (PyObject *)self;
+}
+
+PyObject *
+sl_py_step_of(sl_py_recording *recording, PyObject *awaitable, PyObject *owner,
+              sl_py_step_over over)
+{
+    step *self = (step *)sl_py_step_new(recording, awaitable);
+    if (self != NULL) {
+        self->owner = Py_NewRef(owner);
+        self->over = over;
+    }
+    return (PyObject *)self;
+}
+
+/* What it runs has ended. */
+static void
+step_ended(step *self, bool error)
+{
+    PyObject *owner = self->owner;
+
+    self->owner = NULL;
+    if (owner == NULL)
+        return;
+    self->over(owner, error);
+    Py_DECREF(owner);
 }
 
 /* A section, if the recording still wants one. Trouble is not the app's. */
@@ -186,6 +215,8 @@ step_am_send(PyObject *object, PyObject *value, PyObject **result)
     step_begin(self);
     PySendResult sent = PyIter_Send(self->inner, value, result);
     step_end(self, sent == PYGEN_NEXT ? *result : NULL);
+    if (sent != PYGEN_NEXT)
+        step_ended(self, sent == PYGEN_ERROR);
     return sent;
 }
 
@@ -247,7 +278,10 @@ static PyObject *
 step_throw(PyObject *object, PyObject *args)
 {
     step *self = (step *)object;
-    return step_call(self, inner_attribute(self, "throw"), args);
+    PyObject *result = step_call(self, inner_attribute(self, "throw"), args);
+    if (result == NULL)
+        step_ended(self, !PyErr_ExceptionMatches(PyExc_StopIteration));
+    return result;
 }
 
 static PyObject *
@@ -256,11 +290,15 @@ step_close(PyObject *object, PyObject *ignored)
     (void)ignored;
     step *self = (step *)object;
     PyObject *method = inner_attribute(self, "close");
+    PyObject *result;
     if (method == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear(); /* an awaitable need not have one */
-        Py_RETURN_NONE;
+        result = Py_NewRef(Py_None);
+    } else {
+        result = step_call(self, method, NULL);
     }
-    return step_call(self, method, NULL);
+    step_ended(self, true);
+    return result;
 }
 
 static int
@@ -268,6 +306,7 @@ step_traverse(PyObject *object, visitproc visit, void *arg)
 {
     Py_VISIT(((step *)object)->inner);
     Py_VISIT((PyObject *)((step *)object)->below);
+    Py_VISIT(((step *)object)->owner);
     return 0;
 }
 
@@ -284,6 +323,7 @@ step_dealloc(PyObject *object)
 {
     step *self = (step *)object;
     PyObject_GC_UnTrack(object);
+    step_ended(self, true);
     Py_CLEAR(self->inner);
     Py_CLEAR(self->below);
     Py_CLEAR(self->recording);

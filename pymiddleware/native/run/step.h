@@ -8,6 +8,15 @@
  * exception. */
 int sl_py_step_init(PyTypeObject *recording_type);
 
+/* Called when a step is over, whatever way its app ended, and its section with
+ * it; may be with an exception set, which must stay. */
+typedef void (*sl_py_step_over)(PyObject *owner, bool error);
+
+/* A NEW awaitable that runs `awaitable` under the recording, and tells `owner`
+ * of its end; NULL: exception. */
+PyObject *sl_py_step_of(sl_py_recording *recording, PyObject *awaitable,
+                        PyObject *owner, sl_py_step_over over);
+
 /* A NEW awaitable that runs `awaitable` under the recording (NULL: none, until
  * its `follow` is called); NULL: exception. */
 PyObject *sl_py_step_new(sl_py_recording *recording, PyObject *awaitable);

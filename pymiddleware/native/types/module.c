@@ -20,6 +20,7 @@
 #include "sampler/sampler.h"
 #include "sampler/self_test.h"
 #include "types/checkpoint.h"
+#include "types/entrances.h"
 #include "types/gather_type.h"
 #include "types/killed.h"
 #include "types/numbers_type.h"
@@ -29,6 +30,7 @@
 #include "types/span_type.h"
 #include "types/stored.h"
 #include "types/tally_type.h"
+#include "types/upcalls.h"
 #include "types/values.h"
 #include "types/worker_type.h"
 
@@ -417,6 +419,30 @@ static PyMethodDef methods[] = {
       "bytes of "
       "a blob with `meta` in it, and what it knows itself. RuntimeError: it is "
       "over." },
+    { "current", sl_py_current_transaction, METH_NOARGS,
+      "current()\n--\n\nThe transaction that the calling context belongs to, "
+      "if it is still running, or None." },
+    { "upcalls", (PyCFunction)(void (*)(void))sl_py_upcalls,
+      METH_VARARGS | METH_KEYWORDS,
+      "upcalls(**functions)\n--\n\nWhat requests ask of Python: see "
+      "types/upcalls.h." },
+    { "wsgi_enter", (PyCFunction)(void (*)(void))sl_py_wsgi_enter,
+      METH_FASTCALL,
+      "wsgi_enter(door, app, environ, start_response, middleware, /)\n--\n\nWhat the "
+      "app answers, inside a transaction of this door; where anything about "
+      "the request is odd, the middleware's look_closer() answers." },
+    { "wsgi_run", (PyCFunction)(void (*)(void))sl_py_wsgi_run, METH_FASTCALL,
+      "wsgi_run(transaction, app, environ, start_response, /)\n--\n\nWhat the "
+      "app answers, inside the transaction, which is finished when the "
+      "response is." },
+    { "asgi_enter", (PyCFunction)(void (*)(void))sl_py_asgi_enter,
+      METH_FASTCALL,
+      "asgi_enter(door, app, scope, receive, send, middleware, /)\n--\n\nAn awaitable "
+      "that runs the app inside a transaction of this door; or what app(...) "
+      "or, where anything is odd, the middleware's look_closer() gives." },
+    { "asgi_run", (PyCFunction)(void (*)(void))sl_py_asgi_run, METH_FASTCALL,
+      "asgi_run(transaction, app, scope, receive, send, /)\n--\n\nAn awaitable "
+      "that runs the app inside the transaction, which ends with it." },
     { "running", sl_py_running, METH_VARARGS,
       "running(board, age_ns, /)\n--\n\n(recording, label, by samples) of all "
       "that "
@@ -473,6 +499,10 @@ module_exec(PyObject *module)
         sl_py_span_init() < 0 || PyType_Ready(&sl_py_entry_type) < 0 ||
         sl_py_step_init(&sl_py_recording_type) < 0)
         return -1;
+    if (sl_py_seen_init() < 0 || sl_py_door_init() < 0 ||
+        sl_py_transaction_init() < 0 || sl_py_wsgi_init() < 0 ||
+        sl_py_asgi_init() < 0)
+        return -1;
     if (sl_py_greenlets_init() < 0)
         return -1;
     sl_py_jobs_init();
@@ -502,6 +532,11 @@ module_exec(PyObject *module)
         PyModule_AddType(module, &sl_py_recording_type) < 0 ||
         PyModule_AddType(module, &sl_py_plan_type) < 0 ||
         PyModule_AddType(module, &sl_py_span_type) < 0)
+        return -1;
+    if (PyModule_AddType(module, &sl_py_door_type) < 0 ||
+        PyModule_AddType(module, &sl_py_pulse_type) < 0 ||
+        PyModule_AddType(module, &sl_py_seen_type) < 0 ||
+        PyModule_AddType(module, &sl_py_transaction_type) < 0)
         return -1;
     if (PyModule_AddType(module, &sl_py_gather_type) < 0 ||
         PyModule_AddType(module, &sl_py_numbers_type) < 0 ||

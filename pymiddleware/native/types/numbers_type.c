@@ -105,7 +105,6 @@ numbers_dealloc(PyObject *object)
     Py_TYPE(object)->tp_free(object);
 }
 
-/* add(recording, route, method, error, kept, response_bytes) */
 /* Adds what the request asked others for: how often, and how long it took. */
 static void
 add_spans(const sl_recording *core, uint64_t sums[SL_NUMBERS_SUMS])
@@ -128,23 +127,18 @@ add_spans(const sl_recording *core, uint64_t sums[SL_NUMBERS_SUMS])
                       &sums[kinds[i].ns]);
 }
 
-static PyObject *
-numbers_add(PyObject *object, PyObject *const *args, Py_ssize_t count)
+int
+sl_py_numbers_add(PyObject *object, const sl_py_counted *counted)
 {
     table *self = (table *)object;
+    const sl_py_recording *recording = counted->recording;
 
-    if (count != 6 || !Py_IS_TYPE(args[0], &sl_py_recording_type) ||
-        !PyUnicode_Check(args[1]) || !PyUnicode_Check(args[2]) ||
-        !PyLong_Check(args[5])) {
-        PyErr_SetString(PyExc_TypeError, "add(recording, route, method, error, "
-                                         "kept, response_bytes)");
-        return NULL;
-    }
-    const sl_py_recording *recording = (sl_py_recording *)args[0];
     if (recording->core == NULL || !recording->finished) {
         PyErr_SetString(PyExc_RuntimeError, "a finished recording is needed");
-        return NULL;
+        return -1;
     }
+    if (!table_enter(self))
+        return -1;
     sl_recording_waits waits;
     sl_recording_waits_get(recording->core, &waits);
     uint64_t apart = waits.await_ns + waits.loop_ns + waits.idle_ns;
@@ -152,13 +146,10 @@ numbers_add(PyObject *object, PyObject *const *args, Py_ssize_t count)
     uint64_t off = ran > recording->cpu_ns ? ran - recording->cpu_ns : 0;
     uint64_t queue = waits.run_queue_ns < off ? waits.run_queue_ns : off;
     uint64_t gil = waits.gil_ns < off - queue ? waits.gil_ns : off - queue;
-    uint64_t bytes = PyLong_AsUnsignedLongLong(args[5]);
-    if (bytes == (uint64_t)-1 && PyErr_Occurred())
-        PyErr_Clear(), bytes = 0;
 
     sl_numbers_key key = { .field = {
-                               [SL_NUMBERS_ROUTE] = text_of(args[1]),
-                               [SL_NUMBERS_METHOD] = text_of(args[2]),
+                               [SL_NUMBERS_ROUTE] = text_of(counted->route),
+                               [SL_NUMBERS_METHOD] = text_of(counted->method),
                            } };
     if (self->release != NULL)
         key.field[SL_NUMBERS_RELEASE] = text_of(self->release);
@@ -167,9 +158,9 @@ numbers_add(PyObject *object, PyObject *const *args, Py_ssize_t count)
     sl_numbers_request request = {
         .wall_ns = waits.wall_ns,
         .cpu_ns = recording->cpu_ns,
-        .error = args[3] == Py_True,
-        .sums = { [SL_NUMBERS_BYTES] = bytes,
-                  [SL_NUMBERS_KEPT] = args[4] == Py_True,
+        .error = counted->error,
+        .sums = { [SL_NUMBERS_BYTES] = counted->response_bytes,
+                  [SL_NUMBERS_KEPT] = counted->kept,
                   [SL_NUMBERS_RUN_QUEUE] = queue,
                   [SL_NUMBERS_GIL] = gil,
                   [SL_NUMBERS_BLOCKED] = off - queue - gil,
@@ -180,9 +171,39 @@ numbers_add(PyObject *object, PyObject *const *args, Py_ssize_t count)
                   [SL_NUMBERS_LESS] = recording->less },
     };
     add_spans(recording->core, request.sums);
-    if (!table_enter(self))
-        return NULL;
     count_now(self, &key, &request);
+    return 0;
+}
+
+bool
+sl_py_numbers_are_full(PyObject *object)
+{
+    const sl_journal *journal = journal_of((table *)object);
+    return journal != NULL && sl_journal_is_filling(journal);
+}
+
+/* add(recording, route, method, error, kept, response_bytes) */
+static PyObject *
+numbers_add(PyObject *object, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 6 || !Py_IS_TYPE(args[0], &sl_py_recording_type) ||
+        !PyUnicode_Check(args[1]) || !PyUnicode_Check(args[2]) ||
+        !PyLong_Check(args[5])) {
+        PyErr_SetString(PyExc_TypeError, "add(recording, route, method, error, "
+                                         "kept, response_bytes)");
+        return NULL;
+    }
+    uint64_t bytes = PyLong_AsUnsignedLongLong(args[5]);
+    if (bytes == (uint64_t)-1 && PyErr_Occurred())
+        PyErr_Clear(), bytes = 0;
+    sl_py_counted counted = { .recording = (sl_py_recording *)args[0],
+                              .route = args[1],
+                              .method = args[2],
+                              .error = args[3] == Py_True,
+                              .kept = args[4] == Py_True,
+                              .response_bytes = bytes };
+    if (sl_py_numbers_add(object, &counted) < 0)
+        return NULL;
     Py_RETURN_NONE;
 }
 
@@ -285,10 +306,8 @@ numbers_get_wants(PyObject *object, void *closure)
 static PyObject *
 numbers_get_full(PyObject *object, void *closure)
 {
-    const sl_journal *journal = journal_of((table *)object);
-
     (void)closure;
-    return PyBool_FromLong(journal != NULL && sl_journal_is_filling(journal));
+    return PyBool_FromLong(sl_py_numbers_are_full(object));
 }
 
 /* One half of a journal, as a NEW tuple; None: there is nothing in it. */

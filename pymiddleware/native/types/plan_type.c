@@ -2,7 +2,6 @@
  * keywords, which costs three times what making one does; of a middleware's
  * requests they are the same each time. */
 #include "types/plan_type.h"
-#include "types/recording_type.h"
 
 typedef struct {
     PyObject_HEAD vectorcallfunc call;
@@ -18,6 +17,12 @@ plan_call(PyObject *object, PyObject *const *args, size_t count,
         return NULL;
     }
     return sl_py_recording_make(&((plan *)object)->wishes, args[0], args[1]);
+}
+
+const sl_py_wishes *
+sl_py_plan_wishes(PyObject *object)
+{
+    return &((plan *)object)->wishes;
 }
 
 static PyObject *

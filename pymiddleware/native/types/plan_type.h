@@ -2,8 +2,11 @@
 #ifndef SL_PY_PLAN_TYPE_H
 #define SL_PY_PLAN_TYPE_H
 
-#include "compat/py_compat.h"
+#include "types/recording_type.h"
 
 extern PyTypeObject sl_py_plan_type;
+
+/* What the plan, which is one, says. */
+const sl_py_wishes *sl_py_plan_wishes(PyObject *plan);
 
 #endif /* SL_PY_PLAN_TYPE_H */

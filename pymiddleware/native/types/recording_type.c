@@ -254,9 +254,8 @@ recording_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                : NULL;
 }
 
-/* Ends it, whatever state it is in; no exception. */
-static void
-recording_finish(sl_py_recording *self)
+void
+sl_py_recording_finish(sl_py_recording *self)
 {
     if (self->finished)
         return;
@@ -281,7 +280,7 @@ recording_dealloc(PyObject *object)
 
     /* It may die anywhere, also while an exception is on its way. */
     PyErr_Fetch(&error_type, &error, &traceback);
-    recording_finish(self);
+    sl_py_recording_finish(self);
     sl_py_functions_release(&self->traced);
     release_core(self);
     Py_XDECREF(self->handle);
@@ -320,14 +319,19 @@ recording_enter(PyObject *object, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
+void
+sl_py_recording_leave(sl_py_recording *self)
+{
+    sl_py_section_end(self, NULL);
+    if (!self->sampled.follows)
+        sl_py_live_leave_context(self);
+}
+
 static PyObject *
 recording_leave(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
-    sl_py_recording *self = (sl_py_recording *)object;
-    sl_py_section_end(self, NULL);
-    if (!self->sampled.follows)
-        sl_py_live_leave_context(self);
+    sl_py_recording_leave((sl_py_recording *)object);
     Py_RETURN_NONE;
 }
 
@@ -335,14 +339,12 @@ static PyObject *
 recording_finish_method(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
-    recording_finish((sl_py_recording *)object);
+    sl_py_recording_finish((sl_py_recording *)object);
     Py_RETURN_NONE;
 }
 
-/* Gives the finished recording's memory back; while another thread encodes it,
- * that one will. */
-static void
-recording_drop(sl_py_recording *self)
+void
+sl_py_recording_drop(sl_py_recording *self)
 {
     self->discarded = true;
     if (self->encoding)
@@ -356,8 +358,8 @@ recording_discard(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
     sl_py_recording *self = (sl_py_recording *)object;
-    recording_finish(self);
-    recording_drop(self);
+    sl_py_recording_finish(self);
+    sl_py_recording_drop(self);
     Py_RETURN_NONE;
 }
 
@@ -584,7 +586,7 @@ recording_encode(PyObject *object, PyObject *args)
     Py_DECREF(keep);
     self->encoding = false;
     if (self->discarded)
-        recording_drop(self);
+        sl_py_recording_drop(self);
     return result;
 }
 

@@ -25,6 +25,16 @@ bool sl_py_wishes_parse(PyObject *args, PyObject *kwargs, sl_py_wishes *out,
 PyObject *sl_py_recording_make(const sl_py_wishes *wishes, PyObject *label,
                                PyObject *entry);
 
+/* This thread does something else from here on. */
+void sl_py_recording_leave(sl_py_recording *recording);
+
+/* Ends it, whatever state it is in; no exception. Idempotent. */
+void sl_py_recording_finish(sl_py_recording *recording);
+
+/* Gives the finished recording's memory back; while another thread encodes it,
+ * that one will. */
+void sl_py_recording_drop(sl_py_recording *recording);
+
 /* 0, or -1 with an exception. */
 int sl_py_recording_init(void);
 

@@ -105,7 +105,7 @@ class ProfilerMiddleware:
             return self._show_async(request, incoming) if self._async else self._show(request, incoming)
         transaction = self.recorder.begin(incoming, follows=self._async)
         if transaction is None:
-            tally = self.recorder.tally(incoming)
+            tally = self.recorder.tally(incoming.method, incoming.path)
             if tally is None:
                 return self.get_response(request)
             return self._count_async(request, tally) if self._async else self._count(request, tally)
