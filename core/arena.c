@@ -1,3 +1,4 @@
+/* Memory in chunks, all given back at once, up to a limit: see arena.h. */
 #include "arena.h"
 
 #include <stdalign.h>

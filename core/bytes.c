@@ -1,3 +1,4 @@
+/* Bytes that a function handed out, given back. */
 #include "slowlens/bytes.h"
 
 void

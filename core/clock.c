@@ -1,3 +1,4 @@
+/* The clocks: monotonic, of a thread, and the time stamp counter. */
 #include "slowlens/clock.h"
 
 #include <time.h>

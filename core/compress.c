@@ -1,3 +1,4 @@
+/* The one door to zstd: frames in and out, with caps. */
 #include "compress.h"
 
 #include <stdbool.h>

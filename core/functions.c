@@ -1,3 +1,4 @@
+/* Functions of a recording, by key: a number each. */
 #include "functions.h"
 
 #include <string.h>

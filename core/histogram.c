@@ -1,3 +1,4 @@
+/* Base-2 exponential histograms, as OpenTelemetry has them: see histogram.h. */
 #include "histogram.h"
 
 #include <string.h>

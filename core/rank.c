@@ -1,3 +1,4 @@
+/* The order of lists whose heaviest come first. */
 #include "rank.h"
 
 int

@@ -1,3 +1,4 @@
+/* Rows of stored profiles for lists: made from metadata, read, compared. */
 #include "rows_data.h"
 
 #include <string.h>

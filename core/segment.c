@@ -1,3 +1,4 @@
+/* Records of a segment file, one after the other: see slowlens/segment.h. */
 #include "slowlens/segment.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The shape of an SQL text: what is left without its values. */
 #include "slowlens/sql.h"
 
 #include "sql_lexer.h"

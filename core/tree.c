@@ -1,3 +1,4 @@
+/* The call tree while it grows: nodes, and where they hang. */
 #include "tree.h"
 
 #include <stdalign.h>

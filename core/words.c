@@ -1,3 +1,4 @@
+/* A dictionary of texts as small numbers: see words.h. */
 #include "words.h"
 
 #include <string.h>

@@ -7,10 +7,11 @@
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static sl_status (*const numbered[])(
-        const sl_profile *, uint32_t,
-        sl_bytes *) = { sl_report_functions, sl_report_text, sl_report_lines,
-                        sl_report_timeline, sl_report_repeats };
+    static sl_status (*const numbered[])(const sl_profile *, uint32_t,
+                                         sl_bytes *) = {
+        sl_report_functions, sl_report_text,    sl_report_lines,
+        sl_report_timeline,  sl_report_repeats, sl_report_spans
+    };
     sl_profile *profile = fuzz_decode(data, size);
     sl_bytes out = { 0 };
 
@@ -21,12 +22,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_done(sl_report_meta(profile, &out), &out);
     fuzz_done(sl_report_summary(profile, &out), &out);
     for (int hot = 0; hot < 2; hot++) {
-        sl_report_tree_options options = {
-            .node = pick % sl_profile_node_count(profile),
-            .depth = 3,
-            .hot = hot,
-            .limit = pick
-        };
+        sl_report_tree_options options = { .node = pick % sl_profile_node_count(
+                                                              profile),
+                                           .depth = 3,
+                                           .hot = hot,
+                                           .limit = pick };
         fuzz_done(sl_report_tree(profile, &options, &out), &out);
     }
     for (size_t i = 0; i < sizeof(numbered) / sizeof(numbered[0]); i++)

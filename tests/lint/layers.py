@@ -299,6 +299,8 @@ def main() -> int:
     for top in ("include", "core", "pymiddleware/native"):
         for file in sorted((ROOT / top).rglob("*.[ch]")):
             path = file.relative_to(ROOT).as_posix()
+            if not file.read_text().startswith("/* "):
+                bad.append(f"{path}: its first line does not say what it is")
             for n, line in enumerate(file.read_text().splitlines(), 1):
                 m = re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line)
                 if m and (why := why_not(path, m[2], "/" not in m[2] and m[1] == '"')):
