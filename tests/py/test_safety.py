@@ -7,6 +7,7 @@ import contextvars
 import gc
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import threading
@@ -35,6 +36,12 @@ def run(script: str, *arguments: str, seconds: float = 60) -> str:
 
 
 # ---- one writer at a time ----
+
+
+def test_every_allocation_may_fail() -> None:
+    script = pathlib.Path(__file__).with_name("no_memory.py")
+    done = subprocess.run([sys.executable, "-W", "ignore", str(script)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
 
 
 def test_samples_and_events_write_one_recording() -> None:

@@ -174,6 +174,8 @@ sl_py_checkpoint(PyObject *module, PyObject *args)
     sl_meta *given = keep == NULL ? NULL : sl_py_parse_meta(dict, keep, &count);
     sl_meta *meta =
         given == NULL ? NULL : PyMem_Calloc(count + MORE, sizeof(sl_meta));
+    if (given != NULL && meta == NULL)
+        PyErr_NoMemory();
     sl_frozen *frozen = meta == NULL ? NULL : take_copy(self);
     if (frozen == NULL)
         goto done;
