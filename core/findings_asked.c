@@ -11,24 +11,6 @@
 /* The same query so often from one place is told as n+1. */
 #define ALIKE_LEAST 10u
 
-static bool
-is_kind(const sl_outline_span *span, const char *kind)
-{
-    return strcmp(span->kind, kind) == 0;
-}
-
-static void
-locate_span(const sl_findings_work *w, uint32_t i, sl_finding *f)
-{
-    const sl_outline_span *span = &w->o->spans[i];
-
-    f->node = span->node;
-    f->span = i + 1;
-    sl_findings_locate(w, span->node, f);
-    if (f->own == span->node && span->line != 0)
-        f->line = span->line;
-}
-
 /* ---- queries in templates ---- */
 
 static void
@@ -44,7 +26,7 @@ add_rendered(sl_findings_work *w)
 
     for (uint32_t i = 0; i < o->span_count; i++) {
         const sl_outline_span *span = &o->spans[i];
-        if (!is_kind(span, "db") ||
+        if (!sl_findings_is_kind(span, "db") ||
             (span->where[0] == 0 && !w->places[span->node].rendering))
             continue;
         f.ns += span->outer_ns;
@@ -56,7 +38,7 @@ add_rendered(sl_findings_work *w)
         (f.count / w->requests < RENDERED_LEAST && f.ns < w->wall / 10) ||
         f.ns < w->wall / 50)
         return;
-    locate_span(w, most, &f);
+    sl_findings_locate_span(w, most, &f);
     sl_findings_add(w, f);
 }
 
@@ -92,7 +74,7 @@ add_same(sl_findings_work *w)
     if (rows == NULL)
         return SL_ENOMEM;
     for (uint32_t i = 0; i < o->span_count; i++) {
-        if (is_kind(&o->spans[i], "db") && reads(&o->spans[i]))
+        if (sl_findings_is_kind(&o->spans[i], "db") && reads(&o->spans[i]))
             rows[count++] = &o->spans[i];
     }
     if (count > 0)
@@ -116,7 +98,7 @@ add_same(sl_findings_work *w)
             f.count / w->requests >= ALIKE_LEAST || f.ns <= best.ns)
             continue;
         best = f;
-        locate_span(w, (uint32_t)(rows[most] - o->spans), &best);
+        sl_findings_locate_span(w, (uint32_t)(rows[most] - o->spans), &best);
     }
     free(rows);
     if (best.ns > 0)
@@ -142,9 +124,9 @@ find_waited(const sl_findings_work *w)
         return NULL;
     for (uint32_t i = 0; i < o->span_count; i++) {
         const sl_outline_span *span = &o->spans[i];
-        if (is_kind(span, "http"))
+        if (sl_findings_is_kind(span, "http"))
             sums[span->node].services += span->outer_ns;
-        else if (is_kind(span, "db"))
+        else if (sl_findings_is_kind(span, "db"))
             sums[span->node].queries += span->outer_ns;
     }
     for (uint32_t i = o->count; i-- > 1;) { /* children come after parents */

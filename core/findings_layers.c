@@ -134,24 +134,6 @@ by_text(const void *a, const void *b)
     return x->one.line < y->one.line ? -1 : x->one.line > y->one.line;
 }
 
-static void
-locate_span(const sl_findings_work *w, uint32_t i, sl_finding *f)
-{
-    const sl_outline_span *span = &w->o->spans[i];
-
-    f->node = span->node;
-    f->span = i + 1;
-    sl_findings_locate(w, span->node, f);
-    if (f->own == span->node && span->line != 0)
-        f->line = span->line;
-}
-
-static bool
-is_kind(const sl_outline_span *span, const char *kind)
-{
-    return strcmp(span->kind, kind) == 0;
-}
-
 /* All spans of a kind by text and place; free() it. *count 0 and NULL: none. */
 static ordered *
 order_spans(const sl_findings_work *w, const char *kind, uint32_t *count)
@@ -160,14 +142,14 @@ order_spans(const sl_findings_work *w, const char *kind, uint32_t *count)
 
     *count = 0;
     for (uint32_t i = 0; i < o->span_count; i++)
-        *count += is_kind(&o->spans[i], kind);
+        *count += sl_findings_is_kind(&o->spans[i], kind);
     ordered *rows = *count == 0 ? NULL : malloc(*count * sizeof(*rows));
     uint32_t at = 0;
     for (uint32_t i = 0; rows != NULL && i < o->span_count; i++) {
-        if (!is_kind(&o->spans[i], kind))
+        if (!sl_findings_is_kind(&o->spans[i], kind))
             continue;
         sl_finding f = { .node = NONE };
-        locate_span(w, i, &f);
+        sl_findings_locate_span(w, i, &f);
         rows[at++] = (ordered){
             o, { i, f.own != NONE ? o->nodes[f.own].function : NONE, f.line }
         };
@@ -185,7 +167,8 @@ add_slow_query(sl_findings_work *w)
 
     for (uint32_t i = 0; i < o->span_count; i++) {
         const sl_outline_span *span = &o->spans[i];
-        if (is_kind(span, "db") && span->longest_ns >= SLOW_LEAST_NS &&
+        if (sl_findings_is_kind(span, "db") &&
+            span->longest_ns >= SLOW_LEAST_NS &&
             span->longest_ns >= w->wall / w->requests / 5 &&
             (slow == NONE || span->longest_ns > o->spans[slow].longest_ns))
             slow = i;
@@ -196,7 +179,7 @@ add_slow_query(sl_findings_work *w)
                      .ns = o->spans[slow].longest_ns,
                      .score = 2,
                      .extra = true };
-    locate_span(w, slow, &f);
+    sl_findings_locate_span(w, slow, &f);
     sl_findings_add(w, f);
 }
 
@@ -243,7 +226,8 @@ add_line(const sl_findings_work *w, uint32_t from, uint32_t end,
         uint32_t known = 0;
         while (known < count && lines[known] != o->spans[i].line)
             known++;
-        if (is_kind(&o->spans[i], "db") && known == count && count < LINES_MAX)
+        if (sl_findings_is_kind(&o->spans[i], "db") && known == count &&
+            count < LINES_MAX)
             lines[count++] = o->spans[i].line;
         queried += o->spans[i].outer_ns;
     }
@@ -308,7 +292,7 @@ find_orm_time(const sl_findings_work *w)
             found[w->places[i].orm].all += o->nodes[i].self_ns;
     }
     for (uint32_t i = 0; found != NULL && i < o->span_count; i++) {
-        if (is_kind(&o->spans[i], "db"))
+        if (sl_findings_is_kind(&o->spans[i], "db"))
             found[w->places[o->spans[i].node].orm].asked +=
                 o->spans[i].outer_ns;
     }
@@ -375,13 +359,13 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule,
         all.count += span->count;
         if (ns >= most) {
             most = ns;
-            locate_span(w, rows[first].one.span, &all);
+            sl_findings_locate_span(w, rows[first].one.span, &all);
         }
         if (times / w->requests >= alike_least && times > alike.count) {
             alike.count = times;
             alike.ns = ns;
             alike.inner = inner;
-            locate_span(w, rows[first].one.span, &alike);
+            sl_findings_locate_span(w, rows[first].one.span, &alike);
         }
     }
     free(rows);
@@ -414,8 +398,9 @@ sl_findings_spans_in(const sl_findings_work *w, uint32_t from, uint32_t end,
         if (span->node >= from && span->node < end &&
             w->places[span->node].strand == strand &&
             w->places[span->node].layer != SL_LAYER_ORM &&
-            (is_kind(span, "db") || is_kind(span, "http") ||
-             is_kind(span, "cache")))
+            (sl_findings_is_kind(span, "db") ||
+             sl_findings_is_kind(span, "http") ||
+             sl_findings_is_kind(span, "cache")))
             sum += span->outer_ns;
     }
     return sum;

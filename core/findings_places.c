@@ -260,6 +260,30 @@ sl_findings_locate(const sl_findings_work *w, uint32_t i, sl_finding *f)
         f->line = sl_findings_line(w->o, at->own);
 }
 
+void
+sl_findings_locate_span(const sl_findings_work *w, uint32_t i, sl_finding *f)
+{
+    const sl_outline_span *span = &w->o->spans[i];
+    uint32_t orm = w->places[span->node].orm;
+
+    f->node = span->node;
+    f->span = i + 1;
+    f->by = 0;
+    sl_findings_locate(w, span->node, f);
+    if (f->own == span->node && span->line != 0)
+        f->line = span->line;
+    if (f->own == NONE && orm != 0 &&
+        sl_outline_function(w->o, w->o->nodes[orm].parent)->kind !=
+            SL_KIND_PSEUDO)
+        f->by = w->o->nodes[orm].parent;
+}
+
+bool
+sl_findings_is_kind(const sl_outline_span *span, const char *kind)
+{
+    return strcmp(span->kind, kind) == 0;
+}
+
 static uint64_t
 fnv(uint64_t hash, const char *text, size_t len)
 {

@@ -80,6 +80,13 @@ bool sl_findings_places(sl_findings_work *w);
 /* Where in own code node `i` was asked for. */
 void sl_findings_locate(const sl_findings_work *w, uint32_t i, sl_finding *f);
 
+/* Where span `i` was asked for: in own code, else by what its ORM's caller is.
+ */
+void sl_findings_locate_span(const sl_findings_work *w, uint32_t i,
+                             sl_finding *f);
+
+bool sl_findings_is_kind(const sl_outline_span *span, const char *kind);
+
 /* The line of own code `own` that samples saw most, or where it begins. */
 uint32_t sl_findings_line(const sl_outline *o, uint32_t own);
 

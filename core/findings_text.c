@@ -92,6 +92,20 @@ put_own(const sl_outline *o, const sl_finding *f, const char *words,
     put_place(o, f->own, f->line, out);
 }
 
+/* As put_own; where nothing of own code asked, what did. */
+static void
+put_asker(const sl_outline *o, const sl_finding *f, const char *words,
+          sl_buf *out)
+{
+    sl_finding asked = *f;
+
+    if (f->own == NONE && f->by != 0) {
+        asked.own = f->by;
+        asked.line = 0;
+    }
+    put_own(o, &asked, words, out);
+}
+
 /* Whose wait `node` is where nothing of the project's waits: the library that
  * asked the standard one to sleep or to read, and the line it was left at. */
 static uint32_t
@@ -395,7 +409,7 @@ put_database(const sl_outline *o, const sl_findings *all, const sl_finding *f,
         put_number_of(out, f->count, " call", " calls");
         sl_buf_put_u8(out, ')');
     }
-    put_own(o, f, ", most from ", out);
+    put_asker(o, f, ", most from ", out);
     put_span(o, f, out);
     put_inner(o, all, f, out);
 }
@@ -408,12 +422,7 @@ put_layer(const sl_outline *o, const sl_findings *all, const sl_finding *f,
     case SL_FINDING_TEMPLATE:
         sl_buf_put_str(out, " rendering templates");
         put_span(o, f, out);
-        put_own(o, f, ", called by ", out);
-        if (f->own == NONE && f->by != 0) {
-            sl_buf_put_str(out, ", called by ");
-            put_name(o, f->by, out);
-            put_place(o, f->by, 0, out);
-        }
+        put_asker(o, f, ", called by ", out);
         return;
     case SL_FINDING_DATABASE: put_database(o, all, f, out); return;
     case SL_FINDING_N_PLUS_1:
@@ -452,7 +461,7 @@ put_layer(const sl_outline *o, const sl_findings *all, const sl_finding *f,
         put_number_of(out, f->count, " HTTP request", " HTTP requests");
     }
     put_span(o, f, out);
-    put_own(o, f, ", from ", out);
+    put_asker(o, f, ", from ", out);
     put_helped(o, f, out);
     put_inner(o, all, f, out);
 }

@@ -505,6 +505,20 @@ START_TEST(what_an_orm_takes_is_the_queries)
     ck_assert_ptr_nonnull(strstr(t.headline, "63 % in 50 queries"));
     ck_assert_ptr_nonnull(
         strstr(t.texts, "84 % in the database, ORM included: 51 queries"));
+    /* Nothing of the project's asked: the library that did. */
+    made foreign = { MADE(
+        { { 0, "[request]", 1, 0, 0 },
+          { 1, "middleware", 1, 5, 0 },
+          { 2, "load_user", 1, 10, 0 },
+          { 3, "django/db/models/query:QuerySet", 50, 60, 9 },
+          { 4, "django/db/backends/utils:execute", 50, 25, 0 } }) };
+    const sl_outline_span its[] = { SPAN(4, 0, "db", "SELECT a", "", 50, 20,
+                                         1) };
+    t = tell_spans(&foreign, its, 1);
+    ck_assert_str_eq(t.headline,
+                     "85 % in 50 queries that are alike, ORM included (SELECT "
+                     "a), from load_user.load_user at lib/load_user.py:7; 20 "
+                     "% is the database itself.");
 }
 END_TEST
 
