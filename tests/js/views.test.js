@@ -10,7 +10,7 @@ import { grown, isNew, points, sides } from "../../pymiddleware/slowlens/viewer/
 import { matcher } from "../../pymiddleware/slowlens/viewer/static/format.js";
 import { lines, toShow } from "../../pymiddleware/slowlens/viewer/static/source.js";
 import { parts, rowSplit, timeSplit } from "../../pymiddleware/slowlens/viewer/static/rowbar.js";
-import { answer, comparison, curl, guilty, how, linked, markdown, notices, ownCost, phases, samplesOf } from "../../pymiddleware/slowlens/viewer/static/summary.js";
+import { answer, comparison, curl, guilty, how, linked, markdown, notices, phases, samplesOf } from "../../pymiddleware/slowlens/viewer/static/summary.js";
 import { squarify, treemap } from "../../pymiddleware/slowlens/viewer/static/treemap.js";
 
 const callee = (name, file = "/app/shop.py") => ({ id: 0, name, file, line: 3, kind: "python", origin: "project" });
@@ -41,12 +41,6 @@ test("what a reader must know beside the numbers", () => {
   assert.equal(held.id, "01j");
   assert.match(kept.text, /for 200 ms without a break/);
   assert.match(sampled.text, /from 3\.00 s on by sampling/);
-});
-
-test("what recording took counts where it was taken off the functions", () => {
-  assert.equal(ownCost({ meta: { cost_python_ps: 9 }, metrics: { own_ns: 5 } }), 5);
-  assert.equal(ownCost({ meta: {}, metrics: { own_ns: 5 } }), 0);
-  assert.equal(ownCost({ meta: { cost_python_ps: 9 } }), 0);
 });
 
 test("phases end where the wall time ends", () => {
@@ -171,7 +165,7 @@ const step = (node, name, origin, total_ns, call_line = 0, file = "/app/books/re
   node, total_ns, call_line, function: { id: node, name, file, line: 31, kind: "python", origin },
 });
 const summaryOf = (meta, hot_path, more = {}) => ({
-  meta: { mode: "deterministic", method: "GET", path: "/report/", status: 200, ...meta }, wall_ns: 1000, hot_path, hot_text: "", self_ns: {},
+  meta: { mode: "deterministic", method: "GET", path: "/report/", status: 200, ...meta }, wall_ns: 1000, shared_ns: 1000, hot_path, hot_text: "", self_ns: {},
   heaviest: [{ function: hot_path[0]?.function || callee("f"), self_ns: 100, calls: 1, total_ns: 100 }], calls: 5, c_calls: 2, ...more,
 });
 const REPORT = [step(0, "[request]", "none", 1000), step(1, "build", "project", 900), step(2, "deepcopy", "stdlib", 700, 35, "/lib/copy.py")];

@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from slowlens import _core
 from slowlens.auth import make_token
 from slowlens.viewer import source
+from slowlens.viewer.profiles import Profiles
 from slowlens.wsgi import ProfilerMiddleware
 
 from conftest import Stored, wsgi_call
@@ -403,3 +405,26 @@ def test_live_lists_by_mark(site: Any) -> None:
     by_host = json.loads(ask(site, "api/requests", f"host={row['host']}")[2])
     assert len(by_host["requests"]) == len(first["requests"])
     assert json.loads(ask(site, "api/requests", "host=elsewhere")[2])["requests"] == []
+
+
+def test_reports_that_are_asked_for_at_once_decode_a_profile_once(site: Any) -> None:
+    """A page asks for a summary and a flame graph together: of a large profile each would take its time to decode."""
+    store, asked, others_ask = site[0].recorder.store, [], threading.Event()
+
+    class Slow:
+        def get(self, profile_id: str) -> bytes | None:
+            asked.append(profile_id)
+            others_ask.wait(20)
+            data: bytes | None = store.get(profile_id)
+            return data
+
+    profiles: Any = Profiles(Slow())  # type: ignore[arg-type]
+    got: list[Any] = []
+    threads = [threading.Thread(target=lambda: got.append(profiles.get(site[1]))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    others_ask.set()
+    for thread in threads:
+        thread.join(20)
+    assert len(asked) == 1 and len(got) == 3
+    assert got[0] is not None and all(one is got[0] for one in got)

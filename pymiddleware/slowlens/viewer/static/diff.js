@@ -207,7 +207,7 @@ class Difference {
     this.report = report;
     this.sides = sides;
     this.columns = new FlameModel(asColumns(report));
-    this.wall = Math.max(report.before_ns, report.after_ns);
+    this.shared = Math.max(report.before_ns, report.after_ns);
     this.panel = {};
     this.test = null;
   }

@@ -8,7 +8,7 @@ import { searchBox } from "./searchbox.js";
 import { copy, entry, go, notice, recall, remember, removeLater, replace, server, slot, toList } from "./shell.js";
 import { sidePanel, place } from "./side.js";
 import { format, without } from "./state.js";
-import { answer, comparison, curl, how, isSampled, linked, markdown, ownCost, samplesOf } from "./summary.js";
+import { answer, comparison, curl, how, isSampled, linked, markdown, samplesOf } from "./summary.js";
 import { viewsOf } from "./views.js";
 
 export const fixed = true;
@@ -27,6 +27,7 @@ class Page {
     this.summary = summary;
     this.state = { ...state };
     this.wall = summary.wall_ns;
+    this.shared = summary.shared_ns; // what shares are of: without what recording took
     this.samples = samplesOf(summary);
     this.sampled = isSampled(summary);
     this.merged = state.r === "aggregate";
@@ -44,7 +45,7 @@ class Page {
   }
 
   share(part) {
-    return share(part, this.wall, this.samples);
+    return share(part === this.wall ? this.shared : part, this.shared, this.samples);
   }
 
   get view() {
@@ -229,13 +230,13 @@ class Page {
 
   top() {
     const { meta } = this.summary;
-    const cost = this.merged ? 0 : ownCost(this.summary);
+    const cost = this.merged ? 0 : this.wall - this.shared;
     const status = meta.status ? el("span", { class: meta.status >= 500 ? "status bad" : "status" }, meta.status) : null;
     return el("div", { class: "titlebar" },
       el("button", { type: "button", class: "back", "aria-label": "Back to the list", title: "Back to the list (Esc)", click: toList }, "‹"),
       el("h1", { title: this.title }, middle(this.title, 64), " ", status),
       el("p", { class: "brief" }, el("strong", {}, duration(this.merged ? this.wall / (meta.merged || 1) : this.wall)), this.merged ? " on average" : "",
-        cost > this.wall / 50 ? el("span", { title: `Recording every call took ${duration(cost)} of it: taken off every function, and put in ${OWN_COST}.` }, ` (≈ ${duration(this.wall - cost)} unprofiled)`) : null,
+        cost > this.wall / 50 ? el("span", { title: `Recording every call took ${duration(cost)} of it: taken off every function, and put in ${OWN_COST}.` }, ` (≈ ${duration(this.shared)} unprofiled)`) : null,
         this.usual, ` · ${how(this.summary)}`),
       el("div", { class: "actions" }, this.menus()));
   }

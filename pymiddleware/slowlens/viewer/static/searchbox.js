@@ -8,7 +8,7 @@ export function searchBox(page) {
   let found = null; // {count, show(i), ns}
   let at = -1;
   const input = el("input", { type: "search", value: page.state.q || "", placeholder: "name, file or /regex/", "aria-label": "Search in this profile", title: "Search (/), next match (n), match before (N)" });
-  const words = () => `${at + 1} of ${count(found.count)}${found.ns === undefined ? "" : ` · ${percent(found.ns, page.wall)} of the request`}`;
+  const words = () => `${at + 1} of ${count(found.count)}${found.ns === undefined ? "" : ` · ${percent(Math.min(found.ns, page.shared), page.shared)} of the request`}`;
   const step = (by) => {
     if (!found?.count) return;
     at = at < 0 && by < 0 ? found.count - 1 : (at + by + found.count) % found.count;

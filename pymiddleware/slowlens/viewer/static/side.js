@@ -7,7 +7,7 @@ import { editorLink } from "./keys.js";
 import { bar, timeSplit } from "./rowbar.js";
 import { setting } from "./shell.js";
 import { format } from "./state.js";
-import { facts, notices, ownCost, phases, samplesOf, tags } from "./summary.js";
+import { facts, notices, phases, samplesOf, tags } from "./summary.js";
 
 const OWN = ["project", "library", "stdlib", "builtin", "await", "loop", "idle", "gc", "unseen", "cost", "other"];
 const SHOWN = 5;
@@ -33,7 +33,7 @@ function pairs(title, report, side, other, id, page) {
   if (!found.length) return null;
   return el("div", { class: "pairs" }, el("h3", {}, title), el("ul", {}, found.slice(0, SHOWN).map((pair) => {
     const one = functions.get(pair[side]);
-    return el("li", {}, button(label(one), () => page.choose({ fn: one.id }), { class: "link", title: where(one) }), el("span", { class: "number" }, share(pair.total_ns, page.wall, page.samples)),
+    return el("li", {}, button(label(one), () => page.choose({ fn: one.id }), { class: "link", title: where(one) }), el("span", { class: "number" }, page.share(pair.total_ns)),
       el("span", { class: "number" }, pair.calls ? `${count(pair.calls)}×` : ""));
   })), found.length > SHOWN ? el("p", { class: "hint" }, `and ${count(found.length - SHOWN)} more`) : null);
 }
@@ -44,7 +44,7 @@ export function sidePanel(page) {
   const samples = samplesOf(summary);
   const chosen = el("section", { class: "chosen-box" });
   const split = timeSplit(meta, wall);
-  const cost = ownCost(summary);
+  const cost = wall - summary.shared_ns;
   const own = OWN.map((kind) => ({ kind, title: KINDS[kind][0], ns: kind === "cost" ? cost : Math.max(0, (summary.self_ns[kind] || 0) - (kind === "other" ? cost : 0)) }));
   const steps = phases(meta, wall);
   // What explains most is the sentence on top: of it the advice is here, too.
@@ -64,8 +64,8 @@ export function sidePanel(page) {
       el("p", {}, place(callee.file, callee.line, where(callee))),
       one.caller && one.line && one.caller.file ? el("p", {}, "called at ", place(one.caller.file, one.line, `${label(one.caller)}:${one.line}`)) : null,
       el("dl", { class: "numbers" },
-        line("Total", one.total === undefined ? "" : `${duration(one.total)} · ${share(one.total, wall, samples)}`),
-        line("Self", one.self === undefined ? "" : `${duration(one.self)} · ${share(one.self, wall, samples)}`),
+        line("Total", one.total === undefined ? "" : `${duration(one.total)} · ${page.share(one.total)}`),
+        line("Self", one.self === undefined ? "" : `${duration(one.self)} · ${page.share(one.self)}`),
         line(calls, one.calls ? count(one.calls) : ""),
         line("Per call", one.calls && !page.sampled ? duration(one.total / one.calls) : ""),
         line("Of its caller", one.parent ? share(one.total, one.parent, samples) : "")),
@@ -87,7 +87,7 @@ export function sidePanel(page) {
     found.length ? section("Findings", el("ul", { class: "findings" }, found)) : null,
     chosen,
     section("Heaviest by self time", el("table", { "aria-label": "Heaviest functions" }, el("tbody", {}, summary.heaviest.map((one) => el("tr", {},
-      el("td", { class: "number" }, share(one.self_ns, wall, samples)),
+      el("td", { class: "number" }, page.share(one.self_ns)),
       el("td", { class: "path" }, button(label(one.function), () => page.choose({ fn: one.function.id }), { class: "link", title: where(one.function) }))))))),
     meta.cpu_ns === undefined || meta.merged ? null : section("Where the time went", legend(split, wall)),
     section("Whose code", bar("Self time", own.filter((part) => part.ns > 0), wall), legend(own, wall, samples)),

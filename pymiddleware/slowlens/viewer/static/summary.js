@@ -72,9 +72,6 @@ export function comparison(wall, route) {
   return { times, text: `${said}× usual`, whole: `${said} times the median of its route (${duration(route.p50_ms * 1e6)} over ${count(route.count)} ${route.all_requests ? "requests, kept or not" : "stored profiles"}).` };
 }
 
-/** What recording every call took of a request, in ns; 0 where that was not taken off its functions. */
-export const ownCost = ({ meta, metrics = {} }) => (meta.cost_python_ps ? metrics.own_ns || 0 : 0);
-
 /** How it was profiled: "sampled, 12 samples (few)", "every call: 1,204 and 80 in C". */
 export function how(summary) {
   const { meta } = summary;
@@ -126,7 +123,7 @@ export const tags = (meta) => Object.keys(meta).filter((key) => key.startsWith("
 
 /** The profile as markdown, for an issue or a chat. */
 export function markdown(summary, href, split) {
-  const { meta, wall_ns: wall } = summary;
+  const { meta, wall_ns: wall, shared_ns: shared } = summary;
   const samples = samplesOf(summary);
   const place = (step) => (step.function.file ? `${tame(shortPath(step.function.file, 3))}:${step.call_line || step.function.line}` : "");
   return [
@@ -134,9 +131,9 @@ export function markdown(summary, href, split) {
     "", answer(summary), "",
     split.map((part) => `${part.title} ${duration(part.ns)}`).join(" · "), "",
     "| self | function | defined at |", "|---:|---|---|",
-    ...summary.heaviest.map((one) => `| ${share(one.self_ns, wall, samples)} | \`${label(one.function)}\` | ${tame(shortPath(one.function.file || "", 3))}${one.function.file ? `:${one.function.line}` : ""} |`),
+    ...summary.heaviest.map((one) => `| ${share(one.self_ns, shared, samples)} | \`${label(one.function)}\` | ${tame(shortPath(one.function.file || "", 3))}${one.function.file ? `:${one.function.line}` : ""} |`),
     "", "Hot path:", "",
-    ...summary.hot_path.filter((step) => step.function.origin === "project" || step === summary.hot_path.at(-1)).map((step) => `- \`${label(step.function)}\` ${share(step.total_ns, wall, samples)} ${place(step)}`),
+    ...summary.hot_path.filter((step) => step.function.origin === "project" || step === summary.hot_path.at(-1)).map((step) => `- \`${label(step.function)}\` ${share(step.total_ns, shared, samples)} ${place(step)}`),
     "", href, "",
   ].join("\n");
 }

@@ -2,7 +2,7 @@
 // others, calls made again and again from one line.
 import { KINDS, category } from "./colors.js";
 import { button, cell, el, header } from "./dom.js";
-import { count, duration, label, middle, percent, shortPath, tame } from "./format.js";
+import { OWN_COST, count, duration, label, middle, percent, shortPath, tame } from "./format.js";
 
 const COLUMNS = [
   { title: "Function", class: "path" }, { title: "Calls", number: true, sort: "calls" },
@@ -88,7 +88,7 @@ export async function functionsView(page) {
       const values = [
         [el("span", { class: `mark k-${category(row.function)}`, "aria-hidden": "true" }), button(middle(label(row.function), 90), () => choose(row.function.id), { class: "link", "data-row": true }), " ",
           el("span", { class: "where" }, where(row.function))],
-        count(row.calls), duration(row.self_ns), page.share(row.self_ns), duration(row.total_ns), row.calls ? duration(row.per_call) : "",
+        count(row.calls), duration(row.self_ns), row.function.name === OWN_COST ? "–" : page.share(row.self_ns), duration(row.total_ns), row.calls ? duration(row.per_call) : "",
       ];
       const made = el("tr", { "data-fn": row.function.id }, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
       made.style.setProperty("--part", `${(row.self_ns / (page.wall || 1)) * 100}%`);
@@ -161,10 +161,10 @@ export async function repeatsView(page) {
     return { root: el("p", { class: "empty" }, "Samples count no calls: ask for this request with ?slowlens=deterministic.") };
   }
   if (!report.rows.length) return { root: el("p", { class: "empty" }, "No call is made ten times or more from one line.") };
-  const shown = report.rows.filter((row, i) => i < 3 || row.total_ns >= LEAST * report.wall_ns);
+  const shown = report.rows.filter((row, i) => i < 3 || row.total_ns >= LEAST * page.shared);
   const rest = report.rows.length - shown.length;
   const items = shown.map((row) => el("li", {},
-    button(sentence(row, report.wall_ns), () => page.open({ view: "tree", node: row.node, fn: undefined }), { class: "link", "data-row": true }),
+    button(sentence(row, page.shared), () => page.open({ view: "tree", node: row.node, fn: undefined }), { class: "link", "data-row": true }),
     el("span", { class: "hot" }, `${duration(row.total_ns)} in all, ${duration(row.total_ns / row.calls)} each, called by ${label(row.caller)}`)));
   return {
     root: el("div", { class: "scroller padded", tabindex: 0, role: "region", "aria-label": "Repeats" }, el("ol", { class: "repeats" }, items),

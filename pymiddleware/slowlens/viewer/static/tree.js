@@ -1,7 +1,7 @@
 // tree.js - a call tree: a virtualised treegrid (WAI-ARIA pattern).
 import { category } from "./colors.js";
 import { el } from "./dom.js";
-import { count, duration, label, middle, ms, packages, share, shortPath, tame } from "./format.js";
+import { OWN_COST, count, duration, label, middle, ms, packages, share, shortPath, tame } from "./format.js";
 import { where } from "./tables.js";
 import { TreeModel } from "./treemodel.js";
 
@@ -10,10 +10,12 @@ const OPEN_MAX = 1000; // opened rows that are remembered
 
 /** The columns of one profile's tree; `percents`: shares of the request in place of times. */
 export function columns(percents, { sampled, samples }) {
-  const time = (name) => (row, wall) => (percents ? share(row[name], wall, samples) : ms(row[name] / 1e6));
+  const time = (name) => (row, wall) => (percents ? of(row, name, wall) : ms(row[name] / 1e6));
+  // Of the request itself it is all, also where recording took a part of it.
+  const of = (row, name, wall) => share(row.node ? row[name] : Math.min(row[name], wall), wall, samples);
   const calls = (row) => row.calls + row.resumes;
   return [
-    { title: "Share", value: (row, wall) => share(row.total_ns, wall, samples), share: (row, wall) => row.total_ns / (wall || 1), own: true, part: (row, wall) => row.self_ns / (wall || 1) },
+    { title: "Share", value: (row, wall, callee) => (callee?.name === OWN_COST ? "–" : of(row, "total_ns", wall)), share: (row, wall) => row.total_ns / (wall || 1), own: true, part: (row, wall) => row.self_ns / (wall || 1) },
     { title: percents ? "Total %" : "Total ms", value: time("total_ns") },
     { title: percents ? "Self %" : "Self ms", value: time("self_ns"), own: true, heat: (row, wall) => row.self_ns / (wall || 1) },
     { title: sampled ? "Samples" : "Calls", value: (row) => count(calls(row)), alone: true },
@@ -28,7 +30,7 @@ export function columns(percents, { sampled, samples }) {
 export function place(callee, caller, line) {
   if (line && caller && caller.file) return `called at ${shortPath(caller.file)}:${line}`;
   if (callee.file) return `${shortPath(callee.file)}:${callee.line}`;
-  return caller && callee.kind === "pseudo" ? where(callee) : "";
+  return caller && callee.kind === "pseudo" && category(callee) !== "other" ? where(callee) : "";
 }
 
 export class Tree {
@@ -129,14 +131,14 @@ export class Tree {
       el("span", { class: "twist", "aria-hidden": "true" }, row.children ? (open ? "▾" : "▸") : ""),
       el("span", { class: `mark k-${category(callee)}`, "aria-hidden": "true" }),
       el("span", { class: "name" }, middle(label(callee), 80)),
-      el("span", { class: "where" }, tame(place(callee, caller, row.call_line)), row.strand ? " · beside the request" : ""));
+      el("span", { class: "where" }, [tame(place(callee, caller, row.call_line)), row.strand && "beside the request"].filter(Boolean).join(" · ")));
     name.style.setProperty("--depth", Math.min(depth, 60));
     const node_ = el("div", {
       class: `row ${callee.origin}${hot ? " hot" : ""}${this.marked?.has(node) ? " found" : ""}`, role: "row", "data-node": node,
       tabindex: index === this.current ? 0 : -1, "aria-level": depth + 1, "aria-rowindex": index + 1,
       "aria-expanded": row.children ? String(open) : null, "aria-selected": String(index === this.current),
       ...this.clicks(index),
-    }, name, this.columns.map((column) => this.cell(column, row)));
+    }, name, this.columns.map((column) => this.cell(column, row, callee)));
     node_.style.top = `${index * ROW}px`;
     return node_;
   }
@@ -153,9 +155,9 @@ export class Tree {
     };
   }
 
-  cell(column, row) {
+  cell(column, row, callee) {
     const { wall } = this.model;
-    const cell = el("span", { role: "gridcell", class: column.tone ? column.tone(row) : null }, column.value(row, wall));
+    const cell = el("span", { role: "gridcell", class: column.tone ? column.tone(row) : null }, column.value(row, wall, callee));
     if (column.share) {
       // Total and, darker, the self part of it.
       cell.classList.add("share");

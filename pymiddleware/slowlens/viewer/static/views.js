@@ -52,7 +52,7 @@ function treePanel(page) {
   const whole = async () => asAnswer(await page.model(), page.inverted ? [] : summary.hot_path.map((step) => step.node));
   const merged = state.recursion === "1" || page.inverted;
   const tree = new Tree({
-    label: "Call tree", load: merged ? whole : profile.tree, columns: columns(percents.input.checked, page), least: Number(state.least || 0),
+    label: "Call tree", load: async (values) => ({ ...await (merged ? whole() : profile.tree(values)), wall_ns: page.shared }), columns: columns(percents.input.checked, page), least: Number(state.least || 0),
     onSelect: (node) => page.chose(tree.chosen(node)),
   });
   const reach = async (node) => {
@@ -279,7 +279,7 @@ function spreadTree(report) {
 
 async function spreadView(page) {
   const report = await page.profile.spread();
-  const answer = spreadTree(report);
+  const answer = { ...spreadTree(report), wall_ns: page.shared };
   let worst = null;
   const open = button("Open the request where this node is worst", () => go({ r: report.ids[worst.worst] }));
   const tree = new Tree({
@@ -290,7 +290,7 @@ async function spreadView(page) {
     },
     columns: [
       { title: "Mean ms", value: (row) => ms(row.total_ns / report.count / 1e6) },
-      { title: "Share", value: (row, wall) => percent(row.total_ns, wall), share: (row, wall) => row.total_ns / (wall || 1) },
+      { title: "Share", value: (row, wall) => percent(Math.min(row.total_ns, wall), wall), share: (row, wall) => row.total_ns / (wall || 1) },
       { title: "p95 ms", value: (row) => ms(row.p95_ns / 1e6) },
       { title: "Worst ms", value: (row) => ms(row.max_ns / 1e6), alone: true },
       { title: "Calls each", value: (row) => (row.calls / report.count).toFixed(1), alone: true },
