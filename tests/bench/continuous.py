@@ -116,7 +116,7 @@ def piece(what: str, turns: int) -> None:
 
     gathering = Gathering("r", "h")
     parts = functions(60)
-    recording = _core.Recording("python")
+    recording = _core.Recording("chosen")
     recording.enter()
     parts[-1](1)
     recording.leave()
