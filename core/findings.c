@@ -485,6 +485,13 @@ sl_findings_find(const sl_outline *o, const sl_hotpath *path, sl_findings *out)
                            .exact = sl_outline_is_exact(o) };
 
     memset(out, 0, sizeof(*out));
+    out->below = NONE;
+    for (uint32_t s = 0; s < path->count; s++) {
+        uint32_t node = path->steps[s].node;
+        if (path->steps[s].ns >= sl_outline_wall(o) / 2 &&
+            sl_outline_function(o, node)->kind != SL_KIND_PSEUDO)
+            out->below = node;
+    }
     if (w.wall == 0)
         return SL_OK;
     if (!sl_findings_places(&w)) {

@@ -53,6 +53,37 @@ by_statement(const char *sql)
     return NULL;
 }
 
+/* Whether it was asked for by a library whose files are there. */
+static bool
+is_below(const sl_outline *o, uint32_t node, const char *folder)
+{
+    size_t len = strlen(folder);
+
+    for (uint32_t i = node; i != SL_FINDING_NONE && i != 0;
+         i = o->nodes[i].parent) {
+        const sl_function *f = sl_outline_function(o, i);
+        for (size_t at = 0; at + len <= f->file_len; at++) {
+            if (memcmp(f->file + at, folder, len) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Fewer queries, in the words of who makes them. */
+static const char *
+in_fewer(const sl_outline *o, const sl_finding *f)
+{
+    if (is_below(o, f->node, "/django/db/"))
+        return "Ask once for all: select_related or prefetch_related, in_bulk, "
+               "or one query before the loop; and only for what is used.";
+    if (is_below(o, f->node, "/sqlalchemy/"))
+        return "Ask once for all: joinedload or selectinload, or one query "
+               "with IN before the loop; and only for what is used.";
+    return "Ask once for all: a join, or one query with IN before the loop; "
+           "and only for what is used.";
+}
+
 static const char *
 about_queries(const sl_outline *o, const sl_finding *f)
 {
@@ -61,14 +92,15 @@ about_queries(const sl_outline *o, const sl_finding *f)
 
     if (other != NULL)
         return other;
+    if (f->rule == SL_FINDING_N_PLUS_1)
+        return in_fewer(o, f);
     if (f->rule != SL_FINDING_DATABASE || f->count == 0)
         return sl_finding_at(f->rule)->advice;
     if (f->inner > 0 && f->inner < f->ns / 2)
         return "Most of it is the ORM, not the database: fetch fewer rows and "
                "columns (only(), values(), pages), and ask in fewer queries.";
     if (f->count / sl_outline_requests(o) >= QUERIES_MANY)
-        return "Ask in fewer queries (a join, select_related, "
-               "prefetch_related), and only for what is used.";
+        return in_fewer(o, f);
     return "Make the query faster: have the database explain it (EXPLAIN), "
            "add an index that it lacks, ask for fewer rows and columns.";
 }
@@ -142,6 +174,12 @@ put_calls(const sl_outline *o, const sl_finding *f, sl_buf *out)
 static void
 about_function(const sl_outline *o, const sl_finding *f, sl_buf *out)
 {
+    if (f->ns < sl_outline_wall(o) / 5) {
+        sl_buf_put_str(out, "There is no single thing to mend: see on the hot "
+                            "path what calls all of it, and whether each "
+                            "request needs that.");
+        return;
+    }
     if (f->recursive) {
         sl_buf_put_str(out, "It calls itself: see how often it comes to the "
                             "same again, and give it less to go through.");

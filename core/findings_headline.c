@@ -61,7 +61,12 @@ sl_findings_headline(const sl_outline *o, const sl_findings *all, sl_buf *out)
         return;
     }
     if (first->rule == SL_FINDING_HOT && first->ns < sl_outline_wall(o) / 5) {
-        sl_buf_put_str(out, "No function stands out: the most, ");
+        sl_buf_put_str(out, "No function stands out");
+        if (all->below != SL_FINDING_NONE) {
+            sl_buf_put_str(out, " below ");
+            sl_findings_put_name(o, all->below, out);
+        }
+        sl_buf_put_str(out, ": the most, ");
         sl_findings_put_percent(o, all, first->ns, false, out);
         sl_buf_put_str(out, ", is");
         sl_findings_put_rest(o, all, first, out);

@@ -39,6 +39,7 @@ typedef struct {
     uint64_t samples;     /* behind the shares; UINT64_MAX: they are exact */
     uint64_t unseen;      /* time that no sample could place */
     uint32_t unseen_node; /* that has most of it: why */
+    uint32_t below; /* the last on the path with half of the time, or NONE */
 } sl_findings;
 
 /* Where spans tell of queries: FETCH takes their rows afterwards, which is no

@@ -53,8 +53,8 @@ sl_findings_put_percent(const sl_outline *o, const sl_findings *all,
 
 /* The function's name; of a comprehension, that of the function it is part of.
  */
-static void
-put_name(const sl_outline *o, uint32_t node, sl_buf *out)
+void
+sl_findings_put_name(const sl_outline *o, uint32_t node, sl_buf *out)
 {
     sl_function f = *sl_outline_function(o, node);
 
@@ -88,7 +88,7 @@ put_own(const sl_outline *o, const sl_finding *f, const char *words,
     if (f->own == NONE)
         return;
     sl_buf_put_str(out, words);
-    put_name(o, f->own, out);
+    sl_findings_put_name(o, f->own, out);
     put_place(o, f->own, f->line, out);
 }
 
@@ -199,7 +199,7 @@ put_called(const sl_outline *o, const sl_finding *f, sl_buf *out)
         if (child == NONE || ns < o->nodes[f->node].total_ns / 6)
             return;
         sl_buf_put_str(out, k == 0 ? ": most " : ", then ");
-        put_name(o, child, out);
+        sl_findings_put_name(o, child, out);
         snprintf(text, sizeof(text), " (%.0f %%)",
                  (double)ns * 100.0 / (double)wall);
         sl_buf_put_str(out, text);
@@ -286,7 +286,7 @@ put_function(const sl_outline *o, const sl_finding *f, sl_buf *out)
         uint32_t at = f->own, line = f->line;
         if (at == NONE)
             at = who_awaits(o, f->node, &line);
-        put_name(o, at, out);
+        sl_findings_put_name(o, at, out);
         if (f->rule == SL_FINDING_HOT && f->node == f->own)
             sl_buf_put_str(out, !f->itself ? " and what it calls"
                                 : sl_outline_is_exact(o)
@@ -298,7 +298,7 @@ put_function(const sl_outline *o, const sl_finding *f, sl_buf *out)
             put_called(o, f, out);
         return;
     }
-    put_name(o, f->node, out);
+    sl_findings_put_name(o, f->node, out);
     if (f->own == NONE)
         put_place(o, f->node, 0, out);
     if (f->scattered && f->places > 1) {
@@ -503,7 +503,7 @@ sl_findings_put_rest(const sl_outline *o, const sl_findings *all,
         sl_buf_put_str(out, " waiting for ");
         put_number(out, f->places);
         sl_buf_put_str(out, " things one after the other, most for ");
-        put_name(o, f->node, out);
+        sl_findings_put_name(o, f->node, out);
         put_own(o, f, ", in ", out);
         break;
     case SL_FINDING_QUEUED:
@@ -514,7 +514,7 @@ sl_findings_put_rest(const sl_outline *o, const sl_findings *all,
         sl_buf_put_str(out, " in ");
         put_number(out, f->count);
         sl_buf_put_str(out, " calls of ");
-        put_name(o, f->node, out);
+        sl_findings_put_name(o, f->node, out);
         put_own(o, f, " from ", out);
         break;
     default: put_function(o, f, out);
@@ -532,7 +532,7 @@ sl_finding_text(const sl_outline *o, const sl_findings *all,
         sl_findings_put_percent(o, all, one->ns, false, out);
         sl_buf_put_str(out, " of the time no sample could say where this "
                             "request was: most of it is ");
-        put_name(o, all->unseen_node, out);
+        sl_findings_put_name(o, all->unseen_node, out);
         sl_buf_put_u8(out, '.');
         return;
     }

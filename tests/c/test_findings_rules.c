@@ -257,7 +257,7 @@ by_what_it_asked_for(void)
 
     told(SL_FINDING_DATABASE, "EXPLAIN", asks,
          SPANS({ SPAN(2, 3, "db", "SELECT a", 1, 70) }));
-    told(SL_FINDING_DATABASE, "fewer queries", asks,
+    told(SL_FINDING_DATABASE, "a join", asks,
          SPANS({ SPAN(2, 3, "db", "SELECT a", 9, 35),
                  SPAN(2, 3, "db", "SELECT b", 9, 35) }));
     told(SL_FINDING_DATABASE, "about the schema", asks,
@@ -269,7 +269,13 @@ by_what_it_asked_for(void)
     spares(SL_FINDING_DATABASE, asks,
            SPANS({ SPAN(2, 3, "db", "SELECT a", 1, 7) }));
 
-    told(SL_FINDING_N_PLUS_1, "select_related", asks,
+    told(SL_FINDING_N_PLUS_1, "with IN", asks,
+         SPANS({ SPAN(2, 3, "db", "SELECT a", 40, 70) }));
+    made of_django = { VIEW("django/db/backends/utils:execute", 40, 80) };
+    told(SL_FINDING_N_PLUS_1, "select_related", of_django,
+         SPANS({ SPAN(2, 3, "db", "SELECT a", 40, 70) }));
+    made of_alchemy = { VIEW("sqlalchemy/engine/default:execute", 40, 80) };
+    told(SL_FINDING_N_PLUS_1, "selectinload", of_alchemy,
          SPANS({ SPAN(2, 3, "db", "SELECT a", 40, 70) }));
     told(SL_FINDING_N_PLUS_1, "bulk_create", asks,
          SPANS({ SPAN(2, 3, "db", "INSERT INTO a", 40, 70) }));

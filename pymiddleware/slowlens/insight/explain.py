@@ -38,10 +38,12 @@ _KINDS = ("cpu_ns", "run_queue_ns", "gil_wait_ns", "lock_ns", "socket_ns", "disk
 #: In the words of one who does not know the machinery.
 _WORDS = {
     "cpu_ns": "computing (on a CPU)", "gil_wait_ns": "waiting for Python's lock (the GIL), which other threads had",
-    "run_queue_ns": "waiting for a CPU", "await_ns": "waiting for what it awaited",
+    "run_queue_ns": "waiting for a CPU",
+    "await_ns": "waiting for what it awaited (its own tasks and threads, too)",
     "loop_ns": "waiting for the event loop, which was busy with others", "idle_ns": "waiting for the client",
     "gc_ns": "the garbage collector, as part of that",
 }
+_WAITS = ("loop", "run-queue", "gil", "gc", "client")
 _FLAGS = {
     "truncated": "incomplete: there was no room for all paths, some are added up",
     "partial": "incomplete: some calls have no name or no tree",
@@ -222,9 +224,12 @@ def _place_of(summary: dict[str, Any], path: list[dict[str, Any]]) -> tuple[str,
 
 def _split(meta: dict[str, Any], wall: int) -> list[str]:
     """How the request's time passed: kinds that exclude each other, and then the collector, which is part of them."""
-    parts = [(_WORDS.get(key, str(_core.TITLES[key])), meta[key]) for key in _KINDS
+    words = dict(_WORDS)
+    if meta.get("held_id") == meta.get("id"):
+        words["loop_ns"] = "waiting for the event loop, which a task of its own kept busy"
+    parts = [(words.get(key, str(_core.TITLES[key])), meta[key]) for key in _KINDS
              if isinstance(meta.get(key), int) and meta[key] >= wall / 50]
-    return [f"{words}: {ns / 1e6:.0f} ms, {ns / wall:.0%}" for words, ns in parts] or ["how it passed is not known"]
+    return [f"{text}: {ns / 1e6:.0f} ms, {ns / wall:.0%}" for text, ns in parts] or ["how it passed is not known"]
 
 
 def _asked(meta: dict[str, Any]) -> list[str]:
@@ -270,10 +275,10 @@ def _repeats(one: _core.Profile, wall: int, sentence: str, findings: list[dict[s
 
 
 def _advice(findings: list[dict[str, Any]], wall: int) -> list[str]:
-    """Of the first ones, and what it is about; what is a twentieth of the time and not the first is not worth one."""
+    """Of the first ones, and what it is about. Others are worth one from a tenth of the time on, waits from a fifth."""
     found: dict[str, str] = {}
     for at, one in enumerate(findings[:4]):
-        if at == 0 or one["ns"] >= wall / 20:
+        if at == 0 or one["ns"] >= wall / (5 if one["rule"] in _WAITS else 10):
             found.setdefault(one["advice"], "the function" if one["rule"] == "hot" else one["title"])
     if len(found) == 1:
         return list(found)
@@ -344,10 +349,14 @@ def _steps(path: list[dict[str, Any]]) -> list[str]:
             continue
         rows = path[at:end]
         lines.append(_step(rows[0]))
-        if len(rows) > 3:
-            lines.append(f"… {len(rows) - 2} more calls in libraries")
-        else:
-            lines += [_step(row) for row in rows[1:-1]]
+        # Where it goes on into many small parts, the last that still has most of it is the one to know.
+        middle = rows[1:-1]
+        whole = [row for row in middle if row["share"] >= 0.5]
+        keep = [whole[-1]] if whole and rows[-1]["share"] < 0.25 else []
+        if len(middle) > 1 + len(keep):
+            lines.append(f"… {len(middle) - len(keep)} more calls in libraries")
+            middle = keep
+        lines += [_step(row) for row in middle]
         if len(rows) > 1:
             lines.append(_step(rows[-1]))
         at = end
