@@ -200,6 +200,16 @@ def test_a_context_of_its_own_on_the_requests_stack(sampled: bool) -> None:
     assert strands == [], [(row["node"], row["parent"], row["name"], row["total_ns"]) for row in report["rows"]]
 
 
+def test_the_requests_own_thread_is_no_other_one() -> None:
+    """The sampler may look between the moment when the thread's context becomes the request's and its first section."""
+    _core.sampler_configure(50e-6, 0)
+    try:
+        strands = [contextvars.copy_context().run(record, int, sampled=True).totals()["strands"] for _ in range(3000)]
+    finally:
+        _core.sampler_configure(0.001, 1)
+    assert set(strands) == {1}
+
+
 def test_without_a_request_nothing_is_kept() -> None:
     with ThreadPoolExecutor(2) as pool:
         assert [one.result() for one in [pool.submit(int, str(n)) for n in range(50)]] == list(range(50))

@@ -19,6 +19,8 @@ sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap, uintptr_t anchor)
     uint64_t cpu = sl_py_cpu_clock_at(now);
 
     if (recording->context == NULL || recording->context != ts->context) {
+        /* From there on this thread works for the request, and has no slot. */
+        sl_py_sampler_enters(&recording->sampled);
         PyObject *token = sl_py_live_set(recording->handle);
         if (token == NULL)
             return -1;

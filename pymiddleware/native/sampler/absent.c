@@ -56,6 +56,12 @@ sl_py_sampler_remove(sl_py_sampled *sampled)
 }
 
 void
+sl_py_sampler_enters(sl_py_sampled *sampled)
+{
+    (void)sampled;
+}
+
+void
 sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section)
 {
     sl_strand *strand = sl_recording_main(sampled->core);

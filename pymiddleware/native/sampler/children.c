@@ -211,8 +211,10 @@ other_look(uintptr_t ts, const char *state)
         o->vars = vars;
     }
     sl_py_sampled *sampled = o->found;
-    /* In the request's own context outside its sections: who awaits it. */
-    if (sampled == NULL || !live_has(sampled) || sampled->context == context) {
+    /* In the request's own context outside its sections: who awaits it. Or it
+     * is on its way into one. */
+    if (sampled == NULL || !live_has(sampled) || sampled->context == context ||
+        (uintptr_t)sampled->enters_ts == ts) {
         o->seen.sampled = NULL;
         return;
     }

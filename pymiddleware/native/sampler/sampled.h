@@ -55,6 +55,7 @@ struct sl_py_sampled {
     bool started;          /* both: had a section */
     uintptr_t context;     /* both: where the main strand runs; an address */
     const void *thread_ts; /* state of the thread it last ran in */
+    const void *enters_ts; /* both: of the one that is about to; or NULL */
     int slot;              /* of the running main strand, or -1 */
     uint64_t unseen_since; /* ticks when the section began */
     uint64_t suspended_at; /* ticks when the one before ended */

@@ -33,13 +33,20 @@ sl_py_sampler_remove(sl_py_sampled *sampled)
 }
 
 void
+sl_py_sampler_enters(sl_py_sampled *sampled)
+{
+    sl_py_lock();
+    sampled->enters_ts = sl_py_borrow_tstate();
+    sl_py_unlock();
+}
+
+void
 sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section)
 {
     sl_strand *strand = sl_recording_main(sampled->core);
     sl_pseudo gap = section->gap;
-    uintptr_t anchor = section->anchor != 0
-                           ? section->anchor
-                           : sl_py_sampler_anchor();
+    uintptr_t anchor =
+        section->anchor != 0 ? section->anchor : sl_py_sampler_anchor();
 
     sl_py_lock();
     uint64_t now = sl_py_ticks_at(sampled, section->now_ns);
@@ -56,6 +63,7 @@ sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section)
     sampled->started = true;
     sampled->context = section->context;
     sampled->thread_ts = sl_py_borrow_tstate();
+    sampled->enters_ts = NULL;
     sl_py_slot *s = !sampled->timed && sl_py_thread_needed()
                         ? sl_py_slot_open(sampled, strand, now, section->now_ns,
                                           section->cpu_ns, anchor)
@@ -202,8 +210,8 @@ sl_py_sampler_lock_measure(bool on)
 void
 sl_py_sampler_after_fork(void)
 {
-    /* No fork: the thread is there, and what it looks at is not to be taken from
-     * under it, nor is a second one to be started beside it. */
+    /* No fork: the thread is there, and what it looks at is not to be taken
+     * from under it, nor is a second one to be started beside it. */
     if (sl_py_thread_lives())
         sl_py_thread_stop();
     sl_py_thread_after_fork();

@@ -66,6 +66,10 @@ sl_py_timed_end(sl_py_sampled *sampled, sl_strand *strand, uint64_t now)
     sampled->suspended_at = now;
 }
 
+/* The calling thread is about to begin a section in a context that becomes the
+ * recording's: until then it is no other thread that works for it. */
+void sl_py_sampler_enters(sl_py_sampled *sampled);
+
 /* The recording's main strand begins / ends to run in the calling thread.
  * `waiting`: the awaitable it is suspended in, or NULL. Never raise. */
 void sl_py_sampler_begin(sl_py_sampled *sampled, const sl_py_section *section);
