@@ -43,6 +43,8 @@
        "Waiting for something outside the interpreter.")                       \
     XX(run_queue_ns, NUMBER, NS, "waiting for a CPU",                          \
        "Ready to run, but the kernel gave the CPU to others; a quota, too.")   \
+    XX(throttled_ns, NUMBER, NS, "held back by a CPU limit",                   \
+       "Part of that: the quota of its control group was used up; at most.")   \
     XX(lock_ns, NUMBER, NS, "waiting for a lock",                              \
        "Part of blocked: a lock, a condition or a queue.")                     \
     XX(socket_ns, NUMBER, NS, "waiting for a socket",                          \

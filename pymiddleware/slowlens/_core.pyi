@@ -35,6 +35,7 @@ class Meta(TypedDict, total=False):
     gil_wait_ns: int
     blocked_ns: int
     run_queue_ns: int
+    throttled_ns: int
     lock_ns: int
     socket_ns: int
     disk_ns: int

@@ -18,7 +18,7 @@ from contextvars import ContextVar, copy_context
 from threading import get_native_id
 from typing import Any
 
-from . import _core, layers, ownership
+from . import _core, layers, ownership, throttling
 from .interpreter import opcodes
 from .lock import Lock
 
@@ -139,6 +139,7 @@ def prepare() -> None:
     _test_sampler(ownership.OWN)
     layers.install()
     _core.probes_install()
+    throttling.prepare()
     atexit.register(_core.sampler_stop)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_after_fork)

@@ -96,10 +96,11 @@ def slow_line(meta: dict[str, Any], said: str, link: str) -> str:
     parts = [f"{counted(kind, meta[f'{kind}_count'])} {meta[f'{kind}_ns'] / 1e6:.0f}" for kind in ASKED
              if meta.get(f"{kind}_ns", 0) >= 1_000_000 or meta.get(f"{kind}_count", 0) >= OFTEN]
     parts += [f"cpu {meta['cpu_ns'] / 1e6:.0f}"] if "cpu_ns" in meta else []
-    waits = ("run_queue", "blocked", "gil_wait") if "blocked_ns" in meta else ("waiting",)
+    waits = ("run_queue", "throttled", "blocked", "gil_wait") if "blocked_ns" in meta else ("waiting",)
+    named = {"run_queue": "cpu wait", "throttled": "of it throttled", "gil_wait": "gil"}
     for name in (*waits, "await", "loop", "gc"):
         if meta.get(name + "_ns", 0) >= 1_000_000:
-            parts.append(f"{name.replace('_wait', '').replace('run_queue', 'cpu wait')} {meta[name + '_ns'] / 1e6:.0f}")
+            parts.append(f"{named.get(name, name)} {meta[name + '_ns'] / 1e6:.0f}")
     route = meta.get("route") or ""
     where = clean(meta["path"] if route[:1] in ("", "[") else route)
     held = ""

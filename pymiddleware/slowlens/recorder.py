@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from . import _core, engine, ownership
+from . import _core, engine, ownership, throttling
 from ._core import Transaction, current
 from .auth import Access, is_local, is_local_host
 from .board import Board
@@ -59,6 +59,15 @@ def _kept() -> str:
 
 if sys.version_info < (3, 12):
     begun.append(lambda transaction: hooks.install(_kept))
+
+
+#: A tag of ours, which no request of the app's can have, and which is not kept.
+_HELD_BACK = " held back"
+
+
+def _note_limit(transaction: Transaction) -> None:
+    """Where there is a CPU limit: how long it had held the process back when the request began."""
+    transaction.seen.tags[_HELD_BACK] = str(throttling.total_ns())
 
 
 def tag(key: str, value: object) -> None:
@@ -168,6 +177,8 @@ class Recorder(_core.Door):
         self._set_up_door()
         if self.enabled:
             engine.prepare()
+            if throttling.is_limited() and _note_limit not in begun:
+                begun.append(_note_limit)
             self.owns(paths=self.options.project)
             if self.debug() and server_url():
                 self._greeted = True
@@ -453,6 +464,7 @@ class Recorder(_core.Door):
         path = seen.path[:2000]
         trace = seen.trace or traceparent(incoming.headers.get("traceparent"))
         thread = threading.current_thread()
+        held_back = seen.tags.pop(_HELD_BACK, None)
         meta: dict[str, Any] = {
             "id": seen.id,
             "started": seen.started_ns,
@@ -466,6 +478,7 @@ class Recorder(_core.Door):
             "headers_ns": seen.headers_ns,
             "body_ns": seen.body_ns,
             "kept": kept,
+            "throttled_ns": throttling.total_ns() - int(held_back) or None if held_back else None,
             "host": _hostname(),
             "pid": os.getpid(),
             "thread": thread.name[:100],

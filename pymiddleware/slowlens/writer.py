@@ -559,6 +559,8 @@ class Writer(_core.Pulse):
                 flags.append("partial")
             meta["flags"] = ",".join(flags) or None
             meta.update(waiting_of(totals))
+            if meta.get("throttled_ns"):
+                meta["throttled_ns"] = min(meta["throttled_ns"], meta.get("run_queue_ns", 0)) or None
             blob = job.recording.encode(meta)
         finally:
             job.recording.discard()

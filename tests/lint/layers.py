@@ -111,11 +111,11 @@ ROOMS = "compat look board sampler engine run types".split()
 # (a viewer that nobody asked for is never loaded).
 PACKAGE = {
     "_core": "", "log": "", "options": "", "pytest_plugin": "", "release": "", "routes": "",
-    "interpreter": "", "slowlens": "interpreter",
+    "interpreter": "", "slowlens": "interpreter", "throttling": "",
     "request": "_core",
     "ownership": "_core", "spans": "_core",
     "layers": "_core",
-    "bounded": "", "lock": "", "engine": "_core interpreter layers lock ownership",
+    "bounded": "", "lock": "", "engine": "_core interpreter layers lock ownership throttling",
     "board": "_core engine lock",
     "auth": "log options request",
     "hello": "log options slowlens",
@@ -126,7 +126,7 @@ PACKAGE = {
     "killed": "_core board live lock request routes store",
     "gathering": "_core bounded engine store",
     "writer": "_core board bounded engine gathering insight killed lock log options request store",
-    "recorder": "_core auth board engine hello layers log options ownership policy release request routes store writer",
+    "recorder": "_core auth board engine hello layers log options ownership policy release request routes store throttling writer",
     "viewer": "_core auth board insight killed live log options request slowlens store",
     "otel": "_core recorder",
     "routing": "_core recorder",

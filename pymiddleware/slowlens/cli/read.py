@@ -98,7 +98,8 @@ def list_profiles(options: argparse.Namespace) -> None:
             print(fit(f"{'':72}{clean(row['hot'])}", columns))
 
 
-TIMES = ("cpu_ns", "run_queue_ns", "gil_wait_ns", "blocked_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns")
+TIMES = ("cpu_ns", "run_queue_ns", "throttled_ns", "gil_wait_ns", "blocked_ns", "await_ns", "loop_ns", "idle_ns",
+         "gc_ns")
 
 #: Looks that told nothing, by reason.
 UNSEEN = (("unseen_torn", "torn"), ("unseen_greenlet", "another greenlet"), ("unseen_shim", "between frames"),
@@ -119,7 +120,7 @@ def show(options: argparse.Namespace) -> None:
     title = (f"{meta.get('method', '')} {meta.get('path', '')} {meta.get('status', '')}  "
              f"{summary['wall_ns'] / 1e6:.1f} ms  {meta.get('id', '')}")
     print(paint("1", clean(title)))
-    times = TIMES if "blocked_ns" in meta else (TIMES[0], "waiting_ns", *TIMES[4:])
+    times = TIMES if "blocked_ns" in meta else (TIMES[0], "waiting_ns", *TIMES[5:])
     least = max(1, summary["wall_ns"] / 1000)
     parts = [f"{_core.TITLES[key]} {meta[key] / 1e6:.1f} ms" for key in times if meta.get(key, 0) >= least]
     print("wall time: " + ", ".join(parts))

@@ -33,12 +33,13 @@ BUDGET_LEAST = 100
 BYTES_A_TOKEN = 3
 
 #: Where the wall time went, as slowlens/meta.h calls it; the collector's is part of the first.
-_KINDS = ("cpu_ns", "run_queue_ns", "gil_wait_ns", "lock_ns", "socket_ns", "disk_ns", "sleep_ns", "poll_ns", "child_ns",
-          "await_ns", "loop_ns", "idle_ns", "gc_ns")
+_KINDS = ("cpu_ns", "run_queue_ns", "throttled_ns", "gil_wait_ns", "lock_ns", "socket_ns", "disk_ns", "sleep_ns",
+          "poll_ns", "child_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns")
 #: In the words of one who does not know the machinery.
 _WORDS = {
     "cpu_ns": "computing (on a CPU)", "gil_wait_ns": "waiting for Python's lock (the GIL), which other threads had",
     "run_queue_ns": "waiting for a CPU",
+    "throttled_ns": "held back by a CPU limit (the container's quota), as part of that",
     "await_ns": "waiting for what it awaited (its own tasks and threads, too)",
     "loop_ns": "waiting for the event loop, which was busy with others", "idle_ns": "waiting for the client",
     "gc_ns": "the garbage collector, as part of that",
