@@ -126,7 +126,8 @@ PACKAGE = {
     "killed": "_core board live lock request routes store",
     "gathering": "_core bounded engine store",
     "writer": "_core board bounded engine gathering insight killed lock log options request store",
-    "recorder": "_core auth board engine hello layers log options ownership policy release request routes store throttling writer",
+    "recorder": "_core auth board engine hello layers log options ownership policy release request routes store "
+                "throttling writer",
     "viewer": "_core auth board insight killed live log options request slowlens store",
     "otel": "_core recorder",
     "routing": "_core recorder",
