@@ -111,6 +111,9 @@ def test_the_same_time_of_the_same_line_is_told_once() -> None:
                              "findings": [finding("first", 1, 100), finding("again", 1, 85), finding("less", 1, 50),
                                           finding("elsewhere", 2, 100)]}
     assert markdown(found).split("## Also")[1].split() == ["-", "less", "-", "elsewhere"]
+    for rule in ("n+1", "gil"):
+        found["findings"][1]["rule"] = rule
+        assert "again" in markdown(found), "it says something else of the same time"
 
 
 def test_each_thing_is_told_once_and_in_its_section(shop: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,7 +66,8 @@ def test_requests_that_are_not_kept_are_in_the_tree(store_path: str) -> None:
 
 
 def test_without_the_option_nothing_is_gathered(store_path: str) -> None:
-    middleware = ProfilerMiddleware(app, store=store_path, mode="sampling", keep="error", log=False)
+    middleware = ProfilerMiddleware(app, store=store_path, mode="sampling", keep="error", log=False,
+                                    continuous=False)
     wsgi_call(middleware, "/p")
     assert middleware.recorder.writer.flush(20)
     assert middleware.recorder.writer.gathering is None

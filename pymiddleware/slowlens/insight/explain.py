@@ -45,6 +45,8 @@ _WORDS = {
     "gc_ns": "the garbage collector, as part of that",
 }
 _WAITS = ("loop", "run-queue", "gil", "gc", "client")
+#: What others may tell more of.
+_GENERAL = ("database", "http", "cache", "template", "hot", "repeats")
 _FLAGS = {
     "truncated": "incomplete: there was no room for all paths, some are added up",
     "partial": "incomplete: some calls have no name or no tree",
@@ -295,7 +297,7 @@ def markdown(found: dict[str, Any], budget: int = BUDGET) -> str:
     What matters least is left out first.
     """
     budget = max(BUDGET_LEAST, budget)
-    head = f"# {_one_line(found['title'], 120)}\n\n{_one_line(found['sentence'] or 'Nothing stands out.', 400)}\n"
+    head = f"# {_one_line(found['title'], 120)}\n\n{_one_line(found['sentence'] or 'Nothing stands out.', 600)}\n"
     if found["place"] and found["place"] not in head:
         head += (f"\nLook at `{found['place']}` first.\n" if found["own"]
                  else f"\nMost of its code is not yours: `{found['place']}`.\n")
@@ -373,6 +375,8 @@ def _step(one: dict[str, Any]) -> str:
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether it tells the same time of the same line once more: 200 queries that are alike, and the database there."""
+    if one["rule"] not in _GENERAL or other["rule"] in _WAITS:
+        return False  # it says something else: what it waited for, or what of the database's time it was
     least, most = sorted((one["ns"], other["ns"]))
     return bool(one["file"]) and (one["file"], one["line"]) == (other["file"], other["line"]) and least * 10 >= most * 8
 
