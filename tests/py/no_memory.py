@@ -6,11 +6,10 @@ PyContextVar_Set crashes then, here as for an application that sets a variable.)
 
 from __future__ import annotations
 
+import _testcapi
 import asyncio
 import sys
 from collections.abc import Callable
-
-import _testcapi
 
 from slowlens import _core, engine
 
