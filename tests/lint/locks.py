@@ -15,10 +15,11 @@ NATIVE = ROOT / "pymiddleware/native"
 
 TAKE = {"sl_py_lock"}
 GIVE = {"sl_py_unlock", "sl_py_unlock_drop"}
-#: Python's names that are types, constants or plain loads of a field: they call nothing. Py_NewRef only counts up.
+#: Python's names that are types, constants or plain loads of a field: they call nothing. Py_NewRef only counts up, and
+#: PyCompile_OpcodeStackEffectWithJump reads a table of its own.
 HARMLESS = re.compile(
     r"PyObject|Py\w*Object|PyThreadState|PyInterpreterState|PyTypeObject|PyMethodDef|Py_ssize_t|Py_TYPE|Py_REFCNT|"
-    r"Py_IS_TYPE|Py_NewRef|Py_XNewRef|Py_INCREF|Py_True|Py_False|Py_None|Py\w+_Type|Py_TPFLAGS_\w+|"
+    r"Py_IS_TYPE|Py_NewRef|Py_XNewRef|Py_INCREF|Py_True|Py_False|Py_None|Py\w+_Type|Py_TPFLAGS_\w+|PyCompile_OpcodeStackEffectWithJump|"
     r"PyThreadState_GetUnchecked|_PyThreadState_UncheckedGet|Py_BUILD_CORE|PY_\w+|PyASCIIObject|"
     r"PyCompactUnicodeObject|PyWeakReference|PyObject_HEAD|PyObject_VAR_HEAD|_?PyInterpreter\w+|_PyCFrame|_PyRuntime|_PyStackChunk"
 )
