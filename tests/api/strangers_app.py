@@ -22,7 +22,8 @@ def state(recorder: Recorder) -> bytes:
     return json.dumps({
         "routes": sorted({row["route"] for row in rows}), "methods": sorted({row["method"] for row in rows}),
         "faults": recorder.faults, "refused": recorder.refused, "abandoned": recorder.abandoned,
-        "folded": len(recorder._names._folded._known), "short": len(recorder._names.known) <= 600, "worst": len(recorder.policy.worst),
+        "folded": len(recorder._names._folded._known), "short": len(recorder._names.known) <= 600,
+        "worst": len(recorder.policy.worst),
         "failed": recorder.writer.failed, "profiles": recorder.store.contents()["profiles"],
     }).encode()
 
