@@ -246,7 +246,10 @@ def with_slowlens(program: Callable[[], None], sampled: bool = True) -> tuple[di
     program()
     profile.leave()
     profile.finish()
-    report = json.loads(_core.Profile(profile.encode({} if sampled else dict(engine.cost_meta()))).functions())
+    meta: dict[str, Any] = {"mode": "sampling"}
+    if not sampled:
+        meta = {"mode": "deterministic", "c_mode": "chosen", **engine.cost_meta()}
+    report = json.loads(_core.Profile(profile.encode(meta)).functions())
     return ({row["function"]["name"].rpartition(".")[2]: row["total_ns"] / 1e9 for row in report["rows"]},
             report["wall_ns"] / 1e9)
 

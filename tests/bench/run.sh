@@ -45,7 +45,7 @@ interpreters | head -n 1 | while read -r version python; do
     "$venv/bin/python" -m pip install -q selenium || true
     "$venv/bin/python" -m pip install -q opentelemetry-sdk opentelemetry-instrumentation-django \
         opentelemetry-instrumentation-sqlite3 django-silk || true
-    for suite in exports accuracy viewer store layers; do
+    for suite in exports accuracy switches viewer store layers; do
         PYTHONPATH=$root/build/py$version/python "$venv/bin/python" "$root/tests/bench/$suite.py" \
             --json "$results/$suite-$version.jsonl" || true
     done
