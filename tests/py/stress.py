@@ -1,8 +1,8 @@
-"""Everything at once, for as long as asked: ``python stress.py SECONDS [sampling|deterministic|both]``.
+"""Everything at once, for as long as asked: ``python stress.py SECONDS [sampling|deterministic|both [stays]]``.
 
 Threads and tasks that are profiled, cancelled, dropped half-way, encoded
 elsewhere; code objects that are made and die; garbage collection; forks.
-Prints one line of JSON at the end; a crash or a hang is the finding.
+``stays``: no forks. Prints one line of JSON at the end; a crash or a hang is the finding.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from slowlens import _core, engine
 counts = {"sync": 0, "async": 0, "messages": 0, "forks": 0}
 stop = 0.0
 MODE = (*sys.argv, "both", "both")[2]
+FORKS = sys.argv[3:] != ["stays"]
 
 
 def fib(n: int) -> int:
@@ -204,7 +205,8 @@ def main() -> None:
         thread.start()
     while time.monotonic() < stop:
         time.sleep(0.5)
-        fork()
+        if FORKS:
+            fork()
     for thread in threads:
         thread.join()
     print(json.dumps({**counts, "active": _core.active_count(), "sampler": _core.engine_info()["sampler"]}))
