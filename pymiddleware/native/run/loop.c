@@ -2,6 +2,7 @@
 #include "run/loop.h"
 #include "engine/probes.h"
 #include "run/names.h"
+#include "run/polls.h"
 
 #include <string.h>
 
@@ -9,19 +10,8 @@
 #define HELD_NS UINT64_C(5000000)
 /* A pause between two steps: longer, and the loop may have slept. */
 #define PAUSE_NS UINT64_C(200000)
-/* Shorter steps, and shorter waits for them, are not worth telling. */
-#define LEAST_NS UINT64_C(1000000)
 /* A step that is shorter than this part of a wait is not its cause. */
 #define CAUSE_PART 4
-/* From one to the next: the time is up, the child task goes on, its group
- * hears of it, the request goes on. */
-#define POLLS 5
-/* A hub switches to who waits for a timer or a socket itself, right after the
- * poll, and to who waits for one of those before the next one. */
-#define HUB_POLLS 2
-/* eventlet's calls us among its timers: before or after that one. */
-#define EVENTLET_POLLS 3
-
 /* Long steps that are remembered, to name one later. */
 #define LONG_STEPS 16
 /* Tasks of one request that are followed at once; scanned at each step. */
@@ -36,23 +26,9 @@ typedef struct {
 
 /* The loop of one thread. */
 typedef struct {
-    uint64_t busy_since; /* no pause since then */
     uint64_t began;      /* when the last step did... */
     uint64_t ended;      /* ...and when one ended last */
     uint64_t held_since; /* when the last began that took HELD_NS */
-    PyObject *loop;      /* strong, while it is watched; else NULL */
-    PyObject *handle;    /* strong: what asyncio's loop is to call next... */
-    uint64_t asked;      /* ...since that iteration */
-    uint64_t iteration;  /* so many began, as far as asyncio's code tells... */
-    const void *of;      /* ...the last one of this loop; only compared */
-    PyObject *watcher;   /* strong: by which gevent calls each time round */
-    PyObject *idler;     /* strong: what keeps its polls from sleeping */
-    bool hub;            /* what tells of steps now is a hub's greenlet... */
-    bool of_hub;         /* ...and what is watched is a hub's loop... */
-    bool wanted;         /* ...or is to be, as soon as Python code may run */
-    uint64_t polls[POLLS];
-    uint64_t stepped; /* ns in steps since the last poll */
-    int quiet;        /* iterations in a row without much of it */
     long_step steps[LONG_STEPS];
 } loop_state;
 
@@ -70,277 +46,38 @@ static __thread struct {
 
 static bool callbacks_on;
 
-/* ---- iterations ---- */
-
-static PyObject *on_iteration(PyObject *self, PyObject *ignored);
-
-static PyMethodDef on_iteration_def = {
-    "slowlens_iteration", on_iteration, METH_NOARGS,
-    "Tells slowlens that the event loop has come round."
-};
-
-/* The loop that runs in this thread, NEW; NULL (no exception): none, or one
- * that is not asyncio's. */
-static PyObject *
-running_loop(void)
-{
-    static PyObject *get;
-    PyObject *loop = NULL;
-
-    if (get == NULL) {
-        /* Who runs an asyncio loop has imported it. */
-        PyObject *modules = PySys_GetObject("modules"); /* borrowed */
-        PyObject *module =
-            modules == NULL
-                ? NULL
-                : PyMapping_GetItemString(modules, "asyncio.events");
-        if (module != NULL)
-            get = PyObject_GetAttrString(module, "_get_running_loop");
-        Py_XDECREF(module);
-    }
-    if (get != NULL)
-        loop = PyObject_CallNoArgs(get);
-    if (loop == Py_None)
-        Py_CLEAR(loop);
-    PyErr_Clear();
-    return loop;
-}
-
-static void
-unwatch(loop_state *l)
-{
-    PyObject *watchers[] = { l->watcher, l->idler };
-
-    l->watcher = l->idler = NULL;
-    Py_CLEAR(l->handle);
-    l->of_hub = false;
-    Py_CLEAR(l->loop);
-    for (int i = 0; i < 2; i++) {
-        if (watchers[i] == NULL)
-            continue;
-        Py_XDECREF(PyObject_CallMethod(watchers[i], "close", NULL));
-        PyErr_Clear();
-        Py_DECREF(watchers[i]);
-    }
-}
-
-/* on_iteration as an object, BORROWED; NULL (no exception): no memory. */
-static PyObject *
-iteration_callback(void)
-{
-    static PyObject *call;
-
-    if (call == NULL) {
-        call = PyCFunction_New(&on_iteration_def, NULL);
-        PyErr_Clear();
-    }
-    return call;
-}
-
-/* NEW: what asyncio's loop says to being asked; NULL with an exception. */
-static PyObject *
-ask_asyncio(PyObject *loop, PyObject *call)
-{
-    static PyObject *context, *name, *names;
-
-    if (names == NULL) {
-        /* Not the request's context: the call is not its work. */
-        context = PyContext_New();
-        name = PyUnicode_InternFromString("call_soon");
-        names = Py_BuildValue("(s)", "context");
-    }
-    if (context == NULL || name == NULL || names == NULL)
-        return NULL;
-    PyObject *args[] = { loop, call, context };
-    return PyObject_VectorcallMethod(name, args, 2, names);
-}
-
-/* Asks the loop to call on_iteration next time round. */
-static void
-ask(loop_state *l)
-{
-    PyObject *call = iteration_callback(), *handle = NULL;
-
-    if (l->watcher != NULL) /* calls each time */
-        return;
-    if (call != NULL && l->of_hub) /* eventlet's */
-        handle =
-            PyObject_CallMethod(l->loop, "schedule_call_global", "iO", 0, call);
-    else if (call != NULL)
-        handle = ask_asyncio(l->loop, call);
-    if (handle == NULL) {
-        PyErr_Clear();
-        unwatch(l);
-    } else if (!l->of_hub) {
-        Py_XSETREF(l->handle, Py_NewRef(handle));
-        l->asked = l->iteration;
-    }
-    Py_XDECREF(handle);
-}
-
-/* Whether the loop stops after this iteration; what is put into it now stays
- * there, for whoever looks. Of loops of others nothing is known. */
-static bool
-loop_stops(PyObject *loop)
-{
-    PyObject *stopping = PyObject_GetAttrString(loop, "_stopping");
-    bool stops = stopping == Py_True;
-
-    PyErr_Clear();
-    Py_XDECREF(stopping);
-    return stops;
-}
-
-/* Takes back what the loop was to call in its next iteration; what it calls in
- * this one is counted already, and must stay. Runs no Python code. */
-static void
-take_back(loop_state *l)
-{
-    PyObject *ready =
-        l->handle == NULL || l->of != l->loop || l->asked != l->iteration
-            ? NULL
-            : PyObject_GetAttrString(l->loop, "_ready");
-
-    if (ready != NULL &&
-        strcmp(Py_TYPE(ready)->tp_name, "collections.deque") == 0) {
-        for (Py_ssize_t i = PySequence_Size(ready); i-- > 0;) {
-            PyObject *one = PySequence_GetItem(ready, i);
-            Py_XDECREF(one); /* the deque has it */
-            if (one != l->handle)
-                continue;
-            PySequence_DelItem(ready, i);
-            break;
-        }
-    }
-    PyErr_Clear();
-    Py_XDECREF(ready);
-}
-
-/* A watcher of gevent's loop of that kind, started, NEW; NULL (no exception):
- * the hub is another's. */
-static PyObject *
-gevent_watcher(PyObject *hub, const char *kind, PyMethodDef *def)
-{
-    PyObject *loop = PyObject_GetAttrString(hub, "loop");
-    PyObject *call = loop == NULL ? NULL : PyCFunction_New(def, NULL);
-    /* It alone keeps no loop going. */
-    PyObject *watcher =
-        call == NULL ? NULL : PyObject_CallMethod(loop, kind, "O", Py_False);
-    PyObject *started = watcher == NULL
-                            ? NULL
-                            : PyObject_CallMethod(watcher, "start", "O", call);
-
-    PyErr_Clear();
-    if (started == NULL)
-        Py_CLEAR(watcher);
-    Py_XDECREF(started);
-    Py_XDECREF(call);
-    Py_XDECREF(loop);
-    return watcher;
-}
-
-static PyObject *
-on_idle(PyObject *self, PyObject *ignored)
-{
-    (void)self, (void)ignored;
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef on_idle_def = { "slowlens_idle", on_idle, METH_NOARGS,
-                                   "The loop has nothing else to do." };
-
-static PyObject *
-on_iteration(PyObject *self, PyObject *ignored)
-{
-    loop_state *l = &state;
-
-    (void)self, (void)ignored;
-    if (l->loop == NULL)
-        Py_RETURN_NONE;
-    memmove(l->polls, l->polls + 1, sizeof(l->polls) - sizeof(*l->polls));
-    l->polls[POLLS - 1] = sl_clock_monotonic_ns();
-    l->quiet = l->stepped < LEAST_NS ? l->quiet + 1 : 0;
-    l->stepped = 0;
-    if (l->quiet >= POLLS) {
-        unwatch(l);
-        l->busy_since = l->polls[POLLS - 1];
-    } else {
-        ask(l);
-    }
-    Py_RETURN_NONE;
-}
-
-/* Begins to watch the loop, or goes on: which one it is may have changed. */
-static void
-watch(loop_state *l)
-{
-    if (l->hub) { /* Greenlets are switched just now. */
-        l->wanted = true;
-        return;
-    }
-    PyObject *loop = running_loop();
-
-    if (loop == NULL || loop != l->loop) {
-        unwatch(l);
-        if (loop != NULL && loop_stops(loop))
-            Py_CLEAR(loop);
-        l->loop = loop;
-        if (loop == NULL)
-            return;
-        for (int i = 0; i < POLLS; i++)
-            l->polls[i] = l->busy_since;
-        ask(l);
-    } else {
-        Py_DECREF(loop);
-    }
-    l->quiet = 0;
-}
-
 /* ---- steps ---- */
-
-/* Whether the loop that runs is watched; another one, which was closed
- * meanwhile, is not any more. */
-static bool
-loop_is_watched(loop_state *l)
-{
-    if (l->loop == NULL || l->hub || l->of_hub)
-        return l->loop != NULL && l->hub == l->of_hub;
-    PyObject *loop = running_loop();
-    bool same = loop == l->loop;
-    Py_XDECREF(loop);
-    if (!same)
-        unwatch(l);
-    return same;
-}
 
 /* Since when the loop has not been idle, as far as is known at `now`. */
 static uint64_t
 not_ready_at(loop_state *l, uint64_t now)
 {
-    if (l->loop != NULL) {
-        if (loop_is_watched(l))
-            return l->polls[l->watcher != NULL ? POLLS - HUB_POLLS
-                            : l->of_hub        ? POLLS - EVENTLET_POLLS
-                                               : 0];
-        l->busy_since = now;
+    sl_py_polls *p = &sl_py_polls_here;
+
+    if (p->loop != NULL) {
+        if (sl_py_polls_told(p))
+            return sl_py_polls_before(p);
+        p->busy_since = now;
     }
     /* Not watched yet: while that step ran, nobody polled. */
-    return l->held_since >= l->busy_since ? l->held_since : now;
+    return l->held_since >= p->busy_since ? l->held_since : now;
 }
 
 /* Something begins to run in the loop. */
 static void
 step_begins(loop_state *l, sl_py_loop_step *step, uint64_t now)
 {
+    sl_py_polls *p = &sl_py_polls_here;
+
     /* No pause is within a step: a request's begins in that of its server's
      * task. While it is watched, its polls tell, if it is still this loop. */
     if (l->ended >= l->began && now - l->ended > PAUSE_NS &&
-        !loop_is_watched(l)) {
-        l->busy_since = now;
-        l->stepped = 0;
+        !sl_py_polls_told(p)) {
+        p->busy_since = now;
+        p->stepped = 0;
     }
     l->began = now;
-    *step = (sl_py_loop_step){ now, l->stepped };
+    *step = (sl_py_loop_step){ now, p->stepped };
 }
 
 /* It ended. How long it took, without what ran within it, if that is long
@@ -348,25 +85,28 @@ step_begins(loop_state *l, sl_py_loop_step *step, uint64_t now)
 static uint64_t
 step_ended(loop_state *l, const sl_py_loop_step *step, uint64_t now)
 {
+    sl_py_polls *p = &sl_py_polls_here;
     uint64_t took = now - step->began;
     /* Less than before: the loop came round within it, a loop within a loop. */
     uint64_t inside =
-        l->stepped > step->stepped ? l->stepped - step->stepped : 0;
+        p->stepped > step->stepped ? p->stepped - step->stepped : 0;
 
     took = took > inside ? took - inside : 0;
     l->ended = now;
-    l->stepped += took;
+    p->stepped += took;
     if (took >= HELD_NS)
         l->held_since = step->began;
-    return took >= LEAST_NS ? took : 0;
+    return took >= SL_PY_POLLS_LEAST_NS ? took : 0;
 }
 
 /* A step ended: the loop may have been held up by now. */
 static void
-step_watches(loop_state *l, uint64_t now)
+step_watches(uint64_t now)
 {
-    if (now - l->busy_since >= HELD_NS && l->stepped >= LEAST_NS)
-        watch(l);
+    sl_py_polls *p = &sl_py_polls_here;
+
+    if (now - p->busy_since >= HELD_NS && p->stepped >= SL_PY_POLLS_LEAST_NS)
+        sl_py_polls_watch(p);
 }
 
 /* The step ended now and took so long. Takes over both references. */
@@ -424,7 +164,9 @@ wait_ready_since(loop_state *l, const sl_py_wait *wait, uint64_t now)
         return now;
     since = wait->next ? wait->ended : not_ready_at(l, now);
     since = since > wait->ended ? since : wait->ended;
-    return since < now && (wait->next || now - since >= LEAST_NS) ? since : now;
+    return since < now && (wait->next || now - since >= SL_PY_POLLS_LEAST_NS)
+               ? since
+               : now;
 }
 
 /* What goes on at `now`, and may have been ready since then, waits no more:
@@ -439,7 +181,7 @@ wait_ends(const sl_py_turn *turn, const sl_py_wait *wait, uint64_t since,
      * while the loop was busy. */
     uint64_t latest = since < now ? since : now;
     bool waited = over->thread == wait->thread && over->ended > wait->ended &&
-                  over->ended + LEAST_NS > latest;
+                  over->ended + SL_PY_POLLS_LEAST_NS > latest;
 
     if (waited)
         sl_py_periods_join(held, &over->held, wait->ended, over->ended);
@@ -498,7 +240,7 @@ sl_py_loop_suspends(sl_py_recording *recording, PyObject *awaited, uint64_t now)
     if (took > 0)
         step_remember(l, &turn->step, took, Py_XNewRef(recording->label),
                       sl_py_recording_where(recording));
-    step_watches(l, now);
+    step_watches(now);
 }
 
 /* ---- tasks ---- */
@@ -583,12 +325,12 @@ sl_py_loop_task_resumes(sl_py_recording *recording, const PyObject *coroutine,
     wait = task_add(turn, coroutine);
     /* A new one goes on in the iteration after the one that made it; what made
      * it is most often the request. An eager one runs at once. */
-    if (wait == NULL || nested || l->loop == NULL)
+    if (wait == NULL || nested || sl_py_polls_here.loop == NULL)
         return;
-    uint64_t since = l->polls[POLLS - 2];
+    uint64_t since = sl_py_polls_here.polls[SL_PY_POLLS - 2];
     since = since > turn->main.ended ? since : turn->main.ended;
     if (turn->main.thread == sl_py_borrow_tstate()->id && now > since &&
-        now - since >= LEAST_NS)
+        now - since >= SL_PY_POLLS_LEAST_NS)
         sl_py_periods_add(&wait->held, since, now);
 }
 
@@ -615,7 +357,7 @@ sl_py_loop_task_suspends(sl_py_recording *recording, const PyObject *coroutine,
             task_remove(turn, wait);
         }
     }
-    step_watches(l, now);
+    step_watches(now);
 }
 
 void
@@ -653,7 +395,7 @@ sl_py_loop_ends(const sl_py_loop_step *step, PyObject *coroutine)
 
     callback_did(step, now);
     other_ends(step, coroutine, now);
-    step_watches(&state, now);
+    step_watches(now);
 }
 
 /* ---- the hub of greenlets ---- */
@@ -661,37 +403,19 @@ sl_py_loop_ends(const sl_py_loop_step *step, PyObject *coroutine)
 void
 sl_py_loop_hub(bool on)
 {
-    state.hub = on;
+    sl_py_polls_here.hub = on;
 }
 
 bool
 sl_py_loop_hub_wanted(void)
 {
-    return state.wanted;
+    return sl_py_polls_here.wanted;
 }
 
 void
 sl_py_loop_hub_watch(PyObject *hub)
 {
-    loop_state *l = &state;
-
-    l->wanted = false;
-    if (hub == NULL)
-        return;
-    if (!l->of_hub || l->loop != hub) {
-        unwatch(l);
-        PyObject *watcher = gevent_watcher(hub, "check", &on_iteration_def);
-        PyObject *idler =
-            watcher == NULL ? NULL : gevent_watcher(hub, "idle", &on_idle_def);
-        for (int i = 0; i < POLLS; i++)
-            l->polls[i] = l->busy_since;
-        l->watcher = watcher;
-        l->idler = idler;
-        l->loop = Py_NewRef(hub);
-        l->of_hub = true;
-        ask(l);
-    }
-    l->quiet = 0;
+    sl_py_polls_watch_hub(&sl_py_polls_here, hub);
 }
 
 void
@@ -700,10 +424,8 @@ sl_py_loop_hub_lost(void)
     loop_state *l = &state;
     uint64_t now = sl_clock_monotonic_ns();
 
-    l->busy_since = l->began = l->ended = l->held_since = now;
-    for (int i = 0; i < POLLS; i++)
-        l->polls[i] = now;
-    l->stepped = 0;
+    l->began = l->ended = l->held_since = now;
+    sl_py_polls_begin(&sl_py_polls_here, now);
 }
 
 /* ---- callbacks ---- */
@@ -715,7 +437,7 @@ watch_later(void *ignored)
 {
     (void)ignored;
     if (callbacks_on)
-        watch(&state);
+        sl_py_polls_watch(&sl_py_polls_here);
     return 0;
 }
 
@@ -737,7 +459,7 @@ callback_ends(void)
     callback.what = NULL;
     other_ends(&callback.step, what, now);
     /* The next poll is to be known, however late whoever waits for it runs. */
-    if (now - callback.step.began >= HELD_NS && state.loop == NULL)
+    if (now - callback.step.began >= HELD_NS && sl_py_polls_here.loop == NULL)
         Py_AddPendingCall(watch_later, NULL);
     Py_DECREF(what);
 }
@@ -815,39 +537,7 @@ on_callback_over(const sl_py_target *target, uintptr_t frame, PyObject *result)
 static const sl_py_action callback_action = { .start = on_callback,
                                               .leave = on_callback_over };
 
-/* A loop that stops leaves what it has not called to whoever runs it next, and
- * the application may count that: nothing of ours stays. */
-static bool
-on_stop(const sl_py_target *target, uintptr_t frame, PyObject *loop)
-{
-    loop_state *l = &state;
-
-    (void)target, (void)frame;
-    if (loop != NULL && loop == l->loop && !l->of_hub) {
-        take_back(l);
-        unwatch(l);
-        l->busy_since = sl_clock_monotonic_ns();
-    }
-    return false;
-}
-
-/* asyncio's loop begins an iteration. */
-static bool
-on_once(const sl_py_target *target, uintptr_t frame, PyObject *loop)
-{
-    (void)target, (void)frame;
-    state.iteration++;
-    state.of = loop;
-    return false;
-}
-
-static const sl_py_action stop_action = { .start = on_stop };
-static const sl_py_action once_action = { .start = on_once };
-
 static const sl_py_target targets[] = {
-    { "asyncio.base_events", "BaseEventLoop.stop", "self", &stop_action, 0 },
-    { "asyncio.base_events", "BaseEventLoop._run_once", "self", &once_action,
-      0 },
     { "asyncio.events", "Handle._run", "self", &callback_action, 0 },
 };
 
@@ -855,4 +545,5 @@ void
 sl_py_loop_init(void)
 {
     sl_py_probes_table(targets, sizeof(targets) / sizeof(targets[0]));
+    sl_py_polls_init();
 }
