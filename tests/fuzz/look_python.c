@@ -9,10 +9,18 @@ alignas(64) char PyCode_Type[1024];
 alignas(64) char _PyRuntime[4 << 20];
 
 void *PyInterpreterState_Main(void);
+int PyCompile_OpcodeStackEffectWithJump(int opcode, int oparg, int jump);
 
 void *
 PyInterpreterState_Main(void)
 {
     static alignas(64) char interpreter[4 << 20];
     return interpreter;
+}
+
+/* Any effect there is, of any instruction. */
+int
+PyCompile_OpcodeStackEffectWithJump(int opcode, int oparg, int jump)
+{
+    return (opcode * 7 + oparg + jump) % 9 - 4;
 }

@@ -3,6 +3,7 @@
 #include "engine/functions.h"
 #include "look/code_map.h"
 #include "look/codes.h"
+#include "sampler/lock.h"
 #include "sampler/sampler.h"
 
 #include <string.h>
@@ -27,7 +28,9 @@ bool
 sl_py_function_describe(const sl_py_recording *recording, uint32_t id,
                         PyObject *keep, sl_function *out)
 {
+    sl_py_lock(); /* a sample may be adding one */
     const void *key = sl_recording_key(recording->core, id);
+    sl_py_unlock();
     PyObject *holder = sl_py_function(&recording->traced, id);
 
     if (id >= sl_recording_first_sampled(recording->core)) {
