@@ -39,7 +39,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Any:
                    "SERVER_PORT": "80", "wsgi.url_scheme": "http"}
         b"".join(local(environ, lambda *ignored: None))
     assert middleware.recorder.writer.flush()
-    return local, middleware.recorder.store.list(Query()).rows
+    store = middleware.recorder.store
+    return local, store.list(Query()).rows, lambda: store.list(Query())
 
 
 def operations(site: Any) -> dict[str, Any]:
@@ -50,8 +51,10 @@ def operations(site: Any) -> dict[str, Any]:
 
 def test_any_request_gets_an_answer_that_is_described(site: Any) -> None:
     found = operations(site)
-    assert len(found) > 15
+    assert len(found) > 15 and {"POST /api/delete", "POST /api/pin"} <= set(found)
     statuses: set[int] = set()
+    changed: set[tuple[str, int]] = set()
+    mine = [row["id"] for row in site[1][1:]]  # the first is for those that only read
     for operation in found.values():
         for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
 
@@ -61,7 +64,16 @@ def test_any_request_gets_an_answer_that_is_described(site: Any) -> None:
             def ask(case: Any, chance: int) -> None:
                 if "ref" in (case.path_parameters or {}) and chance:  # mostly of a profile that is there
                     case.path_parameters["ref"] = site[1][0]["id"]
+                if case.method.upper() == "POST":
+                    if chance:  # as the viewer does, mostly of profiles that are there; else as another site would
+                        case.headers = {**(case.headers or {}), "X-Slowlens-Viewer": "1"}
+                    if chance > 1:
+                        case.query = {**(case.query or {}), "id": mine[chance % len(mine)]}
                 response = case.call()
+                if case.method.upper() == "POST":
+                    changed.add((case.path.rpartition("/")[2], response.status_code))
+                    said = {name.lower(): value for name, value in (case.headers or {}).items()}
+                    assert response.status_code != 200 or said.get("x-slowlens-viewer") == "1"
                 statuses.add(response.status_code)
                 assert response.status_code < 500, response.text
                 case.validate_response(response, checks=[
@@ -73,3 +85,6 @@ def test_any_request_gets_an_answer_that_is_described(site: Any) -> None:
             except Unsatisfiable:
                 pass  # nothing of this operation can be wrong
     assert {200, 400, 404} <= statuses
+    assert {("delete", 200), ("delete", 400), ("delete", 404), ("pin", 200), ("pin", 400)} <= changed, changed
+    left = [row["id"] for row in site[2]().rows]
+    assert site[1][0]["id"] in left and len(left) < len(site[1]), "what was asked for was deleted, and nothing else"
