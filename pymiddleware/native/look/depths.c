@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define WAYS_MAX 1024
+/* No code that fits has jumps or stacks as large. */
+#define ARGUMENT_MAX 0x3FFFFF
 
 static sl_py_opcodes known;
 static bool is_known;
@@ -106,7 +108,7 @@ walk_on(const sl_py_depths_of *of, to_do *todo, uint32_t at, int depth,
         int argument = extended << 8 | of->code[at] >> 8;
         uint32_t next = at + 1 + known.caches[base];
         if (known.caches[op] == SL_PY_OP_UNKNOWN || depth < 0 ||
-            depth > of->stack_size)
+            depth > of->stack_size || argument > ARGUMENT_MAX)
             return false;
         depths[at] = (int16_t)depth;
         if ((flags & SL_PY_OP_EXTENDS) != 0) {
