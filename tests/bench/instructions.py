@@ -11,6 +11,7 @@ insides it does not see: the tables in README.md say what a call costs in time.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -139,20 +140,28 @@ def count(path: str | None, name: str, variant: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*")
+    parser.add_argument("--json", help="a file to write rows to")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         work(*options.work)
         return
     paths = options.paths or [None]
+    rows = []
     for name in WORKLOADS:
         bare = count(paths[0], name, "bare")
         told = []
         for variant in VARIANTS:
             # cProfile is the same beside every build.
             for path in paths if variant != "cProfile" else paths[:1]:
-                told.append(f"{variant} {(count(path, name, variant) - bare) / CALLS:.0f}")
+                added = (count(path, name, variant) - bare) / CALLS
+                told.append(f"{variant} {added:.0f}")
+                rows.append({"suite": "instructions", "python": sys.version.split()[0], "workload": name,
+                             "variant": variant, "build": path, "added": round(added), "bare": round(bare / CALLS)})
         print(f"{name} ({bare / CALLS:.0f} bare): added " + ", ".join(told))
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 if __name__ == "__main__":

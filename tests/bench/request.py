@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import json
 import os
 import statistics
 import subprocess
@@ -177,6 +178,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--calls", type=int, default=2000)
     parser.add_argument("--parts", action="store_true", help="what its pieces cost")
+    parser.add_argument("--json", help="a file to write rows to")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("paths", nargs="*", metavar="PATH")
     chosen = parser.parse_args()
@@ -205,9 +207,17 @@ def main() -> None:
     print(f"CPython {sys.version.split()[0]}, load {os.getloadavg()[0]:.1f}; us of CPU added, median (least) of "
           f"{chosen.rounds} rounds of {chosen.calls}")
     print("| | " + " | ".join(path or "installed" for path in paths) + " |\n|---|" + "---|" * len(paths))
+    rows = []
     for index, name in enumerate(PARTS if chosen.parts else NAMES):
         columns = [[one[index] for one in told] for told in rounds]
         print(f"| {name} | " + " | ".join(f"{statistics.median(one):.2f} ({min(one):.2f})" for one in columns) + " |")
+        rows += [{"suite": "request", "name": name, "python": sys.version.split()[0], "build": path or "installed",
+                  "median_us": round(statistics.median(one), 3), "least_us": round(min(one), 3),
+                  "date": time.strftime("%Y-%m-%d"), "load": round(os.getloadavg()[0], 1)}
+                 for path, one in zip(paths, columns, strict=True)]
+    if chosen.json:
+        with open(chosen.json, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 if __name__ == "__main__":

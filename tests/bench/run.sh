@@ -1,21 +1,28 @@
 #!/bin/sh
 # run.sh - the benchmark on every CPython that tests/run.sh has prepared.
 #
-#   sh tests/bench/run.sh [ROUNDS]
+#   sh tests/bench/run.sh [ROUNDS]        all of it
+#   sh tests/bench/run.sh SUITE           one, with the newest CPython that tests/run.sh has built for
 #
-# Run `sh tests/run.sh` first: it makes the environments and the Debian root.
-# Prints tables and writes tests/bench/results/PYTHON.jsonl, one row a line:
-# suite, python, workload, variant, median, spread, ratio_to_none,
-# ratio_to_cprofile (the share of cProfile's added time); concurrency-PYTHON.jsonl
-# (threads and tasks side by side); and with the newest interpreter exports-, accuracy- and viewer-PYTHON.jsonl (accuracy with
-# CPython 3.15 too, beside its own sampler).
+# Suites (what each measures is said in its file): bench (per call, per request in process), concurrency, instructions
+# (per call, callgrind), request (begin and finish, a step, a child task), layers, exports, accuracy, switches, viewer, store,
+# insight, core, growth (with plots).
+#
+# Run `sh tests/run.sh` first: it makes the environments and the Debian root. What a suite needs beside them is
+# installed. Prints tables and writes tests/bench/results/PYTHON.jsonl, one row a line: suite, python, workload,
+# variant, median, spread, ratio_to_none, ratio_to_cprofile (the share of cProfile's added time);
+# concurrency-PYTHON.jsonl (threads and tasks side by side); and with the newest interpreter SUITE-PYTHON.jsonl of the
+# others (accuracy with CPython 3.15 too, beside its own sampler).
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cache=${SLOWLENS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/slowlens}
 unset SLOWLENS_CACHE || true # no option of slowlens
 sid=$cache/debian-sid
-rounds=${1:-15}
+case ${1:-15} in
+    *[!0-9]*) suite=$1 rounds=15 ;;
+    *) suite='' rounds=${1:-15} ;;
+esac
 results=$root/tests/bench/results
 mkdir -p "$results"
 . "$root/tests/interpreters.sh"
@@ -28,10 +35,46 @@ noop() { # PYTHON DIRECTORY
     gcc -O2 -shared -fPIC "-I$include" "$root/tests/bench/noop.c" -o "$2/noop$suffix"
 }
 
+needs() { # PYTHON SUITE: installs it
+    case $2 in
+        bench | concurrency) "$1" -m pip install -q yappi pyinstrument || true ;;
+        accuracy | exports) "$1" -m pip install -q yappi pyinstrument || true ;;
+        viewer) "$1" -m pip install -q selenium || true ;;
+        layers) "$1" -m pip install -q opentelemetry-sdk opentelemetry-instrumentation-django \
+            opentelemetry-instrumentation-sqlite3 django-silk || true ;;
+        instructions) command -v valgrind >/dev/null || apt-get install -y -qq valgrind >/dev/null 2>&1 || true ;;
+    esac
+}
+
+if [ -n "$suite" ]; then
+    interpreters | head -n 1 | while read -r version python; do
+        venv=$cache/test-venv-$version build=$root/build/py$version/python
+        [ -x "$venv/bin/python" ] && [ -d "$build" ] || {
+            echo "run.sh: sh tests/run.sh makes the environment of $version first" >&2
+            exit 1
+        }
+        needs "$venv/bin/python" "$suite"
+        export BENCH_DATA="$data" PYTHONPATH="$build:$data"
+        case $suite in
+            bench)
+                noop "$venv/bin/python" "$data"
+                "$venv/bin/python" "$root/tests/bench/bench.py" --rounds "$rounds" --json "$results/$version.jsonl"
+                ;;
+            core)
+                cmake -S "$root" -B "$data/c" -DSL_PYTHON=OFF -DSL_TESTS=ON -DCMAKE_BUILD_TYPE=Release >/dev/null
+                cmake --build "$data/c" --target bench_core >/dev/null
+                "$data/c/tests/bench_core" | tee "$results/core.jsonl"
+                ;;
+            *) "$venv/bin/python" "$root/tests/bench/$suite.py" --json "$results/$suite-$version.jsonl" ;;
+        esac
+    done
+    exit
+fi
+
 interpreters | while read -r version python; do
     venv=$cache/test-venv-$version
     [ -x "$venv/bin/python" ] && [ -d "$root/build/py$version/python" ] || continue
-    "$venv/bin/python" -m pip install -q yappi pyinstrument || true
+    needs "$venv/bin/python" bench
     noop "$venv/bin/python" "$data"
     BENCH_DATA=$data PYTHONPATH=$root/build/py$version/python:$data "$venv/bin/python" \
         "$root/tests/bench/bench.py" --rounds "$rounds" --json "$results/$version.jsonl"
@@ -42,10 +85,8 @@ done
 interpreters | head -n 1 | while read -r version python; do
     venv=$cache/test-venv-$version
     [ -x "$venv/bin/python" ] && [ -d "$root/build/py$version/python" ] || continue
-    "$venv/bin/python" -m pip install -q selenium || true
-    "$venv/bin/python" -m pip install -q opentelemetry-sdk opentelemetry-instrumentation-django \
-        opentelemetry-instrumentation-sqlite3 django-silk || true
-    for suite in exports accuracy switches viewer store layers; do
+    for suite in exports accuracy switches viewer store layers request growth; do
+        needs "$venv/bin/python" "$suite"
         PYTHONPATH=$root/build/py$version/python "$venv/bin/python" "$root/tests/bench/$suite.py" \
             --json "$results/$suite-$version.jsonl" || true
     done
