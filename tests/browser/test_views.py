@@ -138,13 +138,13 @@ def test_callers_and_callees(browser: Any, shop: str) -> None:
     wait(browser, "[aria-label='Called by'] button.link", "reports.build").click()
     wait(browser, ".chosen .middle", "reports.build")
     wait(browser, ".chosen button", "Source").click()
-    wait(browser, "table.source tr.hot", "copy.deepcopy(TEMPLATE)")
+    wait(browser, "table.source tr", "copy.deepcopy(TEMPLATE)")
 
 
 def test_source_lines(browser: Any, shop: str) -> None:
     show(browser, shop, f"#r={slowest(shop, '/report/')}&view=source")
-    hot = wait(browser, "table.source tr.hot")
-    assert "row = copy.deepcopy(TEMPLATE)" in hot.text
+    wait(browser, "table.source tr.hot")
+    hot = wait(browser, "table.source tr", "row = copy.deepcopy(TEMPLATE)")  # on a busy machine others may be hot, too
     assert re.search(r"\d\d\.\d % ([\d.]+ .?s )?800 ", hot.text), hot.text  # samples may see the line itself, too
     source = (MODULES / "examples/shop/books/reports.py").read_text().splitlines()
     line = int(hot.find_element(By.CSS_SELECTOR, "td").text)
