@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
@@ -23,6 +24,9 @@ for name in [name for name in os.environ if name.startswith("SLOWLENS_")]:
     del os.environ[name]
 
 engine.prepare()
+
+#: What has another pytest load our fixture; where slowlens is installed it does so unasked, and once is enough.
+PLUGIN = [] if entry_points(group="pytest11", name="slowlens") else ["-p", "slowlens.pytest_plugin"]
 
 
 @pytest.fixture

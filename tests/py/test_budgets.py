@@ -22,7 +22,7 @@ from slowlens.store import open_store
 from slowlens.viewer.app import Viewer
 from slowlens.wsgi import ProfilerMiddleware
 
-from conftest import Stored, wsgi_call
+from conftest import PLUGIN, Stored, wsgi_call
 
 
 def price(number: int) -> int:
@@ -174,14 +174,14 @@ def test_other(slowlens_profile):
 """)
     write(tmp_path, 'calls("price") <= 1', budget='test = "list"')
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "slowlens.pytest_plugin", "-p",
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", *PLUGIN, "-p",
                            "no:cacheprovider", "--slowlens-store", str(tmp_path / "store"), str(tmp_path)],
                           capture_output=True, text=True, cwd=tmp_path,
                           env={**os.environ, "PYTHONPATH": str(Path(slowlens.__file__).parents[1])})
     assert "1 failed, 2 passed" in done.stdout, done.stdout + done.stderr
     assert 'calls("price") <= 1: it is 2' in done.stdout
     (tmp_path / "slowlens.toml").write_text("nonsense")
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "slowlens.pytest_plugin", "-p",
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", *PLUGIN, "-p",
                            "no:cacheprovider", "--slowlens-store", str(tmp_path / "store"), str(tmp_path)],
                           capture_output=True, text=True, cwd=tmp_path,
                           env={**os.environ, "PYTHONPATH": str(Path(slowlens.__file__).parents[1])})

@@ -22,7 +22,7 @@ from slowlens.cli import main
 from slowlens.store.directory import DirectoryStore
 from slowlens.wsgi import ProfilerMiddleware
 
-from conftest import Stored, wsgi_call
+from conftest import PLUGIN, Stored, wsgi_call
 from programs import library
 
 
@@ -520,7 +520,7 @@ def test_fails(slowlens_profile):
         copy.deepcopy([])
     assert run.calls("copy.deepcopy") == 0 and run.calls("deepcopy") == 2
 """)
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "slowlens.pytest_plugin", "-p",
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", *PLUGIN, "-p",
                            "no:cacheprovider", "--slowlens-store", str(tmp_path / "store"), str(tmp_path)],
                           capture_output=True, text=True, cwd=tmp_path,
                           env={**os.environ, "PYTHONPATH": str(Path(slowlens.__file__).parents[1])})

@@ -21,7 +21,7 @@ from slowlens.options import OptionsError
 from slowlens.task import profile
 from slowlens.wsgi import ProfilerMiddleware
 
-from conftest import Stored, wsgi_call
+from conftest import PLUGIN, Stored, wsgi_call
 from programs import fib
 
 
@@ -289,7 +289,7 @@ def test_the_fixture_counts_with_slowlens_in_the_app_or_without(tmp_path: Path, 
     file = tmp_path / "test_page.py"
     file.write_text(FIXTURE.format(path=[str(Path(__file__).parent)], installed=installed, store=str(tmp_path / "app")))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "slowlens.pytest_plugin", "-p", "no:cacheprovider",
+        [sys.executable, "-m", "pytest", "-q", *PLUGIN, "-p", "no:cacheprovider",
          "--slowlens-store", str(tmp_path / "store"), str(file)],
         capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     assert "this one fails, as it should" in done.stdout and "assert 5 <= 4" in done.stdout, done.stdout
