@@ -77,16 +77,15 @@ start(PyObject *object, PyObject *const *args, size_t nargsf, PyObject *names)
 
 /* What the framework left in the environ. */
 static void
-note_route(sl_py_transaction *self, PyObject *environ, PyObject *app)
+note_route(sl_py_transaction *self, PyObject *env, PyObject *app)
 {
     const sl_py_seen *seen = self->seen;
     bool told = sl_py_app_is_silent(self->door, app) &&
-                PyDict_CheckExact(environ) &&
-                PyDict_Contains(environ, s_bottle) == 0;
+                PyDict_CheckExact(env) && PyDict_Contains(env, s_bottle) == 0;
 
     if (told || (seen->route != NULL && PyUnicode_GET_LENGTH(seen->route) > 0))
         return;
-    PyObject *args[] = { environ, app };
+    PyObject *args[] = { env, app };
     PyObject *route = sl_py_upcall(SL_PY_UP_WSGI_ROUTE, args, 2);
     if (route == NULL)
         PyErr_Clear();
@@ -119,14 +118,14 @@ is_plain_body(PyObject *result, long long *bytes)
 
 /* The result for the server, which is given away. */
 static PyObject *
-answer(sl_py_transaction *self, PyObject *result, PyObject *environ)
+answer(sl_py_transaction *self, PyObject *result, PyObject *env)
 {
     long long bytes = 0;
     bool plain = is_plain_body(result, &bytes);
 
     self->seen->bytes = bytes;
     if (!plain) {
-        PyObject *args[] = { (PyObject *)self, result, environ };
+        PyObject *args[] = { (PyObject *)self, result, env };
         PyObject *body = sl_py_upcall(SL_PY_UP_WSGI_BODY, args, 3);
         if (body != NULL) {
             Py_DECREF(result);
@@ -142,12 +141,12 @@ answer(sl_py_transaction *self, PyObject *result, PyObject *environ)
 }
 
 static PyObject *
-run(sl_py_transaction *self, PyObject *app, PyObject *environ,
+run(sl_py_transaction *self, PyObject *app, PyObject *env,
     PyObject *start_response)
 {
-    PyObject *call[] = { environ, NULL };
+    PyObject *call[] = { env, NULL };
 
-    if (PyObject_SetItem(environ, s_key, (PyObject *)self) == 0)
+    if (PyObject_SetItem(env, s_key, (PyObject *)self) == 0)
         call[1] = sl_py_caller_new(self, start_response, start);
     if (call[1] == NULL ||
         sl_py_section_begin(self->recording, SL_PSEUDO_IDLE, 0) < 0) {
@@ -169,18 +168,17 @@ run(sl_py_transaction *self, PyObject *app, PyObject *environ,
         return NULL;
     }
     sl_py_recording_leave(self->recording);
-    note_route(self, environ, app);
-    return answer(self, result, environ);
+    note_route(self, env, app);
+    return answer(self, result, env);
 }
 
 /* What the server cut off before the path, as text: in an environ that is bytes
  * disguised as latin-1. NEW, or NULL: nothing. */
 static PyObject *
-root_of(PyObject *environ)
+root_of(PyObject *env)
 {
-    PyObject *root = PyDict_CheckExact(environ)
-                         ? PyDict_GetItemWithError(environ, s_script)
-                         : NULL;
+    PyObject *root =
+        PyDict_CheckExact(env) ? PyDict_GetItemWithError(env, s_script) : NULL;
     PyObject *text = NULL;
 
     if (root != NULL && PyUnicode_Check(root)) {
@@ -222,9 +220,9 @@ typedef struct {
 
 /* A str of the environ, BORROWED; "" where there is none. NULL: it is odd. */
 static PyObject *
-text_of(PyObject *environ, PyObject *name)
+text_of(PyObject *env, PyObject *name)
 {
-    PyObject *value = PyDict_GetItemWithError(environ, name);
+    PyObject *value = PyDict_GetItemWithError(env, name);
     if (value == NULL)
         return PyErr_Occurred() ? NULL : s_empty;
     return PyUnicode_CheckExact(value) ? value : NULL;
@@ -233,15 +231,15 @@ text_of(PyObject *environ, PyObject *name)
 /* Whether nothing about it is odd: no trigger, not the viewer's, all as PEP
  * 3333 has it, and ASCII. */
 static bool
-read_environ(const sl_py_door *door, PyObject *environ, what *out)
+read_environ(const sl_py_door *door, PyObject *env, what *out)
 {
-    out->method = text_of(environ, s_method);
-    out->path = text_of(environ, s_path);
-    out->query = text_of(environ, s_query);
-    out->host = text_of(environ, s_host);
-    out->remote = text_of(environ, s_remote);
-    out->protocol = text_of(environ, s_protocol);
-    PyObject *scheme = text_of(environ, s_scheme);
+    out->method = text_of(env, s_method);
+    out->path = text_of(env, s_path);
+    out->query = text_of(env, s_query);
+    out->host = text_of(env, s_host);
+    out->remote = text_of(env, s_remote);
+    out->protocol = text_of(env, s_protocol);
+    PyObject *scheme = text_of(env, s_scheme);
     if (out->method == NULL || out->path == NULL || out->query == NULL ||
         out->host == NULL || out->remote == NULL || out->protocol == NULL ||
         scheme == NULL || !PyUnicode_IS_COMPACT_ASCII(out->path))
@@ -250,7 +248,7 @@ read_environ(const sl_py_door *door, PyObject *environ, what *out)
     if (PyUnicode_GET_LENGTH(out->path) == 0)
         out->path = s_slash;
     return sl_py_door_passes(door, out->path) &&
-           PyDict_Contains(environ, s_asked) == 0 &&
+           PyDict_Contains(env, s_asked) == 0 &&
            (PyUnicode_GET_LENGTH(out->query) == 0 ||
             PyUnicode_Find(out->query, s_asks, 0, 2000, 1) == -1);
 }
@@ -279,16 +277,16 @@ sl_py_wsgi_enter(PyObject *module, PyObject *const *args, Py_ssize_t count)
         return NULL;
     }
     sl_py_door *door = (sl_py_door *)args[0];
-    PyObject *app = args[1], *environ = args[2];
+    PyObject *app = args[1], *env = args[2];
     sl_py_transaction *self = NULL;
     bool odd = true;
     what read = { .path = NULL };
 
-    if (PyDict_CheckExact(environ)) {
-        int inner = door->enabled ? PyDict_Contains(environ, s_key) : 1;
+    if (PyDict_CheckExact(env)) {
+        int inner = door->enabled ? PyDict_Contains(env, s_key) : 1;
         if (inner > 0)
             return PyObject_Vectorcall(app, &args[2], 2, NULL);
-        if (inner == 0 && door->plain && read_environ(door, environ, &read))
+        if (inner == 0 && door->plain && read_environ(door, env, &read))
             self = sl_py_transaction_begin(door,
                                            sl_py_door_method(door, read.method),
                                            read.path, false, &odd);
@@ -298,13 +296,13 @@ sl_py_wsgi_enter(PyObject *module, PyObject *const *args, Py_ssize_t count)
         return hand_on(args, odd,
                        odd ? NULL : sl_py_door_method(door, read.method),
                        odd ? NULL : read.path);
-    self->request = Py_NewRef(environ);
+    self->request = Py_NewRef(env);
     self->read = PyTuple_Pack(7, self->seen->method, read.path, read.query,
                               read.host, read.remote,
                               read.secure ? Py_True : Py_False, read.protocol);
-    self->root = root_of(environ);
+    self->root = root_of(env);
     PyErr_Clear();
-    PyObject *result = run(self, app, environ, args[3]);
+    PyObject *result = run(self, app, env, args[3]);
     Py_DECREF((PyObject *)self);
     return result;
 }
