@@ -282,9 +282,9 @@ has(PyObject *object, int word)
 
 /* Whether the app answered with what the server's own file wrapper gave it. */
 static bool
-is_wrapped_file(PyObject *environ, PyObject *result)
+is_wrapped_file(PyObject *env, PyObject *result)
 {
-    PyObject *wrapper = item(environ, words[WRAPPER]);
+    PyObject *wrapper = item(env, words[WRAPPER]);
     bool is = false;
 
     if (wrapper == NULL)
@@ -314,11 +314,11 @@ count_chunks(tally *self, PyObject *chunks)
 }
 
 static void
-ask_route(tally *self, PyObject *route_of, PyObject *environ, PyObject *app)
+ask_route(tally *self, PyObject *route_of, PyObject *env, PyObject *app)
 {
     if (self->route != NULL)
         return;
-    PyObject *const given[] = { environ, app };
+    PyObject *const given[] = { env, app };
     PyObject *route = PyObject_Vectorcall(route_of, given, 2, NULL);
     PyObject *noted =
         route != NULL ? tally_note_route((PyObject *)self, route) : NULL;
