@@ -250,17 +250,20 @@ sl_py_callee_add(int count, uint32_t depth)
 }
 
 /* The same for a job that is nothing but a C function: who runs jobs calls it,
- * at the anchor. */
+ * at the anchor. An event loop calls Context.run there, which is no job: a task
+ * is on its way in or out. */
 static uint32_t
 callee_alone(const sl_py_slot *s)
 {
-    return sl_py_frames_top(&sl_py_sampler.layout, s->ts,
-                            &sl_py_sampler.raw[0]) &&
-                   sl_py_frames_innermost() == s->anchor &&
-                   sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw,
-                                       1, false, sl_py_sampler.places)
-               ? sl_py_callee_add(1, 0)
-               : 0;
+    if (!sl_py_frames_top(&sl_py_sampler.layout, s->ts,
+                          &sl_py_sampler.raw[0]) ||
+        sl_py_frames_innermost() != s->anchor ||
+        !sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw, 1, false,
+                             sl_py_sampler.places) ||
+        sl_py_callee_add(1, 0) == 0)
+        return 0;
+    const sl_py_code *callee = sl_py_sampler.stack[0].key;
+    return strcmp(callee->name, "_contextvars.Context.run") == 0 ? 0 : 1;
 }
 
 static bool
