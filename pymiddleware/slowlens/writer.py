@@ -181,7 +181,7 @@ class Writer(_core.Pulse):
         self._closed = False
         self._announced = False
         self._pid = os.getpid()
-        self._complained = 0.0
+        self._complained: dict[str, float] = {}
         self._collected = self._trimmed = self._compared = time.monotonic()
         self._freed = 0
         #: In how many seconds the store wants to be tended; None: it does not.
@@ -370,7 +370,7 @@ class Writer(_core.Pulse):
                         f"{self.board.why_not}", key="board", once=True)
                 self._recover()
         except Exception:
-            self._complain("slowlens: running requests cannot be shown")
+            self._complain("slowlens: running requests cannot be shown", "board")
 
     def _recover(self) -> None:
         if self.board is not None and self.board.tried:
@@ -607,11 +607,11 @@ class Writer(_core.Pulse):
 
             telling.tell(self.store, self._release)
 
-    def _complain(self, text: str) -> None:
-        """Once a minute: trouble with the store must not flood the log."""
+    def _complain(self, text: str, about: str = "store") -> None:
+        """Once a minute: trouble with the store must not flood the log, nor hide behind other trouble."""
         now = time.monotonic()
-        if now - self._complained >= COMPLAIN_EVERY:
-            self._complained = now
+        if now - self._complained.get(about, -COMPLAIN_EVERY) >= COMPLAIN_EVERY:
+            self._complained[about] = now
             _log.error("%s (stored %d, failed %d, dropped %d)", text, self.stored, self.failed,
                        self.dropped, exc_info=_log.isEnabledFor(logging.DEBUG))
 
