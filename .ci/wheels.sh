@@ -215,7 +215,7 @@ clean_root() { # SUITE
     [ -e "$debian_root/complete" ] && return 0
     leave_root "$1"
     rm -rf --one-file-system "$debian_root"
-    debootstrap --variant=minbase --include=ca-certificates,procps,zstd "$1" "$debian_root" "$mirror" >"$debian_root.log" 2>&1
+    debootstrap --variant=minbase --include=ca-certificates,procps,zstd,git "$1" "$debian_root" "$mirror" >"$debian_root.log" 2>&1
     cp /etc/resolv.conf "$debian_root/etc/" 2>/dev/null || true
     cp -r /etc/apt/apt.conf.d/. "$debian_root/etc/apt/apt.conf.d/" 2>/dev/null || true
     # Whom this machine trusts (a mirror of PyPI may be its own).
@@ -254,10 +254,10 @@ test_in() { # ROOT-OR-EMPTY PYTHON WHEEL WHERE
         $run "$inside/venv/bin/python" -m pip install -q --only-binary :all: "$package" 2>/dev/null || echo "no wheel of $package here"
     done
     # shellcheck disable=SC2086
-    $run env -u PYTHONPATH sh -c "cd $inside && sh tests/steady.sh venv/bin/python -p no:cacheprovider ${WHEELS_TESTS:-tests/py}" \
+    $run env -u PYTHONPATH sh -c "cd $inside && sh tests/steady.sh venv/bin/python ${WHEELS_TESTS:-tests/py}" \
         >"$out/tests.log" 2>&1 || tail -n 30 "$out/tests.log"
     grep -E '^(FAILED|ERROR|-- unsteady)' "$out/tests.log" | sort -u || true
-    told "$3" "$4" "$(grep -E '^[0-9]+ (passed|failed)|, [0-9]+ passed' "$out/tests.log" | tr '\n' ';' | sed 's/;$//; s/;/; once more: /')"
+    told "$3" "$4" "$(grep -E '^[0-9]+ (passed|failed).* in [0-9.]+s' "$out/tests.log" | tr '\n' ';' | sed 's/;$//; s/;/; once more: /')"
     rm -rf "$place"
 }
 
@@ -295,7 +295,7 @@ test_arm() { # VERSION SUITE
     (cd "$place" && PYTHONHOME=$work/arm64-$1/usr PYTHONPATH=$place/site timeout 1500 \
         qemu-aarch64-static -L "$work/arm64-$1" "$work/arm64-$1/usr/bin/python$1" -m pytest -q -x --maxfail=40 \
         -p no:cacheprovider ${WHEELS_ARM_TESTS:-$ARM_TESTS}) >"$out/tests.log" 2>&1 || tail -n 30 "$out/tests.log"
-    told "$wheel" "Debian $2, qemu" "$(grep -E '^[0-9]+ (passed|failed)|, [0-9]+ passed' "$out/tests.log" | tail -n 1)"
+    told "$wheel" "Debian $2, qemu" "$(grep -E '^[0-9]+ (passed|failed).* in [0-9.]+s' "$out/tests.log" | tail -n 1)"
     rm -rf "$place"
 }
 
