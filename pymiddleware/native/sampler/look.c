@@ -302,6 +302,7 @@ slot_sample(sl_py_slot *s)
         return false;
     }
     uint32_t depth = alone > 0 ? alone : sl_py_stack_fill(count);
+    uint32_t of_python = depth;
     if (!gc && count > 0)
         depth = sl_py_callee_add(count, depth);
     sl_strand_sample(strand, sl_py_sampler.stack, depth,
@@ -309,7 +310,7 @@ slot_sample(sl_py_slot *s)
                      : gc                    ? SL_PSEUDO_GC
                                              : SL_PSEUDO_ROOT,
                      &passed, now);
-    slot_tell(s, depth);
+    slot_tell(s, of_python);
     s->walked = true;
     return true;
 }
