@@ -200,7 +200,7 @@ def test_a_context_of_its_own_on_the_requests_stack(sampled: bool) -> None:
     assert strands == [], [(row["node"], row["parent"], row["name"], row["total_ns"]) for row in report["rows"]]
 
 
-def test_the_requests_own_thread_is_no_other_one() -> None:
+def test_the_own_thread_of_a_sampled_request_is_no_other_one() -> None:
     """The sampler may look between the moment when the thread's context becomes the request's and its first section."""
     _core.sampler_configure(50e-6, 0)
     try:
