@@ -6,7 +6,7 @@
 #
 # Suites (what each measures is said in its file): bench (per call, per request in process), concurrency, instructions
 # (per call, callgrind), request (begin and finish, a step, a child task), layers, exports, accuracy, switches, viewer, store,
-# insight, core, growth (with plots).
+# insight, core, growth (with plots), load (gunicorn and uvicorn, asked by wrk).
 #
 # Run `sh tests/run.sh` first: it makes the environments and the Debian root. What a suite needs beside them is
 # installed. Prints tables and writes tests/bench/results/PYTHON.jsonl, one row a line: suite, python, workload,
@@ -42,6 +42,10 @@ needs() { # PYTHON SUITE: installs it
         viewer) "$1" -m pip install -q selenium || true ;;
         layers) "$1" -m pip install -q opentelemetry-sdk opentelemetry-instrumentation-django \
             opentelemetry-instrumentation-sqlite3 django-silk || true ;;
+        load)
+            "$1" -m pip install -q pyinstrument django-silk || true
+            command -v wrk >/dev/null || apt-get install -y -qq wrk >/dev/null 2>&1 || true
+            ;;
         instructions) command -v valgrind >/dev/null || apt-get install -y -qq valgrind >/dev/null 2>&1 || true ;;
     esac
 }
@@ -85,7 +89,7 @@ done
 interpreters | head -n 1 | while read -r version python; do
     venv=$cache/test-venv-$version
     [ -x "$venv/bin/python" ] && [ -d "$root/build/py$version/python" ] || continue
-    for suite in exports accuracy switches viewer store layers request growth; do
+    for suite in exports accuracy switches viewer store layers request growth load; do
         needs "$venv/bin/python" "$suite"
         PYTHONPATH=$root/build/py$version/python "$venv/bin/python" "$root/tests/bench/$suite.py" \
             --json "$results/$suite-$version.jsonl" || true
