@@ -19,7 +19,7 @@ static PyObject *s_core, *s_decide, *s_plan, *s_finish, *s_say_less,
 /* ---- its begin ---- */
 
 /* Its place on the board; NEW, or NULL: there is no board. -1 with an
- * exception, 1: Python has to open it first. */
+ * exception. */
 static int
 entry_of(sl_py_door *door, const sl_py_seen *seen, bool sampled,
          sl_py_entry **out)
