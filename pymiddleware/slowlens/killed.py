@@ -29,7 +29,6 @@ from typing import Any
 from . import _core, live
 from .board import live_folder, make_private, remove
 from .live import PARTIAL
-from .lock import Lock
 from .request import ID
 from .routes import OTHER
 from .store import Store, StoreError
@@ -44,7 +43,8 @@ STRAY_SECONDS = 3600.0
 #: What a process is told to end by, and what gunicorn tells a worker that takes too long.
 ENDINGS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGABRT)
 
-_one = Lock()  # POSIX locks do not tell threads of one process apart
+#: Stores, by process, that a thread is at: POSIX locks do not tell threads of one process apart.
+_busy: dict[tuple[int, str], object] = {}
 
 
 def watch_handlers() -> int:
@@ -107,12 +107,13 @@ def recover(store: Store, name: str) -> int:
 
     :raises StoreError: it cannot be stored now; the board stays for the next one.
     """
-    if not name or not _one.acquire(0):
+    here, mine = (os.getpid(), name), object()
+    if not name or _busy.setdefault(here, mine) is not mine:
         return 0
     try:
         return sum(_bury(store, name, found.path) for found in live.boards(name) if found.dead)
     finally:
-        _one.release()
+        del _busy[here]
 
 
 def sweep(store: Store, name: str) -> int:

@@ -89,6 +89,36 @@ def test_a_starting_worker_finds_it(worker: Any, store_path: str) -> None:
     eventually(lambda: [row for row in store.list(Query()).rows if row["path"] == "/wait/a"])
 
 
+def test_one_store_does_not_wait_for_another(worker: Any, store_path: str, tmp_path: Any) -> None:
+    """A thread that is at one store's dead keeps nobody from another's (it had to wait for the next round)."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def __init__(self, store: Store) -> None:
+            self.store = store
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.store, name)
+
+        def put(self, row: dict[str, Any], blob: bytes) -> None:
+            inside.set()
+            assert go_on.wait(30)
+            self.store.put(row, blob)
+
+    for folder in (str(tmp_path / "other"), store_path):
+        one = worker(folder, "deterministic")
+        one.say("/wait/a")
+        one.kill()
+    slow: Any = Slow(store_of(str(tmp_path / "other")))
+    other = threading.Thread(target=killed.recover, args=(slow, str(tmp_path / "other")))
+    other.start()
+    assert inside.wait(30)
+    assert killed.recover(slow, str(tmp_path / "other")) == 0  # somebody is at it
+    assert killed.recover(store_of(store_path), store_path) == 1
+    go_on.set()
+    other.join(30)
+
+
 def test_list_finds_it(worker: Any, store_path: str, capsys: pytest.CaptureFixture[str]) -> None:
     one = worker(store_path, "deterministic")
     one.say("/wait/a")
