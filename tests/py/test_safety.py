@@ -577,3 +577,42 @@ for thread in threads:
     thread.join()
 """], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+THREADS_OF_C = """
+import ctypes, threading
+from slowlens import _core, engine
+
+engine.prepare()
+libc = ctypes.CDLL(None)
+entered = 0
+
+@ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+def inside(argument):
+    global entered
+    entered += 1
+
+def make():
+    for _ in range(200):
+        thread = ctypes.c_ulong()
+        assert libc.pthread_create(ctypes.byref(thread), None, inside, None) == 0
+        libc.pthread_join(thread, None)
+
+maker = threading.Thread(target=make)
+maker.start()
+while maker.is_alive():
+    recording = _core.Recording(follows=True)
+    for _ in range(50):
+        recording.enter()
+        recording.leave()
+    recording.finish()
+    recording.discard()
+print(entered)
+"""
+
+
+def test_threads_that_c_code_makes_while_a_request_follows_threads() -> None:
+    """Their states are in the interpreter's list before they are filled; a request on 3.11 put its hook into them."""
+    done = subprocess.run([sys.executable, "-X", "faulthandler", "-c", THREADS_OF_C], capture_output=True, text=True,
+                          timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, "200"), done.stderr

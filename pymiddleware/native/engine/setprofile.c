@@ -179,13 +179,16 @@ thread_hook(PyThreadState *ts, Py_tracefunc func)
     switches++;
 }
 
+/* A thread of C code makes its state without the GIL (PyGILState_Ensure), and
+ * has it in the list before it is filled: such a one runs nothing yet. */
 static void
 threads_hook(Py_tracefunc from, Py_tracefunc to)
 {
     PyThreadState *ts =
         PyInterpreterState_ThreadHead(PyInterpreterState_Main());
     for (; ts != NULL; ts = PyThreadState_Next(ts)) {
-        if (ts->c_profilefunc == from && ts->c_profileobj == NULL)
+        if (__atomic_load_n(&ts->_initialized, __ATOMIC_ACQUIRE) &&
+            ts->c_profilefunc == from && ts->c_profileobj == NULL)
             thread_hook(ts, to);
     }
 }
