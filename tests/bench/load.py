@@ -1,12 +1,13 @@
 """What profiling costs a server under load: its CPU for a request, requests a second, latencies, memory.
 
-    load.py [--rounds N] [--seconds S] [--variants V,...] [CASE ...]
+    load.py [--rounds N] [--warm S] [--seconds S] [--variants V,...] [CASE ...]
 
 A case is a page of a real server, with one worker, on one CPU; the load comes from ``wrk`` on another: four
 connections, each asking again as soon as it is answered. Every variant is a server of its own, started, warmed up and
-stopped once a round, so that all meet the same machine. Told are medians over the rounds: the server's CPU for a
-request (user and system, of its processes), as a ratio to the bare one of the same round, requests a second, latencies
-and the memory.
+stopped once a round, so that all meet the same machine. The sampler may save CPU time for five seconds and spend it on
+a burst: what it costs for good shows after some seconds of load, so each server is warmed up for ``--warm`` of them.
+Told are medians over the rounds: the server's CPU for a request (user and system, of its processes), as a ratio to the
+bare one of the same round, requests a second, latencies and the memory.
 
 Variants: ``bare`` (no middleware), ``sampling`` (as shipped in production, but nothing is slow enough to be kept),
 ``deterministic`` (nothing kept), ``all kept`` (sampling, each profile stored), ``pyinstrument`` (its profiler started
@@ -235,7 +236,7 @@ def load(url: str, seconds: float, script: str) -> tuple[int, float, list[float]
     return numbers[0], numbers[1] / 1e6, [one / 1e3 for one in numbers[2:5]]
 
 
-def once(case: str, variant: str, data: str, seconds: float, script: str) -> dict[str, float]:
+def once(case: str, variant: str, data: str, warm: float, seconds: float, script: str) -> dict[str, float]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -243,7 +244,7 @@ def once(case: str, variant: str, data: str, seconds: float, script: str) -> dic
     server = start(case, variant, data, port)
     try:
         wait_for(url, server)
-        load(url, max(1, seconds / 4), script)
+        load(url, warm, script)
         before = cpu_seconds(server.pid)
         requests, took, latencies = load(url, seconds, script)
         cpu = cpu_seconds(server.pid) - before
@@ -256,8 +257,9 @@ def once(case: str, variant: str, data: str, seconds: float, script: str) -> dic
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--warm", type=float, default=15)
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--json", metavar="FILE", help="a row for each case and variant")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=', '.join(CASES) + ' (default: all)')
@@ -284,7 +286,7 @@ def tell(case: str, variants: list[str], data: str, script: str, chosen: argpars
     rounds: list[dict[str, dict[str, float]]] = []
     for number in range(chosen.rounds):
         turn = variants[number % len(variants):] + variants[:number % len(variants)]
-        rounds.append({variant: once(case, variant, data, chosen.seconds, script) for variant in turn})
+        rounds.append({variant: once(case, variant, data, chosen.warm, chosen.seconds, script) for variant in turn})
     print(f"\n{case}, {CASES[case][0]}: medians of {chosen.rounds} rounds of {chosen.seconds:.0f} s, "
           f"load {os.getloadavg()[0]:.1f}")
     print(f"{'':15}{'CPU us':>9}{'ratio':>8}{'(least-most)':>15}{'req/s':>8}{'p50':>8}{'p99':>8}{'p99.9':>8}{'MB':>7}")
