@@ -1,4 +1,4 @@
-"""Whether an installed wheel works at all, where pytest cannot be had: a request in each mode, stored and read again."""
+"""Whether an installed wheel works at all, where pytest cannot be had: a request in each mode is stored and read."""
 
 from __future__ import annotations
 

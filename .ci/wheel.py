@@ -152,7 +152,8 @@ def check(folder: str) -> bool:
         for fault in faults:
             good = False
             print(f"   WRONG: {fault}")
-    print("\nwhat the last of them consists of, in bytes: " + ", ".join(f"{name} {part}" for name, part in inside.items()))
+    told = ", ".join(f"{name} {part}" for name, part in inside.items())
+    print(f"\nwhat the last of them consists of, in bytes: {told}")
     return good
 
 

@@ -32,7 +32,8 @@ sl_status sl_report_meta(const sl_profile *profile, sl_bytes *out);
  *  "hot_path":[{"node":N,"function":FUNCTION,"call_line":N,"total_ns":N,
  *               "calls":N}],
  *  "hot_text":"views.detail > copy.deepcopy 76%",
- *  "headline":"76 % in copy.deepcopy, called by views.detail at app/views.py:9.",
+ *  "headline":"76 % in copy.deepcopy, called by views.detail at
+ * app/views.py:9.",
  *  "findings":[{"rule":WORD,"title":str,"text":sentence,"advice":sentence,
  *               "fingerprint":str,"ns":N,"count":N (0: not counted),
  *               "node":N, "function":FUNCTION (both: if the tree has it),

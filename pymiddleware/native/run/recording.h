@@ -110,8 +110,8 @@ struct sl_py_recording {
     uint32_t green_count, green_capacity;
     uint64_t lost_strands; /* for which there was no room */
     uint64_t cpu_ns, cpu_since;
-    uint64_t wall_ns; /* once it is finished */
-    PyObject *label;  /* strong: what Python calls it; NULL: nothing */
+    uint64_t wall_ns;      /* once it is finished */
+    PyObject *label;       /* strong: what Python calls it; NULL: nothing */
     PyObject *transaction; /* borrowed: the request around it; NULL: none */
     sl_py_recording *previous, *next; /* all live recordings */
 };

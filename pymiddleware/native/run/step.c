@@ -24,9 +24,9 @@ typedef struct {
     PyObject_HEAD sl_py_recording *recording; /* strong; NULL: none now */
     PyObject *inner; /* strong: the awaitable, then its iterator */
     bool begun;
-    bool follows; /* its recording changes while it runs */
-    bool running; /* inside a send, throw or close */
-    bool section; /* ...and its recording is in a section that we began */
+    bool follows;    /* its recording changes while it runs */
+    bool running;    /* inside a send, throw or close */
+    bool section;    /* ...and its recording is in a section that we began */
     PyObject *owner; /* strong: who is told of its end, once; or NULL */
     sl_py_step_over over;
     /* While it runs and follows: the frames that its own stand above. */

@@ -428,7 +428,8 @@ static PyMethodDef methods[] = {
       "types/upcalls.h." },
     { "wsgi_enter", (PyCFunction)(void (*)(void))sl_py_wsgi_enter,
       METH_FASTCALL,
-      "wsgi_enter(door, app, environ, start_response, middleware, /)\n--\n\nWhat the "
+      "wsgi_enter(door, app, environ, start_response, middleware, "
+      "/)\n--\n\nWhat the "
       "app answers, inside a transaction of this door; where anything about "
       "the request is odd, the middleware's look_closer() answers." },
     { "wsgi_run", (PyCFunction)(void (*)(void))sl_py_wsgi_run, METH_FASTCALL,
@@ -437,7 +438,8 @@ static PyMethodDef methods[] = {
       "response is." },
     { "asgi_enter", (PyCFunction)(void (*)(void))sl_py_asgi_enter,
       METH_FASTCALL,
-      "asgi_enter(door, app, scope, receive, send, middleware, /)\n--\n\nAn awaitable "
+      "asgi_enter(door, app, scope, receive, send, middleware, /)\n--\n\nAn "
+      "awaitable "
       "that runs the app inside a transaction of this door; or what app(...) "
       "or, where anything is odd, the middleware's look_closer() gives." },
     { "asgi_run", (PyCFunction)(void (*)(void))sl_py_asgi_run, METH_FASTCALL,

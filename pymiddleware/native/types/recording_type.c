@@ -457,8 +457,8 @@ recording_totals(PyObject *object, PyObject *ignored)
     };
     PyObject *dict = Py_BuildValue(
         "{s:O,s:O,s:O,s:O,s:O,s:O}", "less", self->less ? Py_True : Py_False,
-        "truncated", t.truncated ? Py_True : Py_False,
-        "displaced", self->traced.displaced ? Py_True : Py_False, "fork_lost",
+        "truncated", t.truncated ? Py_True : Py_False, "displaced",
+        self->traced.displaced ? Py_True : Py_False, "fork_lost",
         self->fork_lost ? Py_True : Py_False, "held_by",
         turn->holder != NULL ? turn->holder : Py_None, "held_where",
         turn->where != NULL ? turn->where : Py_None);
@@ -489,11 +489,10 @@ recording_spans(PyObject *object, PyObject *ignored)
     for (uint32_t i = 0; list != NULL && i < count; i++) {
         sl_span_sum sum;
         sl_span_sum_get(self->core, i, &sum);
-        PyObject *row =
-            Py_BuildValue("(sssKKK)", sum.kind, sum.text, sum.where,
-                          (unsigned long long)sum.count,
-                          (unsigned long long)sum.total_ns,
-                          (unsigned long long)sum.longest_ns);
+        PyObject *row = Py_BuildValue("(sssKKK)", sum.kind, sum.text, sum.where,
+                                      (unsigned long long)sum.count,
+                                      (unsigned long long)sum.total_ns,
+                                      (unsigned long long)sum.longest_ns);
         if (row == NULL) {
             Py_CLEAR(list);
             break;
@@ -744,9 +743,9 @@ sl_py_recording_init(void)
 {
     /* enter and leave are not calls of the program, and never return inside
      * the request. */
-    sl_py_hidden_recording = (sl_py_hidden){
-        recording_methods, recording_methods + sizeof(recording_methods) /
-                                                   sizeof(*recording_methods)
-    };
+    sl_py_hidden_recording =
+        (sl_py_hidden){ recording_methods,
+                        recording_methods + sizeof(recording_methods) /
+                                                sizeof(*recording_methods) };
     return PyType_Ready(&sl_py_recording_type);
 }

@@ -1,4 +1,5 @@
-/* recording_type.h - Recording: one request while it is recorded, for Python. */
+/* recording_type.h - Recording: one request while it is recorded, for Python.
+ */
 #ifndef SL_PY_RECORDING_TYPE_H
 #define SL_PY_RECORDING_TYPE_H
 
