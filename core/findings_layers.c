@@ -37,7 +37,7 @@ heaviest(const sl_outline *o, const char *kind)
     uint32_t best = 0;
 
     for (uint32_t i = 0; i < o->span_count; i++) {
-        if (strcmp(o->spans[i].kind, kind) == 0 &&
+        if (sl_findings_is_kind(&o->spans[i], kind) &&
             (best == 0 || o->spans[i].total_ns > o->spans[best - 1].total_ns))
             best = i + 1;
     }
@@ -398,9 +398,7 @@ sl_findings_spans_in(const sl_findings_work *w, uint32_t from, uint32_t end,
         if (span->node >= from && span->node < end &&
             w->places[span->node].strand == strand &&
             w->places[span->node].layer != SL_LAYER_ORM &&
-            (sl_findings_is_kind(span, "db") ||
-             sl_findings_is_kind(span, "http") ||
-             sl_findings_is_kind(span, "cache")))
+            sl_findings_is_asked(span))
             sum += span->outer_ns;
     }
     return sum;

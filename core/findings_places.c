@@ -100,7 +100,7 @@ layers_of(const sl_outline *o)
     uint8_t *layers = malloc(count);
     bool told = false; /* of the database, spans tell, and better */
     for (uint32_t i = 0; i < o->span_count; i++)
-        told = told || strcmp(o->spans[i].kind, "db") == 0;
+        told = told || sl_findings_is_kind(&o->spans[i], "db");
     for (uint32_t i = 0; layers != NULL && i < count; i++) {
         layers[i] = (uint8_t)layer_of(&o->functions[i]);
         if (told && fetches(&o->functions[i]))
@@ -139,7 +139,7 @@ find_orm(sl_findings_work *w)
 
     for (uint32_t i = 0; i < o->span_count; i++) {
         uint32_t top = 0;
-        if (strcmp(o->spans[i].kind, "db") != 0)
+        if (!sl_findings_is_kind(&o->spans[i], "db"))
             continue;
         for (uint32_t at = o->spans[i].node;
              at != 0 && w->places[at].orm == 0 &&
@@ -282,6 +282,14 @@ bool
 sl_findings_is_kind(const sl_outline_span *span, const char *kind)
 {
     return strcmp(span->kind, kind) == 0;
+}
+
+bool
+sl_findings_is_asked(const sl_outline_span *span)
+{
+    return sl_findings_is_kind(span, "db") ||
+           sl_findings_is_kind(span, "http") ||
+           sl_findings_is_kind(span, "cache");
 }
 
 static uint64_t

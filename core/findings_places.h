@@ -88,6 +88,9 @@ void sl_findings_locate_span(const sl_findings_work *w, uint32_t i,
 
 bool sl_findings_is_kind(const sl_outline_span *span, const char *kind);
 
+/* Whether another program was asked: a database, a service, a cache. */
+bool sl_findings_is_asked(const sl_outline_span *span);
+
 /* The line of own code `own` that samples saw most, or where it begins. */
 uint32_t sl_findings_line(const sl_outline *o, uint32_t own);
 

@@ -245,8 +245,7 @@ explained(const spread *s, uint32_t function, bool as_entry)
         const sl_outline_span *span = &o->spans[i];
         if (IS_ITS(span->node) &&
             s->w->places[span->node].layer != SL_LAYER_ORM &&
-            (strcmp(span->kind, "db") == 0 || strcmp(span->kind, "http") == 0 ||
-             strcmp(span->kind, "cache") == 0))
+            sl_findings_is_asked(span))
             ns += span->outer_ns;
     }
     for (uint32_t i = 0; i < o->count; i++) {
