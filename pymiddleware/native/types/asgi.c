@@ -2,7 +2,7 @@
  * the transaction's. */
 #include "run/step.h"
 #include "types/entrances.h"
-#include "types/upcalls.h"
+#include "types/values.h"
 
 #include <string.h>
 
@@ -111,21 +111,14 @@ says_nothing(PyObject *scope)
 static void
 note_route(sl_py_transaction *self)
 {
-    const sl_py_seen *seen = self->seen;
-
     if (self->request == NULL || self->app == NULL ||
-        (seen->route != NULL && PyUnicode_GET_LENGTH(seen->route) > 0) ||
+        sl_py_seen_has_route(self->seen) ||
         (says_nothing(self->request) &&
          sl_py_app_is_silent(self->door, self->app)))
         return;
     PyObject *args[] = { self->request, self->path,
                          self->root != NULL ? self->root : s_empty, self->app };
-    PyObject *route = sl_py_upcall(SL_PY_UP_ASGI_ROUTE, args, 4);
-    if (route == NULL)
-        PyErr_Clear();
-    else
-        sl_py_seen_note_route(self->seen, route);
-    Py_XDECREF(route);
+    sl_py_transaction_ask_route(self, SL_PY_UP_ASGI_ROUTE, args, 4);
 }
 
 /* The app's coroutine has ended. */
@@ -366,10 +359,7 @@ sl_py_asgi_enter(PyObject *module, PyObject *const *args, Py_ssize_t count)
 int
 sl_py_asgi_init(void)
 {
-    static const struct {
-        PyObject **at;
-        const char *text;
-    } names[] = {
+    static const sl_py_word names[] = {
         { &s_key, "slowlens.transaction" },
         { &s_type, "type" },
         { &s_http, "http" },
@@ -400,11 +390,8 @@ sl_py_asgi_init(void)
         { &s_slash, "/" },
     };
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        *names[i].at = PyUnicode_InternFromString(names[i].text);
-        if (*names[i].at == NULL)
-            return -1;
-    }
+    if (sl_py_words(names, sizeof(names) / sizeof(names[0])) < 0)
+        return -1;
     s_nothing = PyBytes_FromStringAndSize("", 0);
     return s_nothing != NULL ? 0 : -1;
 }

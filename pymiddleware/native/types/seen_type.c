@@ -144,10 +144,7 @@ seen_get_name(PyObject *object, void *closure)
 {
     (void)closure;
     sl_py_seen *self = (sl_py_seen *)object;
-    PyObject *what =
-        self->route != NULL && PyUnicode_GET_LENGTH(self->route) > 0
-            ? self->route
-            : self->path;
+    PyObject *what = sl_py_seen_has_route(self) ? self->route : self->path;
     PyObject *whole = PyUnicode_GET_LENGTH(self->method) == 0 ? Py_NewRef(what)
                       : PyUnicode_GET_LENGTH(what) == 0
                           ? Py_NewRef(self->method)

@@ -24,6 +24,13 @@ extern PyTypeObject sl_py_seen_type;
 /* A NEW one, of now; NULL with an exception. */
 sl_py_seen *sl_py_seen_new(PyObject *method, PyObject *path);
 
+/* Whether its route is known. */
+static inline bool
+sl_py_seen_has_route(const sl_py_seen *seen)
+{
+    return seen->route != NULL && PyUnicode_GET_LENGTH(seen->route) > 0;
+}
+
 /* What the framework says: a template, "" if none matched; NULL or None: it
  * does not tell. What the app itself chose stays. Never raises. */
 void sl_py_seen_note_route(sl_py_seen *seen, PyObject *route);

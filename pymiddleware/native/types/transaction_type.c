@@ -5,7 +5,7 @@
 #include "sampler/sampler.h"
 #include "types/numbers_type.h"
 #include "types/plan_type.h"
-#include "types/upcalls.h"
+#include "types/values.h"
 
 #include "slowlens/clock.h"
 
@@ -262,7 +262,7 @@ route_of(const sl_py_transaction *self)
 
     if (seen->named)
         return NULL;
-    if (seen->route != NULL && PyUnicode_GET_LENGTH(seen->route) > 0)
+    if (sl_py_seen_has_route(seen))
         return seen->route;
     return folded != NULL && PyDict_CheckExact(folded) &&
                    sl_clock_monotonic_ns() < self->door->folded_ns
@@ -655,6 +655,19 @@ static PyTypeObject caller_type = {
     .tp_dealloc = caller_dealloc,
 };
 
+void
+sl_py_transaction_ask_route(sl_py_transaction *self, sl_py_up which,
+                            PyObject *const *args, size_t count)
+{
+    PyObject *route = sl_py_upcall(which, args, count);
+
+    if (route == NULL)
+        PyErr_Clear();
+    else
+        sl_py_seen_note_route(self->seen, route);
+    Py_XDECREF(route);
+}
+
 bool
 sl_py_app_is_silent(sl_py_door *door, PyObject *app)
 {
@@ -675,10 +688,7 @@ sl_py_app_is_silent(sl_py_door *door, PyObject *app)
 int
 sl_py_transaction_init(void)
 {
-    static const struct {
-        PyObject **at;
-        const char *text;
-    } names[] = {
+    static const sl_py_word names[] = {
         { &s_core, "core" },
         { &s_decide, "decide_plain" },
         { &s_plan, "plan" },
@@ -695,11 +705,8 @@ sl_py_transaction_init(void)
         { &s_other, "[other]" },
     };
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        *names[i].at = PyUnicode_InternFromString(names[i].text);
-        if (*names[i].at == NULL)
-            return -1;
-    }
+    if (sl_py_words(names, sizeof(names) / sizeof(names[0])) < 0)
+        return -1;
     return PyType_Ready(&caller_type) < 0 ||
                    PyType_Ready(&sl_py_transaction_type) < 0
                ? -1

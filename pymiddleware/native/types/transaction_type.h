@@ -10,6 +10,7 @@
 
 #include "types/door_type.h"
 #include "types/seen_type.h"
+#include "types/upcalls.h"
 
 typedef struct {
     PyObject_HEAD sl_py_door *door; /* strong */
@@ -71,6 +72,10 @@ PyObject *sl_py_caller_new(sl_py_transaction *transaction, PyObject *outer,
 /* Whether apps of this one's type tell their routes by themselves (Falcon's do,
  * so their type is asked once). */
 bool sl_py_app_is_silent(sl_py_door *door, PyObject *app);
+
+/* Asks Python what route it is, and notes it. Never raises. */
+void sl_py_transaction_ask_route(sl_py_transaction *transaction, sl_py_up which,
+                                 PyObject *const *args, size_t count);
 
 /* current(): the transaction of the calling context that still runs, or None.
  */

@@ -79,3 +79,14 @@ fail:
     PyMem_Free(meta);
     return NULL;
 }
+
+int
+sl_py_words(const sl_py_word *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        *words[i].at = PyUnicode_InternFromString(words[i].text);
+        if (*words[i].at == NULL)
+            return -1;
+    }
+    return 0;
+}

@@ -23,4 +23,13 @@ PyObject *sl_py_take_bytes(sl_status status, sl_bytes *bytes);
  * in `keep`, a list; PyMem_Free it. NULL with an exception. */
 sl_meta *sl_py_parse_meta(PyObject *dict, PyObject *keep, size_t *count);
 
+/* A word that is made once, and where it is kept. */
+typedef struct {
+    PyObject **at;
+    const char *text;
+} sl_py_word;
+
+/* Interns each of them. 0, or -1 with an exception. */
+int sl_py_words(const sl_py_word *words, size_t count);
+
 #endif /* SL_PY_VALUES_H */

@@ -3,7 +3,7 @@
  */
 #include "run/sections.h"
 #include "types/entrances.h"
-#include "types/upcalls.h"
+#include "types/values.h"
 
 static PyObject *s_key, *s_path, *s_query, *s_method, *s_host, *s_remote,
     *s_scheme, *s_https, *s_protocol, *s_asked, *s_asks, *s_script, *s_bottle,
@@ -79,19 +79,13 @@ start(PyObject *object, PyObject *const *args, size_t nargsf, PyObject *names)
 static void
 note_route(sl_py_transaction *self, PyObject *env, PyObject *app)
 {
-    const sl_py_seen *seen = self->seen;
     bool told = sl_py_app_is_silent(self->door, app) &&
                 PyDict_CheckExact(env) && PyDict_Contains(env, s_bottle) == 0;
 
-    if (told || (seen->route != NULL && PyUnicode_GET_LENGTH(seen->route) > 0))
+    if (told || sl_py_seen_has_route(self->seen))
         return;
     PyObject *args[] = { env, app };
-    PyObject *route = sl_py_upcall(SL_PY_UP_WSGI_ROUTE, args, 2);
-    if (route == NULL)
-        PyErr_Clear();
-    else
-        sl_py_seen_note_route(self->seen, route);
-    Py_XDECREF(route);
+    sl_py_transaction_ask_route(self, SL_PY_UP_WSGI_ROUTE, args, 2);
 }
 
 /* Whether a body is a list or a tuple, and no more than that; then its size. */
@@ -310,10 +304,7 @@ sl_py_wsgi_enter(PyObject *module, PyObject *const *args, Py_ssize_t count)
 int
 sl_py_wsgi_init(void)
 {
-    static const struct {
-        PyObject **at;
-        const char *text;
-    } names[] = {
+    static const sl_py_word names[] = {
         { &s_key, "slowlens.transaction" },
         { &s_path, "PATH_INFO" },
         { &s_query, "QUERY_STRING" },
@@ -334,10 +325,5 @@ sl_py_wsgi_init(void)
         { &s_slash, "/" },
     };
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        *names[i].at = PyUnicode_InternFromString(names[i].text);
-        if (*names[i].at == NULL)
-            return -1;
-    }
-    return 0;
+    return sl_py_words(names, sizeof(names) / sizeof(names[0]));
 }
