@@ -1,45 +1,38 @@
-"""The thread that does what no request waits for: encoding, storing, logging,
-and turning the engine's events off when nobody wants them any more.
+"""The thread that does what no request waits for: encoding, storing, logging, and turning the engine's events off when
+nobody wants them any more.
 
-One for each store and process, however many apps share it, started by the
-first profile (so never before a fork), never more than ``QUEUE_MAX`` profiles
-or ``max_queued_bytes`` behind: what does not fit is dropped and counted. What
-leaves it is (metadata, summary, blob), for each of its sinks: the store, the
-slow log, and those of the entry points ``slowlens.sinks``.
+One for each store and process, however many apps share it, started by the first profile (so never before a fork), never
+more than ``QUEUE_MAX`` profiles or ``max_queued_bytes`` behind: what does not fit is dropped and counted. What a
+recording comes to is made in ``job``, where it goes stands in ``sinks``, what became of it in ``ledger``.
 
-It is a thread of the system
-whatever gevent or eventlet made of Python's (``_core.Worker``), its queue
-bounded, and there is no lock: ``put`` is right in ``__del__`` and between two
-greenlets too. It ends with the last app that uses it, and before every fork,
-which then copies no thread of ours; it starts again when it is wanted.
+It is a thread of the system whatever gevent or eventlet made of Python's (``_core.Worker``), its queue bounded, and
+there is no lock: ``put`` is right in ``__del__`` and between two greenlets too. It ends with the last app that uses it,
+and before every fork, which then copies no thread of ours (``process``); it starts again when it is wanted.
 """
 
 from __future__ import annotations
 
-import atexit
-import json
 import logging
 import os
 import secrets
 import socket
-import sys
 import time
 import weakref
 from _thread import get_native_id
-from functools import partial
-from importlib import import_module
-from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any
 
-from . import _core, engine, killed, log
+from . import _core, engine, killed
 from .board import Board, board_of
 from .bounded import Bounded
-from .gathering import Gathering, waiting_of
+from .gathering import Gathering
+from .job import Job, profile_of
+from .ledger import Ledger
 from .lock import ours
-from .log import Seldom, SlowLog
+from .log import Seldom
 from .options import Options
-from .store import Store, open_sinks, open_store
-from .store.interface import Finished, Sink
+from .process import nobody_else_runs, parked, watch
+from .sinks import Sinks
+from .store import Store, open_store
 from .store.numbers import HOUR
 
 __all__ = ["Job", "Writer", "writer_of"]
@@ -56,12 +49,6 @@ COUNT_EVERY = 60.0
 COMPARE_EVERY = 3600.0
 #: Minutes of numbers that wait for a store that takes none.
 UNSENT_MAX = 60
-COMPLAIN_EVERY = 60.0
-#: What a store that takes many at once is given at most.
-BATCH, BATCH_BYTES = 128, 4 << 20
-#: Looks that told nothing, in all and by reason: keys of the totals and of the metadata.
-UNSEEN = ("rejected", "unseen_torn", "unseen_greenlet", "unseen_shim", "unseen_deep", "unseen_moved", "unseen_room",
-          "unseen_memory", "unseen_late")
 #: Memory of recordings that was given back since the last time the C library was asked to hand it on, and how long ago.
 TRIM_BYTES = 32 << 20
 TRIM_EVERY = 10.0
@@ -71,77 +58,6 @@ LAST_SECONDS = 2.0
 LOOK_SECONDS = 0.002
 
 _log = logging.getLogger("slowlens")
-
-
-class Job(NamedTuple):
-    """A finished recording and what is to be done with it."""
-
-    recording: _core.Recording
-    meta: dict[str, Any]
-    store: bool
-    slow: bool
-    #: How many requests it speaks for in its route's tree of all requests; 0: it is not in it.
-    weight: int = 0
-
-
-class _StoreSink:
-    """Puts what is kept into the writer's store; many at once where that wants them so."""
-
-    def __init__(self, writer: Writer) -> None:
-        self._writer = weakref.ref(writer)
-        self._put_many = hasattr(writer.store, "put_many")
-        self._batch: list[tuple[dict[str, Any], bytes]] = []
-        self._batch_bytes = 0
-
-    def take(self, profile: Finished) -> None:
-        writer = self._writer()
-        if not profile.kept or writer is None:
-            return
-        row = {**profile.meta, **profile.summary, "bytes": len(profile.blob)}
-        if not self._put_many:
-            writer.store.put(row, profile.blob)
-            writer.stored += 1
-            return
-        self._batch.append((row, profile.blob))
-        self._batch_bytes += len(profile.blob)
-        if len(self._batch) >= BATCH or self._batch_bytes >= BATCH_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Stores what was collected. Never raises."""
-        writer = self._writer()
-        batch, self._batch, self._batch_bytes = self._batch, [], 0
-        if not batch or writer is None:
-            return
-        lost = 0
-        try:
-            writer.store.put_many(batch)  # type: ignore[attr-defined]
-        except Exception as error:
-            lost = min(getattr(error, "lost", len(batch)), len(batch))
-            writer.failed += lost
-            writer._complain(f"slowlens: {lost} profiles could not be stored: {error}")
-        writer.stored += len(batch) - lost
-
-    def close(self) -> None:
-        writer = self._writer()
-        if writer is not None:
-            writer.store.close()
-
-
-class _SlowSink:
-    """Writes a line for each slow one."""
-
-    def __init__(self, link: str) -> None:
-        self._link = link
-        self._log = SlowLog()
-
-    def take(self, profile: Finished) -> None:
-        if profile.slow:
-            link = f"{log.server_url}{self._link}#r={profile.meta['id']}" if profile.kept else ""
-            self._log.write(profile.meta, profile.summary, link)
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class Writer(_core.Pulse):
@@ -156,21 +72,38 @@ class Writer(_core.Pulse):
         self.store = store
         self.board = board
         self._options = options
-        self._storing = _StoreSink(self)
-        self._sinks: list[tuple[str, Sink]] = [
-            ("store", self._storing), ("slow log", _SlowSink(options.viewer_path))]
-        self._all_sinks = False
+        self._ledger = Ledger()
+        self._sinks = Sinks(store, options, self._ledger)
         self._seldom = Seldom()
-        self.stored = self.dropped = self.failed = 0
         self.recovered = 0  # requests of dead processes
         self.uncounted = 0  # requests whose numbers could not be stored
         self._release: str | None = None  # None: nothing is counted
         self._gathered_release: str | None = None  # None: nothing is gathered
         self._braked = False
-        self._reset()
-        _watch(self)
+        self.reset()
+        watch(self)
 
-    def _reset(self) -> None:
+    @property
+    def stored(self) -> int:
+        """Profiles that the store has."""
+        return self._ledger.stored
+
+    @property
+    def dropped(self) -> int:
+        """Profiles that there was no room for."""
+        return self._ledger.dropped
+
+    @property
+    def failed(self) -> int:
+        """Profiles that could not be made, or that a sink did not take."""
+        return self._ledger.failed
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the thread has something to do."""
+        return bool(self._jobs) or self._ticking
+
+    def reset(self) -> None:
         """As new, for this process."""
         self._jobs: Bounded[Job] = Bounded()
         self._working = False
@@ -181,7 +114,7 @@ class Writer(_core.Pulse):
         self._closed = False
         self._announced = False
         self._pid = os.getpid()
-        self._complained: dict[str, float] = {}
+        self._ledger.forget()
         self._collected = self._trimmed = self._compared = time.monotonic()
         self._freed = 0
         #: In how many seconds the store wants to be tended; None: it does not.
@@ -197,7 +130,7 @@ class Writer(_core.Pulse):
         self._told: int | None = None  # calls of handlers of signals, when the thread looked last
         if self._release is not None:
             self.numbers = _core.Numbers(60, self._release[:200], socket.gethostname())
-        self._inline = _nobody_else_runs()
+        self._inline = nobody_else_runs()
         self.gathering = None
         if self._gathered_release is not None:
             self.gather(self._gathered_release)
@@ -230,7 +163,7 @@ class Writer(_core.Pulse):
         self.open_board()
         if not self._expected:
             self._expected = True
-            self._start()
+            self.start()
 
     def open_board(self) -> None:
         """Before the first request: its memory, in which what is counted outlives a kill. Cheap afterwards."""
@@ -250,7 +183,7 @@ class Writer(_core.Pulse):
         self._begun = True
         if not self._ticking:
             self._ticking = True
-            self._start()
+            self.start()
 
     def watch(self) -> None:
         """It has begun. On a busy machine the thread may have looked twice in between, and seen nothing to turn off."""
@@ -264,14 +197,14 @@ class Writer(_core.Pulse):
         size = job.recording.memory
         if self._closed or not self._jobs.put(
                 job, size, QUEUE_MAX - self._working, self._options.max_queued_bytes):
-            self.dropped += 1
+            self._ledger.dropped += 1
             job.recording.discard()
             return False
         if self._inline:
             self._turn()
             return True
-        if not self._start():
-            self.dropped += len(self._jobs)
+        if not self.start():
+            self._ledger.dropped += len(self._jobs)
             while self._jobs:
                 self._jobs.drop().recording.discard()
             return False
@@ -288,12 +221,12 @@ class Writer(_core.Pulse):
         if gathering is None or self._closed or not gathering.put(recording, route, method, mode, weight):
             return False
         if not self._ticking:
-            self._start()
+            self.start()
         return True
 
-    def _start(self) -> bool:
+    def start(self) -> bool:
         """Has the thread look. False: there is none to be had."""
-        if self._inline or _parked():
+        if self._inline or parked():
             return True
         worker = self._slot.get("worker")
         if worker is None:
@@ -301,7 +234,7 @@ class Writer(_core.Pulse):
             worker = self._slot.setdefault("worker", mine)
             if worker is mine:
                 try:
-                    worker.start(_run, (weakref.ref(self), self.store, self._sinks))
+                    worker.start(_run, (weakref.ref(self), self._sinks))
                 except RuntimeError as error:  # no more threads, or the interpreter is ending
                     self._slot.clear()
                     self._seldom.say(_log, f"slowlens: no thread for storing profiles: {error}")
@@ -319,7 +252,7 @@ class Writer(_core.Pulse):
             if self._inline:
                 self._turn()
                 continue
-            if time.monotonic() > deadline or not self._start():
+            if time.monotonic() > deadline or not self.start():
                 return False
             time.sleep(LOOK_SECONDS)
         return True
@@ -331,14 +264,14 @@ class Writer(_core.Pulse):
         self._checkpoint(last=True)
         done = self.flush(LAST_SECONDS)
         self._closed = True
-        self._end(1.0)
+        self.end(1.0)
         if done:
-            _close(self._sinks)
+            self._sinks.close()
         elif self._jobs:
-            self.dropped += len(self._jobs)
+            self._ledger.dropped += len(self._jobs)
             _log.warning("slowlens: %d profiles could not be stored before the process ended", len(self._jobs))
 
-    def _end(self, seconds: float) -> None:
+    def end(self, seconds: float) -> None:
         """Waits for the thread, which sees that it shall end."""
         worker = self._slot.get("worker")
         if worker is not None:
@@ -349,8 +282,8 @@ class Writer(_core.Pulse):
         """Called by the thread, as its last act. It gives its place up itself: of several who wait for its end (threads
         that fork at once) none can take the next one's away."""
         self._slot.pop("worker", None)
-        if not _parked() and not self._closed and (self._jobs or self._ticking):
-            self._start()  # woken too late to see it
+        if not parked() and not self._closed and self.wanted:
+            self.start()  # woken too late to see it
 
     def __del__(self) -> None:
         worker = self._slot.get("worker")
@@ -370,7 +303,7 @@ class Writer(_core.Pulse):
                         f"{self.board.why_not}", key="board", once=True)
                 self._recover()
         except Exception:
-            self._complain("slowlens: running requests cannot be shown", "board")
+            self._ledger.complain("slowlens: running requests cannot be shown", "board")
 
     def _recover(self) -> None:
         if self.board is not None and self.board.tried:
@@ -383,7 +316,7 @@ class Writer(_core.Pulse):
             if not self._announced:
                 self._announced = True
                 self._announce()
-            while not _parked():
+            while not parked():
                 try:
                     job, size = self._jobs.take()
                 except IndexError:
@@ -391,11 +324,11 @@ class Writer(_core.Pulse):
                 try:
                     self._work(job)
                 except Exception as error:
-                    self.failed += 1
-                    self._complain(f"slowlens: a profile could not be made: {type(error).__name__}: {error}")
+                    self._ledger.failed += 1
+                    self._ledger.complain(f"slowlens: a profile could not be made: {type(error).__name__}: {error}")
                 del job
                 self._trim(size)
-            self._storing.flush()
+            self._sinks.flush()
             asked, self._asked = self._asked, False  # whoever asked waits until this turn is over
             self._gather(asked)
             if (self._ticking or self._begun) and not self._inline:
@@ -409,7 +342,7 @@ class Writer(_core.Pulse):
             self._collect()
             self._tend()
         except Exception as error:
-            self._complain(f"slowlens: keeping house failed: {error}")
+            self._ledger.complain(f"slowlens: keeping house failed: {error}")
         finally:
             self._working = False
         return self._patience()
@@ -466,7 +399,7 @@ class Writer(_core.Pulse):
             except RuntimeError:
                 pass  # it has ended meanwhile
             except (OSError, MemoryError, _core.CorruptError) as error:
-                self._complain(f"slowlens: a checkpoint could not be written: {error}")
+                self._ledger.complain(f"slowlens: a checkpoint could not be written: {error}")
             now = time.monotonic()
             self._due[profile_id] = now + min(CHECKPOINT_MOST, max(CHECKPOINT_AFTER, 1000 * (now - began)))
         for profile_id in [one for one in self._due if one not in there]:
@@ -479,7 +412,7 @@ class Writer(_core.Pulse):
         if gathering is None:
             return
         try:
-            while gathering.waiting and not _parked():
+            while gathering.waiting and not parked():
                 self._trim(gathering.work())
             gathering.adapt()
             if gathering.count and (asked or not gathering.due()):
@@ -487,7 +420,8 @@ class Writer(_core.Pulse):
                 if taken is not None:
                     self.store.put_window(*taken)  # type: ignore[attr-defined]
         except Exception as error:
-            self._complain(f"slowlens: trees of all requests could not be stored: {type(error).__name__}: {error}")
+            what = f"{type(error).__name__}: {error}"
+            self._ledger.complain(f"slowlens: trees of all requests could not be stored: {what}")
 
     def _store_numbers(self, asked: bool) -> None:
         """What was counted, once a minute, when its journal is nearly full, or when somebody waits for it."""
@@ -513,7 +447,7 @@ class Writer(_core.Pulse):
             for lost in self._unsent[:-UNSENT_MAX]:
                 self.uncounted += _count_of(lost[2])
             del self._unsent[:-UNSENT_MAX]
-            self._complain(f"slowlens: numbers could not be stored: {error}")
+            self._ledger.complain(f"slowlens: numbers could not be stored: {error}")
 
     def _trim(self, size: int) -> None:
         """After a burst its memory goes back to the system: the C library would keep it."""
@@ -524,65 +458,12 @@ class Writer(_core.Pulse):
             _core.trim()
 
     def _work(self, job: Job) -> None:
-        try:
-            meta = job.meta
-            totals = job.recording.totals()
-            if job.recording.less:
-                meta.update(mode="sampling", c_mode=None)
-            sampled = meta["mode"] == "sampling"
-            for name in ("cpu_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns", "step_ns", "sampled_from_ns"):
-                if name == "cpu_ns" or totals[name]:
-                    meta[name] = totals[name]
-            meta["wall_ns"] = totals["wall_ns"]
-            if totals["held_ns"]:
-                meta.update(_holder(totals))
-            if sampled or totals["sampled_from_ns"]:
-                meta["samples"] = totals["samples"]
-                meta.update({name: totals[name] or None for name in UNSEEN})
-                meta["interval_ns"] = totals["interval_ns"]
-                self._say_braked(totals["interval_ns"])
-            if not sampled:
-                meta["calls"] = totals["events"]
-                meta["resumes"] = totals["resumes"] or None
-                meta["c_calls"] = totals["c_events"]
-                meta.update(engine.cost_meta())
-            meta["nodes"] = totals["nodes"]
-            meta["profile_bytes"] = totals["bytes"]
-            for kind in ("db", "http", "cache", "template"):
-                if kind in totals["spans"]:
-                    meta[f"{kind}_count"], meta[f"{kind}_ns"] = totals["spans"][kind]
-            cost = engine.cost_ns(totals["events"] + totals["resumes"], totals["c_events"])
-            if cost:
-                meta["own_ns"] = cost
-            flags = [name for name in ("truncated", "displaced", "less") if totals[name]]
-            if totals["dropped"] or totals["unwatched"]:
-                flags.append("partial")
-            meta["flags"] = ",".join(flags) or None
-            meta.update(waiting_of(totals))
-            if meta.get("throttled_ns"):
-                meta["throttled_ns"] = min(meta["throttled_ns"], meta.get("run_queue_ns", 0)) or None
-            blob = job.recording.encode(meta)
-        finally:
-            job.recording.discard()
-        known = {key: value for key, value in meta.items() if value is not None}
+        profile = profile_of(job)
+        if profile.meta.get("interval_ns"):
+            self._say_braked(profile.meta["interval_ns"])
         if job.weight and self.gathering is not None:
-            self.gathering.add(blob, known, job.weight)
-        summary: dict[str, Any] = json.loads(_core.read_meta(blob))["summary"]
-        summary["hot"] = summary.get("hot_text", "")
-        self._hand_out(Finished(known, summary, blob, job.store, job.slow))
-
-    def _hand_out(self, profile: Finished) -> None:
-        """To each sink; one that fails is no other's affair."""
-        if not self._all_sinks:
-            self._all_sinks = True
-            self._sinks += open_sinks(self._options)
-        for name, sink in self._sinks:
-            try:
-                sink.take(profile)
-            except Exception as error:
-                self.failed += 1
-                what = "stored" if name == "store" else f"taken by {name}"
-                self._complain(f"slowlens: profile {profile.meta['id']} could not be {what}: {error}")
+            self.gathering.add(profile.blob, profile.meta, job.weight)
+        self._sinks.hand_out(profile)
 
     def _say_braked(self, interval: int) -> None:
         """Once: the sampler looks less often than it was asked to."""
@@ -607,14 +488,6 @@ class Writer(_core.Pulse):
 
             telling.tell(self.store, self._release)
 
-    def _complain(self, text: str, about: str = "store") -> None:
-        """Once a minute: trouble with the store must not flood the log, nor hide behind other trouble."""
-        now = time.monotonic()
-        if now - self._complained.get(about, -COMPLAIN_EVERY) >= COMPLAIN_EVERY:
-            self._complained[about] = now
-            _log.error("%s (stored %d, failed %d, dropped %d)", text, self.stored, self.failed,
-                       self.dropped, exc_info=_log.isEnabledFor(logging.DEBUG))
-
 
 def _count_of(table: bytes) -> int:
     numbers = _core.Numbers()
@@ -622,50 +495,25 @@ def _count_of(table: bytes) -> int:
     return numbers.count
 
 
-def _holder(totals: dict[str, Any]) -> dict[str, Any]:
-    """Who held the event loop up when this request could not go on for longest: the other request, and where."""
-    seen, where = totals["held_by"], totals["held_where"]
-    functions = " > ".join(f"{PurePath(file).stem}.{name}" if file else name for name, file in where or ())
-    if seen is None:
-        who = f"no profiled request: {functions}"[:1000] if functions else "other tasks, without one long step"
-        holder = {"holder_ns": totals["holder_ns"]} if functions else {}
-        return {"held_ns": totals["held_ns"], "held_by": who, **holder}
-    return {
-        "held_ns": totals["held_ns"], "held_by": f"{seen.name}{': ' if functions else ''}{functions}"[:1000],
-        "held_id": seen.id, "holder_ns": totals["holder_ns"],
-    }
-
-
-def _close(sinks: list[tuple[str, Sink]]) -> None:
-    for name, sink in sinks:
-        try:
-            sink.close()
-        except Exception as error:
-            _log.error("slowlens: %s: %s", name, error)
-
-
-def _run(worker: _core.Worker, argument: tuple[weakref.ref[Writer], Store, list[tuple[str, Sink]]]) -> None:
+def _run(worker: _core.Worker, argument: tuple[weakref.ref[Writer], Sinks]) -> None:
     """The thread: holds its writer only while it works."""
-    reference, store, sinks = argument
+    reference, sinks = argument
     thread = get_native_id()
     ours.add(thread)
     try:
-        _work_for(worker, reference, store, sinks)
+        _work_for(worker, reference, sinks)
     finally:
         ours.discard(thread)
 
 
-def _work_for(
-    worker: _core.Worker, reference: weakref.ref[Writer], store: Store, sinks: list[tuple[str, Sink]],
-) -> None:
+def _work_for(worker: _core.Worker, reference: weakref.ref[Writer], sinks: Sinks) -> None:
     while True:
         writer = reference()
         if writer is None:  # the last app is gone
-            store.close()
-            _close(sinks)
+            sinks.close()
             return
         seconds = writer._turn()
-        if _parked() or writer._closed:
+        if parked() or writer._closed:
             writer._gone()
             return
         del writer
@@ -675,13 +523,6 @@ def _work_for(
 # ---- all writers of a process ----
 
 _writers: weakref.WeakValueDictionary[tuple[Any, ...], Writer] = weakref.WeakValueDictionary()
-_live: list[weakref.ref[Writer]] = []
-_hooked = False
-#: Until when, at most, a fork is under way: no thread of ours shall be copied. What lifts it is the main thread, which
-#: may be busy elsewhere.
-_parked_until = 0.0
-PARK_SECONDS = 0.2
-_sampler_ran = False
 
 
 def writer_of(options: Options) -> Writer:
@@ -696,101 +537,3 @@ def writer_of(options: Options) -> Writer:
         board = board_of(options.store) if has_board else None
         found = _writers.setdefault(key, Writer(store, options, board))
     return found
-
-
-def _watch(writer: Writer) -> None:
-    global _hooked
-    if engine.refused() is not None:
-        return  # nothing will ever be put
-    _live[:] = [reference for reference in list(_live) if reference() is not None]
-    _live.append(weakref.ref(writer))
-    if not _hooked:
-        _hooked = True
-        engine.on_fork(_after_in_child)
-        if hasattr(os, "register_at_fork"):
-            # Not before os.fork, behind the last of its hooks, has looked for threads and warned of them: so by no
-            # step in Python, after which what is pending would run.
-            os.register_at_fork(before=_before_fork, after_in_parent=partial(_core.call_soon, _resume))
-        atexit.register(close_all)
-        _hook_uwsgi()
-    if engine.is_child() and "multiprocessing.util" in sys.modules:
-        from multiprocessing.util import Finalize
-
-        Finalize(None, close_all, exitpriority=0)  # its children end without atexit
-
-
-def _all() -> list[Writer]:
-    return [writer for reference in list(_live) if (writer := reference()) is not None]
-
-
-def close_all() -> None:
-    """The process ends."""
-    for writer in _all():
-        writer.close()
-
-
-def _parked() -> bool:
-    return _parked_until != 0.0 and time.monotonic() < _parked_until
-
-
-def _before_fork() -> None:
-    global _parked_until, _sampler_ran
-    _parked_until = time.monotonic() + 5.0
-    for writer in _all():
-        writer._end(1.0)
-    _sampler_ran = _core.sampler_stop()
-    _parked_until = time.monotonic() + PARK_SECONDS
-
-
-def _resume() -> None:
-    """In the parent: the threads that did run start again."""
-    global _parked_until
-    if not engine.is_set_up_here():
-        return  # another thread forked while this waited to be called: a child that has yet to let go of its parent's
-    _parked_until = 0.0
-    if _sampler_ran:
-        _core.sampler_resume()
-    for writer in _all():
-        if writer._jobs or writer._ticking:
-            writer._start()
-
-
-def _after_in_child() -> None:
-    global _parked_until
-    _parked_until = 0.0
-    for writer in _all():
-        writer._reset()
-
-
-def _uwsgi() -> Any:
-    """The module that uWSGI has in its own interpreter; None: this is another server."""
-    if "uwsgi" not in sys.builtin_module_names:
-        return None
-    try:
-        return import_module("uwsgi")
-    except ImportError:
-        return None
-
-
-def _nobody_else_runs() -> bool:
-    """uWSGI without threads keeps the interpreter's lock between requests: no thread of ours would ever run."""
-    options = getattr(_uwsgi(), "opt", None)
-    return options is not None and not any(
-        options.get(name) for name in ("enable-threads", "threads", "gevent", "asyncio"))
-
-
-def _hook_uwsgi() -> None:
-    """With an event loop of its own uWSGI ends workers without atexit, but calls this first; whose it was goes on."""
-    uwsgi = _uwsgi()
-    if uwsgi is None:
-        return
-    before = getattr(uwsgi, "atexit", None)
-
-    def at_end() -> None:
-        try:
-            close_all()
-        finally:
-            if callable(before):
-                before()
-
-    uwsgi.atexit = at_end

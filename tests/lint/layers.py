@@ -125,7 +125,11 @@ PACKAGE = {
     "live": "_core board store",
     "killed": "_core board live lock request routes store",
     "gathering": "_core bounded engine store",
-    "writer": "_core board bounded engine gathering insight killed lock log options request store",
+    "process": "_core engine",
+    "ledger": "",
+    "job": "_core engine gathering store",
+    "sinks": "ledger log options store",
+    "writer": "_core board bounded engine gathering job killed ledger lock log options process sinks store",
     "recorder": "_core auth board engine hello layers log options ownership policy release request routes store "
                 "throttling writer",
     "viewer": "_core auth board insight killed live log options request slowlens store",

@@ -113,10 +113,10 @@ def test_a_del_comes_back_into_the_writer(store_path: str) -> None:
 
     writer: Any = app.recorder.writer
     done = threading.Event()
-    start = writer._start
+    start = writer.start
 
     def collecting() -> Any:
-        writer._start = start
+        writer.start = start
         connection: Any = Connection()
         connection.me, connection.body = connection, app(_environ(), lambda *_: None)
         del connection
@@ -125,7 +125,7 @@ def test_a_del_comes_back_into_the_writer(store_path: str) -> None:
 
     def serve() -> None:
         body: Any = app(_environ(), lambda *_: None)
-        writer._start = collecting
+        writer.start = collecting
         body.close()
         done.set()
 

@@ -348,15 +348,15 @@ import os, sys
 def pending():
     # Two threads fork at once: what the parent was to do after the first one's fork is copied by the second one's,
     # and called in its child before slowlens' own hook.
-    if "slowlens.writer" in sys.modules:
-        sys.modules["slowlens.writer"]._resume()
+    if "slowlens.process" in sys.modules:
+        sys.modules["slowlens.process"]._resume()
         threads.append(len(os.listdir("/proc/self/task")))
 threads = []
 os.register_at_fork(after_in_child=pending)
-import slowlens, slowlens.writer
+import slowlens, slowlens.process
 job = slowlens.profile("job", store=sys.argv[1])
 job(lambda: None)()
-for writer in slowlens.writer._all():
+for writer in slowlens.process._all():
     writer._ticking = True
 pid = os.fork()
 if pid == 0:
@@ -379,11 +379,11 @@ def test_who_waits_for_the_threads_end_takes_no_other_one_away(store_path: str) 
 
         def join(self, seconds: float) -> bool:
             writer._slot.pop("worker")  # it has gone, and before its end was seen here another fork was over
-            assert writer._start()
+            assert writer.start()
             return True
 
     writer._slot["worker"] = Ended()  # type: ignore[assignment]
-    writer._end(1.0)
+    writer.end(1.0)
     assert not isinstance(writer._slot["worker"], Ended)
     writer.close()
     assert writer._slot == {}, "and the thread leaves by itself"
@@ -490,7 +490,7 @@ def test_threads_that_meet_a_fork_without_hooks_wait_for_each_other(
 
     def let_go() -> None:
         time.sleep(0.2)
-        middleware.recorder.writer._reset()
+        middleware.recorder.writer.reset()
         done.set()
 
     monkeypatch.setattr(_core, "after_fork", lambda: None)  # the core's threads are all there

@@ -1,0 +1,92 @@
+"""A finished recording on its way to the store: what of it stands in the metadata, and its encoding.
+
+All of it is done by the writer's thread, behind the response.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+from . import _core, engine
+from .gathering import waiting_of
+from .store.interface import Finished
+
+__all__ = ["Job", "profile_of"]
+
+#: Looks that told nothing, in all and by reason: keys of the totals and of the metadata.
+UNSEEN = ("rejected", "unseen_torn", "unseen_greenlet", "unseen_shim", "unseen_deep", "unseen_moved", "unseen_room",
+          "unseen_memory", "unseen_late")
+
+
+class Job(NamedTuple):
+    """A finished recording and what is to be done with it."""
+
+    recording: _core.Recording
+    meta: dict[str, Any]
+    store: bool
+    slow: bool
+    #: How many requests it speaks for in its route's tree of all requests; 0: it is not in it.
+    weight: int = 0
+
+
+def profile_of(job: Job) -> Finished:
+    """The profile of a job, whose recording is gone afterwards, whatever happens."""
+    try:
+        meta = job.meta
+        totals = job.recording.totals()
+        if job.recording.less:
+            meta.update(mode="sampling", c_mode=None)
+        sampled = meta["mode"] == "sampling"
+        for name in ("cpu_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns", "step_ns", "sampled_from_ns"):
+            if name == "cpu_ns" or totals[name]:
+                meta[name] = totals[name]
+        meta["wall_ns"] = totals["wall_ns"]
+        if totals["held_ns"]:
+            meta.update(_holder(totals))
+        if sampled or totals["sampled_from_ns"]:
+            meta["samples"] = totals["samples"]
+            meta.update({name: totals[name] or None for name in UNSEEN})
+            meta["interval_ns"] = totals["interval_ns"]
+        if not sampled:
+            meta["calls"] = totals["events"]
+            meta["resumes"] = totals["resumes"] or None
+            meta["c_calls"] = totals["c_events"]
+            meta.update(engine.cost_meta())
+        meta["nodes"] = totals["nodes"]
+        meta["profile_bytes"] = totals["bytes"]
+        for kind in ("db", "http", "cache", "template"):
+            if kind in totals["spans"]:
+                meta[f"{kind}_count"], meta[f"{kind}_ns"] = totals["spans"][kind]
+        cost = engine.cost_ns(totals["events"] + totals["resumes"], totals["c_events"])
+        if cost:
+            meta["own_ns"] = cost
+        flags = [name for name in ("truncated", "displaced", "less") if totals[name]]
+        if totals["dropped"] or totals["unwatched"]:
+            flags.append("partial")
+        meta["flags"] = ",".join(flags) or None
+        meta.update(waiting_of(totals))
+        if meta.get("throttled_ns"):
+            meta["throttled_ns"] = min(meta["throttled_ns"], meta.get("run_queue_ns", 0)) or None
+        blob = job.recording.encode(meta)
+    finally:
+        job.recording.discard()
+    known = {key: value for key, value in meta.items() if value is not None}
+    summary: dict[str, Any] = json.loads(_core.read_meta(blob))["summary"]
+    summary["hot"] = summary.get("hot_text", "")
+    return Finished(known, summary, blob, job.store, job.slow)
+
+
+def _holder(totals: dict[str, Any]) -> dict[str, Any]:
+    """Who held the event loop up when this request could not go on for longest: the other request, and where."""
+    seen, where = totals["held_by"], totals["held_where"]
+    functions = " > ".join(f"{PurePath(file).stem}.{name}" if file else name for name, file in where or ())
+    if seen is None:
+        who = f"no profiled request: {functions}"[:1000] if functions else "other tasks, without one long step"
+        holder = {"holder_ns": totals["holder_ns"]} if functions else {}
+        return {"held_ns": totals["held_ns"], "held_by": who, **holder}
+    return {
+        "held_ns": totals["held_ns"], "held_by": f"{seen.name}{': ' if functions else ''}{functions}"[:1000],
+        "held_id": seen.id, "holder_ns": totals["holder_ns"],
+    }
