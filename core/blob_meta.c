@@ -13,7 +13,7 @@
 static sl_status
 skip_meta(const sl_buf *content, sl_reader *rest)
 {
-    sl_reader in = { content->data, content->data + content->size };
+    sl_reader in = sl_reader_over(content->data, content->size);
     uint64_t tag, size;
 
     if (content->size < SL_BLOB_HEADER_SIZE ||

@@ -546,8 +546,7 @@ read_spans(sl_profile *profile, sl_reader *in, const string_table *strings)
                 rows[i].outer_ns = value * quantum)
     READ_COLUMN(in, count, rows[i].total_ns / quantum,
                 rows[i].longest_ns = value * quantum)
-    READ_COLUMN(in, count, first_count - taken,
-                rows[i].firsts = &firsts[taken];
+    READ_COLUMN(in, count, first_count - taken, rows[i].firsts = &firsts[taken];
                 rows[i].first_count = (uint32_t)value; taken += value)
     if (taken != first_count)
         return SL_ECORRUPT;
@@ -634,7 +633,7 @@ sl_profile_decode_content(sl_profile **out, const void *content, size_t size,
     if (status < 0)
         return status;
 
-    sl_reader in = { content, (const uint8_t *)content + size };
+    sl_reader in = sl_reader_over(content, size);
     status = read_content(profile, &in);
     if (status < 0) {
         sl_profile_free(profile);
@@ -689,7 +688,7 @@ decode_meta(sl_profile *profile, const void *blob, size_t size, size_t want,
     sl_status status =
         sl_decompress(&content, blob, size, SL_BLOB_MAX_CONTENT, want);
     if (status == SL_OK) {
-        sl_reader in = { content.data, content.data + content.size };
+        sl_reader in = sl_reader_over(content.data, content.size);
         status = read_header(&in);
         if (status == SL_OK) {
             status = read_section(&in, &tag, &section);

@@ -1,70 +1,12 @@
-/* Numbers of all requests.
- *
- * Encoded: one zstd frame with content size and checksum (core/compress.h)
- * around
- *
- *   "slownums"           8 bytes
- *   version, scale       varints: 1 or 2, 4. 2: there are requests whose CPU
- *                        time is not known, which `cpu` did not count
- *   period               seconds; 0: all time is one
- *   lost                 requests that found no memory
- *   sources              count, then for each: 16 bytes of name, mark
- *   strings              count, then for each: length, bytes; number 0 is ""
- *   rows                 count, then for each:
- *     period's number    zigzag of the difference to the row before
- *     route, method, release, host     numbers of strings
- *     count, errors
- *     wall, cpu          as sl_histogram_put writes them
- *     sums               count of those that are not 0, then for each: number
- *                        (SL_NUMBERS_MAP), value
- *
- * All numbers are varints (core/varint.h).
- */
+/* numbers.c - the table of all requests' numbers: its rows and its sources. */
 #include "numbers.h"
-
-#include "compress.h"
-#include "intern.h"
 
 #include <string.h>
 
-#define MAGIC       "slownums"
-#define MAGIC_SIZE  8u
-#define VERSION     2u
-#define VERSION_CPU 1u /* the CPU time of each request is known */
-#define ROWS        4096u
-#define BYTES       ((size_t)32 << 20)
-#define CHUNK       ((size_t)16 << 10)
-#define SOURCES_MAX 65536u
-/* What a reader accepts. */
-#define CONTENT_MAX ((size_t)256 << 20)
-#define STRINGS_MAX (1u << 20)
-#define ROWS_MAX    (1u << 20)
-#define SUMS_MAX    64u
-#define PERIOD_MAX  (366u * 86400u)
-/* Unix seconds beyond this are no time; the same bound for writer and reader,
- * whatever periods they have. */
-#define SECONDS_MAX (UINT64_C(1) << 40)
+#define ROWS  4096u
+#define BYTES ((size_t)32 << 20)
 
 static const char other[] = "[other]";
-
-typedef struct {
-    uint8_t name[16];
-    uint64_t mark;
-} source;
-
-struct sl_numbers {
-    sl_alloc alloc;
-    sl_arena *arena;
-    size_t max_bytes;
-    uint32_t period_s, apart, max_rows;
-    sl_numbers_row **rows;
-    uint32_t row_count, row_capacity;
-    uint32_t *slots; /* number + 1; 0: free. A power of two of them */
-    uint32_t slot_mask;
-    source *sources;
-    uint32_t source_count, source_capacity;
-    uint64_t count, lost;
-};
 
 sl_status
 sl_numbers_new(sl_numbers **out, const sl_numbers_options *options,
@@ -76,9 +18,9 @@ sl_numbers_new(sl_numbers **out, const sl_numbers_options *options,
     sl_arena *arena;
     void *mem;
 
-    if (o->period_s > PERIOD_MAX)
+    if (o->period_s > SL_NUMBERS_PERIOD_MAX)
         return SL_ERANGE;
-    sl_status status = sl_arena_new(&arena, alloc, CHUNK, max_bytes);
+    sl_status status = sl_arena_new(&arena, alloc, SL_NUMBERS_CHUNK, max_bytes);
     if (status < 0)
         return status;
     status = sl_arena_take(arena, sizeof(sl_numbers), &mem);
@@ -281,18 +223,15 @@ make_row(sl_numbers *numbers, uint64_t from_s, const sl_numbers_key *key,
     return SL_OK;
 }
 
-/* The row of `key`, made where it is new; [other] of its period where there is
- * no room for more. The last eighth of the memory is for the rows that are
- * there. */
-static sl_status
-row_of(sl_numbers *numbers, uint64_t at_s, const sl_numbers_key *asked,
-       sl_numbers_row **out)
+sl_status
+sl_numbers_row_of(sl_numbers *numbers, uint64_t at_s,
+                  const sl_numbers_key *asked, sl_numbers_row **out)
 {
     uint64_t period = numbers->period_s;
     uint64_t from_s;
     sl_numbers_key key = { 0 };
 
-    at_s = at_s < SECONDS_MAX ? at_s : SECONDS_MAX;
+    at_s = at_s < SL_NUMBERS_SECONDS_MAX ? at_s : SL_NUMBERS_SECONDS_MAX;
     from_s = period != 0 ? at_s - at_s % period : 0;
 
     for (int i = 0; i < SL_NUMBERS_FIELDS; i++) {
@@ -326,7 +265,7 @@ sl_numbers_add(sl_numbers *numbers, uint64_t at_s, const sl_numbers_key *key,
     uint32_t cpu = sl_histogram_bucket(request->cpu_ns);
     sl_numbers_row *row;
 
-    if (row_of(numbers, at_s, key, &row) < 0 ||
+    if (sl_numbers_row_of(numbers, at_s, key, &row) < 0 ||
         sl_histogram_reserve(&row->wall, numbers->arena, wall) < 0 ||
         (!request->times_only &&
          sl_histogram_reserve(&row->cpu, numbers->arena, cpu) < 0)) {
@@ -345,7 +284,7 @@ sl_numbers_add(sl_numbers *numbers, uint64_t at_s, const sl_numbers_key *key,
 
 /* ---- sources ---- */
 
-static source *
+static sl_numbers_source *
 find_source(const sl_numbers *numbers, const uint8_t name[16])
 {
     for (uint32_t i = 0; i < numbers->source_count; i++) {
@@ -359,7 +298,7 @@ sl_status
 sl_numbers_consume(sl_numbers *numbers, const uint8_t name[16], uint64_t mark,
                    bool *fresh)
 {
-    source *known = find_source(numbers, name);
+    sl_numbers_source *known = find_source(numbers, name);
 
     if (known != NULL) {
         *fresh = mark > known->mark;
@@ -367,23 +306,23 @@ sl_numbers_consume(sl_numbers *numbers, const uint8_t name[16], uint64_t mark,
             known->mark = mark;
         return SL_OK;
     }
-    if (numbers->source_count == SOURCES_MAX)
+    if (numbers->source_count == SL_NUMBERS_SOURCES_MAX)
         return SL_ELIMIT;
     if (numbers->source_count == numbers->source_capacity) {
         uint32_t capacity =
             numbers->source_capacity != 0 ? numbers->source_capacity * 2 : 8;
         void *mem;
-        sl_status status =
-            sl_arena_take(numbers->arena, capacity * sizeof(source), &mem);
+        sl_status status = sl_arena_take(
+            numbers->arena, capacity * sizeof(sl_numbers_source), &mem);
         if (status < 0)
             return status;
         if (numbers->source_count > 0)
             memcpy(mem, numbers->sources,
-                   numbers->source_count * sizeof(source));
+                   numbers->source_count * sizeof(sl_numbers_source));
         numbers->sources = mem;
         numbers->source_capacity = capacity;
     }
-    source *made = &numbers->sources[numbers->source_count++];
+    sl_numbers_source *made = &numbers->sources[numbers->source_count++];
     memcpy(made->name, name, 16);
     made->mark = mark;
     *fresh = true;
@@ -394,399 +333,9 @@ bool
 sl_numbers_consumed(const sl_numbers *numbers, const uint8_t name[16],
                     uint64_t *mark)
 {
-    const source *known = find_source(numbers, name);
+    const sl_numbers_source *known = find_source(numbers, name);
 
     if (known != NULL)
         *mark = known->mark;
     return known != NULL;
-}
-
-/* ---- encoding ---- */
-
-static void
-put_string(void *ctx, const char *text, size_t len)
-{
-    sl_buf_put_varint(ctx, len);
-    sl_buf_put(ctx, text, len);
-}
-
-static void
-put_row(sl_buf *out, const sl_numbers_row *row, const uint32_t *strings,
-        int64_t step)
-{
-    uint64_t used = 0;
-
-    sl_buf_put_varint(out, sl_zigzag(step));
-    for (int i = 0; i < SL_NUMBERS_FIELDS; i++)
-        sl_buf_put_varint(out, strings[i]);
-    sl_buf_put_varint(out, row->count);
-    sl_buf_put_varint(out, row->errors);
-    sl_histogram_put(&row->wall, out);
-    sl_histogram_put(&row->cpu, out);
-    for (int i = 0; i < SL_NUMBERS_SUMS; i++)
-        used += row->sums[i] != 0;
-    sl_buf_put_varint(out, used);
-    for (uint32_t i = 0; i < SL_NUMBERS_SUMS; i++) {
-        if (row->sums[i] != 0) {
-            sl_buf_put_varint(out, i);
-            sl_buf_put_varint(out, row->sums[i]);
-        }
-    }
-}
-
-static sl_status
-intern_rows(const sl_numbers *numbers, sl_intern *table, uint32_t *strings)
-{
-    uint32_t empty;
-    sl_status status = sl_intern_id(table, "", 0, &empty);
-
-    for (uint32_t i = 0; i < numbers->row_count && status == SL_OK; i++) {
-        for (int f = 0; f < SL_NUMBERS_FIELDS && status == SL_OK; f++) {
-            const sl_numbers_text *text = &numbers->rows[i]->key.field[f];
-            status = sl_intern_id(table, text->text, text->len, strings++);
-        }
-    }
-    return status;
-}
-
-/* What an older reader knows is written as it knows it. */
-static uint64_t
-version_of(const sl_numbers *numbers)
-{
-    for (uint32_t i = 0; i < numbers->row_count; i++) {
-        if (numbers->rows[i]->cpu.count != numbers->rows[i]->count)
-            return VERSION;
-    }
-    return VERSION_CPU;
-}
-
-static void
-put_content(const sl_numbers *numbers, const sl_intern *table,
-            const uint32_t *strings, sl_buf *out)
-{
-    uint64_t period = numbers->period_s, before = 0;
-
-    sl_buf_put(out, MAGIC, MAGIC_SIZE);
-    sl_buf_put_varint(out, version_of(numbers));
-    sl_buf_put_varint(out, SL_HISTOGRAM_SCALE);
-    sl_buf_put_varint(out, period);
-    sl_buf_put_varint(out, numbers->lost);
-    sl_buf_put_varint(out, numbers->source_count);
-    for (uint32_t i = 0; i < numbers->source_count; i++) {
-        sl_buf_put(out, numbers->sources[i].name, 16);
-        sl_buf_put_varint(out, numbers->sources[i].mark);
-    }
-    sl_buf_put_varint(out, sl_intern_count(table));
-    sl_intern_each(table, put_string, out);
-    sl_buf_put_varint(out, numbers->row_count);
-    for (uint32_t i = 0; i < numbers->row_count; i++) {
-        const sl_numbers_row *row = numbers->rows[i];
-        uint64_t at = period != 0 ? row->from_s / period : 0;
-        put_row(out, row, strings + (size_t)i * SL_NUMBERS_FIELDS,
-                (int64_t)(at - before));
-        before = at;
-    }
-}
-
-sl_status
-sl_numbers_encode(const sl_numbers *numbers, int level, sl_bytes *out)
-{
-    sl_arena *arena;
-    sl_intern *table = NULL;
-    sl_buf content, frame;
-    void *strings;
-    sl_status status =
-        sl_arena_new(&arena, &numbers->alloc, CHUNK, SIZE_MAX / 2);
-
-    if (status < 0)
-        return status;
-    sl_buf_init(&content, &numbers->alloc, CONTENT_MAX);
-    sl_buf_init(&frame, &numbers->alloc, 0);
-    status = sl_arena_take(arena,
-                           ((size_t)numbers->row_count + 1) *
-                               SL_NUMBERS_FIELDS * sizeof(uint32_t),
-                           &strings);
-    if (status == SL_OK)
-        status = sl_intern_new(&table, arena, &numbers->alloc);
-    if (status == SL_OK)
-        status = intern_rows(numbers, table, strings);
-    if (status == SL_OK) {
-        put_content(numbers, table, strings, &content);
-        status = content.status;
-    }
-    if (status == SL_OK)
-        status = sl_compress(&frame, content.data, content.size,
-                             level != 0 ? level : 1);
-    sl_buf_free(&content);
-    sl_intern_free(table);
-    sl_arena_free(arena);
-    if (status < 0) {
-        sl_buf_free(&frame);
-        return status;
-    }
-    return sl_buf_finish(&frame, out);
-}
-
-/* ---- merging ---- */
-
-typedef struct {
-    sl_numbers *numbers; /* NULL: only check */
-    const sl_numbers_filter *filter;
-    const sl_numbers_text *strings;
-    uint64_t string_count, period_s, version;
-} merge_job;
-
-static bool
-is_wanted(const merge_job *job, uint64_t from_s, const sl_numbers_key *key)
-{
-    const sl_numbers_filter *filter = job->filter;
-
-    if (filter == NULL)
-        return true;
-    if (from_s < filter->from_s ||
-        (filter->to_s != 0 && from_s >= filter->to_s))
-        return false;
-    for (int i = 0; i < SL_NUMBERS_FIELDS; i++) {
-        const sl_numbers_text *a = &filter->key.field[i], *b = &key->field[i];
-        if (a->text != NULL &&
-            (a->len != b->len ||
-             (a->len > 0 && memcmp(a->text, b->text, a->len) != 0)))
-            return false;
-    }
-    return true;
-}
-
-static sl_status
-get_sums(sl_reader *at, sl_numbers_row *row)
-{
-    uint64_t used, number, value;
-
-    if (sl_varint_get_max(at, SUMS_MAX, &used) < 0)
-        return SL_ECORRUPT;
-    for (uint64_t i = 0; i < used; i++) {
-        if (sl_varint_get_max(at, SUMS_MAX - 1, &number) < 0 ||
-            sl_varint_get(at, &value) < 0)
-            return SL_ECORRUPT;
-        if (row != NULL && number < SL_NUMBERS_SUMS)
-            row->sums[number] += value;
-    }
-    return SL_OK;
-}
-
-/* A histogram of a row, which must have counted all its requests, or `least` of
- * them: that number is what it begins with. */
-static sl_status
-get_times(sl_reader *at, sl_arena *arena, uint64_t least, uint64_t count,
-          sl_histogram *h)
-{
-    sl_reader peek = *at;
-    uint64_t counted;
-
-    if (sl_varint_get_max(&peek, count, &counted) < 0 || counted < least)
-        return SL_ECORRUPT;
-    return sl_histogram_get(at, arena, h);
-}
-
-static sl_status
-get_row(sl_reader *at, const merge_job *job, uint64_t *period)
-{
-    sl_numbers_key key = { 0 };
-    sl_numbers_row *row = NULL;
-    uint64_t step, number, count, errors;
-
-    if (sl_varint_get(at, &step) < 0)
-        return SL_ECORRUPT;
-    *period += (uint64_t)sl_unzigzag(step);
-    if (*period > SECONDS_MAX / (job->period_s > 0 ? job->period_s : 1))
-        return SL_ECORRUPT;
-    for (int i = 0; i < SL_NUMBERS_FIELDS; i++) {
-        if (sl_varint_get_max(at, job->string_count - 1, &number) < 0)
-            return SL_ECORRUPT;
-        key.field[i] = job->strings[number];
-    }
-    if (sl_varint_get(at, &count) < 0 ||
-        sl_varint_get_max(at, count, &errors) < 0)
-        return SL_ECORRUPT;
-
-    uint64_t from_s = *period * job->period_s;
-    sl_status status = SL_OK;
-    if (job->numbers != NULL && is_wanted(job, from_s, &key))
-        status = row_of(job->numbers, from_s, &key, &row);
-    sl_arena *arena = row != NULL ? job->numbers->arena : NULL;
-    if (status == SL_OK)
-        status =
-            get_times(at, arena, count, count, row != NULL ? &row->wall : NULL);
-    if (status == SL_OK)
-        status = get_times(at, arena, job->version == VERSION_CPU ? count : 0,
-                           count, row != NULL ? &row->cpu : NULL);
-    if (status == SL_OK)
-        status = get_sums(at, row);
-    if (status < 0)
-        return status;
-    if (row != NULL) {
-        row->count += count;
-        row->errors += errors;
-        job->numbers->count += count;
-    }
-    return SL_OK;
-}
-
-static sl_status
-get_rows(sl_reader *at, const merge_job *job)
-{
-    uint64_t rows, period = 0;
-
-    if (sl_varint_get_max(at, ROWS_MAX, &rows) < 0)
-        return SL_ECORRUPT;
-    for (uint64_t i = 0; i < rows; i++) {
-        sl_status status = get_row(at, job, &period);
-        if (status < 0)
-            return status;
-    }
-    return at->pos == at->end ? SL_OK : SL_ECORRUPT;
-}
-
-static sl_status
-get_sources(sl_reader *at, sl_numbers *numbers)
-{
-    uint64_t count, mark;
-    bool fresh;
-
-    if (sl_varint_get_max(at, SOURCES_MAX, &count) < 0)
-        return SL_ECORRUPT;
-    for (uint64_t i = 0; i < count; i++) {
-        const uint8_t *name = at->pos;
-        if ((size_t)(at->end - at->pos) < 16)
-            return SL_ECORRUPT;
-        at->pos += 16;
-        if (sl_varint_get(at, &mark) < 0)
-            return SL_ECORRUPT;
-        if (numbers != NULL) {
-            sl_status status = sl_numbers_consume(numbers, name, mark, &fresh);
-            if (status < 0)
-                return status;
-        }
-    }
-    return SL_OK;
-}
-
-static sl_status
-get_strings(sl_reader *at, sl_arena *arena, merge_job *job)
-{
-    uint64_t count, len;
-    void *mem;
-
-    /* Each takes a byte at least: no more than there are. */
-    if (sl_varint_get_max(at, STRINGS_MAX, &count) < 0 || count == 0 ||
-        count > (size_t)(at->end - at->pos))
-        return SL_ECORRUPT;
-    sl_status status =
-        sl_arena_take(arena, count * sizeof(sl_numbers_text), &mem);
-    if (status < 0)
-        return status;
-    sl_numbers_text *strings = mem;
-    for (uint64_t i = 0; i < count; i++) {
-        if (sl_varint_get_max(at, SL_NUMBERS_FIELD_MAX, &len) < 0 ||
-            len > (size_t)(at->end - at->pos))
-            return SL_ECORRUPT;
-        strings[i] = (sl_numbers_text){ (const char *)at->pos, len };
-        at->pos += len;
-    }
-    job->strings = strings;
-    job->string_count = count;
-    return SL_OK;
-}
-
-/* Reads the content. Rows are read twice: whatever is wrong is found before
- * anything is added. */
-static sl_status
-get_content(sl_numbers *numbers, sl_reader at, sl_arena *arena,
-            const sl_numbers_filter *filter, bool with_sources)
-{
-    merge_job job = { .filter = filter };
-    uint64_t version, scale, lost;
-    sl_reader sources, rows;
-    sl_status status;
-
-    if ((size_t)(at.end - at.pos) < MAGIC_SIZE ||
-        memcmp(at.pos, MAGIC, MAGIC_SIZE) != 0)
-        return SL_ECORRUPT;
-    at.pos += MAGIC_SIZE;
-    if (sl_varint_get(&at, &version) < 0 || sl_varint_get(&at, &scale) < 0)
-        return SL_ECORRUPT;
-    if (version < VERSION_CPU || version > VERSION ||
-        scale != SL_HISTOGRAM_SCALE)
-        return SL_EVERSION;
-    job.version = version;
-    if (sl_varint_get_max(&at, PERIOD_MAX, &job.period_s) < 0 ||
-        sl_varint_get(&at, &lost) < 0)
-        return SL_ECORRUPT;
-    sources = at;
-    status = get_sources(&at, NULL);
-    if (status == SL_OK)
-        status = get_strings(&at, arena, &job);
-    rows = at;
-    if (status == SL_OK)
-        status = get_rows(&at, &job);
-    if (status < 0)
-        return status;
-
-    job.numbers = numbers;
-    status = with_sources ? get_sources(&sources, numbers) : SL_OK;
-    if (status == SL_OK)
-        status = get_rows(&rows, &job);
-    if (status == SL_OK)
-        numbers->lost += lost;
-    return status;
-}
-
-static sl_status
-merge_content(sl_numbers *numbers, const void *content, size_t size,
-              const sl_numbers_filter *filter, bool with_sources)
-{
-    const uint8_t *at = content;
-    sl_arena *arena;
-    sl_status status =
-        sl_arena_new(&arena, &numbers->alloc, CHUNK, SIZE_MAX / 2);
-
-    if (status < 0)
-        return status;
-    status = get_content(numbers, (sl_reader){ at, at + size }, arena, filter,
-                         with_sources);
-    sl_arena_free(arena);
-    return status;
-}
-
-static sl_status
-merge(sl_numbers *numbers, const void *bytes, size_t size,
-      const sl_numbers_filter *filter, bool with_sources)
-{
-    sl_buf content;
-
-    sl_buf_init(&content, &numbers->alloc, CONTENT_MAX);
-    sl_status status = sl_decompress(&content, bytes, size, CONTENT_MAX, 0);
-    if (status == SL_OK)
-        status = merge_content(numbers, content.data, content.size, filter,
-                               with_sources);
-    sl_buf_free(&content);
-    return status;
-}
-
-sl_status
-sl_numbers_merge(sl_numbers *numbers, const void *bytes, size_t size,
-                 const sl_numbers_filter *filter)
-{
-    return merge(numbers, bytes, size, filter, false);
-}
-
-sl_status
-sl_numbers_load(sl_numbers *numbers, const void *bytes, size_t size)
-{
-    return merge(numbers, bytes, size, NULL, true);
-}
-
-sl_status
-sl_numbers_load_content(sl_numbers *numbers, const void *content, size_t size)
-{
-    return merge_content(numbers, content, size, NULL, true);
 }

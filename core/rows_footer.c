@@ -375,12 +375,24 @@ load_rows(loading *l)
     return SL_OK;
 }
 
+static sl_status
+load(loading *l, const sl_buf *content)
+{
+    sl_reader in = sl_reader_over(content->data, content->size);
+    uint64_t version;
+
+    if (sl_varint_get(&in, &version) < 0 || version != VERSION ||
+        sl_varint_get_max(&in, ROWS_MAX, &l->count) < 0)
+        return SL_ECORRUPT;
+    sl_status status = load_columns(l, in);
+    return status == SL_OK ? load_rows(l) : status;
+}
+
 sl_status
 sl_rows_add_footer(sl_rows *rows, uint32_t segment, const void *inside,
                    size_t size)
 {
     loading l = { .rows = rows, .segment = segment };
-    uint64_t version;
     sl_buf content;
 
     if (size < SL_FOOTER_END)
@@ -388,15 +400,8 @@ sl_rows_add_footer(sl_rows *rows, uint32_t segment, const void *inside,
     sl_buf_init(&content, &rows->alloc, CONTENT_MAX + ((size_t)1 << 20));
     sl_status status = sl_unpack(rows->unpacker, &content, inside,
                                  size - SL_FOOTER_END, CONTENT_MAX, 0);
-    sl_reader in = { content.data, content.data + content.size };
-    if (status == SL_OK &&
-        (sl_varint_get(&in, &version) < 0 || version != VERSION ||
-         sl_varint_get_max(&in, ROWS_MAX, &l.count) < 0))
-        status = SL_ECORRUPT;
     if (status == SL_OK)
-        status = load_columns(&l, in);
-    if (status == SL_OK)
-        status = load_rows(&l);
+        status = load(&l, &content);
     for (int i = 0; i < ROWS_TEXTS; i++)
         rows->alloc.give(rows->alloc.ctx, l.global[i]);
     sl_buf_free(&content);

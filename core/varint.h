@@ -22,6 +22,14 @@ typedef struct {
     const uint8_t *end;
 } sl_reader;
 
+/* One over `size` bytes; of none, `bytes` may be NULL. */
+static inline sl_reader
+sl_reader_over(const void *bytes, size_t size)
+{
+    const uint8_t *pos = bytes;
+    return (sl_reader){ pos, size == 0 ? pos : pos + size };
+}
+
 /* Writes `value` at `dst`, which has room for SL_VARINT_MAX bytes. Returns
  * the number of bytes written, 1 to SL_VARINT_MAX. Cannot fail. */
 static inline size_t

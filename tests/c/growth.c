@@ -12,6 +12,7 @@
 #include "varint.h"
 
 #include "slowlens/export.h"
+#include "slowlens/gather.h"
 #include "slowlens/merge.h"
 #include "slowlens/report.h"
 
@@ -20,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SIZE       700u
+#define SIZE       700u /* stacks of four times as many are cut (stacks.h) */
 #define GROWN      4u
 #define STEPS_MOST 5.5  /* times: a sort costs 4.8 */
 #define BYTES_MOST 10.0 /* times: arrays double, and the old one lives on */
@@ -125,7 +126,8 @@ typedef struct {
     const char *name;
     form form;
     /* Parts in n: that many of each, 0: as few as can be. */
-    bool nodes, functions, lines, stretches, lanes, counters, long_names, spans;
+    bool nodes, functions, lines, stretches, lanes, counters, long_names, spans,
+        hits, metadata;
     bool sampled;
 } shape;
 
@@ -151,6 +153,10 @@ static const shape shapes[] = {
       .spans = true },
     { "spans of a star", STAR, .functions = true, .nodes = true, .spans = true,
       .lanes = true },
+    { "lines that events told of, of one node", CHAIN, .hits = true },
+    { "lines that events told of", STAR, .functions = true, .nodes = true,
+      .hits = true },
+    { "metadata", CHAIN, .metadata = true },
     { "long names", STAR, .nodes = true, .functions = true,
       .long_names = true },
 };
@@ -278,6 +284,15 @@ put_seen(sl_buf *out, sl_buf *body, const shape *s, uint32_t nodes, uint32_t n)
             sl_buf_put_varint(body, s->lanes && i >= n ? 2 * n : 2);
         put_section(out, SL_BLOB_TIMELINE, body);
     }
+    if (s->hits) { /* of node 0, or one of each */
+        sl_buf_put_varint(body, n);
+        for (uint32_t i = 0; i < n; i++)
+            sl_buf_put_varint(body, i > 0 && nodes > i);
+        for (uint32_t i = 0; i < n; i++)
+            sl_buf_put_varint(body, i + 1);
+        put_column(body, 2 * n, 1);
+        put_section(out, SL_BLOB_HITS, body);
+    }
     if (s->counters) {
         sl_buf_put_varint(body, 2);
         for (uint32_t m = SL_METRIC_LOCK; m <= SL_METRIC_SOCKET; m++) {
@@ -312,6 +327,26 @@ put_spans(sl_buf *out, sl_buf *body, uint32_t n, bool spread)
     put_section(out, SL_BLOB_SPANS, body);
 }
 
+/* As many items as there may be, or nearly. */
+static void
+put_items(sl_buf *out, sl_buf *body, unsigned tag, uint32_t n, bool sampled)
+{
+    char key[32];
+
+    sl_buf_put_varint(body, sampled + n);
+    if (sampled)
+        sl_buf_put(body, "\4mode\1\10sampling", 15);
+    for (uint32_t i = 0; i < n; i++) {
+        snprintf(key, sizeof(key), "tag.%u", i);
+        sl_buf_put_varint(body, strlen(key));
+        sl_buf_put_str(body, key);
+        sl_buf_put_u8(body, SL_BLOB_TEXT);
+        sl_buf_put_varint(body, strlen(key));
+        sl_buf_put_str(body, key);
+    }
+    put_section(out, tag, body);
+}
+
 static void
 make(const shape *s, uint32_t n, sl_buf *out)
 {
@@ -323,11 +358,9 @@ make(const shape *s, uint32_t n, sl_buf *out)
     sl_buf_init(out, NULL, 0);
     sl_buf_init(&body, NULL, 0);
     sl_buf_put(out, "slowlens\1\0\0\0", 12);
-    sl_buf_put_varint(&body, s->sampled);
-    if (s->sampled) {
-        sl_buf_put(&body, "\4mode\1\10sampling", 15);
-    }
-    put_section(out, SL_BLOB_META, &body);
+    put_items(out, &body, SL_BLOB_META, s->metadata ? n : 0, s->sampled);
+    if (s->metadata)
+        put_items(out, &body, SL_BLOB_SUMMARY, n, false);
     put_functions(out, &body, s, functions);
     put_tree(out, &body, s, nodes, functions);
     put_seen(out, &body, s, nodes, n);
@@ -428,6 +461,28 @@ run_aggregate(const sl_profile *p, uint32_t number, sl_bytes *out)
     return sl_report_aggregate(both, 2, number, out);
 }
 
+static sl_status
+run_gather(const sl_profile *p, uint32_t number, sl_bytes *out)
+{
+    sl_gather *gather;
+    sl_status status = sl_gather_new(&gather, 1u << 20);
+
+    (void)number;
+    for (int i = 0; i < 3 && status == SL_OK; i++)
+        status = sl_gather_add(gather, p, 2);
+    if (status == SL_OK)
+        status = sl_gather_encode(gather, NULL, 0, 1, out);
+    sl_gather_free(gather);
+    return status;
+}
+
+static sl_status
+run_meta(const sl_profile *p, uint32_t number, sl_bytes *out)
+{
+    (void)number;
+    return sl_report_meta(p, out);
+}
+
 /* So many that something may be named, in groups that differ not at all. */
 static sl_status
 run_cohort(const sl_profile *p, uint32_t number, sl_bytes *out)
@@ -456,6 +511,7 @@ run_export(const sl_profile *p, uint32_t number, sl_bytes *out)
 }
 
 static const job jobs[] = {
+    { run_meta, "meta" },
     { run_summary, "summary" },
     { run_tree, "tree" },
     { sl_report_functions, "functions" },
@@ -472,6 +528,7 @@ static const job jobs[] = {
     { run_growth, "growth" },
     { run_aggregate, "aggregate" },
     { run_cohort, "cohort" },
+    { run_gather, "gather" },
 };
 
 typedef struct {

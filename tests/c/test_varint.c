@@ -66,6 +66,21 @@ START_TEST(a_maximum_is_kept)
 }
 END_TEST
 
+/* An empty file's content has no memory. */
+START_TEST(nothing_may_be_read)
+{
+    sl_reader reader = sl_reader_over(NULL, 0);
+    uint64_t got;
+
+    ck_assert_int_eq(sl_varint_get(&reader, &got), SL_ECORRUPT);
+    ck_assert_ptr_eq(reader.pos, reader.end);
+    reader = sl_reader_over("\5", 1);
+    ck_assert_int_eq(sl_varint_get(&reader, &got), SL_OK);
+    ck_assert_uint_eq(got, 5);
+    ck_assert_int_eq(sl_varint_get(&reader, &got), SL_ECORRUPT);
+}
+END_TEST
+
 START_TEST(zigzag_round_trip)
 {
     static const int64_t values[] = { 0, -1, 1, -2, INT64_MAX, INT64_MIN };
@@ -83,6 +98,7 @@ varint_suite(void)
                                    every_truncation_is_refused,
                                    what_does_not_fit_is_refused,
                                    a_maximum_is_kept,
+                                   nothing_may_be_read,
                                    zigzag_round_trip,
                                    NULL };
     return suite_of("varint", tests);

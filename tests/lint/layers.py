@@ -34,7 +34,9 @@ MAY = {
     "summary": "blob_put buf findings hotpath label",
     "blob_put": "blob buf intern utf8 varint",
     "histogram": "arena buf varint",
-    "numbers": "compress histogram intern varint",
+    "numbers": "arena histogram",
+    "numbers_read": "buf compress numbers varint",
+    "numbers_write": "buf compress intern numbers varint",
     "journal": "varint",
     "sql_lexer": "utf8",
     "sql_shape": "sql_lexer",
@@ -296,6 +298,10 @@ def untested() -> list[str]:
         families = {file.stem[:at.start()] for at in re.finditer(r"_|$", file.stem)}
         if not families & there and TESTED.get(file.stem) not in there:
             bad.append(f"core/{file.name}: no tests/c/test_{file.stem}.c")
+    grown = (ROOT / "tests/c/growth.c").read_text()
+    for header in ("report", "merge", "gather"):  # of hostile files: none may be more than linear
+        bad += [f"tests/c/growth.c: {name} of {header}.h is not measured" for name in sorted(set(re.findall(
+            r"^sl_status (sl_\w+)\(", (ROOT / f"include/slowlens/{header}.h").read_text(), re.M))) if name not in grown]
     return bad + [f"layers.py: {name} has a file of tests of its own" for name in sorted(TESTED) if name in there]
 
 
