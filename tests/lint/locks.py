@@ -4,6 +4,8 @@ The lock is taken by sl_py_lock and given back by sl_py_unlock or sl_py_unlock_d
 text of a function runs under it, and so does every function of the glue that is called from there, however deep.
 Whoever is called with the lock held and gives it back in between (sl_py_unlock_drop ... sl_py_lock) is taken at its
 word: what is between is outside.
+
+And the two tables of native/README.md, "Locks", name each file that has a lock or an atomic word, and no other.
 """
 
 import pathlib
@@ -47,6 +49,32 @@ def held(body: str, from_outside: bool) -> list[str]:
     return words
 
 
+#: What a file has that keeps a lock of its own, or a word that is read without one.
+KEEPS = {
+    "a lock": re.compile(r"\bpthread_(?:mutex|rwlock|spinlock)_t\s+\w+|\bsem_t\b|PyThread_type_lock|\bPyMutex\b"),
+    "an atomic word": re.compile(r"\b__atomic_\w+\(|\b__sync_\w+\(|\b_Atomic\b|\batomic_\w+\("),
+}
+
+
+def untold() -> list[str]:
+    """Where the tables of native/README.md and the code differ."""
+    text = (NATIVE / "README.md").read_text()
+    section = text[text.index("\n## Locks"):]
+    section = section[:section.index("\n## ", 1)]
+    first = [line.split("|")[1] for line in section.splitlines() if line.startswith("| ")]
+    told = {name for cell in first for name in re.findall(r"`([\w/]+)\.[ch]`", cell)}
+    found: dict[str, str] = {}
+    for folder in (NATIVE, ROOT / "core"):
+        for file in sorted(folder.rglob("*.[ch]")):
+            name = file.relative_to(NATIVE if folder == NATIVE else ROOT).with_suffix("").as_posix()
+            code = re.sub(r"/\*.*?\*/|//[^\n]*", "", file.read_text(), flags=re.S)
+            for what, sign in KEEPS.items():
+                if sign.search(code):
+                    found[name] = what
+    return [f"native/README.md, Locks: {name} has {found[name]}, and is in no table" if name in found
+            else f"native/README.md, Locks: {name} is in a table, and has none" for name in sorted(found.keys() ^ told)]
+
+
 def main() -> int:
     files = {file: functions(file.read_text()) for file in sorted(NATIVE.rglob("*.[ch]")) if file.name != LOCK}
     everywhere = {name: file for file, bodies in files.items() for name in bodies if name.startswith("sl_py_")}
@@ -70,6 +98,7 @@ def main() -> int:
             if TAKE & set(re.findall(r"\w+", body)):
                 ranges += 1
                 look(file, held(body, False), name)
+    bad += untold()
     if ranges < 10:
         bad.append("the lock is hardly taken: this lint does not see it any more")
     print("\n".join(bad) or f"locks: {ranges} functions take the lock, {len(seen)} run under it, none calls Python")
