@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from . import _core
+from .hello import say_whom_the_command_runs
 from .recorder import Recorder, Transaction
 from .request import Incoming, asgi_incoming
 from .routes import asgi_route
@@ -44,7 +45,9 @@ class ProfilerMiddleware:
     def __init__(self, app: ASGIApp, *, recorder: Recorder | None = None, **options: Any) -> None:
         self.app = app
         if recorder is None:
-            recorder = Recorder(options, framework="ASGI", debug=lambda: _app_debug(app))
+            say_whom_the_command_runs(app)
+            knows = _who_knows_debug(app)
+            recorder = Recorder(options, framework="ASGI", debug=lambda: getattr(knows, "debug", False) is True)
         self.recorder = recorder
         recorder.owns(app)
         self._viewer_path = recorder.options.viewer_path
@@ -199,8 +202,17 @@ def _size(content: bytes | str) -> int:
     return len(content)
 
 
-def _app_debug(app: Any) -> bool:
-    return getattr(app, "debug", False) is True
+def _who_knows_debug(app: Any) -> Any:
+    """The app, or what in its middlewares says ``debug``: after ``add_middleware`` the next one is all that we see of
+    Starlette's or FastAPI's, and its ExceptionMiddleware, further in, knows."""
+    inner = app
+    for _ in range(32):
+        if isinstance(getattr(inner, "debug", None), bool):
+            return inner
+        inner = getattr(inner, "app", None)
+        if inner is None:
+            break
+    return app
 
 
 _core.upcalls(asgi_route=asgi_route, asgi_headers=_with_headers)

@@ -15,18 +15,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 import re
 import time
 from collections.abc import Callable, Iterable
 from inspect import isawaitable
 from typing import NamedTuple
 
-from .log import Seldom
+from .log import Seldom, late
 from .options import Networks, Options
 from .request import Incoming
 
-__all__ = ["COOKIE", "PURPOSES", "Access", "from_elsewhere", "is_local", "make_token", "query_value", "token_grants"]
+__all__ = [
+    "COOKIE", "PURPOSES", "Access", "from_elsewhere", "is_local", "make_token", "may_be_from_elsewhere", "query_value",
+    "token_grants",
+]
 
 COOKIE = "slowlens_session"
 SESSION_SECONDS = 12 * 3600
@@ -39,7 +41,7 @@ NOTHING: frozenset[str] = frozenset()
 #: Longer values of ours are not looked at: a token has about 90 characters.
 VALUE_MAX = 300
 
-_log = logging.getLogger("slowlens")
+_log = late("slowlens")
 _LOCAL_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\]|([a-z0-9_-]{1,63}\.){1,8}localhost)(:[0-9]{1,5})?\Z")
 _COOKIE = re.compile(rf"(?:^|;) *{COOKIE}=([^;]{{0,{VALUE_MAX}}})")
 _PLAIN_ADDRESS = re.compile(r"[0-9a-fA-F.:]{2,45}")
@@ -190,6 +192,14 @@ def from_elsewhere(incoming: Incoming) -> bool:
         return False
     host = source[:VALUE_MAX].partition("://")[2].partition("/")[0].lower()
     return host not in [name.lower() for name in hosts_of(incoming)]
+
+
+def may_be_from_elsewhere(incoming: Incoming) -> bool:
+    """The same where nothing says that it was not: over plain http browsers send no ``Sec-Fetch-Site`` but to this
+    machine, and a link that is ``noreferrer`` no ``Referer`` either."""
+    headers = incoming.headers
+    silent = not any(name in headers for name in ("sec-fetch-site", "origin", "referer"))
+    return from_elsewhere(incoming) or (silent and not is_local_host(incoming.host))
 
 
 def hosts_of(incoming: Incoming) -> list[str]:

@@ -15,7 +15,9 @@ from collections.abc import Mapping, Sequence
 from . import log
 from .options import Options
 
-__all__ = ["greet", "reloads", "say_what_is_missing", "server_url"]
+__all__ = [
+    "at_a_terminal", "develops", "greet", "say_what_is_missing", "say_whom_the_command_runs", "server_url",
+]
 
 #: command -> (default port, options that name the port, options that name the host, options that name both, variables)
 _SERVERS: dict[str, tuple[int, tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, str]]] = {
@@ -48,15 +50,20 @@ def _split(address: str, port: int) -> tuple[str, str]:
     return host.removeprefix("tcp://").removeprefix("[").removesuffix("]"), tail
 
 
+def _command(arguments: Sequence[str]) -> str:
+    command = os.path.basename(arguments[0]) if arguments else ""
+    if command == "__main__.py":  # python -m uvicorn
+        command = os.path.basename(os.path.dirname(arguments[0]))
+    return command
+
+
 def server_url(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> str:
     """``http://127.0.0.1:8000``, as the command that runs this process says it; "": it does not."""
     arguments = sys.argv if arguments is None else arguments
     environ = os.environ if environ is None else environ
     if not arguments:
         return ""
-    command = os.path.basename(arguments[0])
-    if command == "__main__.py":  # python -m uvicorn
-        command = os.path.basename(os.path.dirname(arguments[0]))
+    command = _command(arguments)
     rest = arguments[1:]
     if "runserver" in rest[:1]:
         given = [one for one in rest[1:] if not one.startswith("-")]
@@ -87,22 +94,50 @@ def _watches(rest: Sequence[str], environ: Mapping[str, str]) -> bool:
     return reload and environ.get("WERKZEUG_RUN_MAIN") != "true"
 
 
-def reloads(arguments: Sequence[str] | None = None) -> bool:
-    """Whether the command that runs this process watches its files: somebody develops, whatever ``debug`` is."""
+def develops(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the command that runs this process is a server of development, or watches its files: then somebody
+    develops, whatever ``debug`` is."""
     arguments = sys.argv if arguments is None else arguments
-    command = os.path.basename(arguments[0]) if arguments else ""
-    if command == "__main__.py":
-        command = os.path.basename(os.path.dirname(arguments[0]))
-    return command in _SERVERS and ("--reload" in arguments[1:] or (command == "fastapi" and "dev" in arguments[1:2]))
+    environ = os.environ if environ is None else environ
+    command = _command(arguments)
+    rest = arguments[1:]
+    if command == "flask":
+        return "run" in rest and not _watches(rest, environ)
+    return "runserver" in rest[:1] or (
+        command in _SERVERS and ("--reload" in rest or (command == "fastapi" and "dev" in rest[:1])))
 
 
-def say_what_is_missing(options: Options) -> None:
+def at_a_terminal() -> bool:
+    """Whether somebody is likely to read what is written to stderr now."""
+    try:
+        return sys.stderr is not None and sys.stderr.isatty()
+    except (ValueError, OSError):  # it is closed
+        return False
+
+
+#: How a framework is told that this is development.
+_DEBUGGING = {"Flask": "flask run --debug", "Django": "DEBUG = True", "ASGI": "FastAPI(debug=True)"}
+
+
+def say_what_is_missing(options: Options, framework: str) -> None:
     """To somebody who develops an app that does not say so (FastAPI's ``debug`` is off unless asked for), once."""
     key = (os.getpid(), "")
     if key not in _greeted:
         _greeted.add(key)
+        own = _DEBUGGING.get(framework.partition(" ")[0], "the option debug=True")
         log.say_hello(f"slowlens: profiling by {options.mode_word(False)}, viewer closed: the app is not debugging. "
-                      "SLOWLENS_DEBUG=1 (or FastAPI(debug=True)) opens it to this machine")
+                      f"SLOWLENS_DEBUG=1 (or {own}) opens it to this machine")
+
+
+def say_whom_the_command_runs(application: object) -> None:
+    """``fastapi dev`` and ``fastapi run`` look for the FastAPI object in the module and serve that, without what is
+    wrapped around it, or find none."""
+    if _command(sys.argv) == "fastapi" and type(application).__name__ == "FastAPI":
+        key = (os.getpid(), "fastapi")
+        if key not in _greeted:
+            _greeted.update((key, (os.getpid(), "")))
+            log.say_hello("slowlens: the command fastapi runs the FastAPI object itself, not what is wrapped around "
+                          "it: nothing is profiled. Write app.add_middleware(ProfilerMiddleware)")
 
 
 def greet(options: Options, url: str) -> None:
@@ -112,6 +147,7 @@ def greet(options: Options, url: str) -> None:
         return
     _greeted.add(key)
     log.server_url = url
+    log.viewer_is_open = True
     share = "every request" if options.sample_rate >= 1 else f"{options.sample_rate * 100:g} % of the requests"
     mode = "as your function says" if callable(options.mode) else options.mode_word(True)
     text = f"slowlens: profiling {'only what is asked for' if mode == 'off' else f'{share} ({mode})'}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 
+from .log import late
+
 __all__ = ["Ledger"]
 
 COMPLAIN_EVERY = 60.0
 
-_log = logging.getLogger("slowlens")
+_log = late("slowlens")
 
 
 class Ledger:

@@ -11,12 +11,31 @@ import sys
 import time
 from typing import Any
 
-__all__ = ["ASKED", "Seldom", "SlowLog", "clean", "counted", "printable", "say_hello", "slow_line"]
+__all__ = ["ASKED", "Seldom", "SlowLog", "clean", "counted", "late", "printable", "say_hello", "slow_line"]
 
-_slow = logging.getLogger("slowlens.slow")
+
+class _Late:
+    """A logger that is looked up when something is said. ``dictConfig`` and ``fileConfig`` switch off the loggers that
+    are there already, unless told otherwise, and apps configure logging after their imports."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(logging.getLogger(self._name), attribute)
+
+
+def late(name: str) -> Any:
+    """The logger of this name, as soon as it is used and not before."""
+    return _Late(name)
+
+
+_slow = late("slowlens.slow")
 
 #: Where the viewer's server is, if that is known: links of lines can then be clicked.
 server_url = ""
+#: Whether an app of this process is being debugged, so that its viewer opens to this machine.
+viewer_is_open = False
 
 #: What a request asks others for, by kind: one of it, and more.
 ASKED = {
@@ -75,10 +94,14 @@ class Seldom:
 
 def say_hello(text: str) -> None:
     """An INFO line that is seen where nobody has configured logging, as warnings are."""
-    logger = logging.getLogger("slowlens")
     try:
-        if logger.hasHandlers():
-            logger.info("%s", text)
+        # Not asked of our own logger: it would be there from then on, and be switched off by a later dictConfig.
+        if "slowlens" in logging.Logger.manager.loggerDict or logging.root.handlers:
+            known = logging.getLogger("slowlens").hasHandlers()
+        else:
+            known = False
+        if known:
+            logging.getLogger("slowlens").info("%s", text)
         elif sys.stderr is not None:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()

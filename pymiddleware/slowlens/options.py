@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -249,7 +250,7 @@ def default_store() -> str:
     if not state or not os.path.isabs(state):  # as the specification says
         home = os.path.expanduser("~")
         state = os.path.join(home, ".local", "state")
-        if home in ("~", "/") or not os.access(home, os.W_OK):
+        if home == "/" or not os.path.isabs(home) or not os.access(home, os.W_OK):
             # A name that others can guess: made here and now, for us alone; who was faster is found out when the
             # store is opened (store/private.py).
             try:
@@ -351,6 +352,9 @@ OPTIONS: tuple[Option, ...] = (
            "flame graphs of an hour or a day are of. Takes half a percent of one CPU at most."),
 )
 
+#: ``SLOWLENS_SERVICE_HOST``, ``SLOWLENS_VIEWER_PORT_8000_TCP_ADDR``.
+_OF_A_SERVICE = re.compile(r"SLOWLENS_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)\Z")
+
 BY_NAME = {option.name: option for option in OPTIONS}
 assert [option.name for option in OPTIONS] == [field.name for field in fields(Options)]
 
@@ -395,9 +399,11 @@ def load(
     environ = os.environ if environ is None else environ
     _reject_unknown(keywords, "keyword")
     _reject_unknown(framework, where)
+    # Kubernetes names every service of the namespace in variables of each container: one may be called slowlens.
+    names = [name for name in environ if name.startswith("SLOWLENS_") and _OF_A_SERVICE.match(name) is None]
     env_names = {option.env for option in OPTIONS} | {"SLOWLENS_DISABLE"}
-    for name in environ:
-        if name.startswith("SLOWLENS_") and name not in env_names:
+    for name in names:
+        if name not in env_names:
             close = difflib.get_close_matches(name, sorted(env_names), 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise OptionsError(f"slowlens: environment: unknown variable {name}{hint}")

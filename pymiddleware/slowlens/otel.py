@@ -12,7 +12,6 @@ gets ``slowlens.profile_id`` and ``pyroscope.profile.id``. Needs ``opentelemetry
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +21,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.sdk.trace import SpanProcessor as _Base
 
 from . import _core, recorder
+from .log import late
 from .recorder import Transaction, current
 
 __all__ = ["SpanProcessor"]
@@ -33,7 +33,7 @@ SEEN = frozenset("""
     pymysql redis requests sqlalchemy urllib urllib3
 """.split())
 
-_log = logging.getLogger("slowlens")
+_log = late("slowlens")
 
 
 def _first(attributes: Mapping[str, Any], *names: str) -> str:

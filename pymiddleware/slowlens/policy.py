@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import fnmatch
 import heapq
-import logging
 import random
 import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .auth import VALUE_MAX, Access, from_elsewhere, query_value
-from .log import Seldom
+from .auth import VALUE_MAX, Access, from_elsewhere, may_be_from_elsewhere, query_value
+from .log import Seldom, late
 from .options import Options, OptionsError, check_mode
 from .request import Incoming, Seen
 
 __all__ = ["Decision", "Policy"]
 
-_log = logging.getLogger("slowlens")
+_log = late("slowlens")
 
 #: Routes whose worst K are remembered, the latest ones.
 ROUTES_MAX = 2000
@@ -142,6 +141,10 @@ class Policy:
         value = incoming.headers.get("x-slowlens", "")[:VALUE_MAX]
         mode, _, token = value.partition(".")
         if "trigger" not in self._access.grants(incoming, token) or from_elsewhere(incoming):
+            return None
+        if not value and may_be_from_elsewhere(incoming):  # a header is of no other site: browsers would have asked first
+            self._seldom.say(_log, "slowlens: trigger ignored: over plain http a query may be another web site's; send "
+                             "the header X-Slowlens", once=True)
             return None
         try:
             mode = check_mode(mode or query_value(incoming, "slowlens"))

@@ -21,9 +21,9 @@ from . import _core, engine, ownership, throttling
 from ._core import Transaction, current
 from .auth import Access, is_local, is_local_host
 from .board import Board
-from .hello import greet, reloads, say_what_is_missing, server_url
+from .hello import at_a_terminal, develops, greet, say_what_is_missing, server_url
 from .layers import hooks
-from .log import Seldom, counted
+from .log import Seldom, counted, late
 from .options import Options, disabled, load
 from .policy import Decision, Policy
 from .release import find_release
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Breaker", "Recorder", "Transaction", "current", "name", "tag"]
 
-_log = logging.getLogger("slowlens")
+_log = late("slowlens")
 #: Somebody records already what runs in this context (a test does): requests in it are part of that.
 recorded: ContextVar[bool] = ContextVar("slowlens_recorded", default=False)
 
@@ -183,8 +183,8 @@ class Recorder(_core.Door):
             if self.debug() and server_url():
                 self._greeted = True
                 greet(self.options, server_url())
-            elif self._is_closed() and not self.debug() and reloads():
-                say_what_is_missing(self.options)
+            elif self._is_closed() and not self.debug() and develops():
+                say_what_is_missing(self.options, framework)
             self._find_release()  # it reads files: not in a request
             engine.sampling(self.options.interval_us, self.options.sampler_cpu)
             engine.limit_memory(self.options.max_active_bytes)
@@ -267,6 +267,8 @@ class Recorder(_core.Door):
                 if self.debug():  # some frameworks know only now
                     here = is_local_host(incoming.host) and not incoming.secure
                     greet(self.options, server_url() or (f"http://{incoming.host}" if here else ""))
+                elif self._is_closed() and at_a_terminal() and is_local(incoming):
+                    say_what_is_missing(self.options, self.framework)
                 self._look_odd()
             decision = self.policy.decide(incoming)
             if decision is None or recorded.get():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
+import shlex
 from typing import Any
 
 from . import log
 from .ledger import Ledger
-from .log import SlowLog
-from .options import Options
+from .log import SlowLog, late
+from .options import Options, default_store
 from .store import Store, open_sinks
 from .store.interface import Finished, Sink
 
@@ -17,7 +17,7 @@ __all__ = ["Sinks"]
 #: What a store that takes many at once is given at most.
 BATCH, BATCH_BYTES = 128, 4 << 20
 
-_log = logging.getLogger("slowlens")
+_log = late("slowlens")
 
 
 class _StoreSink:
@@ -63,14 +63,27 @@ class _StoreSink:
 class _SlowSink:
     """Writes a line for each slow one."""
 
-    def __init__(self, link: str) -> None:
-        self._link = link
+    def __init__(self, options: Options) -> None:
+        self._link = options.viewer_path
+        self._opens = options.key is not None or options.authorize is not None
+        self._store = options.store
+        self._command = ""
         self._log = SlowLog()
 
     def take(self, profile: Finished) -> None:
         if profile.slow:
-            link = f"{log.server_url}{self._link}#r={profile.meta['id']}" if profile.kept else ""
-            self._log.write(profile.meta, profile.summary, link)
+            self._log.write(profile.meta, profile.summary, self._where(profile) if profile.kept else "")
+
+    def _where(self, profile: Finished) -> str:
+        """A link, if the viewer may be open to anybody; else the command that shows the same."""
+        if self._opens or log.viewer_is_open:
+            return f"{log.server_url}{self._link}#r={profile.meta['id']}"
+        if not self._command:
+            store, named = self._store, ""
+            if "://" not in store and store != default_store():  # a database's address may hold a password
+                named = f"--store {shlex.quote(log.printable(store))} "
+            self._command = f"slowlens {named}show"
+        return f"`{self._command} {profile.meta['id']}`"
 
     def close(self) -> None:
         """Nothing is open."""
@@ -83,7 +96,7 @@ class Sinks:
         self._options, self._ledger = options, ledger
         self._storing = _StoreSink(store, ledger)
         self._sinks: list[tuple[str, Sink]] = [
-            ("store", self._storing), ("slow log", _SlowSink(options.viewer_path))]
+            ("store", self._storing), ("slow log", _SlowSink(options))]
         self._has_all = False
 
     def hand_out(self, profile: Finished) -> None:

@@ -12,7 +12,6 @@ and before every fork, which then copies no thread of ours (``process``); it sta
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import socket
@@ -28,7 +27,7 @@ from .gathering import Gathering
 from .job import Job, profile_of
 from .ledger import Ledger
 from .lock import ours
-from .log import Seldom
+from .log import Seldom, late
 from .options import Options
 from .process import nobody_else_runs, parked, watch
 from .sinks import Sinks
@@ -57,7 +56,7 @@ LAST_SECONDS = 2.0
 #: How often someone looks who waits for the writer.
 LOOK_SECONDS = 0.002
 
-_log = logging.getLogger("slowlens")
+_log = late("slowlens")
 
 
 class Writer(_core.Pulse):

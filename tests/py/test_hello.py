@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -11,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 
 import slowlens
 from slowlens.asgi import ProfilerMiddleware as ASGIMiddleware
-from slowlens.hello import server_url
+from slowlens.cli import main
+from slowlens.hello import develops, server_url
 from slowlens.wsgi import ProfilerMiddleware
 
 from conftest import wsgi_call
@@ -76,6 +80,139 @@ def test_nothing_is_said_in_production(store_path: str, capfd: pytest.CaptureFix
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(("command", "environ", "yes"), [
+    ("/x/flask run", {}, True), ("/x/flask run --debug", {}, False), ("/x/flask shell", {}, False),
+    ("/x/flask run --debug", {"WERKZEUG_RUN_MAIN": "true"}, True), ("manage.py runserver", {}, True),
+    ("manage.py migrate", {}, False), ("/x/gunicorn a:app", {}, False), ("/x/gunicorn --reload a:app", {}, True),
+    ("script.py", {}, False), ("", {}, False),
+])
+def test_who_develops(command: str, environ: dict[str, str], yes: bool) -> None:
+    assert develops(command.split(), environ) is yes
+
+
+@pytest.fixture()
+def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that begins, and where nobody has configured logging."""
+    monkeypatch.setattr("slowlens.hello._greeted", set())
+    monkeypatch.setattr("slowlens.log.viewer_is_open", False)
+    monkeypatch.setattr("logging.Logger.hasHandlers", lambda self: False)  # pytest has one
+
+
+@pytest.mark.parametrize(("terminal", "environ", "options", "says"), [
+    (True, {}, {}, True), (False, {}, {}, False), (True, {}, {"key": "x" * 16}, False),
+    (True, {}, {"debug": False}, False), (True, {"REMOTE_ADDR": "203.0.113.9"}, {}, False), (True, {"HTTP_HOST": "shop.example"}, {}, False),
+])
+@pytest.mark.usefixtures("nothing_said")
+def test_who_tries_it_at_a_terminal_hears_why_the_viewer_is_closed(
+    store_path: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool,
+    environ: dict[str, str], options: dict[str, Any], says: bool
+) -> None:
+    """``uvicorn main:app``, ``gunicorn app:app``: at the first request from this machine."""
+    monkeypatch.setattr("slowlens.recorder.at_a_terminal", lambda: terminal)
+    middleware = ProfilerMiddleware(application, store=store_path, **options)
+    assert capfd.readouterr().err == ""
+    for _ in range(2):
+        wsgi_call(middleware, **environ)
+    assert capfd.readouterr().err.count("SLOWLENS_DEBUG=1 (or the option debug=True)") == says
+
+
+@pytest.mark.usefixtures("nothing_said")
+@pytest.mark.parametrize("open_", [False, True])
+def test_a_line_of_a_closed_viewer_names_the_command_that_shows_the_same(
+    store_path: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], open_: bool
+) -> None:
+    key = {"key": "x" * 16} if open_ else {}
+    middleware = ProfilerMiddleware(application, store=store_path, debug=False, slow_ms=0, keep="all", **key)  # type: ignore[arg-type]
+    wsgi_call(middleware, "/x")
+    assert middleware.recorder.writer.flush()
+    line, = [one.getMessage() for one in caplog.records if one.name == "slowlens.slow"]
+    if open_:
+        assert re.search(r" /__slowlens__/#r=[0-9a-z]{26}$", line), line
+        return
+    command = re.search(r" `slowlens (.*)`$", line)
+    assert command is not None, line
+    assert main(shlex.split(command[1])) == 0
+    assert "GET /x" in capsys.readouterr().out
+
+
+CONFIGURED = """
+import logging.config, sys
+sys.path[:0] = {path!r}
+from conftest import wsgi_call
+from slowlens.wsgi import ProfilerMiddleware
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"x"]
+late = sys.argv[2] == "late"
+made = ProfilerMiddleware(app, store=sys.argv[1], debug=True, slow_ms=0) if late else None
+logging.config.dictConfig({{"version": 1, "handlers": {{"out": {{
+    "class": "logging.StreamHandler", "stream": sys.stdout}}}}, "root": {{"handlers": ["out"], "level": "INFO"}}}})
+made = made or ProfilerMiddleware(app, store=sys.argv[1], debug=True, slow_ms=0, authorize=lambda environ: 1 / 0)
+wsgi_call(made, "/", HTTP_HOST="127.0.0.1:8000")
+wsgi_call(made, "/__slowlens__/", HTTP_HOST="shop.example")
+made.recorder.writer.flush()
+"""
+
+
+@pytest.mark.parametrize("when", ["early", "late"])
+def test_logging_that_is_configured_after_our_import(store_path: str, when: str) -> None:
+    """dictConfig switches off the loggers that are there, unless told otherwise: ours are not, yet."""
+    script = CONFIGURED.format(path=[str(Path(__file__).parent)])
+    command = [sys.executable, "-W", "error", "-c", script, store_path, when]
+    environ = {**os.environ, "SLOWLENS_VIEWER_PATH": "/__slowlens__"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert done.stdout.count("slow: GET / 200 ") == 1, done.stdout
+    assert ("the option authorize failed" if when == "early" else "stayed closed") in done.stdout
+
+
+@pytest.mark.parametrize(("debug", "before"), [(True, 0), (True, 2), (False, 0)])
+def test_an_app_that_has_us_among_its_middlewares_is_asked_whether_it_debugs(
+    store_path: str, debug: bool, before: int
+) -> None:
+    """What we are given is the next middleware, not the app."""
+    class Passing:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await self.app(scope, receive, send)
+
+    inner = Starlette(debug=debug)
+    for _ in range(before):
+        inner.add_middleware(Passing)
+    inner.add_middleware(ASGIMiddleware, store=store_path)
+    statuses: list[Any] = []
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status"))
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": "http", "method": "GET", "path": "/__slowlens__/", "query_string": b"", "scheme": "http",
+             "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1)}
+    asyncio.run(inner(scope, receive, send))
+    assert statuses[0] == (200 if debug else 404)
+
+
+@pytest.mark.usefixtures("nothing_said")
+@pytest.mark.parametrize(("command", "says"), [
+    ("/x/fastapi dev", 1), ("/x/fastapi run main.py", 1), ("/x/uvicorn m:app", 0)])
+def test_the_command_fastapi_runs_what_is_inside(
+    store_path: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, says: int
+) -> None:
+    class FastAPI:
+        debug = False
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            raise AssertionError
+
+    monkeypatch.setattr("sys.argv", command.split())
+    ASGIMiddleware(FastAPI(), store=store_path)
+    assert capfd.readouterr().err.count("Write app.add_middleware(ProfilerMiddleware)") == says
+
+
 @pytest.mark.parametrize(("command", "options", "says"), [
     ("/bin/uvicorn --reload main:app", {}, True),
     ("/x/uvicorn/__main__.py main:app --reload", {}, True),
@@ -85,13 +222,12 @@ def test_nothing_is_said_in_production(store_path: str, capfd: pytest.CaptureFix
     ("/bin/uvicorn --reload main:app", {"debug": False}, False),
     ("/bin/uvicorn --reload main:app", {"key": "x" * 16}, False),
 ])
+@pytest.mark.usefixtures("nothing_said")
 def test_who_develops_an_app_that_does_not_debug_hears_why_the_viewer_is_closed(
     store_path: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str,
     options: dict[str, Any], says: bool
 ) -> None:
     monkeypatch.setattr("sys.argv", command.split())
-    monkeypatch.setattr("slowlens.hello._greeted", set())
-    monkeypatch.setattr("logging.Logger.hasHandlers", lambda self: False)  # pytest has one
     for _ in range(2):
         ASGIMiddleware(lambda scope, receive, send: None, store=store_path, **options)  # type: ignore[arg-type]
     said = capfd.readouterr().err

@@ -57,6 +57,16 @@ def test_unknown_environment_is_an_error() -> None:
         load(environ={"SLOWLENS_SLOWMS": "1"})
 
 
+@pytest.mark.parametrize("name", [
+    "SLOWLENS_SERVICE_HOST", "SLOWLENS_SERVICE_PORT", "SLOWLENS_SERVICE_PORT_HTTP", "SLOWLENS_PORT",
+    "SLOWLENS_PORT_8000_TCP", "SLOWLENS_PORT_8000_TCP_ADDR", "SLOWLENS_VIEWER_SERVICE_HOST",
+    "SLOWLENS_MY_VIEWER_PORT_53_UDP_PROTO",
+])
+def test_what_kubernetes_says_of_a_service_called_slowlens_is_no_option(name: str) -> None:
+    """Each container of the namespace has these: an app must start there."""
+    assert load(environ={name: "tcp://10.0.0.1:8000"}) == load(environ={})
+
+
 def test_disable_wins() -> None:
     assert disabled({"SLOWLENS_DISABLE": "1"})
     assert not disabled({"SLOWLENS_DISABLE": "0"})

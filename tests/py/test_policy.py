@@ -91,6 +91,22 @@ def test_triggers_are_for_the_authorised(allowed: bool, request_: Any) -> None:
     assert policy(debug=False, mode="off").decide(request_) is None
 
 
+@pytest.mark.parametrize(("taken", "request_"), [
+    (False, {"query": "slowlens=lines"}),  # a link of any site, rel=noreferrer: no header says where it stood
+    (True, {"query": "slowlens=lines", "referer": "http://shop.example/page"}),
+    (True, {"query": "slowlens=lines", "sec_fetch_site": "none"}),  # typed, over https
+    (False, {"query": "slowlens=lines", "sec_fetch_site": "cross-site"}),
+    (False, {"query": "slowlens=lines", "sec_fetch_site": "same-site"}),
+    (False, {"query": "slowlens=lines", "origin": "null"}),
+    (False, {"query": "slowlens=lines", "referer": "http://shop.example.evil/"}),
+    (False, {"query": "slowlens=lines", "referer": "http://shop.example@evil/"}),
+    (True, {"x_slowlens": "lines"}),  # which no other site can send
+])
+def test_no_get_of_another_site_triggers_for_who_is_let_in(taken: bool, request_: dict[str, str]) -> None:
+    rules = policy(mode="off", authorize=lambda environ: True)
+    assert (rules.decide(incoming(host="shop.example", remote="192.0.2.1", **request_)) is not None) is taken
+
+
 def test_a_trigger_with_a_signed_token() -> None:
     rules = policy(mode="off", key=KEY)
     good = make_token(KEY, 60, ("trigger",), "shop.example")

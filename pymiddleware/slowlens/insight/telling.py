@@ -14,13 +14,13 @@ import subprocess
 import time
 from contextlib import suppress
 
-from ..log import printable
+from ..log import late, printable
 from ..store import Store, StoreError
 from .regressions import HOUR, WINDOW, regressions
 
 __all__ = ["commits", "line", "tell"]
 
-_log = logging.getLogger("slowlens")
+_log = late("slowlens")
 
 #: Routes that the line names; the command has all.
 NAMED = 3

@@ -15,8 +15,6 @@ __all__ = [
     "Finished", "Page", "Query", "QueryError", "RouteStats", "Sink", "Store", "StoreError", "open_sinks", "open_store",
 ]
 
-_log = logging.getLogger("slowlens")
-
 #: Stores of our own: scheme of the URL -> where the function is that opens one.
 SCHEMES = {
     "": "slowlens.store.directory:open_folder", "file": "slowlens.store.directory:open_folder",
@@ -67,7 +65,7 @@ def open_sinks(options: Options) -> list[tuple[str, Sink]]:
         try:
             sink = point.load()(options)
         except Exception as error:
-            _log.error("slowlens: sink %s (%s) is left out: %s", point.name, point.value, error)
+            logging.getLogger("slowlens").error("slowlens: sink %s (%s) is left out: %s", point.name, point.value, error)
             continue
         if sink is not None:
             sinks.append((point.name, sink))

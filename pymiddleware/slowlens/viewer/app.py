@@ -61,7 +61,6 @@ a header that no other site can send unasked, and a client that may change.
 from __future__ import annotations
 
 import json
-import logging
 import re
 import time
 from collections.abc import Callable
@@ -72,7 +71,7 @@ from typing import Any, NamedTuple
 from .. import __version__, _core, killed, live
 from ..auth import EVERYTHING, Access, query_value
 from ..insight import budgets, cohorts, regressions, windows
-from ..log import Seldom
+from ..log import Seldom, late
 from ..request import Incoming
 from ..store.filter import FIELDS, parse
 from ..store.interface import COLUMNS, Query, QueryError, Store, StoreError, name_of
@@ -82,7 +81,7 @@ from .profiles import AGGREGATE, Aggregate, Profiles
 
 __all__ = ["Response", "Viewer"]
 
-_log = logging.getLogger("slowlens")
+_log = late("slowlens")
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
