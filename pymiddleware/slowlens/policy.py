@@ -142,7 +142,7 @@ class Policy:
         mode, _, token = value.partition(".")
         if "trigger" not in self._access.grants(incoming, token) or from_elsewhere(incoming):
             return None
-        if not value and may_be_from_elsewhere(incoming):  # a header is of no other site: browsers would have asked first
+        if not value and may_be_from_elsewhere(incoming):  # a header is of no other site: a browser would have asked
             self._seldom.say(_log, "slowlens: trigger ignored: over plain http a query may be another web site's; send "
                              "the header X-Slowlens", once=True)
             return None

@@ -100,7 +100,8 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("terminal", "environ", "options", "says"), [
     (True, {}, {}, True), (False, {}, {}, False), (True, {}, {"key": "x" * 16}, False),
-    (True, {}, {"debug": False}, False), (True, {"REMOTE_ADDR": "203.0.113.9"}, {}, False), (True, {"HTTP_HOST": "shop.example"}, {}, False),
+    (True, {}, {"debug": False}, False),
+    (True, {"REMOTE_ADDR": "203.0.113.9"}, {}, False), (True, {"HTTP_HOST": "shop.example"}, {}, False),
 ])
 @pytest.mark.usefixtures("nothing_said")
 def test_who_tries_it_at_a_terminal_hears_why_the_viewer_is_closed(

@@ -65,7 +65,8 @@ def open_sinks(options: Options) -> list[tuple[str, Sink]]:
         try:
             sink = point.load()(options)
         except Exception as error:
-            logging.getLogger("slowlens").error("slowlens: sink %s (%s) is left out: %s", point.name, point.value, error)
+            logging.getLogger("slowlens").error(
+                "slowlens: sink %s (%s) is left out: %s", point.name, point.value, error)
             continue
         if sink is not None:
             sinks.append((point.name, sink))
