@@ -30,6 +30,8 @@ sl_cost_read(const sl_meta *meta, size_t count, sl_cost *out)
     } keys[] = {
         { "cost_python_ps", &out->python },
         { "cost_python_caller_ps", &out->python_caller },
+        { "cost_resume_ps", &out->resume },
+        { "cost_resume_caller_ps", &out->resume_caller },
         { "cost_c_ps", &out->c },
         { "cost_c_caller_ps", &out->c_caller },
         { "cost_site_ps", &out->site },
@@ -52,6 +54,10 @@ sl_cost_read(const sl_meta *meta, size_t count, sl_cost *out)
             any = true;
         }
     }
+    if (out->resume == 0 && out->resume_caller == 0) {
+        out->resume = out->python;
+        out->resume_caller = out->python_caller;
+    }
     return any && by_events;
 }
 
@@ -63,11 +69,12 @@ sl_cost_callers(const sl_cost *cost, const sl_cost_calls *calls)
     switch (calls->kind) {
     case SL_KIND_C: return count * (double)cost->c_caller / 1000;
     case SL_KIND_PYTHON: {
-        double all = count + (double)calls->resumes;
-        double site = calls->site || cost->all_sites
-                          ? count * (double)cost->site / 1000
-                          : 0;
-        return all * (double)cost->python_caller / 1000 + site;
+        double call = (double)cost->python_caller;
+        if (calls->site || cost->all_sites)
+            call += (double)cost->site;
+        return (count * call +
+                (double)calls->resumes * (double)cost->resume_caller) /
+               1000;
     }
     default: return 0;
     }
@@ -80,8 +87,9 @@ cost_own(const sl_cost *cost, const sl_cost_calls *calls)
     switch (calls->kind) {
     case SL_KIND_C: return (double)calls->calls * (double)cost->c / 1000;
     case SL_KIND_PYTHON:
-        return ((double)calls->calls + (double)calls->resumes) *
-               (double)cost->python / 1000;
+        return ((double)calls->calls * (double)cost->python +
+                (double)calls->resumes * (double)cost->resume) /
+               1000;
     default: return 0;
     }
 }

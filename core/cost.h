@@ -28,7 +28,8 @@
 
 /* Of one call, in picoseconds. */
 typedef struct {
-    uint64_t python, python_caller; /* of a Python function, or a resume */
+    uint64_t python, python_caller; /* of a Python function */
+    uint64_t resume, resume_caller; /* of one that goes on after a yield */
     uint64_t c, c_caller;           /* of a C function */
     uint64_t site;                  /* more where its place is known */
     uint64_t line;                  /* of a line that is begun */

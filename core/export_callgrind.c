@@ -3,7 +3,8 @@
  * The cost is nanoseconds of wall time: on the line where it passed, where
  * samples saw that, else on the line of the definition; a call's on the line
  * that made it. A function's calls of itself carry their count and no cost:
- * callgrind_annotate adds up every call it sees. */
+ * callgrind_annotate adds up every call it sees. Where it only went on after a
+ * yield it was not called: 0, which readers know from callgrind itself. */
 #include "calls.h"
 #include "exporters.h"
 #include "label.h"
@@ -129,7 +130,7 @@ put_calls(sl_buf *out, const sl_profile *profile, const sl_calls *calls,
         const sl_function *callee = sl_profile_function(profile, pair->callee);
         put_function(out, profile, pair->callee, true, named);
         snprintf(line, sizeof(line), "calls=%" PRIu64 " %" PRIu32 "\n",
-                 pair->calls > 0 ? pair->calls : 1, callee->line);
+                 pair->calls, callee->line);
         sl_buf_put_str(out, line);
         sl_buf_flow(out);
         put_cost(out,

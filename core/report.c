@@ -124,12 +124,27 @@ put_metrics(sl_json *json, const sl_profile *profile)
     sl_json_close(json, '}');
 }
 
+static uint64_t
+meta_count(const sl_profile *profile, const char *key)
+{
+    const sl_meta *item = sl_profile_meta_find(profile, key);
+
+    return item == NULL || item->text != NULL || item->number < 0
+               ? 0
+               : (uint64_t)item->number;
+}
+
+/* Samples are no calls: of a sampled profile it is how many there are, as in a
+ * list, and not each function's added up. */
 static void
 put_counts(sl_json *json, const sl_profile *profile)
 {
-    uint64_t calls = 0, c_calls = 0, resumes = 0, strands = 0;
+    bool sampled = sl_profile_is_sampled(profile);
+    uint64_t calls = sampled ? meta_count(profile, "samples") : 0;
+    uint64_t c_calls = 0, resumes = 0, strands = 0;
 
-    for (uint32_t i = 0; i < sl_profile_function_count(profile); i++) {
+    for (uint32_t i = 0; !sampled && i < sl_profile_function_count(profile);
+         i++) {
         const sl_profile_sum *sum = sl_profile_function_sum(profile, i);
         switch (sl_profile_function(profile, i)->kind) {
         case SL_KIND_PYTHON:

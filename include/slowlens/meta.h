@@ -113,6 +113,11 @@
        "off.")                                                                 \
     XX(cost_python_caller_ps, NUMBER, NONE, "own cost of a call, caller",      \
        "Picoseconds that it costs the function's caller.")                     \
+    XX(cost_resume_ps, NUMBER, NONE, "own cost of a resume",                   \
+       "Picoseconds that it costs a generator or coroutine to go on; absent: " \
+       "as a call.")                                                           \
+    XX(cost_resume_caller_ps, NUMBER, NONE, "own cost of a resume, caller",    \
+       "Picoseconds that it costs who lets it go on.")                         \
     XX(cost_c_ps, NUMBER, NONE, "own cost of a C call",                        \
        "Picoseconds that a C function is charged with.")                       \
     XX(cost_c_caller_ps, NUMBER, NONE, "own cost of a C call, caller",         \

@@ -76,6 +76,8 @@ class Meta(TypedDict, total=False):
     own_ns: int
     cost_python_ps: int
     cost_python_caller_ps: int
+    cost_resume_ps: int
+    cost_resume_caller_ps: int
     cost_c_ps: int
     cost_c_caller_ps: int
     cost_site_ps: int

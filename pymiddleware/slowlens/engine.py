@@ -236,6 +236,15 @@ def _calibrate() -> None:
             empty()
         return time.perf_counter_ns() - start
 
+    def yielding() -> Iterator[int]:
+        yield from rounds
+
+    def resumes() -> int:
+        start = time.perf_counter_ns()
+        for _ in yielding():
+            pass
+        return time.perf_counter_ns() - start
+
     def c_calls() -> int:
         start = time.perf_counter_ns()
         for _ in rounds:
@@ -248,8 +257,8 @@ def _calibrate() -> None:
             pass
         return time.perf_counter_ns() - start
 
-    def measure(run: Callable[[], int], mode: str) -> tuple[float, float]:
-        """ns that a call costs more in all, and how long it seems itself, as recorded; least of several times."""
+    def recorded(run: Callable[[], int], mode: str) -> tuple[int, int]:
+        """ns that the loop takes, and how long what it calls seems to take itself; least of several times."""
         within, inside = [], []
         for _ in range(5):
             recording = _core.Recording(mode)
@@ -261,22 +270,44 @@ def _calibrate() -> None:
                 rows = json.loads(_core.Profile(recording.encode({}, 1)).functions())["rows"]
             finally:
                 recording.discard()
-            inside += [row["self_ns"] for row in rows if row["calls"] == len(rounds)]
-        _core.engine_idle(0)
-        bare = min(run() for _ in range(5))
-        return max(0, min(within) - bare) / len(rounds), min(inside, default=0) / len(rounds)
+            inside += [row["self_ns"] for row in rows if row["calls"] + row["resumes"] >= len(rounds)]
+        return min(within), min(inside, default=0)
 
-    rounds = range(200)
+    def measure(run: Callable[[], int], mode: str) -> tuple[float, float]:
+        """ns that a call costs more in all, and how long it seems itself, as recorded: of one more call.
+
+        The first calls of a recording (memory that was not touched yet, a function without a number) cost far more.
+        """
+        nonlocal rounds
+        within, inside, bare = [], [], []
+        for length in (few, many):
+            rounds = length
+            in_all, itself = recorded(run, mode)
+            within.append(in_all)
+            inside.append(itself)
+        _core.engine_idle(0)
+        for length in (few, many):
+            rounds = length
+            bare.append(min(run() for _ in range(5)))
+        more = len(many) - len(few)
+        return (max(0, within[1] - within[0] - bare[1] + bare[0]) / more, max(0, inside[1] - inside[0]) / more)
+
+    def between(cost: float, seems: float, run: Callable[[], int]) -> float:
+        """The part of it that lies between the two clock reads. Of a bare call about half does: the function itself."""
+        bare = (min(run() for _ in range(5)) / len(rounds) - loop) / 2
+        return min(cost, max(0, seems - bare))
+
+    few, many = range(100), range(500)
+    rounds = many
     loop = min(nothing() for _ in range(5)) / len(rounds)
     python, python_self = measure(python_calls, "none")
+    resume, resume_self = measure(resumes, "none")
     python_sites, _ = measure(python_calls, "all")
     c, c_self = measure(c_calls, "all")
     _costs = (python, c)
-    # Of a bare call about half is between the two clock reads: the function itself.
-    python_bare = (min(python_calls() for _ in range(5)) / len(rounds) - loop) / 2
-    c_bare = (min(c_calls() for _ in range(5)) / len(rounds) - loop) / 2
-    inside = min(python, max(0, python_self - python_bare))
-    c_inside = min(c, max(0, c_self - c_bare))
+    inside = between(python, python_self, python_calls)
+    resume_inside = between(resume, resume_self, resumes)
+    c_inside = between(c, c_self, c_calls)
     space: dict[str, Any] = {}
     # Of the project, as whatever is nobody else's: only such functions are told line by line.
     source = "def lines(rounds):\n for _ in rounds:\n  pass\n  pass\n"
@@ -300,7 +331,8 @@ def _calibrate() -> None:
 
     line = (measure_lines(True) - measure_lines(False)) / (3 * len(rounds))
     _core.engine_idle(0)
-    costs = {"line": line, "python": inside, "python_caller": python - inside, "c": c_inside, "c_caller": c - c_inside,
+    costs = {"line": line, "python": inside, "python_caller": python - inside,
+             "resume": resume_inside, "resume_caller": resume - resume_inside, "c": c_inside, "c_caller": c - c_inside,
              "site": max(0, python_sites - python)}
     _cost_meta.update({f"cost_{name}_ps": round(1000 * cost) for name, cost in costs.items() if cost > 0})
 

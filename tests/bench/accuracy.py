@@ -247,6 +247,7 @@ def with_slowlens(program: Callable[[], None], sampled: bool = True,
     program()
     profile.leave()
     profile.finish()
+    _core.engine_idle(0)  # or the bare runs after it have events, too
     meta: dict[str, Any] = {"mode": "sampling"}
     if not sampled:
         # A truth that is taken meanwhile has what recording cost in it, too; one of bare runs has not.

@@ -1,5 +1,6 @@
 #include "suites.h"
 
+#include "cost.h"
 #include "made.h"
 #include "sample.h"
 
@@ -111,6 +112,31 @@ START_TEST(nothing_is_taken_without_reason)
 }
 END_TEST
 
+START_TEST(a_resume_has_a_cost_of_its_own)
+{
+    static const sl_meta meta[] = {
+        TEXT("mode", "deterministic"),         NUMBER("cost_python_ps", 2000),
+        NUMBER("cost_python_caller_ps", 3000), NUMBER("cost_resume_ps", 1000),
+        NUMBER("cost_resume_caller_ps", 500),
+    };
+    static const sl_cost_calls calls = { SL_KIND_PYTHON, 2, 10, true };
+    sl_cost_sheet sheet;
+    sl_cost cost;
+    uint32_t to;
+
+    for (int known = 0; known < 2; known++) {
+        ck_assert(sl_cost_read(meta, known ? 5 : 3, &cost));
+        ck_assert_double_eq(sl_cost_callers(&cost, &calls), known ? 11 : 36);
+        ck_assert_int_eq(sl_cost_sheet_new(&sheet, &cost, 2, &sl_alloc_libc),
+                         SL_OK);
+        sl_cost_sheet_node(&sheet, 1, 0, &calls, false);
+        ck_assert_uint_eq(sl_cost_sheet_off(&sheet, 1, 100, &to),
+                          known ? 14 : 24);
+        sl_cost_sheet_free(&sheet);
+    }
+}
+END_TEST
+
 /* The summary that is written is that of what is read. */
 START_TEST(both_sides_take_off_the_same)
 {
@@ -153,6 +179,7 @@ cost_suite(void)
                                    no_more_is_taken_than_there_is,
                                    a_strand_keeps_what_was_its,
                                    nothing_is_taken_without_reason,
+                                   a_resume_has_a_cost_of_its_own,
                                    both_sides_take_off_the_same,
                                    NULL };
     return suite_of("cost", tests);

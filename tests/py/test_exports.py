@@ -168,6 +168,14 @@ def test_dot_gives_each_function_its_box() -> None:
     assert edges and {end for edge in edges for end in edge} <= {box for box, _ in boxes}
 
 
+def spin_deep(depth: int = 20) -> None:
+    until = time.perf_counter() + 0.02
+    if depth:
+        spin_deep(depth - 1)
+    while time.perf_counter() < until:
+        sum(range(100))
+
+
 def cheap() -> None:
     pass
 
@@ -268,6 +276,62 @@ def test_each_export_says_what_it_counts(sampled: bool) -> None:
     assert f"# counts are {calls}\n".encode() in profile.export("callgrind")
     assert f"// counts are {calls}\n".encode() in profile.export("dot")
     assert f"<th class=n>{calls}<th>".encode() in profile.export("html")
+
+
+def callgrind_counts(data: str) -> dict[str, int]:
+    """Calls of each function, as its callers' lines tell them."""
+    names: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    callee = ""
+    for line in data.splitlines():
+        named = re.match(r"c?fn=\((\d+)\)(?: (.*))?$", line)
+        if named is not None:
+            callee = names.setdefault(named[1], named[2] or "")
+        elif line.startswith("calls="):
+            counts[callee] = counts.get(callee, 0) + int(line[6:].split()[0])
+    return counts
+
+
+def test_a_generator_that_goes_on_is_not_called_again_in_any_export() -> None:
+    def numbers() -> Any:
+        yield from range(5)
+
+    def three_times() -> None:
+        for _ in range(3):
+            made = numbers()
+            next(made)
+            assert sum(made) == 10
+            fib(3)
+
+    profile = _core.Profile(record(three_times, "all").encode({"mode": "deterministic"}))
+    summary = json.loads(profile.summary())
+    rows = json.loads(profile.functions())["rows"]
+    expected = {row["function"]["name"]: row["calls"] for row in rows}
+    name = next(name for name in expected if name.endswith("numbers"))
+    assert expected[name] == 3 and expected["fib"] == 15
+    assert next(row["resumes"] for row in rows if row["function"]["name"] == name) >= 15
+    python = {row["function"]["name"] for row in rows if row["function"]["kind"] == "python"}
+    assert summary["calls"] == sum(expected[one] for one in python)
+    listed = json.loads(profile.tree(depth=100))
+    functions_of = {one["id"]: one["name"] for one in listed["functions"]}
+    for one in (name, "fib"):
+        assert sum(row["calls"] for row in listed["rows"] if functions_of[row["function"]] == one) == expected[one]
+        told = callgrind_counts(profile.export("callgrind").decode())
+        assert told[one] == expected[one]
+        (stats,) = [value for key, value in marshal.loads(profile.export("pstats")).items() if key[2] == one]
+        assert stats[1] == expected[one]
+        box = next(line for line in profile.export("dot").decode().splitlines() if f".{one}\\n" in line)
+        assert f"\\n{expected[one]}x" in box
+
+
+def test_samples_are_no_calls() -> None:
+    """The page says as many as a list does, not each function's added up."""
+    recording = record(spin_deep, sampled=True)
+    samples = recording.totals()["samples"]
+    profile = _core.Profile(recording.encode({"mode": "sampling", "samples": samples}))
+    summary = json.loads(profile.summary())
+    assert (summary["calls"], summary["c_calls"]) == (samples, 0)
+    assert max(row["calls"] for row in json.loads(profile.functions())["rows"]) <= samples
 
 
 def test_an_export_flows_in_pieces_and_has_a_cap() -> None:

@@ -8,6 +8,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -261,29 +262,63 @@ def calls_only(n: int) -> int:
     return x
 
 
+class Adder:
+    def add(self, x: int) -> int:
+        return x + 1
+
+
+def methods_only(n: int) -> int:
+    adder = Adder()
+    x = 1
+    for _ in range(n):
+        x = adder.add(x) & 1023
+    return x
+
+
+def numbers(n: int) -> Iterator[int]:
+    yield from range(n)
+
+
+def resumes_only(n: int) -> int:
+    x = 1
+    for one in numbers(n):
+        x = one & 1023
+    return x
+
+
+def c_calls_only(n: int) -> int:
+    x = 1
+    for _ in range(n):
+        x = abs(x) & 1023
+    return x
+
+
 @patient
-def test_what_recording_costs_is_taken_off() -> None:
+@pytest.mark.parametrize("calls", [calls_only, methods_only, resumes_only, c_calls_only])
+def test_what_recording_costs_is_taken_off(calls: Callable[[int], int]) -> None:
     """The share of a function that only calls: as it is bare, as recorded, as read; medians of interleaved runs."""
     engine.prepare()
+    mode = "all" if calls is c_calls_only else "none"
     bare, raw, read = [], [], []
     for _ in range(60):
         took = []
-        for run in (loops_only, calls_only):
+        for run in (loops_only, calls):
             since = time.perf_counter_ns()
             run(2000)
             took.append(time.perf_counter_ns() - since)
         bare.append(took[1] / sum(took))
-        profile = _core.Recording("none")
+        profile = _core.Recording(mode)
         profile.enter()
         loops_only(2000)
-        calls_only(2000)
+        calls(2000)
         profile.leave()
         profile.finish()
-        blob = _core.Profile(profile.encode({"mode": "deterministic", "c_mode": "none", **engine.cost_meta()}))
+        blob = _core.Profile(profile.encode({"mode": "deterministic", "c_mode": mode, **engine.cost_meta()}))
         _core.engine_idle(0)
         report = json.loads(blob.functions())
         rows = {row["function"]["name"].rsplit(".", 1)[-1]: row for row in report["rows"]}
-        own, callee = rows["calls_only"], rows["small"]
+        own = rows[calls.__name__]
+        callee = next(row for row in report["rows"] if row["calls"] + row["resumes"] >= 2000)
         loops = rows["loops_only"]["total_ns"]
         read.append(own["total_ns"] / (own["total_ns"] + loops))
         recorded = own["total_ns"] + own["own_ns"] + callee["own_ns"]

@@ -19,13 +19,10 @@ export const where = (callee) => {
   return kind === "other" ? "not code" : kind === "cost" ? "what recording every call took, taken off all others" : KINDS[kind][0];
 };
 
-/** Rows with their calls (resumes included), sorted by "name" or "-name". Pure. */
+/** Rows with the time of a call (resumes are none), sorted by "name" or "-name". Pure. */
 export function sorted(rows, sort) {
   const name = sort.replace(/^-/, "");
-  const all = rows.map((row) => {
-    const calls = row.calls + row.resumes;
-    return { ...row, calls, per_call: calls ? row.total_ns / calls : 0 };
-  });
+  const all = rows.map((row) => ({ ...row, per_call: row.calls ? row.total_ns / row.calls : 0 }));
   return all.sort((a, b) => (sort.startsWith("-") ? b[name] - a[name] : a[name] - b[name]));
 }
 

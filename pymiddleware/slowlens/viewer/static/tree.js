@@ -13,15 +13,14 @@ export function columns(percents, { sampled, samples }) {
   const time = (name) => (row, wall) => (percents ? of(row, name, wall) : ms(row[name] / 1e6));
   // Of the request itself it is all, also where recording took a part of it.
   const of = (row, name, wall) => share(row.node ? row[name] : Math.min(row[name], wall), wall, samples);
-  const calls = (row) => row.calls + row.resumes;
   return [
     { title: "Share", value: (row, wall, callee) => (callee?.name === OWN_COST ? "–" : of(row, "total_ns", wall)), share: (row, wall) => row.total_ns / (wall || 1), own: true, part: (row, wall) => row.self_ns / (wall || 1) },
     { title: percents ? "Total %" : "Total ms", value: time("total_ns") },
     { title: percents ? "Self %" : "Self ms", value: time("self_ns"), own: true, heat: (row, wall) => row.self_ns / (wall || 1) },
-    { title: sampled ? "Samples" : "Calls", value: (row) => count(calls(row)), alone: true },
+    { title: sampled ? "Samples" : "Calls", value: (row) => count(row.calls), alone: true },
     { title: sampled ? "On CPU" : "Per call", alone: true, value: (row) => {
       if (sampled) return row.seen_ns ? share(row.cpu_ns, row.seen_ns, samples) : "";
-      return calls(row) ? duration(row.total_ns / calls(row)) : "";
+      return row.calls ? duration(row.total_ns / row.calls) : "";
     } },
   ];
 }
@@ -175,7 +174,7 @@ export class Tree {
   chosen(node) {
     const { row, callee, caller } = this.model.describe(node);
     const parent = node === 0 ? null : this.model.rows.get(row.parent);
-    return { node, callee, caller, line: row.call_line, total: row.total_ns, self: row.self_ns, calls: row.calls + row.resumes, parent: parent ? parent.total_ns : 0 };
+    return { node, callee, caller, line: row.call_line, total: row.total_ns, self: row.self_ns, calls: row.calls, parent: parent ? parent.total_ns : 0 };
   }
 
   saved() {
