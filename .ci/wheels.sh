@@ -182,8 +182,8 @@ build_all() { # FOLDER ZIG'S-CACHE
             cmake -S "$source" -B "$build" -G Ninja -DCMAKE_SYSTEM_NAME=Linux "-DCMAKE_SYSTEM_PROCESSOR=${target%%-*}" \
                 "-DCMAKE_C_COMPILER=$work/zig-cc" "-DCMAKE_AR=$work/zig-ar" "-DCMAKE_RANLIB=$work/zig-ranlib" \
                 "-DCMAKE_C_COMPILER_AR=$work/zig-ar" "-DCMAKE_C_COMPILER_RANLIB=$work/zig-ranlib" \
-                "-DCMAKE_C_FLAGS=-ffunction-sections -fdata-sections -ffile-prefix-map=$work=." \
-                "-DCMAKE_MODULE_LINKER_FLAGS=-Wl,--gc-sections -s" \
+                "-DCMAKE_C_FLAGS=-ffunction-sections -fdata-sections -fno-unroll-loops -ffile-prefix-map=$work=." \
+                "-DCMAKE_MODULE_LINKER_FLAGS=-Wl,--gc-sections -Wl,--hash-style=gnu -s" \
                 "-DSL_PYTHON_VERSION=$version" "-DSL_PYTHON_INCLUDE=$include" \
                 "-DUTHASH_INCLUDE_DIR=$work/headers/uthash/usr/include" \
                 "-DSL_ZSTD_SOURCE=$work/zstandard-$ZSTANDARD/zstd" "-DCMAKE_C_FLAGS_RELEASE=-O2 -DNDEBUG" -DSL_SMALL=ON \
