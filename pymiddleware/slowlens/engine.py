@@ -226,6 +226,8 @@ def limit_memory(max_active_bytes: int) -> None:
 def _calibrate() -> None:
     """Loops with and without a profile; some milliseconds, before there is anything to disturb."""
     global _costs
+    few, many = range(100), range(500)
+    rounds = many
 
     def empty() -> None:
         pass
@@ -297,8 +299,6 @@ def _calibrate() -> None:
         bare = (min(run() for _ in range(5)) / len(rounds) - loop) / 2
         return min(cost, max(0, seems - bare))
 
-    few, many = range(100), range(500)
-    rounds = many
     loop = min(nothing() for _ in range(5)) / len(rounds)
     python, python_self = measure(python_calls, "none")
     resume, resume_self = measure(resumes, "none")
