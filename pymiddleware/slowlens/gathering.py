@@ -3,7 +3,8 @@
 A request asks ``draw`` whether it is one of those that speak for all: one of ``stride``, each of which counts so often.
 The choice is made by chance and knows nothing of the request, so the sums are those of all requests without bias; how
 many are chosen follows from what one costs, so that the writer's thread spends no more than :data:`CPU` of one CPU on
-it. What a request did is encoded, read back and added in C, by that thread. After a minute, or when it has taken too
+it. How many pass until the next is drawn beforehand (``skip``): those that pass are counted in C, with the rest of
+their end. What a request did is encoded, read back and added in C, by that thread. After a minute, or when it has taken too
 much memory, the trees go to the store as one slice (store/windows.py).
 """
 
@@ -54,10 +55,11 @@ class _Route:
         self.memory = 0
 
 
-class Gathering:
+class Gathering(_core.Draw):
     """What one process gathers."""
 
     def __init__(self, release: str, host: str) -> None:
+        super().__init__()
         self._release, self._host = release, host
         self.waiting: Bounded[_Waiting] = Bounded()
         self._routes: dict[tuple[str, str, str], _Route] = {}
@@ -67,19 +69,27 @@ class Gathering:
         self.stride = 1
         #: Chosen ones that found no room.
         self.missed = 0
-        self._seen = self._taken = 0
+        self._taken = 0
         self._spent = self._rate = self._mean = 0.0
 
     # ---- called by requests ----
 
     def draw(self) -> int:
         """How many requests this one speaks for; 0: it was not chosen."""
-        self._seen += 1
-        stride = self.stride
-        return stride if stride == 1 or random.random() * stride < 1.0 else 0
+        self.seen += 1
+        if self.skip > 0:
+            self.skip -= 1
+            return 0
+        self.skip = self._gap()
+        return self.stride
+
+    def _gap(self) -> int:
+        """How many pass until one is chosen, if each is with a chance of 1 in ``stride``, whatever came before."""
+        return 0 if self.stride == 1 else int(math.log(1.0 - random.random()) / math.log1p(-1.0 / self.stride))
 
     def put(self, recording: _core.Recording, route: str, method: str, mode: str, weight: int) -> bool:
         """Takes over a recording that is not kept. False: no room (counted)."""
+        recording.let_go()
         if not self.waiting.put(_Waiting(recording, route, method, mode, weight), recording.memory, WAITING_MAX,
                                 WAITING_BYTES):
             self.missed += 1
@@ -151,13 +161,16 @@ class Gathering:
         if elapsed < ADAPT_EVERY:
             return
         self._adapted = now
-        seen, self._seen = self._seen, 0
+        seen, self.seen = self.seen, 0
         if self._taken:
             mean = self._spent / self._taken
             self._mean = mean if self._mean == 0.0 else self._mean + 0.3 * (mean - self._mean)
             self._taken, self._spent = 0, 0.0
         self._rate = max(seen / elapsed, 0.7 * self._rate)
-        self.stride = max(1, min(STRIDE_MAX, math.ceil(self._rate * self._mean / CPU)))
+        stride = max(1, min(STRIDE_MAX, math.ceil(self._rate * self._mean / CPU)))
+        if stride != self.stride:
+            self.stride = stride
+            self.skip = self._gap()
 
     @property
     def count(self) -> int:

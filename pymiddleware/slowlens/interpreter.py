@@ -107,6 +107,9 @@ class _StandIn(types.ModuleType):
     class Pulse:
         """What a writer is."""
 
+    class Draw:
+        """Which requests speak for all."""
+
     class Seen:
         """Of no request."""
 

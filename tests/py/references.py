@@ -223,7 +223,7 @@ def _() -> None:
 @case("Recording.__new__", "Recording.enter", "Recording.leave", "Recording.finish", "Recording.discard",
       "Recording.wall_ns", "Recording.cpu_ns", "Recording.memory", "Recording.finished", "Recording.by",
       "Recording.less", "Recording.so_far",
-      "Recording.totals", "Recording.spans", "Recording.encode")
+      "Recording.totals", "Recording.spans", "Recording.encode", "Recording.let_go")
 def _() -> None:
     for options in ({}, {"follows": True}, {"sampled": True, "anyway": True, "follows": True}, {"max_nodes": 2},
                     {"max_bytes": 1 << 20, "goes_on": True, "label": object()}):
@@ -232,8 +232,10 @@ def _() -> None:
         shown(recording.wall_ns, recording.cpu_ns, recording.memory, recording.finished, recording.by, recording.less)
         refused(recording.totals)
         refused(recording.encode, {})
+        refused(recording.let_go)
         recording.finish()
         recording.finish()
+        recording.let_go()
         refused(recording.enter)
         refused(recording.so_far)
         recording.leave()
@@ -246,7 +248,16 @@ def _() -> None:
         shown(recording.wall_ns, recording.cpu_ns, recording.memory, recording.finished, recording.by, recording.less)
         recording.discard()
         refused(recording.totals)
+        refused(recording.let_go)
         refused(recording.encode, {})
+    made = _core.Recording()
+    made.enter()
+    exec(compile("def made():\n    return len('x')\nmade()", "/app/made.py", "exec"), {})
+    made.leave()
+    made.finish()
+    made.let_go()
+    made.encode(META, 1)
+    made.discard()
     recorded()  # dropped as it runs
     inside = _core.Recording()
     inside.enter()
@@ -383,14 +394,16 @@ def _() -> None:
       "Door._redacts", "Door._logs", "Door._debug", "Door._adds", "Door._begun", "Door._recorded", "Door._worst",
       "Door._worst_count", "Door._folded", "Door._folded_ns", "Door._mount", "Door._methods", "Door._slow_ns",
       "Door._rules_are", "Door._boardless", "Pulse._noted", "Pulse.__new__", "Pulse._ticking", "Pulse._begun",
-      "Pulse._pid", "Pulse.numbers", "Pulse.gathering")
+      "Pulse._pid", "Pulse.numbers", "Pulse.gathering", "Draw.__new__", "Draw.seen", "Draw.skip")
 def _() -> None:
     for mode in MODES[:3]:
         door = Around(mode)
         for name, wrong in (("_plain", 7), ("_debug", "x"), ("_slow_ns", "x"), ("_worst_count", None)):
             refused(setattr, door, name, wrong)
     refused(door._rules_are, True)
-    shown(_core.Door(), _core.Pulse())
+    draw = _core.Draw()
+    shown(_core.Door(), _core.Pulse(), draw, draw.seen, draw.skip)
+    refused(setattr, draw, "skip", "x")
 
 
 @case("wsgi_enter", "wsgi_run", "upcalls", "current", "Transaction.__new__", "Transaction.seen",

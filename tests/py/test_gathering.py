@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slowlens import _core
+from slowlens import gathering as gathering_module
 from slowlens.gathering import Gathering
 from slowlens.insight import windows
 from slowlens.options import load
@@ -47,7 +50,7 @@ def tree_of(data: bytes, route: str = "/p", at: int = 1, requests: int = 1) -> T
 
 
 def test_requests_that_are_not_kept_are_in_the_tree(store_path: str) -> None:
-    middleware = ProfilerMiddleware(app, store=store_path, mode="sampling", keep="error", log=False, continuous=True)
+    middleware = ProfilerMiddleware(app, store=store_path, mode="sampling", keep="error", log=False)
     for _ in range(20):
         wsgi_call(middleware, "/p")
     wsgi_call(middleware, "/q")
@@ -98,12 +101,98 @@ def test_many_are_drawn_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     gathering._adapted = now - 1.0
-    gathering._seen, gathering._taken, gathering._spent = 1000, 10, 0.010
+    gathering.seen, gathering._taken, gathering._spent = 1000, 10, 0.010
     gathering.adapt()
     assert gathering.stride == 200
     drawn = [gathering.draw() for _ in range(20_000)]
     assert set(drawn) == {0, 200}
     assert 10_000 < sum(drawn) < 30_000  # 20,000 +- 5 deviations of 2,000
+
+
+def test_those_that_pass_are_counted_where_they_end(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in so many speaks for all; of the others Python hears nothing."""
+    middleware = ProfilerMiddleware(app, store=store_path, mode="sampling", keep="error", log=False)
+    writer = middleware.recorder.writer
+    gathering = writer.gathering
+    assert gathering is not None, "it is on unless it is switched off"
+    wsgi_call(middleware, "/p")  # what is done once
+    assert writer.flush(20)
+    monkeypatch.setattr(gathering, "adapt", lambda: None)
+    asked: list[str] = []
+    finished = middleware.recorder._finished
+    monkeypatch.setattr(middleware.recorder, "_finished",
+                        lambda transaction: asked.append(transaction.seen.path) or finished(transaction))
+    gathering.seen, gathering.skip, gathering.stride = 0, 40, 50
+    for _ in range(41):
+        wsgi_call(middleware, "/p")
+    assert gathering.seen == 41
+    assert asked == ["/p"], "the one after the forty"
+    assert gathering.skip != 40
+    assert writer.flush(20)
+    assert windows.merged(writer.store, 600, route="/p").meta["requests"] == 51
+
+
+def test_who_waits_keeps_no_code_object_alive(store_path: str) -> None:
+    """Code that was made for a request goes with it, and is called what it was called all the same."""
+    freed: list[str] = []
+
+    def work() -> None:
+        space: dict[str, Any] = {}
+        exec(compile("def made(x):\n    return len(str(x))\n", "/app/made.py", "exec"), space)
+        weakref.finalize(space["made"].__code__, freed.append, "made")
+        space["made"](1)
+
+    recording = record(work)
+    gc.collect()  # its globals hold it
+    assert freed == []
+    gathering = Gathering("", "")
+    assert gathering.put(recording, "/p", "GET", "deterministic", 1)
+    assert freed == ["made"]
+    assert gathering.work() > 0
+    taken = gathering.take()
+    assert taken is not None
+    (tree,) = unpack(*taken)[0].trees()
+    found = blob_tree(_core.Profile(tree.blob))
+    functions = {one["name"]: one for one in found["functions"].values()}
+    rows = {row["name"]: row for row in found["rows"]}
+    assert functions["made"]["file"] == "/app/made.py"
+    assert rows["made"]["call_line"] == work.__code__.co_firstlineno + 4
+
+
+def test_what_lives_anyway_is_named_by_the_writer() -> None:
+    recording = record(lambda: json.dumps({}))
+    recording.let_go()
+    names = {row["name"] for row in blob_tree(_core.Profile(recording.encode({"mode": "deterministic"})))["rows"]}
+    assert "dumps" in names
+    recording.let_go()  # again, and after it was encoded
+    recording.discard()
+    with pytest.raises(RuntimeError):
+        recording.let_go()
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many wait, so many routes have a tree; what is more is counted, or of the route [other]; much is stored early."""
+    gathering = Gathering("", "")
+    taken = [gathering.put(record(lambda: None), "/p", "GET", "deterministic", 1)
+             for _ in range(gathering_module.WAITING_MAX + 3)]
+    assert taken.count(True) == gathering_module.WAITING_MAX
+    assert gathering.missed == 3
+    gathering.work()
+    monkeypatch.setattr(gathering_module, "WAITING_BYTES", gathering.waiting.bytes)
+    assert not gathering.put(record(lambda: None), "/p", "GET", "deterministic", 1)
+    monkeypatch.setattr(gathering_module, "ROUTES_MAX", 2)
+    data = blob()
+    for route in ("/a", "/b", "/c", "/d"):
+        gathering.add(data, {"route": route, "method": "GET", "mode": "deterministic"}, 1)
+    assert gathering.count == 3
+    assert gathering.due() > 0
+    monkeypatch.setattr(gathering_module, "BYTES_MAX", 1)
+    assert gathering.due() == 0.0
+    stored = gathering.take()
+    assert stored is not None
+    counts = {tree.meta["route"]: tree.meta["requests"] for tree in unpack(*stored)[0].trees()}
+    assert counts == {"/p": 1, "/a": 1, "[other]": 3}
+    assert gathering.due() > 0
 
 
 def test_slices_of_a_slot_become_one_and_count_once(tmp_path: Path) -> None:

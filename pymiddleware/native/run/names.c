@@ -127,3 +127,67 @@ sl_py_site_line(void *ctx, uint32_t id, uint32_t site)
     int line = PyCode_Addr2Line((PyCodeObject *)holder, (int)site);
     return line > 0 ? (uint32_t)line : 0;
 }
+
+bool
+sl_py_names_resolve(sl_py_recording *recording)
+{
+    sl_py_named *named = &recording->named;
+    sl_recording_totals totals;
+
+    if (named->functions != NULL)
+        return true;
+    sl_recording_totals_get(recording->core, &totals);
+    named->count = totals.functions - SL_PSEUDO_COUNT;
+    named->keep = PyList_New(0);
+    named->functions =
+        PyMem_Calloc((size_t)named->count + 1, sizeof(*named->functions));
+    if (named->keep == NULL || named->functions == NULL) {
+        sl_py_names_free(recording);
+        PyErr_NoMemory();
+        return false;
+    }
+    if (recording->traced.function_count > 0)
+        sl_recording_resolve_sites(recording->core, sl_py_site_line,
+                                   recording);
+    for (uint32_t i = 0; i < named->count; i++) {
+        if (!sl_py_function_describe(recording, i + SL_PSEUDO_COUNT,
+                                     named->keep, &named->functions[i]))
+            named->functions[i].name = NULL;
+    }
+    sl_py_functions_release(&recording->traced);
+    return true;
+}
+
+bool
+sl_py_names_last(const sl_py_recording *recording)
+{
+    const sl_py_traced *traced = &recording->traced;
+
+    for (uint32_t i = 0; i < traced->function_count; i++) {
+        if (traced->functions[i] != NULL &&
+            Py_REFCNT(traced->functions[i]) == 1)
+            return true;
+    }
+    return false;
+}
+
+bool
+sl_py_names_describe(void *ctx, uint32_t id, const void *key, sl_function *out)
+{
+    const sl_py_named *named = &((const sl_py_recording *)ctx)->named;
+
+    (void)key;
+    if (id - SL_PSEUDO_COUNT >= named->count ||
+        named->functions[id - SL_PSEUDO_COUNT].name == NULL)
+        return false;
+    *out = named->functions[id - SL_PSEUDO_COUNT];
+    return true;
+}
+
+void
+sl_py_names_free(sl_py_recording *recording)
+{
+    PyMem_Free(recording->named.functions);
+    Py_XDECREF(recording->named.keep); /* texts: their end runs no code */
+    memset(&recording->named, 0, sizeof(recording->named));
+}

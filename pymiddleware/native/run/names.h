@@ -13,6 +13,21 @@ bool sl_py_function_describe(const sl_py_recording *recording, uint32_t id,
  * sl_recording_resolve_sites; `ctx` is the recording. */
 uint32_t sl_py_site_line(void *ctx, uint32_t id, uint32_t site);
 
+/* Names all functions of a finished recording and makes its call sites lines;
+ * from then on it holds no code object, whose end may run code. Once is enough.
+ * false, with an exception: no memory. */
+bool sl_py_names_resolve(sl_py_recording *recording);
+
+/* Whether something that it names its functions by lives on by it alone. */
+bool sl_py_names_last(const sl_py_recording *recording);
+
+/* sl_describe, of a recording whose names were resolved. `ctx` is that; needs
+ * no GIL. */
+bool sl_py_names_describe(void *ctx, uint32_t id, const void *key,
+                          sl_function *out);
+
+void sl_py_names_free(sl_py_recording *recording);
+
 /* Where the section that just ended spent most of its time, NEW: a list of
  * (name, file), of some functions of the project and then the innermost one;
  * NULL, no exception: nobody looked. */

@@ -83,6 +83,13 @@ typedef struct {
     sl_py_sampled *sampled; /* its part of that, for the sampler to read */
 } sl_py_handle;
 
+/* What its functions are called, once that was asked for. */
+typedef struct {
+    sl_function *functions; /* by id less SL_PSEUDO_COUNT; name NULL: none */
+    uint32_t count;
+    PyObject *keep; /* strong: a list of what their texts live in */
+} sl_py_named;
+
 struct sl_py_recording {
     PyObject_HEAD sl_recording *core; /* NULL: discarded */
     sl_py_account *account;           /* what the core holds; goes with it */
@@ -100,7 +107,7 @@ struct sl_py_recording {
     bool fork_lost; /* it is the parent's, in a forked child */
     bool encoding;  /* the core is being read, without the GIL... */
     bool discarded; /* ...and is to go as soon as it is not */
-    bool resolved;  /* its call sites are lines by now */
+    sl_py_named named; /* from then on call sites are lines */
     sl_py_layers layers;
     struct sl_py_open_span *open_spans; /* innermost first, see layers.c */
     sl_py_stint section; /* where its main strand runs, while it does */

@@ -118,7 +118,52 @@ sl_py_door_wake(sl_py_pulse *pulse)
     return done != NULL ? 0 : -1;
 }
 
+static sl_py_draw *
+draw_of(const sl_py_pulse *pulse)
+{
+    PyObject *gathering = pulse->gathering;
+    return gathering != NULL && PyObject_TypeCheck(gathering, &sl_py_draw_type)
+               ? (sl_py_draw *)gathering
+               : NULL;
+}
+
+bool
+sl_py_door_may_skip(const sl_py_pulse *pulse)
+{
+    const sl_py_draw *draw = draw_of(pulse);
+    return draw != NULL
+               ? draw->skip > 0
+               : pulse->gathering == NULL || pulse->gathering == Py_None;
+}
+
+void
+sl_py_door_skip(const sl_py_pulse *pulse)
+{
+    sl_py_draw *draw = draw_of(pulse);
+    if (draw == NULL)
+        return;
+    draw->seen++;
+    draw->skip--;
+}
+
 /* ---- the types ---- */
+
+static PyMemberDef draw_members[] = {
+    { "seen", T_LONGLONG, offsetof(sl_py_draw, seen), 0,
+      "Requests that have ended since it was set to 0." },
+    { "skip", T_LONGLONG, offsetof(sl_py_draw, skip), 0,
+      "So many pass until one is chosen." },
+    { NULL, 0, 0, 0, NULL },
+};
+
+PyTypeObject sl_py_draw_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Draw",
+    .tp_doc = "Which requests speak for all: the base of who chooses them.",
+    .tp_basicsize = sizeof(sl_py_draw),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .tp_new = PyType_GenericNew,
+    .tp_members = draw_members,
+};
 
 static int
 pulse_traverse(PyObject *object, visitproc visit, void *arg)
@@ -295,6 +340,7 @@ sl_py_door_init(void)
     s_other = PyUnicode_InternFromString("[other]");
     if (s_debug == NULL || s_wake == NULL || s_other == NULL ||
         PyType_Ready(&sl_py_pulse_type) < 0 ||
+        PyType_Ready(&sl_py_draw_type) < 0 ||
         PyType_Ready(&sl_py_door_type) < 0)
         return -1;
     if (pthread_atfork(NULL, NULL, forget_pid) != 0) {

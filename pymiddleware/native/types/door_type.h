@@ -15,6 +15,12 @@ typedef struct {
     PyObject *numbers, *gathering; /* strong; NULL or None: there are none */
 } sl_py_pulse;
 
+/* Which requests speak for all, gathering.Gathering: its base. */
+typedef struct {
+    PyObject_HEAD long long seen; /* that have ended, since it was set to 0 */
+    long long skip;               /* so many pass until one is chosen */
+} sl_py_draw;
+
 /* What makes a profile one that may be kept. */
 typedef struct {
     char slow, error, worst;
@@ -40,7 +46,7 @@ typedef struct {
     PyTypeObject *silent; /* strong: apps of this type tell no route */
 } sl_py_door;
 
-extern PyTypeObject sl_py_door_type, sl_py_pulse_type;
+extern PyTypeObject sl_py_door_type, sl_py_pulse_type, sl_py_draw_type;
 
 /* Whether it is development mode, 0 or 1; asked where that may change. -1 with
  * an exception. */
@@ -63,6 +69,11 @@ bool sl_py_door_passes(const sl_py_door *door, PyObject *path);
 /* The writer of this process as it is set up; NULL: Python must see to it
  * first. */
 sl_py_pulse *sl_py_door_pulse(const sl_py_door *door);
+
+/* Whether a request's tree is none of those that speak for all; then, once it
+ * is known that Python is not asked, it is to be counted by _skip. */
+bool sl_py_door_may_skip(const sl_py_pulse *pulse);
+void sl_py_door_skip(const sl_py_pulse *pulse);
 
 /* The writer is told that a recording begins, or (the second time) has begun.
  * 0, or -1 with an exception. */

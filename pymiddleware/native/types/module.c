@@ -537,6 +537,7 @@ module_exec(PyObject *module)
         return -1;
     if (PyModule_AddType(module, &sl_py_door_type) < 0 ||
         PyModule_AddType(module, &sl_py_pulse_type) < 0 ||
+        PyModule_AddType(module, &sl_py_draw_type) < 0 ||
         PyModule_AddType(module, &sl_py_seen_type) < 0 ||
         PyModule_AddType(module, &sl_py_transaction_type) < 0)
         return -1;

@@ -282,6 +282,7 @@ recording_dealloc(PyObject *object)
     PyErr_Fetch(&error_type, &error, &traceback);
     sl_py_recording_finish(self);
     sl_py_functions_release(&self->traced);
+    sl_py_names_free(self);
     release_core(self);
     Py_XDECREF(self->handle);
     Py_XDECREF(self->label);
@@ -350,6 +351,7 @@ sl_py_recording_drop(sl_py_recording *self)
     if (self->encoding)
         return;
     sl_py_functions_release(&self->traced);
+    sl_py_names_free(self);
     release_core(self);
 }
 
@@ -504,47 +506,51 @@ recording_spans(PyObject *object, PyObject *ignored)
 
 /* ---- encoding ---- */
 
-typedef struct {
-    sl_py_recording *recording;
-    sl_function *functions; /* by id less SL_PSEUDO_COUNT */
-    uint32_t count;
-} name_table;
-
+/* Whether its tree may be read now; else an exception is set. */
 static bool
-describe(void *ctx, uint32_t id, const void *key, sl_function *out)
+recording_is_readable(const sl_py_recording *self)
 {
-    const name_table *table = ctx;
-    (void)key;
-    if (id - SL_PSEUDO_COUNT >= table->count ||
-        table->functions[id - SL_PSEUDO_COUNT].name == NULL)
-        return false;
-    *out = table->functions[id - SL_PSEUDO_COUNT];
-    return true;
+    bool is = !self->discarded && self->finished && !self->fork_lost &&
+              !self->encoding;
+
+    if (!is)
+        PyErr_SetString(
+            PyExc_RuntimeError,
+            "only a finished, undiscarded recording of this process "
+            "that nobody else encodes can be encoded");
+    return is;
 }
 
+/* What may come to an end runs code, which may want to discard the recording. */
 static bool
-resolve_names(sl_py_recording *self, PyObject *keep, name_table *table)
+recording_name(sl_py_recording *self)
 {
-    sl_recording_totals totals;
+    self->encoding = true;
+    return sl_py_names_resolve(self);
+}
 
-    sl_recording_totals_get(self->core, &totals);
-    table->recording = self;
-    table->count = totals.functions - SL_PSEUDO_COUNT;
-    table->functions =
-        PyMem_Calloc((size_t)table->count + 1, sizeof(*table->functions));
-    if (table->functions == NULL) {
-        PyErr_NoMemory();
-        return false;
+static void
+recording_named(sl_py_recording *self)
+{
+    self->encoding = false;
+    if (self->discarded)
+        sl_py_recording_drop(self);
+}
+
+static PyObject *
+recording_let_go(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    sl_py_recording *self = (sl_py_recording *)object;
+
+    if (!recording_is_readable(self))
+        return NULL;
+    bool fine = true;
+    if (sl_py_names_last(self)) {
+        fine = recording_name(self);
+        recording_named(self);
     }
-    if (!self->resolved && self->traced.function_count > 0)
-        sl_recording_resolve_sites(self->core, sl_py_site_line, self);
-    self->resolved = true;
-    for (uint32_t i = 0; i < table->count; i++) {
-        if (!sl_py_function_describe(self, i + SL_PSEUDO_COUNT, keep,
-                                     &table->functions[i]))
-            table->functions[i].name = NULL;
-    }
-    return true;
+    return fine ? Py_NewRef(Py_None) : NULL;
 }
 
 static PyObject *
@@ -555,37 +561,27 @@ recording_encode(PyObject *object, PyObject *args)
     int level = 3;
     size_t count = 0;
     sl_bytes blob = { 0 };
-    name_table table = { 0 };
 
     if (!PyArg_ParseTuple(args, "O!|i:encode", &PyDict_Type, &dict, &level))
         return NULL;
-    if (self->discarded || !self->finished || self->fork_lost ||
-        self->encoding) {
-        PyErr_SetString(
-            PyExc_RuntimeError,
-            "only a finished, undiscarded recording of this process "
-            "that nobody else encodes can be encoded");
+    if (!recording_is_readable(self))
         return NULL;
-    }
     PyObject *keep = PyList_New(0);
     if (keep == NULL)
         return NULL;
     self->encoding = true; /* what runs meanwhile may want to discard it */
     sl_meta *meta = sl_py_parse_meta(dict, keep, &count);
-    if (meta != NULL && resolve_names(self, keep, &table)) {
+    if (meta != NULL && sl_py_names_resolve(self)) {
         sl_status status;
         Py_BEGIN_ALLOW_THREADS sl_py_budget_encodes(true);
-        status = sl_recording_encode(self->core, meta, count, describe, &table,
-                                     level, &blob);
+        status = sl_recording_encode(self->core, meta, count,
+                                     sl_py_names_describe, self, level, &blob);
         sl_py_budget_encodes(false);
         Py_END_ALLOW_THREADS result = sl_py_take_bytes(status, &blob);
     }
-    PyMem_Free(table.functions);
     PyMem_Free(meta);
     Py_DECREF(keep);
-    self->encoding = false;
-    if (self->discarded)
-        sl_py_recording_drop(self);
+    recording_named(self);
     return result;
 }
 
@@ -705,6 +701,11 @@ static PyMethodDef recording_methods[] = {
     { "spans", recording_spans, METH_NOARGS,
       "[(kind, text, where, count, total ns, longest ns)]: what it asked "
       "others for, and its named pieces, so far" },
+    { "let_go", recording_let_go, METH_NOARGS,
+      "let_go()\n--\n\nOf a finished recording that waits to be encoded: if "
+      "a code object lives on by it alone, its functions are named now, and "
+      "it holds none any longer. The app's weak references to them may be "
+      "called." },
     { "totals", recording_totals, METH_NOARGS,
       "totals()\n--\n\nCounts and times of the finished recording, a dict." },
     { "encode", recording_encode, METH_VARARGS,

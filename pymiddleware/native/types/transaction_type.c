@@ -289,9 +289,7 @@ count_alone(sl_py_transaction *self)
         self->door->plain ? sl_py_door_pulse(self->door) : NULL;
     PyObject *route = pulse != NULL ? route_of(self) : NULL;
 
-    if (route == NULL ||
-        (pulse->gathering != NULL && pulse->gathering != Py_None) ||
-        is_a_task(seen->method))
+    if (route == NULL || !sl_py_door_may_skip(pulse) || is_a_task(seen->method))
         return false;
     /* Of what has no route of its own none is the worst. */
     PyObject *own = PyUnicode_Compare(route, s_unmatched) == 0 ||
@@ -317,6 +315,7 @@ count_alone(sl_py_transaction *self)
             return false;
         }
     }
+    sl_py_door_skip(pulse);
     sl_py_recording_drop(self->recording);
     return true;
 }

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None, store: str | None = None) -> in
 
 _PROFILE = "id, file, 'last' or 'slowest'"
 _SEVERAL = "id, file, folder of files, 'last', 'slowest', or 'route:/path' (its latest profiles)"
-_TIMES = ("; or all requests of a time, kept or not (option continuous): 'last:1h', 'last:1h/1d' (the hour that ended "
+_TIMES = ("; or all requests of a time, kept or not: 'last:1h', 'last:1h/1d' (the hour that ended "
           "a day ago), 'release:NAME'")
 
 
