@@ -347,9 +347,12 @@ on_the_path(const sl_findings_work *w, sl_finding *out)
             own = library_above(w, import);
     }
     /* A collection that happens to run on top is no work of the function's. */
-    if (own != UINT32_MAX &&
-        sl_outline_pseudo(o, path->steps[culprit].node) == SL_PSEUDO_GC)
-        culprit = own;
+    if (sl_outline_pseudo(o, path->steps[culprit].node) == SL_PSEUDO_GC) {
+        if (own != UINT32_MAX)
+            culprit = own;
+        else if (culprit > 0)
+            culprit--;
+    }
     *out = at_step(w, culprit, own);
     widen(w, culprit, out);
     return true;
@@ -393,7 +396,8 @@ find_function(sl_findings_work *w, const uint8_t *kinds)
             one = all;
         }
     }
-    if (leads) {
+    /* What others tell all of is not told again. */
+    if (leads && (w->out->count == 0 || one.work >= w->wall / 20)) {
         sl_findings_as_work(w, kinds, &one);
         sl_findings_add(w, one);
     }

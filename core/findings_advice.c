@@ -29,9 +29,10 @@ is_one_of(const char *text, const char *const *words)
     return false;
 }
 
-/* About a statement that is no question; NULL: it is one. */
+/* About a statement that is no question, made so often in a request; NULL: it
+ * is one. */
 static const char *
-by_statement(const char *sql)
+by_statement(const char *sql, uint64_t times)
 {
     static const char *const schema[] = { "create ", "alter ",   "drop ",
                                           "pragma ", "reindex ", NULL };
@@ -44,6 +45,10 @@ by_statement(const char *sql)
         return "These statements are about the schema: they belong into a "
                "migration or the start of the program, and the next request "
                "should not need them.";
+    if (is_one_of(sql, writes) && times <= 1)
+        return "It writes once: see whether each request must, and whether it "
+               "waits for a lock or for the disk; what nobody waits for can be "
+               "written after the response.";
     if (is_one_of(sql, writes))
         return "Write several rows with one statement (bulk_create, "
                "bulk_update, executemany), all in one transaction.";
@@ -88,7 +93,8 @@ static const char *
 about_queries(const sl_outline *o, const sl_finding *f)
 {
     const char *sql = f->span != 0 ? o->spans[f->span - 1].text : "";
-    const char *other = by_statement(sql);
+    uint64_t times = f->span != 0 ? o->spans[f->span - 1].count : 0;
+    const char *other = by_statement(sql, times / sl_outline_requests(o));
 
     if (other != NULL)
         return other;

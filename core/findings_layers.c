@@ -275,42 +275,103 @@ find_fetched(const sl_findings_work *w, const ordered *rows, uint32_t count)
     return fetched;
 }
 
-/* By node where an ORM was entered: all of its time, and that of its queries.
- */
+/* By node of an ORM. What it asks for on its way to a query (what its database
+ * can do, say) is asked for deeper than the query: of several below one node,
+ * the shallowest are what the ORM's work there is for. */
 typedef struct {
-    uint64_t all, asked;
+    uint32_t depth;
+    uint32_t shallowest; /* depth of a span at or below it; NONE: there is none */
+    double asked;        /* by the spans at that depth there */
+    double work;         /* of it, and of what is below it without a span */
+    uint64_t all, spans; /* where it was entered: its time, and its queries' */
+    double weights;      /* there: of its spans */
 } of_orm;
+
+static void
+add_asked(of_orm *to, uint32_t depth, double took)
+{
+    if (depth < to->shallowest) {
+        to->shallowest = depth;
+        to->asked = 0;
+    }
+    if (depth == to->shallowest)
+        to->asked += took;
+}
+
+/* Of several, all of which may have taken no time at all. */
+static double
+asked_by(const sl_outline_span *span)
+{
+    return (double)span->outer_ns + 1e-3;
+}
+
+/* How much of its ORM's work is for a span. */
+static double
+weight_in_orm(const sl_findings_work *w, const of_orm *orm,
+              const sl_outline_span *span)
+{
+    uint32_t top = w->places[span->node].orm, depth = orm[span->node].depth;
+    double sum = 0;
+
+    for (uint32_t at = span->node; top != 0; at = w->o->nodes[at].parent) {
+        if (orm[at].shallowest == depth && orm[at].work > 0)
+            sum += orm[at].work * asked_by(span) / orm[at].asked;
+        if (at == top || at == 0)
+            break;
+    }
+    return sum;
+}
 
 static of_orm *
 find_orm_time(const sl_findings_work *w)
 {
     const sl_outline *o = w->o;
-    of_orm *found = calloc(o->count, sizeof(*found));
+    of_orm *orm = calloc(o->count, sizeof(*orm));
 
-    for (uint32_t i = 1; found != NULL && i < o->count; i++) {
+    for (uint32_t i = 0; orm != NULL && i < o->count; i++) {
+        orm[i].depth = i == 0 ? 0 : orm[o->nodes[i].parent].depth + 1;
+        orm[i].shallowest = NONE;
         if (w->places[i].orm != 0)
-            found[w->places[i].orm].all += o->nodes[i].self_ns;
+            orm[w->places[i].orm].all += o->nodes[i].self_ns;
     }
-    for (uint32_t i = 0; found != NULL && i < o->span_count; i++) {
+    for (uint32_t i = 0; orm != NULL && i < o->span_count; i++) {
+        const sl_outline_span *span = &o->spans[i];
+        if (!sl_findings_is_kind(span, "db"))
+            continue;
+        of_orm *at = &orm[span->node];
+        orm[w->places[span->node].orm].spans += span->outer_ns;
+        add_asked(at, at->depth, asked_by(span));
+        at->work -= (double)span->outer_ns;
+    }
+    for (uint32_t i = o->count; orm != NULL && i-- > 1;) {
+        uint32_t parent = o->nodes[i].parent;
+        bool within = w->places[i].orm != 0 && w->places[i].orm != i;
+        if (w->places[i].orm != 0)
+            orm[i].work += (double)o->nodes[i].self_ns;
+        if (within && orm[i].shallowest == NONE)
+            orm[parent].work += orm[i].work;
+        else if (within)
+            add_asked(&orm[parent], orm[i].shallowest, orm[i].asked);
+    }
+    for (uint32_t i = 0; orm != NULL && i < o->span_count; i++) {
         if (sl_findings_is_kind(&o->spans[i], "db"))
-            found[w->places[o->spans[i].node].orm].asked +=
-                o->spans[i].outer_ns;
+            orm[w->places[o->spans[i].node].orm].weights +=
+                weight_in_orm(w, orm, &o->spans[i]);
     }
-    return found;
+    return orm;
 }
 
-/* The part of its ORM's time that belongs to a span: of what asks for several
- * things, by what each took. */
+/* The part of its ORM's time that belongs to a span. */
 static uint64_t
-share_of_orm(const sl_findings_work *w, const of_orm *times,
+share_of_orm(const sl_findings_work *w, const of_orm *orm,
              const sl_outline_span *span)
 {
     uint32_t top = w->places[span->node].orm;
 
-    if (top == 0 || times[top].all <= times[top].asked || times[top].asked == 0)
+    if (top == 0 || orm[top].all <= orm[top].spans || orm[top].weights <= 0)
         return 0;
-    return (uint64_t)((double)(times[top].all - times[top].asked) *
-                      (double)span->outer_ns / (double)times[top].asked);
+    return (uint64_t)((double)(orm[top].all - orm[top].spans) *
+                      weight_in_orm(w, orm, span) / orm[top].weights);
 }
 
 /* A kind of spans: all of it, and those that are alike, where there are so many

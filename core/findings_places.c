@@ -20,7 +20,8 @@ sl_finding_at(sl_finding_rule rule)
 }
 
 /* Functions where a layer begins, by the end of their file and by name. What
- * runs below them is the layer's, up to code of the project. */
+ * runs below them is the layer's, up to code of the project. Those that fetch:
+ * SQLite and server-side cursors look for the rows only then. */
 static const struct {
     const char *file, *name;
     int layer;
@@ -33,16 +34,16 @@ static const struct {
       SL_LAYER_DATABASE },
     { "django/db/models/sql/compiler.py", "SQLCompiler.execute_sql",
       SL_LAYER_DATABASE },
-    { "django/db/models/sql/compiler.py", "cursor_iter", SL_LAYER_DATABASE },
+    { "django/db/models/sql/compiler.py", "cursor_iter", SL_LAYER_FETCH },
     { "sqlalchemy/engine/base.py", "Connection.execute", SL_LAYER_DATABASE },
     { "psycopg/cursor.py", "Cursor.execute", SL_LAYER_DATABASE },
     { "pymysql/cursors.py", "Cursor.execute", SL_LAYER_DATABASE },
     { "asyncpg/connection.py", "Connection._execute", SL_LAYER_DATABASE },
     { "", "sqlite3.Cursor.execute", SL_LAYER_DATABASE },
     { "", "sqlite3.Connection.execute", SL_LAYER_DATABASE },
-    { "", "sqlite3.Cursor.fetchall", SL_LAYER_DATABASE },
-    { "", "sqlite3.Cursor.fetchmany", SL_LAYER_DATABASE },
-    { "", "sqlite3.Cursor.fetchone", SL_LAYER_DATABASE },
+    { "", "sqlite3.Cursor.fetchall", SL_LAYER_FETCH },
+    { "", "sqlite3.Cursor.fetchmany", SL_LAYER_FETCH },
+    { "", "sqlite3.Cursor.fetchone", SL_LAYER_FETCH },
     { "", "Cursor.execute", SL_LAYER_DATABASE },
     { "django/template/base.py", "Template.render", SL_LAYER_TEMPLATE },
     { "django/template/base.py", "Template.compile_nodelist",
@@ -53,25 +54,6 @@ static const struct {
     { "jinja2/environment.py", "Environment.compile", SL_LAYER_TEMPLATE },
     { "mako/template.py", "Template.render", SL_LAYER_TEMPLATE },
 };
-
-/* Those of the database that fetch: SQLite and server-side cursors look for the
- * rows only then. */
-static const char *const fetchers[] = { "sqlite3.Cursor.fetchall",
-                                        "sqlite3.Cursor.fetchmany",
-                                        "sqlite3.Cursor.fetchone",
-                                        "cursor_iter" };
-
-static bool
-fetches(const sl_function *f)
-{
-    for (size_t i = 0; i < sizeof(fetchers) / sizeof(*fetchers) &&
-                       f->origin != SL_ORIGIN_PROJECT;
-         i++) {
-        if (sl_outline_text_is(f->name, f->name_len, fetchers[i]))
-            return true;
-    }
-    return false;
-}
 
 static int
 layer_of(const sl_function *f)
@@ -103,10 +85,10 @@ layers_of(const sl_outline *o)
         told = told || sl_findings_is_kind(&o->spans[i], "db");
     for (uint32_t i = 0; layers != NULL && i < count; i++) {
         layers[i] = (uint8_t)layer_of(&o->functions[i]);
-        if (told && fetches(&o->functions[i]))
-            layers[i] = SL_LAYER_FETCH;
-        else if (told && layers[i] == SL_LAYER_DATABASE)
+        if (told && layers[i] == SL_LAYER_DATABASE)
             layers[i] = SL_LAYER_NONE;
+        else if (!told && layers[i] == SL_LAYER_FETCH)
+            layers[i] = SL_LAYER_DATABASE;
     }
     return layers;
 }

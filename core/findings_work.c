@@ -7,7 +7,8 @@
 #define NONE SL_FINDING_NONE
 
 /* By the end of the file and the name; without a name, all that the file has;
- * without a file, C functions. */
+ * without a file, C functions; with a slash before it, of the standard library
+ * (a framework's middleware/gzip.py runs all of the request below it). */
 static const struct {
     const char *file, *name;
     sl_finding_rule rule;
@@ -120,6 +121,8 @@ kind_of(const sl_function *f)
                      : f->file_len < end || memcmp(f->file + f->file_len - end,
                                                    known[i].file, end) != 0)
             continue;
+        if (known[i].file[0] == '/' && f->origin != SL_ORIGIN_STDLIB)
+            continue;
         if (known[i].name == NULL ||
             sl_outline_text_is(f->name, f->name_len, known[i].name))
             return known[i].rule;
@@ -150,8 +153,11 @@ sl_findings_kinds(const sl_findings_work *w)
             above != SL_FINDING_HOT &&
             (above == SL_FINDING_IMPORT || above == SL_FINDING_MIGRATION ||
              sl_outline_function(o, i)->origin != SL_ORIGIN_PROJECT);
-        /* What a template is compiled with is what it is compiled for. */
-        kinds[i] = stays ? above : mine;
+        /* What a template is compiled with is what it is compiled for; the
+         * collector runs wherever it happens to. */
+        kinds[i] = sl_outline_pseudo(o, i) == SL_PSEUDO_GC ? SL_FINDING_HOT
+                   : stays                                 ? above
+                                                           : mine;
     }
     return kinds;
 }

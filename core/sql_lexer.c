@@ -481,6 +481,7 @@ word_kind(const sl_sql_lexer *l)
     } words[11][11] = {
         [2] = { { "AS", SL_WORD_AS },
                 { "BY", SL_WORD_BY },
+                { "IF", SL_WORD_ONLY }, /* TABLE IF NOT EXISTS "t" */
                 { "IN", SL_WORD_AND },
                 { "ON", SL_WORD_VALUE },
                 { "OR", SL_WORD_AND } },
@@ -506,6 +507,7 @@ word_kind(const sl_sql_lexer *l)
                 { "WHERE", SL_WORD_VALUE } },
         [6] = { { "COLUMN", SL_WORD_TABLES },
                 { "DELETE", SL_WORD_DELETE },
+                { "EXISTS", SL_WORD_ONLY },
                 { "HAVING", SL_WORD_VALUE },
                 { "OFFSET", SL_WORD_VALUE },
                 { "RETURN", SL_WORD_VALUE },
@@ -543,6 +545,8 @@ after_word(sl_sql_lexer *l)
     bool before_names = l->names;
 
     l->word = word_kind(l);
+    if (l->before == SL_WORD_ONLY && sl_sql_is(l, "NOT"))
+        l->word = SL_WORD_ONLY;
     l->names = false;
     switch (l->word) {
     case SL_WORD_SELECT: l->selects |= bit; /* fallthrough */
@@ -559,7 +563,9 @@ after_word(sl_sql_lexer *l)
     case SL_WORD_SET:
     case SL_WORD_INTO:
     case SL_WORD_AS: l->names = true; break;
-    case SL_WORD_ONLY: l->names = before_names; break;
+    case SL_WORD_ONLY:
+        l->names = before_names && l->before != SL_WORD_AS;
+        break;
     default: break;
     }
     if (l->names && l->word != SL_WORD_AS && l->word != SL_WORD_ONLY) {

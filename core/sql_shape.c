@@ -290,7 +290,10 @@ shape(writer *w, sl_sql_lexer *l)
             break;
         }
         if (value_follows(kind, l, token, words)) {
-            emit(w, parameter, 1, true, false);
+            bool bracket = l->text[l->from] == '(';
+            emit(w, parameter, 1, true, bracket);
+            if (bracket && !w->full)
+                put(w, (const uint8_t *)")", 1, MORE_BYTES);
             cut = w->full;
             break;
         }

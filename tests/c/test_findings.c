@@ -462,7 +462,8 @@ START_TEST(fetching_is_the_databases)
     made m = { MADE({ { 0, "[request]", 1, 0, 0 },
                       { 1, "app.view", 1, 5, 0 },
                       { 2, "app.rows", 50, 5, 9 },
-                      { 3, "cursor_iter", 50, 85, 2 } }) };
+                      { 3, "django/db/models/sql/compiler:cursor_iter", 50, 85,
+                        2 } }) };
     const sl_outline_span spans[] = { SPAN(2, 2, "db", "SELECT a", "", 50, 5,
                                            1) };
     told t = tell_spans(&m, spans, 1);
@@ -505,6 +506,25 @@ START_TEST(what_an_orm_takes_is_the_queries)
     ck_assert_ptr_nonnull(strstr(t.headline, "63 % in 50 queries"));
     ck_assert_ptr_nonnull(
         strstr(t.texts, "84 % in the database, ORM included: 51 queries"));
+    /* What it asks for on its way (what its database can do) is asked for
+     * deeper: what was made of rows is the query's, however long that took. */
+    made deep = { MADE({ { 0, "[request]", 1, 0, 0 },
+                         { 1, "app.view", 1, 5, 0 },
+                         { 2, "django/db/models/query:QuerySet", 1, 40, 9 },
+                         { 3, "django/db/models/sql:execute_sql", 1, 5, 0 },
+                         { 4, "django/db/backends/features:has", 1, 2, 0 },
+                         { 5, "django/db/backends/utils:execute", 1, 10, 0 },
+                         { 4, "django/db/backends/utils:execute", 1, 3, 0 },
+                         { 3, "django/db/models/base:from_db", 9, 25, 0 } }) };
+    const sl_outline_span both[] = {
+        SPAN(5, 0, "db", "SELECT has", "", 1, 10, 10),
+        SPAN(6, 0, "db", "SELECT rows", "", 1, 3, 3),
+    };
+    t = tell_spans(&deep, both, 2);
+    ck_assert_str_eq(t.headline,
+                     "94 % in the database, ORM included: 2 queries, most from "
+                     "view.app.view at app/view.py:9 (SELECT rows); 14 % is "
+                     "the database itself.");
     /* Nothing of the project's asked: the library that did. */
     made foreign = { MADE(
         { { 0, "[request]", 1, 0, 0 },

@@ -193,6 +193,18 @@ static void
 by_what_a_function_does(void)
 {
     each_work();
+    /* A middleware of that name runs all of the request below it. */
+    made named = { MADE({ { 0, "[request]", 1, 5, 0 },
+                          { 1, "lib/middleware/gzip:__call__", 1, 5, 0 },
+                          { 2, "render", 1, 90, 3 } }) };
+    spares(SL_FINDING_COMPRESS, named, NO_SPANS);
+    /* The collector, wherever it happens to run: told once, as itself. */
+    made collects = { MADE({ { 0, "[request]", 1, 5, 0 },
+                             { 1, "std./gzip:compress", 1, 2, 0 },
+                             { 2, "[gc]", 1, 93, 0 } }) };
+    told(SL_FINDING_GC, "freeze", collects, NO_SPANS);
+    spares(SL_FINDING_COMPRESS, collects, NO_SPANS);
+    spares(SL_FINDING_HOT, collects, NO_SPANS);
     /* Its parts are its work; code of the project is not. */
     made deep = { MADE({ { 0, "[request]", 1, 5, 0 },
                          { 1, "app.view", 1, 5, 0 },
@@ -264,6 +276,8 @@ by_what_it_asked_for(void)
          SPANS({ SPAN(2, 3, "db", "create index x on y", 1, 70) }));
     told(SL_FINDING_DATABASE, "one statement", asks,
          SPANS({ SPAN(2, 3, "db", "INSERT INTO y", 5, 70) }));
+    told(SL_FINDING_DATABASE, "after the response", asks,
+         SPANS({ SPAN(2, 3, "db", "UPDATE y SET", 1, 70) }));
     told(SL_FINDING_DATABASE, "fewer transactions", asks,
          SPANS({ SPAN(2, 3, "db", "COMMIT", 2, 70) }));
     spares(SL_FINDING_DATABASE, asks,

@@ -105,6 +105,13 @@ START_TEST(shapes)
         /* no quotes around the value */
         { PG, "SET jwt.claim = anna", "SET jwt.claim = ?" },
         { ANY, "PRAGMA key = secret", "PRAGMA key = ?" },
+        { LITE, "PRAGMA main.index_info(ix_secret)",
+          "PRAGMA main.index_info(?)" },
+        { LITE, "CREATE TABLE IF NOT EXISTS \"t\" (\"a\" int)",
+          "CREATE TABLE IF NOT EXISTS \"t\" (\"a\" int)" },
+        { LITE, "DROP INDEX IF EXISTS \"i\"", "DROP INDEX IF EXISTS \"i\"" },
+        { LITE, "SELECT 1 FROM t WHERE NOT EXISTS (SELECT \"secret\")",
+          "SELECT ? FROM t WHERE NOT EXISTS (SELECT ?)" },
         { MS, "EXEC dbo.login anna, hunter", "EXEC dbo.login ?" },
         { ANY, "CREATE USER x IDENTIFIED BY \"secret\"",
           "CREATE USER x IDENTIFIED BY ?" },

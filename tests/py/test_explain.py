@@ -88,9 +88,13 @@ def test_advice_is_for_what_takes_time_and_no_request_is_sent_to_itself() -> Non
     from slowlens import _core
     from slowlens.insight.explain import _advice, profile
 
-    told = [{"advice": text, "ns": ns, "title": text.lower(), "rule": "gc"}
+    told = [{"advice": text, "ns": ns, "title": text.lower(), "rule": "gc", "text": f"{ns} % {text}."}
             for text, ns in (("A", 1), ("B", 19), ("C", 20), ("A", 60))]
-    assert _advice(told, 100) == ["a: a", "c: c"] and _advice(told[:2], 100) == ["A"]
+    assert _advice(told, 100, "") == ["a: a", "c: c"]
+    shares = [{**one, "ns": 30 + at} for at, one in enumerate(told[:3])]
+    assert _advice(shares, 100, "30 % A; what it had to do was mostly B.")[1:] == ["b: b", "c: c"], "as it is said"
+    assert _advice(shares, 100, "30 % A.")[1:] == ["c: c", "b: b"], "the most first"
+    assert _advice(told[:2], 100, "") == ["A"]
     recording = _core.Recording("all")
     recording.enter()
     time.sleep(0.001)
@@ -110,7 +114,7 @@ def test_the_same_time_of_the_same_line_is_told_once() -> None:
                              "facts": [], "path": [], "repeats": [], "cohort": [],
                              "findings": [finding("first", 1, 100), finding("again", 1, 85), finding("less", 1, 50),
                                           finding("elsewhere", 2, 100)]}
-    assert markdown(found).split("## Also")[1].split() == ["-", "less", "-", "elsewhere"]
+    assert markdown(found).split("## Also")[1].split() == ["-", "elsewhere", "-", "less"]
     for rule in ("n+1", "gil"):
         found["findings"][1]["rule"] = rule
         assert "again" in markdown(found), "it says something else of the same time"

@@ -77,7 +77,8 @@ def profile(one: _core.Profile, store: Store | None = None) -> dict[str, Any]:
     status = f" {meta['status']}" if meta.get("status") else ""
     path = _path(summary, wall)
     findings = _told_once([_finding(finding) for finding in summary["findings"]])
-    facts = [*_split(meta, summary["wall_ns"] or 1), *_asked(meta), *_own_code(one, path, wall), _how(summary, meta)]
+    facts = [*_split(meta, summary["wall_ns"] or 1, path), *_asked(meta), *_own_code(one, path, wall),
+             _how(summary, meta)]
     found_place = _place_of(summary, path)
     facts += [f"over budget: {over.assertion}: {over.text} ({over.budget})" for over in _over(one)]
     facts += [_FLAGS.get(flag, flag) for flag in str(meta.get("flags") or "").split(",") if flag]
@@ -87,7 +88,8 @@ def profile(one: _core.Profile, store: Store | None = None) -> dict[str, Any]:
         "kind": "profile", "title": f"{where}{status}, {summary['wall_ns'] / 1e6:.0f} ms ({profile_id})",
         "sentence": summary["headline"], "place": found_place[0], "own": found_place[1], "facts": facts,
         "findings": findings, "path": path,
-        "repeats": _repeats(one, wall, summary["headline"], findings), "cohort": [], "advice": _advice(findings, wall),
+        "repeats": _repeats(one, wall, summary["headline"], findings), "cohort": [],
+        "advice": _advice(findings, wall, summary["headline"]),
         "next": [f"slowlens tree {profile_id or 'last'}"],
     }
     if store is not None and known:
@@ -178,8 +180,10 @@ def _is_own(one: dict[str, Any]) -> bool:
 
 
 def _told_once(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without those that tell the time of another's line once more."""
-    return [one for at, one in enumerate(findings) if not any(_same(one, other) for other in findings[:at])]
+    """Without those that tell the time of another's line once more. The first, which is the sentence, stays."""
+    return [one for at, one in enumerate(findings)
+            if at == 0 or not any(_same(one, other) for before, other in enumerate(findings)
+                                  if before < at or (before > at and other["rule"] not in _GENERAL))]
 
 
 def _path(summary: dict[str, Any], wall: int) -> list[dict[str, Any]]:
@@ -225,11 +229,13 @@ def _place_of(summary: dict[str, Any], path: list[dict[str, Any]]) -> tuple[str,
     return ("", True) if found is None else (_place(found), any(one is found for one in own))
 
 
-def _split(meta: dict[str, Any], wall: int) -> list[str]:
+def _split(meta: dict[str, Any], wall: int, path: list[dict[str, Any]]) -> list[str]:
     """How the request's time passed: kinds that exclude each other, and then the collector, which is part of them."""
     words = dict(_WORDS)
     if meta.get("held_id") == meta.get("id"):
         words["loop_ns"] = "waiting for the event loop, which a task of its own kept busy"
+    if any(step["name"] == "[thread]" for step in path):
+        words["lock_ns"] = "waiting for a lock, mostly for its own work in another thread"
     parts = [(words.get(key, str(_core.TITLES[key])), meta[key]) for key in _KINDS
              if isinstance(meta.get(key), int) and meta[key] >= wall / 50]
     return [f"{text}: {ns / 1e6:.0f} ms, {ns / wall:.0%}" for text, ns in parts] or ["how it passed is not known"]
@@ -277,15 +283,22 @@ def _repeats(one: _core.Profile, wall: int, sentence: str, findings: list[dict[s
             or str(row["calls"]) not in told]
 
 
-def _advice(findings: list[dict[str, Any]], wall: int) -> list[str]:
-    """Of the first ones, and what it is about. Others are worth one from a tenth of the time on, waits from a fifth."""
+def _advice(findings: list[dict[str, Any]], wall: int, sentence: str) -> list[str]:
+    """Of the first ones, and what it is about. Others are worth one from a tenth of the time on, waits from a fifth;
+    what the sentence speaks of comes before what it does not."""
     found: dict[str, str] = {}
-    for at, one in enumerate(findings[:4]):
+    rest = sorted(findings[1:], key=lambda one: (not _is_in(one, sentence), -one["ns"]))
+    for at, one in enumerate([*findings[:1], *rest][:4]):
         if at == 0 or one["ns"] >= wall / (5 if one["rule"] in _WAITS else 10):
             found.setdefault(one["advice"], "the function" if one["rule"] == "hot" else one["title"])
     if len(found) == 1:
         return list(found)
     return [f"{title}: {advice[:1].lower() + advice[1:]}" for advice, title in found.items()][:3]
+
+
+def _is_in(one: dict[str, Any], sentence: str) -> bool:
+    """Whether the sentence has what a finding says behind its share."""
+    return re.sub(r"^.*?% ", "", one["text"])[:60].rstrip(".") in sentence
 
 
 # ---- as text ----
@@ -334,12 +347,19 @@ def _by_weight(found: dict[str, Any]) -> list[tuple[str, list[str]]]:
     return [
         (_NEXT, [f"`{command}`" for command in found["next"][:3]]), (_TRY, found["advice"]),
         (_BESIDE, found["cohort"]), (_TIME, found["facts"]), (_PATH, _steps(found["path"])),
-        (_ALSO, [one["text"] for one in _told_once(found["findings"])[1:]]), (_REPEATS, found["repeats"]),
+        (_ALSO, _also(found)), (_REPEATS, found["repeats"]),
     ]
 
 
+def _also(found: dict[str, Any]) -> list[str]:
+    """What else is found, the most first, but what the sentence says already, and crumbs."""
+    rest = sorted(_told_once(found["findings"])[1:], key=lambda one: -one["ns"])
+    return [one["text"] for one in rest
+            if not (one["text"].startswith("Under 1 %") or one["text"].rstrip(".") in found["sentence"])]
+
+
 def _steps(path: list[dict[str, Any]]) -> list[str]:
-    """Own frames; of others the first in a row and the last, and how many are between."""
+    """Own frames; of others in a row how many they are, and where no own one follows, the first and the last."""
     lines: list[str] = []
     at = 0
     while at < len(path):
@@ -351,6 +371,10 @@ def _steps(path: list[dict[str, Any]]) -> list[str]:
             at += 1
             continue
         rows = path[at:end]
+        if end < len(path) and len(rows) > 1 and all(row["name"] not in _PSEUDO for row in rows):
+            lines.append(f"… {len(rows)} calls in libraries")
+            at = end
+            continue
         lines.append(_step(rows[0]))
         # Where it goes on into many small parts, the last that still has most of it is the one to know.
         middle = rows[1:-1]
