@@ -280,9 +280,10 @@ find_fetched(const sl_findings_work *w, const ordered *rows, uint32_t count)
  * the shallowest are what the ORM's work there is for. */
 typedef struct {
     uint32_t depth;
-    uint32_t shallowest; /* depth of a span at or below it; NONE: there is none */
-    double asked;        /* by the spans at that depth there */
-    double work;         /* of it, and of what is below it without a span */
+    uint32_t
+        shallowest; /* depth of a span at or below it; NONE: there is none */
+    double asked;   /* by the spans at that depth there */
+    double work;    /* of it, and of what is below it without a span */
     uint64_t all, spans; /* where it was entered: its time, and its queries' */
     double weights;      /* there: of its spans */
 } of_orm;

@@ -4,8 +4,8 @@ A request asks ``draw`` whether it is one of those that speak for all: one of ``
 The choice is made by chance and knows nothing of the request, so the sums are those of all requests without bias; how
 many are chosen follows from what one costs, so that the writer's thread spends no more than :data:`CPU` of one CPU on
 it. How many pass until the next is drawn beforehand (``skip``): those that pass are counted in C, with the rest of
-their end. What a request did is encoded, read back and added in C, by that thread. After a minute, or when it has taken too
-much memory, the trees go to the store as one slice (store/windows.py).
+their end. What a request did is encoded, read back and added in C, by that thread. After a minute, or when it has taken
+too much memory, the trees go to the store as one slice (store/windows.py).
 """
 
 from __future__ import annotations

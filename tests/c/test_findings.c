@@ -459,11 +459,11 @@ END_TEST
 
 START_TEST(fetching_is_the_databases)
 {
-    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
-                      { 1, "app.view", 1, 5, 0 },
-                      { 2, "app.rows", 50, 5, 9 },
-                      { 3, "django/db/models/sql/compiler:cursor_iter", 50, 85,
-                        2 } }) };
+    made m = { MADE(
+        { { 0, "[request]", 1, 0, 0 },
+          { 1, "app.view", 1, 5, 0 },
+          { 2, "app.rows", 50, 5, 9 },
+          { 3, "django/db/models/sql/compiler:cursor_iter", 50, 85, 2 } }) };
     const sl_outline_span spans[] = { SPAN(2, 2, "db", "SELECT a", "", 50, 5,
                                            1) };
     told t = tell_spans(&m, spans, 1);

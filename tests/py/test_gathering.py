@@ -171,7 +171,7 @@ def test_what_lives_anyway_is_named_by_the_writer() -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So many wait, so many routes have a tree; what is more is counted, or of the route [other]; much is stored early."""
+    """So many wait, so many routes have a tree; what is more is counted, or of the route [other]; much goes early."""
     gathering = Gathering("", "")
     taken = [gathering.put(record(lambda: None), "/p", "GET", "deterministic", 1)
              for _ in range(gathering_module.WAITING_MAX + 3)]

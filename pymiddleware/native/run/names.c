@@ -147,8 +147,7 @@ sl_py_names_resolve(sl_py_recording *recording)
         return false;
     }
     if (recording->traced.function_count > 0)
-        sl_recording_resolve_sites(recording->core, sl_py_site_line,
-                                   recording);
+        sl_recording_resolve_sites(recording->core, sl_py_site_line, recording);
     for (uint32_t i = 0; i < named->count; i++) {
         if (!sl_py_function_describe(recording, i + SL_PSEUDO_COUNT,
                                      named->keep, &named->functions[i]))

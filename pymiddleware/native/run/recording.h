@@ -104,9 +104,9 @@ struct sl_py_recording {
     bool running;         /* the main strand is inside a section */
     bool watches;         /* steps of tasks are told on its account */
     bool finished;
-    bool fork_lost; /* it is the parent's, in a forked child */
-    bool encoding;  /* the core is being read, without the GIL... */
-    bool discarded; /* ...and is to go as soon as it is not */
+    bool fork_lost;    /* it is the parent's, in a forked child */
+    bool encoding;     /* the core is being read, without the GIL... */
+    bool discarded;    /* ...and is to go as soon as it is not */
     sl_py_named named; /* from then on call sites are lines */
     sl_py_layers layers;
     struct sl_py_open_span *open_spans; /* innermost first, see layers.c */

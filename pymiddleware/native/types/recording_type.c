@@ -521,7 +521,8 @@ recording_is_readable(const sl_py_recording *self)
     return is;
 }
 
-/* What may come to an end runs code, which may want to discard the recording. */
+/* What may come to an end runs code, which may want to discard the recording.
+ */
 static bool
 recording_name(sl_py_recording *self)
 {
