@@ -301,8 +301,9 @@ class Writer(_core.Pulse):
                         _log, "slowlens: requests that run, or are killed, cannot be shown: no memory to note them in: "
                         f"{self.board.why_not}", key="board", once=True)
                 self._recover()
-        except Exception:
-            self._ledger.complain("slowlens: running requests cannot be shown", "board")
+        except Exception as error:
+            self._ledger.complain(f"slowlens: running requests cannot be shown, nor what dead workers left be found: "
+                                  f"{error}", "board")
 
     def _recover(self) -> None:
         if self.board is not None and self.board.tried:

@@ -66,6 +66,10 @@ object_bytes(uintptr_t address, size_t size)
     return (address & 7) != 0 ? NULL : sl_py_memory_read(&piece, 1);
 }
 
+/* At most SPELLED_MAX bytes: lone surrogates are spelled out, as where Python
+ * is asked for the text (code_map.c). */
+#define SPELLED_MAX 6
+
 static size_t
 put_utf8(char *out, uint32_t c)
 {
@@ -77,6 +81,14 @@ put_utf8(char *out, uint32_t c)
         out[0] = (char)(0xC0 | c >> 6);
         out[1] = (char)(0x80 | (c & 0x3F));
         return 2;
+    }
+    if (c >= 0xD800 && c < 0xE000) { /* of a file name that is not UTF-8 */
+        static const char digits[] = "0123456789abcdef";
+        out[0] = '\\';
+        out[1] = 'u';
+        for (int at = 0; at < 4; at++)
+            out[2 + at] = digits[c >> (12 - 4 * at) & 15];
+        return 6;
     }
     if (c < 0x10000) {
         out[0] = (char)(0xE0 | c >> 12);
@@ -108,7 +120,7 @@ sl_py_read_str(uintptr_t address, uint32_t *len)
     size_t count = (size_t)head.length, used = 0;
     size_t offset = head.state.ascii ? sizeof(PyASCIIObject)
                                      : sizeof(PyCompactUnicodeObject);
-    char *text = malloc(count * 4 + 1);
+    char *text = malloc(count * SPELLED_MAX + 1);
     sl_py_piece piece = { (const char *)address + offset, count * kind };
     const char *data = count == 0 ? "" : sl_py_memory_read(&piece, 1);
     if (text == NULL || data == NULL) {

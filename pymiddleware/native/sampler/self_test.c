@@ -13,16 +13,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Whether `read` is `text`: whose lone surrogates, of a folder's name that is
+ * not UTF-8, are spelled out. */
+static bool
+test_text(PyObject *text, const char *read)
+{
+    PyObject *bytes =
+        PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+    bool same = bytes != NULL && strcmp(PyBytes_AS_STRING(bytes), read) == 0;
+
+    Py_XDECREF(bytes);
+    return same;
+}
+
 /* Compares one place with the frame that Python shows. */
 static bool
 test_frame(PyFrameObject *frame, const sl_py_place *place)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
-    const char *name = PyUnicode_AsUTF8(code->co_qualname);
-    const char *file = PyUnicode_AsUTF8(code->co_filename);
-    bool same = name != NULL && file != NULL &&
-                strcmp(name, place->code->name) == 0 &&
-                strcmp(file, place->code->file) == 0 &&
+    bool same = test_text(code->co_qualname, place->code->name) &&
+                test_text(code->co_filename, place->code->file) &&
                 place->line == (uint32_t)PyFrame_GetLineNumber(frame);
     PyErr_Clear();
     Py_DECREF(code);
