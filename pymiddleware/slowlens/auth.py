@@ -54,7 +54,17 @@ _NAMES_CLIENT = (
 #: ... the host that was asked for in these...
 _NAMES_HOST = ("x-forwarded-host", "x-original-host")
 #: ... and by these one only knows that there was a proxy.
-_NAMES_NOBODY = ("via", "x-forwarded-proto", "x-forwarded-server", "x-forwarded-port", "x-forwarded", "cdn-loop")
+_NAMES_NOBODY = frozenset((
+    "via", "cdn-loop", "x-scheme", "x-url-scheme", "front-end-https", "x-rewrite-url", "surrogate-capability",
+    "max-forwards", "proxy-connection", "x-cloud-trace-context", "x-varnish", "wl-proxy-client-ip", "do-connecting-ip",
+    "ali-cdn-real-ip",
+))
+#: ... or by one that begins so: proxies, networks that deliver content, tunnels and hosts.
+_NAMES_NOBODY_STARTS = (
+    "x-forwarded", "x-original-", "x-envoy-", "x-proxy", "x-arr-", "x-ms-proxy", "x-real-", "x-client-ip", "x-amz-cf-",
+    "x-amzn-", "x-azure-", "x-appengine-", "x-vercel-", "x-nf-", "x-akamai-", "x-sucuri-", "x-haproxy", "cf-", "fly-",
+    "fastly-", "tailscale-", "incap-", "proxy-client", "true-client",
+)
 
 
 # ---- tokens ----
@@ -130,7 +140,8 @@ def _claims(incoming: Incoming) -> _Claims:
                     hosts.append(value.strip('"'))
         if named:
             clients.append(named)
-    some = bool(clients or hosts) or forwarded is not None or any(name in headers for name in _NAMES_NOBODY)
+    some = bool(clients or hosts) or forwarded is not None or any(
+        name in _NAMES_NOBODY or name.startswith(_NAMES_NOBODY_STARTS) for name in headers)
     # No browser speaks HTTP/1.0. nginx does unless told otherwise, and then says nothing else of itself either.
     return _Claims(clients, hosts, some or incoming.version == "1.0")
 

@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 
 from . import _core, engine
 from .lock import Lock
+from .store.private import make_folders
 
 __all__ = [
     "SUFFIX", "Board", "Owner", "board_of", "boot_id", "candidates", "is_own", "is_running", "live_folder", "namespace",
@@ -158,12 +159,6 @@ def live_folder(store: str) -> str:
     return os.path.join(os.path.abspath(store), "live")
 
 
-def make_private(folder: str) -> None:
-    """Makes a folder and the one it is in, for this user only. :raises OSError:"""
-    os.makedirs(os.path.dirname(folder), mode=0o700, exist_ok=True)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-
-
 def store_key(store: str) -> str:
     """The folder name that boards of this store have in common."""
     place = store if "://" in store else os.path.realpath(store)
@@ -246,7 +241,7 @@ class Board:
                 return
             if self.core is None:
                 try:
-                    make_private(self._folder)
+                    make_folders(self._folder)
                 except OSError as error:
                     self.why_not = f"{self._folder}: {error.strerror}"
                     return
@@ -260,7 +255,7 @@ class Board:
 
     def _name_folder(self, folder: str) -> None:
         try:
-            make_private(self._folder)
+            make_folders(self._folder)
             names = os.path.join(self._folder, "boards")
             line = f"{socket.gethostname()} {folder}\n"
             fd = os.open(names, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)

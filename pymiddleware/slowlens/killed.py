@@ -27,11 +27,12 @@ from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from . import _core, live
-from .board import live_folder, make_private, remove
+from .board import live_folder, remove
 from .live import PARTIAL
 from .request import ID
 from .routes import OTHER
 from .store import Store, StoreError
+from .store.private import make_folders
 
 __all__ = [
     "checkpoint_path", "drop_checkpoint", "read_checkpoint", "recover", "sweep", "watch_handlers", "write_checkpoint",
@@ -86,7 +87,7 @@ def read_checkpoint(store: str, profile_id: str) -> bytes | None:
 def write_checkpoint(store: str, profile_id: str, blob: bytes) -> None:
     """Replaces the one before. :raises OSError:"""
     path = checkpoint_path(store, profile_id)
-    make_private(os.path.dirname(path))
+    make_folders(os.path.dirname(path))
     making = f"{path}.{os.getpid()}.tmp"
     fd = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(fd, "wb") as file:

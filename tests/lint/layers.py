@@ -118,7 +118,7 @@ PACKAGE = {
     "ownership": "_core", "spans": "_core",
     "layers": "_core",
     "bounded": "", "lock": "", "engine": "_core interpreter layers lock ownership throttling",
-    "board": "_core engine lock",
+    "board": "_core engine lock store",
     "auth": "log options request",
     "hello": "log options slowlens",
     "policy": "auth log options request",

@@ -230,6 +230,22 @@ def test_local(environ: dict[str, str]) -> None:
     assert is_local(incoming(**environ))
 
 
+ALMOST_LOCAL = [
+    "127.0.0.1.nip.io", "localhost.", "localhost.localdomain", "localtest.me", "localhost:80@evil", "evil@localhost",
+    "localhost/evil", "localhost?evil", "localhost#evil", "localhost, evil", "localhost\tevil", " localhost",
+    "localhost:8000:80", "localhost:", "localhost:999999", "[::1", "::1", "[::1]]", "[::ffff:127.0.0.1]", "[0:0::1]",
+    "127.1", "2130706433", "0x7f.1", "127.0.0.1%00.evil", "xn--localhost", "localhost\u3002evil", "\uff4cocalhost",
+    "evil.localhost.com", ".localhost", "a..localhost",
+]
+ONLY_PROXIES_SEND = [
+    "X_FORWARDED_SSL", "X_FORWARDED_SCHEME", "X_FORWARDED_PREFIX", "X_FORWARDED_BY", "X_ORIGINAL_URI", "X_ORIGINAL_URL",
+    "X_SCHEME", "X_REWRITE_URL", "FRONT_END_HTTPS", "CF_RAY", "CF_VISITOR", "CF_IPCOUNTRY", "X_AZURE_CLIENTIP",
+    "X_VERCEL_FORWARDED_FOR", "X_NF_CLIENT_CONNECTION_IP", "FASTLY_CLIENT_IP", "X_APPENGINE_USER_IP", "CDN_LOOP",
+    "X_ARR_LOG_ID", "X_AMZN_TRACE_ID", "X_AMZ_CF_ID", "TAILSCALE_USER_LOGIN", "FLY_REGION", "X_ENVOY_ATTEMPT_COUNT",
+    "PROXY_CLIENT_IP", "WL_PROXY_CLIENT_IP", "MAX_FORWARDS", "X_VARNISH", "X_PROXYUSER_IP",
+]
+
+
 @pytest.mark.parametrize("environ", [
     {"HTTP_X_FORWARDED_FOR": "203.0.113.9"}, {"HTTP_X_FORWARDED_FOR": "127.0.0.1, 203.0.113.9"},
     {"HTTP_X_FORWARDED_FOR": "203.0.113.9, 127.0.0.1"}, {"HTTP_X_FORWARDED_FOR": ""},
@@ -238,9 +254,11 @@ def test_local(environ: dict[str, str]) -> None:
     {"HTTP_X_FORWARDED_FOR": "127.0.0.1", "HTTP_X_FORWARDED_HOST": "shop.example"}, {"HTTP_X_FORWARDED_PROTO": "http"},
     {"HTTP_HOST": "localhost:8000.evil"}, {"HTTP_HOST": "[::1]evil.com"}, {"HTTP_HOST": "localhost:@evil.com"},
     {"HTTP_HOST": "localhost.evil.com"}, {"HTTP_HOST": "127.0.0.1.evil"}, {"HTTP_HOST": "localhost\n"},
+    *({"HTTP_HOST": host} for host in ALMOST_LOCAL),
     {"HTTP_HOST": ""}, {"HTTP_HOST": "0.0.0.0"}, {"REMOTE_ADDR": ""}, {"REMOTE_ADDR": "192.168.1.4"},
     {"REMOTE_ADDR": "127.0.0.1.evil"},
     {"SERVER_PROTOCOL": "HTTP/1.0"},  # nginx, which by default says nothing else
+    *({"HTTP_" + name: "127.0.0.1"} for name in ONLY_PROXIES_SEND),
     {"HTTP_X_FORWARDED_FOR": "203.0.113.9," + "127.0.0.1," * 300 + "127.0.0.1"},
 ])
 def test_not_local(environ: dict[str, str]) -> None:

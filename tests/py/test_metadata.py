@@ -20,7 +20,8 @@ from slowlens.viewer.app import Viewer
 ODD: list[dict[str, Any]] = [
     {"wall_ns": 2**63 - 1}, {"wall_ns": -(2**63)}, {"wall_ns": "abc"}, {"cpu_ns": -1}, {"status": -1},
     {"status": "abc"}, {"status": 2**40}, {"started": "x"}, {"started": -5}, {"started": 2**63 - 1}, {"method": 5},
-    {"path": 7}, {"path": "/\udc80"}, {"path": "/" + "a" * 100_000}, {"path": "/\x1b[2J\u202e"}, {"route": "/a\0b"}, {"route": ""},
+    {"path": 7}, {"path": "/\udc80"}, {"path": "/" + "a" * 100_000}, {"path": "/\x1b[2J\u202e"}, {"route": "/a\0b"},
+    {"route": ""},
     {"mode": 5}, {"mode": "x\ny"}, {"pid": 2**62}, {"flags": 3}, {"hot": 5}, {"kept": 1}, {"held_ns": 5},
     {"id": "x"}, {"id": 7}, {"interval_ns": -5}, {"tag.a\nb": "c\nd"}, {"tag.": "<script>"}, {"": "x"},
     {"release": 7}, {"host": "\0"}, {"traceparent": "x" * 3000}, {"db_count": -1}, {"db_ns": 2**63 - 1},

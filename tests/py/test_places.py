@@ -125,6 +125,21 @@ def test_with_next_to_nothing(tmp_path: Path, limit: str, most: int) -> None:
         assert os.strerror(errno.EMFILE if limit == "NOFILE" else errno.EFBIG) in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("mask", [0, 0o077, 0o777])
+def test_what_is_made_is_private_whatever_the_umask(tmp_path: Path, mask: int) -> None:
+    """Every folder on the way, too: who may write to ``~/.local`` may put programs there."""
+    (tmp_path / "home").mkdir()
+    script = ANYWHERE.replace("import sys", f"import os, sys; os.umask({mask})")
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(tmp_path / "home")})
+    if mask != 0o777 or os.geteuid() == 0:  # what may not even be entered holds no profiles
+        assert (done.stdout, done.stderr) == ("ok True 1", "")
+    made = list((tmp_path / "home").rglob("*"))
+    assert len(made) > 5 or mask == 0o777
+    assert [path for path in made if path.lstat().st_mode & 0o077] == []
+
+
 SPELLED = """
 import json, sys
 from slowlens import _core, engine

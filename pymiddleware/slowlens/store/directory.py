@@ -34,7 +34,7 @@ from ..request import ID
 from . import numbers, old, segments
 from .clock import Clock
 from .interface import TREND, Page, Query, RouteStats, Stored, StoreError
-from .private import untrusted
+from .private import make_folders, untrusted
 from .reader import OLD, Reader
 from .rows import route_stats, with_numbers
 from .windows import Slice, Windows
@@ -129,7 +129,7 @@ class DirectoryStore:
         if self.refused is not None:
             raise StoreError(self.refused)
         try:
-            _make_folders(self.root)
+            make_folders(self.root)
             for name in ("segments", "pins"):
                 os.makedirs(os.path.join(self.root, name), mode=0o700, exist_ok=True)
             info = os.stat(self.root)
@@ -662,21 +662,3 @@ def open_folder(url: str, options: Options) -> DirectoryStore:
         refused=None if why is None
         else f"{why}: no profile is written there; set the option store to a folder of your own",
     )
-
-
-def _make_folders(root: str) -> None:
-    """As makedirs, but private whatever the umask says, all the way down."""
-    missing = []
-    path = root
-    while not os.path.isdir(path):
-        missing.append(path)
-        parent = os.path.dirname(path)
-        if parent == path:
-            break
-        path = parent
-    for path in reversed(missing):
-        try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            if not os.path.isdir(path):
-                raise

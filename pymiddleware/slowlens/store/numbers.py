@@ -29,6 +29,7 @@ from typing import Any
 from .. import _core
 from ..request import id_text
 from . import segments
+from .private import make_folders
 
 __all__ = ["HOUR", "Hours", "split"]
 
@@ -67,7 +68,7 @@ class Hours:
         """False: another process is at it. :raises OSError: this one may not write here."""
         if os.stat(os.path.dirname(self.folder)).st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, "another user's store", self.folder)
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        make_folders(self.folder)
         fd = os.open(os.path.join(self.folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             try:

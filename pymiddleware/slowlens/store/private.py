@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-__all__ = ["make_private", "untrusted"]
+__all__ = ["make_folders", "make_private", "untrusted"]
 
 
 def untrusted(path: str) -> str | None:
@@ -45,3 +45,21 @@ def make_private(path: str) -> None:
         os.mkdir(path, 0o700)
     except OSError:
         pass
+
+
+def make_folders(root: str) -> None:
+    """As makedirs, but private whatever the umask says, all the way down. :raises OSError:"""
+    missing = []
+    path = root
+    while not os.path.isdir(path):
+        missing.append(path)
+        parent = os.path.dirname(path)
+        if parent == path:
+            break
+        path = parent
+    for path in reversed(missing):
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            if not os.path.isdir(path):
+                raise

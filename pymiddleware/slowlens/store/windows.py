@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from .. import _core
+from .private import make_folders
 
 __all__ = [
     "SLOTS_AT_ONCE", "SLOT_MS", "SUMMED", "WHOLE_MS", "Slice", "Tree", "Windows", "add_up", "pack", "together",
@@ -143,7 +144,7 @@ class Windows:
 
     def put(self, first_ms: int, last_ms: int, data: bytes, suffix: str = ".slw") -> str:
         """Stores a slice; its name. :raises OSError:"""
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        make_folders(self.folder)
         name = f"{first_ms:013d}-{last_ms:013d}-{secrets.token_hex(4)}{suffix}"
         making = os.path.join(self.folder, f".{name}.tmp")
         fd = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
