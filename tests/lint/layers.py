@@ -318,6 +318,8 @@ def main() -> int:
                     bad.append(f"{path}:{n}: {why}")
                 if re.search(r"PY_VERSION_HEX|PY_MINOR_VERSION", line) and file.name != "py_compat.h":
                     bad.append(f"{path}:{n}: version checks live in py_compat.h")
+                if re.search(r"\bPyImport_(GetModuleDict|AddModule\w*)\b", line) and file.name != "py_compat.h":
+                    bad.append(f"{path}:{n}: aborts the process while the interpreter ends: sl_py_borrow_modules")
                 if re.search(r"\b(exit|abort|printf)\s*\(", line) and top == "core" and "intern.c" not in path:
                     bad.append(f"{path}:{n}: the core neither ends nor prints")
     bad += [f"{area}: a circle: {' > '.join(found)}" for area, name in AREAS.items()

@@ -32,6 +32,27 @@ sl_py_borrow_tstate(void)
 #endif
 }
 
+/* The modules that are imported, BORROWED; NULL: the interpreter ends. A
+ * coroutine that lives to the last collection is closed when there are none any
+ * more, and whoever asks CPython for them then has the process aborted. */
+static inline PyObject *
+sl_py_borrow_modules(void)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return Py_IsFinalizing() ? NULL : PyImport_GetModuleDict();
+#else
+    return _Py_IsFinalizing() ? NULL : PyImport_GetModuleDict();
+#endif
+}
+
+/* The module of that name, BORROWED; NULL: it is not imported. */
+static inline PyObject *
+sl_py_borrow_module(PyObject *name)
+{
+    PyObject *modules = sl_py_borrow_modules();
+    return modules == NULL ? NULL : PyDict_GetItem(modules, name);
+}
+
 /* Value of an exact int that is small, such as an offset into code; 0 for any
  * other. Never raises. */
 static inline long

@@ -230,6 +230,15 @@ module_scan(PyObject *module, const char *name)
     PyErr_Clear();
 }
 
+/* Probes the target, if its module is among those that are imported. */
+static void
+target_look(PyObject *modules, const sl_py_target *target)
+{
+    PyObject *module = PyDict_GetItemString(modules, target->module);
+    if (module != NULL && PyModule_Check(module))
+        target_scan(module, target->module, target);
+}
+
 bool
 sl_py_probes_add(const sl_py_target *target)
 {
@@ -243,12 +252,9 @@ sl_py_probes_add(const sl_py_target *target)
         added_capacity = capacity;
     }
     added[added_count++] = target;
-    PyObject *module =
-        installed
-            ? PyDict_GetItemString(PyImport_GetModuleDict(), target->module)
-            : NULL; /* borrowed */
-    if (module != NULL && PyModule_Check(module))
-        target_scan(module, target->module, target);
+    PyObject *modules = installed ? sl_py_borrow_modules() : NULL;
+    if (modules != NULL)
+        target_look(modules, target);
     PyErr_Clear();
     return true;
 }
@@ -292,22 +298,13 @@ static const sl_py_target import_targets[] = {
     { "_frozen_importlib", "_exec", NULL, &import_action, 0 },
 };
 
-/* Probes the target, if its module is among those that are imported. */
-static void
-target_look(PyObject *modules, const sl_py_target *target)
-{
-    PyObject *module = PyDict_GetItemString(modules, target->module);
-    if (module != NULL && PyModule_Check(module))
-        target_scan(module, target->module, target);
-}
-
 void
 sl_py_probes_refresh(void)
 {
     static Py_ssize_t scanned;
-    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+    PyObject *modules = sl_py_borrow_modules();
 
-    if (!installed || PyDict_GET_SIZE(modules) == scanned)
+    if (!installed || modules == NULL || PyDict_GET_SIZE(modules) == scanned)
         return;
     scanned = PyDict_GET_SIZE(modules);
     for (size_t t = 0; t < table_count; t++) {

@@ -517,7 +517,7 @@ greenlet_find(void)
     if (name == NULL &&
         (name = PyUnicode_InternFromString("greenlet._greenlet")) == NULL)
         return false;
-    PyObject *module = PyDict_GetItem(PyImport_GetModuleDict(), name);
+    PyObject *module = sl_py_borrow_module(name);
     if (module == NULL || failed || !sl_py_own_is_trusted())
         return false;
     void **found = PyCapsule_Import("greenlet._C_API", 0);
@@ -563,7 +563,7 @@ gevent_watch(void)
         PyErr_Clear();
         return;
     }
-    PyObject *module = PyDict_GetItem(PyImport_GetModuleDict(), name);
+    PyObject *module = sl_py_borrow_module(name);
     PyObject *type =
         module == NULL ? NULL : PyObject_GetAttrString(module, "Greenlet");
     if (type == NULL) { /* not imported, or not to its end */

@@ -31,7 +31,7 @@ static __thread struct {
 static PyObject *
 eventlet_hub(void)
 {
-    PyObject *hubs = PyDict_GetItem(PyImport_GetModuleDict(), name_hubs);
+    PyObject *hubs = sl_py_borrow_module(name_hubs);
     PyObject *local = hubs == NULL ? NULL : PyObject_GetAttr(hubs, name_local);
     PyObject *hub = local == NULL ? NULL : PyObject_GetAttr(local, name_hub);
 

@@ -29,7 +29,7 @@ running_loop(void)
 
     if (get == NULL) {
         /* Who runs an asyncio loop has imported it. */
-        PyObject *modules = PySys_GetObject("modules"); /* borrowed */
+        PyObject *modules = sl_py_borrow_modules();
         PyObject *module =
             modules == NULL
                 ? NULL
