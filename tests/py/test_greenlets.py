@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,27 @@ def test_other_tracers_are_told_too() -> None:
         assert any(row["function"]["name"] == "spin" for row in functions(recording))
     finally:
         greenlet.settrace(before)
+
+
+@pytest.mark.parametrize("sampled", (False, True) if sys.version_info >= (3, 12) else (False,))
+@patient
+def test_greenlets_of_a_job_are_part_of_its_stack(sampled: bool) -> None:
+    """In a thread that runs no request itself."""
+    def inner() -> None:
+        end = time.thread_time() + 0.05  # its own CPU, however busy the machine is
+        while time.thread_time() < end:
+            pass
+
+    def job() -> None:
+        greenlet.greenlet(inner).switch()
+
+    def view() -> None:
+        thread = threading.Thread(target=job)
+        thread.start()
+        thread.join()
+
+    report = tree(record(view, sampled=sampled))
+    assert in_order(["[thread]", "job", "inner"], path(report, "inner"))
 
 
 # ---- SQLAlchemy ----
@@ -396,6 +418,36 @@ def test_waits_are_waits_and_what_is_spawned_is_a_strand(tmp_path: Path, library
     # Who spawned a greenlet of eventlet's is told by a probe, which 3.11 has in deterministic profiles alone.
     if library == "gevent" or not sampled or sys.version_info >= (3, 12):
         assert 8 < ms["part"] < ms["child"]  # without what events cost
+
+
+# On 3.11 there is one hook in a thread, and gevent takes it away before it runs a task.
+@pytest.mark.parametrize("sampled", (False, True) if sys.version_info >= (3, 12) else ())
+@patient
+def test_jobs_of_gevents_threadpool(tmp_path: Path, sampled: bool) -> None:
+    need("gevent")
+    mode = "sampling" if sampled else "deterministic"
+    found = run(GEVENT + COMMON + f"""
+        def job():
+            end = time.thread_time() + 0.04
+            while time.thread_time() < end: pass
+        def stranger():
+            end = time.thread_time() + 0.04
+            while time.thread_time() < end: pass
+        def app(environ, start_response):
+            pool = gevent.get_hub().threadpool
+            others = pool.spawn(stranger) if environ["PATH_INFO"] == "/other/" else None
+            if others: others.get()
+            else: pool.apply(job)
+            start_response("200 OK", [])
+            return [b"x"]
+        middleware = ProfilerMiddleware(app, debug=True, mode={mode!r}, log=False)
+        one = gevent.spawn(get, middleware, "/one/")
+        other = gevent.spawn(get, middleware, "/other/")
+        gevent.joinall([one, other], raise_error=True)
+        json.dump({{row["path"]: ms for row, ms in profiles(middleware)}}, sys.stdout)
+    """, tmp_path)
+    assert "job" in found["/one/"] and "stranger" not in found["/one/"]
+    assert "stranger" in found["/other/"] and "job" not in found["/other/"]
 
 
 @both

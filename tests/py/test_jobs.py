@@ -186,6 +186,24 @@ def test_run_in_executor(sampled: bool, new_loop: Callable[[], asyncio.AbstractE
             assert row["total_ns"] > 2e6
 
 
+def test_a_coroutine_that_a_synchronous_request_gives_to_another_threads_loop() -> None:
+    async def work() -> None:
+        in_pool()
+        await asyncio.sleep(0)
+        in_context()
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        recording = record(lambda: asyncio.run_coroutine_threadsafe(work(), loop).result())
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+    assert {"in_pool", "in_context"} <= below_threads(recording)
+
+
 @pytest.mark.parametrize("sampled", (False, True), ids=("deterministic", "sampled"))
 def test_a_context_of_its_own_on_the_requests_stack(sampled: bool) -> None:
     def view() -> None:

@@ -55,6 +55,10 @@ void sl_py_engine_local(PyObject *code);
 /* Whether a probe tells of each import; else sl_py_probes_refresh looks. */
 bool sl_py_engine_hears_imports(void);
 
+/* Whether a thread tells of its events only once it is hooked: see
+ * sl_py_engine_hand_over. */
+bool sl_py_engine_hooks_threads(void);
+
 /* In a forked child: off, at once. */
 void sl_py_engine_after_fork(void);
 

@@ -519,6 +519,12 @@ sl_py_engine_info(void)
 }
 
 bool
+sl_py_engine_hooks_threads(void)
+{
+    return false;
+}
+
+bool
 sl_py_engine_hears_imports(void)
 {
     return true;

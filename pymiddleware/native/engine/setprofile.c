@@ -328,6 +328,12 @@ sl_py_engine_local(PyObject *code)
 }
 
 bool
+sl_py_engine_hooks_threads(void)
+{
+    return true;
+}
+
+bool
 sl_py_engine_hears_imports(void)
 {
     return false;

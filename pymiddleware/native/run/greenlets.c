@@ -618,6 +618,14 @@ sl_py_greenlets_watch(void)
         Py_DECREF((PyObject *)t); /* greenlet holds it */
 }
 
+/* A job's thread switches greenlets of its own, where there are any. */
+static void
+on_job(void)
+{
+    if (api != NULL)
+        sl_py_greenlets_watch();
+}
+
 /* A request may be the first to import them, as SQLAlchemy's asyncio extension
  * does: what it then switches to is seen at once. */
 static void
@@ -632,6 +640,7 @@ int
 sl_py_greenlets_init(void)
 {
     sl_py_probes_on_import(on_import);
+    sl_py_jobs_on_begin(on_job);
     name_frame = PyUnicode_InternFromString("gr_frame");
     if (name_frame == NULL || sl_py_hub_init() < 0)
         return -1;

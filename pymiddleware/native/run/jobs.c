@@ -153,6 +153,13 @@ typedef struct job {
 } job;
 
 static job *running, *unused;
+static void (*on_begin)(void);
+
+void
+sl_py_jobs_on_begin(void (*begins)(void))
+{
+    on_begin = begins;
+}
 
 static job *
 job_new(void)
@@ -178,6 +185,8 @@ job_begin(const void *object, uintptr_t frame)
     /* On a stack of the request itself: a part of it like any other. */
     if (recording == NULL || (here != NULL && here->recording == recording))
         return false;
+    if (on_begin != NULL)
+        on_begin();
     job *j = job_new();
     if (j == NULL)
         return false;
@@ -344,6 +353,20 @@ on_thread_start(const sl_py_target *target, uintptr_t frame, PyObject *self)
     return on_handed_over(target, frame, self);
 }
 
+/* Something goes on in the thread of an event loop, with the context of who
+ * says so. */
+static bool
+on_other_loop(const sl_py_target *target, uintptr_t frame, PyObject *argument)
+{
+    (void)target, (void)frame, (void)argument;
+    sl_strand *strand = NULL;
+    sl_py_recording *recording = sl_py_active_owner(&strand);
+    if (recording != NULL && !recording->sampled.by_samples)
+        sl_py_engine_hand_over(&recording->traced);
+    return false;
+}
+
+static const sl_py_action other_loop = { .start = on_other_loop };
 static const sl_py_action handed_over = { .start = on_handed_over };
 static const sl_py_action made = { .leave = on_made };
 static const sl_py_action thread_started = { .start = on_thread_start };
@@ -355,6 +378,9 @@ static const sl_py_target targets[] = {
     { "concurrent.futures.thread", "_WorkItem.run", "self", &runs, 0 },
     { "threading", "Thread.start", "self", &thread_started, 0 },
     { "threading", "Thread._bootstrap_inner", "self", &runs, 0 },
+    { "gevent.threadpool", "ThreadResult.__init__", "self", &handed_over, 0 },
+    { "gevent.threadpool", "_WorkerGreenlet.__run_task", "thread_result", &runs,
+      0 },
     /* A greenlet of its own, see greenlets.h; gevent's others tell of
      * themselves. */
     { "gevent.hub", "spawn_raw", NULL, &made, 0 },
@@ -362,8 +388,18 @@ static const sl_py_target targets[] = {
     { "eventlet.greenthread", "spawn_n", NULL, &made, 0 },
 };
 
+/* Where events come from all threads anyway, these would only cost. */
+static const sl_py_target loop_targets[] = {
+    { "asyncio.tasks", "run_coroutine_threadsafe", NULL, &other_loop, 0 },
+    { "asyncio.base_events", "BaseEventLoop.call_soon_threadsafe", NULL,
+      &other_loop, 0 },
+};
+
 void
 sl_py_jobs_init(void)
 {
     sl_py_probes_table(targets, sizeof(targets) / sizeof(targets[0]));
+    if (sl_py_engine_hooks_threads())
+        sl_py_probes_table(loop_targets,
+                           sizeof(loop_targets) / sizeof(loop_targets[0]));
 }

@@ -9,8 +9,8 @@
  * Probes on the standard library's own functions (probes.h) tell of both ends,
  * so a job is found however short it is, and whether or not it takes the
  * request's context along: ThreadPoolExecutor (and with it run_in_executor,
- * to_thread, asgiref), and threading.Thread. A pool's threads are nobody's:
- * they serve whoever comes.
+ * to_thread, asgiref), threading.Thread, and gevent's threadpool. A pool's
+ * threads are nobody's: they serve whoever comes.
  *
  * With the GIL. Never raises.
  */
@@ -21,6 +21,9 @@
 
 /* Adds the probes to the table. */
 void sl_py_jobs_init(void);
+
+/* Called in a thread in which a job begins, before it does. */
+void sl_py_jobs_on_begin(void (*begins)(void));
 
 /* What runs in the calling thread hands `object` over, to run later; elsewhere:
  * in another thread. Known by its address until it is taken, handed over again
