@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import gc
 import io
@@ -9,6 +10,7 @@ import json
 import logging
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -478,6 +480,7 @@ async def asynchronous():
     await staff.aforce_login(await User.objects.aget(username="staff"))
     return [(await staff.get("/__slowlens__/api/requests")).status_code,
             (await AsyncClient().get("/__slowlens__/api/requests")).status_code]
+import ast
 import asyncio
 from asgiref.sync import async_to_sync
 result = []
@@ -578,3 +581,46 @@ def test_no_body_is_read(store_path: str) -> None:
     site = make(store_path, debug=True)
     for environ in ({}, STRANGER):
         wsgi_call(site, BASE + "api/delete", "id=x", "POST", **{"wsgi.input": Unread(), **environ})
+
+
+# ---- what SECURITY.md says ----
+
+PACKAGE = Path(slowlens.__file__).parent
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_nothing_of_a_profile_can_be_executed() -> None:
+    """What reads profiles has nothing at hand that would run, import or unpickle what stands in one."""
+    modules = {"pickle", "marshal", "shelve", "dbm", "subprocess", "ctypes", "code", "runpy", "multiprocessing"}
+    names = {"eval", "exec", "compile", "__import__", "system", "popen", "execv", "execve", "spawnv"}
+    seen = 0
+    for folder in ("viewer", "store", "insight"):
+        for path in sorted((PACKAGE / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                seen += 1
+                if isinstance(node, ast.Import):
+                    assert not modules.intersection(one.name.partition(".")[0] for one in node.names), path
+                elif isinstance(node, ast.ImportFrom):
+                    assert (node.module or "").partition(".")[0] not in modules, path
+                elif isinstance(node, ast.Call):
+                    called = node.func
+                    plain = called.id if isinstance(called, ast.Name) else called.attr if isinstance(
+                        called, ast.Attribute) and getattr(called.value, "id", "") == "os" else ""
+                    assert plain not in names, (path, node.lineno)
+    assert seen > 10_000
+
+
+def test_each_line_of_the_threat_model_has_its_tests() -> None:
+    """Those that it names are there, and there is no line without."""
+    text = (REPOSITORY / "SECURITY.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| threat", "| what"))]
+    assert len(rows) > 35
+    for row in rows:
+        shown = row.rstrip(" |").rpartition(" | ")[2]
+        files = re.findall(r"`((?:tests/\w+/)?test_\w+\.(?:py|c)|tests/\w+)`((?::? (?:and )?`test_\w+`,?)*)", shown)
+        assert files, row
+        for name, tests in files:
+            path = REPOSITORY / (name if name.startswith("tests/") else f"tests/py/{name}")
+            assert path.exists(), row
+            for test in re.findall(r"test_\w+", tests):
+                assert f"def {test}(" in path.read_text(), (test, row)

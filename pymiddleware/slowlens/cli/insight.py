@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import time
 from typing import Any
 
@@ -19,6 +20,20 @@ from .source import CliError, find, is_empty, open_files, open_one, route_of
 from .terminal import clean
 
 __all__ = ["check", "compare", "explain", "regressions", "skill"]
+
+COMMITS_MAX = 20
+
+
+def _commits(old: str, new: str) -> list[str]:
+    """Commits between two releases that are git's, newest first; none where git does not know them."""
+    if not telling.are_commits(old, new):
+        return []
+    command = ["git", "log", "--oneline", "--no-decorate", f"--max-count={COMMITS_MAX}", f"{old}..{new}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return done.stdout.splitlines() if done.returncode == 0 else []
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -125,7 +140,7 @@ def regressions(options: argparse.Namespace) -> int:
     is_empty(store)
     found = since.regressions(store, options.release)
     for one in found["releases"]:
-        one["commits"] = telling.commits(one["previous"], one["release"])
+        one["commits"] = _commits(one["previous"], one["release"])
     worse = any(one["routes"] for one in found["releases"])
     if options.json:
         print(json.dumps(found, indent=1))

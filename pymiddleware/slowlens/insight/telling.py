@@ -10,7 +10,6 @@ import hashlib
 import logging
 import os
 import re
-import subprocess
 import time
 from contextlib import suppress
 
@@ -18,7 +17,7 @@ from ..log import late, printable
 from ..store import Store, StoreError
 from .regressions import HOUR, WINDOW, regressions
 
-__all__ = ["commits", "line", "tell"]
+__all__ = ["are_commits", "line", "tell"]
 
 _log = late("slowlens")
 
@@ -27,23 +26,11 @@ NAMED = 3
 LEASE_S = 0.9 * HOUR
 #: Marks of releases are kept so long.
 KEPT_S = 60 * 86400
-COMMITS_MAX = 20
 
 
-def _are_commits(*releases: str) -> bool:
+def are_commits(*releases: str) -> bool:
+    """Whether all of them are git's names of commits."""
     return all(re.fullmatch(r"[0-9a-f]{7,40}", one) for one in releases)
-
-
-def commits(old: str, new: str) -> list[str]:
-    """Commits between two releases that are git's, newest first; none where git does not know them."""
-    if not _are_commits(old, new):
-        return []
-    command = ["git", "log", "--oneline", "--no-decorate", f"--max-count={COMMITS_MAX}", f"{old}..{new}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=10)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return done.stdout.splitlines() if done.returncode == 0 else []
 
 
 def line(store: Store, release: str, now_s: float) -> tuple[bool, str] | None:
@@ -62,7 +49,7 @@ def line(store: Store, release: str, now_s: float) -> tuple[bool, str] | None:
     rows = [row["text"] for row in one["routes"]]
     more = f" (and {len(rows) - NAMED} more)" if len(rows) > NAMED else ""
     # The app runs no git; whoever reads it may.
-    by = f"; git log --oneline {one['previous']}..{release}" if _are_commits(one["previous"], release) else ""
+    by = f"; git log --oneline {one['previous']}..{release}" if are_commits(one["previous"], release) else ""
     return True, f"{head}: {' | '.join(rows[:NAMED])}{more}; slowlens regressions --release {release}{by}"
 
 
