@@ -397,7 +397,7 @@ find_function(sl_findings_work *w, const uint8_t *kinds)
         }
     }
     /* What others tell all of is not told again. */
-    if (leads && (w->out->count == 0 || one.work >= w->wall / 20)) {
+    if (leads && (w->out->count == 0 || one.work >= w->wall / 10)) {
         sl_findings_as_work(w, kinds, &one);
         sl_findings_add(w, one);
     }

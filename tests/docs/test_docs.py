@@ -102,6 +102,16 @@ def test_help_fits_a_terminal_and_leaves_nothing_unsaid() -> None:
     assert [line for line in told.splitlines() if len(line) > 80] == []
 
 
+def test_what_the_manual_shows_is_what_is_printed() -> None:
+    """Blocks that show what a command prints, of requests to the demo; and lines of the log, as a tutorial has them."""
+    subprocess.run([sys.executable, DOCS / "examples.py", "--check"], check=True)
+    lines = [line for file in MANUAL if file not in TUTORIALS
+             for line in re.findall(r"^    (slow: .*)$", file.read_text(), re.M)]
+    (said,) = re.findall(r"^slow: .*$", (DOCS / "tutorials" / "django.md").read_text(), re.M)
+    assert len(lines) == 2
+    assert [line for line in lines if not pattern(said).search(plain(line))] == []
+
+
 def test_links_within_the_repository() -> None:
     """Markdown outside the site: each relative link leads to a file."""
     bad = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import time
 from typing import Any
@@ -81,6 +82,8 @@ def explain(options: argparse.Namespace) -> None:
     if name in ("last", "slowest") or ID.match(name) or os.path.isfile(name):
         opened = find(options, name)
         found = explaining.profile(opened.profile, None if os.path.isfile(name) else open_one(options))
+        if os.path.isfile(name):
+            found["next"] = [f"slowlens tree {shlex.quote(name)}"]
     else:
         store = open_one(options)
         is_empty(store)

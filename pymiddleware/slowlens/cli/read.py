@@ -162,7 +162,8 @@ class _Tree:
     def __init__(self, profile: Opened, percent: float) -> None:
         report = json.loads(profile.profile.tree(0, 1 << 30, True, 1 << 20))
         self.functions = {one["id"]: one for one in report["functions"]}
-        self.wall = report["wall_ns"] or 1
+        #: What shares are of, here as everywhere: the time without what recording cost.
+        self.wall = json.loads(profile.profile.summary())["shared_ns"] or 1
         self.hot = set(report["hot"])
         self.children: dict[int, list[dict[str, Any]]] = {}
         least = self.wall * max(0.0, percent) / 100
@@ -205,13 +206,14 @@ def print_tree(profile: Opened, options: argparse.Namespace, paint: Paint) -> No
         while options.fold and shown.folds(row):
             folded += 1
             row = shown.below(row)[0]
-        share = row["total_ns"] / shown.wall
-        numbers = (f"{share:7.1%} {row['total_ns'] / 1e6:10.3f} {row['self_ns'] / 1e6:10.3f} "
+        function = shown.functions[row["function"]]
+        share = min(1.0, row["total_ns"] / shown.wall)
+        whole = "" if function["name"] == "[own cost]" else f"{share:.1%}"
+        numbers = (f"{whole:>7} {row['total_ns'] / 1e6:10.3f} {row['self_ns'] / 1e6:10.3f} "
                    f"{row['calls']:9} ")
         lead = "  " * min(depth, 60)
         text = (f"[{folded} folded] " if folded else "") + shown.label(row)
         text = fit(text, columns - len(numbers) - len(lead) - 1)
-        function = shown.functions[row["function"]]
         hot = row["node"] in shown.hot
         style = "1;31" if hot else "1" if function["origin"] == "project" else "2" if share < 0.05 else "0"
         print(numbers + (paint("31", "▸") if hot else " ") + lead + paint(style, text))
