@@ -43,6 +43,10 @@ FRAMEWORKS = frozenset((
 #: A folder of ``sys.path`` with such a name holds libraries, whoever put them there.
 VENDOR = frozenset(("vendor", "vendored", "_vendor", "third_party", "thirdparty"))
 
+#: What is typed or piped into an interpreter, and a notebook's cells (newer ones are files in a temporary folder). Other
+#: names in angle brackets are code that libraries make: dataclasses, attrs.
+_TYPED = ("<stdin>", "<console>", "<python-input-", "<ipython-input-")
+
 _INSTALLED = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 
 #: Files and folders that are the project although they are installed, and why.
@@ -75,7 +79,7 @@ def _apply() -> None:
     stdlib = {os.path.realpath(paths["stdlib"]), paths["stdlib"], paths["platstdlib"]}
     _core.configure(
         (*sorted(path + os.sep for path in stdlib), "<frozen "), (*_INSTALLED, OWN), _rest["chosen"], OWN,
-        use_tsc=_rest["use_tsc"], project=tuple(sorted(_project)), vendored=_vendored,
+        use_tsc=_rest["use_tsc"], project=(*_TYPED, *sorted(_project)), vendored=_vendored,
     )
 
 

@@ -114,6 +114,18 @@ def test_in_a_zip_file(tmp_path: Path) -> None:
     assert origins(tmp_path, tmp_path / "app.pyz")["own_view"] == "project"
 
 
+def test_what_is_piped_or_typed_in(tmp_path: Path) -> None:
+    packages = os.path.dirname(os.path.dirname(os.path.abspath(slowlens.__file__)))
+    typed = "exec(compile('def cell(): return made()', '<ipython-input-3-0f>', 'exec'))\n"
+    made = "exec(compile('def made(): return 1', '<made by a library>', 'exec'))\n"
+    program = f"{APP}{typed}{made}extra = type('extra', (), {{'of_a_library': staticmethod(cell)}})\nmain()\n"
+    done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, cwd=tmp_path,
+                          env={**os.environ, "PYTHONPATH": packages})
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["own_view"], found["cell"], found["made"]) == ("project", "project", "library")
+
+
 @pytest.mark.parametrize("option", ["extra", "lib/site-packages/extra.py"])
 def test_the_option_has_the_last_word(tmp_path: Path, option: str) -> None:
     source = put(tmp_path, "application_.py", APP)
