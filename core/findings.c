@@ -29,7 +29,7 @@ pseudo_time(const sl_findings_work *w, sl_pseudo pseudo, uint32_t *node)
     uint64_t sum = 0, most = 0;
 
     *node = NONE;
-    for (uint32_t i = 1; i < o->count; i++) {
+    for (uint32_t i = 1; sl_findings_has(w, pseudo) && i < o->count; i++) {
         if (sl_outline_pseudo(o, i) != pseudo || w->places[i].strand != 0)
             continue;
         sum += o->nodes[i].self_ns;
@@ -415,12 +415,14 @@ find_repeats(sl_findings_work *w)
         return;
     for (uint32_t i = 1; i < o->count; i++) {
         const sl_outline_node *node = &o->nodes[i];
+        if (node->total_ns < w->wall / 5)
+            continue;
         const sl_outline_node *parent = &o->nodes[node->parent];
         uint64_t outer = parent->calls > 0 ? parent->calls : 1;
         if (o->functions[parent->function].origin != SL_ORIGIN_PROJECT ||
             o->functions[node->function].kind == SL_KIND_PSEUDO ||
             node->function == parent->function || node->calls < REPEATS_LEAST ||
-            node->calls / REPEATS_FAN < outer || node->total_ns < w->wall / 5)
+            node->calls / REPEATS_FAN < outer)
             continue;
         if (best == NONE || node->total_ns > o->nodes[best].total_ns)
             best = i;
@@ -464,8 +466,12 @@ is_unseen(sl_findings_work *w)
 {
     const sl_outline *o = w->o;
     uint64_t most = 0;
+    bool some = false;
 
-    for (uint32_t i = 1; i < o->count; i++) {
+    for (int p = 0; p < SL_PSEUDO_COUNT; p++)
+        some |= sl_pseudo_is_unseen((sl_pseudo)p) &&
+                sl_findings_has(w, (sl_pseudo)p);
+    for (uint32_t i = 1; some && i < o->count; i++) {
         if (!sl_pseudo_is_unseen(sl_outline_pseudo(o, i)) ||
             w->places[i].strand != 0)
             continue;

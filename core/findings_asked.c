@@ -108,6 +108,17 @@ add_same(sl_findings_work *w)
 
 /* ---- one after the other ---- */
 
+/* Whether there is anything to add up: an await, or a request to a service. */
+static bool
+waits_for_others(const sl_findings_work *w)
+{
+    bool asks = sl_findings_has(w, SL_PSEUDO_AWAIT);
+
+    for (uint32_t i = 0; i < w->o->span_count; i++)
+        asks = asks || sl_findings_is_kind(&w->o->spans[i], "http");
+    return asks;
+}
+
 /* By node, of its subtree in its strand: time awaiting, in requests to services
  * and in queries. */
 typedef struct {
@@ -174,17 +185,20 @@ static sl_status
 add_sequence(sl_findings_work *w)
 {
     const sl_outline *o = w->o;
-    waited *sums = find_waited(w);
+    waited *sums = NULL;
     uint64_t least = w->wall / 10;
     sl_finding best = {
         .rule = SL_FINDING_SEQUENTIAL, .node = NONE, .extra = true, .score = 2
     };
 
+    if (!waits_for_others(w))
+        return SL_OK;
+    sums = find_waited(w);
     if (sums == NULL)
         return SL_ENOMEM;
     for (uint32_t i = 1; i < o->count; i++) {
-        if (sl_outline_function(o, i)->origin != SL_ORIGIN_PROJECT ||
-            o->nodes[i].total_ns < w->wall / 10 * 3)
+        if (o->nodes[i].total_ns < w->wall / 10 * 3 ||
+            sl_outline_function(o, i)->origin != SL_ORIGIN_PROJECT)
             continue;
         uint32_t end = i + o->nodes[i].size, most = NONE, line = 0, asked = 0;
         uint64_t ns = 0;
@@ -224,7 +238,8 @@ add_queued(sl_findings_work *w)
     sl_finding f = { .rule = SL_FINDING_QUEUED, .node = NONE, .own = NONE };
     uint64_t most = 0;
 
-    for (uint32_t i = 1; i < o->count; i++) {
+    for (uint32_t i = 1;
+         sl_findings_has(w, SL_PSEUDO_QUEUED) && i < o->count; i++) {
         uint64_t ns = o->nodes[i].self_ns;
         if (sl_outline_pseudo(o, i) != SL_PSEUDO_QUEUED)
             continue;

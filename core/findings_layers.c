@@ -52,7 +52,7 @@ by_names(sl_findings_work *w, int layer, sl_finding_rule rule)
     sl_finding f = { .rule = rule, .node = NONE, .own = NONE };
     uint32_t count = 0;
 
-    for (uint32_t i = 1; i < o->count; i++)
+    for (uint32_t i = 1; (w->layers >> layer & 1) != 0 && i < o->count; i++)
         count += w->places[i].layer == layer;
     share *rows = count == 0 ? NULL : malloc(count * sizeof(*rows));
     if (rows == NULL)

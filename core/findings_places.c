@@ -71,14 +71,8 @@ layer_of(const sl_function *f)
 
 /* By function: the layer that begins there; free() it. */
 static uint8_t *
-layers_of(const sl_outline *o)
+layers_of(const sl_outline *o, uint32_t count)
 {
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < o->count; i++) {
-        if (o->nodes[i].function >= count)
-            count = o->nodes[i].function + 1;
-    }
     uint8_t *layers = malloc(count);
     bool told = false; /* of the database, spans tell, and better */
     for (uint32_t i = 0; i < o->span_count; i++)
@@ -118,6 +112,7 @@ static void
 find_orm(sl_findings_work *w)
 {
     const sl_outline *o = w->o;
+    bool found = false;
 
     for (uint32_t i = 0; i < o->span_count; i++) {
         uint32_t top = 0;
@@ -132,8 +127,9 @@ find_orm(sl_findings_work *w)
         }
         if (top != 0)
             w->places[top].orm = top;
+        found = found || top != 0;
     }
-    for (uint32_t i = 1; i < o->count; i++) {
+    for (uint32_t i = 1; found && i < o->count; i++) {
         uint32_t above = w->places[o->nodes[i].parent].orm;
         sl_pseudo pseudo = sl_outline_pseudo(o, i);
         if (sl_outline_function(o, i)->origin == SL_ORIGIN_PROJECT ||
@@ -145,14 +141,19 @@ find_orm(sl_findings_work *w)
         if (w->places[i].orm != 0)
             w->places[i].layer = SL_LAYER_ORM;
     }
+    w->layers |= found ? 1u << SL_LAYER_ORM : 0;
 }
 
 bool
 sl_findings_places(sl_findings_work *w)
 {
     const sl_outline *o = w->o;
-    uint8_t *layers = layers_of(o);
 
+    for (uint32_t i = 0; i < o->count; i++) {
+        if (o->nodes[i].function >= w->functions)
+            w->functions = o->nodes[i].function + 1;
+    }
+    uint8_t *layers = layers_of(o, w->functions);
     w->places = malloc((size_t)o->count * sizeof(*w->places));
     for (uint32_t i = 0; layers != NULL && w->places != NULL && i < o->count;
          i++) {
@@ -160,6 +161,9 @@ sl_findings_places(sl_findings_work *w)
         sl_findings_place above = {
             NONE, NONE, NONE, 0, 0, SL_LAYER_NONE, false
         };
+        sl_pseudo pseudo = sl_outline_pseudo(o, i);
+        if (pseudo != SL_PSEUDO_COUNT)
+            w->pseudos |= (uint64_t)1 << pseudo;
         if (i > 0)
             above = w->places[o->nodes[i].parent];
         if (sl_outline_is_strand(o, i)) {
@@ -182,6 +186,7 @@ sl_findings_places(sl_findings_work *w)
                 above.layer == SL_LAYER_NONE)
                 above.layer = layer;
         }
+        w->layers |= 1u << above.layer;
         w->places[i] = above;
     }
     bool fine = layers != NULL && w->places != NULL;

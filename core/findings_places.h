@@ -72,11 +72,22 @@ typedef struct {
     sl_findings_place *places;
     uint64_t wall;
     uint64_t requests; /* that were added up in it: 1, or more */
+    uint64_t pseudos;  /* bit by sl_pseudo: stands in the tree; else no search */
+    uint32_t layers;   /* bit by layer: a node is in it */
+    uint32_t functions; /* numbers of those in the tree are below it */
     bool exact;
 } sl_findings_work;
 
-/* Fills `places`, which is to be freed in any case. false: no memory. */
+/* Fills `places`, which is to be freed in any case, and what is told of all
+ * nodes at once. false: no memory. */
 bool sl_findings_places(sl_findings_work *w);
+
+/* Whether a pseudo function stands anywhere in the tree. */
+static inline bool
+sl_findings_has(const sl_findings_work *w, sl_pseudo pseudo)
+{
+    return (w->pseudos >> pseudo & 1) != 0;
+}
 
 /* Where in own code node `i` was asked for. */
 void sl_findings_locate(const sl_findings_work *w, uint32_t i, sl_finding *f);

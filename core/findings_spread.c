@@ -27,26 +27,21 @@ typedef struct {
     uint64_t *of_own; /* by node: what is charged to it as own */
     uint64_t *of_entry;
     sum *own, *entry; /* by function */
+    uint8_t *parts;   /* by function: runs in the middle of another one */
 } spread;
 
-/* Runs in the middle of another function. */
-static bool
-is_part(const sl_outline *o, uint32_t node)
-{
-    const sl_function *f = sl_outline_function(o, node);
-    return sl_findings_whole_name(f) < f->name_len;
-}
-
 static charge
-charge_of(const sl_findings_work *w, uint32_t i)
+charge_of(const spread *s, uint32_t i)
 {
+    const sl_findings_work *w = s->w;
     const sl_outline *o = w->o;
     charge at = { w->places[i].own, w->places[i].entry };
 
     if (at.entry != NONE &&
         o->functions[o->nodes[at.entry].function].kind == SL_KIND_PSEUDO)
         at.entry = NONE;
-    while (at.own != NONE && at.own != 0 && is_part(o, at.own)) {
+    while (at.own != NONE && at.own != 0 &&
+           s->parts[o->nodes[at.own].function]) {
         const sl_function *part = sl_outline_function(o, at.own);
         uint32_t up = w->places[o->nodes[at.own].parent].own;
         const sl_function *whole =
@@ -79,7 +74,7 @@ add_up(spread *s)
         charge at = { NONE, NONE };
         if (s->w->places[i].strand == s->strand &&
             !is_nobodys(sl_outline_pseudo(o, i)))
-            at = charge_of(s->w, i);
+            at = charge_of(s, i);
         s->charges[i] = at;
         if (at.own == NONE)
             continue;
@@ -248,7 +243,8 @@ explained(const spread *s, uint32_t function, bool as_entry)
             sl_findings_is_asked(span))
             ns += span->outer_ns;
     }
-    for (uint32_t i = 0; i < o->count; i++) {
+    bool layers = (s->w->layers & ~(1u << SL_LAYER_NONE)) != 0;
+    for (uint32_t i = 0; layers && i < o->count; i++) {
         if (s->w->places[i].layer != SL_LAYER_NONE && IS_ITS(i))
             ns += o->nodes[i].self_ns;
     }
@@ -306,18 +302,19 @@ sl_status
 sl_findings_spread(const sl_findings_work *w, uint32_t strand, sl_finding *out)
 {
     const sl_outline *o = w->o;
-    spread s = { .w = w, .strand = strand };
+    spread s = { .w = w, .strand = strand, .functions = w->functions };
     sl_status status = SL_ENOMEM;
 
     *out = (sl_finding){ .rule = SL_FINDING_HOT, .node = NONE, .own = NONE };
-    for (uint32_t i = 0; i < o->count; i++) {
-        if (o->nodes[i].function >= s.functions)
-            s.functions = o->nodes[i].function + 1;
-    }
     s.charges = malloc((size_t)o->count * sizeof(*s.charges));
     s.of_own = calloc((size_t)o->count * 2, sizeof(*s.of_own));
     s.own = malloc((size_t)s.functions * 2 * sizeof(*s.own));
-    if (s.charges != NULL && s.of_own != NULL && s.own != NULL) {
+    s.parts = malloc(s.functions);
+    if (s.charges != NULL && s.of_own != NULL && s.own != NULL &&
+        s.parts != NULL) {
+        for (uint32_t f = 0; f < s.functions; f++)
+            s.parts[f] = sl_findings_whole_name(&o->functions[f]) <
+                         o->functions[f].name_len;
         s.of_entry = s.of_own + o->count;
         s.entry = s.own + s.functions;
         for (uint32_t f = 0; f < 2 * s.functions; f++)
@@ -329,5 +326,6 @@ sl_findings_spread(const sl_findings_work *w, uint32_t strand, sl_finding *out)
     free(s.charges);
     free(s.of_own);
     free(s.own);
+    free(s.parts);
     return status;
 }

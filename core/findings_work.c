@@ -134,19 +134,19 @@ uint8_t *
 sl_findings_kinds(const sl_findings_work *w)
 {
     const sl_outline *o = w->o;
-    uint32_t functions = 0;
+    uint8_t *kinds = malloc((size_t)o->count + w->functions);
+    bool any = false;
 
-    for (uint32_t i = 0; i < o->count; i++) {
-        if (o->nodes[i].function >= functions)
-            functions = o->nodes[i].function + 1;
-    }
-    uint8_t *kinds = malloc((size_t)o->count + functions);
     if (kinds == NULL)
         return NULL;
     uint8_t *of_function = kinds + o->count;
-    for (uint32_t f = 0; f < functions; f++)
+    for (uint32_t f = 0; f < w->functions; f++) {
         of_function[f] = (uint8_t)kind_of(&o->functions[f]);
-    for (uint32_t i = 0; i < o->count; i++) {
+        any |= of_function[f] != SL_FINDING_HOT;
+    }
+    if (!any)
+        memset(kinds, SL_FINDING_HOT, o->count);
+    for (uint32_t i = 0; any && i < o->count; i++) {
         uint8_t above = i == 0 ? SL_FINDING_HOT : kinds[o->nodes[i].parent];
         uint8_t mine = of_function[o->nodes[i].function];
         bool stays =

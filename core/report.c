@@ -137,7 +137,7 @@ meta_count(const sl_profile *profile, const char *key)
 /* Samples are no calls: of a sampled profile it is how many there are, as in a
  * list, and not each function's added up. */
 static void
-put_counts(sl_json *json, const sl_profile *profile)
+put_counts(sl_json *json, const sl_profile *profile, const sl_outline *o)
 {
     bool sampled = sl_profile_is_sampled(profile);
     uint64_t calls = sampled ? meta_count(profile, "samples") : 0;
@@ -155,10 +155,8 @@ put_counts(sl_json *json, const sl_profile *profile)
         default: break;
         }
     }
-    for (uint32_t i = 0; i < sl_profile_node_count(profile); i++) {
-        if (sl_profile_is_strand(profile, i))
-            strands += sl_profile_node_at(profile, i)->calls;
-    }
+    for (uint32_t i = 0; i < o->count; i++)
+        strands += sl_outline_is_strand(o, i) ? o->nodes[i].calls : 0;
     sl_json_number(json, "nodes", sl_profile_node_count(profile));
     sl_json_number(json, "functions", sl_profile_function_count(profile));
     sl_json_number(json, "calls", calls);
@@ -331,7 +329,7 @@ sl_report_summary(const sl_profile *profile, sl_bytes *out)
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
     sl_json_open(&json, '{');
     sl_put_meta(&json, profile);
-    put_counts(&json, profile);
+    put_counts(&json, profile, &outline);
     put_split(&json, &outline);
     put_seen(&json, profile);
     put_metrics(&json, profile);
