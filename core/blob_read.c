@@ -221,6 +221,7 @@ read_tree_shape(sl_profile_node *nodes, uint64_t count, sl_reader *in)
 
     if (sl_varint_get_max(in, 0, &pops) < 0)
         return SL_ECORRUPT;
+    nodes[0] = (sl_profile_node){ 0 };
     for (uint32_t i = 1, at = 0; i < count; at = i++) {
         if (sl_varint_get_max(in, count, &pops) < 0)
             return SL_ECORRUPT;
@@ -229,7 +230,7 @@ read_tree_shape(sl_profile_node *nodes, uint64_t count, sl_reader *in)
                 return SL_ECORRUPT;
             at = nodes[at].parent;
         }
-        nodes[i].parent = at;
+        nodes[i] = (sl_profile_node){ .parent = at };
     }
     return SL_OK;
 }
@@ -304,7 +305,6 @@ read_tree(sl_profile *profile, sl_reader *in)
     sl_status status = take(profile, count + 1, sizeof(sl_profile_node), &mem);
     if (status < 0)
         return status;
-    memset(mem, 0, count * sizeof(sl_profile_node));
     profile->nodes = mem;
 
     status = read_tree_shape(profile->nodes, count, in);

@@ -571,6 +571,7 @@ writer_content(writer *w, const sl_meta *meta, size_t meta_count, sl_buf *out,
         w->outline.functions =
             (const sl_function *)(void *)w->functions.known.data;
         w->outline.pseudo = w->functions.pseudo.data;
+        w->outline.function_count = w->functions.count;
         w->outline.meta = meta;
         w->outline.meta_count = meta_count;
         writer_subtract_cost(w);

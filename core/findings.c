@@ -188,7 +188,7 @@ kind_of_wait(const sl_findings_work *w, uint32_t node)
                          &most) > half)
             return kinds[k].rule;
     }
-    for (at = node; at < end; at++) {
+    for (at = node; sl_findings_has(w, SL_PSEUDO_AWAIT) && at < end; at++) {
         if (sl_outline_pseudo(o, at) == SL_PSEUDO_AWAIT &&
             w->places[at].strand == w->places[node].strand)
             awaited += o->nodes[at].self_ns;
@@ -218,7 +218,10 @@ explained(const sl_findings_work *w, uint32_t node, uint64_t *starved)
                gil_time(w, node, end, strand, &most);
     uint64_t sum = *starved + sl_findings_spans_in(w, node, end, strand);
 
-    for (uint32_t i = node; i < end; i++) {
+    bool better = w->layers != 1u << SL_LAYER_NONE ||
+                  sl_findings_has(w, SL_PSEUDO_GC) ||
+                  sl_findings_has(w, SL_PSEUDO_LOOP);
+    for (uint32_t i = node; better && i < end; i++) {
         sl_pseudo pseudo = sl_outline_pseudo(o, i);
         if (w->places[i].strand == strand &&
             (pseudo == SL_PSEUDO_GC || pseudo == SL_PSEUDO_LOOP ||
@@ -415,8 +418,10 @@ find_repeats(sl_findings_work *w)
         return;
     for (uint32_t i = 1; i < o->count; i++) {
         const sl_outline_node *node = &o->nodes[i];
-        if (node->total_ns < w->wall / 5)
+        if (node->total_ns < w->wall / 5) {
+            i += w->strands ? 0 : node->size - 1; /* nor is what is below */
             continue;
+        }
         const sl_outline_node *parent = &o->nodes[node->parent];
         uint64_t outer = parent->calls > 0 ? parent->calls : 1;
         if (o->functions[parent->function].origin != SL_ORIGIN_PROJECT ||
@@ -466,12 +471,12 @@ is_unseen(sl_findings_work *w)
 {
     const sl_outline *o = w->o;
     uint64_t most = 0;
-    bool some = false;
+    bool any = false;
 
     for (int p = 0; p < SL_PSEUDO_COUNT; p++)
-        some |= sl_pseudo_is_unseen((sl_pseudo)p) &&
-                sl_findings_has(w, (sl_pseudo)p);
-    for (uint32_t i = 1; some && i < o->count; i++) {
+        any |= sl_pseudo_is_unseen((sl_pseudo)p) &&
+               sl_findings_has(w, (sl_pseudo)p);
+    for (uint32_t i = 1; any && i < o->count; i++) {
         if (!sl_pseudo_is_unseen(sl_outline_pseudo(o, i)) ||
             w->places[i].strand != 0)
             continue;

@@ -238,8 +238,8 @@ add_queued(sl_findings_work *w)
     sl_finding f = { .rule = SL_FINDING_QUEUED, .node = NONE, .own = NONE };
     uint64_t most = 0;
 
-    for (uint32_t i = 1;
-         sl_findings_has(w, SL_PSEUDO_QUEUED) && i < o->count; i++) {
+    for (uint32_t i = 1; sl_findings_has(w, SL_PSEUDO_QUEUED) && i < o->count;
+         i++) {
         uint64_t ns = o->nodes[i].self_ns;
         if (sl_outline_pseudo(o, i) != SL_PSEUDO_QUEUED)
             continue;

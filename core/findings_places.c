@@ -71,8 +71,9 @@ layer_of(const sl_function *f)
 
 /* By function: the layer that begins there; free() it. */
 static uint8_t *
-layers_of(const sl_outline *o, uint32_t count)
+layers_of(const sl_outline *o)
 {
+    uint32_t count = o->function_count;
     uint8_t *layers = malloc(count);
     bool told = false; /* of the database, spans tell, and better */
     for (uint32_t i = 0; i < o->span_count; i++)
@@ -149,11 +150,12 @@ sl_findings_places(sl_findings_work *w)
 {
     const sl_outline *o = w->o;
 
-    for (uint32_t i = 0; i < o->count; i++) {
-        if (o->nodes[i].function >= w->functions)
-            w->functions = o->nodes[i].function + 1;
+    for (uint32_t f = 0; f < o->function_count; f++) {
+        if (o->pseudo[f] != SL_PSEUDO_COUNT)
+            w->pseudos |= (uint64_t)1 << o->pseudo[f];
     }
-    uint8_t *layers = layers_of(o, w->functions);
+    w->strands = sl_outline_has_strands(o);
+    uint8_t *layers = layers_of(o);
     w->places = malloc((size_t)o->count * sizeof(*w->places));
     for (uint32_t i = 0; layers != NULL && w->places != NULL && i < o->count;
          i++) {
@@ -161,12 +163,9 @@ sl_findings_places(sl_findings_work *w)
         sl_findings_place above = {
             NONE, NONE, NONE, 0, 0, SL_LAYER_NONE, false
         };
-        sl_pseudo pseudo = sl_outline_pseudo(o, i);
-        if (pseudo != SL_PSEUDO_COUNT)
-            w->pseudos |= (uint64_t)1 << pseudo;
         if (i > 0)
             above = w->places[o->nodes[i].parent];
-        if (sl_outline_is_strand(o, i)) {
+        if (w->strands && sl_outline_is_strand(o, i)) {
             above.strand = i;
             above.entry = NONE;
         }

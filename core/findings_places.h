@@ -72,10 +72,10 @@ typedef struct {
     sl_findings_place *places;
     uint64_t wall;
     uint64_t requests; /* that were added up in it: 1, or more */
-    uint64_t pseudos;  /* bit by sl_pseudo: stands in the tree; else no search */
+    uint64_t pseudos;  /* bit by sl_pseudo: a function is it */
     uint32_t layers;   /* bit by layer: a node is in it */
-    uint32_t functions; /* numbers of those in the tree are below it */
     bool exact;
+    bool strands; /* there are some */
 } sl_findings_work;
 
 /* Fills `places`, which is to be freed in any case, and what is told of all

@@ -95,6 +95,8 @@ find_nodes(spread *s)
     const sl_outline *o = s->w->o;
 
     for (uint32_t i = 0; i < o->count; i++) {
+        if ((s->of_own[i] | s->of_entry[i]) == 0)
+            continue;
         sum *own = &s->own[o->nodes[i].function];
         sum *entry = &s->entry[o->nodes[i].function];
         if (s->of_own[i] > 0 &&
@@ -243,7 +245,7 @@ explained(const spread *s, uint32_t function, bool as_entry)
             sl_findings_is_asked(span))
             ns += span->outer_ns;
     }
-    bool layers = (s->w->layers & ~(1u << SL_LAYER_NONE)) != 0;
+    bool layers = s->w->layers != 1u << SL_LAYER_NONE;
     for (uint32_t i = 0; layers && i < o->count; i++) {
         if (s->w->places[i].layer != SL_LAYER_NONE && IS_ITS(i))
             ns += o->nodes[i].self_ns;
@@ -302,13 +304,13 @@ sl_status
 sl_findings_spread(const sl_findings_work *w, uint32_t strand, sl_finding *out)
 {
     const sl_outline *o = w->o;
-    spread s = { .w = w, .strand = strand, .functions = w->functions };
+    spread s = { .w = w, .strand = strand, .functions = w->o->function_count };
     sl_status status = SL_ENOMEM;
 
     *out = (sl_finding){ .rule = SL_FINDING_HOT, .node = NONE, .own = NONE };
     s.charges = malloc((size_t)o->count * sizeof(*s.charges));
     s.of_own = calloc((size_t)o->count * 2, sizeof(*s.of_own));
-    s.own = malloc((size_t)s.functions * 2 * sizeof(*s.own));
+    s.own = calloc((size_t)s.functions * 2, sizeof(*s.own));
     s.parts = malloc(s.functions);
     if (s.charges != NULL && s.of_own != NULL && s.own != NULL &&
         s.parts != NULL) {

@@ -134,13 +134,13 @@ uint8_t *
 sl_findings_kinds(const sl_findings_work *w)
 {
     const sl_outline *o = w->o;
-    uint8_t *kinds = malloc((size_t)o->count + w->functions);
+    uint8_t *kinds = malloc((size_t)o->count + o->function_count);
     bool any = false;
 
     if (kinds == NULL)
         return NULL;
     uint8_t *of_function = kinds + o->count;
-    for (uint32_t f = 0; f < w->functions; f++) {
+    for (uint32_t f = 0; f < o->function_count; f++) {
         of_function[f] = (uint8_t)kind_of(&o->functions[f]);
         any |= of_function[f] != SL_FINDING_HOT;
     }

@@ -165,6 +165,8 @@ put_nodes(framing *f)
         sl_profile_node *node = &nodes[put];
         *node = *old;
         node->parent = i == 0 ? 0 : f->places[old->parent];
+        node->size = 0;
+        node->total_ns = 0;
         f->places[i] = put++;
         if (next == f->count || f->frames[next].span->node != i)
             continue;

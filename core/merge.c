@@ -270,6 +270,7 @@ merger_content(merger *m, const sl_meta *meta, size_t meta_count, sl_buf *out)
         m->outline.functions =
             (const sl_function *)(void *)m->functions.known.data;
         m->outline.pseudo = m->functions.pseudo.data;
+        m->outline.function_count = m->functions.count;
         m->outline.meta = meta;
         m->outline.meta_count = meta_count;
         sl_outline_derive(&m->outline);

@@ -8,28 +8,20 @@
 #define SL_CORE_OUTLINE_H
 
 #include "slowlens/metric.h"
+#include "slowlens/profile.h"
 #include "slowlens/vocabulary.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-typedef struct {
-    uint32_t parent; /* of node 0: 0 */
-    uint32_t size;   /* of its subtree */
-    uint32_t function;
-    uint32_t line;  /* of the call, in the parent's file; 0: not known */
-    uint64_t calls; /* of a sampled one: samples */
-    uint64_t self_ns;
-    uint64_t total_ns; /* without the strands below it */
-} sl_outline_node;
+/* As a profile has them, whose nodes an outline borrows: of a million, a copy
+ * costs more than most that is asked of it. depth, resumes and own_ns are not
+ * to be asked for: whoever writes a blob leaves them empty. */
+typedef sl_profile_node sl_outline_node;
 
 /* When a node's function was innermost; in the order of lane and time. */
-typedef struct {
-    uint32_t node;
-    uint32_t lane;
-    uint64_t from_ns, to_ns;
-} sl_outline_stretch;
+typedef sl_profile_stretch sl_outline_stretch;
 
 /* How the self time of a node passed on one line, as samples saw it; in the
  * order of nodes. */
@@ -57,6 +49,7 @@ typedef struct {
     uint32_t count;
     const sl_function *functions;
     const uint8_t *pseudo; /* by function: sl_pseudo, SL_PSEUDO_COUNT: code */
+    uint32_t function_count;
     const sl_outline_stretch *stretches;
     uint32_t stretch_count;
     const sl_outline_line *lines;
@@ -190,6 +183,18 @@ sl_outline_is_strand(const sl_outline *o, uint32_t node)
     sl_pseudo pseudo = sl_outline_pseudo(o, node);
     return node != 0 &&
            (pseudo == SL_PSEUDO_TASK || pseudo == SL_PSEUDO_THREAD);
+}
+
+/* Whether the tree may have strands: where it has no function for them it has
+ * none, and no node is to be asked. */
+static inline bool
+sl_outline_has_strands(const sl_outline *o)
+{
+    for (uint32_t f = 0; f < o->function_count; f++) {
+        if (o->pseudo[f] == SL_PSEUDO_TASK || o->pseudo[f] == SL_PSEUDO_THREAD)
+            return true;
+    }
+    return false;
 }
 
 /* Adds what stands as [own cost] below the root: see cost.h. */

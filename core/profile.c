@@ -59,9 +59,9 @@ sl_profile_pseudo(const sl_profile *profile, uint32_t function)
     return (sl_pseudo)profile->pseudo[function];
 }
 
-/* Total of a function: a node counts where no node above it is of the same
- * function. One pass in preorder, `open` holding the end of the outermost
- * activation of each function. */
+/* Depths, and the total of a function: a node counts where no node above it is
+ * of the same function. One pass in preorder, `open` holding the end of the
+ * outermost activation of each function. */
 static sl_status
 profile_sum_functions(sl_profile *profile)
 {
@@ -81,9 +81,11 @@ profile_sum_functions(sl_profile *profile)
     bool sampled = sl_profile_is_sampled(profile);
 
     for (uint32_t i = 0; i < profile->node_count; i++) {
-        const sl_profile_node *node = &profile->nodes[i];
+        sl_profile_node *node = &profile->nodes[i];
         sl_profile_sum *sum = &profile->sums[node->function];
         uint32_t *end = (uint32_t *)open + node->function;
+
+        node->depth = i == 0 ? 0 : profile->nodes[node->parent].depth + 1;
 
         if (!sampled || i >= *end)
             sum->calls += node->calls;
@@ -222,15 +224,14 @@ sl_profile_add_up(sl_profile *profile)
 {
     sl_profile_node *nodes = profile->nodes;
 
-    for (uint32_t i = 0; i < profile->node_count; i++) {
-        nodes[i].size = 1;
-        nodes[i].total_ns = nodes[i].self_ns;
-        nodes[i].depth = i == 0 ? 0 : nodes[nodes[i].parent].depth + 1;
-    }
-    for (uint32_t i = profile->node_count; i-- > 1;) {
+    /* Backwards: below a node all has been added up, from 0. */
+    for (uint32_t i = profile->node_count; i-- > 0;) {
         sl_profile_node *parent = &nodes[nodes[i].parent];
-        parent->size += nodes[i].size;
-        if (!sl_profile_is_strand(profile, i))
+        nodes[i].size++;
+        nodes[i].total_ns += nodes[i].self_ns;
+        if (i > 0)
+            parent->size += nodes[i].size;
+        if (i > 0 && !sl_profile_is_strand(profile, i))
             parent->total_ns += nodes[i].total_ns;
     }
     return profile_sum_functions(profile);
@@ -474,8 +475,6 @@ outline_spans(const sl_profile *profile, sl_outline_span *spans)
 sl_status
 sl_profile_outline(const sl_profile *profile, sl_outline *out)
 {
-    size_t nodes = profile->node_count, rows = profile->stretch_count;
-    sl_outline_stretch *stretches = malloc((rows + 1) * sizeof(*stretches));
     sl_outline_line *lines =
         malloc(((size_t)profile->line_count + 1) * sizeof(*lines));
     sl_outline_counter *counters =
@@ -483,11 +482,12 @@ sl_profile_outline(const sl_profile *profile, sl_outline *out)
     sl_outline_span *spans =
         malloc(((size_t)profile->span_count + 1) * sizeof(*spans));
 
-    *out = (sl_outline){ .nodes = malloc((nodes + 1) * sizeof(*out->nodes)),
+    *out = (sl_outline){ .nodes = profile->nodes,
                          .count = profile->node_count,
                          .functions = profile->functions,
                          .pseudo = profile->pseudo,
-                         .stretches = stretches,
+                         .function_count = profile->function_count,
+                         .stretches = profile->stretches,
                          .stretch_count = profile->stretch_count,
                          .lines = lines,
                          .line_count = profile->line_count,
@@ -498,24 +498,11 @@ sl_profile_outline(const sl_profile *profile, sl_outline *out)
                          .spans_lost = profile->spans_lost,
                          .meta = profile->meta,
                          .meta_count = profile->meta_count };
-    if (out->nodes == NULL || stretches == NULL || lines == NULL ||
-        counters == NULL || spans == NULL) {
+    if (lines == NULL || counters == NULL || spans == NULL) {
         sl_profile_outline_free(out);
         return SL_ENOMEM;
     }
-    for (size_t i = 0; i < nodes; i++) {
-        const sl_profile_node *node = &profile->nodes[i];
-        out->nodes[i] =
-            (sl_outline_node){ node->parent,  node->size,  node->function,
-                               node->line,    node->calls, node->self_ns,
-                               node->total_ns };
-    }
     sl_outline_find_own(out);
-    for (size_t i = 0; i < rows; i++) {
-        const sl_profile_stretch *one = &profile->stretches[i];
-        stretches[i] = (sl_outline_stretch){ one->node, one->lane, one->from_ns,
-                                             one->to_ns };
-    }
     outline_seen(profile, lines, counters);
     outline_spans(profile, spans);
     return SL_OK;
@@ -524,8 +511,6 @@ sl_profile_outline(const sl_profile *profile, sl_outline *out)
 void
 sl_profile_outline_free(sl_outline *outline)
 {
-    free(outline->nodes);
-    free((void *)(uintptr_t)outline->stretches);
     free((void *)(uintptr_t)outline->lines);
     free((void *)(uintptr_t)outline->counters);
     free((void *)(uintptr_t)outline->spans);

@@ -38,15 +38,16 @@ struct sl_profile {
 sl_status sl_profile_new(sl_profile **out, size_t max_bytes,
                          const sl_alloc *alloc);
 
-/* Fills size, depth, total_ns and the sums from parent, self_ns and the
- * rest. SL_ENOMEM, SL_ELIMIT. */
+/* Fills size and total_ns, which are 0 before, depth and the sums from parent,
+ * self_ns and the rest. SL_ENOMEM, SL_ELIMIT. */
 sl_status sl_profile_derive(sl_profile *profile);
 
-/* The part of it that takes off nothing: from self_ns as it is. */
+/* The part of it that takes off nothing: from self_ns as it is; size and
+ * total_ns are 0 before. */
 sl_status sl_profile_add_up(sl_profile *profile);
 
-/* The profile as an outline; its arrays die with sl_profile_outline_free.
- * SL_ENOMEM. */
+/* The profile as an outline, which lives as long at most;
+ * sl_profile_outline_free gives back what is not the profile's. SL_ENOMEM. */
 sl_status sl_profile_outline(const sl_profile *profile, sl_outline *out);
 void sl_profile_outline_free(sl_outline *outline);
 

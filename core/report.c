@@ -155,7 +155,8 @@ put_counts(sl_json *json, const sl_profile *profile, const sl_outline *o)
         default: break;
         }
     }
-    for (uint32_t i = 0; i < o->count; i++)
+    bool some = sl_outline_has_strands(o);
+    for (uint32_t i = 0; some && i < o->count; i++)
         strands += sl_outline_is_strand(o, i) ? o->nodes[i].calls : 0;
     sl_json_number(json, "nodes", sl_profile_node_count(profile));
     sl_json_number(json, "functions", sl_profile_function_count(profile));

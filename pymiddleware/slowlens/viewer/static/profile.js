@@ -9,6 +9,7 @@ import { copy, entry, go, notice, recall, remember, removeLater, replace, server
 import { sidePanel, place } from "./side.js";
 import { format, without } from "./state.js";
 import { answer, comparison, curl, how, isSampled, linked, markdown, samplesOf } from "./summary.js";
+import { FIRST } from "./tree.js";
 import { viewsOf } from "./views.js";
 
 export const fixed = true;
@@ -283,13 +284,16 @@ export async function show(main, state) {
   entry();
   const merged = state.r === "aggregate";
   const profile = api.profile(state.r, merged ? routeOf(state) : {});
-  // What the flame graph draws is asked for at once, beside the summary.
-  const early = state.view === "flame" && !state.root && !state.recursion && !state.invert ? profile.flame().then((report) => new FlameModel(report)) : null;
-  early?.catch(() => {}); // told when the view asks for it
+  // What the view draws first is asked for at once, beside the summary.
+  const plain = !state.root && !state.recursion && !state.invert;
+  const early = plain && state.view === "flame" ? profile.flame().then((report) => new FlameModel(report)) : null;
+  const first = plain && !merged && (state.view ?? "tree") === "tree" ? profile.tree(FIRST) : null;
+  for (const asked of [early, first]) asked?.catch(() => {}); // told when the view asks for it
   const summary = await profile.summary();
   const { meta } = summary;
   summary.heaviest = summary.heaviest.filter((one) => one.function.name !== OWN_COST);
   const page = new Page(state, profile, summary);
+  page.first = first;
   if (early) page.models.set(page.modelKey(), early);
   page.build(main);
   if (meta.route && !merged) {

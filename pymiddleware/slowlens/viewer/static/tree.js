@@ -5,6 +5,8 @@ import { OWN_COST, count, duration, label, middle, ms, packages, share, shortPat
 import { where } from "./tables.js";
 import { TreeModel } from "./treemodel.js";
 
+/** What is asked for first. */
+export const FIRST = { node: 0, depth: 2, hot: 1 };
 const ROW = 24;
 const OPEN_MAX = 1000; // opened rows that are remembered
 
@@ -67,7 +69,7 @@ export class Tree {
 
   async load(node, fold = true) {
     this.model.fold = fold;
-    this.model.add(await this.options.load({ node: 0, depth: 2, hot: 1 }));
+    this.model.add(await this.options.load(FIRST));
     this.model.openHotPath();
     this.refresh();
     if (node !== undefined && this.model.rows.has(node)) this.select(node, false);

@@ -9,7 +9,7 @@ import { go } from "./shell.js";
 import { sourceView } from "./source.js";
 import { guilty } from "./summary.js";
 import { functionsView, repeatsView, spansView, where } from "./tables.js";
-import { Tree, columns } from "./tree.js";
+import { FIRST, Tree, columns } from "./tree.js";
 import { treemapView } from "./treemap.js";
 import { whole } from "./treemodel.js";
 
@@ -52,7 +52,7 @@ function treePanel(page) {
   const whole = async () => asAnswer(await page.model(), page.inverted ? [] : summary.hot_path.map((step) => step.node));
   const merged = state.recursion === "1" || page.inverted;
   const tree = new Tree({
-    label: "Call tree", load: async (values) => ({ ...await (merged ? whole() : profile.tree(values)), wall_ns: page.shared }), columns: columns(percents.input.checked, page), least: Number(state.least || 0),
+    label: "Call tree", load: async (values) => ({ ...await (merged ? whole() : values === FIRST && page.first ? page.first : profile.tree(values)), wall_ns: page.shared }), columns: columns(percents.input.checked, page), least: Number(state.least || 0),
     onSelect: (node) => page.chose(tree.chosen(node)),
   });
   const reach = async (node) => {
