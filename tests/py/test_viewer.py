@@ -135,8 +135,12 @@ def test_the_filter_is_one_text(site: Any) -> None:
     assert {row["name"] for row in ask_json(site, "api/status")["fields"]} >= {"path", "function", "tag", "layer"}
 
 
-def test_routes_say_whether_all_requests_were_gathered(site: Any) -> None:
-    assert ask_json(site, "api/routes")["windows"] is False
+@pytest.mark.parametrize("gathers", [True, False])
+def test_routes_say_whether_all_requests_were_gathered(store_path: str, gathers: bool) -> None:
+    middleware = ProfilerMiddleware(app, store=store_path, debug=True, key=KEY, continuous=gathers)
+    wsgi_call(middleware, "/some/path")
+    Stored(middleware.recorder).rows()
+    assert ask_json((middleware, ""), "api/routes")["windows"] is gathers
 
 
 def test_summary_tree_functions(site: Any) -> None:
