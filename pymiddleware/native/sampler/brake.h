@@ -1,19 +1,25 @@
 /* brake.h - how often the sampler looks, and what that may cost.
  *
- *   income   `limit` of the CPU time that the rest of the process uses, and a
- *            quarter of it of the time that passes: a floor that no busy
- *            neighbour takes away
- *   outgo    the sampler's own CPU time
- *   purse    what is left of both, at most five seconds' worth on a core
+ *   income   `limit` of the CPU time that the rest of the process uses, and,
+ *            while that is less than a core, a quarter of it of the time that
+ *            passes: a floor that no busy neighbour takes away
+ *   outgo    what looking costs the process: the sampler's own CPU time, and
+ *            more than as much again where it puts a thread that runs off its
+ *            CPU, which comes back to cold caches
+ *   purse    what is left of both, at most half a second's worth on a core
  *
  *   full ... half full     every request each interval, as asked for
  *   half full ... empty    old requests seldomer, down to MOST_LOOKS in their
  *                          time so far; the first 50 ms of each as before
- *   empty ...              all of them seldomer
+ *   empty ... half a debt  requests that are no older than requests get here
+ *                          are seldom looked at; from there on they are looked
+ *                          at as before: the slow ones are seen, and what the
+ *                          others do is known from many of them
+ *   ... a whole debt       all of them seldomer
  *
  * So a request that comes after quiet is seen in full, whatever it costs for
- * that moment, and it is the long requests that pay: each of their samples
- * stands for the same part of them.
+ * that moment; then it is the long requests that pay, whose samples stand for
+ * the same part of each; and under load those pay that are all alike.
  *
  * With the sampler's lock held.
  */
@@ -28,7 +34,19 @@ void sl_py_brake_reset(void);
 /* Counts what has been used since the last time. By the sampler's thread. */
 void sl_py_brake_count(void);
 
+/* The sampler has ticked, on the CPU of a thread that runs a request or not. */
+void sl_py_brake_ticked(bool same_cpu);
+
+/* A request is over, `age_ns` after it began: what is usual here. */
+void sl_py_brake_learn(uint64_t age_ns);
+
+/* How old requests get here, in nanoseconds. */
+uint64_t sl_py_brake_usual(void);
+
 /* Nanoseconds until the next look at a request that began `age_ns` ago. */
 uint64_t sl_py_brake_interval(uint64_t age_ns);
+
+/* The same as if it was young: what is told of a request. */
+uint64_t sl_py_brake_young(uint64_t age_ns);
 
 #endif /* SL_PY_BRAKE_H */

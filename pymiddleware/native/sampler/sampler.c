@@ -23,6 +23,17 @@ sl_py_sampler_add(sl_py_sampled *sampled)
 }
 
 void
+sl_py_sampler_learn(const sl_py_sampled *sampled)
+{
+    uint64_t now = sl_clock_monotonic_ns();
+    uint64_t born = sl_recording_start_ns(sampled->core);
+
+    sl_py_lock();
+    sl_py_brake_learn(now > born ? now - born : 0);
+    sl_py_unlock();
+}
+
+void
 sl_py_sampler_remove(sl_py_sampled *sampled)
 {
     sl_py_lock();
@@ -112,7 +123,8 @@ sl_py_sampler_end(sl_py_sampled *sampled, PyObject *waiting, uint64_t now_ns,
         }
     }
     sampled->slot = -1;
-    sampled->interval_ns = sl_py_sampler.current_ns;
+    sampled->interval_ns =
+        sl_py_brake_young(now_ns - sl_recording_start_ns(sampled->core));
     sampled->suspended_at = now;
     if (sampled->by_samples)
         sl_strand_pause(strand, sl_py_sampler.stack,
@@ -224,18 +236,23 @@ sl_py_sampler_info(void)
     sl_py_sampler_counts c = sl_py_sampler.counts;
     uint64_t interval = sl_py_sampler.interval_ns;
     uint64_t current = sl_py_sampler.current_ns;
+    uint64_t usual = sl_py_brake_usual();
+    uint64_t unusual = sl_py_brake_young(UINT64_MAX);
     bool idle = sl_py_thread_idle();
     sl_py_unlock();
     sl_py_lock_facts lock = sl_py_lock_told();
     return Py_BuildValue(
-        "{s:O,s:z,s:z,s:s,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O,s:I,s:K}",
+        "{s:O,s:z,s:z,s:s,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O,"
+        "s:I,s:K}",
         "children", sl_py_sampler.children ? Py_True : Py_False, "why_not",
         sl_py_sampler_why_not(), "memory", sl_py_sampler.method, "cpu_clock",
         sl_py_cpu_clock_cheap() ? "rseq" : "system call", "interval_ns",
         (unsigned long long)interval, "current_ns", (unsigned long long)current,
-        "ticks", (unsigned long long)c.ticks, "late",
-        (unsigned long long)c.late, "samples", (unsigned long long)c.samples,
-        "rejected", (unsigned long long)c.rejected, "retried",
+        "usual_ns", (unsigned long long)usual, "unusual_ns",
+        (unsigned long long)unusual, "ticks", (unsigned long long)c.ticks,
+        "late", (unsigned long long)c.late, "samples",
+        (unsigned long long)c.samples, "rejected",
+        (unsigned long long)c.rejected, "retried",
         (unsigned long long)c.retried, "moved", (unsigned long long)c.moved,
         "no_slot", (unsigned long long)c.no_slot, "cpu_ns",
         (unsigned long long)c.cpu_ns, "parked", idle ? Py_True : Py_False,

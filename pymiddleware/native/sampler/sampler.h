@@ -30,6 +30,10 @@ void sl_py_sampler_configure(uint64_t interval_ns, uint32_t limit_ppm);
 void sl_py_sampler_add(sl_py_sampled *sampled);
 void sl_py_sampler_remove(sl_py_sampled *sampled);
 
+/* A request is over, recorded one way or the other: how long they take here is
+ * what the sampler goes by when it may not look at all of them. */
+void sl_py_sampler_learn(const sl_py_sampled *sampled);
+
 /* How a section begins. */
 typedef struct {
     sl_pseudo gap;     /* what the time since the last one is called */

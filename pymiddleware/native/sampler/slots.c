@@ -1,7 +1,9 @@
 /* The threads that run a request now. */
+#define _GNU_SOURCE
 #include "sampler/slots.h"
 #include "sampler/clocks.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 sl_py_slot sl_py_slots[SL_PY_SLOTS_MAX];
@@ -41,6 +43,7 @@ sl_py_slot_open(sl_py_sampled *sampled, sl_strand *strand, uint64_t now,
     s->version = sl_py_borrow_tstate()->context_ver;
     s->bottom = 0;
     s->tid = sl_py_own_tid();
+    s->cpu = sched_getcpu();
     s->waited = s->asked = s->walked = false;
     s->cpu_ns = cpu;
     s->wall_ns = wall;

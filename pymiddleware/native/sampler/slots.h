@@ -24,6 +24,7 @@ typedef struct {
     uint64_t version; /* of the thread's context, at the last event */
     uintptr_t bottom; /* outermost frame that was believed; 0: none yet */
     pid_t tid;
+    int cpu;           /* it ran on when it began */
     pid_t syscall_tid; /* whose file syscall_fd is */
     int syscall_fd;
     pid_t delay_tid; /* whose file delay_fd is */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,12 +30,19 @@ static bool dozing; /* until the next old request is due... */
 static bool woken;  /* ...but a new one came */
 
 /* Guarded by the GIL. */
-static bool running; /* the thread exists... */
+static bool running;  /* the thread exists... */
 static pid_t process; /* ...in this process */
 static pthread_t thread;
 static bool handlers_set;
 
 /* ---- the thread ---- */
+
+/* Ticks come a little early, too. */
+static uint64_t
+grace(void)
+{
+    return sl_py_sampler.interval_ns / 2;
+}
 
 /* Looks at whoever is due. Returns when the next one is; UINT64_MAX: nobody is
  * looked at. */
@@ -42,6 +50,8 @@ static uint64_t
 tick(uint64_t ticks)
 {
     uint64_t next = UINT64_MAX;
+    int cpu = sched_getcpu();
+    bool same_cpu = false;
 
     sl_py_children_look(ticks);
     for (int i = 0; i < SL_PY_SLOTS_MAX; i++) {
@@ -52,16 +62,19 @@ tick(uint64_t ticks)
             /* One that is copied is due at the next tick. */
             if (now >= s->due_ns && !s->sampled->copied) {
                 sl_py_slot_look(s);
-                /* Half an interval of grace: ticks come a little early, too. */
                 s->planned_ns = sl_py_brake_interval(now - s->born_ns);
-                s->due_ns = now + s->planned_ns - sl_py_sampler.current_ns / 2;
+                s->due_ns = now + s->planned_ns - grace();
             }
-            next = s->due_ns < next ? s->due_ns : next;
+            same_cpu |= s->cpu == cpu;
+            next = s->due_ns + grace() < next ? s->due_ns + grace() : next;
         }
         sl_py_unlock();
         if (s == NULL)
             break;
     }
+    sl_py_lock();
+    sl_py_brake_ticked(same_cpu);
+    sl_py_unlock();
     return next;
 }
 
@@ -69,7 +82,8 @@ tick(uint64_t ticks)
 typedef struct {
     bool slept;           /* before it, for want of work */
     bool busy;            /* there is work */
-    uint64_t interval_ns; /* to the next one */
+    uint64_t interval_ns; /* to the next one... */
+    uint64_t least_ns;    /* ...but for somebody who is due before */
 } turn;
 
 static bool
@@ -94,6 +108,7 @@ park(int idle_ticks, turn *t)
     woken = false;
     t->busy = work_is_there();
     t->interval_ns = sl_py_sampler.current_ns;
+    t->least_ns = sl_py_sampler.interval_ns;
     bool go_on = !stopping;
     sl_py_unlock();
     return go_on;
@@ -177,11 +192,11 @@ sampler_run(void *unused)
         }
         next += t.interval_ns;
         bool long_one = due != UINT64_MAX && due > next + t.interval_ns;
-        if (long_one) {
+        if (long_one || due < next)
             next = due;
-        } else if (next < now) {
+        if (!long_one && next < now) {
             late = (now - next) / t.interval_ns + 1;
-            next = now + t.interval_ns;
+            next = now + t.least_ns;
         }
         sleep_until(next, long_one);
         if (long_one) /* it may have been woken before */

@@ -1,0 +1,82 @@
+"""What the sampler may cost, and who pays when it may not look at all of them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from slowlens import _core
+
+from conftest import patient, record
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sampling is for Linux")
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    yield
+    _core.sampler_configure(0.001, 1)
+
+
+def sampler() -> dict[str, Any]:
+    return _core.engine_info()["sampler"]
+
+
+def spin(seconds: float) -> None:
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+
+
+@patient
+def test_long_requests_pay_first() -> None:
+    _core.sampler_configure(0.0005, 0.4)  # 2 ms of CPU time in its purse: gone after some dozen looks
+    long = record(lambda: spin(1.0), sampled=True).totals()["samples"]
+    # A twentieth of what was asked for would be left of it if all paid alike; each has its hundred.
+    assert 100 <= long < 1600
+
+
+def test_under_load_usual_requests_pay_first() -> None:
+    """Those that are no older than requests get are looked at seldomer, and a slow one as often as ever."""
+    _core.sampler_configure(0.0001, 1)  # thirty times what it may cost
+    for _ in range(2000):
+        record(lambda: spin(0.005), sampled=True)
+        now = sampler()
+        if now["current_ns"] > 3 * now["interval_ns"] and now["unusual_ns"] == now["interval_ns"]:
+            break
+    else:
+        pytest.fail(f"a debt did not make it slower for those alone: {now}")
+    assert now["usual_ns"] < 1_000_000_000
+
+
+def test_how_long_requests_get() -> None:
+    """It follows what most of them take, and neither one that stands still nor a burst of short ones throws it off."""
+    _core.sampler_configure(0.001, 1)
+    for _ in range(400):
+        record(lambda: None, sampled=True)
+    short = sampler()["usual_ns"]
+    record(lambda: time.sleep(0.5), sampled=True)
+    assert sampler()["usual_ns"] <= short + (8 * short + 1_000_000) / 64 + 1
+    for _ in range(80):
+        record(lambda: time.sleep(0.005), sampled=True)
+    assert sampler()["usual_ns"] > 2_000_000 > short
+    # By events, too: their waiting is told by samples.
+    for _ in range(400):
+        record(lambda: None)
+    assert sampler()["usual_ns"] < 2_000_000
+
+
+@patient
+def test_after_quiet_a_request_is_seen_in_full() -> None:
+    _core.sampler_configure(0.001, 2)
+    for _ in range(100):  # on a busy machine it gets no CPU each time; braked, it would look five times
+        profile = record(lambda: spin(0.05), sampled=True).totals()
+        if profile["samples"] >= 15 and profile["interval_ns"] == 1_000_000:
+            break
+        _core.sampler_configure(0.001, 2)
+    else:
+        pytest.fail(f"50 ms were not looked at every millisecond: {profile}")
