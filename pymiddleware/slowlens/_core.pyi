@@ -234,6 +234,7 @@ class Door:
     _recorded: object
     _worst: dict[str, list[int]]
     _worst_count: int
+    _debugged: object
     _folded: dict[str, str]
     _folded_ns: int
     _mount: str

@@ -48,6 +48,7 @@ class ProfilerMiddleware:
             say_whom_the_command_runs(app)
             knows = _who_knows_debug(app)
             recorder = Recorder(options, framework="ASGI", debug=lambda: getattr(knows, "debug", False) is True)
+            recorder._debugged = knows
         self.recorder = recorder
         recorder.owns(app)
         self._viewer_path = recorder.options.viewer_path

@@ -275,9 +275,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("interval_us", _number(100, 1e6, True), 1000, "microseconds",
            "Time between two samples; the smallest one asked for in a process counts."),
     Option("sampler_cpu", _number(0, 100), 2.0, "percent",
-           "What the sampler may cost, in percent of the CPU time that the process uses without it (and a quarter of "
-           "that of a core, whatever it uses). Past it, long requests are looked at less often, to 100 times at least; "
-           "if that is not enough, all of them, and each profile says so. 0: no limit."),
+           "What the sampler may cost, in percent of the CPU time that the process uses without it (and, while that is "
+           "less than a core, a quarter of that of a core), with what looking does to the caches. Past it, long "
+           "requests are looked at less often, to 100 times at least; then those that take no longer than usual; if "
+           "that is not enough, all of them, and each profile says so. 0: no limit."),
     Option("c_calls", _choice("chosen", "all", "none"), "chosen", "word",
            "C functions recorded: those called from your own code and from where applications wait "
            "(`chosen`), every one (`all`), or `none`."),

@@ -311,7 +311,8 @@ class Around(_core.Door):
         self._plain = mode != "odd"
         self._redacts, self._logs, self._slow_ns = mode == "redacts", True, 1e12
         self._boardless = False
-        self._debug, self._adds = (-1, -1) if mode == "asks" else (0, int(mode == "adds"))
+        self._debug, self._adds = (-1, -1) if mode in ("asks", "app asks") else (0, int(mode == "adds"))
+        self._debugged = types.SimpleNamespace(debug=False) if mode == "app asks" else None
         self._begun = [lambda transaction: shown(transaction.seen.id)] if mode == "told" else []
         self._recorded = contextvars.ContextVar("recorded", default=mode == "recorded")
         self._worst, self._worst_count = {"/r": [1]}, int(mode == "worst")
@@ -321,8 +322,8 @@ class Around(_core.Door):
             self._rules_are(debug, None if mode == "decides" else decision, True, True, mode == "worst", mode == "kept")
         shown(self._boardless, self.writer._noted)
         shown(self._plain, self._redacts, self._logs, self._slow_ns, self._debug, self._adds, self._begun, self.options,
-              self._recorded, self._worst, self._worst_count, self._folded, self._folded_ns, self._methods, self._mount,
-              self.writer, self.board, self.enabled, self.abandoned)
+              self._debugged, self._recorded, self._worst, self._worst_count, self._folded, self._folded_ns,
+              self._methods, self._mount, self.writer, self.board, self.enabled, self.abandoned)
 
     def debug(self) -> bool:
         return True
@@ -361,8 +362,8 @@ def transaction() -> _core.Transaction:
                              door.plan(None, False))
 
 
-MODES = ("plain", "off", "odd", "redacts", "asks", "adds", "told", "recorded", "worst", "decides", "kept", "uncounted",
-         "asleep", "cannot wake")
+MODES = ("plain", "off", "odd", "redacts", "asks", "app asks", "adds", "told", "recorded", "worst", "decides", "kept",
+         "uncounted", "asleep", "cannot wake")
 
 
 @case("Seen.__new__", "Seen.method", "Seen.path", "Seen.route", "Seen.framework", "Seen.status", "Seen.bytes",
@@ -393,8 +394,9 @@ def _() -> None:
 @case("Door.__new__", "Door.enabled", "Door.abandoned", "Door.options", "Door.writer", "Door.board", "Door._plain",
       "Door._redacts", "Door._logs", "Door._debug", "Door._adds", "Door._begun", "Door._recorded", "Door._worst",
       "Door._worst_count", "Door._folded", "Door._folded_ns", "Door._mount", "Door._methods", "Door._slow_ns",
-      "Door._rules_are", "Door._boardless", "Pulse._noted", "Pulse.__new__", "Pulse._ticking", "Pulse._begun",
-      "Pulse._pid", "Pulse.numbers", "Pulse.gathering", "Draw.__new__", "Draw.seen", "Draw.skip")
+      "Door._rules_are", "Door._boardless", "Door._debugged", "Pulse._noted", "Pulse.__new__", "Pulse._ticking",
+      "Pulse._begun", "Pulse._pid", "Pulse.numbers", "Pulse.gathering", "Draw.__new__", "Draw.seen",
+      "Draw.skip")
 def _() -> None:
     for mode in MODES[:3]:
         door = Around(mode)

@@ -16,11 +16,27 @@ forget_pid(void)
 
 /* ---- what it decides ---- */
 
+/* Whether the app's attribute says so: asked at each request, by C. */
+static int
+app_debugs(PyObject *app)
+{
+    PyObject *said = PyObject_GetAttr(app, s_debug);
+    int debug = said == Py_True;
+
+    if (said == NULL && !PyErr_ExceptionMatches(PyExc_AttributeError))
+        return -1;
+    PyErr_Clear();
+    Py_XDECREF(said);
+    return debug;
+}
+
 int
 sl_py_door_debug(sl_py_door *door)
 {
     if (door->debug >= 0)
         return door->debug;
+    if (door->debugged != NULL && door->debugged != Py_None)
+        return app_debugs(door->debugged);
     PyObject *said = PyObject_CallMethodNoArgs((PyObject *)door, s_debug);
     int debug = said != NULL ? PyObject_IsTrue(said) : -1;
     Py_XDECREF(said);
@@ -234,6 +250,7 @@ PyTypeObject sl_py_pulse_type = {
     DO((self)->folded);                                                        \
     DO((self)->mount);                                                         \
     DO((self)->methods);                                                       \
+    DO((self)->debugged);                                                      \
     DO((self)->options);                                                       \
     DO((self)->silent)
 
@@ -297,6 +314,7 @@ static PyMemberDef door_members[] = {
     FIELD(redacts, T_BOOL, "Paths are asked for by shown_path()."),
     FIELD(logs, T_BOOL, "Slow ones are logged, kept or not."),
     FIELD(debug, T_BYTE, "0 or 1; -1: debug() is asked each time."),
+    FIELD(debugged, T_OBJECT, "The app whose attribute `debug` says the same."),
     FIELD(adds, T_BYTE, "Headers of ours: 0 or 1; -1: while debugging."),
     FIELD(begun, T_OBJECT, "Who is told of each request that begins, a list."),
     FIELD(recorded, T_OBJECT,

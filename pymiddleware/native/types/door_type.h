@@ -38,7 +38,8 @@ typedef struct {
     PyObject *decisions[2];  /* strong: by debug; None or NULL: decide() */
     PyObject *plans[2][2]; /* strong: the last decision and plan, by follows */
     PyObject *writer, *board, *begun, *recorded, *worst, *folded, *mount,
-        *methods, *options; /* strong; NULL until Python has set them */
+        *methods, *options, *debugged; /* strong; NULL until Python has set
+                                        * them */
     Py_ssize_t worst_count;
     double slow_ns;
     unsigned long long folded_ns; /* `folded` holds until then */
