@@ -43,8 +43,8 @@ FRAMEWORKS = frozenset((
 #: A folder of ``sys.path`` with such a name holds libraries, whoever put them there.
 VENDOR = frozenset(("vendor", "vendored", "_vendor", "third_party", "thirdparty"))
 
-#: What is typed or piped into an interpreter, and a notebook's cells (newer ones are files in a temporary folder). Other
-#: names in angle brackets are code that libraries make: dataclasses, attrs.
+#: What is typed or piped into an interpreter, and a notebook's cells (newer ones are files in a temporary folder).
+#: Other names in angle brackets are code that libraries make: dataclasses, attrs.
 _TYPED = ("<stdin>", "<console>", "<python-input-", "<ipython-input-")
 
 _INSTALLED = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)

@@ -630,7 +630,7 @@ def test_what_was_spawned_before_the_request_is_not_its_own(tmp_path: Path, how:
     need("eventlet" if how == "eventlet" else "gevent")
     spawn = {"spawn": "gevent.spawn({}, 1)", "spawn_later": "gevent.spawn_later(0, {}, 1)",
              "spawn_raw": "gevent.spawn_raw({}, 1)", "start": "gevent.Greenlet({}, 1).start()",
-             "eventlet": "eventlet.spawn({}, 1)"}[how]
+             "eventlet": "eventlet.spawn_after(0, {}, 1)"}[how]
     serve = "eventlet.spawn(connection).wait()" if how == "eventlet" else "gevent.spawn(connection).join()"
     code = LATE.format(mode="sampling" if sampled else "deterministic", within=spawn.format("within"),
                        after=spawn.format("later"), before=spawn.format("before"))

@@ -294,6 +294,25 @@ on_made(const sl_py_target *target, uintptr_t frame, PyObject *result)
         sl_py_jobs_note(result, false);
 }
 
+/* ...as the second of what it returns. */
+static void
+on_second_made(const sl_py_target *target, uintptr_t frame, PyObject *result)
+{
+    if (result != NULL && PyTuple_Check(result) &&
+        PyTuple_GET_SIZE(result) == 2)
+        on_made(target, frame, PyTuple_GET_ITEM(result, 1));
+}
+
+/* A greenlet is made, which runs later. */
+static bool
+on_init(const sl_py_target *target, uintptr_t frame, PyObject *self)
+{
+    (void)target, (void)frame;
+    if (self != NULL)
+        sl_py_jobs_note(self, false);
+    return false;
+}
+
 /* Where pools have their workers: a module, or (with its dot) a package. */
 static const char *const pools[] = { "concurrent.futures.thread", "anyio.",
                                      "trio.", "multiprocessing.pool",
@@ -369,6 +388,8 @@ on_other_loop(const sl_py_target *target, uintptr_t frame, PyObject *argument)
 static const sl_py_action other_loop = { .start = on_other_loop };
 static const sl_py_action handed_over = { .start = on_handed_over };
 static const sl_py_action made = { .leave = on_made };
+static const sl_py_action second_made = { .leave = on_second_made };
+static const sl_py_action init = { .start = on_init };
 static const sl_py_action thread_started = { .start = on_thread_start };
 static const sl_py_action runs = { .start = on_begun, .leave = on_ended };
 
@@ -384,8 +405,8 @@ static const sl_py_target targets[] = {
     /* A greenlet of its own, see greenlets.h; gevent's others tell of
      * themselves. */
     { "gevent.hub", "spawn_raw", NULL, &made, 0 },
-    { "eventlet.greenthread", "spawn", NULL, &made, 0 },
-    { "eventlet.greenthread", "spawn_n", NULL, &made, 0 },
+    { "eventlet.greenthread", "GreenThread.__init__", "self", &init, 0 },
+    { "eventlet.greenthread", "_spawn_n", NULL, &second_made, 0 },
 };
 
 /* Where events come from all threads anyway, these would only cost. */
