@@ -347,6 +347,13 @@ class Writer(_core.Pulse):
             self._working = False
         return self._patience()
 
+    def _last_turn(self) -> None:
+        """Nobody else may be left in this process (a child that a thread forked): it ends with this thread. What runs
+        after all has it start again."""
+        self._asked = True
+        self._turn()
+        _core.sampler_stop()
+
     def _tend(self) -> None:
         tend = getattr(self.store, "tend", None)
         self._later = None if tend is None else tend()
@@ -513,7 +520,10 @@ def _work_for(worker: _core.Worker, reference: weakref.ref[Writer], sinks: Sinks
             sinks.close()
             return
         seconds = writer._turn()
-        if parked() or writer._closed:
+        alone = worker.alone and not writer.wanted
+        if alone:
+            writer._last_turn()
+        if alone or parked() or writer._closed:
             writer._gone()
             return
         del writer

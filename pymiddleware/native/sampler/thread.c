@@ -22,6 +22,7 @@
 #define BRAKE_TICKS  16
 #define TURN_NS      UINT64_C(100000)
 #define STACK_BYTES  ((size_t)512 << 10)
+#define JOIN_LOOK_US 200
 
 /* Guarded by the lock. */
 static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
@@ -33,6 +34,8 @@ static bool woken;  /* ...but a new one came */
 static bool running;  /* the thread exists... */
 static pid_t process; /* ...in this process */
 static pthread_t thread;
+static bool joined;    /* somebody waits for its end: once, or never back */
+static uint32_t joins; /* so far */
 static bool handlers_set;
 
 /* ---- the thread ---- */
@@ -213,7 +216,7 @@ sampler_run(void *unused)
 void
 sl_py_thread_after_fork(void)
 {
-    running = parked = stopping = dozing = woken = false;
+    running = joined = parked = stopping = dozing = woken = false;
     sl_py_own_tid_forget();
     sl_py_slots_forget();
     sl_py_children_forget();
@@ -299,7 +302,17 @@ sl_py_thread_stop(void)
     stopping = true;
     pthread_cond_signal(&wanted);
     sl_py_unlock();
+    if (joined) { /* by another thread, that forks as this one does */
+        uint32_t one = joins;
+        while (joined && joins == one) {
+            Py_BEGIN_ALLOW_THREADS usleep(JOIN_LOOK_US);
+            Py_END_ALLOW_THREADS
+        }
+        return true;
+    }
+    joined = true;
     Py_BEGIN_ALLOW_THREADS pthread_join(thread, NULL);
-    Py_END_ALLOW_THREADS running = false;
+    Py_END_ALLOW_THREADS joined = running = false;
+    joins++;
     return true;
 }

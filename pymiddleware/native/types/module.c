@@ -2,6 +2,7 @@
 #include "board/board.h"
 #include "board/origins.h"
 #include "compat/cpu_clock.h"
+#include "compat/leader.h"
 #include "compat/py_compat.h"
 #include "engine/current.h"
 #include "engine/engine.h"
@@ -501,6 +502,10 @@ module_exec(PyObject *module)
         sl_py_span_init() < 0 || PyType_Ready(&sl_py_entry_type) < 0 ||
         sl_py_step_init(&sl_py_recording_type) < 0)
         return -1;
+    if (!sl_py_leader_set_up()) {
+        PyErr_NoMemory();
+        return -1;
+    }
     if (sl_py_seen_init() < 0 || sl_py_door_init() < 0 ||
         sl_py_transaction_init() < 0 || sl_py_wsgi_init() < 0 ||
         sl_py_asgi_init() < 0)

@@ -335,7 +335,9 @@ sl_py_transaction_finish(sl_py_transaction *self)
     Py_INCREF((PyObject *)self);
     sl_py_recording_finish(self->recording);
     self->recording->transaction = NULL;
-    if (!count_alone(self)) {
+    if (self->recording->fork_lost) {
+        sl_py_recording_drop(self->recording); /* the parent counts it */
+    } else if (!count_alone(self)) {
         PyErr_Clear();
         PyObject *said = PyObject_CallMethodOneArg((PyObject *)self->door,
                                                    s_finish, (PyObject *)self);

@@ -11,10 +11,16 @@
  * reference to its Worker. */
 #include "types/worker_type.h"
 
+#include "compat/leader.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
+
+/* How often it is asked whether the process's first thread has ended, where it
+ * may. */
+#define LEADER_SECONDS 0.5
 
 typedef struct {
     PyObject_HEAD pthread_mutex_t mutex;
@@ -200,7 +206,16 @@ worker_wait(PyObject *object, PyObject *value)
 
     if (seconds_of(value, &seconds) < 0)
         return NULL;
+    if (sl_py_leader_may_end() && !(seconds >= 0 && seconds < LEADER_SECONDS))
+        seconds = LEADER_SECONDS;
     return PyBool_FromLong(wait_for(self, &self->woken, seconds));
+}
+
+static PyObject *
+worker_get_alone(PyObject *object, void *closure)
+{
+    (void)object, (void)closure;
+    return PyBool_FromLong(sl_py_leader_ended());
 }
 
 static PyObject *
@@ -273,6 +288,14 @@ static PyMethodDef methods[] = {
     { NULL, NULL, 0, NULL },
 };
 
+static PyGetSetDef getset[] = {
+    { "alone", worker_get_alone, NULL,
+      "Whether the thread is to end when it has nothing to do: the one that "
+      "forked this process has, which ends with the last of its threads.",
+      NULL },
+    { NULL, NULL, NULL, NULL, NULL },
+};
+
 PyTypeObject sl_py_worker_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "slowlens._core.Worker",
     .tp_basicsize = sizeof(worker),
@@ -282,4 +305,5 @@ PyTypeObject sl_py_worker_type = {
     .tp_new = worker_new,
     .tp_dealloc = worker_dealloc,
     .tp_methods = methods,
+    .tp_getset = getset,
 };
