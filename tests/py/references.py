@@ -729,13 +729,14 @@ def _() -> None:
     refused(_core.Board, mmap.mmap(-1, 16), bytes(8), 1, 2, bytes(16), 3)
 
 
-@case("Worker.__new__", "Worker.start", "Worker.wake", "Worker.wait", "Worker.join")
+@case("Worker.__new__", "Worker.start", "Worker.wake", "Worker.wait", "Worker.join", "Worker.alone")
 def _() -> None:
     def work(worker: _core.Worker, argument: object) -> None:
         worker.wait(None)
 
     worker = _core.Worker()
     worker.start(work, object())
+    shown(worker.alone)
     refused(worker.start, work, None)
     worker.wake()
     assert worker.join(60)

@@ -14,7 +14,8 @@
 bool sl_py_leader_set_up(void);
 
 /* Whether this process was forked by a thread that was not its process's
- * first: threads of ours ask now and then whether that has ended. Any thread. */
+ * first: threads of ours ask now and then whether that has ended. Any thread.
+ */
 bool sl_py_leader_may_end(void);
 
 /* Whether it has: then a thread of ours that has nothing to do ends, too. Any
