@@ -91,17 +91,18 @@ def _before_fork() -> None:
     _parked_until = time.monotonic() + 5.0
     for one in _all():
         one.end(1.0)
-    _sampler_ran = _core.sampler_stop()
+    _sampler_ran = _core.sampler_stop() or _sampler_ran  # or another thread has stopped it, to fork as well
     _parked_until = time.monotonic() + PARK_SECONDS
 
 
 def _resume() -> None:
     """In the parent: the threads that did run start again."""
-    global _parked_until
+    global _parked_until, _sampler_ran
     if not engine.is_set_up_here():
         return  # another thread forked while this waited to be called: a child that has yet to let go of its parent's
     _parked_until = 0.0
     if _sampler_ran:
+        _sampler_ran = False
         _core.sampler_resume()
     for one in _all():
         if one.wanted:
@@ -109,8 +110,8 @@ def _resume() -> None:
 
 
 def _after_in_child() -> None:
-    global _parked_until
-    _parked_until = 0.0
+    global _parked_until, _sampler_ran
+    _parked_until, _sampler_ran = 0.0, False
     for one in _all():
         one.reset()
 

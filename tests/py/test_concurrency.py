@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from slowlens import _core
+from slowlens import _core, engine
 
 from conftest import functions, record, tree
 from programs import fib, generators
@@ -289,3 +290,35 @@ def test_threads_that_started_before_the_request() -> None:
 
         profile = record(work, "none")
     assert {row["function"]["name"]: row["calls"] for row in functions(profile)}["fib"] == 6 * 15
+
+
+STOPPED = """
+import faulthandler, threading, time
+faulthandler.dump_traceback_later(60, exit=True)
+from slowlens import _core, engine
+engine.prepare()
+engine.sampling(1000, 0)
+recording = _core.Recording("all", sampled=True)
+recording.enter()
+def work():
+    for _ in range(300):
+        _core.sampler_stop()
+        _core.sampler_resume()
+threads = [threading.Thread(target=work) for _ in range(4)]
+for one in threads: one.start()
+for one in threads: one.join()
+ticks = _core.engine_info()["sampler"]["ticks"]
+while _core.engine_info()["sampler"]["ticks"] < ticks + 5:
+    sum(range(1000))
+recording.leave()
+recording.finish()
+print(_core.engine_info()["sampler"]["cpu_ns"] < 60e9, _core.sampler_stop(), _core.sampler_stop())
+"""
+
+
+@pytest.mark.skipif(engine.unsampled() is not None, reason="there is no sampler")
+def test_threads_that_end_the_sampler_at_once() -> None:
+    """As threads do that fork at once: two joined one thread, and the next one, begun between, revived the one that
+    somebody still waited for. For ever, that was."""
+    done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.returncode) == ("True True False\n", 0), done.stderr

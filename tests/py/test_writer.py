@@ -323,6 +323,37 @@ def test_children_that_end_abruptly_lose_nothing_and_no_fork_warns(store_path: s
     assert (done.stdout, done.stderr) == ("10\n", "")
 
 
+GOES_ON = """
+import os, sys
+from slowlens.store import Query
+from slowlens.wsgi import ProfilerMiddleware
+def app(environ, start_response):
+    environ["child"] = os.fork() == 0
+    start_response("200 OK", [])
+    return [b"ok"]
+site = ProfilerMiddleware(app, store=sys.argv[1], keep="all", log=False, mode=sys.argv[2])
+for number in range(3):
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/x", "QUERY_STRING": "", "wsgi.url_scheme": "http"}
+    b"".join(site(environ, lambda *arguments: None))
+    assert site.recorder.writer.flush(20)
+    if environ["child"]:
+        os._exit(0)
+    assert os.wait()[1] == 0
+print(len(site.recorder.store.list(Query()).rows), site.recorder.counters()["failed"],
+      sum(row["count"] for row in site.recorder.store.numbers()["rows"]))
+"""
+
+
+@pytest.mark.parametrize("mode", ["deterministic", "sampling"])
+def test_a_child_that_goes_on_with_its_parents_request_says_nothing_and_stores_nothing(
+    store_path: str, mode: str
+) -> None:
+    """The parent has the profile. The child called its own a fault, once a minute."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", GOES_ON, store_path, mode], capture_output=True,
+                          text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("3 0 3\n", "")
+
+
 LOADED_IN_CHILD = """
 import os, sys
 pid = os.fork()

@@ -47,6 +47,13 @@ sl_py_brake_reset(void)
     sl_py_sampler.current_ns = sl_py_sampler.interval_ns;
 }
 
+void
+sl_py_brake_begin(void)
+{
+    SL_PY_NEEDS_LOCK();
+    brake.wall = 0;
+}
+
 /* The interval, for a debt (0 ... 1) of who is to pay it. */
 static uint64_t
 slower(double debt)

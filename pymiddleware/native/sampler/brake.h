@@ -31,6 +31,10 @@
 /* The purse is full: after a fork, or with another limit. */
 void sl_py_brake_reset(void);
 
+/* A thread of the sampler begins (the one before ended for a fork): its clock
+ * of CPU time starts at 0, and what is in the purse stays. Under the lock. */
+void sl_py_brake_begin(void);
+
 /* Counts what has been used since the last time. By the sampler's thread. */
 void sl_py_brake_count(void);
 

@@ -186,6 +186,9 @@ sampler_run(void *unused)
     prctl(PR_SET_TIMERSLACK, 1UL);
     pthread_setname_np(pthread_self(), "slowlens-sample");
     ask_for_short_turns();
+    sl_py_lock();
+    sl_py_brake_begin();
+    sl_py_unlock();
     for (uint32_t n = 1; park(idle, &t); n++) {
         uint64_t now = sl_clock_monotonic_ns(), late = 0;
         if (t.slept) {
@@ -302,6 +305,8 @@ sl_py_thread_stop(void)
     stopping = true;
     pthread_cond_signal(&wanted);
     sl_py_unlock();
+    /* Until somebody has joined it, it counts as running: nobody starts the next
+     * one in its place. */
     if (joined) { /* by another thread, that forks as this one does */
         uint32_t one = joins;
         while (joined && joins == one) {
