@@ -52,6 +52,7 @@ sl_py_brake_begin(void)
 {
     SL_PY_NEEDS_LOCK();
     brake.wall = 0;
+    brake.ticks = brake.same_cpu = 0;
 }
 
 /* The interval, for a debt (0 ... 1) of who is to pay it. */
