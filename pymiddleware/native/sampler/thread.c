@@ -305,8 +305,8 @@ sl_py_thread_stop(void)
     stopping = true;
     pthread_cond_signal(&wanted);
     sl_py_unlock();
-    /* Until somebody has joined it, it counts as running: nobody starts the next
-     * one in its place. */
+    /* Until somebody has joined it, it counts as running: nobody starts the
+     * next one in its place. */
     if (joined) { /* by another thread, that forks as this one does */
         uint32_t one = joins;
         while (joined && joins == one) {
