@@ -155,9 +155,12 @@ def test_what_no_sample_saw_is_there() -> None:
     async def app() -> list[int]:
         return await asyncio.gather(*(space[f"brief_{i}"]() for i in range(200)))
 
-    rows = [row for row in tree(profiled(app))["rows"] if row["name"].startswith("brief_")]
-    assert len(rows) == 200
-    assert all(row["total_ns"] > 0 for row in rows)
+    rows = tree(profiled(app))["rows"]
+    tasks = {row["node"] for row in rows if row["name"] == "[task]"}
+    # One that a sample meets while its coroutine is made has a row there, too.
+    briefs = [row for row in rows if row["name"].startswith("brief_") and row["parent"] in tasks]
+    assert len({row["name"] for row in briefs}) == len(briefs) == 200
+    assert all(row["total_ns"] > 0 for row in briefs)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
@@ -212,7 +215,8 @@ def test_thousands_one_after_another_take_few_strands() -> None:
     assert 20 <= totals["strands"] < 120
     tasks = [row["calls"] for row in tree(profile)["rows"] if row["strand"]]
     assert len(tasks) <= 2, "at the place where they were begun, and where no sample saw that"
-    assert 6000 <= sum(tasks) < 6300, "and callbacks in the context of one that is over"
+    # ...and callbacks in the context of one that is over, as samples see them: more where a busy machine takes longer.
+    assert 6000 <= sum(tasks) < 6300 + totals["samples"]
 
 
 def test_thousands_at_once() -> None:
