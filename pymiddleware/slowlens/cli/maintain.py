@@ -243,5 +243,5 @@ def _framework() -> list[str]:
 
     found = [*check_setup(None), *check_access(None)]
     own = ("slowlens.E002", "slowlens.W004", "slowlens.W007")  # doctor looked at store and engine itself
-    return [f"{message.id}: {message.msg}" + (f" {message.hint}" if message.hint else "") for message in found
+    return [f"{message.id}: {message.msg}" + (f". {message.hint}" if message.hint else "") for message in found
             if message.id not in own]
