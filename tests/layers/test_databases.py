@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,12 +14,14 @@ Asked = Callable[..., dict[str, int]]
 SHAPE = "SELECT ? AS x, ?"
 
 
-def compare(postgres: Any, asked: Asked, run: Callable[[], object], shape: str, count: int, word: str) -> None:
+def compare(
+    postgres: Any, asked: Asked, run: Callable[[], object], shape: str, count: int, word: str, unseen: int = 0,
+) -> None:
     before = postgres.statements(word)
     found = asked(run, "db")
     told = {text: n for text, n in found.items() if word in text}
     ran = postgres.statements(word) - before
-    assert told == {shape: count} and ran == count, (found, ran)
+    assert told == ({shape: count} if count else {}) and ran == count + unseen, (found, ran)
     assert "secret" not in str(found)
 
 
@@ -67,7 +70,9 @@ def test_asyncpg(postgres: Any, asked: Asked) -> None:
         await connection.execute("SELECT 3::int AS x3, 'secret'")
         await connection.close()
 
-    compare(postgres, asked, lambda: asyncio.run(main()), "SELECT ?::int AS x3, ?", 10, "x3")
+    # CPython 3.11 does not tell what compiled code (a prepared statement's) is called with.
+    seen = 10 if sys.version_info >= (3, 12) else 9
+    compare(postgres, asked, lambda: asyncio.run(main()), "SELECT ?::int AS x3, ?", seen, "x3", unseen=10 - seen)
 
 
 @pytest.mark.parametrize("above", ["itself", "sqlalchemy"])
@@ -114,7 +119,8 @@ def test_psycopg2_by_itself(postgres: Any, asked: Asked) -> None:
             cursor.execute(sql.SQL("SELECT {} AS x5, {}").format(sql.Literal("secret"), sql.Literal(3)))
         connection.close()
 
-    compare(postgres, asked, run, "SELECT ? AS x5, ?", 7, "x5")
+    seen = 7 if sys.version_info >= (3, 12) else 0  # its cursors are compiled, and nothing of Python is around them
+    compare(postgres, asked, run, "SELECT ? AS x5, ?", seen, "x5", unseen=7 - seen)
 
 
 def test_psycopg2_below_sqlalchemy(postgres: Any, asked: Asked) -> None:

@@ -101,6 +101,18 @@ def test_a_finding_is_marked_on_its_line(store: str, tmp_path: Path, capsys: pyt
     assert text.startswith("### slowlens: 1 of 1 budgets exceeded\n") and "**exceeded** | GET /sleeps/ |" in text
 
 
+def test_the_line_is_that_of_what_is_asserted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of requests to the demo: queries where they are asked for, calls where they are made; not where the time went."""
+    profiles = Path(__file__).parents[2] / "examples" / "profiles"
+    path = write(tmp_path, "queries <= 3", 'count("template") == 0', 'calls("copy.deepcopy") == 0', 'no("n+1")',
+                 budget='route = "/report/*"')
+    assert main(["check", "--file", str(path), "--no-github", str(profiles)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [re.search(r"(\S+:\d+)  ", line + "  ")[1] for line in lines[:3]] == [  # type: ignore[index]
+        "books/reports.py:34", "books/views.py:62", "books/reports.py:35"]
+    assert 'no("n+1"): not found' in lines[3]
+
+
 def test_what_is_not_known_is_no_success(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, 'calls("price") == 10', budget='route = "/nobody/"')
     status, (one,) = ask(store, path, capsys)

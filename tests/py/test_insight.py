@@ -180,6 +180,12 @@ def test_compare_by_a_tag(slow_tenth: str, capsys: pytest.CaptureFixture[str]) -
     assert (both["slow"], both["usual"]) == (108, 12) and "not slower" in both["answer"]
 
 
+def test_compare_says_what_nobody_has(slow_tenth: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for side in (["--where", "nonsense=3"], ["--against", "nonsense=3"]):
+        assert main(["--store", slow_tenth, "compare", "/page", *side]) == 2
+        assert re.search(r"none of \d+ profiles of /page has nonsense=3", capsys.readouterr().err)
+
+
 def test_compare_with_too_few(slow_tenth: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = compared(capsys, "--store", slow_tenth, "compare", "/page", "--limit", "59")
     assert not found["enough"] and found["named"] == [] and found["answer"].startswith("Too few to say: 59 ")

@@ -134,13 +134,27 @@ put_query(buffer *b, PyObject *object, int deep)
     Py_DECREF(of);
 }
 
+/* A connection's dialect is the same word for each of its queries. */
 static sl_sql_dialect
 dialect_of(PyObject *name)
 {
+    static PyObject *last; /* strong, so that nothing else is at its address */
+    static sl_sql_dialect known;
     size_t len;
-    const char *bytes = bytes_of(name, &len);
 
-    return bytes == NULL ? SL_SQL_ANY : sl_sql_dialect_of(bytes, len);
+    if (name == NULL)
+        return SL_SQL_ANY;
+    if (name == last)
+        return known;
+    const char *bytes = bytes_of(name, &len);
+    sl_sql_dialect found =
+        bytes == NULL ? SL_SQL_ANY : sl_sql_dialect_of(bytes, len);
+    if (PyUnicode_CheckExact(name) && len < 64) {
+        Py_XDECREF(last); /* a text's end runs no code */
+        last = Py_NewRef(name);
+        known = found;
+    }
+    return found;
 }
 
 const char *

@@ -149,7 +149,8 @@ def regressions(options: argparse.Namespace) -> int:
         print(json.dumps(found, indent=1))
         return 1 if worse and options.fail else 0
     if not found["releases"]:
-        print("no two releases among the requests counted (option release)")
+        print("no two releases among the requests counted: give the option release (SLOWLENS_RELEASE) what runs, "
+              "a version or a commit")
     for one in found["releases"]:
         when = time.strftime("%Y-%m-%d %H:00", time.localtime(one["since"]))
         early = "" if one["complete"] else " (not yet 24 hours)"

@@ -99,6 +99,8 @@ def _ask(url: str, method: str, path: str, options: argparse.Namespace) -> Asked
         wall = (time.perf_counter() - began) * 1e3
         link = re.search(r"#r=([0-9a-z]{26})$", response.getheader("X-Slowlens") or "")
         return Asked(response.status, wall, link[1] if link else "", {})
+    except ConnectionRefusedError:
+        raise CliError(f"{clean(url)}: nobody listens there; --url says where your app is") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise CliError(f"{clean(url)}: {error}") from None
     finally:

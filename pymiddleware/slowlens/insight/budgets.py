@@ -89,6 +89,11 @@ class Budget(NamedTuple):
         return fits and meta.get("method") != "TEST"
 
 
+def _is_called(function: dict[str, Any], name: str) -> bool:
+    stem = os.path.splitext(os.path.basename(function["file"]))[0]
+    return f".{function['name']}".endswith(f".{name}") or f"{stem}.{function['name']}" == name
+
+
 class Measured:
     """One profile, of which assertions ask numbers; what was asked once is kept."""
 
@@ -142,11 +147,23 @@ class Measured:
         found = {"python": 0, "c": 0}
         for row in self._rows():
             function = row["function"]
-            stem = os.path.splitext(os.path.basename(function["file"]))[0]
-            if function["kind"] in found and (f".{function['name']}".endswith(f".{name}")
-                                              or f"{stem}.{function['name']}" == name):
+            if function["kind"] in found and _is_called(function, name):
                 found[function["kind"]] += row["calls"]
         return found["python"] or found["c"]
+
+    def asked_at(self, kind: str) -> tuple[str, int] | None:
+        """File and line of own code that asks for most of a kind; None: it is not known."""
+        rows = [row for row in json.loads(self._profile.spans())["rows"]
+                if row["kind"] == kind and row["function"]["origin"] == "project"]
+        most = max(rows, key=lambda row: (row["count"], row["outer_ns"]), default=None)
+        return (most["function"]["file"], most["line"]) if most else None
+
+    def called_at(self, name: str) -> tuple[str, int] | None:
+        """File and line of own code that calls it again and again; None: none does."""
+        rows = [row for row in json.loads(self._profile.repeats())["rows"]
+                if row["caller"]["origin"] == "project" and _is_called(row["function"], name)]
+        most = max(rows, key=lambda row: row["calls"], default=None)
+        return (most["caller"]["file"], most["call_line"]) if most else None
 
     def place(self) -> tuple[str, int]:
         """File and line of own code that explains most; ("", 0): none is known."""
@@ -212,7 +229,8 @@ def load(path: str | Path) -> list[Budget]:
         found.append(Budget(str(row.get("route", "")), str(row.get("test", "")), str(row.get("method", "")),
                             tuple(parse(str(text)) for text in row["assert"])))
     if not found:
-        raise BudgetError(f"{path}: no [[budget]] in it")
+        raise BudgetError(f"{path}: no [[budget]] in it, which has a route and what is asserted of it: "
+                          "[[budget]], route = \"/books/*\", assert = [\"queries <= 8\"]")
     return found
 
 
@@ -263,8 +281,8 @@ def _check(budget: str, one: Assertion, mine: Sequence[Measured], theirs: Sequen
             text = "found" if one.call == "no" else f"it is {_number(value)}"
             text += f", in {len(bad)} of {len(known)} profiles" if len(known) > 1 else ""
         else:
-            span = f" to {_number(max(values))}" if len(values) > 1 else ""
-            text = f"it is {_number(min(values))}{span}"
+            least, most = _number(min(values)), _number(max(values))
+            text = "not found" if one.call == "no" else f"it is {least}" + (f" to {most}" if most != least else "")
     place = _place(one, worst)
     return Checked(budget, one.text, ok, text, str(worst.meta.get("id", "")), *place)
 
@@ -274,7 +292,9 @@ def _place(one: Assertion, profile: Measured) -> tuple[str, int]:
         for finding in profile.summary["findings"]:
             if finding["rule"] == one.name and finding.get("file"):
                 return finding["file"], finding["line"]
-    return profile.place()
+    asked = "db" if one.name == "queries" and not one.call else one.name if one.call == "count" else ""
+    place = profile.asked_at(asked) if asked else profile.called_at(one.name) if one.call == "calls" else None
+    return place or profile.place()
 
 
 def _statistic(values: Sequence[float], name: str) -> float:

@@ -66,6 +66,9 @@ def compare(store: Store, selection: Selection) -> dict[str, Any]:
         raise NoProfiles(f"no stored profile of the route {selection.route}")
     groups = choose(profiles)
     by_wall = not (selection.where or selection.against)
+    for conditions, group in ((selection.where, _SLOW), (selection.against, _USUAL)):
+        if conditions and groups is not None and group not in groups:
+            raise NoProfiles(f"none of {len(profiles)} profiles of {selection.route} has {' and '.join(conditions)}")
     found: dict[str, Any] = json.loads(_core.cohort([one.profile for one in profiles], groups, by_wall))
     ids = [one.id for one in profiles]
     for row in (*found["named"], *found["largest"]):
