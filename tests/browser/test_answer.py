@@ -107,6 +107,44 @@ def test_nothing_scrolls_sideways(browser: Any, shop: str, width: int) -> None:
         assert below >= 300, "the panel stands below"
 
 
+#: Of what explains colours, an item is there whole or not at all; of what can be pressed, all can be reached.
+CUT = """
+const wrong = [];
+for (const list of document.querySelectorAll('ul.inline')) {
+    const line = list.getBoundingClientRect();
+    for (const item of list.children) {
+        const box = item.getBoundingClientRect();
+        if (box.top < line.bottom - 2 && box.right > line.right + 1) wrong.push(`half of ${item.textContent}`);
+    }
+    if (!list.hidden && line.height < 15) wrong.push('no colour is explained');
+}
+for (const one of document.querySelectorAll('.toolbar button, .toolbar select, .viewtools > *, .viewbar > button, .search *, .actions > *, #tools > *')) {
+    const box = one.getBoundingClientRect();
+    if (box.width === 0) continue;
+    one.scrollIntoView({ block: 'nearest' });
+    const { right, top, height } = one.getBoundingClientRect();
+    const seen = document.elementFromPoint(right - 3, top + height / 2);
+    if (box.left < 0 || right > innerWidth || !(one.contains(seen) || one.disabled)) wrong.push(`covered: ${one.textContent || one.outerHTML}`);
+}
+const brief = document.querySelector('.brief');
+if (brief && innerWidth !== 1440 && brief.scrollWidth > brief.clientWidth + 1) wrong.push(`cut: ${brief.textContent}`);
+return wrong;
+"""
+
+
+def test_nothing_is_cut_in_half_or_covered(browser: Any, shop: str, feed: str) -> None:
+    one = slowest(shop, "/report/")
+    for base, page in ((feed, "#page=requests"), (shop, f"#r={one}"), (shop, f"#r={one}&view=flame&node=3")):
+        size(browser, 1440, 900)
+        show(browser, base, page)
+        loaded(browser, "requests" if "page" in page else "tree")
+        until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "ul.inline li"))
+        for width in (1600, 1440, 1425, 1366, 1280, 1201, 1024, 768, 360):
+            size(browser, width, 800)
+            until(browser, lambda width=width: browser.execute_script("return innerWidth") == width)
+            assert browser.execute_script(CUT) == [], (page, width)
+
+
 def test_rows_of_the_list(browser: Any, shop: str) -> None:
     size(browser, 1440, 900)
     for _ in range(2):

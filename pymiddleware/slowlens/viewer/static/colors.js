@@ -34,7 +34,12 @@ export const isDark = () => (document.documentElement.dataset.theme
 
 /** Gives the page these colours: a theme is as the reader chose, or as the system is. */
 export function dress() {
-  for (const [kind, both] of Object.entries(KINDS)) document.documentElement.style.setProperty(`--${kind}`, both[isDark() ? 2 : 1]);
+  const [sheet] = document.styleSheets;
+  for (const [kind, both] of Object.entries(KINDS)) {
+    if (!dress.done) sheet.insertRule(`.k-${kind} { background: var(--${kind}); }`);
+    document.documentElement.style.setProperty(`--${kind}`, both[isDark() ? 2 : 1]);
+  }
+  dress.done = true;
 }
 
 /** A hue from a text: the same for the same module, in every profile. */

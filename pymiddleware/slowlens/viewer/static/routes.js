@@ -29,7 +29,7 @@ const SORTS = [
 export function points(trend, width = 90, height = 20) {
   const most = Math.max(...trend, 1e-9);
   return trend.map((value, i) => [value, (i / (trend.length - 1)) * (width - 4) + 2, height - 2 - (value / most) * (height - 4)])
-    .filter(([value]) => value > 0).map(([, x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
+    .filter(([value], i, all) => value > 0 && all.some(([other], j) => other > 0 && i !== j)).map(([, x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
 }
 
 const trend = (route) => svg("svg", { class: "trend", width: 90, height: 20, role: "img", "aria-label": `median over time: ${route.trend_ms.filter((one) => one > 0).map(ms).join(", ")} ms` },
@@ -145,10 +145,10 @@ async function showCohort(main, state) {
     main.replaceChildren(...head, el("p", { class: "empty" }, `${error.message}.`));
     return { title };
   }
-  const mean = (ns, n, what) => `${count(n)} ${what}: ${duration(ns)}`;
+  const mean = (ns, n, what) => `${what}: ${count(n)} of ${duration(ns)}`;
   main.replaceChildren(...head,
     el("p", { class: "answer" }, tame(found.answer, 600)),
-    ...(found.slow ? [el("p", { class: "hint" }, `${mean(found.slow_ns, found.slow, tame(slow))}; ${mean(found.usual_ns, found.usual, tame(usual))}; means over ${count(found.count)} stored profiles, newest first, of one mode (${tame(found.mode)}).`)] : []),
+    ...(found.slow ? [el("p", { class: "hint" }, `${mean(found.slow_ns, found.slow, tame(slow))}; ${mean(found.usual_ns, found.usual, tame(usual))}; means, of the newest ${count(found.count)} stored profiles of one mode (${tame(found.mode)}).`)] : []),
     ...[["Accounts for the difference", found.named], ["Largest, but as large as it is to be expected", found.largest]].filter(([, rows]) => rows.length)
       .flatMap(([name, rows]) => [el("h2", {}, name), table(name, rows, found)]),
     ...(found.tags.length ? [el("h2", {}, "More often among them"), el("ul", {}, found.tags.map((one) => el("li", {}, tame(one.text, 300))))] : []));

@@ -75,7 +75,7 @@ export function comparison(wall, route) {
 /** How it was profiled: "sampled, 12 samples (few)", "every call: 1,204 and 80 in C". */
 export function how(summary) {
   const { meta } = summary;
-  if (meta.merged) return `${count(meta.merged)} profiles merged, ${tame(meta.mode || "")}`;
+  if (meta.merged) return `profiles merged: ${count(meta.merged)}, ${tame(meta.mode || "")}`;
   if (meta.mode !== "sampling") return `exact: ${count(summary.calls + summary.c_calls)} calls`;
   const samples = meta.samples || 0;
   return `sampled, ${count(samples)} ${samples === 1 ? "sample" : "samples"}${samples < 30 ? " (few)" : ""}`;

@@ -129,7 +129,7 @@ export async function spansView(page) {
     el("td", { class: "path" }, row.function.file ? button(`${label(row.function)}:${row.line || row.function.line}`, () => page.open({ view: "source", fn: row.function.id, node: undefined }), { class: "link" }) : "")));
   const sections = kinds.sort((a, b) => b.total_ns - a.total_ns).flatMap((one) => [
     el("h3", {}, `${named(one.kind)}: ${count(one.count)}, ${duration(one.total_ns)}`),
-    el("table", { class: "functions", "aria-label": named(one.kind) }, el("thead", {}, el("tr", {}, head.map((title, i) => el("th", { scope: "col", class: i > 0 && i < 5 ? "number" : null }, title)))),
+    el("table", { class: "functions spans", "aria-label": named(one.kind) }, el("thead", {}, el("tr", {}, head.map((title, i) => el("th", { scope: "col", class: i > 0 && i < 5 ? "number" : null }, title)))),
       el("tbody", {}, made.filter((_, i) => rows[i].kind === one.kind)))]);
   return {
     root: el("div", { class: "scroller padded", tabindex: 0, role: "region", "aria-label": "Queries" }, sections,

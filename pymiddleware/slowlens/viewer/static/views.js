@@ -293,12 +293,12 @@ async function spreadView(page) {
       { title: "Share", value: (row, wall) => percent(Math.min(row.total_ns, wall), wall), share: (row, wall) => row.total_ns / (wall || 1) },
       { title: "p95 ms", value: (row) => ms(row.p95_ns / 1e6) },
       { title: "Worst ms", value: (row) => ms(row.max_ns / 1e6), alone: true },
-      { title: "Calls each", value: (row) => (row.calls / report.count).toFixed(1), alone: true },
+      { title: page.sampled ? "Samples each" : "Calls each", value: (row) => (row.calls / report.count).toFixed(1), alone: true },
     ],
   });
   tree.root.classList.add("wide");
   return {
-    root: tree.root, tools: [el("span", { class: "hint" }, `${report.count} stored profiles, newest first, of one mode`), open],
+    root: tree.root, tools: [open],
     async ready() {
       await tree.load(undefined, true);
       // As on the page of one request: what own code called last on the hot path.
