@@ -118,23 +118,23 @@ for (const list of document.querySelectorAll('ul.inline')) {
     }
     if (!list.hidden && line.height < 15) wrong.push('no colour is explained');
 }
-for (const one of document.querySelectorAll('.toolbar button, .toolbar select, .viewtools > *, .viewbar > button, .search *, .actions > *, #tools > *')) {
-    const box = one.getBoundingClientRect();
-    if (box.width === 0) continue;
-    one.scrollIntoView({ block: 'nearest' });
-    const { right, top, height } = one.getBoundingClientRect();
+const parts = '.toolbar button, .toolbar select, .viewtools > *, .viewbar > button, .search *, .actions > *';
+for (const one of document.querySelectorAll(parts)) {
+    if (one.getBoundingClientRect().width === 0) continue;
+    if (innerWidth < 640) one.scrollIntoView({ block: 'nearest' }); // where the page itself scrolls
+    const { left, right, top, height } = one.getBoundingClientRect();
     const seen = document.elementFromPoint(right - 3, top + height / 2);
-    if (box.left < 0 || right > innerWidth || !(one.contains(seen) || one.disabled)) wrong.push(`covered: ${one.textContent || one.outerHTML}`);
+    if (left < 0 || right > innerWidth || !one.contains(seen)) wrong.push(`covered: ${one.outerHTML}`);
 }
 const brief = document.querySelector('.brief');
-if (brief && innerWidth !== 1440 && brief.scrollWidth > brief.clientWidth + 1) wrong.push(`cut: ${brief.textContent}`);
+if (brief && innerWidth <= 1400 && brief.scrollWidth > brief.clientWidth + 1) wrong.push(`cut: ${brief.textContent}`);
 return wrong;
 """
 
 
 def test_nothing_is_cut_in_half_or_covered(browser: Any, shop: str, feed: str) -> None:
     one = slowest(shop, "/report/")
-    for base, page in ((feed, "#page=requests"), (shop, f"#r={one}"), (shop, f"#r={one}&view=flame&node=3")):
+    for base, page in ((feed, "#page=requests"), (shop, f"#r={one}"), (shop, f"#r={one}&view=flame&node=3&root=3")):
         size(browser, 1440, 900)
         show(browser, base, page)
         loaded(browser, "requests" if "page" in page else "tree")

@@ -101,13 +101,13 @@ def test_a_part_of_the_flame_graph(browser: Any, shop: str) -> None:
     show(browser, shop, f"#r={slowest(shop, '/report/')}&view=flame")
     look_for(browser, "reports.build")
     wait(browser, ".live", "reports.build")
-    wait(browser, "button", "Only the chosen box").click()
-    wait(browser, "button", "Whole request")
+    wait(browser, "button", "Only this box").click()
+    wait(browser, "button", "All of it")
     assert "root=" in browser.current_url
     browser.execute_script("document.querySelector('canvas.flame').focus()")
     press(browser, Keys.ARROW_UP)
     wait(browser, ".live", "reports.build")
-    wait(browser, "button", "Whole request").click()
+    wait(browser, "button", "All of it").click()
     WebDriverWait(browser, 10).until(lambda _: "root=" not in browser.current_url)
 
 

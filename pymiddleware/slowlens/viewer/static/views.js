@@ -165,9 +165,9 @@ async function canvasPanel(page, title, picture) {
     canvas.later();
   };
   addEventListener("slowlens-theme", recolor);
-  const subtree = page.view !== "flame" ? [] : [...shapes(page), page.inverted ? null : button("Only the chosen box", () => {
+  const subtree = page.view !== "flame" ? [] : [...shapes(page), page.inverted ? null : button("Only this box", () => {
     if (page.state.node !== undefined) page.redraw({ root: page.state.node });
-  }, { title: "Only the chosen box and below" }), page.state.root ? button("Whole request", () => page.redraw({ root: undefined })) : null];
+  }, { title: "Only the chosen box and below" }), page.state.root ? button("All of it", () => page.redraw({ root: undefined }), { title: "The whole request" }) : null];
   return {
     root: canvas.root,
     tools: [foldTick(page, (on) => {
