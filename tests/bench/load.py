@@ -1,11 +1,12 @@
 """What profiling costs a server under load: its CPU for a request, requests a second, latencies, memory.
 
-    load.py [--rounds N] [--warm S] [--seconds S] [--variants V,...] [CASE ...]
+    load.py [--rounds N] [--warm S] [--seconds S] [--variants V,...] [--before FOLDER] [CASE ...]
 
 A case is a page of a real server, with one worker, on one CPU; the load comes from ``wrk`` on another: four
 connections, each asking again as soon as it is answered. Every variant is a server of its own, started, warmed up and
-stopped once a round, so that all meet the same machine. The sampler may save CPU time for five seconds and spend it on
-a burst: what it costs for good shows after some seconds of load, so each server is warmed up for ``--warm`` of them.
+stopped once a round, so that all meet the same machine. The sampler may save CPU time for half a second and spend it on
+a burst: what it costs for good shows after a moment of load, so each server is warmed up for ``--warm`` seconds.
+``--before``: a folder with a ``slowlens`` to compare with, as variants of its own in the same rounds.
 Told are medians over the rounds: the server's CPU for a request (user and system, of its processes), as a ratio to the
 bare one of the same round, requests a second, latencies and the memory.
 
@@ -36,6 +37,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SHOP = HERE.parent.parent / "examples" / "shop"
+BEFORE = ", before: "
 VARIANTS = ("bare", "sampling", "deterministic", "all kept", "pyinstrument", "silk")
 #: name: (server, page)
 CASES = {
@@ -195,8 +197,9 @@ def memory_mb(parent: int) -> float:
 
 def start(case: str, variant: str, data: str, port: int) -> subprocess.Popen[bytes]:
     kind = CASES[case][0]
+    variant, _, old = variant.partition(BEFORE)
     environ = {**os.environ, "LOAD_CASE": case, "LOAD_VARIANT": variant, "LOAD_DATA": data,
-               "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])}
+               "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, [old or os.environ.get("PYTHONPATH")])])}
     bind = f"127.0.0.1:{port}"
     gunicorn = ["gunicorn", "-w", "1", "-k", "gthread", "--threads", "4", "--keep-alive", "60", "-b", bind,
                 "--log-level", "error", "load:application()"]
@@ -259,7 +262,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--warm", type=float, default=15)
+    parser.add_argument("--warm", type=float, default=3)
+    parser.add_argument("--before", metavar="FOLDER", help="slowlens is there, too, as it was")
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--json", metavar="FILE", help="a row for each case and variant")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=', '.join(CASES) + ' (default: all)')
@@ -271,6 +275,8 @@ def main() -> None:
         if variant in variants and importlib.util.find_spec(module) is None:
             print(f"{variant} is not installed: left out")
             variants.remove(variant)
+    if chosen.before:
+        variants += [f"{one}{BEFORE}{chosen.before}" for one in variants if one in ("sampling", "deterministic")]
     if chosen.json:
         Path(chosen.json).write_text("")
     with tempfile.TemporaryDirectory() as data:
@@ -289,16 +295,17 @@ def tell(case: str, variants: list[str], data: str, script: str, chosen: argpars
         rounds.append({variant: once(case, variant, data, chosen.warm, chosen.seconds, script) for variant in turn})
     print(f"\n{case}, {CASES[case][0]}: medians of {chosen.rounds} rounds of {chosen.seconds:.0f} s, "
           f"load {os.getloadavg()[0]:.1f}")
-    print(f"{'':15}{'CPU us':>9}{'ratio':>8}{'(least-most)':>15}{'req/s':>8}{'p50':>8}{'p99':>8}{'p99.9':>8}{'MB':>7}")
+    print(f"{'':23}{'CPU us':>9}{'ratio':>8}{'(least-most)':>15}{'req/s':>8}{'p50':>8}{'p99':>8}{'p99.9':>8}{'MB':>7}")
     for variant in variants:
         middle = {key: statistics.median(one[variant][key] for one in rounds) for key in rounds[0][variant]}
         ratios = [one[variant]["cpu_us"] / one["bare"]["cpu_us"] for one in rounds if "bare" in one]
         ratio = statistics.median(ratios) if ratios else float("nan")
         spread = f"{min(ratios):.2f}-{max(ratios):.2f}" if ratios else ""
-        print(f"{variant:15}{middle['cpu_us']:9.0f}{ratio:8.3f}{spread:>15}{middle['per_second']:8.0f}{middle['p50_ms']:8.2f}"
+        told = variant.partition(":")[0]
+        print(f"{told:23}{middle['cpu_us']:9.0f}{ratio:8.3f}{spread:>15}{middle['per_second']:8.0f}{middle['p50_ms']:8.2f}"
               f"{middle['p99_ms']:8.2f}{middle['p999_ms']:8.2f}{middle['memory_mb']:7.0f}")
         if chosen.json:
-            row = {"suite": "load", "case": case, "variant": variant, "ratio": round(ratio, 4), "rounds": chosen.rounds,
+            row = {"suite": "load", "case": case, "variant": told, "ratio": round(ratio, 4), "rounds": chosen.rounds,
                    "python": sys.version.split()[0], "date": time.strftime("%Y-%m-%d"), "load": os.getloadavg()[0],
                    **{key: round(value, 3) for key, value in middle.items()}}
             with open(chosen.json, "a", encoding="utf-8") as file:

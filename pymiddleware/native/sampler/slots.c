@@ -9,17 +9,27 @@
 sl_py_slot sl_py_slots[SL_PY_SLOTS_MAX];
 int sl_py_slots_used, sl_py_slots_active;
 
+/* The calling thread's last one: its descriptors are open there, and a file of
+ * /proc costs more to open than to read. */
+static __thread int own_slot;
+
 static sl_py_slot *
 slot_take(void)
 {
-    for (int i = 0; i < SL_PY_SLOTS_MAX; i++) {
-        if (sl_py_slots[i].sampled == NULL) {
-            if (i >= sl_py_slots_used)
-                sl_py_slots_used = i + 1;
-            return &sl_py_slots[i];
+    int i = own_slot;
+
+    if (sl_py_slots[i].sampled != NULL) {
+        for (i = 0; i < SL_PY_SLOTS_MAX; i++) {
+            if (sl_py_slots[i].sampled == NULL)
+                break;
         }
+        if (i == SL_PY_SLOTS_MAX)
+            return NULL;
+        own_slot = i;
     }
-    return NULL;
+    if (i >= sl_py_slots_used)
+        sl_py_slots_used = i + 1;
+    return &sl_py_slots[i];
 }
 
 sl_py_slot *
