@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -151,3 +152,21 @@ def test_an_app_that_is_dropped_ends_its_transaction(store_path: str) -> None:
         with pytest.raises(AttributeError):
             _ = running.incoming
     assert {row["path"] for row in Stored(wrapped.recorder).rows()} == {"/cut"}
+
+
+@pytest.mark.parametrize("kind", ("wsgi", "asgi"))
+def test_what_we_do_meanwhile_is_no_function_of_the_request(store_path: str, kind: str) -> None:
+    """Who may see the headers of a debugging app is asked in the midst of it."""
+    options: dict[str, Any] = {"store": store_path, "mode": "deterministic", "keep": "all", "debug": True, "log": False}
+    app: Any
+    if kind == "wsgi":
+        app = ProfilerMiddleware(wsgi(change=lambda environ: None), **options)
+        assert "X-Slowlens" in dict(wsgi_call(app)[1])
+    else:
+        app = ASGIMiddleware(asgi(change=lambda scope: None), **options)
+        assert b"x-slowlens" in dict(asyncio.run(ask(app))[0]["headers"])
+    stored = Stored(app.recorder)
+    (row,) = stored.rows()
+    functions = [one["function"] for one in json.loads(stored.blob(row["id"]).functions())["rows"]]
+    names = {one["name"].rpartition(".")[2] for one in functions if one["kind"] == "python"}
+    assert names == ({"app", "<lambda>"} if kind == "wsgi" else {"app", "<lambda>", "send"})

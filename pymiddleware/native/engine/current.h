@@ -49,6 +49,16 @@ sl_py_active_forget(void)
     sl_py_active.thread = 0; /* ids of threads count from 1 */
 }
 
+/* Until it is forgotten, or another thread runs: what the calling thread runs
+ * is ours, and stands with who called us. */
+static inline void
+sl_py_active_pause(void)
+{
+    PyThreadState *ts = sl_py_borrow_tstate();
+    sl_py_active =
+        (sl_py_current){ .thread = ts->id, .version = ts->context_ver };
+}
+
 /* The callable being entered, BORROWED: set for the length of sl_strand_enter
  * of a C function, read on the first sight of its key. NULL: it is a code
  * object that is entered, and the key is it. */

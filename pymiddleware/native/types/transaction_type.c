@@ -1,6 +1,7 @@
 /* Transaction: from a request's begin to its end. What needs no Python is done
  * without: a request that is not kept, whose options ask nothing of anybody. */
 #include "types/transaction_type.h"
+#include "engine/current.h"
 #include "run/live.h"
 #include "sampler/sampler.h"
 #include "types/numbers_type.h"
@@ -433,8 +434,10 @@ sl_py_transaction_more(sl_py_transaction *self, PyObject *root)
         return NULL;
     PyObject *args[] = { (PyObject *)self->door, (PyObject *)self,
                          root != NULL ? root : s_empty };
+    sl_py_active_pause();
     PyObject *more = PyObject_VectorcallMethod(
         s_response_headers, args, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    sl_py_active_forget();
     if (more == NULL || !PyList_Check(more) || PyList_GET_SIZE(more) == 0) {
         PyErr_Clear();
         Py_CLEAR(more);

@@ -1,5 +1,6 @@
 /* What the package above has registered: see upcalls.h. */
 #include "types/upcalls.h"
+#include "engine/current.h"
 
 #include <string.h>
 
@@ -47,5 +48,8 @@ sl_py_upcall(sl_py_up which, PyObject *const *args, size_t count)
         PyErr_Format(PyExc_RuntimeError, "nobody registered %s", names[which]);
         return NULL;
     }
-    return PyObject_Vectorcall(functions[which], args, count, NULL);
+    sl_py_active_pause();
+    PyObject *result = PyObject_Vectorcall(functions[which], args, count, NULL);
+    sl_py_active_forget();
+    return result;
 }
