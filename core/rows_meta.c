@@ -18,7 +18,7 @@ typedef struct {
     sl_buf *tags;
     uint8_t *own_id;
     span labels, findings;
-    bool has_calls;
+    bool has_calls, has_tags;
     uint64_t samples;
 } reading;
 
@@ -31,11 +31,13 @@ static const struct {
 #undef XX
 };
 
+/* Compares first what differs most often: sizes, and last letters. */
 static int
 column_of(const char *key, size_t size)
 {
-    for (int i = 0; i < SL_ROW_COLUMNS; i++) {
-        if (keys[i].size == size && memcmp(keys[i].key, key, size) == 0)
+    for (int i = 0; size > 0 && i < SL_ROW_COLUMNS; i++) {
+        if (keys[i].size == size && keys[i].key[size - 1] == key[size - 1] &&
+            memcmp(keys[i].key, key, size) == 0)
             return i;
     }
     return SL_ROW_COLUMNS;
@@ -147,6 +149,7 @@ read_items(reading *r, sl_reader in, bool tags)
         size_t key_size = (size_t)size;
         in.pos += size;
         bool is_tag = key_size > 4 && memcmp(key, "tag.", 4) == 0;
+        r->has_tags = r->has_tags || is_tag;
         if (sl_varint_get(&in, &type) < 0)
             return SL_ECORRUPT;
         if (type == SL_BLOB_INTEGER) {
@@ -259,7 +262,8 @@ sl_row_of_blob(sl_row *row, sl_unpacker *unpacker, const void *blob,
         return status;
     r.labels.from = tags->size;
     sl_buf_put_u8(tags, '\n');
-    status = read_items(&r, meta, true);
+    if (r.has_tags)
+        status = read_items(&r, meta, true);
     r.labels.to = tags->size;
     if (status == SL_OK)
         status = tags->status;

@@ -106,10 +106,11 @@ def quantile(values: list[float], share: float) -> float:
 def fill(store: Any, batch: list[tuple[dict[str, Any], bytes]]) -> tuple[float, list[float]]:
     """(CPU seconds in all, seconds of each put)."""
     took = []
+    rows = [({**meta, "hot": "views.detail > copy.deepcopy 76%", "headline": ""}, blob) for meta, blob in batch]
     before = cpu()
-    for meta, blob in batch:
+    for row, blob in rows:
         start = time.perf_counter()
-        store.put({**meta, "hot": "views.detail > copy.deepcopy 76%", "headline": ""}, blob)
+        store.put(row, blob)
         took.append(time.perf_counter() - start)
     return cpu() - before, took
 

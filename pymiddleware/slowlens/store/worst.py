@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from .. import _core
@@ -49,10 +51,13 @@ class Worst:
         """The candidates of a segment that was sealed."""
         if self._per_route <= 0:
             return
-        for route, name, rank, size, profile_id in json.loads(rows.worst(self._per_route)):
+        # A list at a time: they come one behind the other.
+        candidates = json.loads(rows.worst(self._per_route))
+        for (route, name), found in groupby(candidates, key=itemgetter(0, 1)):
+            new = {profile_id: [rank, size, profile_id, segment] for _, _, rank, size, profile_id in found}
             lists = self._routes.setdefault(route, {one: [] for one in LISTS})
-            kept = [one for one in lists[name] if one[2] != profile_id]
-            kept.append([rank, size, profile_id, segment])
+            kept = [one for one in lists[name] if one[2] not in new]
+            kept += new.values()
             kept.sort(reverse=True)
             lists[name] = kept[:self._per_route]
             self._changed = True
@@ -101,6 +106,6 @@ class Worst:
         with suppress(OSError):  # derived: next time, then
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             with open(fd, "w", encoding="utf-8") as file:
-                json.dump(self._routes, file, separators=(",", ":"))
+                file.write(json.dumps(self._routes, separators=(",", ":")))  # dump() is Python, dumps() is C
             os.replace(temporary, self._path)
             self._changed = False
