@@ -9,11 +9,10 @@ a day before anything is deleted by it.
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from contextlib import suppress
 
+from .derived import DAMAGED, read_json, write_json
 from .segments import JUMP_NS, Begin, boot_id, boottime_ns
 
 __all__ = ["Clock"]
@@ -33,12 +32,11 @@ class Clock:
         """Whether the wall clock can be believed about other boots, now."""
         boottime, realtime = boottime_ns(), time.time_ns()
         boot = self._boot.hex()
+        before = read_json(self._path)
         try:
-            with open(self._path, encoding="ascii") as file:
-                before = json.load(file)
             seen_boot, seen_boottime, seen_realtime, since = (
                 str(before["boot"]), int(before["boottime"]), int(before["realtime"]), int(before["since"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except DAMAGED:
             seen_boot, seen_boottime, seen_realtime, since = boot, boottime, realtime, boottime - DAY_NS
         passed = realtime - seen_realtime
         if seen_boot != boot:
@@ -48,15 +46,7 @@ class Clock:
         self._trusted = boottime - since >= DAY_NS
         stale = seen_boot != boot or boottime - seen_boottime > 60 * 10**9 or since == boottime
         if stale or not os.path.exists(self._path):
-            self._save({"boot": boot, "boottime": boottime, "realtime": realtime, "since": since})
-
-    def _save(self, value: dict[str, object]) -> None:
-        with suppress(OSError):
-            temporary = self._path + ".new"
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with open(fd, "w", encoding="ascii") as file:
-                json.dump(value, file)
-            os.replace(temporary, self._path)
+            write_json(self._path, {"boot": boot, "boottime": boottime, "realtime": realtime, "since": since})
 
     def age_ns(self, begin: Begin | None, newest_ms: int) -> int:
         """Of what was newest in a segment; 0: not known, so young."""

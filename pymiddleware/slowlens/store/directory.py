@@ -95,6 +95,8 @@ class DirectoryStore:
         self._open_ns = (max_age_days if max_age_days > 0 else 365) * 86400e9 / SHARES
         self._segment: segments.Writing | None = None
         self._sealed: dict[int, tuple[int, int, segments.Begin | None]] = {}  # size, newest ms
+        #: Segments that stay whatever they take, as nearly all in them is kept: their size, and what is kept.
+        self._staying: dict[int, tuple[int, frozenset[str]]] = {}
         self._reader: Reader | None = None
         self._lock = RLock()
         self._pid = os.getpid()
@@ -121,6 +123,12 @@ class DirectoryStore:
             return str(error)
         if self._reader is not None and self._reader.partial:
             return f"{self.root} holds more profiles than can be listed at once: the oldest are left out"
+        if self._reader is not None and self._reader.unread:
+            return f"not all profiles are listed: {self._reader.unread}"
+        pinned = self._pinned_bytes(self._pins())
+        if pinned > self.max_bytes // 2:
+            return (f"pinned profiles take {pinned >> 20} MiB of max_bytes ({self.max_bytes >> 20} MiB), and others go "
+                    "early: unpin some, or raise it")
         return None
 
     def _prepare(self) -> None:
@@ -300,6 +308,8 @@ class DirectoryStore:
         known = {listed.number for listed in there}
         for number in [number for number in self._sealed if number not in known]:
             del self._sealed[number]
+        for number in [number for number in self._staying if number not in known]:
+            del self._staying[number]
         for listed in reversed(there):
             if self._segment is not None and listed.number == self._segment.number:
                 live += 1
@@ -361,14 +371,19 @@ class DirectoryStore:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError:
                     return None  # its writer lives
+            kept = pins if too_old else pins | self._worst.of_segment(listed.number)
+            if self._staying.get(listed.number) == (listed.size, kept):
+                return None
             rows = _core.Rows()
-            segments.load(rows, listed.number, fd, 0, os.fstat(fd).st_size)
-            kept = set(pins) if too_old else pins | self._worst.of_segment(listed.number)
+            size = os.fstat(fd).st_size
+            end = segments.footer_of(fd, size)
+            segments.load(rows, listed.number, fd, 0, size)
             places = sorted(place[1] for one in kept if (place := rows.find(one)) is not None)
             records = [found for at in places if (found := segments.read_record(fd, at)) is not None]
             moving = sum(record[0].size for record in records)
-            if moving * 4 >= listed.size * 3 and rows.count <= len(records):
-                return None  # all of it is kept: copying would gain nothing
+            if moving * 4 >= (size - (end[3] if end else 0)) * 3 and (not too_old or rows.count <= len(records)):
+                self._staying[listed.number] = (listed.size, kept)
+                return None  # nearly all of it is kept: copying would gain nothing, and be done for ever
             for call in self.before_delete:
                 call(listed.number, fd)
             moved = 0
@@ -532,7 +547,7 @@ class DirectoryStore:
 
     def _pins(self) -> frozenset[str]:
         try:
-            return frozenset(os.listdir(os.path.join(self.root, "pins")))
+            return frozenset(name for name in os.listdir(os.path.join(self.root, "pins")) if ID.match(name))
         except OSError:
             return frozenset()
 
@@ -568,11 +583,8 @@ class DirectoryStore:
         :param parts: how many periods at most (0: all time is one), of whole hours.
         :param apart: bits of what is told apart: 1 route, 2 method, 4 release, 8 host.
         """
-        def period(hours: int) -> int:
-            return 0 if parts == 0 else -(-hours // parts) * numbers.HOUR
-
         return self._hours.read(
-            period, apart, since_s, until_s, route=route, method=method, release=release, host=host)
+            parts, apart, since_s, until_s, route=route, method=method, release=release, host=host)
 
     def put_window(self, first_ms: int, last_ms: int, data: bytes) -> None:
         """Stores a slice of windows.py: the trees of requests that ended in that time. :raises StoreError:"""

@@ -22,21 +22,28 @@ import json
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from .. import _core
 from ..request import id_text
 from . import segments
+from .derived import read_json
 from .private import make_folders
 
-__all__ = ["HOUR", "Hours", "split"]
+__all__ = ["HOUR", "Hours", "period_of", "split"]
 
 HOUR = 3600
 SUFFIX = ".sln"
 #: Hours are kept for longer than profiles, yet not for ever.
 KEPT_HOURS = 400 * 24
+#: A segment's places fit into so much.
+PLACE_MAX = (1 << 32) - 1
+#: Digits of an hour: the year 13,000 has nine.
+DIGITS_MAX = 8
+#: The core's longest period (SL_NUMBERS_PERIOD_MAX).
+PERIOD_MAX = 366 * 86400
 
 _INSIDE = struct.Struct("<Q")
 
@@ -44,14 +51,29 @@ _INSIDE = struct.Struct("<Q")
 def split(first_s: int, last_s: int, table: bytes) -> Iterator[tuple[bytes, bytes]]:
     """(inside, outside) of the records that a table of these seconds becomes: one an hour."""
     first, last = first_s // HOUR, last_s // HOUR
-    for hour in range(first, last + 1):
-        if first == last:
-            yield _INSIDE.pack(hour), table
-            continue
+    if first == last:
+        yield _INSIDE.pack(first), table
+        return
+    spans = [(first, last + 1)]
+    while spans:
+        begin, end = spans.pop()
         part = _core.Numbers(60)
-        part.merge(table, from_s=hour * HOUR, to_s=(hour + 1) * HOUR)
-        if part.count:
-            yield _INSIDE.pack(hour), part.encode()
+        part.merge(table, from_s=begin * HOUR, to_s=end * HOUR)
+        if not part.count:
+            continue
+        if end - begin == 1:
+            yield _INSIDE.pack(begin), part.encode()
+            continue
+        # By halves: a clock that was set from 1970 to now has half a million hours in between, all but two empty.
+        middle = (begin + end) // 2
+        spans += [(middle, end), (begin, middle)]
+
+
+def period_of(hours: int, parts: int) -> int:
+    """Seconds of one of so many periods at most, whole hours each; 0: all time is one. A clock that was at 1970 for a
+    minute has decades in between: then there are more.
+    """
+    return 0 if parts == 0 else min(-(-hours // parts) * HOUR, PERIOD_MAX)
 
 
 class Hours:
@@ -106,12 +128,10 @@ class Hours:
         return found
 
     def _marks(self) -> dict[str, int]:
-        try:
-            with open(os.path.join(self.folder, "read.json"), encoding="ascii") as file:
-                found = json.load(file)
-            return {str(name): int(at) for name, at in found.items()}
-        except (OSError, ValueError, AttributeError, TypeError):
+        found = read_json(os.path.join(self.folder, "read.json"))
+        if not isinstance(found, dict):
             return {}
+        return {name: at for name, at in found.items() if type(at) is int and 0 <= at <= PLACE_MAX}
 
     def _write(self, hours: dict[int, bytes], marks: dict[str, int]) -> None:
         for hour, data in hours.items():
@@ -182,14 +202,14 @@ class Hours:
             names = os.listdir(self.folder)
         except OSError:
             return []
-        return sorted(int(name[:-len(SUFFIX)]) for name in names
-                      if name.endswith(SUFFIX) and name[:-len(SUFFIX)].isdecimal())
+        hours = [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
+        return sorted(int(hour) for hour in hours if hour.isascii() and hour.isdecimal() and len(hour) <= DIGITS_MAX)
 
-    def read(self, period: Callable[[int], int], apart: int, from_s: int = 0, to_s: int = 0,
+    def read(self, parts: int, apart: int, from_s: int = 0, to_s: int = 0,
              **which: str | None) -> dict[str, Any]:
         """The report of what was counted, see sl_report_numbers; also where this process may not write.
 
-        :param period: seconds of a period, given the hours from the first to the last.
+        :param parts: how many periods at most; 0: all time is one.
         :param apart: bits of the fields to tell apart: 1 route, 2 method, 4 release, 8 host.
         :param which: ``route``, ``method``, ``release``, ``host``: only these.
         """
@@ -202,7 +222,7 @@ class Hours:
         hours = sorted({*self.hours(), *pending})
         hours = [hour for hour in hours if (hour + 1) * HOUR > from_s and (not to_s or hour * HOUR < to_s)]
         span = hours[-1] - hours[0] + 1 if hours else 1
-        table = _core.Numbers(period(span), apart=apart)
+        table = _core.Numbers(period_of(span, parts), apart=apart)
         for hour in hours:
             try:
                 data = pending.get(hour)

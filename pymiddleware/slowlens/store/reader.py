@@ -37,6 +37,8 @@ class _Known(NamedTuple):
     size: int  # of the file when it was read
     read: int  # up to there
     sealed: bool
+    begin: segments.Begin | None
+    inode: int
 
 
 class Reader:
@@ -47,6 +49,8 @@ class Reader:
         self.folder = os.path.join(root, "segments")
         #: Said by ``problem``: not all profiles are listed.
         self.partial = False
+        #: A segment that was there the last time and could not be read, and why; "": there was none.
+        self.unread = ""
         self._lock = RLock()
         self._rows = _core.Rows(ROWS_MAX)
         self._known: dict[int, _Known] = {}
@@ -81,10 +85,11 @@ class Reader:
             for number in gone:
                 self._forget(number)
             self._refresh_old()
+            self.unread = ""
             # Newest first: if there is no room for all, it is the oldest that are not listed.
             for listed in reversed(there):
                 known = self._known.get(listed.number)
-                if known is None or known.size != listed.size:
+                if known is None or (known.size, known.inode) != (listed.size, listed.inode):
                     self._load(listed, known)
             self._read_deletions()
 
@@ -100,21 +105,28 @@ class Reader:
             return
         try:
             fd = os.open(listed.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
-            return  # deleted meanwhile, or not ours to read
+        except FileNotFoundError:
+            return  # deleted meanwhile
+        except OSError as error:
+            self.unread = f"{listed.path}: {error.strerror}"
+            return
         try:
             size = os.fstat(fd).st_size
             begin = segments.begin_of(fd)
+            if known is not None and known.begin != begin:
+                self._forget(listed.number)  # another one of that number: the store was removed, and made again
+                known = None
             if begin is not None and begin.version > segments.VERSION:
                 return  # of a later slowlens
             read, full = segments.load(self._rows, listed.number, fd, known.read if known else 0, size)
             sealed = segments.footer_of(fd, size) is not None
-        except OSError:
+        except OSError as error:
+            self.unread = f"{listed.path}: {error.strerror}"
             return
         finally:
             os.close(fd)
         self.partial = self.partial or full
-        self._known[listed.number] = _Known(size, read, sealed)
+        self._known[listed.number] = _Known(size, read, sealed, begin, listed.inode)
 
     def _read_deletions(self) -> None:
         """What others deleted in places that were read already."""
@@ -126,10 +138,10 @@ class Reader:
                 data = file.read()
         except OSError:
             return
-        whole = len(data) // 27 * 27
-        for start in range(0, whole, 27):
-            with suppress(ValueError):
-                self._rows.drop(data[start:start + 26].decode("ascii", "replace"))
+        whole = data.rfind(b"\n") + 1
+        for line in data[:whole].splitlines():
+            with suppress(ValueError):  # half a line of a full disk stands before the next one
+                self._rows.drop(line[-26:].decode("ascii", "replace"))
         self._deletions = (inode, at + whole)
 
     def _refresh_old(self) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import struct
 import time
 from collections.abc import Iterator
@@ -36,6 +37,8 @@ VERSION = 1
 WINDOW = 1 << 20
 #: A wall clock that moved by more than this against the time since boot has jumped.
 JUMP_NS = 3600 * 10**9
+#: Eight hexadecimal digits: what comes behind would be listed by nobody.
+NUMBER_MAX = 0xFFFFFFFF
 
 _BEGIN = struct.Struct("<IIqq")  # version, pid, time since boot, wall clock; ns
 
@@ -83,6 +86,7 @@ class Listed(NamedTuple):
     size: int
     #: What it takes: the disk counts in blocks.
     disk: int
+    inode: int
 
 
 def segments_in(folder: str) -> list[Listed]:
@@ -97,7 +101,9 @@ def segments_in(folder: str) -> list[Listed]:
                 info = entry.stat(follow_symlinks=False)
             except OSError:
                 continue  # deleted meanwhile
-            found.append(Listed(number, entry.path, info.st_size, max(info.st_size, info.st_blocks * 512)))
+            if stat.S_ISREG(info.st_mode):  # whoever opens a pipe waits for its other end
+                found.append(Listed(number, entry.path, info.st_size, max(info.st_size, info.st_blocks * 512),
+                                    info.st_ino))
     found.sort()
     return found
 
@@ -156,8 +162,8 @@ def read_record(fd: int, at: int) -> tuple[Segment, bytes, bytes] | None:
         found, _, damaged = _core.records(data)
         if found or damaged or len(data) < HEAD:
             break
-        more = 8 + int.from_bytes(data[4:8], "little") - len(data)
-        if more <= 0 or more > 1 << 30:
+        more = min(8 + int.from_bytes(data[4:8], "little"), os.fstat(fd).st_size - at) - len(data)
+        if more <= 0:
             break
         rest = os.pread(fd, more, at + len(data))
         if not rest:
@@ -204,8 +210,12 @@ def records_of(fd: int, at: int = 0, end: int | None = None) -> Iterator[tuple[S
             at = following
         elif used == 0:
             if at + len(data) >= size:
-                return
-            window *= 4  # one record is longer than that
+                following = _next_record(fd, at + 1, size)  # cut off; or its length lies, and others are behind it
+                if following is None:
+                    return
+                at = following
+            else:
+                window *= 4  # one record is longer than that
         else:
             at += used
 
@@ -231,8 +241,12 @@ def find(fd: int, at: int, kind: int) -> tuple[list[Segment], int]:
             at = following
         elif used == 0:
             if not data or at + len(data) >= size:
-                return wanted, at
-            window *= 4  # one record is longer than that
+                following = _next_record(fd, at + 1, size) if data else None
+                if following is None:
+                    return wanted, at
+                at = following
+            else:
+                window *= 4  # one record is longer than that
         else:
             at += used
     return wanted, min(at, size)
@@ -276,9 +290,13 @@ def load(rows: _core.Rows, number: int, fd: int, at: int, size: int) -> tuple[in
                 return at, False
             at = following
         elif used == 0:
-            if len(data) < window:
-                return at, False
-            window *= 4
+            if at + len(data) >= size or not data:
+                following = _next_record(fd, at + 1, size) if data else None
+                if following is None:
+                    return at, False
+                at = following
+            else:
+                window *= 4
     return at, False
 
 
@@ -309,8 +327,16 @@ class Writing:
     @classmethod
     def create(cls, folder: str, number: int) -> Writing:
         """A new one, with its first record. :raises OSError:"""
-        path = os.path.join(folder, name_of(number))
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        while True:
+            if number > NUMBER_MAX:
+                raise OSError(errno.EOVERFLOW, f"no number is left for a segment behind {name_of(NUMBER_MAX)}")
+            path = os.path.join(folder, name_of(number))
+            try:
+                fd = os.open(path, flags, 0o600)
+                break
+            except FileExistsError:  # no file, so not listed
+                number += 1
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             boottime, realtime = boottime_ns(), time.time_ns()

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 from .. import _core
+from ..request import ID
+from .derived import DAMAGED, read_json, write_json
 
 __all__ = ["Worst"]
 
@@ -34,15 +35,14 @@ class Worst:
     def load(self) -> bool:
         """False: it is not there, or damaged: add every segment again."""
         self._routes, self._changed = {}, False
+        found = read_json(self._path)
         try:
-            with open(self._path, encoding="utf-8") as file:
-                found = json.load(file)
             for lists in found.values():
                 for name in LISTS:
                     for rank, size, profile_id, segment in lists[name]:
-                        if not (type(rank) is type(size) is type(segment) is int and isinstance(profile_id, str)):
+                        if not (type(rank) is type(size) is type(segment) is int and ID.match(profile_id)):
                             return False
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except DAMAGED:
             return False
         self._routes = found
         return True
@@ -100,12 +100,5 @@ class Worst:
                         self._changed = True
 
     def save(self) -> None:
-        if not self._changed:
-            return
-        temporary = self._path + ".new"
-        with suppress(OSError):  # derived: next time, then
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with open(fd, "w", encoding="utf-8") as file:
-                file.write(json.dumps(self._routes, separators=(",", ":")))  # dump() is Python, dumps() is C
-            os.replace(temporary, self._path)
+        if self._changed and write_json(self._path, self._routes):
             self._changed = False

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from ... import _core
-from ..numbers import HOUR, KEPT_HOURS
+from ..numbers import HOUR, KEPT_HOURS, period_of
 from .waiting import Part
 
 __all__ = ["add_up", "put", "read", "trim"]
@@ -60,7 +59,7 @@ def add_up(connection: Any, schema: str) -> None:
             connection.execute(f"UPDATE {schema}.hours SET total = %b WHERE hour = %s", (table.encode(), hour))
 
 
-def read(connection: Any, schema: str, period: Callable[[int], int], apart: int, from_s: int, to_s: int,
+def read(connection: Any, schema: str, parts: int, apart: int, from_s: int, to_s: int,
          **which: str | None) -> dict[str, Any]:
     """The report, as Hours.read of the folder store documents it."""
     # One statement, so one moment: a part is in its hour or by itself.
@@ -70,7 +69,7 @@ def read(connection: Any, schema: str, period: Callable[[int], int], apart: int,
         f"ORDER BY hour",
         {"first": from_s // HOUR, "last": (to_s - 1) // HOUR if to_s else 1 << 30}, binary=True).fetchall()
     span = rows[-1][0] - rows[0][0] + 1 if rows else 1
-    table = _core.Numbers(period(span), apart=apart)
+    table = _core.Numbers(period_of(span, parts), apart=apart)
     for _, data in rows:
         with suppress(_core.CorruptError):
             table.merge(data, from_s=from_s, to_s=to_s, **which)

@@ -335,12 +335,9 @@ class PostgresStore:
         """What all requests took, kept or not, as DirectoryStore.numbers documents it."""
         import psycopg
 
-        def period(hours: int) -> int:
-            return 0 if parts == 0 else -(-hours // parts) * folder_numbers.HOUR
-
         with self._connections.reading() as connection:
             try:
-                return numbers.read(connection, self._s, period, apart, since_s, until_s,
+                return numbers.read(connection, self._s, parts, apart, since_s, until_s,
                                     route=route, method=method, release=release, host=host)
             except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
                 empty: dict[str, Any] = json.loads(_core.Numbers(apart=apart).report())
