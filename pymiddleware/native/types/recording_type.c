@@ -110,7 +110,8 @@ recording_release(sl_py_recording *self)
     if (self->watches)
         sl_py_tasks_unwatch();
     self->watches = false;
-    sl_py_sampler_learn(&self->sampled);
+    if (self->sampled.core != NULL) /* else it never was one */
+        sl_py_sampler_learn(&self->sampled);
     if (self->sampled.by_samples)
         sl_py_sampler_remove(&self->sampled);
     else
