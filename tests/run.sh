@@ -232,6 +232,8 @@ wheel() { # PYTHON
     CMAKE_ARGS="-DCMAKE_DISABLE_FIND_PACKAGE_zstd=ON -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON" \
         "$venv/bin/python" -m pip wheel --no-deps -w "$build/sdist" "$build"/sdist/slowlens-*.tar.gz >"$build/sdist.log" 2>&1
     tr -s ' \n' ' ' <"$build/sdist.log" | grep -q "apt install libzstd-dev" || { cat "$build/sdist.log"; return 1; }
+    rm -rf "$build/headerless" && cmake -S "$root" -B "$build/headerless" -DCMAKE_DISABLE_FIND_PACKAGE_Python3=ON >"$build/headerless.log" 2>&1
+    tr -s ' \n' ' ' <"$build/headerless.log" | grep -q "apt install python3-dev" || { cat "$build/headerless.log"; return 1; }
     (cd / && "$venv/bin/slowlens" doctor --store "$cache/doctor-store" && "$venv/bin/python" - <<'PYTHON'
 import importlib.resources, slowlens, slowlens._core
 root = importlib.resources.files("slowlens")

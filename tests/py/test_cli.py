@@ -498,6 +498,12 @@ def test_doctor_names_another_profiler(store: str, capsys: pytest.CaptureFixture
         sys.monitoring.free_tool_id(free)
 
 
+def test_the_name_alone_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "explain" in said.err and "Says why a request or a route is slow" in said.err
+
+
 def test_doctor_sees_a_store_that_is_handed_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = tmp_path / "static" / "profiles"
     store.mkdir(parents=True, mode=0o700)

@@ -24,7 +24,11 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None, store: str | None = None) -> int:
     """Runs one command. ``store``: the default of ``--store``. Returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help(sys.stderr)  # who types the name alone wants to know what there is
+        return 2
+    options = parser.parse_args(arguments)
     if options.store is None:
         options.store = store
     try:
