@@ -123,7 +123,7 @@ def test_doctor(store: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "text"), [
-    (["show", "last", "--store", "/no/such/store"], "there is no store at /no/such/store"),
+    (["show", "last", "--store", "/no/such/store"], "there is no store at /no/such/store: run this in the folder"),
     (["show", "nonsense"], "neither a file nor"),
     (["list", "--sort", "nonsense"], "cannot sort by 'nonsense'"),
     (["show", "01aaaaaaaaaaaaaaaaaaaaaaaa"], "no such profile"),

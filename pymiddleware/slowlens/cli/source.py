@@ -77,7 +77,8 @@ def is_empty(store: Store) -> None:
     """:raises CliError: the store's folder is not there."""
     root = getattr(store, "root", "")
     if root and not os.path.isdir(root):
-        raise CliError(f"there is no store at {root}; name one with --store")
+        raise CliError(f"there is no store at {root}: run this in the folder that your app runs in, "
+                       "or name its store by --store")
 
 
 def decode(data: bytes) -> Opened:
