@@ -23,11 +23,13 @@ from test_hostile import record
 from test_views import painted, press, show, slowest
 
 from slowlens.insight import regressions
+from slowlens.request import new_id
 from slowlens.wsgi import ProfilerMiddleware
 
 from conftest import VIEWER, fetch, open_list, served, size, wait
 from releases import made
 
+DAY_NS = 86_400_000_000_000
 WIDTHS = {1440: 900, 1280: 720, 768: 1024, 360: 740}
 VIEWS = ("tree", "flame", "timeline", "functions", "source", "queries", "repeats", "treemap", "graph")
 
@@ -388,6 +390,24 @@ def test_tags_are_links(browser: Any, tmp_path: Path) -> None:
         element(browser, "td.path a").click()
         wait(browser, "#side a.tag", "user=bert")
         browser.get("about:blank")  # the list asks on, and the server goes
+
+
+@pytest.mark.parametrize("width", [1440, 360])
+def test_when_and_how_long_are_whole_whatever_the_day(browser: Any, tmp_path: Path, width: int) -> None:
+    now = time.time_ns()
+    rows = ((now, 1_000), (now - 5 * DAY_NS, 30_000_000_000), (now - 400 * DAY_NS, DAY_NS))
+    for i, (started, wall) in enumerate(rows):
+        record(lambda: sum(range(1000)), tmp_path / f"{i}.slowlens", id=new_id(started), started=started, wall_ns=wall)
+    with served(tmp_path) as base:
+        size(browser, width, WIDTHS[width])
+        browser.get(base)
+        until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == 3)
+        cut = browser.execute_script("""
+            return [...document.querySelectorAll('td.when, td.wall')]
+                .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)""")
+        assert cut == []
+        assert element(browser, "tbody tr:last-child .wall").text.startswith("86400 s")
+        browser.get("about:blank")
 
 
 def test_releases_findings_and_what_was_killed(browser: Any, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import { bytes, count, duration, label, middle, ms, packages, percent, share, sh
 
 test("milliseconds keep three digits that matter", () => {
   assert.deepEqual([1234.5, 99.95, 12.34, 1.234, 0.1234, 0].map(ms), ["1235", "100.0", "12.3", "1.23", "0.123", "0.000"]);
+  assert.equal(ms(86_400_000), "86400 s", "as short as a column");
 });
 
 test("durations choose their unit", () => {
@@ -23,7 +24,8 @@ test("numbers and sizes", () => {
 test("times of today have no date", () => {
   const now = new Date(2026, 10, 21, 15, 4, 5).getTime();
   assert.equal(when(now, now), "15:04:05");
-  assert.equal(when(now - 86400000, now), "2026-11-20 15:04:05");
+  assert.equal(when(now - 86400000, now), "11-20 15:04", "as short as the column of the list");
+  assert.equal(when(now - 366 * 86400000, now), "2025-11-20");
 });
 
 test("names carry their module", () => {

@@ -143,6 +143,13 @@ def test_routes_say_whether_all_requests_were_gathered(store_path: str, gathers:
     assert ask_json((middleware, ""), "api/routes")["windows"] is gathers
 
 
+def test_what_a_profile_has_not_is_said_in_words(site: Any) -> None:
+    for report in ("tree?node=999999", "flame?node=999999", "lines?function=999999", "source?function=999999"):
+        path, query = report.split("?")
+        status, _, body = ask(site, f"api/requests/{site[1]}/{path}", query)
+        assert status == 400 and json.loads(body)["error"] == "this profile has no such function or node"
+
+
 def test_summary_tree_functions(site: Any) -> None:
     base = f"api/requests/{site[1]}"
     summary = ask_json(site, base)

@@ -408,8 +408,8 @@ class Viewer:
             return _document(report(profile))
         except _core.CorruptError:
             raise
-        except ValueError as error:
-            raise BadRequest(str(error)) from None
+        except ValueError:
+            raise BadRequest("this profile has no such function or node") from None
 
     def _download(self, asked: Asked, ref: str) -> Response:
         form = asked.values["format"]

@@ -2,6 +2,7 @@
 
 /** Milliseconds: three digits that matter, never exponents. */
 export function ms(value) {
+  if (value >= 1e6) return `${(value / 1e3).toFixed(0)} s`;
   if (value >= 100) return value.toFixed(0);
   if (value >= 10) return value.toFixed(1);
   if (value >= 1) return value.toFixed(2);
@@ -61,13 +62,11 @@ export function fitted(context, name, room, letter) {
   return over > 1 ? middle(name, Math.floor(fits / over)) : text;
 }
 
-/** Unix milliseconds as local time, with the date only when it is not today. */
+/** Unix milliseconds as local time: 15:04:05 today, 11-20 15:04 this year, 2025-11-20 before. */
 export function when(started, now = Date.now()) {
-  const date = new Date(started);
-  const pad = (number) => String(number).padStart(2, "0");
-  const time = `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
-  if (date.toDateString() === new Date(now).toDateString()) return time;
-  return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${time}`;
+  const [then, today] = [started, now].map((at) => new Date(at - new Date(at).getTimezoneOffset() * 6e4).toISOString());
+  const same = (length) => then.slice(0, length) === today.slice(0, length);
+  return same(10) ? then.slice(11, 19) : same(4) ? `${then.slice(5, 10)} ${then.slice(11, 16)}` : then.slice(0, 10);
 }
 
 /** "14 frames of django, copy": what is folded, by the packages it is of. */

@@ -1,7 +1,7 @@
 // side.js - the panel beside every view: the chosen box, the heaviest functions, where time went, facts.
 import { KINDS, category } from "./colors.js";
 import { button, el } from "./dom.js";
-import { count, duration, label, share, tame } from "./format.js";
+import { count, duration, label, middle, share, tame } from "./format.js";
 import { where } from "./tables.js";
 import { editorLink } from "./keys.js";
 import { bar, timeSplit } from "./rowbar.js";
@@ -33,7 +33,7 @@ function pairs(title, report, side, other, id, page) {
   if (!found.length) return null;
   return el("div", { class: "pairs" }, el("h3", {}, title), el("ul", {}, found.slice(0, SHOWN).map((pair) => {
     const one = functions.get(pair[side]);
-    return el("li", {}, button(label(one), () => page.choose({ fn: one.id }), { class: "link", title: where(one) }), el("span", { class: "number" }, page.share(pair.total_ns)),
+    return el("li", {}, button(middle(label(one), 90), () => page.choose({ fn: one.id }), { class: "link", title: where(one) }), el("span", { class: "number" }, page.share(pair.total_ns)),
       el("span", { class: "number" }, pair.calls ? `${count(pair.calls)}×` : ""));
   })), found.length > SHOWN ? el("p", { class: "hint" }, `and ${count(found.length - SHOWN)} more`) : null);
 }
@@ -88,7 +88,7 @@ export function sidePanel(page) {
     chosen,
     section("Heaviest by self time", el("table", { "aria-label": "Heaviest functions" }, el("tbody", {}, summary.heaviest.map((one) => el("tr", {},
       el("td", { class: "number" }, page.share(one.self_ns)),
-      el("td", { class: "path" }, button(label(one.function), () => page.choose({ fn: one.function.id }), { class: "link", title: where(one.function) }))))))),
+      el("td", { class: "path" }, button(middle(label(one.function), 90), () => page.choose({ fn: one.function.id }), { class: "link", title: where(one.function) }))))))),
     meta.cpu_ns === undefined || meta.merged ? null : section("Where the time went", legend(split, wall)),
     section("Whose code", bar("Self time", own.filter((part) => part.ns > 0), wall), legend(own, wall, samples)),
     steps.length ? section("Phases", legend(steps, wall)) : null,
