@@ -181,8 +181,15 @@ kind_of_wait(const sl_findings_work *w, uint32_t node)
                   { SL_METRIC_CHILD, SL_FINDING_CHILD } };
     const sl_outline *o = w->o;
     uint32_t end = node + o->nodes[node].size, most, at;
-    uint64_t half = o->nodes[node].total_ns / 2, awaited = 0;
+    uint64_t half = o->nodes[node].total_ns, awaited = 0;
 
+    /* What came on top because the loop was busy is told apart. */
+    for (at = node; at < end; at++) {
+        if (sl_outline_pseudo(o, at) == SL_PSEUDO_LOOP &&
+            w->places[at].strand == w->places[node].strand)
+            half -= o->nodes[at].self_ns < half ? o->nodes[at].self_ns : half;
+    }
+    half /= 2;
     for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++) {
         if (counter_time(w, kinds[k].metric, node, end, w->places[node].strand,
                          &most) > half)

@@ -9,6 +9,8 @@
 #
 #   SLOWLENS_TEST_ANY=1        do not fail when one of the three newest
 #                              CPythons (3.13, 3.14, 3.15) could not be had
+#   SLOWLENS_TEST_LAYERS=all   the tests of libraries (tests/layers) on each
+#                              CPython of this machine, not the newest alone
 #   SLOWLENS_CACHE             where environments and the Debian root are kept
 #
 # What Debian stable lacks comes from Debian sid in a root of its own, made by
@@ -22,6 +24,7 @@ sid=$cache/debian-sid
 quick=
 [ "${1:-}" != --quick ] || quick=1
 any=${SLOWLENS_TEST_ANY:-}
+every_layer=${SLOWLENS_TEST_LAYERS:-}
 for name in $(env | sed -n 's/^\(SLOWLENS_[A-Z_]*\)=.*/\1/p'); do unset "$name"; done
 . "$root/tests/interpreters.sh"
 mkdir -p "$cache" "$build"
@@ -289,6 +292,11 @@ more_tests() { # FOLDER VERSION PYTHON
     PYTHONPATH=$build/py$2/python sh "$root/tests/steady.sh" "$python" "$root/tests/$1"
 }
 
+layers() { # VERSION PYTHON
+    [ "$1 $2" = "$newest" ] || more_packages "$1" "$2" || return 1
+    more_tests layers "$1" "$2"
+}
+
 # Wagtail and others want versions of their own.
 frameworks() { # VERSION PYTHON
     packages="pytest django flask starlette httpx fastapi litestar quart sanic falcon pyramid bottle strawberry-graphql ariadne wagtail"
@@ -432,7 +440,11 @@ LIST
         beside "without the sampler" offlinux_absent $newest
         say "the viewer's API, fuzzed; layers, stores, servers, other people's suites (all of them: tests/suites.sh), judges"
         beside "API" more_tests api $newest
-        beside "layers" more_tests layers $newest
+        while read -r version python; do
+            [ -z "$version" ] || beside "layers, $version" layers "$version" "$python"
+        done <<LIST
+$([ -n "$every_layer" ] && echo "$list" || echo "$newest")
+LIST
         beside "PostgreSQL" more_tests postgres $newest
         beside "frameworks" frameworks $newest
         beside "servers" servers $newest

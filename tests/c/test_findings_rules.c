@@ -240,6 +240,13 @@ by_what_it_waited_for(void)
                            { 3, "[await]", 1, 80, 0 } }) };
     spares(SL_FINDING_AWAIT, sleeps, NO_SPANS);
     told(SL_FINDING_SLEEP, "It asked to", sleeps, NO_SPANS);
+    made late = { MADE({ { 0, "[request]", 1, 5, 0 },
+                         { 1, "app.view", 1, 5, 0 },
+                         { 2, "std.asyncio/tasks:sleep", 1, 1, 3 },
+                         { 3, "[await]", 1, 30, 0 },
+                         { 3, "[loop busy]", 1, 60, 0 } }) };
+    told(SL_FINDING_LOOP, "keeps the loop", late, NO_SPANS);
+    told(SL_FINDING_SLEEP, "It asked to", late, NO_SPANS);
 
     made held = { VIEW("read", 1, 80), META({ NUMBER("step_ns", 60000000) }) };
     told(SL_FINDING_HOLDS_LOOP, "thread or process", held, NO_SPANS);

@@ -123,6 +123,23 @@ def test_psycopg2_by_itself(postgres: Any, asked: Asked) -> None:
     compare(postgres, asked, run, "SELECT ? AS x5, ?", seen, "x5", unseen=7 - seen)
 
 
+def test_commits_of_sqlalchemy(postgres: Any, asked: Asked) -> None:
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(postgres.url.replace("postgresql://", "postgresql+psycopg://"))
+
+    def run() -> None:
+        for _ in range(4):
+            with engine.begin() as connection:
+                connection.execute(sa.text("SELECT 1 AS x9"))
+
+    run()
+    before = postgres.statements("COMMIT")
+    found = asked(run, "db")
+    assert (found["COMMIT"], postgres.statements("COMMIT") - before) == (4, 4), found
+    engine.dispose()
+
+
 def test_psycopg2_below_sqlalchemy(postgres: Any, asked: Asked) -> None:
     import sqlalchemy as sa
 
@@ -192,7 +209,17 @@ def test_django(postgres: Any, asked: Asked) -> None:
 
         call_command("migrate", verbosity=0)
     from django.contrib.auth.models import User
-    from django.db import connection
+    from django.db import connection, transaction
+
+    def write() -> None:
+        for _ in range(3):
+            with transaction.atomic():
+                User.objects.filter(username="nobody").update(first_name="x")
+
+    before = postgres.statements("COMMIT")
+    found = asked(write, "db")
+    connection.close()
+    assert (found["COMMIT"], postgres.statements("COMMIT") - before) == (3, 3), found
 
     def run() -> None:
         for i in range(11):

@@ -215,6 +215,18 @@ def test_django_over_sqlite3_is_one(sampled: bool) -> None:
 # ---- templates ----
 
 
+def test_django_names_the_block_that_another_one_goes_on_from(sampled: bool) -> None:
+    from django.template import Context, Engine
+
+    loader = "django.template.loaders.locmem.Loader"
+    engine = Engine(loaders=[(loader, {
+        "base.html": "{% block a %}base{% endblock %}",
+        "page.html": "{% extends 'base.html' %}{% block a %}page {{ block.super }}{% endblock %}"})])
+    page = engine.get_template("page.html")
+    found = spans_of(lambda: page.render(Context()), sampled)
+    assert asked(found, "template") == {"page.html": 1, "base.html block a": 1, "page.html block a": 1}
+
+
 def test_jinja2_names_template_block_and_line(sampled: bool) -> None:
     import jinja2
 

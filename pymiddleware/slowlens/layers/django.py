@@ -15,12 +15,15 @@ _OPERATIONS = (
 ROWS = (
     Row("django.db.backends.utils", "CursorWrapper._execute", "db", "sql", "sql", "self.db.vendor"),
     Row("django.db.backends.utils", "CursorWrapper._executemany", "db", "sql", "sql", "self.db.vendor"),
+    # The end of a transaction, which waits for the disk.
+    Row("django.db.backends.base.base", "BaseDatabaseWrapper._commit", "db", "=COMMIT", "sql", "self.vendor"),
     # While debugging, what a query of SQLite looked like is found out by another one.
     Row("django.db.backends.sqlite3.operations", "DatabaseOperations._quote_params_for_last_executed_query", "", "",
         "quiet"),
     Row("django.template.base", "Template.render", "template", "self.name", "name"),
-    Row("django.template.loader_tags", "BlockNode.render", "template", "self.origin.template_name", "block",
-        "self.name"),
+    # What {{ block.super }} renders is a copy that has no origin: its nodes have.
+    Row("django.template.loader_tags", "BlockNode.render", "template",
+        "self.origin.template_name|self.nodelist[0].origin.template_name", "block", "self.name"),
     # A node of a template: which line of which template a query comes from.
     Row("django.template.base", "Node.render_annotated", "line", "self.origin.template_name", "line",
         "self.token.lineno"),

@@ -14,4 +14,8 @@ _EXECUTE = (
     ("sqlalchemy.dialects.oracle.cx_oracle", "OracleDialect_cx_oracle.do_executemany"),
 )
 
-ROWS = tuple(Row(module, name, "db", "statement", "sql", "self.name") for module, name in _EXECUTE)
+ROWS = (
+    *(Row(module, name, "db", "statement", "sql", "self.name") for module, name in _EXECUTE),
+    # The end of a transaction, which waits for the disk.
+    Row("sqlalchemy.engine.default", "DefaultDialect.do_commit", "db", "=COMMIT", "sql", "self.name"),
+)
