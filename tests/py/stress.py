@@ -2,9 +2,11 @@
 
 Threads and tasks that are profiled, cancelled, dropped half-way, encoded
 elsewhere; code objects that are made and die; garbage collection; forks.
-``stays``: no forks. ``gently``: forks when every other thread of the test waits, for AddressSanitizer, whose allocator's
-locks nobody takes around a fork (until GCC 14, LLVM 18): a child that inherits one from a thread that encoded, without the
-GIL, waits for it in its first malloc. Prints one line of JSON at the end; a crash or a hang is the finding.
+``stays``: no forks. ``gently``: forks when every other thread of the test
+waits, for AddressSanitizer: its allocator's locks are taken by nobody around a
+fork (here; libasan.so has no pthread_atfork), so a child that inherits one from
+a thread that encoded, without the GIL, waits for it in its first malloc.
+Prints one line of JSON at the end; a crash or a hang is the finding.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -63,7 +64,7 @@ def second():
 for one in [spawn(first), spawn(second)]:
     join(one)
 assert held == ["in", "out", "second"], held
-assert store._lock._depth == 0
+assert store._lock._taken == store._lock.qsize()
 print("ok")
 """
 
@@ -102,7 +103,7 @@ def test_an_exception_gives_it_back() -> None:
     lock = RLock()
     with pytest.raises(ValueError), lock:
         raise ValueError
-    assert lock._depth == 0
+    assert lock._taken == lock.qsize()
     done = threading.Event()
 
     def take() -> None:
@@ -120,3 +121,39 @@ def test_not_in_time() -> None:
     assert lock.acquire(0) and not lock.acquire(0)
     lock.release()
     assert lock.acquire(0)
+
+
+class Told(BaseException):
+    """What a handler of signals raises."""
+
+
+if sys.version_info[:2] != (3, 14):  # which runs handlers between any lock's __enter__ and the block
+
+    @pytest.mark.parametrize("made", [Lock, RLock])
+    def test_a_handler_that_raises_at_any_step_leaves_it_free(made: type[Lock] | type[RLock]) -> None:
+        lock, times, held = made(), 0, 0
+
+        def tell(*_: object) -> None:
+            raise Told
+
+        before = signal.signal(signal.SIGALRM, tell)
+        try:
+            for n in range(3000):
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + n % 40))
+                    while True:
+                        with lock:
+                            held += 1
+                            if made is RLock:
+                                with lock:
+                                    held += 1
+                except Told:
+                    times += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        free = []
+        thread = threading.Thread(target=lambda: (lock.__enter__(), free.append(True)), daemon=True)
+        thread.start()
+        thread.join(30)
+        assert free and times == 3000 and held > 0
