@@ -4,7 +4,7 @@
 
 A case is a page of a real server, with one worker, on one CPU; the load comes from ``wrk`` on another: four
 connections, each asking again as soon as it is answered. Every variant is a server of its own, started, warmed up and
-stopped once a round, so that all meet the same machine. The sampler may save CPU time for half a second and spend it on
+stopped once a round, so that all meet the same machine. The sampler may save CPU time for a second and spend it on
 a burst: what it costs for good shows after a moment of load, so each server is warmed up for ``--warm`` seconds.
 ``--before``: a folder with a ``slowlens`` to compare with, as variants of its own in the same rounds.
 Told are medians over the rounds: the server's CPU for a request (user and system, of its processes), as a ratio to the

@@ -34,7 +34,7 @@ def spin(seconds: float) -> None:
 
 @patient
 def test_long_requests_pay_first() -> None:
-    _core.sampler_configure(0.0005, 0.4)  # 2 ms of CPU time in its purse: gone after some dozen looks
+    _core.sampler_configure(0.0005, 0.4)  # 4 ms of CPU time in its purse: gone after some dozen looks
     long = record(lambda: spin(1.0), sampled=True).totals()["samples"]
     # A twentieth of what was asked for would be left of it if all paid alike; each has its hundred.
     assert 100 <= long < 1600

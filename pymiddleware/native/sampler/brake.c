@@ -2,7 +2,8 @@
 #include "sampler/brake.h"
 #include "sampler/clocks.h"
 
-#define PURSE_NS   5e8 /* of a core, times the limit */
+#define SAVED_NS   1e9 /* of a core, times the limit... */
+#define OWED_NS    5e8 /* ...likewise */
 #define FLOOR_PART 4
 #define YOUNG_NS   UINT64_C(50000000)
 #define MOST_LOOKS 100
@@ -39,7 +40,7 @@ limit(void)
 void
 sl_py_brake_reset(void)
 {
-    brake.purse = limit() * PURSE_NS;
+    brake.purse = limit() * SAVED_NS;
     brake.stretch = 0;
     brake.wall = 0;
     brake.ticks = brake.same_cpu = 0;
@@ -68,13 +69,13 @@ slower(double debt)
 static void
 brake_set(void)
 {
-    double most = limit() * PURSE_NS;
+    double most = limit() * SAVED_NS, least = limit() * -OWED_NS;
     double full = 1; /* no limit */
 
     if (sl_py_sampler.limit_ppm != 0) {
         brake.purse = brake.purse > most ? most : brake.purse;
-        brake.purse = brake.purse < -most ? -most : brake.purse;
-        full = brake.purse / most;
+        brake.purse = brake.purse < least ? least : brake.purse;
+        full = brake.purse / (brake.purse < 0 ? -least : most);
     }
     brake.stretch = full >= 0.5 ? 0 : full <= 0 ? 1 : 1 - 2 * full;
     sl_py_sampler.current_ns = slower(-2 * full);

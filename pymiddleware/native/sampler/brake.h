@@ -6,7 +6,8 @@
  *   outgo    what looking costs the process: the sampler's own CPU time, and
  *            more than as much again where it puts a thread that runs off its
  *            CPU, which comes back to cold caches
- *   purse    what is left of both, at most half a second's worth on a core
+ *   purse    what is left of both, at most a second's worth on a core; or owed,
+ *            at most half as much
  *
  *   full ... half full     every request each interval, as asked for
  *   half full ... empty    old requests seldomer, down to MOST_LOOKS in their
