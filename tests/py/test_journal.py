@@ -222,3 +222,29 @@ def test_what_is_refused() -> None:
     assert not numbers.note_in(without, b"12345678")
     with pytest.raises(TypeError):
         numbers.stored("x")  # type: ignore[arg-type]
+
+
+BEFORE_ANYTHING = """
+import os, signal, sys
+from slowlens import writer
+writer.Writer.start = lambda self: True  # a machine so busy that its thread never ran
+from slowlens.wsgi import ProfilerMiddleware
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"x"]
+app = ProfilerMiddleware(app, store=sys.argv[1], keep="all", log=False)
+for number in range(40):
+    b"".join(app({"REQUEST_METHOD": "GET", "PATH_INFO": "/x"}, lambda *given: None))
+assert not os.path.exists(sys.argv[1])
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_process_that_ends_before_there_is_a_store(store_path: str) -> None:
+    """Its thread had not even made the folder: the next one who looks makes it, and counts."""
+    done = subprocess.run([sys.executable, "-c", BEFORE_ANYTHING, store_path], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == -signal.SIGTERM, done.stderr
+    store: Any = open_store(load({"store": store_path}, environ={}))
+    killed.recover(store, store_path)
+    assert sum(row["count"] for row in store.numbers()["rows"]) == 40
