@@ -89,7 +89,7 @@ class RLock(SimpleQueue[None]):
             raise
 
     def _take(self, me: int | tuple[int, int], token: object) -> bool | None:
-        """None: once more. No loop stands under the guard: 3.13 runs no ``__exit__`` for what is raised at a jump back."""
+        """None: once more. No loop stands under the guard: 3.13 runs no ``__exit__`` for what a jump back raises."""
         with self._guard:
             if self._taken and self.qsize():
                 self._taken -= 1
