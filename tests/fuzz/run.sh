@@ -15,7 +15,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${SLOWLENS_FUZZ_BUILD:-$root/build/fuzz}
 seconds=${1:?seconds for each target}
 shift
-[ $# -gt 0 ] || set -- blob report export merge numbers sql frames codes
+[ $# -gt 0 ] || set -- blob report export merge numbers rows sql frames codes
 corpus_of() { # report and export read what blob reads
     case $1 in report | export) echo blob ;; *) echo "${1%_3.*}" ;; esac
 }
