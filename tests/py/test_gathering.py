@@ -135,12 +135,13 @@ def test_those_that_pass_are_counted_where_they_end(store_path: str, monkeypatch
 def test_who_waits_keeps_no_code_object_alive(store_path: str) -> None:
     """Code that was made for a request goes with it, and is called what it was called all the same."""
     freed: list[str] = []
+    name, length = "made_" + "x" * 200, len("made_" + "x" * 200)
 
     def work() -> None:
         space: dict[str, Any] = {}
-        exec(compile("def made(x):\n    return len(str(x))\n", "/app/made.py", "exec"), space)
-        weakref.finalize(space["made"].__code__, freed.append, "made")
-        space["made"](1)
+        exec(compile(f"def {name}(x):\n    return len(str(x))\n", f"/app/{name}.py", "exec"), space)
+        weakref.finalize(space[name].__code__, freed.append, "made")
+        space[name](1)
 
     recording = record(work)
     gc.collect()  # its globals hold it
@@ -148,15 +149,17 @@ def test_who_waits_keeps_no_code_object_alive(store_path: str) -> None:
     gathering = Gathering("", "")
     assert gathering.put(recording, "/p", "GET", "deterministic", 1)
     assert freed == ["made"]
+    others = ["%0*d" % (length + more, one) for more in (0, 8) for one in range(5000)]  # where its names were
     assert gathering.work() > 0
+    assert len(others) == 10_000
     taken = gathering.take()
     assert taken is not None
     (tree,) = unpack(*taken)[0].trees()
     found = blob_tree(_core.Profile(tree.blob))
     functions = {one["name"]: one for one in found["functions"].values()}
     rows = {row["name"]: row for row in found["rows"]}
-    assert functions["made"]["file"] == "/app/made.py"
-    assert rows["made"]["call_line"] == work.__code__.co_firstlineno + 4
+    assert functions[name]["file"] == f"/app/{name}.py"
+    assert rows[name]["call_line"] == work.__code__.co_firstlineno + 4
 
 
 def test_what_lives_anyway_is_named_by_the_writer() -> None:

@@ -153,6 +153,26 @@ sl_py_names_resolve(sl_py_recording *recording)
                                      named->keep, &named->functions[i]))
             named->functions[i].name = NULL;
     }
+    return true;
+}
+
+bool
+sl_py_names_let_go(sl_py_recording *recording)
+{
+    const sl_py_traced *traced = &recording->traced;
+
+    if (!sl_py_names_resolve(recording))
+        return false;
+    /* The names are bytes of a code object's texts, which go with it. */
+    for (uint32_t i = 0; i < traced->function_count; i++) {
+        PyObject *holder = traced->functions[i];
+        if (holder == NULL || !PyCode_Check(holder))
+            continue; /* of C: its name was made, and is kept */
+        PyCodeObject *code = (PyCodeObject *)holder;
+        if (PyList_Append(recording->named.keep, code->co_qualname) < 0 ||
+            PyList_Append(recording->named.keep, code->co_filename) < 0)
+            return false;
+    }
     sl_py_functions_release(&recording->traced);
     return true;
 }

@@ -13,10 +13,14 @@ bool sl_py_function_describe(const sl_py_recording *recording, uint32_t id,
  * sl_recording_resolve_sites; `ctx` is the recording. */
 uint32_t sl_py_site_line(void *ctx, uint32_t id, uint32_t site);
 
-/* Names all functions of a finished recording and makes its call sites lines;
- * from then on it holds no code object, whose end may run code. Once is enough.
- * false, with an exception: no memory. */
+/* Names all functions of a finished recording and makes its call sites lines.
+ * Once is enough. false, with an exception: no memory. */
 bool sl_py_names_resolve(sl_py_recording *recording);
+
+/* The same; from then on it holds no code object, but the texts of its names.
+ * The end of a code object may run code. false, with an exception: no memory,
+ * and it holds them still. */
+bool sl_py_names_let_go(sl_py_recording *recording);
 
 /* Whether something that it names its functions by lives on by it alone. */
 bool sl_py_names_last(const sl_py_recording *recording);

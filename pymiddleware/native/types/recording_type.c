@@ -523,17 +523,9 @@ recording_is_readable(const sl_py_recording *self)
     return is;
 }
 
-/* What may come to an end runs code, which may want to discard the recording.
- */
-static bool
-recording_name(sl_py_recording *self)
-{
-    self->encoding = true;
-    return sl_py_names_resolve(self);
-}
-
+/* Nobody reads it any more; what ran meanwhile may have discarded it. */
 static void
-recording_named(sl_py_recording *self)
+recording_read(sl_py_recording *self)
 {
     self->encoding = false;
     if (self->discarded)
@@ -550,8 +542,9 @@ recording_let_go(PyObject *object, PyObject *ignored)
         return NULL;
     bool fine = true;
     if (sl_py_names_last(self)) {
-        fine = recording_name(self);
-        recording_named(self);
+        self->encoding = true; /* the end of code objects runs code */
+        fine = sl_py_names_let_go(self);
+        recording_read(self);
     }
     return fine ? Py_NewRef(Py_None) : NULL;
 }
@@ -584,7 +577,7 @@ recording_encode(PyObject *object, PyObject *args)
     }
     PyMem_Free(meta);
     Py_DECREF(keep);
-    recording_named(self);
+    recording_read(self);
     return result;
 }
 
