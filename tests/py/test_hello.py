@@ -95,6 +95,7 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a process that begins, and where nobody has configured logging."""
     monkeypatch.setattr("slowlens.hello._greeted", set())
     monkeypatch.setattr("slowlens.log.viewer_is_open", False)
+    monkeypatch.setattr("slowlens.log.server_url", "")
     monkeypatch.setattr("logging.Logger.hasHandlers", lambda self: False)  # pytest has one
 
 
