@@ -55,6 +55,11 @@ class _Route:
         self.memory = 0
 
 
+def _now() -> int:
+    """Unix ns, as metadata and names of files can hold them, wherever the clock stands."""
+    return max(0, min(time.time_ns(), (1 << 63) - 1))
+
+
 class Gathering(_core.Draw):
     """What one process gathers."""
 
@@ -64,7 +69,7 @@ class Gathering(_core.Draw):
         self.waiting: Bounded[_Waiting] = Bounded()
         self._routes: dict[tuple[str, str, str], _Route] = {}
         self._bytes = 0
-        self._began = time.time_ns()
+        self._began = _now()
         self._flushed = self._adapted = time.monotonic()
         self.stride = 1
         #: Chosen ones that found no room.
@@ -184,7 +189,7 @@ class Gathering(_core.Draw):
     def take(self) -> tuple[int, int, bytes] | None:
         """What was gathered leaves, as (first, last, slice), Unix ms; None: nothing was."""
         routes, self._routes, self._bytes = self._routes, {}, 0
-        began, self._began, self._flushed = self._began, time.time_ns(), time.monotonic()
+        began, self._began, self._flushed = self._began, _now(), time.monotonic()
         if not routes:
             return None
         trees = []

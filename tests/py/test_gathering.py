@@ -68,6 +68,20 @@ def test_requests_that_are_not_kept_are_in_the_tree(store_path: str) -> None:
     assert writer.store.list(Query()).rows == []
 
 
+@pytest.mark.parametrize("clock", [-(10**18), 5, 10_400_000_000 * 10**9, 2**48 * 10**6 - 1])
+def test_a_clock_that_stands_anywhere(clock: int, store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before 1970, in 2299, at the last time that an id can hold: the trees are stored, and found to be trimmed."""
+    middleware = ProfilerMiddleware(app, store=store_path, debug=True, continuous=True)
+    monkeypatch.setattr(time, "time_ns", lambda: clock)
+    for _ in range(20):
+        wsgi_call(middleware)
+    assert middleware.recorder.writer.flush(20)
+    monkeypatch.undo()
+    store = open_store(load({"store": store_path}))
+    assert sum(tree.meta["requests"] for part in store.windows(-1) for tree in part.trees()) > 0
+    middleware.recorder.writer.close()
+
+
 def test_without_the_option_nothing_is_gathered(store_path: str) -> None:
     middleware = ProfilerMiddleware(app, store=store_path, mode="sampling", keep="error", log=False,
                                     continuous=False)
