@@ -88,10 +88,13 @@ sl_json_u64(sl_json *json, uint64_t value)
 {
     char digits[24], *at = digits + sizeof(digits);
 
-    json_value(json);
     do /* millions of them: printf takes four times as long */
         *--at = (char)('0' + value % 10);
     while ((value /= 10) != 0);
+    sl_buf_flow(json->out);
+    if (json->comma)
+        *--at = ',';
+    json->comma = true;
     sl_buf_put(json->out, at, (size_t)(digits + sizeof(digits) - at));
 }
 
