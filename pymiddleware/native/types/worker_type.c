@@ -21,12 +21,15 @@
 /* How often it is asked whether the process's first thread has ended, where it
  * may. */
 #define LEADER_SECONDS 0.5
+/* An interpreter that ends lets no thread in. */
+#define ENTER_SECONDS 5.0
 
 typedef struct {
     PyObject_HEAD pthread_mutex_t mutex;
     pthread_cond_t changed; /* `woken` or `done` became true */
     bool woken;
     bool done;
+    bool entered; /* the thread has a state of Python's */
     bool started;
     bool joined;
     pid_t pid;
@@ -119,6 +122,10 @@ worker_run(void *argument)
 {
     worker *self = argument;
     PyGILState_STATE state = PyGILState_Ensure();
+    pthread_mutex_lock(&self->mutex);
+    self->entered = true;
+    pthread_cond_broadcast(&self->changed);
+    pthread_mutex_unlock(&self->mutex);
     PyObject *result = PyObject_CallFunctionObjArgs(
         self->function, (PyObject *)self, self->argument, NULL);
     if (result == NULL)
@@ -164,6 +171,10 @@ worker_start(PyObject *object, PyObject *args)
     }
     self->started = true;
     self->pid = getpid();
+    /* The calling thread may be Python's last one, and end: 3.11 aborts when a
+     * thread comes to an interpreter that had some and has none. */
+    if (sl_py_leader_may_end())
+        wait_for(self, &self->entered, ENTER_SECONDS);
     Py_RETURN_NONE;
 }
 
