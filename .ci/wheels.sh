@@ -254,7 +254,7 @@ test_in() { # ROOT-OR-EMPTY PYTHON WHEEL WHERE
         $run "$inside/venv/bin/python" -m pip install -q --only-binary :all: "$package" 2>/dev/null || echo "no wheel of $package here"
     done
     # shellcheck disable=SC2086
-    $run env -u PYTHONPATH sh -c "cd $inside && sh tests/steady.sh venv/bin/python ${WHEELS_TESTS:-tests/py}" \
+    $run env -u PYTHONPATH -u SLOWLENS_CACHE sh -c "cd $inside && sh tests/steady.sh venv/bin/python ${WHEELS_TESTS:-tests/py}" \
         >"$out/tests.log" 2>&1 || tail -n 30 "$out/tests.log"
     grep -E '^(FAILED|ERROR|-- unsteady)' "$out/tests.log" | sort -u || true
     told "$3" "$4" "$(grep -E '^[0-9]+ (passed|failed).* in [0-9.]+s' "$out/tests.log" | tr '\n' ';' | sed 's/;$//; s/;/; once more: /')"
@@ -306,11 +306,12 @@ musl_python() { # VERSION SUITE
     [ -e "$folder/complete" ] && return 0
     rm -rf "$folder" && mkdir -p "$folder"
     (cd "$folder" && APT_CONFIG=$work/apt/apt.conf apt-get source -qq --download-only "python$1/$2" >/dev/null &&
-        tar -xf python*.orig.tar.* --strip-components 1)
+        tar -xf python*.orig.tar.?z --strip-components 1)
     # musl-gcc is gcc, which calls itself one for glibc.
     printf '#!/bin/sh\ncase " $* " in *" --print-multiarch "*) echo x86_64-linux-musl; exit ;; esac\nexec musl-gcc "$@"\n' \
         >"$folder/musl-cc" && chmod +x "$folder/musl-cc"
-    (cd "$folder" && CC=$folder/musl-cc CFLAGS=-O1 ./configure -q --disable-test-modules --without-ensurepip &&
+    # Without pkg-config, which would find this machine's libraries.
+    (cd "$folder" && CC=$folder/musl-cc CFLAGS=-O1 PKG_CONFIG=false ./configure -q --disable-test-modules --without-ensurepip &&
         make -s -j2) >"$folder.log" 2>&1 || { tail -n 5 "$folder.log"; return 1; }
     touch "$folder/complete"
 }
@@ -322,7 +323,7 @@ test_musl() { # VERSION SUITE
     place=$(mktemp -d)
     "$work/venv/bin/python" -m pip install -q --target "$place/site" --platform musllinux_1_2_x86_64 \
         --python-version "$1" --only-binary :all: "$wheel"
-    (cd "$place" && PYTHONPATH=$place/site "$work/musl-$1/python" "$root/.ci/loaded.py") >"$out/tests.log" 2>&1 || true
+    (cd "$place" && PYTHONPATH=$place/site env -u SLOWLENS_CACHE "$work/musl-$1/python" "$root/.ci/loaded.py") >"$out/tests.log" 2>&1 || true
     told "$wheel" "CPython $1 compiled for musl" "$(tail -n 1 "$out/tests.log")"
     rm -rf "$place"
 }
