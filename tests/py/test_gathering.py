@@ -163,7 +163,7 @@ def test_who_waits_keeps_no_code_object_alive(store_path: str) -> None:
     gathering = Gathering("", "")
     assert gathering.put(recording, "/p", "GET", "deterministic", 1)
     assert freed == ["made"]
-    others = ["%0*d" % (length + more, one) for more in (0, 8) for one in range(5000)]  # where its names were
+    others = [f"{one:0{length + more}d}" for more in (0, 8) for one in range(5000)]  # where its names were
     assert gathering.work() > 0
     assert len(others) == 10_000
     taken = gathering.take()
