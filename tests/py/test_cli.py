@@ -52,6 +52,8 @@ def test_list(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no field is called 'colour'" in capsys.readouterr().err
     assert main(["list", "--store", store, "--routes"]) == 0
     assert "/two" in capsys.readouterr().out
+    assert main(["list", "--store", store, "--route", "/nosuch"]) == 0
+    assert capsys.readouterr() == ("", "slowlens: no profile is like that\n")
 
 
 @pytest.mark.parametrize("name", ["last", "slowest"])

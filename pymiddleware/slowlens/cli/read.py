@@ -88,6 +88,9 @@ def list_profiles(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(page.rows, indent=1))
         return
+    if not page.rows:
+        print("slowlens: no profile is like that", file=sys.stderr)
+        return
     columns = width()
     print(f"{'id':26} {'when':19} {'ms':>9} {'status':>6} {'queries':>7}  request")
     for row in page.rows:
