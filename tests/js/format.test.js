@@ -26,6 +26,7 @@ test("times of today have no date", () => {
   assert.equal(when(now, now), "15:04:05");
   assert.equal(when(now - 86400000, now), "11-20 15:04", "as short as the column of the list");
   assert.equal(when(now - 366 * 86400000, now), "2025-11-20");
+  assert.deepEqual([undefined, NaN, Infinity, "2026", null].map((one) => when(one, now)), ["–", "–", "–", "–", "–"], "a file of another tool may say anything");
 });
 
 test("names carry their module", () => {

@@ -14,6 +14,13 @@ test("what is pure knows no page and imports only what is pure", () => {
   }
 });
 
+test("a time has one unit: ms() of a long one has its own already", () => {
+  for (const [name, text] of sources) {
+    if (name !== "format") assert.doesNotMatch(text, /\bms\([^`]*\)\} ms/, name);
+  }
+  assert.doesNotMatch(readFileSync(new URL("style.css", FOLDER), "utf8"), /\.wall::after/, "only what is in ms is followed by it");
+});
+
 test("every module is used, and stands in the map", () => {
   const map = readFileSync(new URL("../README.md", FOLDER), "utf8").split("\n## ")[1];
   for (const name of sources.keys()) {

@@ -6,7 +6,7 @@ import { FlameModel } from "../../pymiddleware/slowlens/viewer/static/flamemodel
 import { acyclic, layout } from "../../pymiddleware/slowlens/viewer/static/graph.js";
 import { sentence } from "../../pymiddleware/slowlens/viewer/static/tables.js";
 import { hotPath, ranked } from "../../pymiddleware/slowlens/viewer/static/requests.js";
-import { grown, isNew, points, sides } from "../../pymiddleware/slowlens/viewer/static/routes.js";
+import { amount, grown, isNew, points, sides } from "../../pymiddleware/slowlens/viewer/static/routes.js";
 import { matcher } from "../../pymiddleware/slowlens/viewer/static/format.js";
 import { lines, toShow } from "../../pymiddleware/slowlens/viewer/static/source.js";
 import { parts, rowSplit, timeSplit } from "../../pymiddleware/slowlens/viewer/static/rowbar.js";
@@ -194,6 +194,7 @@ test("few samples look few; what was awaited is measured, not sampled", () => {
 });
 
 test("a change has its sign", () => {
+  assert.deepEqual([amount("time", 12.34), amount("time", 86_400_000), amount("queries", 2.004)], ["12.3 ms", "86400.00 s", "2"], "one unit");
   assert.deepEqual([grown(0.2), grown(-0.051), grown(3)], ["+20 %", "−5 %", "+300 %"]);
 });
 

@@ -64,6 +64,7 @@ export function fitted(context, name, room, letter) {
 
 /** Unix milliseconds as local time: 15:04:05 today, 11-20 15:04 this year, 2025-11-20 before. */
 export function when(started, now = Date.now()) {
+  if (!Number.isFinite(started)) return "–";
   const [then, today] = [started, now].map((at) => new Date(at - new Date(at).getTimezoneOffset() * 6e4).toISOString());
   const same = (length) => then.slice(0, length) === today.slice(0, length);
   return same(10) ? then.slice(11, 19) : same(4) ? `${then.slice(5, 10)} ${then.slice(11, 16)}` : then.slice(0, 10);

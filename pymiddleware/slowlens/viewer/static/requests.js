@@ -4,7 +4,7 @@ import { KINDS } from "./colors.js";
 import { button, cell, choice, el, header } from "./dom.js";
 import { filterBox } from "./filterbox.js";
 import { join, textOf, withText, write } from "./filter.js";
-import { FEW, count, middle, ms, tame, when } from "./format.js";
+import { FEW, count, duration, middle, ms, tame, when } from "./format.js";
 import { bar, rowSplit } from "./rowbar.js";
 import { entry, go, isGone, notice, recall, remember, removeLater, server, slot } from "./shell.js";
 import { format, listQuery } from "./state.js";
@@ -71,7 +71,7 @@ function row(request, page) {
     request.killed ? el("span", { title: "Its process died before it ended" }, "killed") : request.kind === "checkpoint" ? el("span", { title: "It had not ended when this was stored" }, "runs") : request.status || "–",
     [found.slice(0, 2).map((one) => [el("a", { class: "finding", href: filtered("finding", one), title: "Only requests with this finding" }, tame(one, 30)), " "]),
       found.length > 2 ? [el("span", { class: "finding", title: tame(found.slice(2).join(", ")) }, `+${found.length - 2}`), " "] : null, el("span", { title: hotPath(request) }, hotPath(request))],
-    ms(request.wall_ms), el("div", { class: "barbox" }), el("span", { title: tame(request.mode || "") }, { deterministic: "exact", sampling: "sampled" }[request.mode] || tame(request.mode || "", 20)), request.db_count ? el("span", { title: `${count(request.db_count)} queries, ${ms(request.db_ms)} ms` }, count(request.db_count)) : "", keepButton(request),
+    el("span", { class: request.wall_ms < 1e6 && "ms" }, ms(request.wall_ms)), el("div", { class: "barbox" }), el("span", { title: tame(request.mode || "") }, { deterministic: "exact", sampling: "sampled" }[request.mode] || tame(request.mode || "", 20)), request.db_count ? el("span", { title: `${count(request.db_count)} queries, ${duration(request.db_ms * 1e6)}` }, count(request.db_count)) : "", keepButton(request),
   ];
   const made = el("tr", { class: request.status >= 500 ? "bad" : request.killed ? "bad killed" : null, "data-id": request.id, "data-mode": request.mode },
     COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));

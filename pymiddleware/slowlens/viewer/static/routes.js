@@ -161,13 +161,15 @@ export const cohort = { show: showCohort };
 /** "+20 %", with its sign. Pure. */
 export const grown = (change) => `${change < 0 ? "−" : "+"}${Math.abs(Math.round(change * 100))} %`;
 
+/** A time in ms, or a number. Pure. */
+export const amount = (what, one) => (what === "time" ? duration(one * 1e6) : String(Math.round(one * 100) / 100));
+
 function changeOf(row, previous, release) {
-  const value = (one) => (row.what === "time" ? `${ms(one)} ms` : String(Math.round(one * 100) / 100));
   const of = { route: row.route, method: row.method };
   return el("tr", {},
     el("td", { class: "path" }, el("a", { href: format({ page: "cohort", ...of, where: `release=${release}`, against: `release=${previous}` }), "data-row": true, title: "What its requests do differently" }, middle(tame(`${row.method} ${row.route}`), 70)),
-      el("span", { class: "where" }, row.grew.map((one) => ` ${tame(one.name, 40)} +${ms(one.after_ms - one.before_ms)} ms`).join(","))),
-    el("td", {}, tame(row.name, 40)), td(value(row.before)), td(value(row.after)), td(el("span", { class: "more" }, grown(row.change))), td(row.requests.map(count).join(" / ")));
+      el("span", { class: "where" }, row.grew.map((one) => ` ${tame(one.name, 40)} +${duration((one.after_ms - one.before_ms) * 1e6)}`).join(","))),
+    el("td", {}, tame(row.name, 40)), td(amount(row.what, row.before)), td(amount(row.what, row.after)), td(el("span", { class: "more" }, grown(row.change))), td(row.requests.map(count).join(" / ")));
 }
 
 function released({ release, previous, since, complete, routes }) {

@@ -1,5 +1,5 @@
 // summary.js - what is said about a profile: the sentence, what to know beside it, facts. Pure.
-import { bytes, count, duration, label, percent, share, shortPath, tame } from "./format.js";
+import { bytes, count, duration, label, share, shortPath, tame } from "./format.js";
 
 /** A step on the event loop that is worth a word. */
 const HOLDS_NS = 5e7;
