@@ -45,7 +45,8 @@ def options_page() -> str:
         "# Options", "",
         "As keywords (`ProfilerMiddleware(app, slow_ms=100)`), in Django's `SLOWLENS = {\"slow_ms\": 100}`, in Flask's",
         "`app.config[\"SLOWLENS_SLOW_MS\"]`, or in the environment (`SLOWLENS_SLOW_MS=100`); the first of these wins.",
-        "`SLOWLENS_DISABLE=1` wins over all. An unknown or ill-typed option is an error at start-up that says what is meant.",
+        "`SLOWLENS_DISABLE=1` wins over all. An unknown or ill-typed option is an error at start-up that says what is "
+        "meant.",
         "",
     ]
     for option in OPTIONS:
@@ -58,11 +59,13 @@ def options_page() -> str:
 def parser_page() -> str:
     from slowlens import cli
 
-    lines = ["# Command line", "", "`slowlens`, `python -m slowlens`, `manage.py slowlens` and `flask slowlens` are one",
-             "program. In an environment where it is installed, `man slowlens` shows this page, and bash and zsh complete",
-             "its commands and options; where a shell does not look there by itself:", "",
-             "```sh", ". \"$(python -c 'import sys; print(sys.prefix)')/share/bash-completion/completions/slowlens\"", "```",
-             "", "What it prints with `--help`:", ""]
+    lines = [
+        "# Command line", "", "`slowlens`, `python -m slowlens`, `manage.py slowlens` and `flask slowlens` are one",
+        "program. In an environment where it is installed, `man slowlens` shows this page, and bash and zsh complete",
+        "its commands and options; where a shell does not look there by itself:", "",
+        "```sh", ". \"$(python -c 'import sys; print(sys.prefix)')/share/bash-completion/completions/slowlens\"", "```",
+        "", "What it prints with `--help`:", "",
+    ]
 
     def help_of(parser: argparse.ArgumentParser, title: str) -> None:
         text = io.StringIO()
@@ -103,9 +106,9 @@ def viewer_page() -> str:
     from slowlens.viewer.parameters import describe
 
     lines = ["# Viewer URLs", "",
-             "Below the viewer's path (`/__slowlens__/`). JSON unless said otherwise; times in nanoseconds.",
-             "The same for machines: `GET api/openapi.json` (OpenAPI 3.1), from the table that checks what is asked; the tests ask",
-             "whatever it describes. From the module that serves them:", "",
+             "Below the viewer's path (`/__slowlens__/`). JSON unless said otherwise; times in nanoseconds. The same",
+             "for machines: `GET api/openapi.json` (OpenAPI 3.1), from the table that checks what is asked; the tests",
+             "ask whatever it describes. From the module that serves them:", "",
              "```text", (app.__doc__ or "").strip(), "```", "", "## Parameters", ""]
     for path, operations in describe(app.ROUTES, "", version)["paths"].items():
         for method, operation in operations.items():
@@ -126,9 +129,11 @@ def header_page(name: str, title: str, path: str, said: str) -> str:
 
 def generate(app: object) -> None:
     pages = {
-        "options": options_page(), "cli": parser_page(), "metadata": metadata_page(), "exports": exports_page(), "viewer": viewer_page(),
+        "options": options_page(), "cli": parser_page(), "metadata": metadata_page(), "exports": exports_page(),
+        "viewer": viewer_page(),
         "format": header_page("format", "The file format", "core/blob.h",
-                              "One `.slowlens` file is one zstd frame. This is the header that writer and reader share."),
+                              "One `.slowlens` file is one zstd frame. This is the header that writer and reader "
+                              "share."),
     }
     headers = sorted((ROOT / "include/slowlens").glob("*.h"))
     c_api = ["# C API", "", "The core is plain C11 without Python: link `libsl_core.a`, include these. An example that",

@@ -259,7 +259,7 @@ assert slowlens.wsgi.__file__.startswith('$root'), slowlens.wsgi.__file__")
 lint() { # PYTHON
     venv=$cache/lint-venv
     [ -x "$venv/bin/ruff" ] || { "$1" -m venv "$venv" && "$venv/bin/python" -m pip install -q ruff mypy; } || return 1
-    (cd "$root" && "$venv/bin/ruff" check -q pymiddleware tests examples &&
+    (cd "$root" && "$venv/bin/ruff" check -q pymiddleware tests examples docs &&
         "$venv/bin/mypy" --no-error-summary --cache-dir="$cache/mypy" --python-version 3.11 pymiddleware/slowlens)
 }
 

@@ -207,7 +207,7 @@ def from_elsewhere(incoming: Incoming) -> bool:
 
 def may_be_from_elsewhere(incoming: Incoming) -> bool:
     """The same where nothing says that it was not: over plain http browsers send no ``Sec-Fetch-Site`` but to this
-    machine, and a link that is ``noreferrer`` no ``Referer`` either."""
+    machine, other clients never do, and a link that is ``noreferrer`` has no ``Referer`` either."""
     headers = incoming.headers
     silent = not any(name in headers for name in ("sec-fetch-site", "origin", "referer"))
     return from_elsewhere(incoming) or (silent and not is_local_host(incoming.host))

@@ -350,8 +350,8 @@ OPTIONS: tuple[Option, ...] = (
            "percentiles come from that."),
     Option("continuous", _flag, True, "true or false",
            "Whether every profiled request, kept or not, adds its tree to its route's tree of the running minute: what "
-           "flame graphs of an hour or a day are of. Takes half a percent of one CPU, 24 MiB and a twentieth of "
-           "max_bytes at most."),
+           "flame graphs of an hour or a day are of. Takes half a percent of one CPU and 24 MiB in each process, and a "
+           "twentieth of max_bytes, at most."),
 )
 
 #: ``SLOWLENS_SERVICE_HOST``, ``SLOWLENS_VIEWER_PORT_8000_TCP_ADDR``.

@@ -143,8 +143,8 @@ class Policy:
         if "trigger" not in self._access.grants(incoming, token) or from_elsewhere(incoming):
             return None
         if not value and may_be_from_elsewhere(incoming):  # a header is of no other site: a browser would have asked
-            self._seldom.say(_log, "slowlens: trigger ignored: over plain http a query may be another web site's; send "
-                             "the header X-Slowlens", once=True)
+            self._seldom.say(_log, "slowlens: trigger ignored: nothing says that no other web site sent this query "
+                             "(browsers do over https); send the header X-Slowlens", once=True)
             return None
         try:
             mode = check_mode(mode or query_value(incoming, "slowlens"))

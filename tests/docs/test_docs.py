@@ -126,6 +126,28 @@ def test_links_within_the_repository() -> None:
     assert bad == []
 
 
+def test_files_that_the_maps_name_are_there() -> None:
+    """What CONTRIBUTING and the maps of core and native say where to look: each path, and each file's name."""
+    #: CPython's.
+    theirs = {"Python.h", "Python/hamt.c", "context.c"}
+    native = "pymiddleware/native"
+    maps = {"CONTRIBUTING.md": (".", "pymiddleware/slowlens", native), f"{native}/README.md": (".", native, "pymiddleware"),
+            "core/README.md": (".", "core", "include", "pymiddleware")}
+    seen, bad = 0, []
+    for name, folders in maps.items():
+        for span in re.findall(r"`([^`\s]+)`", (ROOT / name).read_text()):
+            if span in theirs or not re.fullmatch(r"[\w.*-]+/[\w.*/-]*|[\w*-]+\.(?:c|h|py|md|sh|txt)", span):
+                continue
+            seen += 1
+            path = span.replace("NAME", "*").rstrip("/")
+            found = any(any((ROOT / folder).glob(path)) for folder in folders)
+            if "/" not in span:
+                found = any(any((ROOT / part).rglob(path)) for part in ("core", "include", "pymiddleware", "tests"))
+            if not found:
+                bad.append(f"{name}: {span}")
+    assert seen > 60 and bad == []
+
+
 def blocks(text: str) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.M | re.S)]
 
@@ -135,7 +157,10 @@ MANUAL = [ROOT / "README.md", *sorted(DOCS.glob("howto/*.md")), *sorted(DOCS.glo
 
 
 def test_each_command_in_the_manual_is_one(capsys: pytest.CaptureFixture[str]) -> None:
-    """``slowlens ...`` in a block for the shell: the command line takes it as it stands; in a sentence, its options."""
+    """``slowlens ...`` in a block for the shell: the command line takes it as it stands; in a sentence, its options.
+
+    A token in a command is for the host that the command asks.
+    """
     from slowlens import cli
 
     (commands,) = (action.choices for action in cli._parser()._actions
@@ -143,6 +168,10 @@ def test_each_command_in_the_manual_is_one(capsys: pytest.CaptureFixture[str]) -
     accepted = {name: set(sub._option_string_actions) for name, sub in commands.items()}
     seen, bad = 0, []
     for file in MANUAL:
+        for words, asked in re.findall(r"\$\(slowlens (token [^)]*)\)\"? (https?://[^/\s`]+)", file.read_text()):
+            seen += 1
+            if cli._parser().parse_args(shlex.split(words)).url != asked:
+                bad.append(f"{file.relative_to(ROOT)}: {words}: not for {asked}")
         for kind, block in blocks(file.read_text()):
             if kind not in ("sh", "console", "bash"):
                 continue

@@ -107,6 +107,15 @@ def test_no_get_of_another_site_triggers_for_who_is_let_in(taken: bool, request_
     assert (rules.decide(incoming(host="shop.example", remote="192.0.2.1", **request_)) is not None) is taken
 
 
+def test_a_query_that_is_not_taken_is_told_what_is_missing(caplog: pytest.LogCaptureFixture) -> None:
+    rules = policy(mode="off", authorize=lambda environ: True)
+    asked = incoming(host="shop.example", remote="192.0.2.1", query="slowlens=lines", x_forwarded_proto="https")
+    assert rules.decide(asked) is None  # curl's, say: over https, too, it names no site
+    (said,) = caplog.messages
+    assert said.startswith("slowlens: trigger ignored: nothing says that no other web site sent this query (browsers "
+                           "do over https); send the header X-Slowlens")
+
+
 def test_a_trigger_with_a_signed_token() -> None:
     rules = policy(mode="off", key=KEY)
     good = make_token(KEY, 60, ("trigger",), "shop.example")
