@@ -131,8 +131,9 @@ def test_files_that_the_maps_name_are_there() -> None:
     #: CPython's.
     theirs = {"Python.h", "Python/hamt.c", "context.c"}
     native = "pymiddleware/native"
-    maps = {"CONTRIBUTING.md": (".", "pymiddleware/slowlens", native), f"{native}/README.md": (".", native, "pymiddleware"),
-            "core/README.md": (".", "core", "include", "pymiddleware")}
+    maps = {"CONTRIBUTING.md": (".", "pymiddleware/slowlens", native),
+            "core/README.md": (".", "core", "include", "pymiddleware"),
+            f"{native}/README.md": (".", native, "pymiddleware")}
     seen, bad = 0, []
     for name, folders in maps.items():
         for span in re.findall(r"`([^`\s]+)`", (ROOT / name).read_text()):
