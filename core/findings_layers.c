@@ -286,6 +286,8 @@ typedef struct {
     double work;    /* of it, and of what is below it without a span */
     uint64_t all, spans; /* where it was entered: its time, and its queries' */
     double weights;      /* there: of its spans */
+    double upward; /* what its ORM's work there and above weighs for a span at
+                      it, by what that took */
 } of_orm;
 
 static void
@@ -311,16 +313,9 @@ static double
 weight_in_orm(const sl_findings_work *w, const of_orm *orm,
               const sl_outline_span *span)
 {
-    uint32_t top = w->places[span->node].orm, depth = orm[span->node].depth;
-    double sum = 0;
-
-    for (uint32_t at = span->node; top != 0; at = w->o->nodes[at].parent) {
-        if (orm[at].shallowest == depth && orm[at].work > 0)
-            sum += orm[at].work * asked_by(span) / orm[at].asked;
-        if (at == top || at == 0)
-            break;
-    }
-    return sum;
+    return w->places[span->node].orm == 0
+               ? 0
+               : orm[span->node].upward * asked_by(span);
 }
 
 static of_orm *
@@ -353,6 +348,18 @@ find_orm_time(const sl_findings_work *w)
             orm[parent].work += orm[i].work;
         else if (within)
             add_asked(&orm[parent], orm[i].shallowest, orm[i].asked);
+    }
+    /* The shallowest span below a node never lies deeper than that below its
+     * child: those that have the same follow each other on the way up. */
+    for (uint32_t i = 1; orm != NULL && i < o->count; i++) {
+        uint32_t parent = o->nodes[i].parent;
+        if (w->places[i].orm == 0)
+            continue;
+        if (orm[i].work > 0 && orm[i].asked > 0)
+            orm[i].upward = orm[i].work / orm[i].asked;
+        if (w->places[i].orm != i &&
+            orm[parent].shallowest == orm[i].shallowest)
+            orm[i].upward += orm[parent].upward;
     }
     for (uint32_t i = 0; orm != NULL && i < o->span_count; i++) {
         if (sl_findings_is_kind(&o->spans[i], "db"))

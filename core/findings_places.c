@@ -108,41 +108,54 @@ is_orms(const sl_function *f)
 }
 
 /* Marks what belongs to an ORM that asked for something: from where the first
- * of its functions was called, down to own code. */
-static void
+ * of its functions was called, down to own code. false: no memory. */
+static bool
 find_orm(sl_findings_work *w)
 {
     const sl_outline *o = w->o;
-    bool found = false;
+    bool found = false, any = false;
 
-    for (uint32_t i = 0; i < o->span_count; i++) {
-        uint32_t top = 0;
-        if (!sl_findings_is_kind(&o->spans[i], "db"))
-            continue;
-        for (uint32_t at = o->spans[i].node;
-             at != 0 && w->places[at].orm == 0 &&
-             sl_outline_function(o, at)->origin != SL_ORIGIN_PROJECT;
-             at = o->nodes[at].parent) {
-            if (is_orms(sl_outline_function(o, at)))
-                top = at;
-        }
-        if (top != 0)
-            w->places[top].orm = top;
-        found = found || top != 0;
+    for (uint32_t i = 0; i < o->span_count; i++)
+        any = any || sl_findings_is_kind(&o->spans[i], "db");
+    if (!any)
+        return true;
+    bool *an_orms = malloc(o->function_count * sizeof(*an_orms));
+    bool *asks = calloc(o->count, sizeof(*asks));
+    bool fine = an_orms != NULL && asks != NULL;
+    for (uint32_t f = 0; fine && f < o->function_count; f++)
+        an_orms[f] = is_orms(&o->functions[f]);
+    /* First the outermost of an ORM's functions above each node... */
+    for (uint32_t i = 1; fine && i < o->count; i++) {
+        uint32_t above = w->places[o->nodes[i].parent].orm;
+        if (above == 0 && an_orms[o->nodes[i].function])
+            above = i;
+        if (sl_outline_function(o, i)->origin == SL_ORIGIN_PROJECT)
+            above = 0;
+        w->places[i].orm = above;
     }
-    for (uint32_t i = 1; found && i < o->count; i++) {
+    for (uint32_t i = 0; fine && i < o->span_count; i++) {
+        uint32_t top = w->places[o->spans[i].node].orm;
+        if (top != 0 && sl_findings_is_kind(&o->spans[i], "db"))
+            asks[top] = found = true;
+    }
+    /* ...then what is below those that asked. */
+    for (uint32_t i = 1; fine && i < o->count; i++) {
         uint32_t above = w->places[o->nodes[i].parent].orm;
         sl_pseudo pseudo = sl_outline_pseudo(o, i);
+        if (above == 0 && asks[i])
+            above = i;
         if (sl_outline_function(o, i)->origin == SL_ORIGIN_PROJECT ||
             pseudo == SL_PSEUDO_GC || pseudo == SL_PSEUDO_LOOP ||
             sl_outline_is_strand(o, i))
-            continue;
+            above = 0;
+        w->places[i].orm = above;
         if (above != 0)
-            w->places[i].orm = above;
-        if (w->places[i].orm != 0)
             w->places[i].layer = SL_LAYER_ORM;
     }
     w->layers |= found ? 1u << SL_LAYER_ORM : 0;
+    free(an_orms);
+    free(asks);
+    return fine;
 }
 
 bool
@@ -190,9 +203,7 @@ sl_findings_places(sl_findings_work *w)
     }
     bool fine = layers != NULL && w->places != NULL;
     free(layers);
-    if (fine)
-        find_orm(w);
-    return fine;
+    return fine && find_orm(w);
 }
 
 size_t

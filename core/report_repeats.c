@@ -69,9 +69,8 @@ collect(const sl_profile *profile, repeat *found)
             is_pseudo(profile, parent) || node->function == parent->function)
             continue;
         found[count++] =
-            (repeat){ parent->function, node->function, node->line,    i,
-                      node->calls,      node->total_ns, node->total_ns,
-                      NULL };
+            (repeat){ parent->function, node->function, node->line,     i,
+                      node->calls,      node->total_ns, node->total_ns, NULL };
     }
     return count;
 }
@@ -79,7 +78,7 @@ collect(const sl_profile *profile, repeat *found)
 /* What samples count are not calls; what was asked of others is counted in
  * both modes. */
 static uint32_t
-collect_spans(const sl_profile *profile, repeat *found)
+collect_spans(const sl_profile *profile, const uint32_t *entries, repeat *found)
 {
     uint32_t count = sl_profile_span_count(profile);
 
@@ -94,7 +93,7 @@ collect_spans(const sl_profile *profile, repeat *found)
             .most_ns = span->total_ns,
             .span = span,
         };
-        sl_spans_own(profile, span, &row->caller, &row->line);
+        sl_spans_own(profile, entries, span, &row->caller, &row->line);
     }
     return count;
 }
@@ -166,22 +165,23 @@ sl_report_repeats(const sl_profile *profile, uint32_t limit, sl_bytes *out)
 {
     sl_buf buf;
     sl_json json = { .out = &buf };
-    repeat *found =
-        malloc(((size_t)sl_profile_node_count(profile) +
-                sl_profile_span_count(profile) + 1) *
-               sizeof(*found));
+    repeat *found = malloc(((size_t)sl_profile_node_count(profile) +
+                            sl_profile_span_count(profile) + 1) *
+                           sizeof(*found));
+    uint32_t *entries = sl_spans_entries(profile);
 
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
-    if (found == NULL) {
+    if (found == NULL || entries == NULL) {
         buf.status = SL_ENOMEM;
     } else {
         uint32_t count = sl_profile_is_sampled(profile)
-                             ? collect_spans(profile, found)
+                             ? collect_spans(profile, entries, found)
                              : collect(profile, found);
         count = sum_up(found, count);
         put_repeats(&json, profile, found, count,
                     limit == 0 ? ROWS_DEFAULT : limit);
     }
     free(found);
+    free(entries);
     return sl_buf_finish(&buf, out);
 }

@@ -51,27 +51,41 @@ by_time(const void *a, const void *b)
     return by_place(a, b);
 }
 
-void
-sl_spans_own(const sl_profile *profile, const sl_profile_span *span,
-             uint32_t *function, uint32_t *line)
+static bool
+is_own(const sl_profile *profile, uint32_t node)
 {
-    uint32_t node = span->node, called = span->line;
+    uint32_t function = sl_profile_node_at(profile, node)->function;
+    return sl_profile_function(profile, function)->origin == SL_ORIGIN_PROJECT;
+}
 
-    *function = sl_profile_node_at(profile, node)->function;
-    *line = called;
-    for (;;) {
-        const sl_profile_node *at = sl_profile_node_at(profile, node);
-        if (sl_profile_function(profile, at->function)->origin ==
-            SL_ORIGIN_PROJECT) {
-            *function = at->function;
-            *line = called;
-            return;
-        }
-        if (node == 0)
-            return;
-        called = at->line;
-        node = at->parent;
+uint32_t *
+sl_spans_entries(const sl_profile *profile)
+{
+    uint32_t count = sl_profile_node_count(profile);
+    uint32_t *entries = malloc((size_t)count * sizeof(*entries));
+
+    for (uint32_t i = 0; entries != NULL && i < count; i++) {
+        uint32_t parent = sl_profile_node_at(profile, i)->parent;
+        entries[i] = i == 0                    ? UINT32_MAX
+                     : is_own(profile, parent) ? i
+                                               : entries[parent];
     }
+    return entries;
+}
+
+void
+sl_spans_own(const sl_profile *profile, const uint32_t *entries,
+             const sl_profile_span *span, uint32_t *function, uint32_t *line)
+{
+    uint32_t entry = entries[span->node];
+
+    *function = sl_profile_node_at(profile, span->node)->function;
+    *line = span->line;
+    if (is_own(profile, span->node) || entry == UINT32_MAX)
+        return;
+    const sl_profile_node *called = sl_profile_node_at(profile, entry);
+    *function = sl_profile_node_at(profile, called->parent)->function;
+    *line = called->line;
 }
 
 static uint32_t
@@ -140,8 +154,7 @@ put_kinds(sl_json *json, asked *rows, uint32_t count)
 static void
 put_row(sl_json *json, const sl_profile *profile, const asked *row)
 {
-    uint32_t function =
-        sl_profile_node_at(profile, row->span->node)->function;
+    uint32_t function = sl_profile_node_at(profile, row->span->node)->function;
 
     sl_json_open(json, '{');
     put_text(json, "kind", row->span->kind);
@@ -195,7 +208,10 @@ sl_report_spans(const sl_profile *profile, uint32_t limit, sl_bytes *out)
     sl_json json = { .out = &buf };
 
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
-    if (rows == NULL) {
+    uint32_t *entries = sl_spans_entries(profile);
+    if (rows == NULL || entries == NULL) {
+        free(rows);
+        free(entries);
         buf.status = SL_ENOMEM;
         return sl_buf_finish(&buf, out);
     }
@@ -207,8 +223,9 @@ sl_report_spans(const sl_profile *profile, uint32_t limit, sl_bytes *out)
                            .outer_ns = span->outer_ns,
                            .longest_ns = span->longest_ns,
                            .most_ns = span->total_ns };
-        sl_spans_own(profile, span, &rows[i].own, &rows[i].line);
+        sl_spans_own(profile, entries, span, &rows[i].own, &rows[i].line);
     }
+    free(entries);
     sl_json_open(&json, '{');
     sl_json_number(&json, "wall_ns", sl_profile_node_at(profile, 0)->total_ns);
     sl_json_number(&json, "lost", sl_profile_spans_lost(profile));

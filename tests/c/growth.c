@@ -129,6 +129,9 @@ typedef struct {
     bool nodes, functions, lines, stretches, lanes, counters, long_names, spans,
         hits, metadata;
     bool sampled;
+    /* Functions are an ORM's, spans queries: at the last node, or with `lanes`
+     * one at each. */
+    bool orm;
 } shape;
 
 static const shape shapes[] = {
@@ -153,6 +156,11 @@ static const shape shapes[] = {
       .spans = true },
     { "spans of a star", STAR, .functions = true, .nodes = true, .spans = true,
       .lanes = true },
+    { "queries below an ORM", CHAIN, .functions = true, .nodes = true,
+      .spans = true, .orm = true },
+    { "queries all the way down an ORM, sampled", CHAIN, .functions = true,
+      .nodes = true, .spans = true, .lanes = true, .orm = true,
+      .sampled = true },
     { "lines that events told of, of one node", CHAIN, .hits = true },
     { "lines that events told of", STAR, .functions = true, .nodes = true,
       .hits = true },
@@ -186,7 +194,8 @@ put_name(sl_buf *lengths, sl_buf *texts, const char *name, size_t pad)
         sl_buf_put_u8(texts, 'x');
 }
 
-/* request, [await], [task], and functions; string i + 1 is function i's. */
+/* request, [await], [task], and functions; string i + 1 is function i's. Behind
+ * these are a file of an ORM and a kind of spans. */
 static void
 put_functions(sl_buf *out, sl_buf *body, const shape *s, uint32_t functions)
 {
@@ -194,7 +203,7 @@ put_functions(sl_buf *out, sl_buf *body, const shape *s, uint32_t functions)
     char name[32];
 
     sl_buf_init(&texts, NULL, 0);
-    sl_buf_put_varint(body, functions + 1);
+    sl_buf_put_varint(body, functions + 3);
     put_name(body, &texts, "", 0);
     for (uint32_t i = 0; i < functions; i++) {
         static const char *const pseudo[] = { "[request]", "[await]",
@@ -203,18 +212,22 @@ put_functions(sl_buf *out, sl_buf *body, const shape *s, uint32_t functions)
         put_name(body, &texts, i < 3 ? pseudo[i] : name,
                  i >= 3 && s->long_names ? 5000 : 0);
     }
+    put_name(body, &texts, "/sqlalchemy/x.py", 0);
+    put_name(body, &texts, "db", 0);
     sl_buf_put(body, texts.data, texts.size);
     sl_buf_free(&texts);
     put_section(out, SL_BLOB_STRINGS, body);
     sl_buf_put_varint(body, functions);
     for (uint32_t i = 0; i < functions; i++)
         sl_buf_put_varint(body, i + 1);
-    put_column(body, functions, 0);
+    put_column(body, functions, s->orm ? functions + 1 : 0);
     put_column(body, functions, 7);
     for (uint32_t i = 0; i < functions; i++)
         sl_buf_put_varint(body, i < 3 ? SL_KIND_PSEUDO : SL_KIND_PYTHON);
     for (uint32_t i = 0; i < functions; i++)
-        sl_buf_put_varint(body, i < 3 ? SL_ORIGIN_NONE : SL_ORIGIN_PROJECT);
+        sl_buf_put_varint(body, i < 3    ? SL_ORIGIN_NONE
+                                : s->orm ? SL_ORIGIN_LIBRARY
+                                         : SL_ORIGIN_PROJECT);
     put_section(out, SL_BLOB_FUNCTIONS, body);
 }
 
@@ -309,15 +322,17 @@ put_seen(sl_buf *out, sl_buf *body, const shape *s, uint32_t nodes, uint32_t n)
 /* Spans that are all different, by the names of functions: at one node, or one
  * at each. Each is kept once. */
 static void
-put_spans(sl_buf *out, sl_buf *body, uint32_t n, bool spread)
+put_spans(sl_buf *out, sl_buf *body, const shape *s, uint32_t nodes, uint32_t n)
 {
     sl_buf_put_varint(body, n);
     sl_buf_put_varint(body, n);
     sl_buf_put_varint(body, 0);
     for (uint32_t i = 0; i < n; i++)
-        sl_buf_put_varint(body, spread);
-    put_column(body, 2 * n, 1); /* line, lane */
-    put_column(body, n, 2);     /* kind */
+        sl_buf_put_varint(body, !s->orm || s->lanes ? s->lanes
+                                : i == 0            ? nodes - 1
+                                                    : 0);
+    put_column(body, 2 * n, 1);              /* line, lane */
+    put_column(body, n, s->orm ? n + 6 : 2); /* kind */
     for (uint32_t i = 0; i < n; i++)
         sl_buf_put_varint(body, 3 + i);
     put_column(body, n, 0); /* where */
@@ -365,7 +380,7 @@ make(const shape *s, uint32_t n, sl_buf *out)
     put_tree(out, &body, s, nodes, functions);
     put_seen(out, &body, s, nodes, n);
     if (s->spans)
-        put_spans(out, &body, n, s->lanes);
+        put_spans(out, &body, s, nodes, n);
     put_section(out, SL_BLOB_END, &body);
     sl_buf_free(&body);
 }
