@@ -100,6 +100,33 @@ def test_a_job_that_waits_for_a_thread_is_queued(sampled: bool) -> None:
     assert sum(row["self_ns"] for row in report["rows"] if row["name"] == "[queued]") > 40e6
 
 
+def test_who_handed_work_over_ends_beside_another() -> None:
+    """On 3.11 threads are hooked: the end of one request takes no hook from the thread of another."""
+    inside, go_on, found = threading.Event(), threading.Event(), []
+
+    def counted() -> None:
+        pass
+
+    def other() -> None:
+        inside.set()
+        go_on.wait(60)
+        for _ in range(100):
+            counted()
+
+    def view() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(in_pool).result()
+
+    thread = threading.Thread(target=lambda: found.append(record(other)))
+    thread.start()
+    assert inside.wait(60)
+    record(view)
+    go_on.set()
+    thread.join()
+    calls = {row["function"]["name"].rpartition(".")[2]: row["calls"] for row in functions(found[0])}
+    assert calls.get("counted") == 100 and not found[0].totals()["displaced"], calls
+
+
 def test_jobs_hang_where_they_were_handed_over() -> None:
     def first_half(pool: ThreadPoolExecutor) -> None:
         pool.submit(in_pool)

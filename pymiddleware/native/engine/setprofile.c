@@ -15,6 +15,7 @@
 
 static uint64_t switches;
 static Py_ssize_t users, followers;
+static bool spread; /* threads are hooked that have no section of their own */
 static uint64_t refused;
 
 /* Where the frame stands: its op-code and argument at f_lasti. */
@@ -184,6 +185,7 @@ thread_hook(PyThreadState *ts, Py_tracefunc func)
 static void
 threads_hook(Py_tracefunc from, Py_tracefunc to)
 {
+    spread = to != NULL;
     PyThreadState *ts =
         PyInterpreterState_ThreadHead(PyInterpreterState_Main());
     for (; ts != NULL; ts = PyThreadState_Next(ts)) {
@@ -220,9 +222,10 @@ void
 sl_py_engine_release(sl_py_traced *traced)
 {
     users--;
-    bool all = traced->follows || traced->hands_over;
-    followers -= all;
-    if (followers == 0 && all)
+    followers -= traced->follows || traced->hands_over;
+    /* Not while others record: the threads of their sections are hooked, too,
+     * and which those are only they know. */
+    if (users == 0 && spread)
         threads_hook(hook, NULL);
 }
 

@@ -185,8 +185,17 @@ job_begin(const void *object, uintptr_t frame)
     /* On a stack of the request itself: a part of it like any other. */
     if (recording == NULL || (here != NULL && here->recording == recording))
         return false;
-    if (on_begin != NULL)
+    if (on_begin != NULL) {
+        /* What it calls may run Python: the request can end meanwhile, and let
+         * go of its recording. */
+        Py_INCREF((PyObject *)recording);
         on_begin();
+        bool over =
+            recording->finished || Py_REFCNT((PyObject *)recording) == 1;
+        Py_DECREF((PyObject *)recording);
+        if (over)
+            return false;
+    }
     job *j = job_new();
     if (j == NULL)
         return false;
