@@ -520,7 +520,7 @@ def _work_for(worker: _core.Worker, reference: weakref.ref[Writer], sinks: Sinks
             sinks.close()
             return
         seconds = writer._turn()
-        alone = worker.alone and not writer.wanted
+        alone = worker.alone and not writer.wanted and not _core.active_count()
         if alone:
             writer._last_turn()
         if alone or parked() or writer._closed:

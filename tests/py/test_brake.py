@@ -69,6 +69,17 @@ def test_how_long_requests_get() -> None:
     assert sampler()["usual_ns"] < 2_000_000
 
 
+def test_who_slept_is_not_late() -> None:
+    """Looks that were missed are those of the time in which there was somebody to look at."""
+    began, before = time.monotonic(), sampler()
+    for _ in range(3):
+        record(lambda: spin(0.005), sampled=True)
+        while not sampler()["parked"]:
+            time.sleep(0.01)
+    passed = (time.monotonic() - began) * 1e9 / before["interval_ns"]
+    assert sampler()["late"] - before["late"] <= passed + 10
+
+
 @patient
 def test_after_quiet_a_request_is_seen_in_full() -> None:
     _core.sampler_configure(0.001, 2)

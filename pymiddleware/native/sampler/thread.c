@@ -69,7 +69,8 @@ tick(uint64_t ticks)
                 s->due_ns = now + s->planned_ns - grace();
             }
             same_cpu |= s->cpu == cpu;
-            next = s->due_ns + grace() < next ? s->due_ns + grace() : next;
+            if (!s->sampled->copied && s->due_ns + grace() < next)
+                next = s->due_ns + grace();
         }
         sl_py_unlock();
         if (s == NULL)
@@ -178,7 +179,7 @@ ask_for_short_turns(void)
 static void *
 sampler_run(void *unused)
 {
-    uint64_t next = sl_clock_monotonic_ns(), due = 0;
+    uint64_t next = sl_clock_monotonic_ns(), due = UINT64_MAX;
     int idle = 0;
     turn t;
 
@@ -193,7 +194,7 @@ sampler_run(void *unused)
         uint64_t now = sl_clock_monotonic_ns(), late = 0;
         if (t.slept) {
             next = now;
-            due = 0;
+            due = now + t.least_ns;
             idle = 0;
         }
         next += t.interval_ns;

@@ -5,7 +5,7 @@
  * and a queue made before the patching blocks all greenlets of a thread that
  * waits for it. A Worker is a thread of the system, always.
  *
- * `mutex` guards `woken`, `done` and `failed`; nothing of Python happens under
+ * `mutex` guards `woken`, `done` and `entered`; nothing of Python happens under
  * it, so waking is allowed anywhere, also from __del__ and in the middle of a
  * collection. Everything else needs the GIL. The running thread owns a
  * reference to its Worker. */
@@ -26,7 +26,7 @@
 
 typedef struct {
     PyObject_HEAD pthread_mutex_t mutex;
-    pthread_cond_t changed; /* `woken` or `done` became true */
+    pthread_cond_t changed; /* one of the three became true */
     bool woken;
     bool done;
     bool entered; /* the thread has a state of Python's */
