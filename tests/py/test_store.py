@@ -196,6 +196,33 @@ def test_a_torn_tail_is_found_and_cut_off(store: DirectoryStore) -> None:
     assert kinds(path) == [segments.BEGIN, *[segments.PROFILE] * 3]
 
 
+def test_a_record_that_was_half_there_is_read_the_next_time(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The size was asked for while it was written; by the time that it is read others stand behind it."""
+    fill(store, 4)
+    path = files(store.root)[0]
+    fd = os.open(path, os.O_RDONLY)
+    real = os.fstat
+    try:
+        whole = real(fd).st_size
+        _, first, second, *_ = [record for record, _ in segments.records_of(fd)]
+        for size in (second.at + 1, second.at + 5, second.at + segments.HEAD + 9, second.at + second.size - 1):
+            rows = _core.Rows()
+            assert segments.load(rows, 1, fd, 0, size) == (second.at, False)
+            assert rows.count == 1
+            assert segments.load(rows, 1, fd, second.at, whole) == (whole, False)
+            assert rows.count == 4
+            monkeypatch.setattr(os, "fstat", lambda fd, size=size: os.stat_result([0] * 6 + [size] + [0] * 3))
+            assert segments.find(fd, 0, segments.PROFILE) == ([first], second.at)
+            assert len([*segments.records_of(fd)]) == 2
+            monkeypatch.undo()
+            found, at = segments.find(fd, second.at, segments.PROFILE)
+            assert (len(found), at) == (3, whole)
+    finally:
+        os.close(fd)
+
+
 @pytest.mark.parametrize("at", [0, 9, 40, 200])
 def test_damage_costs_no_more_than_what_is_damaged(store: DirectoryStore, at: int) -> None:
     """As after a power loss: bytes of one record changed, others behind it."""
@@ -378,6 +405,20 @@ def test_retention_by_age(store_path: str) -> None:
     assert all(store.get(one) is None for one in old[1:])
     assert all(store.get(one) for one in [old[0], *young])
     assert set(ids_of(DirectoryStore(store_path))) == {old[0], *young}
+
+
+def test_what_stayed_as_most_of_it_is_kept_grows_old_too(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was too much, but hardly anything of it could go; then it is too old, and that goes all the same."""
+    store = DirectoryStore(store_path, max_bytes=64, worst_per_route=0)
+    ids = fill(store, 5)
+    for one in ids[:4]:
+        assert store.pin(one, True)
+    seal(store)
+    store.gc(10)
+    assert set(ids_of(store)) == set(ids)
+    monkeypatch.setattr(store, "_is_too_old", lambda listed: True)
+    store.gc(10)
+    assert set(ids_of(DirectoryStore(store_path))) == set(ids[:4])
 
 
 def test_what_gone_writers_left_grows_old_too(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:

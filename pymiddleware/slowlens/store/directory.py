@@ -95,8 +95,9 @@ class DirectoryStore:
         self._open_ns = (max_age_days if max_age_days > 0 else 365) * 86400e9 / SHARES
         self._segment: segments.Writing | None = None
         self._sealed: dict[int, tuple[int, int, segments.Begin | None]] = {}  # size, newest ms
-        #: Segments that stay whatever they take, as nearly all in them is kept: their size, and what is kept.
-        self._staying: dict[int, tuple[int, frozenset[str]]] = {}
+        #: Segments that stay whatever they take, as nearly all in them is kept: their size, whether they were too
+        #: old (then less is kept), and what is kept.
+        self._staying: dict[int, tuple[int, bool, frozenset[str]]] = {}
         self._reader: Reader | None = None
         self._lock = RLock()
         self._pid = os.getpid()
@@ -372,7 +373,7 @@ class DirectoryStore:
                 except OSError:
                     return None  # its writer lives
             kept = pins if too_old else pins | self._worst.of_segment(listed.number)
-            if self._staying.get(listed.number) == (listed.size, kept):
+            if self._staying.get(listed.number) == (listed.size, too_old, kept):
                 return None
             rows = _core.Rows()
             size = os.fstat(fd).st_size
@@ -382,7 +383,7 @@ class DirectoryStore:
             records = [found for at in places if (found := segments.read_record(fd, at)) is not None]
             moving = sum(record[0].size for record in records)
             if moving * 4 >= (size - (end[3] if end else 0)) * 3 and (not too_old or rows.count <= len(records)):
-                self._staying[listed.number] = (listed.size, kept)
+                self._staying[listed.number] = (listed.size, too_old, kept)
                 return None  # nearly all of it is kept: copying would gain nothing, and be done for ever
             for call in self.before_delete:
                 call(listed.number, fd)

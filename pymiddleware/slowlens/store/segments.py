@@ -253,9 +253,11 @@ def find(fd: int, at: int, kind: int) -> tuple[list[Segment], int]:
 
 
 def _next_record(fd: int, at: int, size: int) -> int | None:
-    """The next place where a record begins, past one that is damaged."""
+    """The next place where a record begins, past one that is damaged. Not behind ``size``: the file may have grown
+    since, and what was half a record then is a whole one now.
+    """
     while at < size:
-        data = os.pread(fd, WINDOW, at)
+        data = os.pread(fd, min(WINDOW, size - at), at)
         place = data.find(b"*M\x18", 1)
         while place >= 0:
             start = place - 1
