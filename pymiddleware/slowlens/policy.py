@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import heapq
+import os
 import random
 import re
 from collections.abc import Callable
@@ -24,6 +25,12 @@ _log = late("slowlens")
 
 #: Routes whose worst K are remembered, the latest ones.
 ROUTES_MAX = 2000
+
+#: Not the one that the app may have seeded: its sequence is the app's. Children of a fork have chances of their own.
+_own = random.Random()
+_chance = _own.random
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_own.seed)
 
 
 class Decision(NamedTuple):
@@ -107,7 +114,7 @@ class Policy:
             return False
         if self._exclude is not None and self._exclude(path):
             return False
-        return self._rate >= 1.0 or random.random() < self._rate
+        return self._rate >= 1.0 or _chance() < self._rate
 
     @property
     def same_for_all(self) -> bool:
@@ -181,7 +188,7 @@ class Policy:
             return "worst"
         if rules.all:
             return "all"
-        if any(random.random() < share for share in rules.random):
+        if any(_chance() < share for share in rules.random):
             return "random"
         return ""
 

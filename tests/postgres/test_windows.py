@@ -15,6 +15,7 @@ from slowlens.store import StoreError
 from slowlens.store.postgres import PostgresStore
 from slowlens.store.postgres import windows as rows
 from slowlens.store.windows import SLOT_MS, WHOLE_MS, Tree, pack
+from slowlens.viewer.app import Viewer
 from slowlens.wsgi import ProfilerMiddleware
 
 from cluster import Server
@@ -67,6 +68,29 @@ def test_old_ones_of_ten_minutes_become_one_and_the_oldest_go(open_store: Open, 
         assert count(server, schema) == 1, "too old"
         rows.tend(connection, schema, 10, 0)
         assert count(server, schema) == 0, "too much"
+
+
+def test_whether_there_is_one_is_known_without_reading_any(
+    open_store: Open, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = open_store()
+    monkeypatch.setattr(rows, "read", lambda *args: pytest.fail("slices were read"))
+    viewer = Viewer(store, None)
+    assert not viewer._gathers(), "there is no table yet"
+    now = int(time.time() * 1000)
+    store.put_window(now - 3 * 86_400_000, now - 2 * 86_400_000, slice_of())
+    assert not viewer._gathers(), "of the last day"
+    store.put_window(now - 5000, now - 4000, slice_of())
+    assert viewer._gathers()
+
+
+def test_a_slice_that_is_refused_is_no_reason_to_wait(open_store: Open, server: Server, schema: str) -> None:
+    store = open_store()
+    with pytest.raises(StoreError, match="out of range"):
+        store.put_window(1, 1 << 70, slice_of())
+    assert store.trouble == ""
+    store.put_window(1, 2, slice_of())
+    assert count(server, schema) == 1
 
 
 def test_a_database_that_is_away_is_said_and_costs_nothing_more(tmp_path: Path) -> None:

@@ -480,7 +480,6 @@ async def asynchronous():
     await staff.aforce_login(await User.objects.aget(username="staff"))
     return [(await staff.get("/__slowlens__/api/requests")).status_code,
             (await AsyncClient().get("/__slowlens__/api/requests")).status_code]
-import ast
 import asyncio
 from asgiref.sync import async_to_sync
 result = []

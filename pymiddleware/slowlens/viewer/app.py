@@ -277,8 +277,12 @@ class Viewer:
 
     def _gathers(self) -> bool:
         """Whether trees of all requests of the last day are there (option ``continuous``)."""
+        since = int(time.time() * 1000) - DAY_MS
+        gathers = getattr(self.store, "gathers", None)
+        if gathers is not None:
+            return bool(gathers(since))
         read = getattr(self.store, "windows", None)
-        return read is not None and next(iter(read(int(time.time() * 1000) - DAY_MS, 0)), None) is not None
+        return read is not None and next(iter(read(since, 0)), None) is not None
 
     def _compare(self, asked: Asked) -> Response:
         values = asked.values

@@ -250,10 +250,21 @@ class PostgresStore:
                 windows.put(self._connections.writing(), self._s, first_ms, last_ms, data)
                 self._is_back()
             except psycopg.Error as error:
-                self._is_away(error)
+                if away(error):
+                    self._is_away(error)
                 raise StoreError(f"{self.shown}: {said(error)}") from None
 
     # ---- reading ----
+
+    def gathers(self, since_ms: int) -> bool:
+        """Whether slices are there that ended after ``since_ms``: none of them is read for that."""
+        import psycopg
+
+        with self._connections.reading() as connection:
+            try:
+                return windows.gathers(connection, self._s, since_ms)
+            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+                return False
 
     def windows(self, from_ms: int, to_ms: int = 0) -> Iterator[Slice]:
         """Slices that ended after ``from_ms``, up to ``to_ms`` (0: no end)."""

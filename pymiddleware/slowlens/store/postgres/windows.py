@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from ..derived import DAMAGED
 from ..windows import SLOT_MS, SLOTS_AT_ONCE, WHOLE_MS, Slice, pack, together, unpack
 
-__all__ = ["TABLE", "put", "read", "tend"]
+__all__ = ["TABLE", "gathers", "put", "read", "tend"]
 
 TABLE = """
 CREATE TABLE {s}.windows (
@@ -36,8 +37,14 @@ def read(connection: Any, schema: str, from_ms: int, to_ms: int) -> Iterator[Sli
         f"SELECT first, last, slice FROM {schema}.windows WHERE last > %s AND last <= %s ORDER BY last",
         (from_ms, to_ms or 1 << 62), binary=True).fetchall()
     for first, last, data in found:
-        with suppress(ValueError, KeyError, TypeError):
+        with suppress(*DAMAGED):
             yield unpack(first, last, data)[0]
+
+
+def gathers(connection: Any, schema: str, since_ms: int) -> bool:
+    """Whether there is one that ended after ``since_ms``. :raises psycopg.Error:"""
+    return connection.execute(
+        f"SELECT 1 FROM {schema}.windows WHERE last > %s LIMIT 1", (since_ms,)).fetchone() is not None
 
 
 def tend(connection: Any, schema: str, max_bytes: int, max_age_s: float, now_ms: int | None = None) -> None:
@@ -69,7 +76,7 @@ def _merge(connection: Any, schema: str, slot: int) -> None:
             (slot * SLOT_MS, (slot + 1) * SLOT_MS), binary=True).fetchall()
         parts = []
         for first, last, data in rows:
-            with suppress(ValueError, KeyError, TypeError):
+            with suppress(*DAMAGED):
                 parts.append(unpack(first, last, data)[0])
         made = together(parts)
         if made:
