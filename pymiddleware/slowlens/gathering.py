@@ -35,6 +35,9 @@ ADAPT_EVERY = 1.0
 STRIDE_MAX = 10_000
 OTHER = "[other]"
 
+#: Not the one that the app may have seeded: its sequence is the app's.
+_chance = random.SystemRandom().random
+
 
 class _Waiting(NamedTuple):
     recording: _core.Recording
@@ -72,7 +75,7 @@ class Gathering(_core.Draw):
         self._began = _now()
         self._flushed = self._adapted = time.monotonic()
         self.stride = 1
-        #: Chosen ones that found no room.
+        #: Chosen ones that found no room, or whose slice could not be stored.
         self.missed = 0
         self._taken = 0
         self._spent = self._rate = self._mean = 0.0
@@ -90,7 +93,7 @@ class Gathering(_core.Draw):
 
     def _gap(self) -> int:
         """How many pass until one is chosen, if each is with a chance of 1 in ``stride``, whatever came before."""
-        return 0 if self.stride == 1 else int(math.log(1.0 - random.random()) / math.log1p(-1.0 / self.stride))
+        return 0 if self.stride == 1 else int(math.log(1.0 - _chance()) / math.log1p(-1.0 / self.stride))
 
     def put(self, recording: _core.Recording, route: str, method: str, mode: str, weight: int) -> bool:
         """Takes over a recording that is not kept. False: no room (counted)."""
@@ -181,6 +184,11 @@ class Gathering(_core.Draw):
     def count(self) -> int:
         """Routes that have something to be stored."""
         return len(self._routes)
+
+    @property
+    def added(self) -> int:
+        """Requests in the trees that are not stored yet."""
+        return sum(one.gather.count for one in self._routes.values())
 
     def due(self) -> float:
         """In how many seconds the slice is to be stored; 0: now."""

@@ -44,6 +44,8 @@ CHECKPOINT_AFTER = 2.0
 CHECKPOINT_MOST = 10.0
 CHECKPOINT_LOOK = 0.5
 COUNT_EVERY = 60.0
+#: How long a turn adds trees, unless somebody waits for it: the thread has other things to do.
+GATHER_SECONDS = 0.1
 #: How often it is looked whether the release made something worse.
 COMPARE_EVERY = 3600.0
 #: Minutes of numbers that wait for a store that takes none.
@@ -337,6 +339,8 @@ class Writer(_core.Pulse):
                 self._ticking = False
                 begun, self._begun = self._begun, False
                 self._ticking = _core.engine_idle(LINGER) or begun or self._ticking
+            if self.gathering is not None and self.gathering.waiting:
+                self._ticking = True
             self._checkpoint()
             self._store_numbers(asked)
             self._collect()
@@ -418,17 +422,31 @@ class Writer(_core.Pulse):
         gathering = self.gathering
         if gathering is None:
             return
+        left = len(gathering.waiting)  # those that come meanwhile may never end
+        until = time.monotonic() + GATHER_SECONDS
         try:
-            while gathering.waiting and not parked():
+            while left and not parked() and (asked or time.monotonic() < until):
+                left -= 1
                 self._trim(gathering.work())
             gathering.adapt()
             if gathering.count and (asked or not gathering.due()):
-                taken = gathering.take()
-                if taken is not None:
-                    self.store.put_window(*taken)  # type: ignore[attr-defined]
+                self._put_window(gathering)
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             self._ledger.complain(f"slowlens: trees of all requests could not be stored: {what}")
+        if asked and left:
+            self._asked = True  # not all of what somebody waits for
+
+    def _put_window(self, gathering: Gathering) -> None:
+        """Stores the trees. Where that cannot be they are gone, and counted."""
+        added = gathering.added
+        try:
+            taken = gathering.take()
+            if taken is not None:
+                self.store.put_window(*taken)  # type: ignore[attr-defined]
+        except BaseException:
+            gathering.missed += added
+            raise
 
     def _store_numbers(self, asked: bool) -> None:
         """What was counted, once a minute, when its journal is nearly full, or when somebody waits for it."""

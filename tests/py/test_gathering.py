@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
+import random
 import time
 import weakref
 from pathlib import Path
@@ -20,7 +22,7 @@ from slowlens.options import load
 from slowlens.request import Incoming
 from slowlens.store import Query, open_store
 from slowlens.store.interface import QueryError
-from slowlens.store.windows import SLOT_MS, WHOLE_MS, Tree, Windows, add_up, pack, unpack
+from slowlens.store.windows import MANY, MANY_SLOT_MS, SLOT_MS, WHOLE_MS, Tree, Windows, add_up, pack, unpack
 from slowlens.viewer.app import Viewer
 from slowlens.wsgi import ProfilerMiddleware
 
@@ -187,6 +189,91 @@ def test_what_lives_anyway_is_named_by_the_writer() -> None:
         recording.let_go()
 
 
+@pytest.mark.parametrize("options", [{"keep": "error"}, {"keep": "random:0.5"}, {"keep": "all", "sample_rate": 0.5}])
+def test_an_app_that_seeds_gets_its_own_sequence(
+    options: dict[str, Any], store_path: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def plain(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"x"]
+
+    middleware = ProfilerMiddleware(plain, store=store_path, mode="sampling", log=False, **options)
+    gathering = middleware.recorder.writer.gathering
+    assert gathering is not None
+    monkeypatch.setattr(gathering, "adapt", lambda: None)
+    state = random.getstate()
+    try:
+        random.seed(1)
+        alone = [random.random() for _ in range(20)]
+        random.seed(1)
+        gathering.stride, gathering.skip, beside = 3, 0, []
+        for _ in range(20):
+            wsgi_call(middleware, "/p")
+            beside.append(random.random())
+    finally:
+        random.setstate(state)
+    assert beside == alone
+    assert middleware.recorder.writer.flush(20)
+
+
+def test_trees_that_come_faster_than_they_are_added_hold_nothing_up(
+    store_path: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    middleware = ProfilerMiddleware(app, store=store_path, mode="sampling", keep="error", log=False)
+    writer = middleware.recorder.writer
+    monkeypatch.setattr(writer, "start", lambda: True)  # its thread is this one
+    gathering = writer.gathering
+    assert gathering is not None
+    real, adapt, adapted, worked = gathering.work, gathering.adapt, [], []
+
+    def put() -> None:
+        assert gathering.put(record(lambda: None), "/p", "GET", "deterministic", 1)
+
+    def work() -> int:
+        assert len(worked) < 10_000, "it never ends"
+        worked.append(put())
+        return real()
+
+    monkeypatch.setattr(gathering, "work", work)
+    monkeypatch.setattr(gathering, "adapt", lambda: adapted.append(adapt()))
+    put()
+    writer._gather(False)
+    assert len(adapted) == 1
+    assert gathering.waiting
+    writer._asked = True
+    writer._turn()
+    assert len(adapted) == 2
+    assert len(worked) == 2
+    assert not writer._asked
+    assert writer.wanted, "what waits is looked for soon, by whomever"
+    monkeypatch.setattr("slowlens.writer.parked", lambda: True)  # another thread forks
+    writer._asked = True
+    writer._turn()
+    assert len(worked) == 2
+    assert writer._asked, "whoever flushes goes on waiting"
+    monkeypatch.undo()
+    assert writer.flush(20)
+    assert not gathering.waiting
+
+
+def test_trees_that_cannot_be_stored_are_counted(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    middleware = ProfilerMiddleware(app, store=store_path, mode="sampling", keep="error", log=False)
+    writer = middleware.recorder.writer
+    monkeypatch.setattr(writer, "start", lambda: True)
+    gathering = writer.gathering
+    assert gathering is not None
+    for _ in range(3):
+        assert gathering.put(record(lambda: None), "/p", "GET", "deterministic", 1)
+
+    def full(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(writer.store, "put_window", full)
+    writer._gather(True)
+    assert gathering.added == 0
+    assert middleware.recorder.counters()["ungathered"] == 3
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """So many wait, so many routes have a tree; what is more is counted, or of the route [other]; much goes early."""
     gathering = Gathering("", "")
@@ -234,6 +321,79 @@ def test_slices_of_a_slot_become_one_and_count_once(tmp_path: Path) -> None:
     store.tend(1 << 30, 0, now_ms=now)
     (tree,) = [tree for part in store.read(0, 0) for tree in part.trees()]
     assert tree.meta["requests"] == 4
+
+
+def requests_in(store: Windows) -> int:
+    return sum(tree.meta["requests"] for part in store.read(-1, 0) for tree in part.trees())
+
+
+def test_many_small_ones_of_a_minute_become_one_at_once(tmp_path: Path) -> None:
+    """Children that live for one task write one each: their blocks would fill the share of all."""
+    store = Windows(str(tmp_path))
+    data = pack([tree_of(blob())])
+    now = 1000 * SLOT_MS + 5 * MANY_SLOT_MS
+    for at in range(MANY + 100):
+        store.put(now + at, now + at, data)
+    before = store.put(now - 1, now - 1, data)
+    store.tend(1 << 30, 0, now_ms=now + MANY)
+    one, many = store._names()
+    assert one[2] == before, "the last minute can be told from the one before"
+    assert many[2].endswith(".slx")
+    assert many[:2] == (now, now + MANY + 99)
+    assert requests_in(store) == MANY + 101
+    kept = (Path(store.folder) / many[2]).read_bytes()
+    for at in range(MANY + 1):  # the minute goes on
+        store.put(now + at, now + at, data)
+    store.tend(1 << 30, 0, now_ms=now + MANY)
+    assert len(store._names()) == 2
+    assert requests_in(store) == 2 * MANY + 102
+    (Path(store.folder) / many[2]).write_bytes(kept)  # as if killed before it was deleted
+    assert requests_in(store) == 2 * MANY + 102
+    for _ in range(2):
+        store.tend(1 << 30, 0, now_ms=now + 2 * SLOT_MS + WHOLE_MS)
+        assert len(store._names()) == 1
+        assert requests_in(store) == 2 * MANY + 102
+
+
+def test_what_cannot_be_read_now_is_not_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No descriptor left for a moment; another user's; a later version's."""
+    store = Windows(str(tmp_path))
+    data = pack([tree_of(blob())])
+    now = SLOT_MS + WHOLE_MS + 1
+    names = [store.put(at, at, data) for at in range(4)]
+    later = store.put(5, 5, b"SLW2" + data[4:])
+    closed: dict[str, int] = {names[0]: errno.EMFILE, names[1]: errno.EACCES}
+
+    def opened(path: Any, *rest: Any) -> Any:
+        code = closed.get(os.path.basename(str(path)))
+        if code is not None:
+            raise OSError(code, os.strerror(code), path)
+        return open(path, *rest)
+
+    monkeypatch.setattr("slowlens.store.windows.open", opened, raising=False)
+    store.tend(1 << 30, 0, now_ms=now)
+    left = [one[2] for one in store._names()]
+    assert {*names[:2], later} < set(left)
+    assert len(left) == 4
+    closed.clear()
+    assert requests_in(store) == 4
+    store.tend(1 << 30, 0, now_ms=now)
+    assert {names[1], later} < {one[2] for one in store._names()}
+    assert len(store._names()) == 3
+    assert requests_in(store) == 4
+    store.tend(1 << 30, 0, now_ms=now)  # nothing more can be done, and nothing is
+    assert len(store._names()) == 3
+
+
+def test_brackets_without_end_do_not_end_keeping_house(tmp_path: Path) -> None:
+    store = Windows(str(tmp_path))
+    text = b"[" * 200_000
+    store.put(1, 1, b"SLW1" + len(text).to_bytes(4, "little") + text)
+    store.put(2, 2, pack([tree_of(blob())]))
+    assert requests_in(store) == 1
+    store.tend(1 << 30, 0, now_ms=SLOT_MS + WHOLE_MS + 1)
+    assert len(store._names()) == 1
+    assert requests_in(store) == 1
 
 
 def test_what_is_too_old_or_too_much_goes(tmp_path: Path) -> None:

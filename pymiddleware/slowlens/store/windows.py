@@ -1,7 +1,8 @@
 """What all sampled requests did: a tree for each route and minute, kept or not the profiles were.
 
     STORE/windows/FIRST-LAST-TOKEN.slw    a SLICE: one process's requests that ended in that time (Unix ms, 13 digits)
-    STORE/windows/FIRST-LAST-TOKEN.slx    slices of ten minutes as one, once they are an hour old; says of which
+    STORE/windows/FIRST-LAST-TOKEN.slx    slices of ten minutes as one, once they are an hour old; says of which.
+                                          Where there are many: of a minute, at once
 
 A slice is "SLW1", the length of its index (u32), the index (JSON: a row for each tree), and the trees: ordinary blobs.
 A slice is written as a whole under another name and renamed; who reads needs no lock. Whoever makes one of several
@@ -21,11 +22,12 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from .. import _core
+from .derived import DAMAGED
 from .private import make_folders
 
 __all__ = [
-    "SLOTS_AT_ONCE", "SLOT_MS", "SUMMED", "WHOLE_MS", "Slice", "Tree", "Windows", "add_up", "pack", "together",
-    "unpack",
+    "MANY", "MANY_SLOT_MS", "SLOTS_AT_ONCE", "SLOT_MS", "SUMMED", "WHOLE_MS", "Slice", "Tree", "Windows", "add_up",
+    "pack", "together", "unpack",
 ]
 
 MAGIC = b"SLW1"
@@ -33,6 +35,9 @@ MAGIC = b"SLW1"
 SLOT_MS = 600_000
 #: ... when they ended so long ago: until then "the last N seconds" can be told to the slice.
 WHOLE_MS = 3_600_000
+#: So many slices are of processes that live for one task each: those of a minute, which is what any other process
+#: tells at once, become one without waiting. Each takes a block of the disk, however little is in it.
+MANY, MANY_SLOT_MS = 500, 60_000
 #: Slots that are made at once at most: the writer has other things to do.
 SLOTS_AT_ONCE = 2
 #: Metadata of requests that has a sum.
@@ -136,11 +141,18 @@ def together(slices: Iterable[Slice]) -> list[Tree]:
     return [tree for tree in found if tree is not None]
 
 
+def _sums_first(one: tuple[int, int, str]) -> tuple[bool, int, int]:
+    """The order in which slices are read: whoever stands for others before them."""
+    return not one[2].endswith(".slx"), -one[1], one[0]
+
+
 class Windows:
     """The slices of a folder store."""
 
     def __init__(self, root: str) -> None:
         self.folder = os.path.join(root, "windows")
+        #: Names of slices that this process can make no other of: another user's, a later version's.
+        self._others: set[str] = set()
 
     def put(self, first_ms: int, last_ms: int, data: bytes, suffix: str = ".slw") -> str:
         """Stores a slice; its name. :raises OSError:"""
@@ -172,22 +184,33 @@ class Windows:
                 found.append((int(first), int(last), name))
         return sorted(found, key=lambda one: (one[1], one[2]))
 
-    def _load(self, one: tuple[int, int, str]) -> tuple[Slice, list[str]] | None:
+    def _load(self, one: tuple[int, int, str]) -> tuple[Slice | None, list[str]] | None:
+        """The slice (None: damaged), and the names of those that it stands for. None: it cannot be read."""
         try:
             with open(os.path.join(self.folder, one[2]), "rb") as file:
-                return unpack(one[0], one[1], file.read())
-        except (OSError, ValueError, KeyError, TypeError):
-            return None  # gone meanwhile, or damaged
+                data = file.read()
+        except PermissionError:
+            self._others.add(one[2])
+            return None
+        except OSError:
+            return None  # gone meanwhile; no descriptor is left
+        if data[:3] == MAGIC[:3] and data[3:4] > MAGIC[3:]:
+            self._others.add(one[2])
+            return None
+        try:
+            return unpack(one[0], one[1], data)
+        except DAMAGED:
+            return None, []
 
     def read(self, from_ms: int, to_ms: int) -> Iterator[Slice]:
         """Slices that ended after ``from_ms``, up to ``to_ms`` (0: no end), each read when it is reached."""
         there = [one for one in self._names() if one[1] > from_ms and (not to_ms or one[1] <= to_ms)]
         gone: set[str] = set()
-        for one in sorted(there, key=lambda one: not one[2].endswith(".slx")):
+        for one in sorted(there, key=_sums_first):
             if one[2] in gone:
                 continue
             loaded = self._load(one)
-            if loaded is not None:
+            if loaded is not None and loaded[0] is not None:
                 gone.update(loaded[1])
                 yield loaded[0]
 
@@ -205,37 +228,59 @@ class Windows:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return  # another process is at it
-            self._merge_slots(there, now)
+            self._others &= {one[2] for one in there}
+            old: list[tuple[int, int, str]] = []
+            young: list[tuple[int, int, str]] = []
+            for one in there:
+                (old if (one[1] // SLOT_MS + 1) * SLOT_MS + WHOLE_MS < now else young).append(one)
+            self._merge_slots(old, SLOT_MS)
+            if sum(one[2].endswith(".slw") for one in young) > MANY:
+                self._merge_slots(young, MANY_SLOT_MS)
             self._trim(max_bytes, now - int(max_age_s * 1000) if max_age_s > 0 else 0)
         finally:
             os.close(fd)
 
-    def _merge_slots(self, there: list[tuple[int, int, str]], now: int) -> None:
+    def _merge_slots(self, there: list[tuple[int, int, str]], slot_ms: int) -> None:
         slots: dict[int, list[tuple[int, int, str]]] = {}
         for one in there:
-            if (one[1] // SLOT_MS + 1) * SLOT_MS + WHOLE_MS < now:
-                slots.setdefault(one[1] // SLOT_MS, []).append(one)
-        for parts in [parts for parts in slots.values() if len(parts) > 1][:SLOTS_AT_ONCE]:
-            self._merge(parts)
+            if one[2] not in self._others:
+                slots.setdefault(one[1] // slot_ms, []).append(one)
+        done = 0
+        for parts in slots.values():
+            if len(parts) > 1 and self._merge(parts):
+                done += 1
+                if done == SLOTS_AT_ONCE:
+                    return
 
-    def _merge(self, parts: list[tuple[int, int, str]]) -> None:
-        """Several slices become one."""
+    def _merge(self, parts: list[tuple[int, int, str]]) -> bool:
+        """Several slices become one. What cannot be read stays as it is; False: too little can be."""
         slices: list[Slice] = []
-        taken: list[str] = []
-        for one in sorted(parts, key=lambda one: not one[2].endswith(".slx")):
-            loaded = None if one[2] in taken else self._load(one)
-            if loaded is not None:
-                taken += loaded[1]
-                slices.append(loaded[0])
-            taken.append(one[2])
-        names = {one[2] for one in parts}
+        done: list[tuple[int, int, str]] = []
+        taken: set[str] = set()
+        for one in sorted(parts, key=_sums_first):
+            if one[2] not in taken:
+                loaded = self._load(one)
+                if loaded is None:
+                    if one[2].endswith(".slx"):
+                        return False  # which of the others are in it?
+                    continue
+                if loaded[0] is not None:
+                    slices.append(loaded[0])
+                taken.update(loaded[1])
+            done.append(one)
+        if len(done) < 2:
+            return False
+        names = {one[2] for one in done}
         made = together(slices)
         if made:
-            self.put(min(one[0] for one in parts), max(one[1] for one in parts),
-                     pack(made, [name for name in taken if name in names]), ".slx")
+            # Wider than any sum that is in it, and so read before that.
+            first = min(one[0] - one[2].endswith(".slx") for one in done)
+            left = {name for name in taken - names if os.path.lexists(os.path.join(self.folder, name))}
+            self.put(max(0, first), max(one[1] for one in done), pack(made, sorted(names | left)), ".slx")
         for name in names:
             with suppress(OSError):
                 os.unlink(os.path.join(self.folder, name))
+        return True
 
     def _trim(self, max_bytes: int, oldest_ms: int) -> None:
         total = 0
