@@ -412,6 +412,15 @@ by_what_is_left(void)
     told(SL_FINDING_REPEATS, "out of the loop", often, NO_SPANS);
     made once = { VIEW("parse", 1, 80) };
     told(SL_FINDING_HOT, "this line", once, NO_SPANS);
+    made pauses = { MADE({ { 0, "[request]", 1, 2, 0 },
+                           { 1, "app.view", 1, 2, 0 },
+                           { 2, "app.a", 1, 0, 3 },
+                           { 3, "asyncio/tasks:sleep", 5, 32, 2 },
+                           { 2, "app.b", 1, 0, 4 },
+                           { 3, "asyncio/tasks:sleep", 5, 32, 2 },
+                           { 2, "app.c", 1, 0, 5 },
+                           { 3, "asyncio/tasks:sleep", 5, 32, 2 } }) };
+    told(SL_FINDING_HOT, "a shorter pause", pauses, NO_SPANS);
     spares(SL_FINDING_REPEATS, once, NO_SPANS);
     made work = { VIEW("json/__init__:dumps", 1, 80) };
     spares(SL_FINDING_HOT, work, NO_SPANS);
