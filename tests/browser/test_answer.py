@@ -407,6 +407,10 @@ def test_when_and_how_long_are_whole_whatever_the_day(browser: Any, tmp_path: Pa
                 .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)""")
         assert cut == []
         assert element(browser, "tbody tr:last-child .wall").text == "86400 s"
+        units = browser.execute_script("""
+            return [...document.querySelectorAll('td.wall span')]
+                .map((one) => getComputedStyle(one, '::after').content)""")
+        assert units == (['" ms"', '" ms"', "none"] if width == 360 else ["none"] * 3)
         browser.get("about:blank")
 
 
