@@ -70,7 +70,7 @@ def test_what_a_sampled_request_asks_for_again_and_again_is_told(
     def app(environ: Any, start_response: Any) -> list[bytes]:
         for _ in range(40):
             with slowlens.span("SELECT name FROM author WHERE id = ?", kind="db"):
-                time.sleep(0.001)
+                time.sleep(0.005)  # a braked sampler has enough looks, too
         start_response("200 OK", [])
         return [b"done"]
 

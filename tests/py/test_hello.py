@@ -66,7 +66,7 @@ def test_an_app_without_any_logging_set_up(store_path: str) -> None:
     assert lines[0] == f"slowlens: profiling every request (deterministic); viewer {viewer}"
     assert sum(line.startswith("slowlens: profiling") for line in lines) == 1, "once"
     slow = [line for line in lines if line.startswith("slow: GET / 200 ")]
-    assert len(slow) == 4 and all(re.search(r"\d %.*app.* " + viewer + "#r=[0-9a-z]{26}$", one) for one in slow)
+    assert len(slow) == 4 and all(re.search(r"\d % .* " + viewer + "#r=[0-9a-z]{26}$", one) for one in slow)
     assert sum("could not be stored" in line for line in lines) == 1, "our own trouble, once, with why"
     assert "/proc/nowhere" in done.stderr
 
