@@ -168,7 +168,8 @@ def test_other_tracers_are_told_too() -> None:
         greenlet.settrace(before)
 
 
-@pytest.mark.parametrize("sampled", (False, True) if sys.version_info >= (3, 12) else (False,))
+@pytest.mark.parametrize("sampled", (False, True) if sys.version_info >= (3, 12) else (False,),
+                         ids=lambda sampled: "sampled" if sampled else "deterministic")
 @patient
 def test_greenlets_of_a_job_are_part_of_its_stack(sampled: bool) -> None:
     """In a thread that runs no request itself."""
