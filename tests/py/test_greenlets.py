@@ -422,7 +422,8 @@ def test_waits_are_waits_and_what_is_spawned_is_a_strand(tmp_path: Path, library
 
 
 # On 3.11 there is one hook in a thread, and gevent takes it away before it runs a task.
-@pytest.mark.parametrize("sampled", (False, True) if sys.version_info >= (3, 12) else ())
+@pytest.mark.parametrize("sampled", (False, True) if sys.version_info >= (3, 12) else (),
+                         ids=lambda sampled: "sampled" if sampled else "deterministic")
 @patient
 def test_jobs_of_gevents_threadpool(tmp_path: Path, sampled: bool) -> None:
     need("gevent")
