@@ -136,18 +136,23 @@ if sys.version_info[:2] != (3, 14):  # which runs handlers between any lock's __
         def tell(*_: object) -> None:
             raise Told
 
+        def take_and_take(seconds: float) -> None:
+            """A function: 3.13 does not have in a ``try`` what the jump back of a loop there raises."""
+            nonlocal held
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                with lock:
+                    held += 1
+                    if made is RLock:
+                        with lock:
+                            held += 1
+
         before = signal.signal(signal.SIGALRM, tell)
         try:
             for n in range(3000):
                 try:
                     signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + n % 40))
-                    until = time.monotonic() + 5  # what is raised in a __del__ or a collector's callback goes nowhere
-                    while time.monotonic() < until:
-                        with lock:
-                            held += 1
-                            if made is RLock:
-                                with lock:
-                                    held += 1
+                    take_and_take(5)  # what is raised in a __del__ or a collector's callback goes nowhere
                 except Told:
                     times += 1
         finally:
