@@ -37,7 +37,9 @@ def test_a_newcomer_finds_the_deep_copy(browser: Any, shop: str) -> None:
 
     wait(browser, ".tree .row", "copy.deepcopy")
     guilty = next(row for row in rows(browser) if row.splitlines()[0].endswith(f"reports.py:{found[1]}"))
-    assert "copy.deepcopy" in guilty and "800" in guilty, "its calls: one for each of 800 books"
+    # The slowest was sampled, now and then: samples count no calls.
+    sampled = re.search(r"\bsampled, \d+ samples", browser.find_element(By.TAG_NAME, "body").text)
+    assert "copy.deepcopy" in guilty and (sampled or "800" in guilty), "its calls: one for each of 800 books"
     heaviest = browser.find_element(By.CSS_SELECTOR, "[aria-label='Heaviest functions']").text
     # Which of the module's functions leads, or the garbage collector, is a matter of the machine.
     assert re.search(r" copy\.(deepcopy|_deepcopy_\w+|_keep_alive)$", heaviest, re.M), heaviest

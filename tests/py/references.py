@@ -953,7 +953,7 @@ def left_by(call: Callable[[], object]) -> tuple[float, dict[str, int]]:
     least, lost = float("inf"), {}
     for _ in range(2):
         call()
-    for _ in range(20):
+    for _ in range(100):
         gc.collect()
         before, counts = in_use(), references()
         for _ in range(TIMES):
