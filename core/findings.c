@@ -203,14 +203,9 @@ kind_of_wait(const sl_findings_work *w, uint32_t node)
     const sl_function *f = sl_outline_function(o, node);
     if (awaited > half && sl_outline_pseudo(o, node) == SL_PSEUDO_AWAIT)
         f = sl_outline_function(o, o->nodes[node].parent);
-    if (awaited > half)
-        return sl_outline_function_is(f, "asyncio/tasks.py", "sleep")
-                   ? SL_FINDING_SLEEP
-                   : SL_FINDING_AWAIT;
-    return f->kind == SL_KIND_C &&
-                   sl_outline_text_is(f->name, f->name_len, "time.sleep")
-               ? SL_FINDING_SLEEP
-               : SL_FINDING_HOT;
+    if (sl_outline_is_sleep(f, awaited > half))
+        return SL_FINDING_SLEEP;
+    return awaited > half ? SL_FINDING_AWAIT : SL_FINDING_HOT;
 }
 
 /* Time in the subtree of `node` that other findings explain better; *starved

@@ -177,21 +177,16 @@ put_calls(const sl_outline *o, const sl_finding *f, sl_buf *out)
                               "all), or make each call cheaper.");
 }
 
-/* Whether a function does nothing but wait as long as it was asked to. */
-static bool
-is_sleep(const sl_function *f)
-{
-    return sl_outline_function_is(f, "asyncio/tasks.py", "sleep") ||
-           (f->kind == SL_KIND_C &&
-            sl_outline_text_is(f->name, f->name_len, "time.sleep"));
-}
-
 static void
 about_function(const sl_outline *o, const sl_finding *f, sl_buf *out)
 {
+    const sl_function *called =
+        f->node == SL_FINDING_NONE ? NULL : sl_outline_function(o, f->node);
+
     /* Told for many places at once it is no wait of one of them. */
-    if (f->node != SL_FINDING_NONE && f->ns >= sl_outline_wall(o) / 5 &&
-        is_sleep(sl_outline_function(o, f->node))) {
+    if (called != NULL && f->ns >= sl_outline_wall(o) / 5 &&
+        (sl_outline_is_sleep(called, true) ||
+         sl_outline_is_sleep(called, false))) {
         sl_buf_put_str(out, sl_finding_at(SL_FINDING_SLEEP)->advice);
         return;
     }

@@ -100,6 +100,16 @@ sl_outline_function_is(const sl_function *f, const char *file, const char *name)
            memcmp(f->file + f->file_len - end, file, end) == 0;
 }
 
+/* Whether a function does nothing but wait as long as it was asked to: one that
+ * is awaited, or one that holds its thread. */
+static inline bool
+sl_outline_is_sleep(const sl_function *f, bool awaited)
+{
+    return awaited ? sl_outline_function_is(f, "asyncio/tasks.py", "sleep")
+                   : f->kind == SL_KIND_C &&
+                         sl_outline_text_is(f->name, f->name_len, "time.sleep");
+}
+
 /* The item of the metadata named `key`, or NULL; and its number, or 0. */
 static inline const sl_meta *
 sl_outline_meta(const sl_outline *o, const char *key)
