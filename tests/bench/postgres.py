@@ -86,24 +86,29 @@ def measure(server: Server, count: int, say: Callable[[str, float, str], None]) 
     store.close()
 
 
+def run(count: int, file: str | None, each: Callable[[Server, Callable[[str, float, str], None]], None]) -> int:
+    """``each`` server is measured; what is said of ``count`` profiles is printed, and a row of ``file``."""
+    rows: list[dict[str, Any]] = []
+
+    def say(what: str, value: float, unit: str) -> None:
+        print(f"{count:>9}  {what:44}{value:14.2f} {unit}", flush=True)
+        rows.append({"suite": "store", "layout": "postgres", "profiles": count, "what": what,
+                     "value": round(value, 3), "unit": unit, "python": platform.python_version()})
+
+    engine.prepare()
+    for server in running():
+        each(server, say)
+    if file:
+        Path(file).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--json")
     options = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-
-    def say(what: str, value: float, unit: str) -> None:
-        print(f"{options.count:>9}  {what:44}{value:12.2f} {unit}", flush=True)
-        rows.append({"suite": "store", "layout": "postgres", "profiles": options.count, "what": what,
-                     "value": round(value, 3), "unit": unit, "python": platform.python_version()})
-
-    engine.prepare()
-    for server in running():
-        measure(server, options.count, say)
-    if options.json:
-        Path(options.json).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return 0
+    return run(options.count, options.json, lambda server, say: measure(server, options.count, say))
 
 
 if __name__ == "__main__":

@@ -12,19 +12,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
-from postgres import BATCH, Server, running
+from postgres import BATCH, Server, run
 from store import profiles, timed
 
-from slowlens import engine
 from slowlens.store import Query
 from slowlens.store.postgres import PostgresStore
 
@@ -128,19 +124,7 @@ def main(hold: Callable[[], AbstractContextManager[Any]] = nullcontext) -> int:
     parser.add_argument("--seed", type=int, default=100_000)
     parser.add_argument("--json")
     options = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-
-    def say(what: str, value: float, unit: str) -> None:
-        print(f"{options.count:>9}  {what:44}{value:14.2f} {unit}", flush=True)
-        rows.append({"suite": "store", "layout": "postgres", "profiles": options.count, "what": what,
-                     "value": round(value, 3), "unit": unit, "python": platform.python_version()})
-
-    engine.prepare()
-    for server in running():
-        measure(server, options.count, options.seed, say, hold)
-    if options.json:
-        Path(options.json).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return 0
+    return run(options.count, options.json, lambda server, say: measure(server, options.count, options.seed, say, hold))
 
 
 if __name__ == "__main__":
