@@ -409,6 +409,27 @@ find_function(sl_findings_work *w, const uint8_t *kinds)
     return status;
 }
 
+/* Whether most of a subtree was slept: then to be called again and again is
+ * what it is for, and that it slept is told. */
+static bool
+sleeps(const sl_findings_work *w, uint32_t node)
+{
+    const sl_outline *o = w->o;
+    uint32_t end = node + o->nodes[node].size, most;
+    uint64_t slept = 0, waited = counter_time(w, SL_METRIC_SLEEP, node, end,
+                                              w->places[node].strand, &most);
+
+    for (uint32_t i = node; i < end; i++) {
+        const sl_function *f = sl_outline_function(o, i);
+        if (sl_outline_pseudo(o, i) == SL_PSEUDO_AWAIT)
+            f = sl_outline_function(o, o->nodes[i].parent);
+        if (w->places[i].strand == w->places[node].strand &&
+            (sl_outline_is_sleep(f, false) || sl_outline_is_sleep(f, true)))
+            slept += o->nodes[i].self_ns;
+    }
+    return larger(slept, waited) > o->nodes[node].total_ns / 2;
+}
+
 /* Calls made again and again from one line of own code, the heaviest. */
 static void
 find_repeats(sl_findings_work *w)
@@ -431,7 +452,8 @@ find_repeats(sl_findings_work *w)
             node->function == parent->function || node->calls < REPEATS_LEAST ||
             node->calls / REPEATS_FAN < outer)
             continue;
-        if (best == NONE || node->total_ns > o->nodes[best].total_ns)
+        if ((best == NONE || node->total_ns > o->nodes[best].total_ns) &&
+            !sleeps(w, i))
             best = i;
     }
     if (best == NONE)
@@ -519,10 +541,16 @@ sl_findings_find(const sl_outline *o, const sl_hotpath *path, sl_findings *out)
     bool unseen = is_unseen(&w), few = too_few(&w) || unseen;
     find_waits(&w);
     if (few) {
+        /* Spans are counted and measured, whatever samples saw. */
+        w.few = true;
+        status = sl_findings_layers(&w);
+        if (status == SL_OK)
+            status = sl_findings_asked(&w);
+        w.few = false;
         sl_findings_add(&w, (sl_finding){ .rule = SL_FINDING_FEW,
                                           .count = out->samples,
                                           .ns = unseen ? out->unseen : 0,
-                                          .score = w.wall / 5 * 2,
+                                          .score = sl_findings_few_score(&w),
                                           .node = NONE,
                                           .own = NONE });
     } else {

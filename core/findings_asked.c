@@ -21,6 +21,7 @@ add_rendered(sl_findings_work *w)
                      .node = NONE,
                      .own = NONE,
                      .extra = true,
+                     .measured = true,
                      .score = 2 };
     uint32_t most = NONE;
 
@@ -83,6 +84,7 @@ add_same(sl_findings_work *w)
         sl_finding f = { .rule = SL_FINDING_SAME_QUERY,
                          .node = NONE,
                          .extra = true,
+                         .measured = true,
                          .score = 2 };
         uint32_t most = i;
         for (end = i;
@@ -163,6 +165,16 @@ for_others(const waited *of)
     return of->queries > ns / 2 ? 0 : ns;
 }
 
+/* What a node took; of too few samples, what was measured of it. */
+static uint64_t
+time_of(const sl_findings_work *w, const waited *sums, uint32_t i)
+{
+    uint64_t ns = sums[i].services > sums[i].awaiting ? sums[i].services
+                                                      : sums[i].awaiting;
+
+    return w->few ? ns + sums[i].queries : w->o->nodes[i].total_ns;
+}
+
 /* Sleeps on its own, or hands the request on: what it waits for is not asked
  * for here. */
 static bool
@@ -197,23 +209,26 @@ add_sequence(sl_findings_work *w)
     if (sums == NULL)
         return SL_ENOMEM;
     for (uint32_t i = 1; i < o->count; i++) {
-        if (o->nodes[i].total_ns < w->wall / 10 * 3 ||
+        if (time_of(w, sums, i) < w->wall / 10 * 3 ||
             sl_outline_function(o, i)->origin != SL_ORIGIN_PROJECT)
             continue;
         uint32_t end = i + o->nodes[i].size, most = NONE, line = 0, asked = 0;
-        uint64_t ns = 0;
+        uint64_t ns = 0, longest = 0;
         for (uint32_t c = i + 1; c < end; c += o->nodes[c].size) {
-            if (o->nodes[c].total_ns < least || sl_outline_is_strand(o, c) ||
+            uint64_t took = time_of(w, sums, c);
+            if (took < least || sl_outline_is_strand(o, c) ||
                 is_no_asking(sl_outline_function(o, c)))
                 continue;
             uint64_t waits = for_others(&sums[c]);
-            if (waits < least || waits < o->nodes[c].total_ns / 5 * 4)
+            if (waits < least || waits < took / 5 * 4)
                 continue;
             asked += asked == 0 || o->nodes[c].line != line;
             line = o->nodes[c].line;
             ns += waits;
-            if (most == NONE || o->nodes[c].total_ns > o->nodes[most].total_ns)
+            if (most == NONE || took > longest) {
+                longest = took;
                 most = c;
+            }
         }
         if (asked < 2 || ns <= best.ns)
             continue;

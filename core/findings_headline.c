@@ -9,6 +9,17 @@ is_wait(sl_finding_rule rule)
            rule == SL_FINDING_GC;
 }
 
+/* That there are too few samples, or NULL. */
+static const sl_finding *
+few_of(const sl_findings *all)
+{
+    for (uint32_t i = 0; i < all->count; i++) {
+        if (all->items[i].rule == SL_FINDING_FEW)
+            return &all->items[i];
+    }
+    return NULL;
+}
+
 /* It was ready to compute and could not: also what it wanted to compute. */
 static void
 put_starved(const sl_outline *o, const sl_findings *all, sl_buf *out)
@@ -27,7 +38,7 @@ put_starved(const sl_outline *o, const sl_findings *all, sl_buf *out)
         sl_finding_text(o, all, first, out);
         return;
     }
-    sl_findings_put_percent(o, all, first->ns, true, out);
+    sl_findings_put_percent(o, all, first->ns, false, true, out);
     sl_finding bare = *first;
     bare.own = SL_FINDING_NONE;
     sl_findings_put_rest(o, all, &bare, out);
@@ -46,7 +57,7 @@ sl_findings_headline(const sl_outline *o, const sl_findings *all, sl_buf *out)
         [SL_FINDING_CLIENT] = " of the request was the client",
         [SL_FINDING_GC] = " of the request was garbage collection",
     };
-    const sl_finding *first = &all->items[0];
+    const sl_finding *first = &all->items[0], *few = few_of(all);
 
     if (sl_outline_wall(o) == 0) {
         sl_buf_put_str(out, "It took no time that could be measured.");
@@ -56,7 +67,8 @@ sl_findings_headline(const sl_outline *o, const sl_findings *all, sl_buf *out)
         sl_buf_put_str(out, "No function stands out.");
         return;
     }
-    if (first->rule == SL_FINDING_RUN_QUEUE || first->rule == SL_FINDING_GIL) {
+    if (few == NULL && (first->rule == SL_FINDING_RUN_QUEUE ||
+                        first->rule == SL_FINDING_GIL)) {
         put_starved(o, all, out);
         return;
     }
@@ -67,12 +79,16 @@ sl_findings_headline(const sl_outline *o, const sl_findings *all, sl_buf *out)
             sl_findings_put_name(o, all->below, out);
         }
         sl_buf_put_str(out, ": the most, ");
-        sl_findings_put_percent(o, all, first->ns, false, out);
+        sl_findings_put_percent(o, all, first->ns, first->measured, false, out);
         sl_buf_put_str(out, ", is");
         sl_findings_put_rest(o, all, first, out);
         sl_buf_put_u8(out, '.');
     } else {
         sl_finding_text(o, all, first, out);
+    }
+    if (few != NULL && is_wait(first->rule) && all->items[1].measured) {
+        sl_buf_put_u8(out, ' ');
+        sl_finding_text(o, all, &all->items[1], out);
     }
     for (uint32_t i = 1; i < all->count; i++) {
         const sl_finding *one = &all->items[i];
@@ -80,15 +96,18 @@ sl_findings_headline(const sl_outline *o, const sl_findings *all, sl_buf *out)
             one->ns < sl_outline_wall(o) / 5)
             continue;
         sl_buf_put_u8(out, ' ');
-        sl_findings_put_percent(o, all, one->ns, true, out);
+        sl_findings_put_percent(o, all, one->ns, false, true, out);
         sl_buf_put_str(out, beside[one->rule]);
         sl_buf_put_u8(out, '.');
         break;
     }
-    if (first->rule != SL_FINDING_FEW &&
-        all->unseen >= sl_outline_wall(o) / 5) {
+    if (few != NULL && few != first) {
         sl_buf_put_u8(out, ' ');
-        sl_findings_put_percent(o, all, all->unseen, true, out);
+        sl_finding_text(o, all, few, out);
+    }
+    if (few == NULL && all->unseen >= sl_outline_wall(o) / 5) {
+        sl_buf_put_u8(out, ' ');
+        sl_findings_put_percent(o, all, all->unseen, false, true, out);
         sl_buf_put_str(out, " of it no sample could place.");
     }
 }

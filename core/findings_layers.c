@@ -178,7 +178,8 @@ add_slow_query(sl_findings_work *w)
     sl_finding f = { .rule = SL_FINDING_SLOW_QUERY,
                      .ns = o->spans[slow].longest_ns,
                      .score = 2,
-                     .extra = true };
+                     .extra = true,
+                     .measured = true };
     sl_findings_locate_span(w, slow, &f);
     sl_findings_add(w, f);
 }
@@ -393,13 +394,13 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule,
     sl_finding alike = { .rule = alike_rule, .node = NONE };
     uint32_t count = 0, first = 0;
     ordered *rows = order_spans(w, kind, &count);
-    uint64_t most = 0, ns = 0, inner = 0, times = 0;
+    uint64_t most = 0, ns = 0, inner = 0, spans = 0, times = 0;
     of_function *fetched = NULL;
     of_orm *orm = NULL;
 
     if (rows == NULL)
         return count == 0 ? SL_OK : SL_ENOMEM;
-    if (rule == SL_FINDING_DATABASE) {
+    if (rule == SL_FINDING_DATABASE && !w->few) {
         fetched = find_fetched(w, rows, count);
         orm = find_orm_time(w);
         if (fetched == NULL || orm == NULL) {
@@ -409,10 +410,11 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule,
             return SL_ENOMEM;
         }
     }
+    all.measured = true;
     for (uint32_t i = 0; i < count; i++) {
         const sl_outline_span *span = &o->spans[rows[i].one.span];
         if (i == 0 || by_text(&rows[i - 1], &rows[i]) != 0) {
-            ns = inner = times = 0;
+            ns = inner = spans = times = 0;
             first = i;
         }
         uint64_t took = span->outer_ns;
@@ -423,7 +425,9 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule,
         if (orm != NULL)
             took += share_of_orm(w, orm, span);
         ns += took;
+        spans += span->outer_ns;
         times += span->count;
+        all.measured = all.measured && took == span->outer_ns;
         all.ns += took;
         all.count += span->count;
         if (ns >= most) {
@@ -434,6 +438,7 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule,
             alike.count = times;
             alike.ns = ns;
             alike.inner = inner;
+            alike.measured = ns == spans;
             sl_findings_locate_span(w, rows[first].one.span, &alike);
         }
     }
@@ -445,7 +450,8 @@ by_spans(sl_findings_work *w, const char *kind, sl_finding_rule rule,
     if (alike.count > 0 &&
         (rule == SL_FINDING_DATABASE || alike.ns >= w->wall / 20)) {
         /* Where it is most of the queries' time, it is the answer. */
-        bool answer = alike.ns >= all.ns / 2 && all.ns >= w->wall / 5;
+        bool answer =
+            alike.ns >= all.ns / 2 && (w->few || all.ns >= w->wall / 5);
         alike.score = answer ? all.ns + 1 : 3;
         alike.extra = !answer;
         sl_findings_add(w, alike);
@@ -476,11 +482,11 @@ sl_findings_spans_in(const sl_findings_work *w, uint32_t from, uint32_t end,
 sl_status
 sl_findings_layers(sl_findings_work *w)
 {
-    bool told = heaviest(w->o, "db") != 0;
     sl_status status =
-        told ? by_spans(w, "db", SL_FINDING_DATABASE, SL_FINDING_N_PLUS_1,
-                        ALIKE_LEAST)
-             : by_names(w, SL_LAYER_DATABASE, SL_FINDING_DATABASE);
+        w->few || heaviest(w->o, "db") != 0
+            ? by_spans(w, "db", SL_FINDING_DATABASE, SL_FINDING_N_PLUS_1,
+                       ALIKE_LEAST)
+            : by_names(w, SL_LAYER_DATABASE, SL_FINDING_DATABASE);
 
     if (status == SL_OK)
         status = by_spans(w, "http", SL_FINDING_HTTP, SL_FINDING_HTTP_REPEATS,
@@ -488,7 +494,7 @@ sl_findings_layers(sl_findings_work *w)
     if (status == SL_OK)
         status = by_spans(w, "cache", SL_FINDING_CACHE, SL_FINDING_CACHE_GETS,
                           ALIKE_LEAST);
-    if (status == SL_OK)
+    if (status == SL_OK && !w->few)
         status = by_names(w, SL_LAYER_TEMPLATE, SL_FINDING_TEMPLATE);
     add_slow_query(w);
     return status;

@@ -348,6 +348,12 @@ sl_findings_add(sl_findings_work *w, sl_finding f)
         return;
     if (f.work == 0)
         f.work = f.ns;
+    if (w->few) {
+        uint64_t least = sl_findings_few_score(w) + 1 + f.score / 4;
+        f.score = f.score > least ? f.score : least;
+        f.extra = false;
+        f.measured = true;
+    }
     fingerprint(w->o, &f);
     while (at > 0 && out->items[at - 1].score < f.score) {
         out->items[at] = out->items[at - 1];

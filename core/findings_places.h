@@ -30,6 +30,7 @@ typedef struct {
     bool wide;   /* `node` is little itself: what it calls is spread out */
     bool recursive;       /* it calls itself */
     bool scattered;       /* `own` is one of several that called `node` */
+    bool measured;        /* `ns` is spans' alone: no sample says it */
     char fingerprint[17]; /* the same for the same rule and functions */
 } sl_finding;
 
@@ -76,6 +77,7 @@ typedef struct {
     uint32_t layers;   /* bit by layer: a node is in it */
     bool exact;
     bool strands; /* there are some */
+    bool few;     /* too few samples: what is told is told of spans alone */
 } sl_findings_work;
 
 /* Fills `places`, which is to be freed in any case, and what is told of all
@@ -105,7 +107,15 @@ bool sl_findings_is_asked(const sl_outline_span *span);
 /* The line of own code `own` that samples saw most, or where it begins. */
 uint32_t sl_findings_line(const sl_outline *o, uint32_t own);
 
-/* Puts one where its score says. */
+/* What puts "not enough samples" in order: behind a wait of two fifths. */
+static inline uint64_t
+sl_findings_few_score(const sl_findings_work *w)
+{
+    return w->wall / 5 * 2;
+}
+
+/* Puts one where its score says; while there are too few samples, before that
+ * this is so. */
 void sl_findings_add(sl_findings_work *w, sl_finding f);
 
 /* Bytes of a function's name without "<locals>.<genexpr>" and its like, which

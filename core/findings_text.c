@@ -33,11 +33,11 @@ put_number(sl_buf *out, uint64_t number)
 
 void
 sl_findings_put_percent(const sl_outline *o, const sl_findings *all,
-                        uint64_t ns, bool first, sl_buf *out)
+                        uint64_t ns, bool measured, bool first, sl_buf *out)
 {
     uint64_t wall = sl_outline_wall(o);
     double part = wall > 0 ? (double)ns * 100.0 / (double)wall : 0;
-    bool rough = all->samples < SAMPLES_FEW;
+    bool rough = !measured && all->samples < SAMPLES_FEW;
     char text[40];
 
     if (part > 0 && part < 1)
@@ -390,7 +390,7 @@ put_inner(const sl_outline *o, const sl_findings *all, const sl_finding *f,
     if (!is_orms(f))
         return;
     sl_buf_put_str(out, "; ");
-    sl_findings_put_percent(o, all, f->inner, false, out);
+    sl_findings_put_percent(o, all, f->inner, f->measured, false, out);
     sl_buf_put_str(out, " is the database itself");
 }
 
@@ -529,7 +529,7 @@ sl_finding_text(const sl_outline *o, const sl_findings *all,
 
     if (one->rule == SL_FINDING_FEW && one->ns > 0) {
         sl_buf_put_str(out, "For ");
-        sl_findings_put_percent(o, all, one->ns, false, out);
+        sl_findings_put_percent(o, all, one->ns, false, false, out);
         sl_buf_put_str(out, " of the time no sample could say where this "
                             "request was: most of it is ");
         sl_findings_put_name(o, all->unseen_node, out);
@@ -539,7 +539,11 @@ sl_finding_text(const sl_outline *o, const sl_findings *all,
     if (one->rule == SL_FINDING_FEW) {
         sl_buf_put_str(out, "Not enough samples (");
         put_number(out, one->count);
-        sl_buf_put_str(out, ") to say where the time of this request went.");
+        sl_buf_put_str(out, all->items[0].rule == SL_FINDING_FEW
+                                ? ") to say where the time of this request "
+                                  "went."
+                                : ") to say where the rest of its time "
+                                  "went.");
         return;
     }
     if (one->rule == SL_FINDING_HOLDS_LOOP) {
@@ -551,7 +555,7 @@ sl_finding_text(const sl_outline *o, const sl_findings *all,
         sl_buf_put_u8(out, '.');
         return;
     }
-    sl_findings_put_percent(o, all, one->ns, true, out);
+    sl_findings_put_percent(o, all, one->ns, one->measured, true, out);
     sl_findings_put_rest(o, all, one, out);
     sl_buf_put_u8(out, '.');
 }

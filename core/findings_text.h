@@ -4,10 +4,11 @@
 
 #include "findings.h"
 
-/* Appends "76 %", "About 80 %" of few samples, "Under 1 %" rather than nothing.
- * `first`: a sentence begins with it. */
+/* Appends "76 %", "About 80 %" of few samples unless it was `measured`, "Under
+ * 1 %" rather than nothing. `first`: a sentence begins with it. */
 void sl_findings_put_percent(const sl_outline *o, const sl_findings *all,
-                             uint64_t ns, bool first, sl_buf *out);
+                             uint64_t ns, bool measured, bool first,
+                             sl_buf *out);
 
 /* Appends the function's name; of a comprehension, that of the function it is
  * part of. */

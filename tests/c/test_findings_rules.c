@@ -422,6 +422,26 @@ by_what_is_left(void)
                            { 3, "asyncio/tasks:sleep", 5, 32, 2 } }) };
     told(SL_FINDING_HOT, "a shorter pause", pauses, NO_SPANS);
     spares(SL_FINDING_REPEATS, once, NO_SPANS);
+    spares(SL_FINDING_REPEATS, pauses, NO_SPANS);
+    made helper = { MADE({ { 0, "[request]", 1, 2, 0 },
+                           { 1, "app.view", 1, 2, 0 },
+                           { 2, "app.pause", 40, 2, 3 },
+                           { 3, "C.sleep", 40, 90, 4 } }),
+                    COUNTED({ { 3, SL_METRIC_SLEEP, 90 } }) };
+    spares(SL_FINDING_REPEATS, helper, NO_SPANS);
+    told(SL_FINDING_SLEEP, "a shorter pause", helper, NO_SPANS);
+    made later = { MADE({ { 0, "[request]", 1, 2, 0 },
+                          { 1, "app.view", 1, 2, 0 },
+                          { 2, "app.pause", 40, 2, 3 },
+                          { 3, "asyncio/tasks:sleep", 40, 0, 4 },
+                          { 4, "[await]", 40, 90, 0 } }) };
+    spares(SL_FINDING_REPEATS, later, NO_SPANS);
+    made busy = { MADE({ { 0, "[request]", 1, 2, 0 },
+                         { 1, "app.view", 1, 2, 0 },
+                         { 2, "app.fill", 40, 60, 3 },
+                         { 3, "C.sleep", 40, 30, 4 } }),
+                  COUNTED({ { 3, SL_METRIC_SLEEP, 30 } }) };
+    told(SL_FINDING_REPEATS, "out of the loop", busy, NO_SPANS);
     made work = { VIEW("json/__init__:dumps", 1, 80) };
     spares(SL_FINDING_HOT, work, NO_SPANS);
 
@@ -432,6 +452,134 @@ by_what_is_left(void)
                                                  NUMBER("samples", 200) }) };
     spares(SL_FINDING_FEW, enough, NO_SPANS);
 }
+
+static void
+says(const char *headline, const char *words, made m,
+     const sl_outline_span *spans, size_t count)
+{
+    sl_profile *p = made_profile(&m);
+    sl_outline outline;
+    sl_hotpath path;
+    sl_findings all;
+    sl_buf text;
+
+    ck_assert_int_eq(sl_profile_outline(p, &outline), SL_OK);
+    const sl_outline_span *own = outline.spans;
+    outline.spans = spans;
+    outline.span_count = (uint32_t)count;
+    ck_assert_int_eq(sl_hotpath_find(&outline, 0, &path), SL_OK);
+    ck_assert_int_eq(sl_findings_find(&outline, &path, &all), SL_OK);
+    sl_buf_init(&text, NULL, 0);
+    sl_findings_headline(&outline, &all, &text);
+    sl_buf_put_u8(&text, 0);
+    ck_assert_str_eq((const char *)text.data, headline);
+    text.size = 0;
+    sl_findings_words(&all, &text);
+    sl_buf_put_u8(&text, 0);
+    ck_assert_str_eq((const char *)text.data, words);
+    sl_buf_free(&text);
+    sl_hotpath_free(&path);
+    outline.spans = own;
+    sl_profile_outline_free(&outline);
+    sl_profile_free(p);
+}
+
+#define FEW_SAMPLES META({ TEXT("mode", "sampling"), NUMBER("samples", 2) })
+
+/* Spans are exact whatever samples saw: they come first, then that the rest is
+ * not known. */
+START_TEST(of_few_samples_spans_are_told)
+{
+    made view = { MADE({ { 0, "[request]", 1, 35, 0 },
+                         { 1, "app.view", 1, 60, 0 },
+                         { 2, "orm", 1, 5, 3 } }),
+                  FEW_SAMPLES };
+
+    says("63 % in 100 queries that are alike (SELECT a FROM b WHERE c = ?), "
+         "from view.app.view at app/view.py:3. Not enough samples (2) to say "
+         "where the rest of its time went.",
+         "n+1,database", view,
+         SPANS({ SPAN(2, 0, "db", "SELECT a FROM b WHERE c = ?", 100, 63) }));
+    /* However little they took. */
+    says("4 % in 40 queries that are alike (SELECT 1), from view.app.view at "
+         "app/view.py:3. Not enough samples (2) to say where the rest of its "
+         "time went.",
+         "n+1,database", view, SPANS({ SPAN(2, 0, "db", "SELECT 1", 40, 4) }));
+    says("61 % in 7 HTTP requests to one service (prices), from view.app.view "
+         "at app/view.py:3. Not enough samples (2) to say where the rest of "
+         "its time went.",
+         "http-n+1,http", view, SPANS({ SPAN(2, 0, "http", "prices", 7, 61) }));
+    /* Nothing that is worth a word. */
+    says("Not enough samples (2) to say where the time of this request went.",
+         "", view, SPANS({ SPAN(2, 0, "db", "SELECT 1", 2, 4) }));
+
+    const uint64_t ms = 1000000;
+    made slow = { MADE({ { 0, "[request]", 1, 600 * ms, 0 },
+                         { 1, "app.view", 1, 0, 0 },
+                         { 2, "orm", 1, 0, 3 } }),
+                  FEW_SAMPLES };
+    says("75 % in the database: 1 query, most from view.app.view at "
+         "app/view.py:3 (SELECT 2). Not enough samples (2) to say where the "
+         "rest of its time went.",
+         "database,slow-query", slow,
+         SPANS({ SPAN(2, 0, "db", "SELECT 2", 1, 450 * ms) }));
+
+    made sequence = { MADE({ { 0, "[request]", 1, 90, 0 },
+                             { 1, "app.view", 1, 10, 0 },
+                             { 2, "user", 1, 0, 3 },
+                             { 2, "stock", 1, 0, 4 } }),
+                      FEW_SAMPLES };
+    says("80 % in 2 HTTP requests (users), from view.app.view at "
+         "app/view.py:3. Not enough samples (2) to say where the rest of its "
+         "time went.",
+         "http,one-after-another", sequence,
+         SPANS({ SPAN(2, 0, "http", "users", 1, 41),
+                 SPAN(3, 0, "http", "stock", 1, 39) }));
+
+    /* A wait that was measured and is more comes before them. */
+    made starved = { MADE({ { 0, "[request]", 1, 35, 0 },
+                            { 1, "app.view", 1, 60, 0 },
+                            { 2, "orm", 1, 5, 3 } }),
+                     META({ TEXT("mode", "sampling"), NUMBER("samples", 2),
+                            NUMBER("run_queue_ns", 80) }) };
+    says("About 80 % waiting for a CPU, which others had or a quota withheld; "
+         "it stood in view.app.view at app/view.py:7. 12 % in 12 queries that "
+         "are alike (SELECT 1), from view.app.view at app/view.py:3. Not "
+         "enough samples (2) to say where the rest of its time went.",
+         "run-queue,n+1", starved,
+         SPANS({ SPAN(2, 0, "db", "SELECT 1", 12, 12) }));
+
+    /* No sample could place most of it. */
+    made unseen = { MADE({ { 0, "[request]", 1, 5, 0 },
+                           { 1, "app.view", 1, 5, 0 },
+                           { 2, "orm", 1, 0, 3 },
+                           { 1, "[not seen] another greenlet", 1, 90, 0 } }),
+                    META(
+                        { TEXT("mode", "sampling"), NUMBER("samples", 500) }) };
+    says("63 % in 100 queries that are alike (SELECT 1), from view.app.view "
+         "at app/view.py:3. For 90 % of the time no sample could say where "
+         "this request was: most of it is [not seen] another greenlet.",
+         "n+1,database", unseen,
+         SPANS({ SPAN(2, 0, "db", "SELECT 1", 100, 63) }));
+}
+END_TEST
+
+/* Few samples make a share rough; not that of spans alone. */
+START_TEST(what_spans_took_is_no_rough_share)
+{
+    made view = { MADE({ { 0, "[request]", 1, 31, 0 },
+                         { 1, "app.view", 1, 6, 0 },
+                         { 2, "redis", 1, 63, 3 } }),
+                  META({ TEXT("mode", "sampling"), NUMBER("samples", 12) }) };
+
+    says("63 % in 40 operations on the cache (GET), from view.app.view at "
+         "app/view.py:3.",
+         "cache-gets,cache", view,
+         SPANS({ SPAN(2, 0, "cache", "GET", 40, 63) }));
+    says("About 65 % in redis.redis, called by view.app.view at app/view.py:3.",
+         "", view, NO_SPANS);
+}
+END_TEST
 
 /* Where calls are tiny, what is left of the request is what shares are of. */
 START_TEST(shares_are_of_what_recording_did_not_cost)
@@ -483,6 +631,7 @@ findings_rules_suite(void)
 {
     const TTest *const tests[] = { each_rule_is_told_and_spared,
                                    shares_are_of_what_recording_did_not_cost,
-                                   NULL };
+                                   of_few_samples_spans_are_told,
+                                   what_spans_took_is_no_rough_share, NULL };
     return suite_of("findings_rules", tests);
 }

@@ -84,6 +84,52 @@ def test_what_a_sampled_request_asks_for_again_and_again_is_told(
     assert re.search(r"^- asked for, as part of that: 40 queries \d+ ms$", text, re.MULTILINE)
 
 
+def test_what_was_asked_for_is_told_of_few_samples_too(
+        store_path: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
+    """Spans are exact whatever the samples: first sentence, list row, log line and explain say the same."""
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        for _ in range(100):
+            with slowlens.span("SELECT name FROM author WHERE id = ?", kind="db"):
+                pass
+        start_response("200 OK", [])
+        return [b"done"]
+
+    middleware = ProfilerMiddleware(app, store=store_path, mode="sampling", keep="all", debug=True, slow_ms=0,
+                                    project=(str(Path(__file__).parent),))
+    sentence = re.compile(r"\d+ % in 100 queries that are alike \(SELECT name FROM author WHERE id = \?\), from "
+                          r"\S+ at py/test_explain\.py:\d+\. (.+\. )?Not enough samples \([0-4]\) to say where the "
+                          r"rest of its time went\.")
+    with caplog.at_level("WARNING", logger="slowlens.slow"):
+        for _ in range(30):  # a thousandth of a second each: of nearly all there are too few
+            wsgi_call(middleware, "/authors")
+            (row,) = Stored(middleware.recorder).rows(limit=1)
+            told = json.loads(Stored(middleware.recorder).blob(row["id"]).summary())
+            if sentence.search(told["headline"]):
+                break
+    assert "n+1" in row["findings"] and row["db_count"] == 100 and sentence.search(told["headline"]), told
+    assert "few-samples" not in row["findings"] and told["findings"][0]["advice"].startswith("Ask once for all")
+    text = explain(capsys, store_path, row["id"])
+    assert sentence.search(text.splitlines()[2]) and "or one query with in before the loop" in text.lower()
+    assert told["headline"] in caplog.messages[-1], caplog.messages
+
+
+def test_to_sleep_again_and_again_is_no_repeated_call(store_path: str) -> None:
+    def pause() -> None:
+        time.sleep(0.003)
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        for _ in range(12):
+            pause()
+        start_response("200 OK", [])
+        return [b"done"]
+
+    middleware = ProfilerMiddleware(app, store=store_path, mode="deterministic", keep="all", debug=True,
+                                    project=(str(Path(__file__).parent),))
+    wsgi_call(middleware, "/")
+    (row,) = Stored(middleware.recorder).rows()
+    assert "sleep" in row["findings"] and "repeats" not in row["findings"], row
+
+
 def test_advice_is_for_what_takes_time_and_no_request_is_sent_to_itself() -> None:
     from slowlens import _core
     from slowlens.insight.explain import _advice, profile
