@@ -176,20 +176,16 @@ def is_local(incoming: Incoming, trusted: Networks | None = None) -> bool:
     clients, hosts, proxied = _claims(incoming)
     if not proxied:
         return is_local_host(incoming.host)
-    if not clients:
-        return False
-    if believed:
-        assert trusted is not None
-        # The nearest address that is none of our own proxies: what stands before it is only hearsay. In each header:
-        # a proxy writes one of them and passes on what the client wrote into the others.
-        for named in clients:
-            strangers = [client for client in named if client not in trusted]
-            if strangers and not is_loopback(strangers[-1]):
-                return False
-        return is_local_host(hosts[-1] if hosts else incoming.host)
-    # Nobody is to be believed: then nothing may speak against it.
-    return all(is_loopback(client) for named in clients for client in named) and all(
-        map(is_local_host, [incoming.host, *hosts]))
+    if not believed or not clients:
+        return False  # who is not believed can only speak against it: a client may have written "for 127.0.0.1" itself
+    assert trusted is not None
+    # The nearest address that is none of our own proxies: what stands before it is only hearsay. In each header: a
+    # proxy writes one of them and passes on what the client wrote into the others.
+    for named in clients:
+        strangers = [client for client in named if client not in trusted]
+        if strangers and not is_loopback(strangers[-1]):
+            return False
+    return is_local_host(hosts[-1] if hosts else incoming.host)
 
 
 def from_elsewhere(incoming: Incoming) -> bool:
@@ -315,11 +311,16 @@ class Access:
             # What stands in this line may be copied into a shell: names and addresses, nothing else.
             peer = incoming.remote if _PLAIN_ADDRESS.fullmatch(incoming.remote) is not None else ""
             host = incoming.host if _PLAIN_HOST.fullmatch(incoming.host) is not None else ""
-            proxied = _claims(incoming).some
+            clients, hosts, proxied = _claims(incoming)
             if is_local_host(incoming.host) and not proxied and peer:
                 # Docker, a VM, WSL: the browser is here, the connection comes from a bridge.
                 what = (f"the connection comes from {peer}. If only this machine can reach the port (Docker: "
                         f'-p 127.0.0.1:8000:8000), add the option trusted_proxies=["{peer}"] '
+                        f"(or SLOWLENS_TRUSTED_PROXIES={peer})")
+            elif peer and clients and all(is_loopback(one) for named in clients for one in named) and all(
+                    map(is_local_host, [incoming.host, *hosts])):
+                what = (f"a proxy at {peer} says that you are at this machine. If it writes that header itself whatever "
+                        f'a client sends, add the option trusted_proxies=["{peer}"] '
                         f"(or SLOWLENS_TRUSTED_PROXIES={peer})")
             elif is_loopback(incoming.remote) and host.partition(":")[0] == "0.0.0.0":
                 what = f"open it as http://127.0.0.1{host[7:]}{path}"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["OTHER", "UNMATCHED", "Folded", "asgi_route", "fold", "wsgi_route"]
+__all__ = ["OTHER", "UNMATCHED", "Folded", "asgi_route", "fold", "mounted", "wsgi_route"]
 
 UNMATCHED = "[unmatched]"
 OTHER = "[other]"
@@ -30,6 +30,10 @@ SEGMENTS_MAX = 12
 #: Paths whose names are at hand, and for how long.
 KNOWN_MAX = 512
 KNOWN_NS = 60_000_000_000
+REMEMBERED_MAX = 500
+#: Different prefixes at which routes are mounted; what comes later is OTHER.
+PREFIXES_MAX = 200
+PREFIX_MAX = 300
 
 #: A segment that is an id rather than a word: a number, hexadecimal or base64 of some length, a UUID.
 _ID = re.compile(
@@ -91,7 +95,12 @@ class Folded:
         self.known_until = 0
 
     def remember(self, path: str, route: str) -> None:
-        """``path`` is called ``route`` for the next minute; no longer, for names that nobody asks for are given up."""
+        """``path`` is called ``route`` for the next minute; no longer, for names that nobody asks for are given up.
+
+        Long ones are not kept: some servers pass on a path of any length.
+        """
+        if len(path) > REMEMBERED_MAX:
+            return
         now = time.monotonic_ns()
         if now >= self.known_until or len(self.known) >= KNOWN_MAX:
             self.known.clear()
@@ -151,7 +160,8 @@ def asgi_route(scope: Mapping[str, Any], path: str, root: str = "", app: Any = N
         return "" if "router" in scope or "app" in scope else _falcon_route(app, path)
     mount = scope.get("root_path", "")
     if isinstance(mount, str) and len(mount) > len(root) and path.startswith(mount[len(root):]):
-        return mount[len(root):] + "/{path}"  # another app, or files
+        parameters = scope.get("path_params")  # another app, or files
+        return _prefix(mount[len(root):], parameters if isinstance(parameters, Mapping) else {}) + "/{path}"
     name = getattr(endpoint, "__qualname__", None)
     # An object: an app mounted at the root (Flask below FastAPI), which has routes of its own.
     return "/{path}" if name is None else f"{getattr(endpoint, '__module__', '')}.{name}"
@@ -172,19 +182,39 @@ def _as_written(template: str, paths: Any) -> str:
 def _whole_template(own: str, path: str, parameters: Mapping[str, Any]) -> str:
     """``own``, the template of the innermost route, with what mounts and included routers took off before it.
 
-    The rest of the path is known: the values of its parameters stand in it as they were sent.
+    A parameter stands for one segment, or for several whose slashes are known: so is where the rest begins.
     """
-    expression = ""
-    at = 0
-    for match in _PARAMETER.finditer(own):
-        expression += re.escape(own[at:match.start()]) + ("(?:.*)" if match[2] == "path" else "(?:[^/]+)")
-        at = match.end()
-    expression += re.escape(own[at:])
-    # The shortest head with which the template matches the end of the path.
-    found = re.fullmatch(f"(.*?){expression}", path[:2000])
-    if found is None or not found[1]:
+    found = list(_PARAMETER.finditer(own))
+    slashes = own.count("/") + sum(str(parameters.get(one[1], "")).count("/") for one in found)
+    segments = path.split("/")
+    cut = len(segments) - slashes
+    if cut < 2 or not _fits(own, "/".join(["", *segments[cut:]])):
         return own or "/"
-    names = {name for name, _ in _PARAMETER.findall(own)}
-    known = {str(value): name for name, value in parameters.items() if name not in names}
-    head = "/".join(f"{{{known[part]}}}" if part in known else part for part in found[1].split("/"))
-    return head + own
+    names = {one[1] for one in found}
+    return _prefix("/".join(segments[:cut]), {
+        name: value for name, value in parameters.items() if name not in names}) + own
+
+
+def _fits(template: str, path: str) -> bool:
+    """Whether a path can be one of ``template``, by what stands in that before its first parameter and behind its
+    last. (A regular expression of several parameters takes time by a power of the path's length.)"""
+    parts = _PARAMETER.split(template)
+    if len(parts) == 1:
+        return path == template
+    return path.startswith(parts[0]) and path.endswith(parts[-1])
+
+
+_prefixes = _Names(PREFIXES_MAX)
+
+
+def _prefix(taken: str, parameters: Mapping[str, Any]) -> str:
+    """What a mount took off, with the names of its parameters; of as many as there may be: an app that is mounted at
+    whatever a client asks for has one route for each."""
+    known = {str(value): name for name, value in parameters.items()}
+    return mounted("/".join(f"{{{known[part]}}}" if part in known else part for part in taken.split("/")))
+
+
+def mounted(prefix: str) -> str:
+    """``prefix`` or, where there are too many, OTHER."""
+    known = _prefixes.place(prefix[:PREFIX_MAX])
+    return known if known != OTHER else "/" + OTHER

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import _core
 from .recorder import current
+from .routes import mounted
 
 __all__ = ["watch"]
 
@@ -59,7 +60,7 @@ def _note(template: str | None, path: str | None = None) -> None:
     route = "" if template is None else "/" + template.lstrip("/")
     whole = seen.path
     if route and path and path != whole and whole.endswith(path):
-        route = whole[:-len(path)] + route
+        route = mounted(whole[:-len(path)]) + route
     seen.note_route(route)
 
 

@@ -178,8 +178,18 @@ def test_authorize_sees_the_django_request(store_path: str) -> None:
     """
     assert run(store_path, config, """
         client = Client()
-        print(json.dumps([client.get("/__slowlens__/" + query).status_code for query in ("", "?me=1")]))
-    """) == [404, 200]
+        from django.http import HttpResponse
+        from django.test import RequestFactory
+        from slowlens.django import ProfilerMiddleware
+        closed = []
+        def project(request):
+            response = HttpResponse("a file, say, by a view that takes any path")
+            response._resource_closers.append(lambda: closed.append("it"))
+            return response
+        instead = ProfilerMiddleware(project)(RequestFactory().get("/__slowlens__/?me=1"))
+        instead.close()
+        print(json.dumps([client.get("/__slowlens__/" + query).status_code for query in ("", "?me=1")] + closed))
+    """) == [404, 200, "it"]
 
 
 def test_wrong_settings_fail_at_start(store_path: str) -> None:

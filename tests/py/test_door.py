@@ -23,7 +23,9 @@ from slowlens.asgi import ProfilerMiddleware as ASGIMiddleware
 from slowlens.auth import is_local, make_token
 from slowlens.options import Networks, OptionsError, load
 from slowlens.request import asgi_incoming, wsgi_incoming
-from slowlens.routes import FOLDED_MAX, FORGOTTEN_SECONDS, GIVEN_MAX, OTHER, UNMATCHED, Folded, asgi_route, fold
+from slowlens.routes import (
+    FOLDED_MAX, FORGOTTEN_SECONDS, GIVEN_MAX, OTHER, PREFIXES_MAX, UNMATCHED, Folded, _Names, asgi_route, fold, mounted,
+)
 from slowlens.store import open_store
 from slowlens.store.private import untrusted
 from slowlens.wsgi import ProfilerMiddleware
@@ -86,6 +88,27 @@ def test_the_same_through_asgi(store_path: str) -> None:
     assert [message.get("status") for message in sent] == [404, None]
 
 
+def test_the_viewer_of_strangers_on_any_event_loop(store_path: str) -> None:
+    """Under trio there is no loop of asyncio's: the app answered with an error, and its log grew."""
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": BASE, "query_string": b"", "headers": [(b"host", b"localhost")],
+             "client": ("203.0.113.9", 1), "scheme": "http"}
+    for debug, client, status in ((True, "203.0.113.9", 404), (True, "127.0.0.1", 200), (False, "127.0.0.1", 404)):
+        site = ASGIMiddleware(inner, store=store_path, debug=debug)
+        asked = site({**scope, "client": (client, 1)}, None, send)  # type: ignore[arg-type]
+        with pytest.raises(StopIteration):
+            asked.send(None)
+        assert [one["status"] for one in sent if "status" in one] == [status]
+        sent.clear()
+
+
 def test_paths_that_are_not_there_are_one_route(store_path: str) -> None:
     site = make(store_path, debug=False, keep="worst", worst_per_route=2)
     for number in range(100):
@@ -131,6 +154,35 @@ def test_names_of_folded_paths_that_nobody_asks_for_any_more_give_their_place(
     assert folded.name("/made-up-0", 200) == "/made-up-0", "used just now"
     assert folded.name("/real", 200) == "/real"
     assert folded.name("/made-up-0", 404) == "/made-up-0" and folded.name("/made-up-1", 404) == UNMATCHED
+
+
+def test_long_paths_are_not_remembered() -> None:
+    """uvicorn with httptools passes on a path of any length."""
+    folded = Folded()
+    folded.remember("/" + "a" * 100_000, "/{id}")
+    folded.remember("/a", "/a")
+    assert folded.known == {"/a": "/a"}
+
+
+def test_the_template_of_a_path_is_found_in_no_time() -> None:
+    """A regular expression took the third power of the path's length: half a minute for this one."""
+    path = "/" + "-" * 1900 + "/2026-11-26"
+    scope = {"route": type("Route", (), {"path": "/{year}-{month}-{day}"}),
+             "path_params": {"tenant": "-" * 1900, "year": "2026", "month": "11", "day": "26"}}
+    assert asgi_route(scope, path) == "/{tenant}/{year}-{month}-{day}"
+    scope = {"route": type("Route", (), {"path": "/{a:path}/x/{b:path}"}), "path_params": {"a": "1/2", "b": "3/4/5"}}
+    assert asgi_route(scope, "/v1/1/2/x/3/4/5") == "/v1/{a:path}/x/{b:path}"
+
+
+def test_prefixes_that_clients_choose_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app that mounts others at whatever is asked for, or at a number however it is written."""
+    monkeypatch.setattr("slowlens.routes._prefixes", _Names(PREFIXES_MAX))
+    route = {"route": type("Route", (), {"path": "/books"}), "path_params": {"number": 7}}
+    apps = {"endpoint": app, "root_path": "", "router": None}
+    found = {asgi_route(route, f"/{'0' * zeros}7/books") for zeros in range(PREFIXES_MAX)}
+    found |= {asgi_route({**apps, "root_path": f"/{number}"}, f"/{number}/x") for number in range(2 * PREFIXES_MAX)}
+    found |= {mounted(f"/{number}") for number in range(2 * PREFIXES_MAX)}
+    assert len(found) < 3 * PREFIXES_MAX and f"/{OTHER}/{{path}}" in found and "/{number}/books" in found
 
 
 def test_methods_that_are_made_up_are_one(store_path: str) -> None:
@@ -225,8 +277,6 @@ def incoming(**environ: str) -> Any:
 @pytest.mark.parametrize("environ", [
     {}, {"HTTP_HOST": "localhost"}, {"HTTP_HOST": "LOCALHOST:1"}, {"HTTP_HOST": "[::1]:80", "REMOTE_ADDR": "::1"},
     {"HTTP_HOST": "shop.localhost:8000"}, {"REMOTE_ADDR": "::ffff:127.0.0.1"}, {"REMOTE_ADDR": "127.3.2.1"},
-    {"HTTP_X_FORWARDED_FOR": "127.0.0.1", "HTTP_X_FORWARDED_PROTO": "http"},  # a proxy for the browser beside it
-    {"HTTP_FORWARDED": 'for="[::1]:4711";host=localhost'},
 ])
 def test_local(environ: dict[str, str]) -> None:
     assert is_local(incoming(**environ))
@@ -262,6 +312,11 @@ ONLY_PROXIES_SEND = [
     {"SERVER_PROTOCOL": "HTTP/1.0"},  # nginx, which by default says nothing else
     *({"HTTP_" + name: "127.0.0.1"} for name in ONLY_PROXIES_SEND),
     {"HTTP_X_FORWARDED_FOR": "203.0.113.9," + "127.0.0.1," * 300 + "127.0.0.1"},
+    # What a client may have written itself, behind a proxy that passes it on and says something else, or is of HTTP/1.0.
+    *({"HTTP_X_FORWARDED_FOR": "127.0.0.1", **sign} for sign in (
+        {}, {"SERVER_PROTOCOL": "HTTP/1.0"}, {"HTTP_VIA": "1.1 x"}, {"HTTP_X_FORWARDED_PROTO": "https"},
+        {"HTTP_X_FORWARDED_HOST": "localhost"})),
+    {"HTTP_FORWARDED": 'for="[::1]:4711";host=localhost', "SERVER_PROTOCOL": "HTTP/1.0"}, {"HTTP_X_REAL_IP": "::1"},
 ])
 def test_not_local(environ: dict[str, str]) -> None:
     assert not is_local(incoming(**environ))
@@ -312,6 +367,8 @@ def test_trusted_proxies_are_checked() -> None:
     ({"REMOTE_ADDR": "172.17.0.1", "HTTP_HOST": "localhost:8000"}, 'trusted_proxies=["172.17.0.1"]'),
     ({"REMOTE_ADDR": "192.168.1.7", "HTTP_HOST": "dev.example:8000"}, "slowlens token --url http://dev.example:8000"),
     ({"HTTP_X_FORWARDED_FOR": "203.0.113.9"}, "slowlens token"),
+    ({"HTTP_X_FORWARDED_FOR": "127.0.0.1", "HTTP_X_FORWARDED_PROTO": "http"}, 'trusted_proxies=["127.0.0.1"]'),
+    ({"HTTP_X_FORWARDED_FOR": "127.0.0.1", "HTTP_X_FORWARDED_HOST": "shop.example"}, "slowlens token"),
     ({"HTTP_HOST": "0.0.0.0:8000"}, "http://127.0.0.1:8000/__slowlens__/"),
     ({"HTTP_HOST": "x;rm${IFS}-r${IFS}.;", "REMOTE_ADDR": "$(reboot)"}, "slowlens token --url http://HOST`"),
     ({"HTTP_HOST": "localhost", "REMOTE_ADDR": "1;reboot"}, "slowlens token --url http://localhost`"),

@@ -243,7 +243,10 @@ def test_strangers_get_the_apps_own_answer(site: Any, path: str, environ: dict[s
 
 
 def test_other_sites_cannot_read(site: Any) -> None:
-    assert ask(site, "api/requests", HTTP_SEC_FETCH_SITE="cross-site")[0] == 400
+    """Nor have it work for them, not even what they could not read: all of a day in one file."""
+    for path in ("api/requests", "pprof", "firefox", "static/main.js", "requests/aggregate/profile", "nothing"):
+        assert ask(site, path, HTTP_SEC_FETCH_SITE="cross-site")[0] == (404 if path == "nothing" else 400), path
+    assert ask(site, "", HTTP_SEC_FETCH_SITE="cross-site")[0] == 200, "they may lead to the page"
     assert "Access-Control-Allow-Origin" not in ask(site, "api/requests")[1]
 
 

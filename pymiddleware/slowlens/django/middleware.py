@@ -151,7 +151,11 @@ class ProfilerMiddleware:
         if "view" not in granted:
             return response
         served = serve(self.recorder.viewer, incoming, self._viewer_path, script_name(request), granted)
-        return response if served is None else to_django(served)
+        if served is None:
+            return response
+        shown = to_django(served)
+        shown._resource_closers += getattr(response, "_resource_closers", [])  # files, bodies: nobody else closes them
+        return shown
 
     async def _note_async(self, request: Any, outer: Transaction | _core.Tally) -> Any:
         response = await self.get_response(request)

@@ -202,7 +202,7 @@ class Viewer:
             if incoming.method != route.method and not (route.method == "GET" and incoming.method == "HEAD"):
                 other = route.method
                 continue
-            if path.startswith(("api/", "requests/")):
+            if path:  # other sites may lead to the page, and to nothing else: not even have it work for them
                 check_headers(incoming, route.changes)
             if route.changes and "change" not in granted:
                 return _json_error(403, "this link is for reading: slowlens token --change makes one for more")

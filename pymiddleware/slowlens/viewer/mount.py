@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -52,16 +54,31 @@ def serve_wsgi(
 
 async def serve_asgi(viewer: Viewer, incoming: Incoming, receive: Any, send: Any, mount: str) -> bool:
     """As :func:`serve`, sent. False: nothing was, the app shall answer. Reads in a thread."""
-    import asyncio
-
     root = incoming.native.get("root_path", "")
-    response = await asyncio.to_thread(serve, viewer, incoming, mount, root)
+    response = await _in_a_thread(partial(serve, viewer, incoming, mount, root))
     if response is None:
         return False
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
     return True
+
+
+async def _in_a_thread(work: Callable[[], Response | None]) -> Response | None:
+    """Runs ``work`` beside the loop: asyncio's or trio's (hypercorn has both); in it, if it is another one."""
+    import asyncio
+
+    trio = sys.modules.get("trio")
+    runs: Any = asyncio.to_thread
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        try:
+            trio.lowlevel.current_task()  # type: ignore[union-attr]
+            runs = trio.to_thread.run_sync  # type: ignore[union-attr]
+        except (AttributeError, RuntimeError):
+            return work()
+    return await runs(work)  # type: ignore[no-any-return]
 
 
 def wsgi_app(viewer: Viewer) -> Callable[..., Iterable[bytes]]:
