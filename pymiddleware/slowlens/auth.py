@@ -319,8 +319,8 @@ class Access:
                         f"(or SLOWLENS_TRUSTED_PROXIES={peer})")
             elif peer and clients and all(is_loopback(one) for named in clients for one in named) and all(
                     map(is_local_host, [incoming.host, *hosts])):
-                what = (f"a proxy at {peer} says that you are at this machine. If it writes that header itself whatever "
-                        f'a client sends, add the option trusted_proxies=["{peer}"] '
+                what = (f"a proxy at {peer} says that you are at this machine. If it does so whatever a client "
+                        f'sends, add the option trusted_proxies=["{peer}"] '
                         f"(or SLOWLENS_TRUSTED_PROXIES={peer})")
             elif is_loopback(incoming.remote) and host.partition(":")[0] == "0.0.0.0":
                 what = f"open it as http://127.0.0.1{host[7:]}{path}"

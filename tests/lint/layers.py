@@ -136,7 +136,7 @@ PACKAGE = {
                 "throttling writer",
     "viewer": "_core auth board insight killed live log options request slowlens store",
     "otel": "_core log recorder",
-    "routing": "_core recorder",
+    "routing": "_core recorder routes",
     "wsgi": "_core recorder request routes routing viewer",
     "asgi": "_core hello recorder request routes routing viewer",
     "task": "_core recorder request spans",

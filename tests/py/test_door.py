@@ -24,7 +24,17 @@ from slowlens.auth import is_local, make_token
 from slowlens.options import Networks, OptionsError, load
 from slowlens.request import asgi_incoming, wsgi_incoming
 from slowlens.routes import (
-    FOLDED_MAX, FORGOTTEN_SECONDS, GIVEN_MAX, OTHER, PREFIXES_MAX, UNMATCHED, Folded, _Names, asgi_route, fold, mounted,
+    FOLDED_MAX,
+    FORGOTTEN_SECONDS,
+    GIVEN_MAX,
+    OTHER,
+    PREFIXES_MAX,
+    UNMATCHED,
+    Folded,
+    _Names,
+    asgi_route,
+    fold,
+    mounted,
 )
 from slowlens.store import open_store
 from slowlens.store.private import untrusted
@@ -312,7 +322,7 @@ ONLY_PROXIES_SEND = [
     {"SERVER_PROTOCOL": "HTTP/1.0"},  # nginx, which by default says nothing else
     *({"HTTP_" + name: "127.0.0.1"} for name in ONLY_PROXIES_SEND),
     {"HTTP_X_FORWARDED_FOR": "203.0.113.9," + "127.0.0.1," * 300 + "127.0.0.1"},
-    # What a client may have written itself, behind a proxy that passes it on and says something else, or is of HTTP/1.0.
+    # What a client may have written itself, behind a proxy that passes it on.
     *({"HTTP_X_FORWARDED_FOR": "127.0.0.1", **sign} for sign in (
         {}, {"SERVER_PROTOCOL": "HTTP/1.0"}, {"HTTP_VIA": "1.1 x"}, {"HTTP_X_FORWARDED_PROTO": "https"},
         {"HTTP_X_FORWARDED_HOST": "localhost"})),
