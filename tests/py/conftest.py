@@ -27,6 +27,8 @@ engine.prepare()
 
 #: What has another pytest load our fixture; where slowlens is installed it does so unasked, and once is enough.
 PLUGIN = [] if entry_points(group="pytest11", name="slowlens") else ["-p", "slowlens.pytest_plugin"]
+if PLUGIN:  # and nobody else's, which import half of what is installed
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_the_collectors_time_is_summed(sampled: bool) -> None:
 
     def program() -> None:
         for _ in range(4):
-            heap: list[Any] = [[Slow()] for _ in range(20_000)]
+            heap: list[Any] = [[Slow()] for _ in range(3_000)]
             heap.append(heap)
             del heap
             gc.collect()
