@@ -102,16 +102,17 @@ def test_a_greenlet_that_is_switched_to_is_part_of_the_stack(sampled: bool) -> N
 @patient
 def test_greenlets_in_greenlets(sampled: bool) -> None:
     def level(n: int) -> None:
-        spin(0.01)
+        spin(0.001 if n else 0.03)
         if n:
             greenlet.greenlet(level).switch(n - 1)
-        spin(0.01)
+        spin(0.001)
 
-    recording = record(lambda: level(5), "none", sampled=sampled)
+    recording = record(lambda: level(25), "none", sampled=sampled)
     report = tree(recording)
     depth = max(path_names.count("level") for path_names in (
         [by["name"].rpartition(".")[2] for by in chain] for chain in chains(report)))
-    assert depth == 6
+    assert depth == 26
+    assert not any(row["name"] == "[await]" for row in report["rows"])
     assert recording.totals()["mended"] == 0
 
 

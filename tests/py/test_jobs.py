@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import pytest
@@ -77,6 +78,52 @@ def test_pools_and_threads_with_and_without_the_context(sampled: bool) -> None:
     found = below_threads(recording)
     assert {"in_pool", "Thread.run", "Worker.run", "[queued]"} <= found
     assert {"in_thread", "in_context"} <= names(recording)
+
+
+def in_map(number: int) -> int:
+    spin(0.01)
+    return number
+
+
+def in_callback(result: object) -> None:
+    spin(0.02)
+
+
+# 3.11 tells of no calls where they are made. Of what ends a worker's thread pytest warns.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("sampled", MODES if sys.version_info >= (3, 12) else (), ids=str)
+def test_pools_of_multiprocessing(sampled: bool) -> None:
+    with ThreadPool(2) as pool:  # there before the request
+        others = pool.map_async(in_thread_of_nobody, range(2))
+
+        def view() -> None:
+            assert pool.map(in_map, range(4), chunksize=2) == [0, 1, 2, 3]
+            assert list(pool.imap_unordered(int, ["7"] * 3)) == [7] * 3
+            assert pool.apply(in_pool) is None
+            pool.apply_async(in_context, callback=in_callback).get()
+            with pytest.raises(ZeroDivisionError):
+                pool.apply(divmod, (1, 0))
+            pool.apply_async(exits)  # and with it the worker's thread
+            done = pool.map_async(in_map, range(2), callback=in_callback)
+            assert done.get() == [0, 1]
+
+        recording = record(view, sampled=sampled)
+        others.wait()
+    found = below_threads(recording)
+    expected = {"in_map", "in_pool", "in_context", "in_callback", "[queued]"}
+    assert expected <= found and "in_thread_of_nobody" not in names(recording)
+    if not sampled:
+        calls = {row["function"]["name"]: row["calls"] for row in functions(recording)}
+        assert [calls[name] for name in ("in_map", "in_pool", "in_context", "in_callback", "exits")] == [6, 1, 1, 2, 1]
+    assert recording.totals()["mended"] == 0
+
+
+def in_thread_of_nobody(number: int) -> None:
+    spin(0.005)
+
+
+def exits() -> None:
+    raise SystemExit
 
 
 @both

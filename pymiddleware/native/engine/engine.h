@@ -47,7 +47,7 @@ void sl_py_engine_hand_over(sl_py_traced *traced);
 const char *sl_py_engine_probes(void);
 
 /* The local events of a probe with these actions. Never raises. */
-long sl_py_engine_probe_events(bool start, bool leave, bool raises);
+long sl_py_engine_probe_events(bool start, bool leave, bool raises, bool calls);
 
 /* Sets the local events of `code`: those that anybody wants. Never raises. */
 void sl_py_engine_local(PyObject *code);

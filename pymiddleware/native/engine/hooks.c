@@ -9,7 +9,8 @@ typedef struct {
     PyObject_HEAD vectorcallfunc call;
 } hook;
 
-static hook hooks[SL_PY_EVENTS], probe_start_hook, probe_return_hook;
+static hook hooks[SL_PY_EVENTS];
+static hook probe_start_hook, probe_return_hook, probe_call_hook;
 static PyObject *missing; /* sys.monitoring.MISSING */
 static bool events_on, probes_apart;
 
@@ -166,6 +167,17 @@ on_probe_return(HOOK_ARGS)
     Py_RETURN_NONE;
 }
 
+/* What is called comes after it, and so does the engine's own event. */
+static PyObject *
+on_probe_call(HOOK_ARGS)
+{
+    (void)self, (void)nargsf, (void)names;
+    const sl_py_probe *probe = sl_py_probe_of(args[0]);
+    if (probe != NULL)
+        sl_py_probe_calls(probe, args[2]);
+    Py_RETURN_NONE;
+}
+
 /* ---- all functions ---- */
 
 BODY
@@ -232,6 +244,10 @@ HOOK(yield)
 BODY
 call(PyObject *const *args, bool plain)
 {
+    const sl_py_probe *probe =
+        plain || probes_apart ? NULL : sl_py_probe_of(args[0]);
+    if (probe != NULL)
+        sl_py_probe_calls(probe, args[2]);
     sl_strand *strand = hook_strand(plain);
     if (strand == NULL || sl_py_active.c_calls == SL_C_NONE)
         return;
@@ -313,8 +329,10 @@ sl_py_hooks_init(PyObject *monitoring)
         PyObject_Init((PyObject *)&hooks[i], &hook_type);
     PyObject_Init((PyObject *)&probe_start_hook, &hook_type);
     PyObject_Init((PyObject *)&probe_return_hook, &hook_type);
+    PyObject_Init((PyObject *)&probe_call_hook, &hook_type);
     probe_start_hook.call = on_probe_start;
     probe_return_hook.call = on_probe_return;
+    probe_call_hook.call = on_probe_call;
     sl_py_hooks_set(false, false, false);
     return 0;
 }
@@ -328,8 +346,9 @@ sl_py_hook(int event)
 PyObject *
 sl_py_probe_hook(int event)
 {
-    return (PyObject *)(event == SL_PY_START ? &probe_start_hook
-                                             : &probe_return_hook);
+    return (PyObject *)(event == SL_PY_START  ? &probe_start_hook
+                        : event == SL_PY_CALL ? &probe_call_hook
+                                              : &probe_return_hook);
 }
 
 /* ---- in which order they are called ---- */

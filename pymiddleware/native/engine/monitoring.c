@@ -142,10 +142,12 @@ probes_claim(void)
         goto end;
     if (set_callback(id, SL_PY_START, sl_py_probe_hook(SL_PY_START)) &&
         set_callback(id, SL_PY_RETURN, sl_py_probe_hook(SL_PY_RETURN)) &&
+        set_callback(id, SL_PY_CALL, sl_py_probe_hook(SL_PY_CALL)) &&
         order_is_known(id)) {
         probe_tool = id;
         probe_events = event_number(event_names[SL_PY_START]) |
-                       event_number(event_names[SL_PY_RETURN]);
+                       event_number(event_names[SL_PY_RETURN]) |
+                       event_number(event_names[SL_PY_CALL]);
     } else {
         PyErr_Clear();
         ask(PyObject_CallMethod(monitoring, "free_tool_id", "i", id));
@@ -374,10 +376,11 @@ sl_py_engine_probes(void)
 }
 
 long
-sl_py_engine_probe_events(bool start, bool leave, bool raises)
+sl_py_engine_probe_events(bool start, bool leave, bool raises, bool calls)
 {
     long events = (start ? event_number("PY_START") : 0) |
-                  (leave ? event_number("PY_RETURN") : 0);
+                  (leave ? event_number("PY_RETURN") : 0) |
+                  (calls ? event_number("CALL") : 0);
     long unwind = leave && raises ? event_number("PY_UNWIND") : 0;
 
     if (sl_py_unwind_is_local)

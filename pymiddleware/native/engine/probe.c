@@ -42,3 +42,11 @@ sl_py_probe_leave(const sl_py_probe *probe, PyObject *result)
     if (probe->target->action->leave != NULL)
         probe->target->action->leave(probe->target, sl_py_own_frame(), result);
 }
+
+void
+sl_py_probe_calls(const sl_py_probe *probe, PyObject *callable)
+{
+    if (probe->target->action->calls != NULL)
+        probe->target->action->calls(probe->target, sl_py_own_frame(),
+                                     callable);
+}

@@ -39,6 +39,11 @@ typedef struct {
                  PyObject *argument, uint32_t offset);
     void (*returned)(const sl_py_target *target, uintptr_t frame);
 
+    /* The function, which runs in `frame`, is about to call `callable`,
+     * BORROWED (3.12+). */
+    void (*calls)(const sl_py_target *target, uintptr_t frame,
+                  PyObject *callable);
+
     /* Calls of C functions that it makes are not told of (calls.h). */
     bool quiet;
 
@@ -94,6 +99,7 @@ sl_py_probe_of(const PyObject *code)
 
 bool sl_py_probe_start(const sl_py_probe *probe);
 void sl_py_probe_leave(const sl_py_probe *probe, PyObject *result);
+void sl_py_probe_calls(const sl_py_probe *probe, PyObject *callable);
 
 /* How many code objects are probed. */
 extern uint32_t sl_py_probe_count;

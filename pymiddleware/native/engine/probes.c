@@ -181,7 +181,8 @@ probe_add(PyObject *code, const sl_py_target *target)
                             .events = sl_py_engine_probe_events(
                                 target->action->start != NULL,
                                 target->action->leave != NULL,
-                                target->action->raises),
+                                target->action->raises,
+                                target->action->calls != NULL),
                             .local = parameter_index(of, target->argument) };
     probe->cell = probe->local >= 0 && sl_py_code_is_cell(of, probe->local);
     if (!sl_py_probe_put(probe)) {

@@ -318,9 +318,9 @@ sl_py_engine_probes(void)
 }
 
 long
-sl_py_engine_probe_events(bool start, bool leave, bool raises)
+sl_py_engine_probe_events(bool start, bool leave, bool raises, bool calls)
 {
-    (void)start, (void)leave, (void)raises;
+    (void)start, (void)leave, (void)raises, (void)calls;
     return 0;
 }
 

@@ -82,6 +82,21 @@ sl_py_own_code(uintptr_t frame)
     return (PyCodeObject *)(code & trusted.code_mask);
 }
 
+PyObject *
+sl_py_own_variable(uintptr_t frame, const char *name)
+{
+    const PyCodeObject *code = sl_py_own_code(frame);
+    PyObject *names = code->co_localsplusnames;
+
+    for (int i = 0; i < (int)PyTuple_GET_SIZE(names); i++) {
+        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i),
+                                             name) == 0)
+            return sl_py_code_is_cell(code, i) ? NULL
+                                               : sl_py_own_local(frame, i);
+    }
+    return NULL;
+}
+
 uintptr_t
 sl_py_own_back(uintptr_t frame)
 {

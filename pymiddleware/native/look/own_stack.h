@@ -31,6 +31,10 @@ uintptr_t sl_py_own_frame(void);
  * trusted. */
 PyObject *sl_py_own_local(uintptr_t frame, int index);
 
+/* The one of that name, BORROWED; NULL: not set, in a cell, or there is none.
+ */
+PyObject *sl_py_own_variable(uintptr_t frame, const char *name);
+
 /* The code object that a frame of the calling thread runs, BORROWED. The
  * layout is trusted. */
 PyCodeObject *sl_py_own_code(uintptr_t frame);

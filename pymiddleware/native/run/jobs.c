@@ -1,8 +1,10 @@
 /* From a work item to its strand: see jobs.h. */
 #include "run/jobs.h"
+#include "engine/argument.h"
 #include "engine/current.h"
 #include "engine/engine.h"
 #include "engine/probes.h"
+#include "look/own_stack.h"
 #include "run/active.h"
 #include "run/stints.h"
 #include "sampler/jobs.h"
@@ -18,6 +20,7 @@ typedef struct {
     sl_py_handle *handle; /* strong */
     uint64_t since;       /* ticks of the recording's clock */
     const void *node;     /* where the strand that handed it over stood */
+    bool parts;           /* it may be taken more than once */
 } note;
 
 #define NOTES_MAX (1u << 16)
@@ -95,8 +98,8 @@ notes_reserve(void)
     return true;
 }
 
-void
-sl_py_jobs_note(const void *object, bool elsewhere)
+static void
+note_set(const void *object, bool elsewhere, bool parts)
 {
     sl_strand *strand = NULL;
     sl_py_recording *recording = sl_py_active_owner(&strand);
@@ -126,7 +129,14 @@ sl_py_jobs_note(const void *object, bool elsewhere)
                      .since = sl_clock_ticks(recording->sampled.clock),
                      .node = recording->sampled.by_samples || strand == NULL
                                  ? NULL
-                                 : sl_strand_node(strand) };
+                                 : sl_strand_node(strand),
+                     .parts = parts };
+}
+
+void
+sl_py_jobs_note(const void *object, bool elsewhere)
+{
+    note_set(object, elsewhere, false);
 }
 
 sl_py_recording *
@@ -139,7 +149,8 @@ sl_py_jobs_take(const void *object, const void **node, uint64_t *since)
     sl_py_recording *recording = n->handle->recording;
     *node = n->node;
     *since = n->since;
-    note_remove(n);
+    if (!n->parts || recording == NULL)
+        note_remove(n);
     return recording;
 }
 
@@ -214,6 +225,21 @@ job_begin(const void *object, uintptr_t frame)
     return true;
 }
 
+static void
+job_drop(job **at)
+{
+    job *j = *at;
+
+    *at = j->next;
+    if (j->stint.recording != NULL)
+        sl_py_sampler_job_end(&j->stint.recording->sampled, j->stint.strand,
+                              &j->slot, false);
+    sl_py_stint_drop(&j->stint);
+    j->next = unused;
+    unused = j;
+    sl_py_active_forget();
+}
+
 /* The call in `frame` of the calling thread ends, and its job, if it is one. */
 static void
 job_end(uintptr_t frame)
@@ -225,17 +251,8 @@ job_end(uintptr_t frame)
            ((*at)->frame != frame ||
             ((*at)->stint.recording != NULL && (*at)->stint.thread != thread)))
         at = &(*at)->next;
-    job *j = *at;
-    if (j == NULL)
-        return;
-    *at = j->next;
-    if (j->stint.recording != NULL)
-        sl_py_sampler_job_end(&j->stint.recording->sampled, j->stint.strand,
-                              &j->slot, false);
-    sl_py_stint_drop(&j->stint);
-    j->next = unused;
-    unused = j;
-    sl_py_active_forget();
+    if (*at != NULL)
+        job_drop(at);
 }
 
 void
@@ -294,6 +311,106 @@ on_ended(const sl_py_target *target, uintptr_t frame, PyObject *result)
         job_end(frame);
 }
 
+/* A thread ends, and a job in it whose exception ended its worker. */
+static void
+on_thread_ended(const sl_py_target *target, uintptr_t frame, PyObject *result)
+{
+    uint64_t thread = sl_py_borrow_tstate()->id;
+
+    on_ended(target, frame, result);
+    for (job **at = &running; *at != NULL;) {
+        if ((*at)->stint.thread == thread)
+            job_drop(at);
+        else
+            at = &(*at)->next;
+    }
+}
+
+/* ---- workers that call what they are handed, in a frame of theirs ---- */
+
+/* In its worker a job is one call of the function in a variable; what it calls
+ * next ends it. */
+static const struct {
+    const char *handed, *function;
+} workers[] = { { "job", "func" }, { "e", "meth" } };
+
+/* What a job of a multiprocessing pool is known by, its number, as an address
+ * that no object has. */
+static const void *
+numbered(PyObject *number)
+{
+    long n = PyLong_AsLong(number);
+    PyErr_Clear();
+    return n < 0 ? NULL : (const void *)(((uintptr_t)n << 4) | 1);
+}
+
+static void
+on_worker_calls(const sl_py_target *target, uintptr_t frame, PyObject *callable)
+{
+    if (running != NULL)
+        job_end(frame);
+    if (notes_count == 0 ||
+        callable != sl_py_own_variable(frame, workers[target->detail].function))
+        return;
+    PyObject *handed = sl_py_own_variable(frame, workers[target->detail].handed);
+    const void *object =
+        handed == NULL || !PyLong_Check(handed) ? (const void *)handed
+                                                : numbered(handed);
+    if (object != NULL)
+        job_begin(object, frame);
+}
+
+static bool
+is_set(PyObject *object, const char *name)
+{
+    PyObject *key = PyUnicode_InternFromString(name);
+    PyObject *value = key == NULL ? NULL : sl_py_plain_attribute(object, key);
+    bool is = value != NULL && value != Py_None;
+
+    PyErr_Clear();
+    Py_XDECREF(key);
+    Py_XDECREF(value);
+    return is;
+}
+
+/* What stands for the result of a pool's job, in as many parts as the pool
+ * likes, was made; it calls back itself. */
+static void
+on_result_made(const sl_py_target *target, uintptr_t frame, PyObject *result)
+{
+    static PyObject *name;
+    PyObject *self =
+        result == NULL ? NULL : sl_py_own_variable(frame, "self");
+    (void)target;
+
+    if (name == NULL)
+        name = PyUnicode_InternFromString("_job");
+    PyObject *number = self == NULL || name == NULL
+                           ? NULL
+                           : sl_py_plain_attribute(self, name);
+    const void *object =
+        number == NULL || !PyLong_Check(number) ? NULL : numbered(number);
+    PyErr_Clear();
+    Py_XDECREF(number);
+    if (object == NULL)
+        return;
+    note_set(object, true, true);
+    if (is_set(self, "_callback") || is_set(self, "_error_callback"))
+        note_set(self, true, true);
+}
+
+/* eventlet's tpool is handed an event with each job. */
+static void
+on_tpool_calls(const sl_py_target *target, uintptr_t frame, PyObject *callable)
+{
+    PyObject *event = sl_py_own_variable(frame, workers[target->detail].handed);
+    (void)callable;
+    if (event != NULL)
+        note_set(event, true, false);
+}
+
+/* ---- greenlets ---- */
+
 /* The function made a greenlet, which runs later. */
 static void
 on_made(const sl_py_target *target, uintptr_t frame, PyObject *result)
@@ -325,7 +442,7 @@ on_init(const sl_py_target *target, uintptr_t frame, PyObject *self)
 /* Where pools have their workers: a module, or (with its dot) a package. */
 static const char *const pools[] = { "concurrent.futures.thread", "anyio.",
                                      "trio.", "multiprocessing.pool",
-                                     "twisted." };
+                                     "twisted.", "eventlet.tpool" };
 
 /* Whether a module of that name (any object) is a pool's. */
 static bool
@@ -401,16 +518,29 @@ static const sl_py_action second_made = { .leave = on_second_made };
 static const sl_py_action init = { .start = on_init };
 static const sl_py_action thread_started = { .start = on_thread_start };
 static const sl_py_action runs = { .start = on_begun, .leave = on_ended };
+static const sl_py_action thread_runs = { .start = on_begun,
+                                          .leave = on_thread_ended };
+static const sl_py_action result_made = { .leave = on_result_made };
+static const sl_py_action worker = { .calls = on_worker_calls,
+                                     .leave = on_ended };
+static const sl_py_action tpool = { .calls = on_tpool_calls };
 
 static const sl_py_target targets[] = {
     { "concurrent.futures.thread", "_WorkItem.__init__", "self", &handed_over,
       0 },
     { "concurrent.futures.thread", "_WorkItem.run", "self", &runs, 0 },
     { "threading", "Thread.start", "self", &thread_started, 0 },
-    { "threading", "Thread._bootstrap_inner", "self", &runs, 0 },
+    { "threading", "Thread._bootstrap_inner", "self", &thread_runs, 0 },
     { "gevent.threadpool", "ThreadResult.__init__", "self", &handed_over, 0 },
     { "gevent.threadpool", "_WorkerGreenlet.__run_task", "thread_result", &runs,
       0 },
+    { "multiprocessing.pool", "ApplyResult.__init__", NULL, &result_made, 0 },
+    { "multiprocessing.pool", "IMapIterator.__init__", NULL, &result_made, 0 },
+    { "multiprocessing.pool", "ApplyResult._set", "self", &runs, 0 },
+    { "multiprocessing.pool", "MapResult._set", "self", &runs, 0 },
+    { "multiprocessing.pool", "worker", NULL, &worker, 0 },
+    { "eventlet.tpool", "execute", NULL, &tpool, 1 },
+    { "eventlet.tpool", "tworker", NULL, &worker, 1 },
     /* A greenlet of its own, see greenlets.h; gevent's others tell of
      * themselves. */
     { "gevent.hub", "spawn_raw", NULL, &made, 0 },

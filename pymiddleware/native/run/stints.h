@@ -24,7 +24,7 @@ struct sl_py_recording;
 
 /* Greenlets that stand on top of each other in one stint; deeper ones are taken
  * for strangers. */
-#define SL_PY_NEST_MAX 8
+#define SL_PY_NEST_MAX 32
 
 typedef struct sl_py_stint {
     struct sl_py_recording *recording; /* borrowed; NULL: over, or not begun */

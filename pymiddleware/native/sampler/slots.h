@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 #define SL_PY_SLOTS_MAX 256
-#define SL_PY_BELOW_MAX 8
+#define SL_PY_BELOW_MAX 32
 
 typedef struct {
     sl_py_sampled *sampled; /* NULL: free; valid while the slot is in use */
