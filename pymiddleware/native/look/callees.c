@@ -126,15 +126,56 @@ typedef struct {
     const char *name;
 } ufunc;
 
+/* What numpy's functions are that __array_function__ may take over (np.dot), as
+ * far as their name; since numpy 1.25. */
+typedef struct {
+    PyObject head;
+    void *vectorcall;
+    PyObject *dict, *relevant, *implementation, *dispatcher, *name;
+} dispatcher;
+
+static bool
+dispatcher_name(uintptr_t object, char out[2 * TEXT_MAX])
+{
+    dispatcher d;
+    uint32_t length = 0;
+    char *name = READ(object, &d) && d.name != NULL
+                     ? sl_py_read_str((uintptr_t)d.name, &length)
+                     : NULL;
+    bool named = name != NULL && length > 0 && length < TEXT_MAX &&
+                 join("numpy", name, out);
+
+    free(name);
+    return named;
+}
+
+/* A functools.partial begins with what it calls. */
+typedef struct {
+    PyObject head;
+    PyObject *function;
+} partial;
+
+static bool callable_name(uintptr_t object, char out[2 * TEXT_MAX]);
+
 /* What else can be called: by its type, unless that is known to keep a name. */
 static bool
 other_name(uintptr_t object, uintptr_t type, char out[2 * TEXT_MAX])
 {
     char of[TEXT_MAX], name[TEXT_MAX];
+    PyObject head;
+    partial p;
     ufunc u;
 
     if (!type_name(type, of))
         return false;
+    if (strcmp(of, "functools.partial") == 0 && READ(object, &p) &&
+        READ((uintptr_t)p.function, &head) &&
+        (uintptr_t)head.ob_type != type && /* which it takes apart itself */
+        callable_name((uintptr_t)p.function, out))
+        return true;
+    if (strcmp(of, "numpy._ArrayFunctionDispatcher") == 0 &&
+        dispatcher_name(object, out))
+        return true;
     if (strcmp(of, "numpy.ufunc") == 0 && READ(object, &u) &&
         read_text((uintptr_t)u.name, name))
         return join("numpy", name, out);
