@@ -81,7 +81,7 @@ class profile:
     """
 
     def __new__(cls, name: Any = None, **options: Any) -> Any:
-        if callable(name):  # @profile without parentheses
+        if name is not None and not isinstance(name, str):  # @profile without parentheses
             return cls(None, **options)(name)
         return super().__new__(cls)
 
@@ -105,12 +105,14 @@ class profile:
 
     def __call__(self, function: _F) -> _F:
         """``function`` profiled: a function, method, partial or other callable, also one that makes a generator, a
-        coroutine or an asynchronous generator; a class with ``__call__`` (the calls of its instances are profiled).
+        coroutine or an asynchronous generator; what a class makes a method or attribute of (``classmethod``,
+        ``partialmethod``, ``property``...); a class with ``__call__`` (the calls of its instances are profiled).
 
         :raises TypeError: nothing of these.
         """
-        if isinstance(function, (staticmethod, classmethod)):
-            return type(function)(self(function.__func__))
+        of_class = self._of_class(function)
+        if of_class is not None:
+            return of_class  # type: ignore[no-any-return]
         if isinstance(function, type):
             return self._class(function)  # type: ignore[no-any-return]
         if not callable(function):
@@ -127,7 +129,22 @@ class profile:
             def run(*args: Any, **kwargs: Any) -> Any:
                 with _Run(self, name):
                     return function(*args, **kwargs)
+        for method in ("cache_info", "cache_clear", "cache_parameters"):  # of functools.cache's type
+            if hasattr(function, method):
+                setattr(run, method, getattr(function, method))
         return functools.update_wrapper(run, function)  # type: ignore[return-value]
+
+    def _of_class(self, function: Any) -> Any:
+        """The same of what only a class makes callable; None: it is none of these."""
+        if isinstance(function, (staticmethod, classmethod)):
+            return type(function)(self(function.__func__))
+        if isinstance(function, functools.partialmethod):
+            return type(function)(self(function.func), *function.args, **function.keywords)
+        if isinstance(function, functools.cached_property):
+            return type(function)(self(function.func))
+        if isinstance(function, property) and function.fget is not None:
+            return function.getter(self(function.fget))
+        return None
 
     def _class(self, of: Any) -> Any:
         if "__call__" not in vars(of):

@@ -425,11 +425,17 @@ def test_waits_are_waits_and_what_is_spawned_is_a_strand(tmp_path: Path, library
 # On 3.11 there is one hook in a thread, and gevent takes it away before it runs a task.
 @pytest.mark.parametrize("sampled", (False, True) if sys.version_info >= (3, 12) else (),
                          ids=lambda sampled: "sampled" if sampled else "deterministic")
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
 @patient
-def test_jobs_of_gevents_threadpool(tmp_path: Path, sampled: bool) -> None:
-    need("gevent")
+def test_jobs_of_threadpools_of_theirs(tmp_path: Path, library: str, sampled: bool) -> None:
+    need(library)
     mode = "sampling" if sampled else "deterministic"
-    found = run(GEVENT + COMMON + f"""
+    found = run((GEVENT if library == "gevent" else EVENTLET) + COMMON + f"""
+        spawn = gevent.spawn if {library!r} == "gevent" else eventlet.spawn
+        def hand_over(work):
+            if {library!r} == "gevent": return gevent.get_hub().threadpool.apply(work)
+            from eventlet import tpool
+            return tpool.execute(work)
         def job():
             end = time.thread_time() + 0.04
             while time.thread_time() < end: pass
@@ -437,16 +443,12 @@ def test_jobs_of_gevents_threadpool(tmp_path: Path, sampled: bool) -> None:
             end = time.thread_time() + 0.04
             while time.thread_time() < end: pass
         def app(environ, start_response):
-            pool = gevent.get_hub().threadpool
-            others = pool.spawn(stranger) if environ["PATH_INFO"] == "/other/" else None
-            if others: others.get()
-            else: pool.apply(job)
+            hand_over(stranger if environ["PATH_INFO"] == "/other/" else job)
             start_response("200 OK", [])
             return [b"x"]
         middleware = ProfilerMiddleware(app, debug=True, mode={mode!r}, log=False)
-        one = gevent.spawn(get, middleware, "/one/")
-        other = gevent.spawn(get, middleware, "/other/")
-        gevent.joinall([one, other], raise_error=True)
+        both = [spawn(get, middleware, path) for path in ("/one/", "/other/")]
+        for one in both: one.get() if {library!r} == "gevent" else one.wait()
         json.dump({{row["path"]: ms for row, ms in profiles(middleware)}}, sys.stdout)
     """, tmp_path)
     assert "job" in found["/one/"] and "stranger" not in found["/one/"]

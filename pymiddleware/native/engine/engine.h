@@ -9,6 +9,7 @@
 #ifndef SL_PY_ENGINE_H
 #define SL_PY_ENGINE_H
 
+#include "engine/probe.h"
 #include "engine/traced.h"
 
 /* Prepares the engine. 0, or -1 with an exception. */
@@ -46,8 +47,8 @@ void sl_py_engine_hand_over(sl_py_traced *traced);
 /* Makes local events possible. NULL: they are; else why not. */
 const char *sl_py_engine_probes(void);
 
-/* The local events of a probe with these actions. Never raises. */
-long sl_py_engine_probe_events(bool start, bool leave, bool raises, bool calls);
+/* The local events of a probe with this action. Never raises. */
+long sl_py_engine_probe_events(const sl_py_action *action);
 
 /* Sets the local events of `code`: those that anybody wants. Never raises. */
 void sl_py_engine_local(PyObject *code);

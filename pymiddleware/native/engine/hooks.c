@@ -10,7 +10,8 @@ typedef struct {
 } hook;
 
 static hook hooks[SL_PY_EVENTS];
-static hook probe_start_hook, probe_return_hook, probe_call_hook;
+static hook probe_start_hook, probe_return_hook;
+static hook probe_call_hook, probe_line_hook;
 static PyObject *missing; /* sys.monitoring.MISSING */
 static bool events_on, probes_apart;
 
@@ -178,6 +179,16 @@ on_probe_call(HOOK_ARGS)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+on_probe_line(HOOK_ARGS)
+{
+    (void)self, (void)nargsf, (void)names;
+    const sl_py_probe *probe = sl_py_probe_of(args[0]);
+    if (probe != NULL)
+        sl_py_probe_line(probe);
+    Py_RETURN_NONE;
+}
+
 /* ---- all functions ---- */
 
 BODY
@@ -282,6 +293,9 @@ static PyObject *
 on_line(HOOK_ARGS)
 {
     (void)self, (void)nargsf, (void)names;
+    const sl_py_probe *probe = probes_apart ? NULL : sl_py_probe_of(args[0]);
+    if (probe != NULL)
+        sl_py_probe_line(probe);
     sl_strand *strand = hook_strand(false);
     long line =
         strand == NULL || !sl_py_active.lines ? 0 : sl_py_small_int(args[1]);
@@ -330,9 +344,11 @@ sl_py_hooks_init(PyObject *monitoring)
     PyObject_Init((PyObject *)&probe_start_hook, &hook_type);
     PyObject_Init((PyObject *)&probe_return_hook, &hook_type);
     PyObject_Init((PyObject *)&probe_call_hook, &hook_type);
+    PyObject_Init((PyObject *)&probe_line_hook, &hook_type);
     probe_start_hook.call = on_probe_start;
     probe_return_hook.call = on_probe_return;
     probe_call_hook.call = on_probe_call;
+    probe_line_hook.call = on_probe_line;
     sl_py_hooks_set(false, false, false);
     return 0;
 }
@@ -348,6 +364,7 @@ sl_py_probe_hook(int event)
 {
     return (PyObject *)(event == SL_PY_START  ? &probe_start_hook
                         : event == SL_PY_CALL ? &probe_call_hook
+                        : event == SL_PY_LINE ? &probe_line_hook
                                               : &probe_return_hook);
 }
 

@@ -39,7 +39,8 @@ int sl_py_hooks_init(PyObject *monitoring);
 /* The callback for an event, BORROWED. */
 PyObject *sl_py_hook(int event);
 
-/* The one under the probes' own tool id: of START, RETURN and CALL. */
+/* The one under the probes' own tool id: of START, RETURN, CALL and
+ * LINE. */
 PyObject *sl_py_probe_hook(int event);
 
 /* What the callbacks must look after: `on`, events are, not only probes;

@@ -143,11 +143,13 @@ probes_claim(void)
     if (set_callback(id, SL_PY_START, sl_py_probe_hook(SL_PY_START)) &&
         set_callback(id, SL_PY_RETURN, sl_py_probe_hook(SL_PY_RETURN)) &&
         set_callback(id, SL_PY_CALL, sl_py_probe_hook(SL_PY_CALL)) &&
+        set_callback(id, SL_PY_LINE, sl_py_probe_hook(SL_PY_LINE)) &&
         order_is_known(id)) {
         probe_tool = id;
         probe_events = event_number(event_names[SL_PY_START]) |
                        event_number(event_names[SL_PY_RETURN]) |
-                       event_number(event_names[SL_PY_CALL]);
+                       event_number(event_names[SL_PY_CALL]) |
+                       event_number(event_names[SL_PY_LINE]);
     } else {
         PyErr_Clear();
         ask(PyObject_CallMethod(monitoring, "free_tool_id", "i", id));
@@ -376,12 +378,14 @@ sl_py_engine_probes(void)
 }
 
 long
-sl_py_engine_probe_events(bool start, bool leave, bool raises, bool calls)
+sl_py_engine_probe_events(const sl_py_action *action)
 {
-    long events = (start ? event_number("PY_START") : 0) |
+    bool leave = action->leave != NULL;
+    long events = (action->start != NULL ? event_number("PY_START") : 0) |
                   (leave ? event_number("PY_RETURN") : 0) |
-                  (calls ? event_number("CALL") : 0);
-    long unwind = leave && raises ? event_number("PY_UNWIND") : 0;
+                  (action->line != NULL ? event_number("LINE") : 0) |
+                  (action->calls != NULL ? event_number("CALL") : 0);
+    long unwind = leave && action->raises ? event_number("PY_UNWIND") : 0;
 
     if (sl_py_unwind_is_local)
         return events | unwind;

@@ -44,6 +44,13 @@ sl_py_probe_leave(const sl_py_probe *probe, PyObject *result)
 }
 
 void
+sl_py_probe_line(const sl_py_probe *probe)
+{
+    if (probe->target->action->line != NULL)
+        probe->target->action->line(probe->target, sl_py_own_frame());
+}
+
+void
 sl_py_probe_calls(const sl_py_probe *probe, PyObject *callable)
 {
     if (probe->target->action->calls != NULL)

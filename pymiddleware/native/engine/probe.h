@@ -39,8 +39,10 @@ typedef struct {
                  PyObject *argument, uint32_t offset);
     void (*returned)(const sl_py_target *target, uintptr_t frame);
 
-    /* The function, which runs in `frame`, is about to call `callable`,
-     * BORROWED (3.12+). */
+    /* The function, which runs in `frame`, begins a line / is about to call
+     * `callable`, BORROWED (3.12+; 3.12 says nothing of Python functions that
+     * are called as f(*args)). */
+    void (*line)(const sl_py_target *target, uintptr_t frame);
     void (*calls)(const sl_py_target *target, uintptr_t frame,
                   PyObject *callable);
 
@@ -99,6 +101,7 @@ sl_py_probe_of(const PyObject *code)
 
 bool sl_py_probe_start(const sl_py_probe *probe);
 void sl_py_probe_leave(const sl_py_probe *probe, PyObject *result);
+void sl_py_probe_line(const sl_py_probe *probe);
 void sl_py_probe_calls(const sl_py_probe *probe, PyObject *callable);
 
 /* How many code objects are probed. */

@@ -178,11 +178,7 @@ probe_add(PyObject *code, const sl_py_target *target)
         return false;
     *probe = (sl_py_probe){ .code = Py_NewRef(code),
                             .target = target,
-                            .events = sl_py_engine_probe_events(
-                                target->action->start != NULL,
-                                target->action->leave != NULL,
-                                target->action->raises,
-                                target->action->calls != NULL),
+                            .events = sl_py_engine_probe_events(target->action),
                             .local = parameter_index(of, target->argument) };
     probe->cell = probe->local >= 0 && sl_py_code_is_cell(of, probe->local);
     if (!sl_py_probe_put(probe)) {

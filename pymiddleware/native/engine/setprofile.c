@@ -318,9 +318,9 @@ sl_py_engine_probes(void)
 }
 
 long
-sl_py_engine_probe_events(bool start, bool leave, bool raises, bool calls)
+sl_py_engine_probe_events(const sl_py_action *action)
 {
-    (void)start, (void)leave, (void)raises, (void)calls;
+    (void)action;
     return 0;
 }
 

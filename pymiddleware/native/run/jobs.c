@@ -328,11 +328,12 @@ on_thread_ended(const sl_py_target *target, uintptr_t frame, PyObject *result)
 
 /* ---- workers that call what they are handed, in a frame of theirs ---- */
 
-/* In its worker a job is one call of the function in a variable; what it calls
- * next ends it. */
+/* In its worker a job is one call of the function in a variable: begun by the
+ * line that finds both variables set and no result yet, ended by the next call
+ * of another. */
 static const struct {
-    const char *handed, *function;
-} workers[] = { { "job", "func" }, { "e", "meth" } };
+    const char *handed, *function, *result;
+} workers[] = { { "job", "func", "result" }, { "e", "meth", "rv" } };
 
 /* What a job of a multiprocessing pool is known by, its number, as an address
  * that no object has. */
@@ -344,20 +345,36 @@ numbered(PyObject *number)
     return n < 0 ? NULL : (const void *)(((uintptr_t)n << 4) | 1);
 }
 
+/* BORROWED; NULL: it is not set, or None. */
+static PyObject *
+variable(uintptr_t frame, const char *name)
+{
+    PyObject *value = sl_py_own_variable(frame, name);
+    return value != Py_None ? value : NULL;
+}
+
+static void
+on_worker_line(const sl_py_target *target, uintptr_t frame)
+{
+    if (notes_count == 0 ||
+        variable(frame, workers[target->detail].function) == NULL ||
+        variable(frame, workers[target->detail].result) != NULL)
+        return;
+    PyObject *handed =
+        sl_py_own_variable(frame, workers[target->detail].handed);
+    const void *object = handed == NULL || !PyLong_Check(handed)
+                             ? (const void *)handed
+                             : numbered(handed);
+    if (object != NULL)
+        job_begin(object, frame);
+}
+
 static void
 on_worker_calls(const sl_py_target *target, uintptr_t frame, PyObject *callable)
 {
-    if (running != NULL)
+    if (running != NULL &&
+        callable != variable(frame, workers[target->detail].function))
         job_end(frame);
-    if (notes_count == 0 ||
-        callable != sl_py_own_variable(frame, workers[target->detail].function))
-        return;
-    PyObject *handed = sl_py_own_variable(frame, workers[target->detail].handed);
-    const void *object =
-        handed == NULL || !PyLong_Check(handed) ? (const void *)handed
-                                                : numbered(handed);
-    if (object != NULL)
-        job_begin(object, frame);
 }
 
 static bool
@@ -379,15 +396,13 @@ static void
 on_result_made(const sl_py_target *target, uintptr_t frame, PyObject *result)
 {
     static PyObject *name;
-    PyObject *self =
-        result == NULL ? NULL : sl_py_own_variable(frame, "self");
+    PyObject *self = result == NULL ? NULL : sl_py_own_variable(frame, "self");
     (void)target;
 
     if (name == NULL)
         name = PyUnicode_InternFromString("_job");
-    PyObject *number = self == NULL || name == NULL
-                           ? NULL
-                           : sl_py_plain_attribute(self, name);
+    PyObject *number =
+        self == NULL || name == NULL ? NULL : sl_py_plain_attribute(self, name);
     const void *object =
         number == NULL || !PyLong_Check(number) ? NULL : numbered(number);
     PyErr_Clear();
@@ -440,9 +455,10 @@ on_init(const sl_py_target *target, uintptr_t frame, PyObject *self)
 }
 
 /* Where pools have their workers: a module, or (with its dot) a package. */
-static const char *const pools[] = { "concurrent.futures.thread", "anyio.",
-                                     "trio.", "multiprocessing.pool",
-                                     "twisted.", "eventlet.tpool" };
+static const char *const pools[] = {
+    "concurrent.futures.thread", "anyio.",   "trio.",
+    "multiprocessing.pool",      "twisted.", "eventlet.tpool"
+};
 
 /* Whether a module of that name (any object) is a pool's. */
 static bool
@@ -521,7 +537,8 @@ static const sl_py_action runs = { .start = on_begun, .leave = on_ended };
 static const sl_py_action thread_runs = { .start = on_begun,
                                           .leave = on_thread_ended };
 static const sl_py_action result_made = { .leave = on_result_made };
-static const sl_py_action worker = { .calls = on_worker_calls,
+static const sl_py_action worker = { .line = on_worker_line,
+                                     .calls = on_worker_calls,
                                      .leave = on_ended };
 static const sl_py_action tpool = { .calls = on_tpool_calls };
 
