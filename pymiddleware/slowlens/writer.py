@@ -114,7 +114,6 @@ class Writer(_core.Pulse):
         self._begun = False  # a profile began since the thread looked last
         self._closed = False
         self._announced = False
-        self._pid = os.getpid()
         self._ledger.forget()
         self._collected = self._trimmed = self._compared = time.monotonic()
         self._freed = 0
@@ -139,6 +138,7 @@ class Writer(_core.Pulse):
             self._seldom.say(
                 _log, "slowlens: uWSGI runs without threads of Python: profiles are stored by the request itself, "
                 "after its response; --enable-threads avoids that", once=True)
+        self._pid = os.getpid()  # last: of several threads that come first in a child none goes on with half of it
 
     def count(self, release: str) -> None:
         """From now on ``numbers`` counts requests, of this release, where the store keeps such."""
@@ -159,8 +159,6 @@ class Writer(_core.Pulse):
     def expect(self) -> None:
         """A request is to be counted that nobody else may tell the thread of: the first since numbers were stored, or
         their journal is nearly full."""
-        if self._pid != os.getpid():
-            engine.forked()
         self.open_board()
         if not self._expected:
             self._expected = True
@@ -168,6 +166,8 @@ class Writer(_core.Pulse):
 
     def open_board(self) -> None:
         """Before the first request: its memory, in which what is counted outlives a kill. Cheap afterwards."""
+        if self._pid != os.getpid():
+            engine.forked()  # before there is anything that is let go of then
         board, numbers = self.board, self.numbers
         if board is None or (board.tried and self._noted):
             return

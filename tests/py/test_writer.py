@@ -500,6 +500,30 @@ print(sorted(row["path"] for row in Stored(middleware.recorder).rows()))
     assert done.stdout.strip() == str(["/child", "/parent", "/parent-again"])
 
 
+def test_a_child_that_no_hook_told_of_loses_no_count(store_path: str) -> None:
+    """uWSGI loads the app, forks, and its workers may end by a signal: the first request opened a board and then let
+    go of it as the parent's, and what was counted there, or in the numbers of before, was lost."""
+    script = f"""
+import ctypes, os, signal, sys
+sys.path[:0] = {[str(Path(__file__).parent)]!r}
+from conftest import wsgi_call
+from slowlens import killed, live
+from test_writer import make
+middleware = make({store_path!r})
+pid = ctypes.PyDLL(None).fork()
+if pid == 0:
+    for _ in range(3):
+        wsgi_call(middleware, "/child")
+    os.kill(os.getpid(), signal.SIGKILL)
+assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+print(sum(found.board["pid"] == pid for found in live.boards({store_path!r})), flush=True)
+killed.recover(middleware.recorder.store, {store_path!r})
+print(sum(row["count"] for row in middleware.recorder.store.routes()))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["1", "3"], done.stderr
+
+
 def test_threads_that_meet_a_fork_without_hooks_wait_for_each_other(
     store_path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
