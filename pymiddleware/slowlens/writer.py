@@ -298,10 +298,9 @@ class Writer(_core.Pulse):
         try:
             if self.board is not None:
                 self.board.announce()
-                if self.board.core is None and self.board.why_not:
-                    self._seldom.say(
-                        _log, "slowlens: requests that run, or are killed, cannot be shown: no memory to note them in: "
-                        f"{self.board.why_not}", key="board", once=True)
+                if self.board.core is None and self.board.why_not:  # no reason to warn: doctor says it to who asks
+                    _log.info("slowlens: requests that run, or are killed, cannot be shown: no memory to note them in: "
+                              "%s", self.board.why_not)
                 self._recover()
         except Exception as error:
             self._ledger.complain(f"slowlens: running requests cannot be shown, nor what dead workers left be found: "

@@ -248,9 +248,12 @@ def test_reading_does_not_give_the_own_lock_away(worker: Any, store_path: str) -
 
 
 def test_without_a_place_for_it_requests_run_as_ever(
-        store_path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+        store_path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    """As in a container without /dev/shm: nobody is warned at each start, and doctor says it."""
     monkeypatch.setattr(board, "candidates", lambda store, uid: iter(()))
     monkeypatch.setattr(board, "_FILE_SYSTEMS", ())
+    caplog.set_level("INFO", "slowlens")
     middleware = ProfilerMiddleware(lambda e, s: [b""], store=store_path, mode="deterministic", log=False, keep="all")
     call(middleware, "/x")
     assert middleware.recorder.writer.flush()
@@ -259,7 +262,10 @@ def test_without_a_place_for_it_requests_run_as_ever(
     assert middleware.recorder.faults == 0 and middleware.recorder.writer.stored == 1
     call(middleware, "/y")
     assert middleware.recorder.writer.flush()
-    assert caplog.text.count("cannot be shown: no memory to note them in") == 1
+    (said,) = [one for one in caplog.records if "cannot be shown: no memory to note them in" in one.message]
+    assert said.levelname == "INFO"
+    assert main(["doctor", "--store", store_path]) == 1
+    assert "problem: requests that run, or are killed, cannot be shown" in capsys.readouterr().out
 
 
 def test_a_disk_serves_where_there_is_no_tmpfs(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,8 @@ def doctor(options: argparse.Namespace) -> int:
     problem = store.problem()
     if problem is not None:
         findings.append(f"the store cannot be used: {problem}")
+    elif loaded.board:
+        findings += _running(loaded.store)
     reason = engine.why_not()
     if reason is not None:
         findings.append(f"nothing can be recorded: {reason}")
@@ -189,6 +191,19 @@ def _layers(information: dict[str, Any]) -> str:
     bare = "" if "slowlens calls" in tools or "sqlite3" not in sys.modules else (
         "; not sqlite3 and psycopg2 called directly, whose cursors are C: other tools hold the ids of sys.monitoring")
     return f"what {len(LIBRARIES)} libraries ask for is seen, once they are imported{bare}"
+
+
+def _running(store: str) -> list[str]:
+    """Whether requests that run can be noted for others, as each worker does."""
+    from ..board import board_of
+
+    board = board_of(store)
+    board.open()
+    if board.core is None:
+        board.announce()
+    if board.core is not None:
+        return []
+    return [f"requests that run, or are killed, cannot be shown: no memory to note them in: {board.why_not}"]
 
 
 def _web_readable(root: str) -> list[str]:
