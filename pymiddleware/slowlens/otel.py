@@ -26,11 +26,10 @@ from .recorder import Transaction, current
 
 __all__ = ["SpanProcessor"]
 
-#: Instrumentations of what our own probes see: the last word of their names. (sqlite3 and psycopg2 are called by those
-#: in a way that we do not see.)
+#: Instrumentations of what our own probes see: the last word of their names.
 SEEN = frozenset("""
-    aiohttp_client aiosqlite asyncpg botocore celery grpc httpx jinja2 mysql mysqlclient psycopg pymemcache pymongo
-    pymysql redis requests sqlalchemy urllib urllib3
+    aiohttp_client aiosqlite asyncpg botocore celery grpc httpx jinja2 mysql mysqlclient psycopg psycopg2 pymemcache
+    pymongo pymysql redis requests sqlalchemy sqlite3 urllib urllib3
 """.split())
 
 _log = late("slowlens")

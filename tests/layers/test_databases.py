@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -42,6 +43,19 @@ def test_psycopg(postgres: Any, asked: Asked) -> None:
     compare(postgres, asked, run, "SELECT ? AS x1, ?", 14, "x1")
     compare(postgres, asked, run, "SELECT ? AS y1, ?", 1, "y1")
 
+    def moves() -> None:
+        with psycopg.connect(postgres.url) as connection, connection.cursor() as cursor:
+            with cursor.copy("COPY (SELECT 'secret' AS z1) TO STDOUT") as copy:
+                assert list(copy)
+            with connection.pipeline():
+                for _ in range(3):
+                    connection.execute("SELECT 1 AS p1, 'secret'")
+            assert len(list(cursor.stream("SELECT g AS s1 FROM generate_series(1, 9) g WHERE 'secret' <> ''"))) == 9
+
+    compare(postgres, asked, moves, "COPY (SELECT ? AS z1) TO STDOUT", 1, "z1")
+    compare(postgres, asked, moves, "SELECT ? AS p1, ?", 3, "p1")
+    compare(postgres, asked, moves, "SELECT g AS s1 FROM generate_series(?) g WHERE ? <> ?", 1, "s1")
+
 
 def test_psycopg_async(postgres: Any, asked: Asked) -> None:
     import psycopg
@@ -56,6 +70,17 @@ def test_psycopg_async(postgres: Any, asked: Asked) -> None:
 
     compare(postgres, asked, lambda: asyncio.run(main()), "SELECT ? AS x2, ?", 15, "x2")
 
+    async def moves() -> None:
+        async with await psycopg.AsyncConnection.connect(postgres.url) as connection, connection.cursor() as cursor:
+            async with cursor.copy("COPY (SELECT 'secret' AS z2) TO STDOUT") as copy:
+                assert [row async for row in copy]
+            assert [row async for row in cursor.stream("SELECT 'secret' AS z2, 5")]
+
+    before = postgres.statements("z2")
+    found = asked(lambda: asyncio.run(moves()), "db")
+    assert found == {"COPY (SELECT ? AS z2) TO STDOUT": 1, "SELECT ? AS z2, ?": 1}
+    assert postgres.statements("z2") - before == 2
+
 
 def test_asyncpg(postgres: Any, asked: Asked) -> None:
     import asyncpg
@@ -69,6 +94,19 @@ def test_asyncpg(postgres: Any, asked: Asked) -> None:
         await statement.fetch(4)
         await connection.execute("SELECT 3::int AS x3, 'secret'")
         await connection.close()
+
+    async def moves() -> None:
+        connection = await asyncpg.connect(postgres.url)
+        await connection.execute("CREATE TEMP TABLE moved (a text)")
+        await connection.copy_records_to_table("moved", records=[("secret",)])
+        await connection.copy_to_table("moved", source=io.BytesIO(b"secret\n"))
+        await connection.copy_from_table("moved", output=io.BytesIO())
+        await connection.close()
+
+    before = postgres.statements("COPY")
+    found = asked(lambda: asyncio.run(moves()), "db")
+    told = sum(n for text, n in found.items() if text.startswith("COPY"))
+    assert told == 3 == postgres.statements("COPY") - before and "secret" not in str(found), found
 
     # CPython 3.11 does not tell what compiled code (a prepared statement's) is called with.
     seen = 10 if sys.version_info >= (3, 12) else 9
@@ -121,6 +159,24 @@ def test_psycopg2_by_itself(postgres: Any, asked: Asked) -> None:
 
     seen = 7 if sys.version_info >= (3, 12) else 0  # its cursors are compiled, and nothing of Python is around them
     compare(postgres, asked, run, "SELECT ? AS x5, ?", seen, "x5", unseen=7 - seen)
+
+    def moves() -> None:
+        connection = psycopg2.connect(postgres.url)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TEMP TABLE moved (a text)")
+            cursor.copy_expert("COPY moved FROM STDIN", io.StringIO("secret\n"))
+            cursor.copy_from(io.StringIO("secret\n"), "moved")
+            cursor.copy_to(io.StringIO(), "moved")
+            cursor.callproc("quote_literal", ("secret",))
+        connection.close()
+
+    if not seen:
+        return
+    before = postgres.statements("COPY") + postgres.statements("quote_literal(")
+    found = asked(moves, "db")
+    ran = postgres.statements("COPY") + postgres.statements("quote_literal(") - before
+    del found["CREATE TEMP TABLE moved (a text)"]
+    assert ran == 4 and found == {"COPY moved FROM STDIN": 1, "COPY": 2, "quote_literal": 1}, found
 
 
 def test_commits_of_sqlalchemy(postgres: Any, asked: Asked) -> None:

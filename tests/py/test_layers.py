@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import concurrent.futures
+import contextlib
+import contextvars
+import functools
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
+import unittest.mock
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -175,6 +180,58 @@ def test_a_function_of_that_name_may_come_first(sampled: bool) -> None:
 
     query(database)
     assert asked(spans_of(lambda: [query(database.connection) for _ in range(3)], sampled), "db") == {"SELECT ?": 3}
+
+    def by_a_mock(of: Any) -> None:
+        of.execute("SELECT 1, 2")
+
+    by_a_mock(unittest.mock.MagicMock())
+    spans = spans_of(lambda: [by_a_mock(database.connection) for _ in range(3)], sampled)
+    assert asked(spans, "db") == {"SELECT ?": 3}
+
+
+def calls_what_it_is_given(function: Any, *arguments: Any, **named: Any) -> Any:
+    return function(*arguments, **named)
+
+
+def tries_again(function: Any) -> Any:
+    def inner(*arguments: Any) -> Any:
+        for _ in range(2):
+            with contextlib.suppress(sqlite3.ProgrammingError):
+                return function(*arguments)
+    return inner
+
+
+@EVENTS
+def test_sqlite3_is_seen_by_whomever_it_is_handed_to(sampled: bool) -> None:
+    """A helper, a decorator, a pool of threads, a partial, a class's own function: not through the name `execute`."""
+    connection = sqlite3.connect(":memory:", check_same_thread=False)
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    sql = "SELECT 'secret'"
+
+    async def elsewhere() -> None:
+        await asyncio.to_thread(connection.execute, sql)
+        await asyncio.get_running_loop().run_in_executor(None, connection.execute, sql)
+
+    def run() -> None:
+        statements.clear()
+        for _ in range(2):
+            calls_what_it_is_given(connection.execute, sql)
+            assert calls_what_it_is_given(len, sql) == 15, "whoever is handed something else, too"
+            tries_again(connection.execute)(sql, ())
+            functools.partial(connection.execute, sql)()
+            functools.partial(sqlite3.Connection.execute, connection)(sql)
+            contextvars.copy_context().run(connection.execute, sql)
+            sqlite3.Connection.execute(connection, sql)
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                pool.submit(connection.execute, sql).result()
+            thread = threading.Thread(target=connection.execute, args=(sql,))
+            thread.start()
+            thread.join()
+            asyncio.run(elsewhere())
+
+    found = asked(spans_of(run, sampled, follows=True), "db")
+    assert found == {"SELECT ?": 20} and len(statements) == 20, found
 
 
 DJANGO = """

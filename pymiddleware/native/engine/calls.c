@@ -83,28 +83,182 @@ is_name(const PyObject *name)
     return false;
 }
 
-/* Whether it is a Python function of such a name: the next time the same place
- * may call one that is known. */
-static bool
-is_namesake(PyObject *callable)
+/* ---- what is called in the end ---- */
+
+/* First arguments that are looked at; wrappers around one another. */
+#define ARGUMENTS_MAX 4
+#define WRAPPERS_MAX  4
+
+/* All BORROWED. A method's object is no argument here. */
+typedef struct {
+    PyObject *callable, *arguments[ARGUMENTS_MAX];
+    int count;
+} call;
+
+static PyObject *partial;              /* strong: functools.partial */
+static const PyMethodDef *context_run; /* Context.run */
+
+/* The call of `callable` with `first` that the current frame is about to make
+ * at `offset` of `code`. */
+static call
+call_at(PyObject *code, long offset, PyObject *callable, PyObject *first)
 {
-    if (PyMethod_Check(callable))
-        callable = PyMethod_GET_FUNCTION(callable);
-    return PyFunction_Check(callable) &&
-           is_name(((PyFunctionObject *)callable)->func_name);
+    call c = { .callable = callable };
+    PyObject *found[ARGUMENTS_MAX + 1];
+
+    if (first == missing)
+        return c;
+    int count = sl_py_own_arguments((const PyCodeObject *)code,
+                                    offset > 0 ? (uint32_t)offset : 0, callable,
+                                    first, found, ARGUMENTS_MAX + 1);
+    bool method = Py_IS_TYPE(callable, &PyMethodDescr_Type);
+    if (count == 0 && !method) {
+        found[0] = first;
+        count = 1;
+    }
+    for (int i = method; i < count && c.count < ARGUMENTS_MAX; i++)
+        c.arguments[c.count++] = found[i];
+    return c;
 }
 
-/* The first argument of the call at `offset` of `code`, in the calling
- * thread's frame, BORROWED; NULL: it has none. A method is called with its
- * object, which the event tells of, and behind which the arguments lie. */
+/* Attribute of an object that holds it, BORROWED. */
 static PyObject *
-first_argument(PyObject *code, uint32_t offset, PyObject *callable,
-               PyObject *told)
+held(PyObject *object, const char *name)
 {
-    if (!Py_IS_TYPE(callable, &PyMethodDescr_Type))
-        return told == missing ? NULL : told;
-    return sl_py_own_argument((const PyCodeObject *)code, offset, callable,
-                              told);
+    PyObject *value = PyObject_GetAttrString(object, name);
+
+    PyErr_Clear();
+    Py_XDECREF(value);
+    return value;
+}
+
+static bool
+is_wrapper(PyObject *callable)
+{
+    return (partial != NULL && (PyObject *)Py_TYPE(callable) == partial) ||
+           (context_run != NULL && method_of(callable) == context_run);
+}
+
+/* What a partial() or a context's run() calls. */
+static void
+unwrap(call *c)
+{
+    if ((PyObject *)Py_TYPE(c->callable) != partial) {
+        c->callable = c->count > 0 ? c->arguments[0] : NULL;
+        c->count -= c->count > 0;
+        memmove(c->arguments, c->arguments + 1,
+                (size_t)c->count * sizeof(*c->arguments));
+        return;
+    }
+    PyObject *given = held(c->callable, "args");
+    int before = given != NULL && PyTuple_Check(given)
+                     ? (int)Py_MIN(PyTuple_GET_SIZE(given), ARGUMENTS_MAX)
+                     : 0;
+    c->callable = held(c->callable, "func");
+    c->count = Py_MIN(c->count, ARGUMENTS_MAX - before);
+    memmove(c->arguments + before, c->arguments,
+            (size_t)c->count * sizeof(*c->arguments));
+    for (int i = 0; i < before; i++)
+        c->arguments[i] = PyTuple_GET_ITEM(given, i);
+    c->count += before;
+}
+
+/* The target that a call comes to, and its first argument; NULL: to none. */
+static const sl_py_target *
+target_of_call(call c, PyObject **argument)
+{
+    bool wrapped = false;
+
+    for (int i = 0;
+         i < WRAPPERS_MAX && c.callable != NULL && is_wrapper(c.callable);
+         i++) {
+        unwrap(&c);
+        wrapped = true;
+    }
+    if (c.callable == NULL)
+        return NULL;
+    /* A method of a class, given its object by hand. */
+    int first = wrapped && Py_IS_TYPE(c.callable, &PyMethodDescr_Type);
+    *argument = c.count > first ? c.arguments[first] : NULL;
+    return target_of(c.callable);
+}
+
+/* ---- who is handed one ---- */
+
+#define HANDED_MAX 64
+
+static PyObject *handed[HANDED_MAX]; /* strong: code objects */
+static int handed_count;
+
+static bool
+is_handed(PyObject *code)
+{
+    for (int i = 0; i < handed_count; i++) {
+        if (handed[i] == code)
+            return true;
+    }
+    return false;
+}
+
+/* Calls in `code` are told of from now on. */
+static void
+watch(PyObject *code)
+{
+    PyObject *done = PyObject_CallMethod(monitoring, "set_local_events", "iOl",
+                                         tool, code, call_events);
+    if (done == NULL)
+        PyErr_Clear();
+    Py_XDECREF(done);
+}
+
+void
+sl_py_calls_handed(PyObject *code)
+{
+    if (is_handed(code) || handed_count == HANDED_MAX)
+        return;
+    handed[handed_count++] = Py_NewRef(code);
+    if (call_events != 0)
+        watch(code);
+}
+
+/* Whether what the call hands on, or the called function's closure, is a
+ * function that is known. */
+static bool
+hands_on(const call *c, PyObject *function)
+{
+    PyObject *cells = PyFunction_GET_CLOSURE(function);
+
+    for (int i = 0; i < c->count; i++) {
+        if (c->arguments[i] != NULL && target_of(c->arguments[i]) != NULL)
+            return true;
+    }
+    for (Py_ssize_t i = 0; cells != NULL && i < PyTuple_GET_SIZE(cells); i++) {
+        PyObject *inside = PyCell_GET(PyTuple_GET_ITEM(cells, i));
+        if (inside != NULL && target_of(inside) != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* A call of none that is known. Whether its place is to be told of again. */
+static bool
+call_other(PyObject *code, const call *c)
+{
+    PyObject *function = PyMethod_Check(c->callable)
+                             ? PyMethod_GET_FUNCTION(c->callable)
+                             : c->callable;
+
+    if (PyFunction_Check(function)) {
+        if (hands_on(c, function))
+            sl_py_calls_handed(PyFunction_GET_CODE(function));
+        return is_name(((PyFunctionObject *)function)->func_name) ||
+               is_handed(code);
+    }
+    /* An object that can be called (a mock, a partial) may stand there for one
+     * that is known. */
+    return is_handed(code) ||
+           (!PyCFunction_Check(function) && !PyType_Check(function) &&
+            !Py_IS_TYPE(function, &PyMethodDescr_Type));
 }
 
 /* ---- events ---- */
@@ -120,14 +274,10 @@ on_start(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (probe != NULL && probe->target->action->quiet)
         return Py_NewRef(disable);
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(used); i++) {
-        if (!is_name(PyTuple_GET_ITEM(used, i)))
-            continue;
-        PyObject *done = PyObject_CallMethod(monitoring, "set_local_events",
-                                             "iOl", tool, args[0], call_events);
-        if (done == NULL)
-            PyErr_Clear();
-        Py_XDECREF(done);
-        break;
+        if (is_name(PyTuple_GET_ITEM(used, i))) {
+            watch(args[0]);
+            break;
+        }
     }
     return Py_NewRef(disable);
 }
@@ -138,13 +288,14 @@ on_call(PyObject *module, PyObject *const *args, Py_ssize_t count)
     (void)module;
     if (count < 4)
         Py_RETURN_NONE;
-    const sl_py_target *target = target_of(args[2]);
-    if (target == NULL)
-        return Py_NewRef(is_namesake(args[2]) ? Py_None : disable);
     long offset = sl_py_small_int(args[1]);
-    uint32_t at = offset > 0 ? (uint32_t)offset : 0;
-    target->action->call(target, sl_py_own_frame(),
-                         first_argument(args[0], at, args[2], args[3]), at);
+    call made = call_at(args[0], offset, args[2], args[3]);
+    PyObject *argument = NULL;
+    const sl_py_target *target = target_of_call(made, &argument);
+    if (target == NULL)
+        return Py_NewRef(call_other(args[0], &made) ? Py_None : disable);
+    target->action->call(target, sl_py_own_frame(), argument,
+                         offset > 0 ? (uint32_t)offset : 0);
     Py_RETURN_NONE;
 }
 
@@ -153,6 +304,9 @@ on_returned(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     (void)module;
     const sl_py_target *target = count < 4 ? NULL : target_of(args[2]);
+    /* What a wrapper called is not known any more; that it returned is. */
+    if (target == NULL && count >= 4 && is_wrapper(args[2]))
+        target = known[0].target;
     if (target != NULL)
         target->action->returned(target, sl_py_own_frame());
     Py_RETURN_NONE;
@@ -217,8 +371,24 @@ turn_on(void)
         if (!done)
             return false;
     }
+    for (int i = 0; i < handed_count; i++)
+        watch(handed[i]);
     return ask(
         PyObject_CallMethod(monitoring, "set_events", "il", tool, start_event));
+}
+
+/* Finds what may stand between a call and what it calls. */
+static void
+find_wrappers(void)
+{
+    PyObject *module = PyImport_ImportModule("functools");
+    PyObject *run = PyObject_GetAttrString((PyObject *)&PyContext_Type, "run");
+
+    partial = module == NULL ? NULL : PyObject_GetAttrString(module, "partial");
+    context_run = run == NULL ? NULL : method_of(run);
+    Py_XDECREF(run);
+    Py_XDECREF(module);
+    PyErr_Clear();
 }
 
 void
@@ -229,6 +399,7 @@ sl_py_calls_watch(void)
     if (tried || known_count == 0)
         return;
     tried = true;
+    find_wrappers();
     monitoring = Py_XNewRef(PySys_GetObject("monitoring"));
     disable = monitoring == NULL
                   ? NULL

@@ -10,7 +10,11 @@
  *
  * Under a tool id of its own, because an answer "never again" counts for all
  * of an id's events at that place. What is never asked again costs nothing.
- * A call through another name, or out of C (map), is not told of.
+ * Who is handed such a C function (a decorator, a pool of threads) is watched
+ * from then on, whatever it calls it: a function that gets it as one of its
+ * first arguments or holds it in its closure, and those of a table. A call
+ * through functools.partial or a context's run() is one of what it calls. Out
+ * of C (map) none is told of.
  *
  * All of it with the GIL. Never raises.
  */
@@ -22,6 +26,9 @@
 /* The target stands for `callable`, a C function of a class or module. Ignored
  * if it is none. */
 void sl_py_calls_add(PyObject *callable, const sl_py_target *target);
+
+/* The function that runs `code` calls what it is given. */
+void sl_py_calls_handed(PyObject *code);
 
 /* From now on calls of those are told of, if there are any. Cheap. */
 void sl_py_calls_watch(void);

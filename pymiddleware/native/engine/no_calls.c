@@ -8,6 +8,12 @@ sl_py_calls_add(PyObject *callable, const sl_py_target *target)
 }
 
 void
+sl_py_calls_handed(PyObject *code)
+{
+    (void)code;
+}
+
+void
 sl_py_calls_watch(void)
 {
 }

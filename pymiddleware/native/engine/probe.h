@@ -49,6 +49,9 @@ typedef struct {
     /* Calls of C functions that it makes are not told of (calls.h). */
     bool quiet;
 
+    /* It calls what it is given: no probe, but those calls are told of. */
+    bool hands;
+
     /* `leave` must be told of exceptions: before CPython 3.15 that makes each
      * frame of the process that an exception leaves 3 to 9 ns dearer. */
     bool raises;

@@ -209,7 +209,9 @@ target_scan(PyObject *module, const char *name, const sl_py_target *target)
     }
     PyObject *code =
         object == NULL ? NULL : find_code(object, target->qualname);
-    if (code != NULL)
+    if (code != NULL && target->action->hands)
+        sl_py_calls_handed(code);
+    else if (code != NULL)
         probe_add(code, target);
     Py_XDECREF(code);
 }

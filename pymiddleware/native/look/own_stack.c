@@ -151,31 +151,70 @@ sl_py_own_caller_site(const void *code)
     return of == (uintptr_t)code && offset < INT32_MAX ? (uint32_t)offset : 0;
 }
 
-/* A frame's stack lies behind its variables. Where its top is, is not kept
- * while it runs; but a call's method and object lie in it next to each other,
- * and what is above the top is found later than what is below. */
-PyObject *
-sl_py_own_argument(const PyCodeObject *code, uint32_t offset,
-                   const PyObject *callable, const PyObject *self)
+/* Slot `at` of a frame's stack, which lies behind its variables. */
+static PyObject *
+stack_slot(const char *stack, int at)
+{
+    uintptr_t value;
+
+    memcpy(&value, stack + (size_t)at * sizeof(value), sizeof(value));
+    return (PyObject *)(value & trusted.code_mask);
+}
+
+/* Where in the stack the first argument lies of a call whose callable lies in
+ * slot `at`; *own: it is the object of a method. 3.12 has nothing in front of
+ * the callable of a function, later versions have it behind. */
+static int
+first_slot(const char *stack, int at, bool *own)
+{
+    if (trusted.via_cframe) { /* 3.12 */
+        *own = at == 0 || stack_slot(stack, at - 1) != NULL;
+        return at + 1;
+    }
+    *own = stack_slot(stack, at + 1) != NULL;
+    return *own ? at + 1 : at + 2;
+}
+
+/* Where the stack's top is, is not kept while a frame runs; but a call's
+ * callable and its first argument lie in it next to each other, and what is
+ * above the top is found later than what is below. */
+int
+sl_py_own_arguments(const PyCodeObject *code, uint32_t offset,
+                    const PyObject *callable, PyObject *first, PyObject **out,
+                    int max)
 {
     uintptr_t frame = current_frame(&trusted);
     const char *stack = (const char *)frame + trusted.frame_size +
                         (size_t)code->co_nlocalsplus * sizeof(uintptr_t);
-    unsigned char arguments =
+    int arguments =
         ((const unsigned char *)code)[trusted.code_bytes + offset + 1];
+    int count = 0, top = code->co_stacksize;
 
-    if (arguments == 0 || sl_py_own_code(frame) != code)
-        return NULL;
-    for (int i = 0; i + 2 < code->co_stacksize; i++) {
-        uintptr_t slots[3];
-        memcpy(slots, stack + (size_t)i * sizeof(uintptr_t), sizeof(slots));
-        if ((slots[0] & trusted.code_mask) == (uintptr_t)callable &&
-            (slots[1] & trusted.code_mask) == (uintptr_t)self &&
-            /* execute(execute(...)): the outer one's argument is being made */
-            (slots[2] & trusted.code_mask) != (uintptr_t)callable)
-            return (PyObject *)(slots[2] & trusted.code_mask);
+    if (sl_py_own_code(frame) != code)
+        return 0;
+    for (int i = 0; i + 1 < top && count == 0; i++) {
+        bool own = false;
+        if (stack_slot(stack, i) != callable)
+            continue;
+        int from = first_slot(stack, i, &own);
+        PyObject *found = from < top ? stack_slot(stack, from) : NULL;
+        /* execute(execute(...)): the outer one's argument is being made */
+        if (found == first && from + 1 < top && own &&
+            stack_slot(stack, from + 1) == callable)
+            continue;
+        if (found == first) {
+            arguments += own;
+            for (; count < arguments && count < max && from + count < top;
+                 count++)
+                out[count] = stack_slot(stack, from + count);
+        } else if (found != NULL && !own && PyTuple_CheckExact(found) &&
+                   PyTuple_GET_SIZE(found) > 0 &&
+                   PyTuple_GET_ITEM(found, 0) == first) { /* f(*found) */
+            for (; count < PyTuple_GET_SIZE(found) && count < max; count++)
+                out[count] = PyTuple_GET_ITEM(found, count);
+        }
     }
-    return NULL;
+    return count;
 }
 
 uintptr_t

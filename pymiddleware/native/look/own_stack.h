@@ -53,12 +53,13 @@ uint32_t sl_py_own_site(const void *code);
  * did, or the layout is not trusted. */
 uint32_t sl_py_own_caller_site(const void *code);
 
-/* The first argument of the call of the method `callable` of `self` that the
- * calling thread's current frame is about to make at `offset` of `code`,
- * BORROWED; NULL: it is called with none, or not found. The layout is trusted.
- */
-PyObject *sl_py_own_argument(const PyCodeObject *code, uint32_t offset,
-                             const PyObject *callable, const PyObject *self);
+/* The arguments, `max` at most, of the call of `callable` that the calling
+ * thread's current frame is about to make at `offset` of `code`, BORROWED, and
+ * how many; 0: not found. `first` is the first of them (a method's object is).
+ * The layout is trusted. */
+int sl_py_own_arguments(const PyCodeObject *code, uint32_t offset,
+                        const PyObject *callable, PyObject *first,
+                        PyObject **out, int max);
 
 /* Address of the frame that a frame object stands for. */
 uintptr_t sl_py_own_frame_of(PyObject *frame_object);

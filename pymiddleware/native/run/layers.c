@@ -325,8 +325,9 @@ beginning_word(const beginning *b, const sl_py_recording *recording,
     char out[SL_PY_SPAN_TEXT_MAX];
     bool call = b->row->target.action->call != NULL;
     bool names = recording->layers == SL_PY_LAYERS_NAMES;
-    PyObject *text = call ? Py_XNewRef(b->argument)
-                          : sl_py_argument_read(&b->row->text, b->frame);
+    PyObject *text = call && b->row->text.count == 0
+                         ? Py_XNewRef(b->argument)
+                         : sl_py_argument_read(&b->row->text, b->frame);
     PyObject *more = sl_py_argument_read(&b->row->more, b->frame);
     size_t len;
     const char *query = sl_py_span_query(b->row->what, text, more, &len, own);
@@ -561,6 +562,7 @@ static const sl_py_action span_action = {
 };
 static const sl_py_action line_action = { .start = NULL };
 static const sl_py_action quiet_action = { .quiet = true };
+static const sl_py_action hands_action = { .hands = true };
 static const sl_py_action call_action = { .call = on_call,
                                           .returned = on_returned };
 
@@ -597,8 +599,8 @@ sl_py_layers_add(PyObject *module, PyObject *args)
     row *r = PyMem_Calloc(1, sizeof(*r)); /* for ever */
     if (r == NULL)
         return PyErr_NoMemory();
-    bool call = strcmp(text, "()") == 0;
-    if (sl_py_argument_compile(call ? "" : text, &r->text) < 0 ||
+    bool call = strncmp(text, "()", 2) == 0;
+    if (sl_py_argument_compile(call ? text + 2 : text, &r->text) < 0 ||
         sl_py_argument_compile(more, &r->more) < 0 ||
         (r->kind = keep(kind)) == NULL ||
         (r->target.module = keep(name)) == NULL ||
@@ -612,6 +614,7 @@ sl_py_layers_add(PyObject *module, PyObject *args)
     r->target.action = what == SL_PY_TEXT_LINE       ? &line_action
                        : what == SL_PY_TEXT_TEMPLATE ? &template_action
                        : what == SL_PY_TEXT_QUIET    ? &quiet_action
+                       : what == SL_PY_TEXT_HANDS    ? &hands_action
                        : call                        ? &call_action
                                                      : &span_action;
     if (!sl_py_probes_add(&r->target)) {

@@ -14,7 +14,7 @@ sl_py_span_what_of(const char *word)
 {
     static const char *const words[SL_PY_TEXT_KINDS] = {
         "sql",     "url",  "host",   "name",  "block",
-        "command", "line", "jinja2", "quiet",
+        "command", "line", "jinja2", "quiet", "hands",
     };
     for (int i = 0; i < SL_PY_TEXT_KINDS; i++) {
         if (strcmp(words[i], word) == 0)

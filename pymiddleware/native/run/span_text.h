@@ -23,6 +23,7 @@ typedef enum {
     SL_PY_TEXT_LINE,     /* no span: a template; more: the line in it */
     SL_PY_TEXT_TEMPLATE, /* no span: what it returns is a template of Jinja2 */
     SL_PY_TEXT_QUIET,    /* no span, and none of the drivers it calls */
+    SL_PY_TEXT_HANDS,    /* no span: it calls what it is given */
     SL_PY_TEXT_KINDS
 } sl_py_span_what;
 

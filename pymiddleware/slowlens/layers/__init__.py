@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
     ``text`` is a way to what is shown: a parameter (``"sql"``), attributes and items of it (``"request.url"``,
     ``"args[0]"``), alternatives (``"url._netloc|url"``), or a text (``"=PIPELINE"``). No code runs to read it:
-    properties are not looked at. ``"()"``: the function is C, and its first argument it is.
+    properties are not looked at. ``"()"``: the function is C, and its first argument it is (``"()=COPY"``: this text).
 
     ``what`` says what may be kept of it: ``sql`` (its shape: never a literal), ``url`` (its host), ``host``,
     ``name`` (as it is: only for names that are written in the program), ``command`` (the program's name).

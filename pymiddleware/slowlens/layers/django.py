@@ -15,6 +15,7 @@ _OPERATIONS = (
 ROWS = (
     Row("django.db.backends.utils", "CursorWrapper._execute", "db", "sql", "sql", "self.db.vendor"),
     Row("django.db.backends.utils", "CursorWrapper._executemany", "db", "sql", "sql", "self.db.vendor"),
+    Row("django.db.backends.utils", "CursorWrapper.callproc", "db", "procname", "name", whole=True),
     # The end of a transaction, which waits for the disk.
     Row("django.db.backends.base.base", "BaseDatabaseWrapper._commit", "db", "=COMMIT", "sql", "self.vendor"),
     # While debugging, what a query of SQLite looked like is found out by another one.

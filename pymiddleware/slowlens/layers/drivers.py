@@ -8,8 +8,19 @@ from . import Row
 _SQLITE = tuple((f"{of}.{name}", "=sqlite") for of in ("Connection", "Cursor")
                 for name in ("execute", "executemany", "executescript"))
 
+#: What runs in other threads what it was given: `executor.submit(connection.execute, sql)`, `asyncio.to_thread`.
+_HANDS = (
+    ("concurrent.futures.thread", "_WorkItem.run"), ("concurrent.futures.thread", "WorkerContext.run"),
+    ("threading", "Thread.run"),
+)
+
 ROWS = (
+    *(Row(module, name, "", "", "hands") for module, name in _HANDS),
     *(Row("sqlite3", name, "db", "()", "sql", dialect) for name, dialect in _SQLITE),
     Row("psycopg2.extensions", "cursor.execute", "db", "()", "sql", "=postgresql"),
     Row("psycopg2.extensions", "cursor.executemany", "db", "()", "sql", "=postgresql"),
+    Row("psycopg2.extensions", "cursor.copy_expert", "db", "()", "sql", "=postgresql"),
+    Row("psycopg2.extensions", "cursor.copy_from", "db", "()=COPY", "name"),
+    Row("psycopg2.extensions", "cursor.copy_to", "db", "()=COPY", "name"),
+    Row("psycopg2.extensions", "cursor.callproc", "db", "()", "name"),
 )

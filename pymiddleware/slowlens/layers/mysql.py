@@ -10,7 +10,8 @@ _CURSORS = (
     ("mysql.connector.cursor", "MySQLCursor"), ("mysql.connector.cursor_cext", "CMySQLCursor"),
 )
 
-ROWS = tuple(
-    Row(module, f"{cursor}.{name}", "db", "query|operation", "sql", "=mysql", name == "executemany")
-    for module, cursor in _CURSORS for name in ("execute", "executemany")
+ROWS = (
+    *(Row(module, f"{cursor}.{name}", "db", "query|operation", "sql", "=mysql", name == "executemany")
+      for module, cursor in _CURSORS for name in ("execute", "executemany")),
+    *(Row(module, f"{cursor}.callproc", "db", "procname", "name", whole=True) for module, cursor in _CURSORS),
 )
