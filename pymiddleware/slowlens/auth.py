@@ -141,9 +141,13 @@ def _claims(incoming: Incoming) -> _Claims:
         if named:
             clients.append(named)
     some = bool(clients or hosts) or forwarded is not None or any(
-        name in _NAMES_NOBODY or name.startswith(_NAMES_NOBODY_STARTS) for name in headers)
-    # No browser speaks HTTP/1.0. nginx does unless told otherwise, and then says nothing else of itself either.
-    return _Claims(clients, hosts, some or incoming.version == "1.0")
+        name in _NAMES_NOBODY or name.startswith(_NAMES_NOBODY_STARTS) for name in headers) or _are_cleared(incoming)
+    # No browser speaks HTTP/1.0 (granian: "1"). nginx before 1.29.7 does unless told otherwise, and says no more.
+    return _Claims(clients, hosts, some or incoming.version in ("1.0", "1", "0.9"))
+
+
+def _are_cleared(incoming: Incoming) -> bool:
+    return getattr(incoming.headers, "cleared", False) is True
 
 
 def _bounded(value: str) -> str:
@@ -325,7 +329,8 @@ class Access:
             elif is_loopback(incoming.remote) and host.partition(":")[0] == "0.0.0.0":
                 what = f"open it as http://127.0.0.1{host[7:]}{path}"
             else:
-                why = "a proxy passed it on" if proxied else (
+                hides = ", and waitress keeps what that said to itself (its option trusted_proxy)"
+                why = "a proxy passed it on" + (hides if _are_cleared(incoming) else "") if proxied else (
                     f"it asked for the host {host or '(none)'} from {peer or 'an unknown address'}")
                 what = (f"{why}. Set SLOWLENS_KEY to a secret of 16 characters or more and open the link that "
                         f"`slowlens token --url http://{host or 'HOST'}` prints")

@@ -102,6 +102,19 @@ class _EnvironHeaders(Mapping[str, str]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    @property
+    def cleared(self) -> bool:
+        """Whether the server keeps what a proxy said to itself: waitress does, unless told whom it may trust."""
+        asks = self.environ.get("waitress.client_disconnected")
+        if asks is None:
+            return False
+        try:
+            sent = asks.__self__.requests[0].headers
+        except (AttributeError, LookupError, TypeError):
+            return True  # another waitress than those known: then nobody knows
+        return any(name.startswith(("X_FORWARDED", "FORWARDED")) and "HTTP_" + name not in self.environ
+                   for name in sent)
+
 
 def wsgi_text(value: str) -> str:
     """A path of an environ as text: there it is bytes disguised as latin-1."""

@@ -10,8 +10,10 @@ from slowlens.asgi import ProfilerMiddleware as ASGIMiddleware
 from slowlens.recorder import Recorder
 from slowlens.wsgi import ProfilerMiddleware
 
-OPTIONS: dict[str, Any] = {"store": os.environ["STRANGERS_STORE"], "debug": False, "key": "k" * 40, "keep": "slow",
-                           "slow_ms": 60000}
+OPTIONS: dict[str, Any] = {
+    "store": os.environ["STRANGERS_STORE"], "debug": os.environ["STRANGERS_DEBUG"] == "1", "key": "k" * 40,
+    "keep": "slow", "slow_ms": 60000,
+}
 ITEM = "/items/"
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -95,15 +97,15 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def send(port: int, raw: bytes) -> bytes:
-    """All that comes back until the server closes, or a second of silence."""
+def send(port: int, raw: bytes, silence: float = 1) -> bytes:
+    """All that comes back until the server closes, or so many seconds of silence."""
     answer = b""
     with socket.create_connection(("127.0.0.1", port), 30) as connection:
         try:
             connection.sendall(raw)
             if not raw.endswith(b"\r\n\r\n"):
                 connection.shutdown(socket.SHUT_WR)  # no more comes: it need not wait
-            connection.settimeout(1)
+            connection.settimeout(silence)
             while part := connection.recv(65536):
                 answer += part
         except OSError:
@@ -122,15 +124,16 @@ def state(port: int) -> dict[str, object]:
     return dict(json.loads(body[body.index(b"{"):body.rindex(b"}") + 1]))
 
 
-@pytest.mark.parametrize("name", SERVERS)
-def test_strangers(name: str, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def serving(name: str, folder: Path, debug: bool = False) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """A server of this name, its port; what it says is in ``said``."""
     port = free_port()
-    store = tmp_path / "store"
-    with open(tmp_path / "said", "wb") as said:
+    with open(folder / "said", "wb") as said:
         server = subprocess.Popen(
             [sys.executable, "-m", *(part.format(port=port) for part in SERVERS[name])], cwd=Path(__file__).parent,
             stdout=said, stderr=said,
-            env={**os.environ, "STRANGERS_STORE": str(store), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+            env={**os.environ, "STRANGERS_STORE": str(folder / "store"), "STRANGERS_DEBUG": str(int(debug)),
+                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -138,8 +141,34 @@ def test_strangers(name: str, tmp_path: Path) -> None:
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 break
             except OSError:
-                assert server.poll() is None and time.monotonic() < deadline, (tmp_path / "said").read_text()
+                assert server.poll() is None and time.monotonic() < deadline, (folder / "said").read_text()
                 time.sleep(0.05)
+        yield port, server
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_debugging_app_behind_a_proxy_is_closed(name: str, tmp_path: Path) -> None:
+    """To the proxy's clients, whatever they write themselves, and whatever the server does with headers (waitress takes
+    these out before an app sees them)."""
+    listed, host = VIEWER + "api/requests", "Host: 127.0.0.1:8000"
+    with serving(name, tmp_path, debug=True) as (port, _):
+        def status(*headers: str, version: str = "1.1") -> bytes:
+            return send(port, get(listed, host, *headers, version=version), 60).partition(b"\r\n")[0].split()[1]
+
+        assert status() == b"200", "from here, by nobody"
+        for said in ("X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: 127.0.0.1", "Forwarded: for=127.0.0.1",
+                     "X-Forwarded-Proto: https", "X-Forwarded-Host: localhost", "X-Real-IP: ::1", "Via: 1.1 x"):
+            assert status(said) == status(said, version="1.0") == b"404", said
+        assert status(version="1.0") == b"404"
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_strangers(name: str, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with serving(name, tmp_path) as (port, server):
         state(port)  # itself one of the routes from now on
         after = []
         for number in range(2):
@@ -158,9 +187,6 @@ def test_strangers(name: str, tmp_path: Path) -> None:
         assert second == first, "what strangers made up in the second round is nowhere"
         assert {first[key] for key in ("faults", "refused", "abandoned", "failed", "profiles")} == {0}
         assert first["routes"] == ["/items/{id}", "/state", "[unmatched]"]
-    finally:
-        server.kill()
-        server.wait()
     assert b"slowlens: " not in (tmp_path / "said").read_bytes(), (tmp_path / "said").read_text(errors="replace")
     assert {path.name for path in store.iterdir()} <= {
         "segments", "pins", "gc.lock", "worst.json", "clock.json", "numbers", "live", "windows"}

@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -319,7 +320,8 @@ ONLY_PROXIES_SEND = [
     *({"HTTP_HOST": host} for host in ALMOST_LOCAL),
     {"HTTP_HOST": ""}, {"HTTP_HOST": "0.0.0.0"}, {"REMOTE_ADDR": ""}, {"REMOTE_ADDR": "192.168.1.4"},
     {"REMOTE_ADDR": "127.0.0.1.evil"},
-    {"SERVER_PROTOCOL": "HTTP/1.0"},  # nginx, which by default says nothing else
+    {"SERVER_PROTOCOL": "HTTP/1.0"},  # nginx before 1.29.7, which by default says nothing else
+    {"SERVER_PROTOCOL": "HTTP/1"},  # the same as granian calls it
     *({"HTTP_" + name: "127.0.0.1"} for name in ONLY_PROXIES_SEND),
     {"HTTP_X_FORWARDED_FOR": "203.0.113.9," + "127.0.0.1," * 300 + "127.0.0.1"},
     # What a client may have written itself, behind a proxy that passes it on.
@@ -330,6 +332,28 @@ ONLY_PROXIES_SEND = [
 ])
 def test_not_local(environ: dict[str, str]) -> None:
     assert not is_local(incoming(**environ))
+
+
+class Channel:
+    """waitress's, with the requests of a connection as they came."""
+
+    def __init__(self, **headers: str) -> None:
+        self.requests = [SimpleNamespace(headers=headers)]
+
+    def check_client_disconnected(self) -> bool:
+        return False
+
+
+def test_what_a_server_takes_out_of_the_headers_counts() -> None:
+    """waitress clears what proxies say, unless it is told to trust them: then all of the world looked local. (With the
+    real one: tests/api/test_strangers.py.)"""
+    for headers, local in (({"HOST": "x"}, True), ({"X_FORWARDED_FOR": "203.0.113.9"}, False),
+                           ({"FORWARDED": ""}, False), ({"X_FORWARDED_PROTO": "http"}, False)):
+        environ: Any = {"waitress.client_disconnected": Channel(**headers).check_client_disconnected}
+        assert is_local(incoming(**environ)) is local, headers
+        assert not is_local(incoming(REMOTE_ADDR="10.0.0.1", **environ), Networks(["10.0.0.1"])) or local
+    unknown: Any = {"waitress.client_disconnected": lambda: False}
+    assert not is_local(incoming(**unknown))
 
 
 @pytest.mark.parametrize(("environ", "local"), [
