@@ -77,17 +77,26 @@ try:
     engine.prepare()
     _core.sampler_configure(0.001, 0)
     def delay(): return int(open("/proc/thread-self/schedstat").read().split()[1])
-    def compute():
-        end = time.thread_time() + 0.3
+    def compute(seconds=0.2):
+        end = time.thread_time() + seconds
         while time.thread_time() < end: pass
     recording = _core.Recording("none", sampled=%r)
     before = delay()
     recording.enter(); compute(); recording.leave()
     waited = delay() - before
     recording.finish()
+    # The second of these requests ends before anybody has looked at it.
+    _core.sampler_configure(10, 0)
+    for seconds in 0, 0.05:
+        late = _core.Recording("none", sampled=%r)
+        before = delay()
+        late.enter(); time.sleep(10 * seconds); compute(seconds); late.leave()
+        late_waited = delay() - before
+        late.finish()
     numbers = _core.Numbers(60)
     numbers.add(recording, "/r", "GET", False, False, 0)
-    print(json.dumps([recording.totals(), waited, json.loads(numbers.report())["rows"][0]["sums"]]))
+    print(json.dumps([recording.totals(), waited, json.loads(numbers.report())["rows"][0]["sums"],
+                      late.totals()["run_queue_ns"], late_waited]))
 finally:
     for hog in hogs: hog.kill()
 """
@@ -100,13 +109,14 @@ def test_waiting_for_a_cpu_is_the_kernels_number(sampled: bool, tmp_path: Path) 
     import slowlens
 
     packages = os.path.dirname(os.path.dirname(os.path.abspath(slowlens.__file__)))
-    done = subprocess.run([sys.executable, "-c", STARVED % sampled], capture_output=True, text=True, cwd=tmp_path,
+    done = subprocess.run([sys.executable, "-c", STARVED % (sampled, sampled)], capture_output=True, text=True, cwd=tmp_path,
                           env={**os.environ, "PYTHONPATH": packages}, timeout=120)
     assert done.returncode == 0, done.stderr
-    totals, waited, sums = json.loads(done.stdout)
+    totals, waited, sums, late, late_waited = json.loads(done.stdout)
     assert waited > 100e6
     assert 0.9 * waited < totals["run_queue_ns"] < 1.05 * waited
     assert sum(totals[name] for name in KINDS) < 0.1 * waited
+    assert 0.7 * late_waited < late < 1.3 * late_waited
     # All requests are counted so, also those of which nothing is kept.
     assert sums["run_queue_ns"] == min(totals["run_queue_ns"], totals["wall_ns"] - totals["cpu_ns"])
     assert sums.get("blocked_ns", 0) < 0.1 * waited

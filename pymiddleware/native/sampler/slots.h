@@ -30,7 +30,8 @@ typedef struct {
     pid_t delay_tid; /* whose file delay_fd is */
     int delay_fd;
     uint64_t delay_ns; /* waited for a CPU in its life, when last asked... */
-    bool delay_known;
+    uint64_t delay_at_ns;
+    bool delay_known;                    /* in this use of the slot */
     uint64_t pending_ns, pending_gil_ns; /* ...off the CPU since */
     int kind, pending_kind; /* what it was seen waiting for: see waits.h */
     bool waited;            /* for the GIL, when last seen... */

@@ -14,6 +14,10 @@
 /* Less is not worth a question. */
 #define WORTH_NS UINT64_C(50000)
 
+/* What a thread waited for a CPU since so long before it was first looked at is
+ * taken for what it waited in the request. */
+#define LATELY_NS UINT64_C(100000000)
+
 /* Reads a small file of the slot's thread through a descriptor that is kept.
  * Returns its length; 0: it cannot be read. */
 static size_t
@@ -143,11 +147,33 @@ delay_read(sl_py_slot *s, uint64_t *ns)
     return true;
 }
 
+/* The first look is where counting begins. How much of what passed before it
+ * was a wait for a CPU: no more than the thread has waited since it was last
+ * asked, in another request; where that is not known, a thread that sleeps in
+ * no call was ready all the time. */
+static uint64_t
+delay_begin(sl_py_slot *s)
+{
+    bool ready = s->pending_kind == SL_PY_RUNNABLE ||
+                 s->pending_kind == SL_METRIC_OFF_CPU;
+    uint64_t at = sl_clock_monotonic_ns(), before = s->delay_ns;
+    bool known = s->delay_at_ns != 0 && s->delay_tid == s->tid;
+    bool lately = known && at - s->delay_at_ns < s->pending_ns + LATELY_NS;
+
+    s->delay_known = delay_read(s, &s->delay_ns);
+    s->delay_at_ns = s->delay_known ? at : 0;
+    if (!s->delay_known || !(ready || lately))
+        return 0;
+    if (!known || s->delay_ns < before)
+        return ready ? s->pending_ns : 0;
+    return s->delay_ns - before;
+}
+
 uint64_t
 sl_py_wait_count(sl_py_slot *s, uint64_t off_ns, uint64_t gil_ns, bool ran,
                  bool self)
 {
-    uint64_t now, queue = 0;
+    uint64_t now, queue;
 
     if (s->strand == NULL)
         return 0;
@@ -160,21 +186,15 @@ sl_py_wait_count(sl_py_slot *s, uint64_t off_ns, uint64_t gil_ns, bool ran,
      * cost more than the whole section. */
     if (self && !s->delay_known && s->pending_ns < WORTH_NS)
         return 0;
-    /* The first look is where counting begins; before it, the bound: a thread
-     * that sleeps in no call was ready. */
     if (!s->delay_known) {
-        s->delay_known = delay_read(s, &s->delay_ns);
-        now = s->delay_ns;
-        queue = s->delay_known && (s->pending_kind == SL_PY_RUNNABLE ||
-                                   s->pending_kind == SL_METRIC_OFF_CPU)
-                    ? s->pending_ns
-                    : 0;
+        queue = delay_begin(s);
     } else if (!ran || s->pending_ns < WORTH_NS || !delay_read(s, &now)) {
         return 0;
+    } else {
+        queue = now > s->delay_ns ? now - s->delay_ns : 0;
+        s->delay_ns = now;
+        s->delay_at_ns = sl_clock_monotonic_ns();
     }
-    if (now > s->delay_ns)
-        queue = now - s->delay_ns;
-    s->delay_ns = now;
     queue = queue < s->pending_ns ? queue : s->pending_ns;
     uint64_t rest = s->pending_ns - queue;
     rest = rest > s->pending_gil_ns ? rest - s->pending_gil_ns : 0;
