@@ -47,6 +47,7 @@ def multiply(store: PostgresStore, count: int, hold: Callable[[], AbstractContex
         def ask(sql: str) -> list[Any]:
             return list(connection.execute(sql).fetchall())
 
+        connection.execute("SET statement_timeout = 0")  # an index of a million texts takes longer than a writer may
         connection.execute("SET maintenance_work_mem = '1GB'")
         connection.execute("SET synchronous_commit = off")
         made = [row[0] for row in ask(

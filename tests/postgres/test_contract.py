@@ -25,6 +25,6 @@ class TestPostgres(StoreContract):
             store.close()
 
     def open(self, place: Path) -> Store:
-        name = self._schema + ("_other" if place.name == "other" else "")
+        name = self._schema + (f"_{place.name}" if place.name in ("other", "third") else "")
         self._opened.append(PostgresStore(self._url(schema=name, waiting=str(place / "waiting"))))
         return self._opened[-1]

@@ -357,7 +357,8 @@ def test_tables_of_the_first_version_go_on(
     old = open_store()
     ids = fill(old, 3, waiting_ns=4, gil_wait_ns=4)
     sql.execute(f"ALTER TABLE {schema}.profiles " + ", ".join(f"DROP COLUMN {name}" for name in ADDED))
-    sql.execute(f"DROP TABLE {schema}.windows")
+    sql.execute(f"DROP TABLE {schema}.windows, {schema}.copied_windows, {schema}.copied_hours")
+    sql.execute(f"ALTER TABLE {schema}.about DROP COLUMN store")
     sql.execute(f"UPDATE {schema}.about SET version = 1")
     reader = open_store()
     with monkeypatch.context() as may_not:

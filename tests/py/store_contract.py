@@ -21,6 +21,8 @@ from slowlens import _core
 from slowlens.request import new_id
 from slowlens.store import Query, QueryError, Store, StoreError
 from slowlens.store.copying import copy
+from slowlens.store.interface import Counted, Gathered
+from slowlens.store.windows import SLOT_MS, Tree, pack
 
 from programs import fib
 
@@ -57,6 +59,31 @@ def fill(store: Store, count: int, first: int = 0, **values: Any) -> list[str]:
 
 def ids_of(store: Store, **query: Any) -> list[str]:
     return [row["id"] for row in store.list(Query(limit=500, **query)).rows]
+
+
+def count_requests(store: Any, count: int, route: str = "/r") -> None:
+    """As a process's minute: so many requests of now."""
+    numbers = _core.Numbers(60, "r1", "h1")
+    recording = _core.Recording()
+    recording.finish()
+    for _ in range(count):
+        numbers.add(recording, route, "GET", False, False, 0)
+    taken = numbers.take()
+    assert taken is not None
+    store.put_numbers(*taken)
+
+
+def gather(store: Any, at_ms: int, requests: int, route: str = "/r") -> None:
+    """As a process's trees of a minute, which ended then."""
+    meta = {"route": route, "method": "GET", "mode": "deterministic", "release": "r1", "merged": 1,
+            "requests": requests, "started": 5, "until": 9}
+    store.put_window(at_ms - 50, at_ms, pack([Tree(meta, profile(1)[1])]))
+
+
+def requests_of(store: Any) -> tuple[dict[str, int], int]:
+    """Of all time: by route as they were counted, and how many the trees speak for."""
+    return ({row["route"]: row["count"] for row in store.numbers()["rows"]},
+            sum(row["meta"]["requests"] for one in store.windows(0) for row in one.rows))
 
 
 class StoreContract:
@@ -293,6 +320,81 @@ class StoreContract:
         assert {row["id"]: row for row in other.list(Query()).rows} == wanted
         fill(store, 1, first=20)
         assert copy(store, other)[:2] == (1, 6), "once more: only what is new"
+
+    def _beside(self, place: Path, name: str) -> Any:
+        (place / name).mkdir(exist_ok=True)
+        return self.open(place / name)
+
+    def test_a_copy_takes_what_all_requests_did_along_once(self, store: Any, tmp_path: Path) -> None:
+        other = self._beside(tmp_path, "other")
+        now = int(time.time() * 1000)
+        now -= now % SLOT_MS
+        for i, count in enumerate((3, 4)):
+            count_requests(store, count)
+            gather(store, now + i, count)
+        gather(store, now - 3 * SLOT_MS, 2, "/early")
+        count_requests(other, 100)
+        gather(other, now + 5, 100)
+        first = copy(store, other)
+        assert (first.hours, first.trees, first.left) == (1, 2, "")
+        assert requests_of(other) == ({"/r": 107}, 109)
+        assert copy(store, other)[3:5] == (0, 0)
+        assert requests_of(self._beside(tmp_path, "other")) == ({"/r": 107}, 109)
+        count_requests(store, 5)  # the source goes on, in the same hour
+        gather(store, now + 7, 5)
+        assert copy(store, other)[3:5] == (1, 1)
+        other.gc(), store.gc()
+        assert copy(store, other)[3:5] == (0, 0)
+        assert requests_of(other) == ({"/r": 112}, 114)
+        assert {(row["route"], row["count"]) for row in other.routes()} == {("/r", 112)}
+        assert copy(other, store)[3:5] == (1, 1), "and back: what the other one did"
+        assert requests_of(store) == ({"/r": 112}, 114)
+
+    def test_what_was_copied_on_every_way_counts_once(self, store: Any, tmp_path: Path) -> None:
+        one, two = (self._beside(tmp_path, name) for name in ("other", "third"))
+        count_requests(store, 3)
+        gather(store, 10**12, 3)
+        copy(store, one)
+        copy(one, two)
+        count_requests(store, 1)
+        gather(store, 10**12 + 1, 1)
+        copy(store, two)
+        copy(one, two)  # it knows less of the first one
+        assert requests_of(two) == ({"/r": 4}, 4)
+        copy(two, one)
+        copy(one, store)
+        assert requests_of(one) == requests_of(store) == ({"/r": 4}, 4)
+
+    def test_a_copy_that_broke_off_goes_on(self, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        other = self._beside(tmp_path, "other")
+        fill(store, 2)
+        for hour in range(3):
+            count_requests(store, 2)
+            gather(store, 10**12 + hour * SLOT_MS, 2)
+        calls = 0
+        put = other.put_gathered
+
+        def fails(one: Any) -> bool:
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                raise StoreError("away")
+            return bool(put(one))
+
+        with monkeypatch.context() as broken:
+            broken.setattr(other, "put_gathered", fails)
+            with pytest.raises(StoreError, match="away"):
+                copy(store, other)
+        assert copy(store, other) == (0, 2, 0, 0, 2, "")
+        assert requests_of(other) == ({"/r": 6}, 6)
+
+    @pytest.mark.parametrize("damaged", [b"", b"SLW1", b"\0" * 40])
+    def test_what_is_no_table_and_no_slice_is_not_taken(self, store: Any, damaged: bytes) -> None:
+        with pytest.raises(StoreError):
+            store.put_counted(Counted(b"o" * 16, 400_000, damaged))
+        with pytest.raises(StoreError):
+            store.put_gathered(Gathered(b"o" * 16, 10**12, 10**12 + 1, 3, damaged))
+        assert requests_of(store) == ({}, 0)
 
     def test_contents(self, store: Store) -> None:
         assert store.contents()["profiles"] == 0

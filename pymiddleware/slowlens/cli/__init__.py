@@ -238,7 +238,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("delete", maintain.delete, "Deletes profiles.")
     sub.add_argument("profiles", nargs="+", metavar="ID", help="as slowlens list shows them")
 
-    sub = command("copy", maintain.copy, "Copies all profiles of one store into another; again: what is new.")
+    sub = command("copy", maintain.copy, "Copies one store into another, with numbers and trees of all requests; "
+                  "again: what is new.")
     sub.add_argument("source", metavar="FROM", help="folder or URL of a store, or a folder of profile files")
     sub.add_argument("target", metavar="TO", help="folder or URL of a store")
     as_json(sub)

@@ -82,6 +82,10 @@ def copy(options: argparse.Namespace) -> None:
         print(json.dumps(done._asdict()))
     else:
         print(f"{done.copied} profiles copied, {done.bytes / 1e6:.1f} MB; {done.known} were there already")
+        if done.hours or done.trees:
+            print(f"numbers of all requests: {done.hours} hours; trees of all requests: {done.trees} times ten minutes")
+        if done.left:
+            print(f"slowlens: numbers and trees of the source itself are not copied: {done.left}", file=sys.stderr)
 
 
 def gc(options: argparse.Namespace) -> None:

@@ -1,4 +1,9 @@
-"""From one store to another: ``slowlens copy FROM TO``."""
+"""From one store to another: ``slowlens copy FROM TO``.
+
+Profiles are told by their ids. Numbers and trees are told by who counted them, and when (identity.py): of an hour the
+target keeps the copy that has the most, so a copy may be broken off, made again, made while the source goes on, or come
+by way of a third store, and each request counts once.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +25,16 @@ class Copied(NamedTuple):
     #: Were there already.
     known: int
     bytes: int
+    #: Hours of numbers, and ten minutes of trees, of which the target has more than before.
+    hours: int = 0
+    trees: int = 0
+    #: Why numbers and trees were left where they are; "": they were not.
+    left: str = ""
 
 
 def copy(source: Store, target: Store, progress: Callable[[int], None] = lambda done: None) -> Copied:
-    """Copies all profiles and their pins; what ``target`` has already is left alone, so it can be done again.
+    """Copies all profiles and their pins, the numbers of all requests and their trees; what ``target`` has already is
+    left alone, so it can be done again.
 
     :raises StoreError: one cannot be read, or stored; what was copied stays copied.
     """
@@ -39,7 +50,25 @@ def copy(source: Store, target: Store, progress: Callable[[int], None] = lambda 
                 raise StoreError(
                     f"{one.row['id']} was copied, and is not there: the store is too small for what it keeps")
         progress(copied + known)
-    return Copied(copied, known, size)
+    return Copied(copied, known, size, *_all_requests(source, target))
+
+
+def _all_requests(source: Any, target: Any) -> tuple[int, int, str]:
+    """Numbers and trees: hours and slots that are new in ``target``, and why they were left."""
+    if not hasattr(source, "counted"):
+        return 0, 0, ""  # single files, say
+    if not hasattr(target, "put_counted"):
+        return 0, 0, "the target keeps none"
+    left = ""
+    own = source.identity()
+    if own is None:
+        left = "the source has no name to tell them by, and cannot be written: run slowlens gc on it as its owner first"
+    elif own == target.identity():
+        left = ("both have one name: they are the same store, or one is a copy of the other's files "
+                "(then delete the file 'id' in it)")
+    hours = sum(target.put_counted(one) for one in source.counted())
+    slots = sum(target.put_gathered(one) for one in source.gathered())
+    return hours, slots, left
 
 
 def _batches(profiles: Iterable[Stored]) -> Iterator[list[Stored]]:

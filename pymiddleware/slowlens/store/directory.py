@@ -2,6 +2,7 @@
 
     STORE/segments/0000002a.sls   see segments.py, and slowlens/segment.h for what they hold
     STORE/pins/01k...xyz          an empty file: this profile is kept for ever
+    STORE/id                      its name among stores, see identity.py
     STORE/gc.lock                 whoever begins, seals, changes or deletes segments holds it
     STORE/worst.json, clock.json  what retention knows; may be deleted at any time
     STORE/windows/                trees of all requests, see windows.py
@@ -33,7 +34,9 @@ from ..options import Options
 from ..request import ID
 from . import numbers, old, segments
 from .clock import Clock
-from .interface import TREND, Page, Query, RouteStats, Stored, StoreError
+from .derived import DAMAGED
+from .identity import made_identity
+from .interface import TREND, Counted, Gathered, Page, Query, RouteStats, Stored, StoreError
 from .private import make_folders, untrusted
 from .reader import OLD, Reader
 from .rows import route_stats, with_numbers
@@ -148,6 +151,7 @@ class DirectoryStore:
             raise StoreError(f"{self.root} belongs to another user")
         if stat.S_IMODE(info.st_mode) & 0o022:
             raise StoreError(f"{self.root} is writable by other users: chmod go-w it")
+        made_identity(self.root)
         self._ready = True
 
     @contextmanager
@@ -598,6 +602,45 @@ class DirectoryStore:
     def windows(self, from_ms: int, to_ms: int = 0) -> Iterator[Slice]:
         """Slices that ended after ``from_ms``, up to ``to_ms`` (0: no end)."""
         return self._windows.read(from_ms, to_ms)
+
+    # ---- moving on what all requests did ----
+
+    def identity(self) -> bytes | None:
+        """None: it has none, and none can be written."""
+        return made_identity(self.root) if os.path.isdir(self.root) else None
+
+    def counted(self) -> Iterator[Counted]:
+        """All hours: its own (if it has a name), and those of others."""
+        own = self.identity()
+        if own is not None:
+            for hour, table in self._hours.totals():
+                yield Counted(own, hour, table)
+        for one in self._hours.copies():
+            yield Counted(*one)
+
+    def put_counted(self, one: Counted) -> bool:
+        """See interface.py. :raises StoreError: it is not stored."""
+        self._prepare()
+        try:
+            return one.origin != self.identity() and self._hours.put_copy(one.origin, one.hour, one.table)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.root}: {getattr(error, 'strerror', None) or error}") from None
+
+    def gathered(self) -> Iterator[Gathered]:
+        """All trees, ten minutes at a time: its own (if it has a name), and those of others."""
+        own = self.identity()
+        if own is not None:
+            for one in self._windows.whole():
+                yield one._replace(origin=own)
+        yield from self._windows.copies()
+
+    def put_gathered(self, one: Gathered) -> bool:
+        """See interface.py. :raises StoreError: it is not stored."""
+        self._prepare()
+        try:
+            return one.origin != self.identity() and self._windows.put_copy(one)
+        except DAMAGED as error:
+            raise StoreError(f"{self.root}: {getattr(error, 'strerror', None) or error}") from None
 
     def contents(self) -> dict[str, int]:
         """``profiles`` that are listed, ``bytes`` on disk, and ``memory`` that listing takes."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict
 
 __all__ = [
-    "COLUMNS", "LAYERS", "SORTS", "TREND", "Finished", "Page", "Query", "QueryError", "RouteStats", "Sink", "Store",
-    "StoreError", "Stored", "each_row", "name_of",
+    "COLUMNS", "LAYERS", "SORTS", "TREND", "Counted", "Finished", "Gathered", "Page", "Query", "QueryError",
+    "RouteStats", "Sink", "Store", "StoreError", "Stored", "each_row", "name_of",
 ]
 
 
@@ -133,6 +133,30 @@ class Stored(NamedTuple):
     blob: bytes
 
 
+class Counted(NamedTuple):
+    """An hour of requests that one store counted, on its way to another."""
+
+    #: Who counted them: 16 bytes, see identity.py.
+    origin: bytes
+    #: Since 1970.
+    hour: int
+    #: All that it has of that hour (slowlens/numbers.h): what was copied of it before is part of it.
+    table: bytes
+
+
+class Gathered(NamedTuple):
+    """Trees of ten minutes that one store gathered, on their way to another."""
+
+    origin: bytes
+    #: When its requests ended, Unix ms.
+    first: int
+    last: int
+    #: How many it speaks for. It is all that the store has of these ten minutes: the more, the later.
+    requests: int
+    #: A slice as windows.py has it.
+    data: bytes
+
+
 class Finished(NamedTuple):
     """A profile on its way out of the writer."""
 
@@ -196,6 +220,10 @@ class Store(Protocol):
     # ``known(ids)``: which of them it has. One that has something to do later has ``tend()``: does it, and says in how
     # many seconds it wants to be called again (None: not).
     # ``count(query, most)``: how many rows a list has on all its pages, at most ``most``.
+    # One whose numbers and trees can be moved: ``identity()``, 16 bytes that are its own wherever it lies (None: it has
+    # none); ``counted()`` and ``gathered()``, all of them, its own and those that came from others; ``put_counted()``
+    # and ``put_gathered()`` of one, which set what is known of that origin and time if it is more than was there
+    # (False: it is not, or this store is the origin itself).
     # ``name`` is what processes of this host call the store, and ``shown`` what people read: no password is in it.
 
     def everything(self) -> Iterator[Stored]:

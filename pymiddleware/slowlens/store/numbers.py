@@ -2,6 +2,7 @@
 
     STORE/segments/*.sls     records of kind NUMBERS, one process's minute each, among its profiles
     STORE/numbers/HOUR.sln   all routes of that hour: an encoded table (slowlens/numbers.h)
+    STORE/numbers/HOUR-ORIGIN.sln   the same as another store counted it (``slowlens copy``; its name, see identity.py)
     STORE/numbers/read.json  how far each segment was read; may be deleted at any time
     STORE/numbers/lock       whoever adds records to hours holds it
 
@@ -11,6 +12,10 @@ that what a process wrote down before it died is not stored again. An hour's
 file holds, besides the sums, up to where each segment was added to it, and is
 replaced as a whole: a record is in it with its mark, or not at all, whenever
 who adds is killed. A segment is deleted only when its records were added.
+
+What was copied from another store is never added to anything: its hour is
+replaced by a later copy of that hour, which has more. So it counts once,
+however often, in how many pieces and on which way it comes.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import struct
 import time
 from collections.abc import Iterator
@@ -32,7 +38,7 @@ from . import segments
 from .derived import read_json
 from .private import make_folders
 
-__all__ = ["HOUR", "Hours", "period_of", "split"]
+__all__ = ["HOUR", "Hours", "counted_in", "period_of", "split"]
 
 HOUR = 3600
 SUFFIX = ".sln"
@@ -46,6 +52,7 @@ DIGITS_MAX = 8
 PERIOD_MAX = 366 * 86400
 
 _INSIDE = struct.Struct("<Q")
+_COPIED = re.compile(r"([0-9]{1,8})-([0-9a-f]{32})\.sln\Z", re.ASCII)
 
 
 def split(first_s: int, last_s: int, table: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -74,6 +81,13 @@ def period_of(hours: int, parts: int) -> int:
     minute has decades in between: then there are more.
     """
     return 0 if parts == 0 else min(-(-hours // parts) * HOUR, PERIOD_MAX)
+
+
+def counted_in(table: bytes) -> int:
+    """Requests in it. :raises CorruptError:"""
+    read = _core.Numbers(HOUR)
+    read.merge(table)
+    return read.count
 
 
 class Hours:
@@ -187,21 +201,69 @@ class Hours:
     def _table(self, hour: int) -> _core.Numbers:
         table = _core.Numbers(HOUR)
         try:
-            with open(os.path.join(self.folder, f"{hour}{SUFFIX}"), "rb") as file:
-                data = file.read()
-            table.load(data)
+            table.load(self._file(f"{hour}{SUFFIX}"))
         except (OSError, _core.CorruptError):
             return _core.Numbers(HOUR)  # it begins, or cannot be read: made anew of what is still there
         return table
 
+    # ---- what other stores counted ----
+
+    def totals(self) -> Iterator[tuple[int, bytes]]:
+        """(hour, its table) of what was counted here, oldest first, without up to where segments were added."""
+        pending = self._pending()
+        for hour in sorted({*self.hours(), *pending}):
+            table = _core.Numbers(HOUR)
+            with suppress(OSError, _core.CorruptError):
+                table.merge(pending[hour] if hour in pending else self._file(f"{hour}{SUFFIX}"))
+                yield hour, table.encode()
+
+    def copies(self) -> Iterator[tuple[bytes, int, bytes]]:
+        """(origin, hour, table) of what was copied from elsewhere."""
+        for hour, name in self._copied():
+            with suppress(OSError):
+                yield bytes.fromhex(name[-len(SUFFIX) - 32:-len(SUFFIX)]), hour, self._file(name)
+
+    def put_copy(self, origin: bytes, hour: int, table: bytes) -> bool:
+        """Stores what another store counted in an hour; False: no more than is there. :raises OSError: :raises
+        CorruptError:
+        """
+        name = f"{hour}-{origin.hex()}{SUFFIX}"
+        count = counted_in(table)
+        with self._locked(True):
+            with suppress(OSError, _core.CorruptError):
+                if counted_in(self._file(name)) >= count:
+                    return False
+            self._replace(name, table)
+        return True
+
+    def _copied(self) -> list[tuple[int, str]]:
+        """(hour, name) of what was copied from elsewhere, oldest first."""
+        return sorted((int(found[1]), found[0]) for name in self._names() if (found := _COPIED.match(name)))
+
+    def _pending(self) -> dict[int, bytes]:
+        """Adds what segments have to the hours; where this process may not, those hours as they would be."""
+        try:
+            self.add_up()
+        except OSError:
+            with suppress(OSError):
+                return self._added(self._marks(), None)[0]
+        return {}
+
+    def _file(self, name: str) -> bytes:
+        with open(os.path.join(self.folder, name), "rb") as file:
+            return file.read()
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self.folder)
+        except OSError:
+            return []
+
     # ---- reading ----
 
     def hours(self) -> list[int]:
-        """Hours that have a file, oldest first."""
-        try:
-            names = os.listdir(self.folder)
-        except OSError:
-            return []
+        """Hours that have a file of what was counted here, oldest first."""
+        names = self._names()
         hours = [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
         return sorted(int(hour) for hour in hours if hour.isascii() and hour.isdecimal() and len(hour) <= DIGITS_MAX)
 
@@ -213,25 +275,16 @@ class Hours:
         :param apart: bits of the fields to tell apart: 1 route, 2 method, 4 release, 8 host.
         :param which: ``route``, ``method``, ``release``, ``host``: only these.
         """
-        pending: dict[int, bytes] = {}
-        try:
-            self.add_up()
-        except OSError:
-            with suppress(OSError):
-                pending, _ = self._added(self._marks(), None)
-        hours = sorted({*self.hours(), *pending})
-        hours = [hour for hour in hours if (hour + 1) * HOUR > from_s and (not to_s or hour * HOUR < to_s)]
-        span = hours[-1] - hours[0] + 1 if hours else 1
+        pending = self._pending()
+        tables = sorted([*((hour, f"{hour}{SUFFIX}") for hour in {*self.hours(), *pending}), *self._copied()])
+        tables = [(hour, name) for hour, name in tables
+                  if (hour + 1) * HOUR > from_s and (not to_s or hour * HOUR < to_s)]
+        span = tables[-1][0] - tables[0][0] + 1 if tables else 1
         table = _core.Numbers(period_of(span, parts), apart=apart)
-        for hour in hours:
-            try:
-                data = pending.get(hour)
-                if data is None:
-                    with open(os.path.join(self.folder, f"{hour}{SUFFIX}"), "rb") as file:
-                        data = file.read()
-                table.merge(data, from_s=from_s, to_s=to_s, **which)
-            except (OSError, _core.CorruptError):
-                continue
+        for hour, name in tables:
+            with suppress(OSError, _core.CorruptError):
+                own = pending.get(hour) if "-" not in name else None
+                table.merge(self._file(name) if own is None else own, from_s=from_s, to_s=to_s, **which)
         report: dict[str, Any] = json.loads(table.report())
         return report
 
@@ -241,8 +294,9 @@ class Hours:
         """Deletes the oldest hours: those of more than a year ago, and what is too much."""
         total = 0
         newest = int(time.time()) // HOUR
-        for hour in reversed(self.hours()):
-            path = os.path.join(self.folder, f"{hour}{SUFFIX}")
+        there = sorted([*((hour, f"{hour}{SUFFIX}") for hour in self.hours()), *self._copied()])
+        for hour, name in reversed(there):
+            path = os.path.join(self.folder, name)
             with suppress(OSError):
                 total += os.stat(path).st_blocks * 512
                 if total > max_bytes or hour < newest - KEPT_HOURS:

@@ -3,10 +3,14 @@
     STORE/windows/FIRST-LAST-TOKEN.slw    a SLICE: one process's requests that ended in that time (Unix ms, 13 digits)
     STORE/windows/FIRST-LAST-TOKEN.slx    slices of ten minutes as one, once they are an hour old; says of which.
                                           Where there are many: of a minute, at once
+    STORE/windows/FIRST-LAST-ORIGIN-REQUESTS.slc   ten minutes as another store gathered them (``slowlens copy``)
 
 A slice is "SLW1", the length of its index (u32), the index (JSON: a row for each tree), and the trees: ordinary blobs.
 A slice is written as a whole under another name and renamed; who reads needs no lock. Whoever makes one of several
 names them in it, so that those which a killed process left beside it are not counted twice.
+
+What was copied from another store is never made one with anything: of an origin and ten minutes the copy that speaks
+for the most requests counts, and a later one, which speaks for more, takes its place.
 """
 
 from __future__ import annotations
@@ -14,20 +18,23 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
 import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from .. import _core
 from .derived import DAMAGED
+from .interface import Gathered
 from .private import make_folders
 
 __all__ = [
     "MANY", "MANY_SLOT_MS", "SLOTS_AT_ONCE", "SLOT_MS", "SUMMED", "WHOLE_MS", "Slice", "Tree", "Windows", "add_up",
-    "pack", "together", "unpack",
+    "pack", "together", "unpack", "whole_slots",
 ]
 
 MAGIC = b"SLW1"
@@ -49,6 +56,7 @@ SUMMED = (
 KEY = ("route", "method", "mode", "release")
 
 _LENGTH = struct.Struct("<I")
+_COPIED = re.compile(r"([0-9]{13,19})-([0-9]{13,19})-([0-9a-f]{32})-([0-9]{1,19})\.slc\Z", re.ASCII)
 
 
 class Tree(NamedTuple):
@@ -141,6 +149,27 @@ def together(slices: Iterable[Slice]) -> list[Tree]:
     return [tree for tree in found if tree is not None]
 
 
+def whole_slots(slices: Iterable[Slice]) -> Iterator[Gathered]:
+    """Slices, in the order of their slots, as one for each slot; without an origin yet."""
+    for _, group in groupby(slices, lambda one: one.last // SLOT_MS):
+        parts = list(group)
+        trees = list(parts[0].trees()) if len(parts) == 1 else together(parts)
+        if trees:
+            yield Gathered(b"", min(one.first for one in parts), max(one.last for one in parts), _spoken_for(trees),
+                           pack(trees))
+
+
+def _spoken_for(trees: Iterable[Tree]) -> int:
+    """How many requests they speak for."""
+    counts = (tree.meta.get("requests") for tree in trees)
+    return sum(count for count in counts if isinstance(count, int) and count > 0)
+
+
+def _requests_of(name: str) -> int:
+    """As the name of a copy says."""
+    return int(name.rpartition("-")[2].partition(".")[0])
+
+
 def _sums_first(one: tuple[int, int, str]) -> tuple[bool, int, int]:
     """The order in which slices are read: whoever stands for others before them."""
     return not one[2].endswith(".slx"), -one[1], one[0]
@@ -158,7 +187,11 @@ class Windows:
         """Stores a slice; its name. :raises OSError:"""
         make_folders(self.folder)
         name = f"{first_ms:013d}-{last_ms:013d}-{secrets.token_hex(4)}{suffix}"
-        making = os.path.join(self.folder, f".{name}.tmp")
+        self._write(name, data)
+        return name
+
+    def _write(self, name: str, data: bytes) -> None:
+        making = os.path.join(self.folder, f".{name}.{secrets.token_hex(2)}.tmp")
         fd = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             with open(fd, "wb") as file:
@@ -168,27 +201,99 @@ class Windows:
             with suppress(OSError):
                 os.unlink(making)
             raise
-        return name
 
     def _names(self) -> list[tuple[int, int, str]]:
         """(first, last, name), by when they ended."""
-        try:
-            names = os.listdir(self.folder)
-        except OSError:
-            return []
         found = []
-        for name in names:
+        for name in self._listed():
             first, _, rest = name.partition("-")
             last = rest.partition("-")[0]
             if name.endswith((".slw", ".slx")) and first.isdecimal() and last.isdecimal():
                 found.append((int(first), int(last), name))
         return sorted(found, key=lambda one: (one[1], one[2]))
 
+    # ---- of other stores ----
+
+    def whole(self) -> Iterator[Gathered]:
+        """What was gathered here, ten minutes at a time, oldest first; without an origin."""
+        slots = sorted({last // SLOT_MS for _, last, _ in self._names()})
+        for slot in slots:
+            yield from whole_slots(self._of_slot(slot))
+
+    def _of_slot(self, slot: int) -> list[Slice]:
+        for _ in range(3):  # some may become one in between
+            there = [one for one in self._names() if one[1] // SLOT_MS == slot]
+            slices, missing = self._of(there)
+            if not missing:
+                break
+        return slices
+
+    def _of(self, there: list[tuple[int, int, str]]) -> tuple[list[Slice], bool]:
+        """These, each request once; and whether one is no longer there."""
+        slices: list[Slice] = []
+        gone: set[str] = set()
+        missing = False
+        for one in sorted(there, key=_sums_first):
+            if one[2] in gone:
+                continue
+            loaded = self._load(one)
+            if loaded is None:
+                missing = missing or one[2] not in self._others
+            elif loaded[0] is not None:
+                gone.update(loaded[1])
+                slices.append(loaded[0])
+        return slices, missing
+
+    def copies(self) -> Iterator[Gathered]:
+        """What was copied from elsewhere."""
+        for (_, origin), one in sorted(self._copied()[0].items()):
+            with suppress(OSError):
+                yield Gathered(bytes.fromhex(origin), one[0], one[1], _requests_of(one[2]), self._file(one[2]))
+
+    def put_copy(self, one: Gathered) -> bool:
+        """Stores what another store gathered; False: no more than is there. :raises OSError: :raises ValueError:"""
+        unpack(one.first, one.last, one.data)
+        make_folders(self.folder)
+        name = f"{one.first:013d}-{one.last:013d}-{one.origin.hex()}-{one.requests}.slc"
+        known = self._copied()[0].get((one.last // SLOT_MS, one.origin.hex()))
+        if known is not None and _requests_of(known[2]) >= one.requests:
+            return False
+        self._write(name, one.data)
+        for outdated in self._copied()[1]:
+            with suppress(OSError):
+                os.unlink(os.path.join(self.folder, outdated))
+        return True
+
+    def _copied(self) -> tuple[dict[tuple[int, str], tuple[int, int, str]], list[str]]:
+        """By slot and origin the one that counts; and names of those that do not, any more."""
+        best: dict[tuple[int, str], tuple[int, int, str]] = {}
+        outdated = []
+        for name in self._listed():
+            if (found := _COPIED.match(name)) is None:
+                continue
+            key, one = (int(found[2]) // SLOT_MS, found[3]), (int(found[1]), int(found[2]), name)
+            known = best.get(key)
+            if known is not None:
+                if (_requests_of(known[2]), known[2]) > (_requests_of(name), name):
+                    known, one = one, known
+                outdated.append(known[2])
+            best[key] = one
+        return best, outdated
+
+    def _listed(self) -> list[str]:
+        try:
+            return os.listdir(self.folder)
+        except OSError:
+            return []
+
+    def _file(self, name: str) -> bytes:
+        with open(os.path.join(self.folder, name), "rb") as file:
+            return file.read()
+
     def _load(self, one: tuple[int, int, str]) -> tuple[Slice | None, list[str]] | None:
         """The slice (None: damaged), and the names of those that it stands for. None: it cannot be read."""
         try:
-            with open(os.path.join(self.folder, one[2]), "rb") as file:
-                data = file.read()
+            data = self._file(one[2])
         except PermissionError:
             self._others.add(one[2])
             return None
@@ -213,6 +318,12 @@ class Windows:
             if loaded is not None and loaded[0] is not None:
                 gone.update(loaded[1])
                 yield loaded[0]
+        for key, copy in self._copied()[0].items():
+            if copy[1] > from_ms and (not to_ms or copy[1] <= to_ms):
+                # Another copy may have taken its place meanwhile.
+                loaded = self._load(copy) or self._load(self._copied()[0].get(key, copy))
+                if loaded is not None and loaded[0] is not None:
+                    yield loaded[0]
 
     # ---- keeping house ----
 
@@ -220,7 +331,7 @@ class Windows:
         """Old slices of a slot become one; the oldest go when all are too much, or too old. :raises OSError:"""
         now = int(time.time() * 1000) if now_ms is None else now_ms
         there = self._names()
-        if not there:
+        if not there and not self._copied()[0]:
             return
         fd = os.open(os.path.join(self.folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -284,14 +395,19 @@ class Windows:
 
     def _trim(self, max_bytes: int, oldest_ms: int) -> None:
         total = 0
-        for _, last, name in reversed(self._names()):
+        best, outdated = self._copied()
+        for name in outdated:  # who copied was killed in between
+            with suppress(OSError):
+                os.unlink(os.path.join(self.folder, name))
+        there = sorted([*self._names(), *best.values()], key=lambda one: (one[1], one[2]))
+        for _, last, name in reversed(there):
             path = os.path.join(self.folder, name)
             with suppress(OSError):
                 total += os.stat(path).st_blocks * 512
                 if total > max_bytes or last < oldest_ms:
                     os.unlink(path)
         with suppress(OSError):
-            for name in os.listdir(self.folder):  # what a killed process had begun
+            for name in self._listed():  # what a killed process had begun
                 path = os.path.join(self.folder, name)
                 if name.endswith(".tmp") and time.time() - os.stat(path).st_mtime > 60:
                     os.unlink(path)

@@ -59,14 +59,18 @@ def add_up(connection: Any, schema: str) -> None:
             connection.execute(f"UPDATE {schema}.hours SET total = %b WHERE hour = %s", (table.encode(), hour))
 
 
-def read(connection: Any, schema: str, parts: int, apart: int, from_s: int, to_s: int,
+def read(connection: Any, schema: str, parts: int, apart: int, from_s: int, to_s: int, *, earlier: bool = False,
          **which: str | None) -> dict[str, Any]:
-    """The report, as Hours.read of the folder store documents it."""
+    """The report, as Hours.read of the folder store documents it.
+
+    :param earlier: the tables are of a version that copied none.
+    """
+    copied = f"UNION ALL SELECT hour, total FROM {schema}.copied_hours WHERE hour BETWEEN %(first)s AND %(last)s "
     # One statement, so one moment: a part is in its hour or by itself.
     rows = connection.execute(
         f"SELECT hour, total FROM {schema}.hours WHERE total <> '' AND hour BETWEEN %(first)s AND %(last)s UNION ALL "
         f"SELECT hour, part FROM {schema}.parts WHERE part IS NOT NULL AND hour BETWEEN %(first)s AND %(last)s "
-        f"ORDER BY hour",
+        f"{'' if earlier else copied}ORDER BY hour",
         {"first": from_s // HOUR, "last": (to_s - 1) // HOUR if to_s else 1 << 30}, binary=True).fetchall()
     span = rows[-1][0] - rows[0][0] + 1 if rows else 1
     table = _core.Numbers(period_of(span, parts), apart=apart)
@@ -82,4 +86,5 @@ def trim(connection: Any, schema: str) -> None:
     now = int(time.time()) // HOUR
     connection.execute(
         f"DELETE FROM {schema}.parts WHERE part IS NULL AND hour < %s", (now - REMEMBERED_HOURS,))
-    connection.execute(f"DELETE FROM {schema}.hours WHERE hour < %s", (now - KEPT_HOURS,))
+    for table in ("hours", "copied_hours"):
+        connection.execute(f"DELETE FROM {schema}.{table} WHERE hour < %s", (now - KEPT_HOURS,))

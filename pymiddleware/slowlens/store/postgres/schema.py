@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..interface import StoreError
-from . import windows
+from . import copies, windows
 from .columns import ADDED, ENDED, FIRST, KEPT, later
 
 __all__ = ["STEPS", "Refused", "Schema"]
@@ -67,6 +67,7 @@ STEPS: list[str] = [
     _TABLES,
     f"ALTER TABLE {{s}}.profiles {later(ADDED)};\nCREATE INDEX ON {{s}}.profiles ({ENDED}, id)",
     windows.TABLE,
+    copies.TABLES,
 ]
 #: The oldest version that may go on writing to tables as these steps leave them.
 COMPATIBLE = 1

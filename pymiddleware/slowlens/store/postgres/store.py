@@ -7,18 +7,20 @@ import json
 import os
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar
 
 from ... import _core
 from ...options import Options, default_store
 from ...request import ID, id_text, id_value
 from .. import numbers as folder_numbers
-from ..interface import TREND, Page, Query, RouteStats, Stored, StoreError
+from ..derived import DAMAGED
+from ..interface import TREND, Counted, Gathered, Page, Query, RouteStats, Stored, StoreError
 from ..rows import cursor_of, with_numbers
 from ..windows import Slice
-from . import numbers, routes, windows
+from . import copies, numbers, routes, windows
 from .columns import KEPT, day_of, read_row, staged
 from .connections import Connections, Place, away, refusals, said
 from .queries import asked, counted
@@ -36,6 +38,8 @@ SEND_SECONDS = 1.0
 EVERYTHING_ROWS = 50
 #: The folder of what waits holds no more than so much.
 WAITING_MAX = 256 << 20
+
+T = TypeVar("T")
 
 _stores: weakref.WeakSet[PostgresStore] = weakref.WeakSet()
 
@@ -258,23 +262,22 @@ class PostgresStore:
 
     def gathers(self, since_ms: int) -> bool:
         """Whether slices are there that ended after ``since_ms``: none of them is read for that."""
-        import psycopg
-
-        with self._connections.reading() as connection:
-            try:
-                return windows.gathers(connection, self._s, since_ms)
-            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-                return False
+        return bool(self._either(lambda connection, earlier: windows.gathers(connection, self._s, since_ms, earlier)))
 
     def windows(self, from_ms: int, to_ms: int = 0) -> Iterator[Slice]:
         """Slices that ended after ``from_ms``, up to ``to_ms`` (0: no end)."""
+        return iter(self._either(
+            lambda connection, earlier: list(windows.read(connection, self._s, from_ms, to_ms, earlier))) or ())
+
+    def _either(self, ask: Callable[[Any, bool], T]) -> T | None:
+        """Asks tables of this version, or of one before that another may not upgrade; None: there are none."""
         import psycopg
 
         with self._connections.reading() as connection:
-            try:
-                return iter(list(windows.read(connection, self._s, from_ms, to_ms)))
-            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-                return iter(())
+            for earlier in (False, True):
+                with suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+                    return ask(connection, earlier)
+        return None
 
     def _read(self, sql: str, values: Any = None) -> list[Any]:
         """:raises StoreError: the database does not answer."""
@@ -344,15 +347,12 @@ class PostgresStore:
         host: str | None = None, since_s: int = 0, until_s: int = 0, parts: int = 0, apart: int = 3,
     ) -> dict[str, Any]:
         """What all requests took, kept or not, as DirectoryStore.numbers documents it."""
-        import psycopg
-
-        with self._connections.reading() as connection:
-            try:
-                return numbers.read(connection, self._s, parts, apart, since_s, until_s,
-                                    route=route, method=method, release=release, host=host)
-            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-                empty: dict[str, Any] = json.loads(_core.Numbers(apart=apart).report())
-                return empty
+        found = self._either(lambda connection, earlier: numbers.read(
+            connection, self._s, parts, apart, since_s, until_s, earlier=earlier,
+            route=route, method=method, release=release, host=host))
+        if found is None:
+            found = json.loads(_core.Numbers(apart=apart).report())
+        return found
 
     def contents(self) -> dict[str, int]:
         """``profiles``, ``bytes`` of their tables; ``waiting``: those on this host that are to be sent on."""
@@ -378,6 +378,51 @@ class PostgresStore:
                 except ValueError:
                     continue
                 yield Stored({**meta, "id": id_text(value.bytes), "hot": hot, "pinned": pinned}, bytes(blob))
+
+    # ---- moving on what all requests did ----
+
+    def identity(self) -> bytes | None:
+        """The schema's name among stores; None: its tables are of an earlier version, and not ours to upgrade."""
+        import psycopg
+
+        with self._connections.lock, suppress(psycopg.Error, StoreError):
+            self._connections.writing()
+        try:
+            return copies.identity(self._read, self._s)
+        except _EarlierTables:
+            return None
+
+    def counted(self) -> Iterator[Counted]:
+        """All hours, its own and those of others."""
+        own = self.identity()
+        return iter(()) if own is None else copies.counted(self._read, self._s, own)
+
+    def gathered(self) -> Iterator[Gathered]:
+        """All trees, ten minutes at a time, its own and those of others."""
+        own = self.identity()
+        return iter(()) if own is None else copies.gathered(self._read, self._s, own)
+
+    def put_counted(self, one: Counted) -> bool:
+        """See interface.py. :raises StoreError: it is not stored."""
+        return self._put_copy(one.origin, lambda connection: copies.put_counted(connection, self._s, one))
+
+    def put_gathered(self, one: Gathered) -> bool:
+        """See interface.py. :raises StoreError: it is not stored."""
+        return self._put_copy(one.origin, lambda connection: copies.put_gathered(connection, self._s, one))
+
+    def _put_copy(self, origin: bytes, put: Callable[[Any], bool]) -> bool:
+        import psycopg
+
+        with self._connections.lock:
+            try:
+                connection = self._connections.writing()
+                found = connection.execute(f"SELECT store FROM {self._s}.about").fetchone()
+                return (found is None or found[0].bytes != origin) and put(connection)
+            except psycopg.Error as error:
+                self._connections.let_go()
+                raise StoreError(f"{self.shown}: {said(error)}") from None
+            except DAMAGED as error:
+                raise StoreError(f"{self.shown}: {error}") from None
 
     def changes(self, seconds: float) -> Sequence[str]:
         """Waits until something is stored, by whatever host: ids; empty: nothing was in that time.

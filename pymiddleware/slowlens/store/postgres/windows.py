@@ -31,20 +31,26 @@ def put(connection: Any, schema: str, first_ms: int, last_ms: int, data: bytes) 
                        (first_ms, last_ms, data))
 
 
-def read(connection: Any, schema: str, from_ms: int, to_ms: int) -> Iterator[Slice]:
+def _also_copied(select: str, schema: str, earlier: bool) -> str:
+    """Of both tables; ``earlier``: of a version that copied none."""
+    own = f"SELECT {select} FROM {schema}.windows WHERE last > %(from)s AND last <= %(to)s"
+    return own if earlier else f"{own} UNION ALL {own.replace('.windows', '.copied_windows')}"
+
+
+def read(connection: Any, schema: str, from_ms: int, to_ms: int, earlier: bool = False) -> Iterator[Slice]:
     """Slices that ended after ``from_ms``, up to ``to_ms`` (0: no end). :raises psycopg.Error:"""
     found = connection.execute(
-        f"SELECT first, last, slice FROM {schema}.windows WHERE last > %s AND last <= %s ORDER BY last",
-        (from_ms, to_ms or 1 << 62), binary=True).fetchall()
+        f"{_also_copied('first, last, slice', schema, earlier)} ORDER BY last",
+        {"from": from_ms, "to": to_ms or 1 << 62}, binary=True).fetchall()
     for first, last, data in found:
         with suppress(*DAMAGED):
             yield unpack(first, last, data)[0]
 
 
-def gathers(connection: Any, schema: str, since_ms: int) -> bool:
+def gathers(connection: Any, schema: str, since_ms: int, earlier: bool = False) -> bool:
     """Whether there is one that ended after ``since_ms``. :raises psycopg.Error:"""
-    return connection.execute(
-        f"SELECT 1 FROM {schema}.windows WHERE last > %s LIMIT 1", (since_ms,)).fetchone() is not None
+    return connection.execute(f"{_also_copied('1', schema, earlier)} LIMIT 1",
+                              {"from": since_ms, "to": 1 << 62}).fetchone() is not None
 
 
 def tend(connection: Any, schema: str, max_bytes: int, max_age_s: float, now_ms: int | None = None) -> None:
@@ -59,14 +65,21 @@ def tend(connection: Any, schema: str, max_bytes: int, max_age_s: float, now_ms:
             f" GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT {SLOTS_AT_ONCE}", (now,)).fetchall()
         for (slot,) in slots:
             _merge(connection, schema, slot)
-        connection.execute(
-            f"DELETE FROM {schema}.windows WHERE last < %s OR id IN"
-            f" (SELECT id FROM (SELECT id, sum(octet_length(slice)) OVER (ORDER BY last DESC, id) AS upto"
-            f" FROM {schema}.windows) one WHERE upto > %s)",
-            (now - int(max_age_s * 1000) if max_age_s > 0 else 0, max_bytes))
+        _trim(connection, schema, max_bytes, now - int(max_age_s * 1000) if max_age_s > 0 else 0)
     finally:
         if not connection.closed:
             connection.execute("SELECT pg_advisory_unlock(hashtext(%s), 2)", (schema,))
+
+
+def _trim(connection: Any, schema: str, max_bytes: int, oldest_ms: int) -> None:
+    # The newest of both tables that fit: all that ended earlier goes.
+    (until,) = connection.execute(
+        f"SELECT coalesce(max(last), 0) FROM (SELECT last, sum(size) OVER (ORDER BY last DESC) AS upto FROM"
+        f" (SELECT last, octet_length(slice) AS size FROM {schema}.windows UNION ALL"
+        f" SELECT last, octet_length(slice) FROM {schema}.copied_windows) one) two WHERE upto > %s",
+        (max_bytes,)).fetchone()
+    for table in ("windows", "copied_windows"):
+        connection.execute(f"DELETE FROM {schema}.{table} WHERE last < %s OR last <= %s", (oldest_ms, until))
 
 
 def _merge(connection: Any, schema: str, slot: int) -> None:
