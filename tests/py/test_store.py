@@ -7,6 +7,7 @@ import gc
 import json
 import multiprocessing
 import os
+import random
 import shutil
 import signal
 import stat
@@ -23,10 +24,11 @@ from slowlens import _core
 from slowlens.options import OptionsError, load
 from slowlens.request import new_id
 from slowlens.store import Query, Store, StoreError, open_store, segments
+from slowlens.store.copying import copy
 from slowlens.store.directory import DirectoryStore
 from slowlens.store.files import FileStore
 
-from store_contract import StoreContract, fill, ids_of, profile
+from store_contract import StoreContract, count_requests, fill, gather, ids_of, profile, requests_of
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -394,6 +396,19 @@ def test_survivors_are_bounded(store_path: str) -> None:
     assert store.get(row["id"]) == blob
 
 
+def test_survivors_whose_rows_are_as_large_as_they_are(store_path: str) -> None:
+    """A segment's footer has its tags once more; of long texts, they weigh as much as the profiles."""
+    limit = 1 << 19
+    store = DirectoryStore(store_path, max_bytes=limit, worst_per_route=5)
+    rng, highest = random.Random(1), 0
+    for i in range(60):
+        text = rng.randbytes(rng.choice((0, 8000, 20_000))).decode("latin-1")
+        store.put(*profile(i, route=f"/{i % 30}", status=500, **{"tag.x": text}))
+        highest = max(highest, sum(one.disk for one in segments.segments_in(store.folder)))
+    assert highest <= 1.1 * limit
+    assert len(ids_of(store)) > 5
+
+
 def test_retention_by_age(store_path: str) -> None:
     store = DirectoryStore(store_path)
     old = fill(store, 5, started=time.time_ns() - 20 * 86400 * 10**9)
@@ -639,9 +654,11 @@ def test_a_disk_without_inodes(small_disk: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a file system of its own")
-def test_a_read_only_disk_is_read(small_disk: Path) -> None:
+def test_a_read_only_disk_is_read(small_disk: Path, tmp_path: Path) -> None:
     store = DirectoryStore(str(small_disk / "store"))
     ids = fill(store, 5)
+    count_requests(store, 7)
+    gather(store, 10**12, 7)
     store._let_go()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     try:
@@ -652,6 +669,8 @@ def test_a_read_only_disk_is_read(small_disk: Path) -> None:
         with pytest.raises(StoreError):
             fresh.delete(ids[0])
         assert fresh.problem() is not None
+        beside = DirectoryStore(str(tmp_path / "store"))
+        assert copy(fresh, beside)[:2] == (5, 0) and requests_of(beside) == ({"/r": 7}, 7)
     finally:
         subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
 
@@ -736,6 +755,7 @@ def test_an_old_store_is_read_and_moved_over(tmp_path: Path) -> None:
     (root / "pins" / first).write_bytes(b"")
     store = DirectoryStore(str(root))
     assert set(ids_of(store)) == blobs.keys() and store.get(second) == blobs[second]
+    assert copy(store, DirectoryStore(str(tmp_path / "copy")))[:2] == (8, 0)
     assert [row["id"] for row in store.list(Query()).rows if row["pinned"]] == [first]
     hot = {one: json.loads(_core.Profile(blob).summary())["hot_text"] for one, blob in blobs.items()}
     assert {row["id"]: row["hot"] for row in store.list(Query()).rows} == hot

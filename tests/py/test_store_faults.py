@@ -205,4 +205,4 @@ def end_at_each(folder: str) -> None:
         unsure = [line[1:] for line in lines if line[0] == "-"]
         is_right(root, [line[1:] for line in lines if line[0] == "+" and line[1:] not in unsure])
         shutil.rmtree(root)
-    assert ended > len(whole) // 4
+    assert ended > len(whole) // 5

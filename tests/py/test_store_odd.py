@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from slowlens import _core
-from slowlens.request import new_id
+from slowlens.request import id_value, new_id
 from slowlens.store import Query, StoreError, segments
 from slowlens.store.directory import DirectoryStore
 
@@ -253,3 +253,22 @@ def test_a_length_that_lies_takes_no_memory(store_path: str, monkeypatch: pytest
         assert segments.read_record(file.fileno(), at) is None
     assert asked and max(asked) <= 1 << 20
     store.close()
+
+
+def test_a_damaged_head_in_a_sealed_segment_is_said(store_path: str) -> None:
+    """Its row stands in the footer: it is listed until somebody wants it."""
+    store = DirectoryStore(store_path)
+    ids = fill(store, 3)
+    with store._lock:
+        store._rotate()
+    ids += fill(store, 2)
+    store.close()
+    first = sorted(Path(store_path, "segments").iterdir())[0]
+    data = bytearray(first.read_bytes())
+    data[data.index(id_value(ids[1])) - 2] ^= 1
+    first.write_bytes(data)
+    reader = DirectoryStore(store_path)
+    assert {row["id"] for row in reader.list(Query()).rows} == set(ids) and reader.problem() is None
+    assert reader.get(ids[1]) is None and all(reader.get(one) for one in ids if one != ids[1])
+    assert {row["id"] for row in reader.list(Query()).rows} == {*ids} - {ids[1]}
+    assert "1 that are damaged" in str(reader.problem())

@@ -54,6 +54,8 @@ SHARES = 16
 FULL = 0.97
 #: Segments that gone writers left are sealed when there are more, or when they are half full.
 LOOSE_MAX = 8
+#: So often less of the worst is kept when the store is still too large.
+PASSES = 4
 HOT_MAX = 500
 DELETIONS_MAX = 27 * 4096
 
@@ -129,6 +131,8 @@ class DirectoryStore:
             return f"{self.root} holds more profiles than can be listed at once: the oldest are left out"
         if self._reader is not None and self._reader.unread:
             return f"not all profiles are listed: {self._reader.unread}"
+        if self._reader is not None and self._reader.damaged:
+            return f"{self.root} held profiles that can be read no more: {self._reader.damaged} that are damaged"
         pinned = self._pinned_bytes(self._pins())
         if pinned > self.max_bytes // 2:
             return (f"pinned profiles take {pinned >> 20} MiB of max_bytes ({self.max_bytes >> 20} MiB), and others go "
@@ -275,9 +279,23 @@ class DirectoryStore:
             self._learn_worst(there)
         live = self._tidy_loose(there)
         self._part = _part_of(self.max_bytes, live)
-        there = segments.segments_in(self.folder)
         pins = self._pins()
-        self._worst.fit(self._pinned_bytes(pins))
+        pinned = self._pinned_bytes(pins)
+        deleted, excess = 0, 0
+        for _ in range(PASSES):
+            # What is kept takes more than its blobs: rows of long texts, others beside it in a segment that stays.
+            self._worst.fit(pinned + excess)
+            gone, over = self._delete_segments(segments.segments_in(self.folder), pins, deadline)
+            deleted, excess = deleted + gone, excess + over
+            if over <= 0 or deadline is not None and time.monotonic() > deadline:
+                break
+        self._worst.save()
+        return deleted
+
+    def _delete_segments(
+        self, there: Sequence[segments.Listed], pins: frozenset[str], deadline: float | None,
+    ) -> tuple[int, int]:
+        """Those that are too old, and the oldest while all are too much: (profiles, bytes that are still too much)."""
         total = sum(one.disk for one in there)
         deleted = 0
         for listed in there:
@@ -291,8 +309,7 @@ class DirectoryStore:
             if done is not None:
                 total -= done[0]
                 deleted += done[1]
-        self._worst.save()
-        return deleted
+        return deleted, int(total - self.max_bytes * FULL)
 
     def _learn_worst(self, there: Sequence[segments.Listed]) -> None:
         """From the footers, when worst.json is not there."""

@@ -51,6 +51,8 @@ class Reader:
         self.partial = False
         #: A segment that was there the last time and could not be read, and why; "": there was none.
         self.unread = ""
+        #: Profiles that were listed and turned out to be damaged: they are listed no more.
+        self.damaged = 0
         self._lock = RLock()
         self._rows = _core.Rows(ROWS_MAX)
         self._known: dict[int, _Known] = {}
@@ -222,11 +224,26 @@ class Reader:
         for _ in range(3):  # a segment may go, and what is kept of it move on, between finding and reading
             if blob is not None:
                 return blob
-            place = self.find(profile_id)
+            before, place = place, self.find(profile_id)
             if place is None:
                 return None
             blob = self._read(profile_id, *place)
+        if blob is None and place == before and place[0] in self._known:
+            with self._lock:
+                self._rows.drop_in(profile_id, place[0])
+                self.damaged += not self._is_erased(*place)
         return blob
+
+    def _is_erased(self, number: int, at: int) -> bool:
+        """Deleted by hand, by one that could not say so: the record is whole."""
+        with suppress(OSError):
+            fd = os.open(os.path.join(self.folder, segments.name_of(number)), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                found = segments.read_record(fd, at)
+                return found is not None and found[0].kind == segments.ERASED
+            finally:
+                os.close(fd)
+        return True  # it is gone
 
     def _read(self, profile_id: str, number: int, at: int) -> bytes | None:
         path = self._old.get(profile_id) if number == OLD else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -87,17 +88,22 @@ class Worst:
     def fit(self, taken: int) -> None:
         """Keeps all of them below half of the store, ``taken`` bytes of which are pinned: the least bad go first."""
         room = self._max_bytes // 2 - taken
-        sizes = {one[2]: one[1] for lists in self._routes.values() for name in LISTS for one in lists[name]}
-        total = sum(sizes.values())
+        listed: Counter[str] = Counter()  # an error that is slow stands in two lists
+        total = 0
+        for lists in self._routes.values():
+            for _, size, profile_id, _ in (one for name in LISTS for one in lists[name]):
+                total += 0 if profile_id in listed else size
+                listed[profile_id] += 1
         for rank in range(self._per_route - 1, -1, -1):
             for lists in self._routes.values():
                 for name in ("errors", "slow"):
                     if total <= room:
                         return
-                    if len(lists[name]) > rank:
-                        total -= sum(one[1] for one in lists[name][rank:])
-                        del lists[name][rank:]
+                    for _, size, profile_id, _ in lists[name][rank:]:
+                        listed[profile_id] -= 1
+                        total -= 0 if listed[profile_id] else size
                         self._changed = True
+                    del lists[name][rank:]
 
     def save(self) -> None:
         if self._changed and write_json(self._path, self._routes):
