@@ -83,7 +83,7 @@ typedef enum {
 #define SL_FLAG_MAP(XX)                                                        \
     XX(TRUNCATED, "truncated") /* paths were folded for want of room */        \
     XX(PARTIAL, "partial") /* calls without a name, strands without tree */    \
-    XX(DISPLACED, "displaced") /* CPython 3.11: another tool took the hook */  \
+    XX(DISPLACED, "displaced") /* another tool took our hook, or tool id */    \
     XX(KILLED, "killed")       /* its process died before it ended */          \
     XX(LESS, "less") /* for want of memory: by samples, or times alone */
 

@@ -41,8 +41,10 @@ def profile(i: int, **values: Any) -> tuple[dict[str, Any], bytes]:
         fib(3)
         recording.leave()
         recording.finish()
-        # One that the machine held up has findings of its own, which would stand for those of the tests.
-        if not json.loads(_core.Profile(recording.encode({})).summary())["meta"].get("findings"):
+        # One that the machine held up has findings of its own, which would stand for those of the tests: as it is, or
+        # beside the times that the tests say it took.
+        said = [{}] + [{"wall_ns": ns, "cpu_ns": ns // 1000} for ns in (1_000_000, 30_000_000, 1_000_000_000)]
+        if not any(json.loads(_core.Profile(recording.encode(one)).summary())["meta"].get("findings") for one in said):
             _profile.append(recording)
     return {**meta, "hot": f"views.f{i} 90%"}, _profile[0].encode(meta)
 

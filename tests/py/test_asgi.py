@@ -183,7 +183,7 @@ def test_each_message_of_a_websocket_is_a_request(tmp_path: Path, mode: str) -> 
             assert "handle_one" not in stored.names(row["id"])
             continue
         assert meta["response_bytes"] == 4 if len(text) == 2 else 2
-        awaited = meta["await_ns"] + meta.get("loop_ns", 0)
+        awaited = meta.get("await_ns", 0) + meta.get("loop_ns", 0)  # the loop may have been busy for all of it
         own = own_waits[number - 1]
         assert own - 3e6 < awaited < own + 3e6, "its own pause, not the client's"
         nodes = {one["node"]: one for one in report["rows"]}

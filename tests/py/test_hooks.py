@@ -66,7 +66,7 @@ MODULES = {
 }
 
 
-def said(folder: Path, program: str, *arguments: str) -> dict[str, Any]:
+def said(folder: Path, program: str, *arguments: str) -> Any:
     paths = [str(folder), str(Path(__file__).parent), str(Path(slowlens.__file__).parents[1])]
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
@@ -114,3 +114,69 @@ def test_a_probed_function_that_began_before_events_were_on(tmp_path: Path) -> N
         "from slowlens import _core\nrecording = _core.Recording('none')\nrecording.enter()\n")
     counts = said(tmp_path, LATE)
     assert (counts["work"], counts["one"]) == (1, 3)
+
+
+TAKEN = """
+import json, sqlite3, sys
+from slowlens import _core, engine
+from conftest import tree
+import probed_here
+engine.prepare()
+_core.layers_add("probed_here", "ask", "db", "text", "sql", "", False)
+_core.layers_open("db")
+connection = sqlite3.connect(":memory:")
+
+def ours():
+    return [id for id in (3, 4, 5) if str(sys.monitoring.get_tool(id)).startswith("slowlens")]
+
+def free():
+    for id in ours(): sys.monitoring.free_tool_id(id)
+
+def take():
+    free()
+    for id in (4, 5): sys.monitoring.use_tool_id(id, "slow" + "lens")
+
+def turn_off():
+    for id in ours(): sys.monitoring.set_events(id, 0)
+
+def nothing(): pass
+
+def inner(): pass
+
+def query():
+    connection.execute("SELECT 1")
+
+def work():
+    for n in range(5): inner()
+    probed_here.ask("SELECT 1")
+    query()
+
+def record(before=nothing):
+    recording = _core.Recording("all", follows=True)
+    recording.enter(); before(); work(); recording.leave(); recording.finish()
+    counts = {row["name"]: row["calls"] for row in tree(recording)["rows"]}
+    totals = recording.totals()
+    recording.discard()
+    _core.engine_idle(linger)  # as the writer's thread does
+    return [counts.get("inner", 0), totals["spans"].get("db", [0])[0], totals["displaced"]]
+
+linger, mischief = 1e9, globals()[sys.argv[1]]
+rounds = [record(), record(mischief)[2:], record()]
+linger = 0
+rounds.append(record())
+if mischief is take:
+    free()
+mischief()
+_core.engine_idle(0)
+print(json.dumps(rounds + [record()]))
+"""
+
+
+@pytest.mark.parametrize("mischief", ["free", "take", "turn_off"])
+def test_ids_that_somebody_else_frees_or_takes(tmp_path: Path, mischief: str) -> None:
+    """As whoever cleans "all tools" up does, while a request runs and while none does: what is recorded next is whole
+    again, each thing told once, and what ran then says so."""
+    for name, text in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    queries = 1 if mischief == "take" else 2  # one id is left then, and none for calls of C
+    assert said(tmp_path, TAKEN, mischief) == [[5, 2, False], [True]] + [[5, queries, False]] * 3

@@ -460,9 +460,11 @@ def test_apps_that_are_made_and_dropped_leave_no_hook_and_no_object(tmp_path: Pa
     for number in range(10):
         use(str(number))
     deadline = time.monotonic() + 20
-    while max(new - old for new, old in zip(left(), before, strict=True)) > 0 and time.monotonic() < deadline:
-        time.sleep(0.05)  # a writer's thread may hold the last ones for a moment
-    assert all(new <= old for new, old in zip(left(), before, strict=True)), (before, left())
+    now = left()
+    while max(new - old for new, old in zip(now, before, strict=True)) > 0 and time.monotonic() < deadline:
+        time.sleep(0.05)  # a writer's thread may hold the last ones for a moment, again and again
+        now = left()
+    assert all(new <= old for new, old in zip(now, before, strict=True)), (before, now)
 
 
 def test_what_is_patched_does_not_matter(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ static PyObject *names[NAMES_MAX]; /* strong, interned: what they are called */
 static int name_count;
 
 static PyObject *monitoring, *disable, *missing;
+static PyObject *tool_name; /* the object: no other of this text is the same */
 static int tool = -1;
 static long start_event, call_events;
 static const char *why_not;
@@ -318,6 +319,8 @@ static PyMethodDef hooks[] = {
     { "C_RETURN", (PyCFunction)(void (*)(void))on_returned, METH_FASTCALL, "" },
     { "C_RAISE", (PyCFunction)(void (*)(void))on_returned, METH_FASTCALL, "" },
 };
+#define HOOKS ((int)(sizeof(hooks) / sizeof(hooks[0])))
+static PyObject *callbacks[HOOKS];
 
 /* ---- on ---- */
 
@@ -342,14 +345,23 @@ ask(PyObject *result)
     return result != NULL;
 }
 
+/* Registers the callback of hook `i` under `id`; what stood there, NEW; NULL:
+ * that raised. */
+static PyObject *
+swap(int id, int i, PyObject *callback)
+{
+    return PyObject_CallMethod(monitoring, "register_callback", "ilO", id,
+                               event_number(hooks[i].ml_name), callback);
+}
+
 static bool
 turn_on(void)
 {
     static const int ids[] = { 3, 4 };
 
     for (size_t i = 0; i < 2 && tool < 0; i++) {
-        if (ask(PyObject_CallMethod(monitoring, "use_tool_id", "is", ids[i],
-                                    "slowlens calls")))
+        if (ask(PyObject_CallMethod(monitoring, "use_tool_id", "iO", ids[i],
+                                    tool_name)))
             tool = ids[i];
         else
             PyErr_Clear();
@@ -361,14 +373,10 @@ turn_on(void)
     start_event = event_number("PY_START");
     call_events = event_number("CALL") | event_number("C_RETURN") |
                   event_number("C_RAISE");
-    for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
-        PyObject *hook = PyCFunction_New(&hooks[i], NULL);
-        bool done =
-            hook != NULL && ask(PyObject_CallMethod(
-                                monitoring, "register_callback", "ilO", tool,
-                                event_number(hooks[i].ml_name), hook));
-        Py_XDECREF(hook);
-        if (!done)
+    for (int i = 0; i < HOOKS; i++) {
+        if (callbacks[i] == NULL)
+            callbacks[i] = PyCFunction_New(&hooks[i], NULL);
+        if (callbacks[i] == NULL || !ask(swap(tool, i, callbacks[i])))
             return false;
     }
     for (int i = 0; i < handed_count; i++)
@@ -406,8 +414,36 @@ sl_py_calls_watch(void)
                   : PyObject_GetAttrString(monitoring, "DISABLE");
     missing =
         disable == NULL ? NULL : PyObject_GetAttrString(monitoring, "MISSING");
-    if ((missing == NULL || !turn_on()) && why_not == NULL)
+    tool_name = missing == NULL ? NULL : PyUnicode_FromString("slowlens calls");
+    if ((tool_name == NULL || !turn_on()) && why_not == NULL)
         why_not = "sys.monitoring refused";
+    PyErr_Clear();
+}
+
+void
+sl_py_calls_keep(void)
+{
+    if (tool < 0)
+        return;
+    PyObject *found = PyObject_CallMethod(monitoring, "get_tool", "i", tool);
+    Py_XDECREF(found); /* only compared */
+    if (found != tool_name) {
+        PyErr_Clear();
+        /* Up to 3.13.0 what was registered under it goes on being called. */
+        for (int i = 0; i < HOOKS; i++) {
+            PyObject *was = swap(tool, i, Py_None);
+            if (was != NULL && was != callbacks[i])
+                ask(swap(tool, i, was));
+            Py_XDECREF(was);
+            PyErr_Clear();
+        }
+        tool = -1;
+        why_not = NULL;
+        /* What was DISABLEd under the old id is not told of under ours. */
+        if (!turn_on() ||
+            !ask(PyObject_CallMethod(monitoring, "restart_events", NULL)))
+            why_not = why_not != NULL ? why_not : "sys.monitoring refused";
+    }
     PyErr_Clear();
 }
 

@@ -33,6 +33,9 @@ void sl_py_calls_handed(PyObject *code);
 /* From now on calls of those are told of, if there are any. Cheap. */
 void sl_py_calls_watch(void);
 
+/* They still are: the tool id is taken again if somebody took or freed it. */
+void sl_py_calls_keep(void);
+
 /* Why not, in one sentence; NULL: they are, or there are none. */
 const char *sl_py_calls_why_not(void);
 

@@ -5,12 +5,13 @@
  * next runs, and the interpreter (3.13+) refuses for good after 2^24 calls.
  * So events stay on for a while after the last recording (sl_py_engine_idle),
  * and switching stops altogether long before that. */
+#include "engine/calls.h"
 #include "engine/engine.h"
 #include "engine/hooks.h"
 #include "engine/probe.h"
+#include "engine/watched.h"
 
 #define SWITCHES_MAX 12000000u
-#define WATCHED_MAX  (1u << 20)
 
 static const char *const event_names[SL_PY_EVENTS] = {
     "PY_START", "PY_RESUME", "PY_RETURN", "PY_YIELD", "PY_UNWIND",
@@ -18,28 +19,25 @@ static const char *const event_names[SL_PY_EVENTS] = {
 };
 
 static PyObject *monitoring; /* the module sys.monitoring */
-static PyObject *set_local_events;
+static PyObject *set_local_events, *get_tool, *get_events;
 static long python_events, c_events, line_event;
 static long probe_events; /* those of the probes' own id, if they have one */
 static int tool = -1;
 static int probe_tool = -1; /* the same as `tool` where theirs is taken */
 static long events_on;
 static long always; /* what probes need that cannot be local */
+static long told;   /* what the interpreter says of events_on and always */
 static uint64_t switches;
+static bool restarted; /* nothing is DISABLEd that a former owner disabled */
+
+/* Whose an id is, and how often ours were found to be another's: see
+ * "what others take". */
+static PyObject *tool_name, *probe_name, *tool_number, *probe_number;
+static uint32_t losses;
+
 static uint64_t on_since_ns, idle_since_ns;
 static uint64_t on_total_ns;
 static Py_ssize_t users, users_all, users_lines;
-
-/* Code objects with local CALL events, by address. They may die meanwhile, and
- * with them their events: the weak reference tells. */
-typedef struct {
-    const PyObject *code; /* NULL: free */
-    PyObject *weak;
-    uint32_t lines; /* recordings that want its lines told */
-} watch;
-
-static watch *watched;
-static uint32_t watched_mask, watched_count;
 
 static long
 event_number(const char *name)
@@ -53,6 +51,8 @@ event_number(const char *name)
     Py_XDECREF(value);
     return number;
 }
+
+static bool set_local(PyObject *code, long more);
 
 int
 sl_py_engine_init(void)
@@ -68,7 +68,13 @@ sl_py_engine_init(void)
         return -1;
     monitoring = Py_NewRef(found);
     set_local_events = PyObject_GetAttrString(monitoring, "set_local_events");
-    if (set_local_events == NULL)
+    get_tool = PyObject_GetAttrString(monitoring, "get_tool");
+    get_events = PyObject_GetAttrString(monitoring, "get_events");
+    /* Not interned: no other object of these texts is the same one. */
+    tool_name = PyUnicode_FromString("slowlens");
+    probe_name = PyUnicode_FromString("slowlens probes");
+    if (set_local_events == NULL || get_tool == NULL || get_events == NULL ||
+        tool_name == NULL || probe_name == NULL)
         return -1;
     for (int i = 0; i < SL_PY_EVENTS; i++) {
         long number = event_number(event_names[i]);
@@ -78,6 +84,7 @@ sl_py_engine_init(void)
           : i < SL_PY_LINE ? &c_events
                            : &line_event) |= number;
     }
+    sl_py_watched_by(set_local, c_events, line_event);
     return 0;
 }
 
@@ -136,9 +143,8 @@ probes_claim(void)
     const int id = 5;
 
     probe_tool = tool;
-    if (tool != id - 1 ||
-        !ask(PyObject_CallMethod(monitoring, "use_tool_id", "is", id,
-                                 "slowlens probes")))
+    if (tool != id - 1 || !ask(PyObject_CallMethod(monitoring, "use_tool_id",
+                                                   "iO", id, probe_name)))
         goto end;
     if (set_callback(id, SL_PY_START, sl_py_probe_hook(SL_PY_START)) &&
         set_callback(id, SL_PY_RETURN, sl_py_probe_hook(SL_PY_RETURN)) &&
@@ -159,7 +165,21 @@ end:
     hooks_set();
 }
 
-/* Takes the first free of the ids 4 and 3 (2 is cProfile's) for good. */
+/* The events under our id, without those that belong to others of them; -1:
+ * it is nobody's. */
+static long
+events_told(void)
+{
+    PyObject *found = PyObject_CallOneArg(get_events, tool_number);
+    long events = found == NULL ? -1 : PyLong_AsLong(found);
+
+    if (events == -1)
+        PyErr_Clear();
+    Py_XDECREF(found);
+    return events;
+}
+
+/* Takes the first free of the ids 4 and 3 (2 is cProfile's). */
 static int
 engine_claim(void)
 {
@@ -168,8 +188,8 @@ engine_claim(void)
     if (tool >= 0)
         return 0;
     for (size_t i = 0; i < 2 && tool < 0; i++) {
-        PyObject *done = PyObject_CallMethod(monitoring, "use_tool_id", "is",
-                                             ids[i], "slowlens");
+        PyObject *done = PyObject_CallMethod(monitoring, "use_tool_id", "iO",
+                                             ids[i], tool_name);
         if (done != NULL)
             tool = ids[i];
         else if (!PyErr_ExceptionMatches(PyExc_ValueError))
@@ -189,6 +209,9 @@ engine_claim(void)
             return -1;
     }
     probes_claim();
+    Py_XSETREF(tool_number, PyLong_FromLong(tool)); /* small ones: no failure */
+    Py_XSETREF(probe_number, PyLong_FromLong(probe_tool));
+    told = events_told();
     return 0;
 }
 
@@ -199,10 +222,13 @@ engine_apply(long events)
     if (!ask(PyObject_CallMethod(monitoring, "set_events", "il", tool,
                                  events | always)))
         return -1;
+    switches++;
     /* A former owner of the id may have left locations DISABLEd. */
-    if (switches++ == 0 &&
+    if (!restarted &&
         !ask(PyObject_CallMethod(monitoring, "restart_events", NULL)))
         return -1;
+    restarted = true;
+    told = events_told();
     return 0;
 }
 
@@ -246,13 +272,16 @@ engine_count(const sl_py_traced *traced, int more)
         hooks_set();
 }
 
-static void lines_release(sl_py_traced *traced);
+static void engine_keep(void);
 
 int
 sl_py_engine_acquire(sl_py_traced *traced)
 {
+    if (events_on == 0)
+        engine_keep(); /* nobody looked while nothing ran */
     if (engine_claim() < 0)
         return -1;
+    traced->losses = losses;
     engine_count(traced, 1);
     /* Only ever more events here; fewer when idle. */
     if (engine_set(events_on | engine_wanted()) < 0) {
@@ -265,7 +294,9 @@ sl_py_engine_acquire(sl_py_traced *traced)
 void
 sl_py_engine_release(sl_py_traced *traced)
 {
-    lines_release(traced);
+    engine_keep();
+    traced->displaced = traced->losses != losses;
+    sl_py_watched_release(traced);
     engine_count(traced, -1);
     idle_since_ns = sl_clock_monotonic_ns();
 }
@@ -290,63 +321,6 @@ sl_py_engine_hand_over(sl_py_traced *traced)
     (void)traced;
 }
 
-static watch *
-watched_slot(watch *set, uint32_t mask, const PyObject *code)
-{
-    uint32_t at = (uint32_t)(((uintptr_t)code >> 4) * 2654435761u) & mask;
-    while (set[at].code != NULL && set[at].code != code)
-        at = (at + 1) & mask;
-    return &set[at];
-}
-
-/* Room for one more: in a table without those that are gone, of a size that
- * fits the others. */
-static bool
-watched_reserve(void)
-{
-    uint32_t live = 0, slots = 512;
-
-    if (watched != NULL && watched_count < watched_mask / 2)
-        return true;
-    for (uint32_t i = 0; watched != NULL && i <= watched_mask; i++)
-        live += watched[i].code != NULL && sl_py_weak_lives(watched[i].weak);
-    while (slots / 4 < live + 1)
-        slots *= 2;
-    watch *grown =
-        slots > WATCHED_MAX ? NULL : PyMem_Calloc(slots, sizeof(*grown));
-    if (grown == NULL)
-        return false;
-    for (uint32_t i = 0; watched != NULL && i <= watched_mask; i++) {
-        if (watched[i].code == NULL)
-            continue;
-        if (sl_py_weak_lives(watched[i].weak))
-            *watched_slot(grown, slots - 1, watched[i].code) = watched[i];
-        else
-            Py_DECREF(watched[i].weak); /* runs no code */
-    }
-    PyMem_Free(watched);
-    watched = grown;
-    watched_mask = slots - 1;
-    watched_count = live;
-    return true;
-}
-
-/* The code's entry; NULL: it is not watched. */
-static watch *
-watch_of(const PyObject *code)
-{
-    if (watched == NULL)
-        return NULL;
-    watch *w = watched_slot(watched, watched_mask, code);
-    return w->code == code && sl_py_weak_is(w->weak, code) ? w : NULL;
-}
-
-static long
-watch_events(const watch *w)
-{
-    return w == NULL ? 0 : c_events | (w->lines > 0 ? line_event : 0);
-}
-
 /* Sets the local events of `code` to what its probe needs, and `more`. */
 static bool
 set_local(PyObject *code, long more)
@@ -365,7 +339,7 @@ set_local(PyObject *code, long more)
 void
 sl_py_engine_local(PyObject *code)
 {
-    set_local(code, watch_events(watch_of(code)));
+    set_local(code, sl_py_watched_events(code));
 }
 
 const char *
@@ -398,96 +372,123 @@ sl_py_engine_probe_events(const sl_py_action *action)
 }
 
 bool
-sl_py_engine_watch(PyCodeObject *object)
+sl_py_engine_watch(PyCodeObject *code)
 {
-    PyObject *code = (PyObject *)object;
-    PyObject *weak;
-
-    if (watch_of(code) != NULL)
-        return true;
-    if (!watched_reserve() || (weak = PyWeakref_NewRef(code, NULL)) == NULL) {
-        PyErr_Clear();
-        return false;
-    }
-    if (!set_local(code, c_events)) {
-        Py_DECREF(weak);
-        return false;
-    }
-    watch *w = watched_slot(watched, watched_mask, code);
-    watched_count += w->code == NULL;
-    Py_XDECREF(w->weak); /* of one that lay there before */
-    *w = (watch){ code, weak, 0 };
-    return true;
+    return sl_py_watched_add(code);
 }
 
 bool
-sl_py_engine_lines(sl_py_traced *traced, PyCodeObject *object)
+sl_py_engine_lines(sl_py_traced *traced, PyCodeObject *code)
 {
-    PyObject *code = (PyObject *)object;
-    watch *w = sl_py_engine_watch(object) ? watch_of(code) : NULL;
+    return sl_py_watched_lines(traced, code);
+}
 
-    if (w == NULL)
-        return false;
-    if (traced->lined_count == traced->lined_capacity) {
-        uint32_t capacity = traced->lined_capacity * 2;
-        capacity = capacity == 0 ? 64 : capacity;
-        PyObject **grown =
-            PyMem_Realloc(traced->lined, capacity * sizeof(*grown));
-        if (grown == NULL)
-            return false;
-        traced->lined = grown;
-        traced->lined_capacity = capacity;
+/* ---- what others take ---- */
+
+/* Anybody may free an id, ours too, or set what is told under it: a clean-up of
+ * "all tools" at the end of a test does. Nobody is told of it, so we look: at
+ * the end of each recording, and whenever events go on or may go off. A
+ * recording that ran meanwhile says that it was displaced. */
+
+static bool
+is_ours(PyObject *number, PyObject *name)
+{
+    PyObject *found = PyObject_CallOneArg(get_tool, number);
+
+    if (found == NULL)
+        PyErr_Clear();
+    Py_XDECREF(found); /* only compared */
+    return found == name;
+}
+
+/* Nothing of ours is called under the id any more: up to 3.13.0 an id that is
+ * freed goes on telling, also to its next owner's neighbours. */
+static void
+callbacks_off(int id)
+{
+    for (int i = 0; i < SL_PY_EVENTS; i++) {
+        PyObject *was =
+            PyObject_CallMethod(monitoring, "register_callback", "ilO", id,
+                                event_number(event_names[i]), Py_None);
+        bool ours = was == sl_py_hook(i) || was == sl_py_probe_hook(i);
+        if (was != NULL && !ours)
+            set_callback(id, i, was); /* another's: as it was */
+        Py_XDECREF(was);
+        PyErr_Clear();
     }
-    if (w->lines++ == 0 && !set_local(code, watch_events(w))) {
-        /* Setting events may have run code, and moved the table. */
-        w = watch_of(code);
-        if (w != NULL)
-            w->lines--;
-        return false;
-    }
-    traced->lined[traced->lined_count++] = Py_NewRef(code);
-    return true;
 }
 
 static void
-lines_release(sl_py_traced *traced)
+give_back(int id, PyObject *number, PyObject *name)
 {
-    for (uint32_t i = 0; i < traced->lined_count; i++) {
-        PyObject *code = traced->lined[i];
-        watch *w = watch_of(code);
-        if (w != NULL && w->lines > 0 && --w->lines == 0)
-            set_local(code, watch_events(w));
-        Py_DECREF(code);
+    callbacks_off(id);
+    if (is_ours(number, name) &&
+        !ask(PyObject_CallMethod(monitoring, "free_tool_id", "O", number)))
+        PyErr_Clear();
+}
+
+/* All that was told under the old ids, under those that we have now. */
+static void
+engine_again(void)
+{
+    if (engine_apply(events_on) < 0)
+        PyErr_Clear();
+    for (uint32_t i = 0; i < SL_PY_PROBE_SLOTS; i++) {
+        if (sl_py_probe_slots[i] != NULL)
+            sl_py_engine_local(sl_py_probe_slots[i]->code);
     }
-    PyMem_Free(traced->lined);
-    traced->lined = NULL;
-    traced->lined_count = traced->lined_capacity = 0;
+    sl_py_watched_again();
+}
+
+static bool
+ids_are_ours(void)
+{
+    return is_ours(tool_number, tool_name) && events_told() == told &&
+           (probe_tool == tool || is_ours(probe_number, probe_name));
 }
 
 static void
-watched_clear(void)
+engine_take_again(void)
 {
-    watch *old = watched;
-    uint32_t mask = watched_mask;
-
-    watched = NULL;
-    watched_mask = watched_count = 0;
-    for (uint32_t i = 0; old != NULL && i <= mask; i++) {
-        if (old[i].code == NULL)
-            continue;
-        if (sl_py_weak_lives(old[i].weak)) {
-            PyObject *code = Py_NewRef((PyObject *)old[i].code);
-            set_local(code, 0);
-            Py_DECREF(code);
-        }
-        Py_DECREF(old[i].weak);
+    losses++;
+    give_back(tool, tool_number, tool_name);
+    if (probe_tool != tool)
+        give_back(probe_tool, probe_number, probe_name);
+    tool = probe_tool = -1;
+    probe_events = 0;
+    restarted = false;
+    if (engine_claim() == 0) {
+        engine_again();
+        return;
     }
-    PyMem_Free(old);
+    PyErr_Clear(); /* as at the start: whoever asks next is told why */
+    if (events_on != 0)
+        on_total_ns += sl_clock_monotonic_ns() - on_since_ns;
+    events_on = 0;
+    hooks_set();
+    sl_py_watched_clear();
+}
+
+/* The ids are ours, with what we set; taken again if they are not. Never
+ * raises. */
+static void
+engine_keep(void)
+{
+    PyObject *type, *value, *traceback;
+
+    if (tool < 0)
+        return;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (!ids_are_ours())
+        engine_take_again();
+    PyErr_Restore(type, value, traceback);
 }
 
 bool
 sl_py_engine_idle(uint64_t linger_ns)
 {
+    engine_keep();
+    sl_py_calls_keep();
     if (events_on == 0 || events_on == engine_wanted())
         return events_on != 0;
     if (sl_clock_monotonic_ns() - idle_since_ns < linger_ns)
@@ -498,7 +499,7 @@ sl_py_engine_idle(uint64_t linger_ns)
     if (engine_set(engine_wanted()) < 0)
         PyErr_Clear();
     if (events_on == 0)
-        watched_clear();
+        sl_py_watched_clear();
     return events_on != 0;
 }
 
@@ -517,12 +518,13 @@ sl_py_engine_info(void)
     if (events_on != 0)
         on += sl_clock_monotonic_ns() - on_since_ns;
     return Py_BuildValue(
-        "{s:s,s:i,s:i,s:O,s:K,s:I,s:n,s:K,s:I}", "name", "sys.monitoring",
+        "{s:s,s:i,s:i,s:O,s:K,s:I,s:n,s:K,s:I,s:I}", "name", "sys.monitoring",
         "tool", tool, "probe_tool", probe_tool, "events_on",
         events_on != 0 ? Py_True : Py_False, "switches",
-        (unsigned long long)switches, "watched", (unsigned)watched_count,
-        "users", users, "on_ns", (unsigned long long)on, "probes",
-        (unsigned)sl_py_probe_count);
+        (unsigned long long)switches, "watched",
+        (unsigned)sl_py_watched_count(), "users", users, "on_ns",
+        (unsigned long long)on, "probes", (unsigned)sl_py_probe_count, "losses",
+        (unsigned)losses);
 }
 
 bool

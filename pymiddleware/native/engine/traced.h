@@ -19,6 +19,7 @@ typedef struct {
     uint32_t lined_count, lined_capacity;
     bool follows;       /* asynchronous: child work may run anywhere */
     bool displaced;     /* another tool took the hook away */
+    uint32_t losses;    /* 3.12+: how often that had happened when it began */
     bool hands_over;    /* 3.11: every thread has the hook for it */
     uint32_t unwatched; /* functions whose C calls could not be made visible */
     bool full;          /* no room for more paths: to go on by samples */
