@@ -491,7 +491,7 @@ wsgi_call(middleware, "/parent")
 assert middleware.recorder.writer.flush()
 pid = ctypes.PyDLL(None).fork()
 wsgi_call(middleware, "/child" if pid == 0 else "/parent-again")
-done = middleware.recorder.writer.flush(10)
+done = middleware.recorder.writer.flush(60)
 if pid == 0:
     os._exit(0 if done else 1)
 assert os.waitpid(pid, 0)[1] == 0
