@@ -169,6 +169,8 @@ strand_base(sl_recording *recording, sl_pseudo pseudo, sl_node *begun_at)
         under = recording->main.awaiting;
     sl_node *base =
         sl_tree_child(tree, under, sl_pseudo_key(pseudo), 0, SL_KIND_PSEUDO);
+    /* No room: all that begins from now on shares one node below the root. Its
+     * time is counted, where it began is not. */
     if (base == NULL)
         base = sl_tree_fold_base(tree, pseudo);
     base->calls++;
@@ -216,6 +218,8 @@ strand_restart(sl_strand *strand, sl_pseudo pseudo, sl_node *begun_at,
     strand->awaiting = NULL;
     strand->known = false;
     strand->last = now;
+    /* What the last sample saw is of the job before: nothing of it is shared by
+     * the first one of this. */
     if (strand->path != NULL)
         strand->path->depth = 0;
 }
@@ -257,6 +261,7 @@ sl_strand_done(sl_strand *strand, uint64_t now)
 {
     sl_recording *recording = sl_recording_of(strand->tree);
 
+    /* Fed by samples, sl_strand_end has charged its time: not twice. */
     if (!recording->sampled)
         sl_strand_suspend(strand, now);
     strand->idle_next = recording->idle_strands;
@@ -292,10 +297,13 @@ void
 sl_strand_stood(sl_strand *strand, sl_pseudo pseudo, uint64_t until)
 {
     sl_recording *recording = sl_recording_of(strand->tree);
+    /* Whoever asks read the clock before he came here, and may have been
+     * overtaken by an event: then all is charged already. */
     uint64_t passed = until - strand->last;
 
     if ((int64_t)passed <= 0)
         return;
+    /* Folded nodes have no children: see flat_enter in tree.c. */
     bool flat = strand->flat_depth > 0 || strand->lost_depth > 0;
     sl_node *node =
         flat ? NULL
@@ -336,10 +344,17 @@ strand_down(sl_strand *strand, const void *key, sl_kind kind)
     uint32_t site = 0;
 
     strand->awaiting = NULL;
+    /* Where the next call is made was told by an event before this one. If that
+     * call never came (it raised first), the place is of another node, and says
+     * nothing of this one. */
     if (strand->site != 0) {
         site = strand->site_node == cur ? strand->site : 0;
         strand->site = 0;
     }
+    /* Nearly every call is one of two: the same child as the last time (a loop
+     * over one function), or the one behind it (a loop whose body calls
+     * several: children stand in the order of their first calls, as a ring).
+     * Neither needs a search. */
     if (child == NULL)
         goto slow;
     if (child->key != key || child->site != site) {
@@ -359,6 +374,8 @@ static inline void
 strand_up(sl_strand *strand, const void *key)
 {
     strand->site = 0;
+    /* Else it leaves from within a folded part, past calls whose end was never
+     * told, or it began before the recording. */
     if (__builtin_expect(strand->cur->key == key && strand->lost_depth == 0, 1))
         strand->cur = strand->cur->parent;
     else
@@ -383,6 +400,7 @@ sl_strand_resume(sl_strand *strand, const void *key, uint64_t now)
     sl_strand_tick(strand, now);
     strand->awaiting = NULL;
     strand->site = 0;
+    /* At any site: a generator is the same call wherever it goes on. */
     if (child != NULL && child->key == key) {
         child->resumes++;
         strand->cur = child;
@@ -422,6 +440,8 @@ sl_strand_collect(sl_strand *strand, bool begins, uint64_t now)
 
     if (begins) {
         sl_strand_enter(strand, key, SL_KIND_PSEUDO, now);
+        /* Without room it was folded, or is only a depth: then nobody knows its
+         * time apart from others'. */
         bool there = strand->cur->function == SL_PSEUDO_GC;
         recording->collecting = there ? strand->cur : NULL;
         recording->gc_before = strand->cur->self;
@@ -439,6 +459,8 @@ sl_strand_yield(sl_strand *strand, const void *key, uint64_t now)
 {
     sl_strand_tick(strand, now);
     /* A flat node has no children of its own to hang an await under. */
+    /* A coroutine that waits yields through all that await it, the innermost
+     * first: the first one is who waits. */
     if (strand->awaiting == NULL && strand->flat_depth == 0)
         strand->awaiting = strand->cur;
     strand_up(strand, key);
@@ -460,6 +482,8 @@ void
 sl_strand_site(sl_strand *strand, uint32_t site)
 {
     uint16_t flags = strand_flags(strand);
+    /* A function that has very many nodes already (recursion from many places)
+     * would have a node more for each line: it keeps one for all. */
     if ((flags & SL_FUNCTION_CHOSEN) == 0 || flags >= SL_FUNCTION_NODES_MAX)
         return;
     strand->site = site;
@@ -477,6 +501,9 @@ void
 sl_strand_suspend(sl_strand *strand, uint64_t now)
 {
     sl_strand_tick(strand, now);
+    /* The section is over, so whatever is still open here has ended without an
+     * event: it began before events were on, or its end was not told. The next
+     * section must not hang below it. */
     if (strand->cur != strand->base) {
         strand->tree->mended++;
         strand->cur = strand->base;
@@ -498,6 +525,7 @@ sl_strand_wait(sl_strand *strand, sl_pseudo pseudo, uint64_t until)
 
     if ((int64_t)passed <= 0)
         return;
+    /* Between two messages (idle) nobody awaits, whoever did last. */
     if (pseudo != SL_PSEUDO_IDLE && strand->awaiting != NULL)
         under = strand->awaiting;
     sl_node *node = sl_tree_child(strand->tree, under, sl_pseudo_key(pseudo), 0,
@@ -568,6 +596,8 @@ sl_strand_count(sl_strand *strand, sl_metric metric, uint64_t value)
 {
     const sl_node *node = __atomic_load_n(&strand->cur, __ATOMIC_RELAXED);
 
+    /* Fed by samples, `cur` stays at the base: where it is, the last sample
+     * knows. */
     if (strand->known && strand->path != NULL)
         node = strand->path->charged;
     sl_recording_add(sl_recording_of(strand->tree), node, metric, value);
@@ -623,6 +653,8 @@ sl_recording_wall_ns(const sl_recording *recording)
 {
     if (!recording->stopped)
         return sl_clock_monotonic_ns() - recording->start_ns;
+    /* Of the clock that all nodes were charged by, so that their sum is the
+     * whole, to the nanosecond. */
     double ticks = (double)(recording->stop_ticks - recording->start_ticks);
     return (uint64_t)(ticks * sl_recording_scale(recording) + 0.5);
 }
@@ -702,6 +734,10 @@ sl_recording_totals_get(const sl_recording *recording, sl_recording_totals *out)
     for (const sl_node *node = tree->root; node != NULL;
          node = sl_tree_next(node, &depth)) {
         uint16_t flags = tree->functions.flags[node->function];
+        /* A recording that went on by samples (sl_recording_sample_on) has its
+         * calls outside of the node [sampled], and samples below it. Depth
+         * first: what is deeper than that node and comes after it is below it.
+         */
         if (recording->sampled && node == recording->main.base) {
             samples = true;
             from_depth = depth;

@@ -19,6 +19,8 @@ strand_path(sl_strand *strand, uint32_t depth)
 {
     enum { SHALLOW = 24 };
     sl_path *path = strand->path;
+    /* Two sizes only: the old array stays behind in the arena, which gives
+     * nothing back before the request's end. */
     uint32_t room = depth > SHALLOW ? SL_FRAMES_MAX : SHALLOW;
     void *mem;
 
@@ -40,6 +42,8 @@ static sl_path *
 strand_path_of(sl_strand *strand, const sl_frame **frames, uint32_t *count)
 {
     if (*count > SL_FRAMES_MAX) {
+        /* The inner frames are kept: they say what it did; the outer ones are
+         * the server's, the same in each sample. */
         *frames += *count - SL_FRAMES_MAX;
         *count = SL_FRAMES_MAX;
     }
@@ -67,6 +71,10 @@ strand_descend(sl_strand *strand, sl_path *path, const sl_frame *frames,
     bool same = true; /* so far, as the sample before */
 
     for (; depth < count; depth++) {
+        /* Most of a stack is what it was a millisecond ago: as long as frames
+         * and the lines they call from are the same, the nodes are, and nothing
+         * is searched. From the first that differs on, each level is looked up.
+         */
         const sl_frame *frame = &frames[depth];
         sl_node *known =
             same && depth < path->depth ? path->nodes[depth] : NULL;
@@ -125,6 +133,7 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
         strand->last = now;
         return;
     }
+    /* Before the descent, which writes the path. */
     const sl_node *before = strand->known ? path->charged : NULL;
     sl_node *node = strand_descend(strand, path, frames, count);
     uint32_t line = path->line;
@@ -139,6 +148,9 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
     }
     path->charged = node;
     path->charged_line = line;
+    /* Nobody looked for longer than was planned, and it is elsewhere now: that
+     * part was spent neither here nor there for sure. It goes to the last node
+     * that both stacks share. */
     if (node != before) {
         sl_times late = sl_pending_late(strand);
         sl_late_charge(strand,
@@ -194,6 +206,8 @@ sl_strand_place(sl_strand *strand, const sl_frame *frames, uint32_t count)
 bool
 sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now)
 {
+    /* Its thread has not run since: it stands where it stood, and its stack
+     * need not be read. Not after a pause, when nobody has seen it yet. */
     if (!strand->known)
         return false;
     sl_pending_add(strand, passed);
@@ -241,10 +255,14 @@ sl_recording_sample_on(sl_recording *recording, uint64_t now)
     if (recording->sampled || recording->stopped)
         return SL_ESTATE;
     sl_arena_limit(recording->arena, recording->max_bytes);
+    /* A part of bytes and nodes was kept back from the events (limit_before in
+     * recording.c), or there would be no room for samples now. */
     /* What was folded meanwhile is not taken from what was kept back. */
     recording->tree.max_nodes =
         recording->tree.nodes + recording->max_nodes / SL_SPARE_PART;
     recording->tree.on_function = NULL;
+    /* Functions with a number from here on are the samples': their names are
+     * read from memory of other threads, not from objects that are held. */
     uint32_t functions = recording->tree.functions.count;
     sl_node *node =
         sl_tree_child(&recording->tree, recording->tree.root,
@@ -299,6 +317,8 @@ sl_recording_seen(const sl_recording *recording, uint64_t from,
         uint32_t at = 0;
         if (one->to <= from)
             break;
+        /* Few nodes hold most of the last second; those past NODES are not
+         * among them, or there is no answer worth giving. */
         while (at < used && sums[at].node != one->node)
             at++;
         if (ticks == 0 || at == NODES)

@@ -65,6 +65,8 @@ tree_node(sl_tree *tree, sl_node *parent, const void *key, uint32_t site,
     if (parent == NULL)
         return node;
 
+    /* Children are a ring that is known by its last: appending is one store,
+     * and the first is the last one's next. */
     if (parent->tail == NULL) {
         node->next = node;
     } else {
@@ -109,6 +111,8 @@ wide_reserve(sl_tree *tree)
         return false;
     memset(mem, 0, slots * sizeof(sl_node *));
 
+    /* The old table is left to the arena: doubling, all old ones together are
+     * no larger than this one. */
     sl_tree grown = *tree;
     grown.wide = mem;
     grown.wide_mask = slots - 1;
@@ -131,6 +135,10 @@ tree_find(const sl_tree *tree, const sl_node *parent, const void *key,
     if (parent->tail == NULL)
         return NULL;
 
+    /* Nearly all nodes have few children, in one or two cache lines of the
+     * arena: looking through them is cheaper than a hash. A dispatcher or a
+     * template of a thousand blocks has many: those from the seventeenth on
+     * stand in one hash for all of the tree, by parent, key and line. */
     sl_node *node = parent->tail->next;
     for (int i = 0; i < SCAN_MAX; i++) {
         if (node->key == key && (resume || node->site == site))
@@ -312,11 +320,15 @@ flat_enter(sl_strand *strand, const void *key, sl_kind kind, bool resume)
     void (*on_full)(void *) = tree->on_full;
     sl_node *node = NULL;
 
+    /* Once, and cleared before: what is told may come back here. */
     tree->on_full = NULL;
     if (on_full != NULL)
         on_full(tree->ctx);
     sl_node *fold = sl_tree_fold(strand);
     fold->calls += !resume;
+    /* The folded part keeps its own stack of nodes: their parent is
+     * [truncated], whoever called them, so the tree does not say where to go
+     * back to. */
     if (strand->lost_depth == 0) {
         node = tree_child(tree, fold, flat_key(key), 0, kind, resume, true);
         if (node != NULL && !flat_push(strand))
@@ -365,6 +377,8 @@ flat_unwind(sl_strand *strand, const void *key)
         strand->cur = strand->flat[--strand->flat_depth];
         return true;
     }
+    /* flat[i] is what was on top when the one above it began: going back to
+     * below a function is taking what stood before it. */
     for (uint32_t i = strand->flat_depth; i-- > 1;) {
         if (strand->flat[i]->key == flat) {
             strand->cur = strand->flat[i - 1];
@@ -388,6 +402,8 @@ sl_tree_unwind(sl_strand *strand, const void *key)
     if (strand->flat_depth > 0) {
         if (flat_unwind(strand, key))
             return;
+        /* Not among the folded ones: it is further out, where the folded part
+         * began. */
         node = strand->flat[0];
     }
     for (; node != strand->base; node = node->parent) {

@@ -113,6 +113,9 @@ sl_py_read_str(uintptr_t address, uint32_t *len)
         return NULL;
     memcpy(&head, bytes, sizeof(head));
     unsigned kind = head.state.kind;
+    /* The address was read from a frame that may be gone: what lies there
+     * may be anything. What looks in all its parts like a str of sane length
+     * is taken for one; the caller compares what it can. */
     if (head.ob_base.ob_type != &PyUnicode_Type || !head.state.compact ||
         (kind != 1 && kind != 2 && kind != 4) || head.length < 0 ||
         head.length > NAME_MAX_BYTES)
@@ -172,6 +175,8 @@ table_decode(const uint8_t *at, const uint8_t *end, uint32_t first,
         int skip = 0;
         bool none = false;
 
+        /* Also where a torn copy lost its place: better no lines than wrong
+         * ones. */
         if ((head & 128) == 0)
             return; /* not the beginning of an entry */
         if (kind <= 9) {
@@ -364,6 +369,7 @@ entry_fill(entry *e)
     e->callees = NULL;
     e->callees_asked = false;
     free(e->lines);
+    /* NULL is no failure: then all of it counts for the line of its `def`. */
     e->lines = read_lines(e->linetable, code.line, e->units);
     e->code = code_intern(&code);
     return true;
@@ -380,6 +386,8 @@ entry_find(uintptr_t address, const PyCodeObject *head)
     if (((const PyObject *)head)->ob_type != &PyCode_Type || units <= 0 ||
         units > UNITS_MAX)
         return NULL;
+    /* All that may differ between a code object and the next one at its
+     * address, short of the texts. */
     while (e != NULL && e->address != address)
         e = e->next;
     if (e != NULL && e->qualname != 0 &&
@@ -494,10 +502,14 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
     static entry *found[SL_PY_WALK_MAX];
     bool versions = true;
 
+    /* Not while a walk's entries are in use: at the beginning of the next. */
     if (entries_full)
         entries_clear();
     if (count <= 0 || count > SL_PY_WALK_MAX)
         return count == 0;
+    /* The heads of all code objects of the stack in one system call: their
+     * bytes are compared with what is known, and names and tables are read
+     * of new ones only. */
     for (int i = 0; i < count; i++)
         pieces[i] = (sl_py_piece){ (const void *)frames[i].code, HEAD_BYTES };
     const char *copy = alive ? NULL : sl_py_memory_read(pieces, (size_t)count);
@@ -522,6 +534,8 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
         versions &= e->version != 0;
         int64_t offset = (int64_t)(frames[i].instruction -
                                    (frames[i].code + layout->code_bytes));
+        /* Not within its instructions: frame and code were not read in one
+         * piece, and do not belong together. */
         /* One unit before the first: not begun yet (up to 3.12). */
         if (offset < -(int64_t)sizeof(uint16_t) || (offset & 1) != 0 ||
             offset / 2 >= (int64_t)e->units)
@@ -530,6 +544,9 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
         places[i].line = e->lines != NULL && offset >= 0 ? e->lines[offset / 2]
                                                          : e->code->line;
     }
+    /* From 3.12 on each code object that was ever called has a number of its
+     * own; without it another one may have come to lie where this one was,
+     * with its strings where the old ones were. */
     return versions || !names_forget(found, count, alive);
 }
 

@@ -30,6 +30,8 @@ sl_py_holds_gil(const sl_py_slot *s)
     int locked;
     const void *holder;
 
+    /* Plain loads of the interpreter's own words, which change meanwhile:
+     * the answer is of some moment about now, and so is the look. */
     memcpy(&locked, sl_py_sampler.layout.gil + sl_py_sampler.layout.gil_locked,
            sizeof(locked));
     memcpy(&holder, sl_py_sampler.layout.gil + sl_py_sampler.layout.gil_holder,
@@ -88,10 +90,14 @@ sl_py_slot_measure_at(sl_py_slot *s, sl_times *out, uint64_t wall, uint64_t cpu,
     uint64_t on = cpu > s->cpu_ns ? cpu - s->cpu_ns : 0;
     on = on < passed ? on : passed;
     uint64_t off = passed - on;
+    /* CPU and waits come in nanoseconds, the recording counts in ticks of
+     * its clock: both passed over the same time, which is the scale. */
     out->wall = now > s->ticks ? now - s->ticks : 0;
     double scale = passed == 0 ? 0 : (double)out->wall / (double)passed;
     out->cpu = (uint64_t)((double)on * scale);
     out->gil = 0;
+    /* Asking why costs a system call; a thread that was on the CPU nearly
+     * all the time is not asked. */
     if (off > passed / OFF_CPU_PART) {
         /* A thread that has not run since is where it was. */
         asked = !self && !sl_py_holds_gil(s);
@@ -126,6 +132,9 @@ sl_py_stack_fill(int count)
 {
     uint32_t used = 0;
     int innermost = count == SL_PY_WALK_MAX;
+    /* A stack deeper than a walk keeps has lost its inner end (frames.c):
+     * the last place that is left is where that begins, and it is told as
+     * [not seen]. */
     for (int i = count; i-- > innermost;) {
         if (!sl_py_sampler.places[i].code->own &&
             !sl_py_sampler.places[i].code->shim)
@@ -224,6 +233,10 @@ slot_walk(sl_py_slot *s)
 
     if (s->below_count == 0 && s->anchor != SL_PY_NO_ANCHOR)
         return sl_py_stack_read(s->ts, s->anchor, NULL);
+    /* A stack without an anchor, or in parts (greenlets), may be somebody
+     * else's by now. It is ours if the thread is in the context of the last
+     * event, before the walk and after it; while contexts change on it, if
+     * it begins at the frame that was believed then. */
     bool before = context_version(s) == s->version;
     int count = sl_py_stack_read(s->ts, s->anchor, &parts);
     if (count < 0)
@@ -276,12 +289,18 @@ slot_sample(sl_py_slot *s)
     uint64_t now;
     int count = SL_PY_WALK_TORN;
 
+    /* Not a nanosecond of CPU since the last look: it stands where it stood.
+     * Most looks at a server's requests, which wait, end here, at the price
+     * of a clock. */
     if (has_not_run(s, cpu) && s->walked) {
         sl_py_slot_measure(s, &passed, &now, cpu, false);
         sl_strand_again(strand, &passed, now);
         slot_tell(s, 0);
         return true;
     }
+    /* The thread runs while it is read. A stack that changed under the
+     * reader does not end at the anchor, or goes through memory that is no
+     * frame. */
     for (int try = 0; try < SL_PY_RETRIES && count < 0; try++) {
         sl_py_sampler.counts.retried += try > 0;
         count = slot_walk(s);
@@ -293,6 +312,8 @@ slot_sample(sl_py_slot *s)
     if (count == 0 && strand != sl_recording_main(s->sampled->core) &&
         (alone = callee_alone(s)) == 0)
         return true;
+    /* The flag says that somebody collects; who holds the GIL meanwhile is
+     * that somebody. */
     bool gc = sl_py_sampler.layout.collecting != NULL &&
               *sl_py_sampler.layout.collecting != 0 && sl_py_holds_gil(s);
     sl_py_slot_measure(s, &passed, &now, cpu, false);

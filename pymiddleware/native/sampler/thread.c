@@ -184,6 +184,7 @@ sampler_run(void *unused)
     turn t;
 
     (void)unused;
+    /* Else the kernel may wake it up to 50 microseconds late, to save power. */
     prctl(PR_SET_TIMERSLACK, 1UL);
     pthread_setname_np(pthread_self(), "slowlens-sample");
     ask_for_short_turns();
@@ -191,6 +192,10 @@ sampler_run(void *unused)
     sl_py_brake_begin();
     sl_py_unlock();
     for (uint32_t n = 1; park(idle, &t); n++) {
+        /* Ticks keep to a grid, so that being late once does not shift all
+         * that follow. After a sleep, or a gap of an interval and more, the
+         * grid begins anew: looks in quick succession to catch up would
+         * count one moment many times. */
         uint64_t now = sl_clock_monotonic_ns(), late = 0;
         if (t.slept) {
             next = now;
@@ -198,6 +203,8 @@ sampler_run(void *unused)
             idle = 0;
         }
         next += t.interval_ns;
+        /* Nobody is due for longer than an interval (old requests are looked
+         * at less often): then one sleep, from which a new request wakes it. */
         bool long_one = due != UINT64_MAX && due > next + t.interval_ns;
         if (long_one || due < next)
             next = due;
@@ -264,6 +271,8 @@ thread_start(void)
     stopping = false;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    /* No signal of the application's is handled on a thread that it does not
+     * know of. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     running = pthread_create(&thread, &attributes, sampler_run, NULL) == 0;
