@@ -143,11 +143,13 @@ skip_comment(sl_sql_lexer *l, bool *unsure)
     if (c == '/' && d == '*')
         return skip_block(l, unsure);
     if (c == '-' && d == '-') {
-        /* MySQL wants a blank behind it: `5--1` is 6. */
+        /* MySQL wants a blank behind it: `5--1` is 6. Before a word it is
+         * hardly meant otherwise than as a comment. */
         bool blank = l->at + 2 == l->len || class_of(peek(l, 2)) == BLANK;
-        if (l->dialect == SL_SQL_MYSQL && !blank)
+        bool mysql = l->dialect == SL_SQL_MYSQL && !blank;
+        if (mysql && class_of(peek(l, 2)) != WORD)
             return false;
-        return skip_line(l, blank || !any, unsure);
+        return skip_line(l, blank || (!any && !mysql), unsure);
     }
     if (c == '#' && (l->dialect == SL_SQL_MYSQL ||
                      (any && d != '>' && d != '-' && d != '#' && d != '=')))

@@ -85,6 +85,8 @@ START_TEST(shapes)
         { PG, "SELECT /* a /* b */ secret */ x", "SELECT x" },
         { MY, "SELECT a # secret\n FROM t", "SELECT a FROM t" },
         { MY, "SELECT 5--1 FROM t", "SELECT ?--? FROM t" },
+        { MY, "SELECT a --secret\nFROM t", "SELECT a FROM t" },
+        { MY, "SELECT a --it's secret\nFROM t", "SELECT a ? ..." },
         { MY, "SELECT a -- it's\nFROM t", "SELECT a FROM t" },
         /* quoted names */
         { PG, "SELECT \"a\".\"b c\" FROM \"t\" WHERE \"d\" = 1",

@@ -179,7 +179,7 @@ def memcached_port() -> Iterator[int]:
 
 
 class Http:
-    """A server that counts its requests; ``/away`` redirects to ``/``."""
+    """A server that counts its requests; ``/away`` redirects to ``/``, ``/busy`` is for those who try again."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -194,6 +194,8 @@ class Http:
                 if self.path.startswith("/away"):
                     self.send_response(302)
                     self.send_header("location", "/")
+                elif self.path.startswith("/busy"):
+                    self.send_response(503)
                 else:
                     self.send_response(200)
                 self.send_header("content-length", "2")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ def compare(web: Any, asked: Asked, run: Callable[[], object], count: int) -> No
 
 def test_requests(web: Any, asked: Asked) -> None:
     import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
 
     def run() -> None:
         with requests.Session() as session:
@@ -36,8 +39,11 @@ def test_requests(web: Any, asked: Asked) -> None:
                 session.get(web.url())
             session.post(web.url(), data={"password": "bodysecret"})
             session.get(web.url("/away"))
+            again = Retry(3, status_forcelist=[503], backoff_factor=0, raise_on_status=False)
+            session.mount("http://", HTTPAdapter(max_retries=again))
+            session.get(web.url("/busy"))
 
-    compare(web, asked, run, 6)
+    compare(web, asked, run, 10)
 
 
 def test_urllib3(web: Any, asked: Asked) -> None:
@@ -84,8 +90,13 @@ def test_aiohttp(web: Any, asked: Asked) -> None:
     async def main() -> None:
         async with aiohttp.ClientSession() as session:
             await asyncio.gather(*(get(session) for _ in range(5)))
+            async with session.get(web.url("/away")) as response:
+                await response.read()
+        async with aiohttp.ClientSession(base_url=f"http://{web.host}/") as session:
+            async with session.get("pathsecret/more") as response:
+                await response.read()
 
-    compare(web, asked, lambda: asyncio.run(main()), 5)
+    compare(web, asked, lambda: asyncio.run(main()), 8)
 
 
 def test_urllib(web: Any, asked: Asked) -> None:
@@ -93,8 +104,13 @@ def test_urllib(web: Any, asked: Asked) -> None:
         for path in ("/", "/away", "/price?token=querysecret"):
             urllib.request.urlopen(f"http://{web.host}{path}").read()
         urllib.request.urlopen(urllib.request.Request(f"http://{web.host}/")).read()
+        connection = http.client.HTTPConnection(web.host)
+        for _ in range(2):
+            connection.request("GET", "/pathsecret", headers={"authorization": "headersecret"})
+            connection.getresponse().read()
+        connection.close()
 
-    compare(web, asked, run, 5)
+    compare(web, asked, run, 7)
 
 
 def commands(port: int) -> int:

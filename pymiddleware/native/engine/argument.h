@@ -14,7 +14,7 @@
 
 #include "compat/py_compat.h"
 
-#define SL_PY_ARGUMENT_WAYS  4
+#define SL_PY_ARGUMENT_WAYS  6
 #define SL_PY_ARGUMENT_STEPS 4
 
 typedef struct {

@@ -147,6 +147,63 @@ find_code(PyObject *object, const char *qualname)
     return found;
 }
 
+/* The code of a function that `outer` makes each time it runs ("f.<locals>.g"),
+ * NEW; takes `outer` over. NULL: there is none. */
+static PyObject *
+find_inside(PyObject *outer, const char *qualname)
+{
+    PyObject *found = NULL;
+
+    while (outer != NULL && found == NULL) {
+        PyObject *consts = ((PyCodeObject *)outer)->co_consts, *next = NULL;
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(consts); i++) {
+            PyObject *one = PyTuple_GET_ITEM(consts, i);
+            const char *name =
+                PyCode_Check(one)
+                    ? PyUnicode_AsUTF8(((PyCodeObject *)one)->co_qualname)
+                    : NULL;
+            size_t length = name != NULL ? strlen(name) : 0;
+            if (name != NULL && strcmp(name, qualname) == 0)
+                found = Py_NewRef(one);
+            else if (name != NULL && strncmp(name, qualname, length) == 0 &&
+                     strncmp(qualname + length, ".<locals>", 9) == 0)
+                next = one;
+        }
+        Py_XINCREF(next);
+        Py_DECREF(outer);
+        outer = next;
+    }
+    Py_XDECREF(outer);
+    return found;
+}
+
+/* The code object at one of the names "a.b|c.<locals>.d" in the module, the
+ * first that is there, NEW; and the object at that name, BORROWED. */
+static PyObject *
+find_first(PyObject *module, const char *names, PyObject **object)
+{
+    PyObject *code = NULL;
+
+    *object = NULL;
+    while (*names != '\0' && code == NULL && *object == NULL) {
+        char name[256], outer[256];
+        size_t length = strcspn(names, "|");
+        PyOS_snprintf(name, sizeof(name), "%.*s", (int)length, names);
+        PyOS_snprintf(outer, sizeof(outer), "%s", name);
+        char *locals = strstr(outer, ".<locals>.");
+        if (locals != NULL)
+            *locals = '\0';
+        PyObject *at = resolve(module, outer);
+        code = at == NULL ? NULL : find_code(at, outer);
+        if (locals != NULL)
+            code = find_inside(code, name);
+        else
+            *object = at;
+        names += length + (names[length] == '|');
+    }
+    return code;
+}
+
 /* ---- from a code object to a probe ---- */
 
 /* Index of the parameter among the frame's variables; -1: it has none of that
@@ -202,14 +259,11 @@ target_scan(PyObject *module, const char *name, const sl_py_target *target)
 {
     if (strcmp(target->module, name) != 0)
         return;
-    PyObject *object = resolve(module, target->qualname);
-    if (object != NULL && target->action->call != NULL) {
+    PyObject *object;
+    PyObject *code = find_first(module, target->qualname, &object);
+    if (object != NULL && target->action->call != NULL)
         sl_py_calls_add(object, target);
-        return;
-    }
-    PyObject *code =
-        object == NULL ? NULL : find_code(object, target->qualname);
-    if (code != NULL && target->action->hands)
+    else if (code != NULL && target->action->hands)
         sl_py_calls_handed(code);
     else if (code != NULL)
         probe_add(code, target);

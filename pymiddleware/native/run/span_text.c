@@ -194,6 +194,9 @@ url_text(const char *url, size_t len, char *out)
 {
     char full[SL_PY_SPAN_TEXT_MAX];
 
+    /* A path alone (of a client that knows the rest) has no host. */
+    if (memchr(url, '/', len) != NULL && strstr(url, "//") == NULL)
+        return 0;
     /* "user:secret@host:80", as libraries keep it. */
     if (len > 0 && len < sizeof(full) - 2 && memchr(url, '/', len) == NULL) {
         memcpy(full, "//", 2);
