@@ -135,6 +135,8 @@ def _falcon_route(app: Any, path: str) -> str | None:
         return None
     find = getattr(getattr(app, "_router", None), "find", None)
     found = find(path or "/") if find is not None else None
+    if not found and any(one[0].match(path) for one in getattr(app, "_sinks", ())):
+        return None  # it has no template
     return str(found[3] or "") if found else ""
 
 
@@ -149,8 +151,11 @@ def asgi_route(scope: Mapping[str, Any], path: str, root: str = "", app: Any = N
     template = scope.get("path_template")  # Litestar
     if isinstance(template, str):
         return _as_written(template, getattr(scope.get("route_handler"), "paths", ()))
-    own = getattr(scope.get("route"), "path", None)  # Starlette, FastAPI
-    if isinstance(own, str):
+    route = scope.get("route")  # Starlette, FastAPI
+    own, within = getattr(route, "path", None), getattr(route, "routes", None)
+    if within:
+        return ""  # a mount, whose routes the rest matched none of
+    if isinstance(own, str) and within is None:
         if own.count("/") == path.count("/") and ":path}" not in own:
             return own or "/"  # nothing was taken off before it
         parameters = scope.get("path_params")

@@ -84,4 +84,5 @@ async def _of_sanic(route: Any, **extra: Any) -> None:
 
 def _of_pyramid(event: Any) -> None:
     route = getattr(event.request, "matched_route", None)
-    _note(None if route is None else route.pattern, event.request.path_info)
+    if route is not None:  # else it is found by traversal, or not at all: by its path, if it is answered
+        _note(route.pattern, event.request.path_info)

@@ -102,8 +102,11 @@ class Sinks:
     def hand_out(self, profile: Finished) -> None:
         """To each; one that fails is no other's affair."""
         if not self._has_all:
-            self._has_all = True
-            self._sinks += open_sinks(self._options)
+            try:
+                self._sinks += open_sinks(self._options)
+                self._has_all = True
+            except OSError as error:  # no descriptor left to look for them, say: they are looked for again
+                self._ledger.complain(f"slowlens: other sinks cannot be found now: {error}", "sinks")
         for name, sink in self._sinks:
             try:
                 sink.take(profile)

@@ -61,9 +61,10 @@ def test_pyramid(wrap: Wrap) -> None:
         configured.include(more, route_prefix="/v1")
         for name in ("order", "item"):
             configured.add_view(lambda request: Response("x"), route_name=name)
+        configured.add_view(lambda context, request: Response("x"), name="traversed")
         site = wrap(WSGIMiddleware, configured.make_wsgi_app())
-    assert wsgi(site, "/orders/7", "/v1/items/a", "/nowhere") == [200, 200, 404]
-    assert stored(site.recorder) == [r"/orders/{number:\d+}", "/v1/items/{name}", UNMATCHED]
+    assert wsgi(site, "/orders/7", "/v1/items/a", "/traversed", "/nowhere") == [200, 200, 200, 404]
+    assert stored(site.recorder) == [r"/orders/{number:\d+}", "/v1/items/{name}", "/traversed", UNMATCHED]
 
 
 def test_bottle(wrap: Wrap) -> None:
@@ -92,11 +93,12 @@ def test_falcon(wrap: Wrap) -> None:
 
     app, other = falcon.App(), falcon.asgi.App()
     app.add_route("/orders/{number:int}", Order())
+    app.add_sink(lambda request, response, **more: None, "/sink/")
     other.add_route("/orders/{number:int}", AsyncOrder())
     site = wrap(WSGIMiddleware, app)
-    assert wsgi(site, "/orders/7", "/nowhere") == [200, 404]
+    assert wsgi(site, "/orders/7", "/sink/17", "/nowhere") == [200, 200, 404]
     assert asgi(wrap(ASGIMiddleware, other), "/orders/7", "/nowhere") == [200, 404]
-    assert stored(site.recorder) == ["/orders/{number:int}", UNMATCHED] * 2
+    assert stored(site.recorder) == ["/orders/{number:int}", "/sink/{id}", UNMATCHED, "/orders/{number:int}", UNMATCHED]
 
 
 def test_fastapi(wrap: Wrap) -> None:
@@ -111,6 +113,30 @@ def test_fastapi(wrap: Wrap) -> None:
     site = wrap(ASGIMiddleware, app)
     assert asgi(site, "/api/acme/v1/orders/7", "/below/items/a", "/nowhere") == [200, 200, 404]
     assert stored(site.recorder) == ["/api/{tenant}/v1/orders/{number}", "/below/items/{name}", UNMATCHED]
+
+
+def test_starlette(wrap: Wrap, tmp_path: Path) -> None:
+    """What a mount's own routes do not match is no route, and files of one are together."""
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Host, Mount, Route, Router
+    from starlette.staticfiles import StaticFiles
+
+    async def view(request: Any) -> Any:
+        return PlainTextResponse("x")
+
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.txt").write_text("x")
+    app = Starlette(routes=[
+        Mount("/shops/{shop}", app=Starlette(routes=[Route("/orders/{number:int}", view), Route("/{rest}/x", view)])),
+        Mount("/files/{version}", app=StaticFiles(directory=tmp_path / "files")),
+        Host("localhost", app=Router(routes=[Route("/{year}-{month}", view)])),
+    ])
+    site = wrap(ASGIMiddleware, app)
+    assert asgi(site, "/shops/a/orders/7", "/shops/a/b/x", "/shops/a/nowhere", "/files/3/a.txt", "/2026-11",
+                "/nowhere") == [200, 200, 404, 200, 200, 404]
+    assert stored(site.recorder) == ["/shops/{shop}/orders/{number:int}", "/shops/{shop}/{rest}/x", UNMATCHED,
+                                     "/files/{version}/{path}", "/{year}-{month}", UNMATCHED]
 
 
 def test_litestar(wrap: Wrap) -> None:
