@@ -36,6 +36,7 @@ sl_cost_read(const sl_meta *meta, size_t count, sl_cost *out)
         { "cost_c_caller_ps", &out->c_caller },
         { "cost_site_ps", &out->site },
         { "cost_line_ps", &out->line },
+        { "cost_node_ps", &out->node },
     };
     bool any = false, by_events = false;
 
@@ -84,12 +85,15 @@ sl_cost_callers(const sl_cost *cost, const sl_cost_calls *calls)
 static double
 cost_own(const sl_cost *cost, const sl_cost_calls *calls)
 {
+    double node =
+        calls->calls + calls->resumes > 0 ? (double)cost->node / 1000 : 0;
+
     switch (calls->kind) {
-    case SL_KIND_C: return (double)calls->calls * (double)cost->c / 1000;
+    case SL_KIND_C: return node + (double)calls->calls * (double)cost->c / 1000;
     case SL_KIND_PYTHON:
-        return ((double)calls->calls * (double)cost->python +
-                (double)calls->resumes * (double)cost->resume) /
-               1000;
+        return node + ((double)calls->calls * (double)cost->python +
+                       (double)calls->resumes * (double)cost->resume) /
+                          1000;
     default: return 0;
     }
 }

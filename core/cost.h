@@ -6,9 +6,10 @@
  *
  * A call costs the time of two hooks. What of it lies between their clock reads
  * stands in the function's own time, the rest in its caller's; on calls out of
- * chosen code a third hook (CALL) tells the place, at the caller's expense. All
- * of that was measured in the process that recorded (META, cost_*_ps: of one
- * call, in picoseconds). Both sides take it off by the same sheet: the reader
+ * chosen code a third hook (CALL) tells the place, at the caller's expense. The
+ * first call of a node makes it, behind the clock read. All of that was measured
+ * in the process that recorded (META, cost_*_ps: of one call, in picoseconds).
+ * Both sides take it off by the same sheet: the reader
  * of a profile from its nodes, the writer from what it sums up.
  *
  * Never more is taken off than a node has. What was taken off the request
@@ -33,6 +34,7 @@ typedef struct {
     uint64_t c, c_caller;           /* of a C function */
     uint64_t site;                  /* more where its place is known */
     uint64_t line;                  /* of a line that is begun */
+    uint64_t node; /* more for the first call of a node, in its own time */
     bool all_sites;                 /* it was asked for everywhere */
 } sl_cost;
 

@@ -127,6 +127,8 @@
        "known.")                                                               \
     XX(cost_line_ps, NUMBER, NONE, "own cost of a line",                       \
        "Picoseconds that a line costs its function, where lines are told.")    \
+    XX(cost_node_ps, NUMBER, NONE, "own cost of a node",                       \
+       "Picoseconds more for the first call of a node of the tree.")           \
     XX(profile_bytes, NUMBER, BYTES, "memory", "Memory that recording took.")  \
     XX(kept, TEXT, NONE, "kept because", "The rule that kept it.")             \
     XX(flags, TEXT, NONE, "flags",                                             \

@@ -82,6 +82,7 @@ class Meta(TypedDict, total=False):
     cost_c_caller_ps: int
     cost_site_ps: int
     cost_line_ps: int
+    cost_node_ps: int
     profile_bytes: int
     kept: str
     flags: str

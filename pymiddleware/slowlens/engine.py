@@ -227,6 +227,7 @@ def _calibrate() -> None:
     """Loops with and without a profile; some milliseconds, before there is anything to disturb."""
     global _costs
     few, many = range(100), range(500)
+    depths = {len(few): 4, len(many): 6}
     rounds = many
 
     def empty() -> None:
@@ -236,6 +237,21 @@ def _calibrate() -> None:
         start = time.perf_counter_ns()
         for _ in rounds:
             empty()
+        return time.perf_counter_ns() - start
+
+    def one(depth: int) -> None:
+        if depth:
+            one(depth - 1)
+            other(depth - 1)
+
+    def other(depth: int) -> None:
+        if depth:
+            one(depth - 1)
+            other(depth - 1)
+
+    def new_nodes() -> int:  # each call has one of its own
+        start = time.perf_counter_ns()
+        one(depths[len(rounds)])
         return time.perf_counter_ns() - start
 
     def yielding() -> Iterator[int]:
@@ -302,6 +318,8 @@ def _calibrate() -> None:
     loop = min(nothing() for _ in range(5)) / len(rounds)
     python, python_self = measure(python_calls, "none")
     resume, resume_self = measure(resumes, "none")
+    nodes, _ = measure(new_nodes, "none")
+    nodes *= (len(many) - len(few)) / (2 ** (depths[len(many)] + 1) - 2 ** (depths[len(few)] + 1))
     python_sites, _ = measure(python_calls, "all")
     c, c_self = measure(c_calls, "all")
     _costs = (python, c)
@@ -333,7 +351,7 @@ def _calibrate() -> None:
     _core.engine_idle(0)
     costs = {"line": line, "python": inside, "python_caller": python - inside,
              "resume": resume_inside, "resume_caller": resume - resume_inside, "c": c_inside, "c_caller": c - c_inside,
-             "site": max(0, python_sites - python)}
+             "site": max(0, python_sites - python), "node": nodes - python}
     _cost_meta.update({f"cost_{name}_ps": round(1000 * cost) for name, cost in costs.items() if cost > 0})
 
 

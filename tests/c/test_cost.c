@@ -137,6 +137,39 @@ START_TEST(a_resume_has_a_cost_of_its_own)
 }
 END_TEST
 
+START_TEST(a_node_costs_its_first_call_more)
+{
+    static const sl_meta meta[] = {
+        TEXT("mode", "deterministic"),
+        NUMBER("cost_c_ps", 2000),
+        NUMBER("cost_node_ps", 30000),
+    };
+    static const struct {
+        sl_cost_calls calls;
+        uint64_t off;
+    } nodes[] = {
+        { { SL_KIND_C, 5, 0, false }, 40 },
+        { { SL_KIND_PYTHON, 1, 0, false }, 30 },
+        { { SL_KIND_PYTHON, 0, 2, false }, 30 },
+        { { SL_KIND_PYTHON, 0, 0, false }, 0 }, /* never entered */
+        { { SL_KIND_PSEUDO, 5, 0, false }, 0 },
+    };
+    sl_cost_sheet sheet;
+    sl_cost cost;
+    uint32_t to;
+
+    ck_assert(sl_cost_read(meta, 3, &cost));
+    ck_assert_int_eq(sl_cost_sheet_new(&sheet, &cost, 6, &sl_alloc_libc),
+                     SL_OK);
+    for (uint32_t i = 0; i < 5; i++) {
+        sl_cost_sheet_node(&sheet, i + 1, 0, &nodes[i].calls, false);
+        ck_assert_uint_eq(sl_cost_sheet_off(&sheet, i + 1, 1000, &to),
+                          nodes[i].off);
+    }
+    sl_cost_sheet_free(&sheet);
+}
+END_TEST
+
 /* The summary that is written is that of what is read. */
 START_TEST(both_sides_take_off_the_same)
 {
@@ -180,6 +213,7 @@ cost_suite(void)
                                    a_strand_keeps_what_was_its,
                                    nothing_is_taken_without_reason,
                                    a_resume_has_a_cost_of_its_own,
+                                   a_node_costs_its_first_call_more,
                                    both_sides_take_off_the_same,
                                    NULL };
     return suite_of("cost", tests);

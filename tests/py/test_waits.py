@@ -109,8 +109,8 @@ def test_waiting_for_a_cpu_is_the_kernels_number(sampled: bool, tmp_path: Path) 
     import slowlens
 
     packages = os.path.dirname(os.path.dirname(os.path.abspath(slowlens.__file__)))
-    done = subprocess.run([sys.executable, "-c", STARVED % (sampled, sampled)], capture_output=True, text=True, cwd=tmp_path,
-                          env={**os.environ, "PYTHONPATH": packages}, timeout=120)
+    done = subprocess.run([sys.executable, "-c", STARVED % (sampled, sampled)], capture_output=True, text=True,
+                          cwd=tmp_path, env={**os.environ, "PYTHONPATH": packages}, timeout=120)
     assert done.returncode == 0, done.stderr
     totals, waited, sums, late, late_waited = json.loads(done.stdout)
     assert waited > 100e6
