@@ -32,17 +32,48 @@ typedef struct {
     long_step steps[LONG_STEPS];
 } loop_state;
 
-static __thread loop_state state;
-
-/* The callback of asyncio's that runs in this thread. */
-static __thread struct {
+/* The callback of asyncio's that runs in a thread. */
+typedef struct {
     uintptr_t frame; /* 0: none is timed */
     PyObject *what;  /* strong */
     sl_py_loop_step step;
     bool is_step;  /* it does one task's step... */
     bool begins;   /* ...which has yet to begin */
     uint64_t over; /* ...and ended then; 0: not yet */
-} callback;
+} loop_callback;
+
+static __thread struct {
+    loop_state loop;
+    loop_callback callback;
+} here;
+
+/* An address that the compiler takes once: of a thread's own variables it would
+ * ask anew at each use, by a call, five times in a function. */
+#define ONCE(pointer) __asm__("" : "+r"(pointer))
+
+static inline loop_state *
+loop_here(void)
+{
+    loop_state *l = &here.loop;
+    ONCE(l);
+    return l;
+}
+
+static inline loop_callback *
+callback_here(void)
+{
+    loop_callback *c = &here.callback;
+    ONCE(c);
+    return c;
+}
+
+static inline sl_py_polls *
+polls_here(void)
+{
+    sl_py_polls *p = &sl_py_polls_here;
+    ONCE(p);
+    return p;
+}
 
 static bool callbacks_on;
 
@@ -52,7 +83,7 @@ static bool callbacks_on;
 static uint64_t
 not_ready_at(loop_state *l, uint64_t now)
 {
-    sl_py_polls *p = &sl_py_polls_here;
+    sl_py_polls *p = polls_here();
 
     if (p->loop != NULL) {
         if (sl_py_polls_told(p))
@@ -67,7 +98,7 @@ not_ready_at(loop_state *l, uint64_t now)
 static void
 step_begins(loop_state *l, sl_py_loop_step *step, uint64_t now)
 {
-    sl_py_polls *p = &sl_py_polls_here;
+    sl_py_polls *p = polls_here();
 
     /* No pause is within a step: a request's begins in that of its server's
      * task. While it is watched, its polls tell, if it is still this loop. */
@@ -85,7 +116,7 @@ step_begins(loop_state *l, sl_py_loop_step *step, uint64_t now)
 static uint64_t
 step_ended(loop_state *l, const sl_py_loop_step *step, uint64_t now)
 {
-    sl_py_polls *p = &sl_py_polls_here;
+    sl_py_polls *p = polls_here();
     uint64_t took = now - step->began;
     /* Less than before: the loop came round within it, a loop within a loop. */
     uint64_t inside =
@@ -103,7 +134,7 @@ step_ended(loop_state *l, const sl_py_loop_step *step, uint64_t now)
 static void
 step_watches(uint64_t now)
 {
-    sl_py_polls *p = &sl_py_polls_here;
+    sl_py_polls *p = polls_here();
 
     if (now - p->busy_since >= HELD_NS && p->stepped >= SL_PY_POLLS_LEAST_NS)
         sl_py_polls_watch(p);
@@ -194,7 +225,7 @@ wait_ends(const sl_py_turn *turn, const sl_py_wait *wait, uint64_t since,
 uint64_t
 sl_py_loop_resumes(sl_py_recording *recording, bool started, uint64_t now)
 {
-    loop_state *l = &state;
+    loop_state *l = loop_here();
     sl_py_turn *turn = &recording->turn;
     sl_py_periods held = { .count = 0 };
 
@@ -229,7 +260,7 @@ wait_begins(sl_py_wait *wait, PyObject *awaited, uint64_t now)
 void
 sl_py_loop_suspends(sl_py_recording *recording, PyObject *awaited, uint64_t now)
 {
-    loop_state *l = &state;
+    loop_state *l = loop_here();
     sl_py_turn *turn = &recording->turn;
     uint64_t step = now - turn->step.began;
 
@@ -248,10 +279,12 @@ sl_py_loop_suspends(sl_py_recording *recording, PyObject *awaited, uint64_t now)
 uint64_t
 sl_py_loop_now(void)
 {
-    if (!callback.begins)
+    loop_callback *c = callback_here();
+
+    if (!c->begins)
         return sl_clock_monotonic_ns();
-    callback.begins = false;
-    return callback.step.began;
+    c->begins = false;
+    return c->step.began;
 }
 
 /* A task's step ended, perhaps that of the callback: what the task does behind
@@ -259,8 +292,10 @@ sl_py_loop_now(void)
 static void
 callback_did(const sl_py_loop_step *step, uint64_t now)
 {
-    if (callback.is_step && callback.step.began == step->began)
-        callback.over = now;
+    loop_callback *c = callback_here();
+
+    if (c->is_step && c->step.began == step->began)
+        c->over = now;
 }
 
 /* The coroutine's wait; NULL: it has none. */
@@ -313,7 +348,7 @@ void
 sl_py_loop_task_resumes(sl_py_recording *recording, const PyObject *coroutine,
                         bool nested, uint64_t now, sl_py_loop_step *step)
 {
-    loop_state *l = &state;
+    loop_state *l = loop_here();
     sl_py_turn *turn = &recording->turn;
     sl_py_wait *wait = task_find(turn, coroutine);
 
@@ -325,9 +360,10 @@ sl_py_loop_task_resumes(sl_py_recording *recording, const PyObject *coroutine,
     wait = task_add(turn, coroutine);
     /* A new one goes on in the iteration after the one that made it; what made
      * it is most often the request. An eager one runs at once. */
-    if (wait == NULL || nested || sl_py_polls_here.loop == NULL)
+    const sl_py_polls *p = polls_here();
+    if (wait == NULL || nested || p->loop == NULL)
         return;
-    uint64_t since = sl_py_polls_here.polls[SL_PY_POLLS - 2];
+    uint64_t since = p->polls[SL_PY_POLLS - 2];
     since = since > turn->main.ended ? since : turn->main.ended;
     if (turn->main.thread == sl_py_borrow_tstate()->id && now > since &&
         now - since >= SL_PY_POLLS_LEAST_NS)
@@ -339,7 +375,7 @@ sl_py_loop_task_suspends(sl_py_recording *recording, const PyObject *coroutine,
                          PyObject *what, PyObject *awaited, uint64_t now,
                          const sl_py_loop_step *step)
 {
-    loop_state *l = &state;
+    loop_state *l = loop_here();
     sl_py_turn *turn = &recording->turn;
     sl_py_wait *wait = task_find(turn, coroutine);
 
@@ -375,17 +411,18 @@ sl_py_loop_forget(sl_py_recording *recording)
 void
 sl_py_loop_begins(sl_py_loop_step *step)
 {
-    step_begins(&state, step, sl_py_loop_now());
+    step_begins(loop_here(), step, sl_py_loop_now());
 }
 
 /* The same for what must not run Python code. */
 static void
 other_ends(const sl_py_loop_step *step, PyObject *what, uint64_t now)
 {
-    uint64_t took = step_ended(&state, step, now);
+    loop_state *l = loop_here();
+    uint64_t took = step_ended(l, step, now);
 
     if (took > 0)
-        step_remember(&state, step, took, NULL, sl_py_object_where(what));
+        step_remember(l, step, took, NULL, sl_py_object_where(what));
 }
 
 void
@@ -421,7 +458,7 @@ sl_py_loop_hub_watch(PyObject *hub)
 void
 sl_py_loop_hub_lost(void)
 {
-    loop_state *l = &state;
+    loop_state *l = loop_here();
     uint64_t now = sl_clock_monotonic_ns();
 
     l->began = l->ended = l->held_since = now;
@@ -448,18 +485,18 @@ sl_py_loop_callbacks(bool on)
 }
 
 static void
-callback_ends(void)
+callback_ends(loop_callback *c)
 {
-    PyObject *what = callback.what;
-    uint64_t now = callback.over != 0 ? callback.over : sl_clock_monotonic_ns();
+    PyObject *what = c->what;
+    uint64_t now = c->over != 0 ? c->over : sl_clock_monotonic_ns();
 
-    callback.frame = 0;
-    callback.is_step = callback.begins = false;
-    callback.over = 0;
-    callback.what = NULL;
-    other_ends(&callback.step, what, now);
+    c->frame = 0;
+    c->is_step = c->begins = false;
+    c->over = 0;
+    c->what = NULL;
+    other_ends(&c->step, what, now);
     /* The next poll is to be known, however late whoever waits for it runs. */
-    if (now - callback.step.began >= HELD_NS && sl_py_polls_here.loop == NULL)
+    if (now - c->step.began >= HELD_NS && sl_py_polls_here.loop == NULL)
         Py_AddPendingCall(watch_later, NULL);
     Py_DECREF(what);
 }
@@ -510,27 +547,31 @@ callback_is_step(PyObject *what)
 static bool
 on_callback(const sl_py_target *target, uintptr_t frame, PyObject *handle)
 {
+    loop_callback *c = callback_here();
+
     (void)target;
-    if (callback.frame == frame) /* the loop ended in that one */
-        callback_ends();
-    if (!callbacks_on || handle == NULL || callback.frame != 0)
+    if (c->frame == frame) /* the loop ended in that one */
+        callback_ends(c);
+    if (!callbacks_on || handle == NULL || c->frame != 0)
         return false;
     PyObject *what = callback_of(handle);
     if (what == NULL)
         return false;
-    callback.what = Py_NewRef(what);
-    callback.frame = frame;
-    callback.is_step = callback.begins = callback_is_step(what);
-    step_begins(&state, &callback.step, sl_clock_monotonic_ns());
+    c->what = Py_NewRef(what);
+    c->frame = frame;
+    c->is_step = c->begins = callback_is_step(what);
+    step_begins(loop_here(), &c->step, sl_clock_monotonic_ns());
     return false;
 }
 
 static void
 on_callback_over(const sl_py_target *target, uintptr_t frame, PyObject *result)
 {
+    loop_callback *c = callback_here();
+
     (void)target, (void)result;
-    if (callback.frame == frame)
-        callback_ends();
+    if (c->frame == frame)
+        callback_ends(c);
 }
 
 /* It passes no exception on but those that end the loop. */

@@ -310,9 +310,11 @@ on_stop(const sl_py_target *target, uintptr_t frame, PyObject *loop)
 static bool
 on_once(const sl_py_target *target, uintptr_t frame, PyObject *loop)
 {
+    sl_py_polls *p = &sl_py_polls_here;
+
     (void)target, (void)frame;
-    sl_py_polls_here.iteration++;
-    sl_py_polls_here.of = loop;
+    p->iteration++;
+    p->of = loop;
     return false;
 }
 

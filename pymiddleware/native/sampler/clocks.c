@@ -28,9 +28,11 @@ static __thread pid_t own_tid;
 pid_t
 sl_py_own_tid(void)
 {
-    if (own_tid == 0)
-        own_tid = (pid_t)syscall(SYS_gettid);
-    return own_tid;
+    pid_t tid = own_tid;
+
+    if (tid == 0)
+        own_tid = tid = (pid_t)syscall(SYS_gettid);
+    return tid;
 }
 
 void

@@ -1,5 +1,6 @@
 /* A request by ASGI 3: as in wsgi.c; the app is awaited in a step, whose end is
  * the transaction's. */
+#include "engine/current.h"
 #include "run/step.h"
 #include "types/entrances.h"
 #include "types/values.h"
@@ -10,7 +11,7 @@ static PyObject *s_key, *s_type, *s_http, *s_path, *s_root, *s_query, *s_method,
     *s_headers, *s_client, *s_scheme, *s_https, *s_version, *s_look, *s_pass,
     *s_start, *s_body, *s_zerocopy, *s_pathsend, *s_status, *s_body_of, *s_more,
     *s_template, *s_route, *s_endpoint, *s_router, *s_app, *s_empty, *s_slash,
-    *s_nothing;
+    *s_nothing, *s_any_path;
 
 /* A value of a message or scope, BORROWED: exact dicts only; NULL: none. */
 static PyObject *
@@ -108,6 +109,31 @@ says_nothing(PyObject *scope)
            item(scope, s_router) == NULL && item(scope, s_app) == NULL;
 }
 
+/* Starlette's and FastAPI's template, where nothing was taken off the path
+ * before it, NEW; NULL (no exception): it has to be asked for
+ * (slowlens.routes.asgi_route, of which this is the usual case). */
+static PyObject *
+plain_route(const sl_py_transaction *self)
+{
+    PyObject *scope = self->request, *route;
+
+    if (!PyDict_CheckExact(scope) || !PyUnicode_Check(self->path) ||
+        item(scope, s_template) != NULL ||
+        (route = item(scope, s_route)) == NULL)
+        return NULL;
+    sl_py_active_pause();
+    PyObject *own = PyObject_GetAttr(route, s_path);
+    sl_py_active_forget();
+    if (own == NULL || !PyUnicode_CheckExact(own) ||
+        PyUnicode_GET_LENGTH(own) == 0 ||
+        PyUnicode_Count(own, s_slash, 0, PY_SSIZE_T_MAX) !=
+            PyUnicode_Count(self->path, s_slash, 0, PY_SSIZE_T_MAX) ||
+        PyUnicode_Find(own, s_any_path, 0, PY_SSIZE_T_MAX, 1) != -1)
+        Py_CLEAR(own);
+    PyErr_Clear();
+    return own;
+}
+
 static void
 note_route(sl_py_transaction *self)
 {
@@ -116,6 +142,12 @@ note_route(sl_py_transaction *self)
         (says_nothing(self->request) &&
          sl_py_app_is_silent(self->door, self->app)))
         return;
+    PyObject *plain = plain_route(self);
+    if (plain != NULL) {
+        sl_py_seen_note_route(self->seen, plain);
+        Py_DECREF(plain);
+        return;
+    }
     PyObject *args[] = { self->request, self->path,
                          self->root != NULL ? self->root : s_empty, self->app };
     sl_py_transaction_ask_route(self, SL_PY_UP_ASGI_ROUTE, args, 4);
@@ -388,6 +420,7 @@ sl_py_asgi_init(void)
         { &s_pass, "pass_by" },
         { &s_empty, "" },
         { &s_slash, "/" },
+        { &s_any_path, ":path}" },
     };
 
     if (sl_py_words(names, sizeof(names) / sizeof(names[0])) < 0)
