@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
+from typing import TextIO
 
 __all__ = ["find_release", "git_revision"]
 
@@ -15,6 +17,8 @@ VARIABLES = (
     "BITBUCKET_COMMIT", "CODEBUILD_RESOLVED_SOURCE_VERSION", "GIT_COMMIT", "GIT_SHA", "COMMIT_SHA", "SENTRY_RELEASE",
     "K_REVISION", "GAE_VERSION", "DD_VERSION", "APP_VERSION",
 )
+#: Half a million packed references.
+FILE_MAX = 32 << 20
 _HASH = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
@@ -28,9 +32,20 @@ def find_release(environ: Mapping[str, str] | None = None, folder: str | None = 
     return git_revision(folder)
 
 
+def _open(path: str) -> TextIO:
+    """A regular file: above the project's folder (/tmp/.git) it may be whatever another user made. :raises OSError:"""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = open(fd, encoding="utf-8", errors="replace")
+    info = os.fstat(fd)
+    if stat.S_ISREG(info.st_mode) and info.st_size <= FILE_MAX:
+        return file
+    file.close()
+    raise OSError(f"{path} is no file of git's")
+
+
 def _first_line(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with _open(path) as file:
             return file.readline(1000).strip()
     except OSError:
         return ""
@@ -54,8 +69,9 @@ def git_revision(folder: str | None = None) -> str | None:
             return None
         git = os.path.join(at, pointed[len("gitdir: "):])
     head = _first_line(os.path.join(git, "HEAD"))
-    if head.startswith("ref: "):
-        head = _reference(git, head[len("ref: "):])
+    for _ in range(5):  # as deep as git itself follows names of names
+        if head.startswith("ref: "):
+            head = _reference(git, head[len("ref: "):])
     return head[:12] if _HASH.fullmatch(head) else None
 
 
@@ -68,7 +84,7 @@ def _reference(git: str, name: str) -> str:
         if found:
             return found
         try:
-            with open(os.path.join(folder, "packed-refs"), encoding="utf-8", errors="replace") as file:
+            with _open(os.path.join(folder, "packed-refs")) as file:
                 for line in file:
                     commit, _, known = line.strip().partition(" ")
                     if known == name:

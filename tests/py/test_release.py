@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -31,6 +32,9 @@ def test_wherever_git_keeps_it(tmp_path: Path) -> None:
     assert [git_revision(str(place)) for place in places] == [head] * 3
     git(checkout, "pack-refs", "--all")
     assert [git_revision(str(place)) for place in places] == [head] * 3
+    git(checkout, "symbolic-ref", "refs/heads/alias", git(checkout, "symbolic-ref", "HEAD"))
+    git(checkout, "symbolic-ref", "HEAD", "refs/heads/alias")
+    assert git_revision(str(checkout)) == head, "a name of a name"
     git(checkout, "checkout", "--detach")
     assert git_revision(str(checkout)) == head
 
@@ -39,6 +43,18 @@ def test_wherever_git_keeps_it(tmp_path: Path) -> None:
 def test_what_is_no_revision_is_none(tmp_path: Path, head: str) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "HEAD").write_text(head)
+    assert git_revision(str(tmp_path)) is None
+
+
+def test_a_pipe_of_another_user_holds_no_start_up(tmp_path: Path) -> None:
+    """In /tmp, say: whoever makes /tmp/.git is above every project there."""
+    (tmp_path / ".git").mkdir()
+    os.mkfifo(tmp_path / ".git" / "HEAD")
+    assert git_revision(str(tmp_path)) is None
+    (tmp_path / ".git" / "HEAD").unlink()
+    (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/a")
+    with open(tmp_path / ".git" / "packed-refs", "w") as file:
+        file.truncate(1 << 40)
     assert git_revision(str(tmp_path)) is None
 
 
