@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -167,6 +168,32 @@ def test_copy_says_when_the_target_is_away(url: str, tmp_path: Path, capsys: pyt
     away = f"postgresql:///none?host={tmp_path}&waiting={tmp_path / 'w'}"
     assert main(["copy", url, away]) == 2
     assert "connection" in capsys.readouterr().err
+    store.close()
+
+
+def test_list_is_told_of_what_is_stored(
+        url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    store, told = PostgresStore(url), []
+    fill(store, 2)
+    real = PostgresStore.changes
+
+    def changes(self: PostgresStore, seconds: float) -> Any:
+        if told:
+            raise KeyboardInterrupt
+        timer = threading.Timer(0.1, lambda: ids.extend(fill(store, 1, first=9)))
+        timer.start()
+        while not told:
+            told.extend(real(self, 2))
+            if not told:  # it was stored before anybody listened
+                ids.extend(fill(store, 1, first=9))
+        timer.join()
+        return told
+
+    ids: list[str] = []
+    monkeypatch.setattr(PostgresStore, "changes", changes)
+    assert not main(["list", "--follow", "--store", url])
+    out = capsys.readouterr().out
+    assert ids[0] in out and out.count("/p/9") == len(ids)
     store.close()
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -24,7 +25,7 @@ from slowlens.store.interface import COLUMNS
 from slowlens.store.postgres import PostgresStore
 from slowlens.store.postgres import schema as schemas
 from slowlens.store.postgres.columns import ADDED, day_of
-from slowlens.store.postgres.connections import Place
+from slowlens.store.postgres.connections import Place, has_session
 
 from cluster import Server
 from store_contract import fill, ids_of, profile
@@ -518,6 +519,34 @@ def test_who_waits_for_changes_is_told(open_store: Open) -> None:
         ids += fill(store, 1)
         thread.join(0.1)
     assert set(told) <= set(ids)
+
+
+# ---- behind a pooler ----
+
+def test_nothing_is_left_in_a_session(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a pooler that gives each transaction another session (PgBouncer), what was prepared, locked or set in one
+    is not there for us, and is for others: the app's own, say. It tells a process of its own making."""
+    store = open_store(max_bytes=1 << 16)
+    connect = psycopg.connect
+
+    class Pooled(psycopg.Connection[Any]):
+        @property
+        def info(self) -> Any:
+            real = super().info
+            return SimpleNamespace(backend_pid=0, transaction_status=real.transaction_status, encoding=real.encoding)
+
+    monkeypatch.setattr(psycopg, "connect", lambda *a, **k: Pooled.connect(*a, **k))
+    assert not has_session(store._connections.writing())
+    monkeypatch.setattr(psycopg, "connect", connect)
+    for day in range(4):
+        for _ in range(3):
+            fill(store, 9, started=time.time_ns() - day * 86400 * 10**9)
+        store.put_numbers(*table(3))
+        store.gc(5)
+    connection = store._connections.writing()
+    for left in ("pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()", "pg_prepared_statements",
+                 "pg_settings WHERE source = 'session'", "pg_listening_channels()"):
+        assert connection.execute(f"SELECT count(*) FROM {left}").fetchone() == (0,), left
 
 
 # ---- processes ----

@@ -24,6 +24,7 @@ from slowlens.wsgi import ProfilerMiddleware
 
 from conftest import PLUGIN, Stored, wsgi_call
 from programs import library
+from store_contract import fill
 
 
 @pytest.fixture
@@ -54,6 +55,30 @@ def test_list(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "/two" in capsys.readouterr().out
     assert main(["list", "--store", store, "--route", "/nosuch"]) == 0
     assert capsys.readouterr() == ("", "slowlens: no profile is like that\n")
+
+
+def test_list_follows_what_is_stored(
+        store_path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = DirectoryStore(store_path)
+    fill(writer, 2)
+    turns = iter((3, 0, 2))
+    stored: list[str] = []
+
+    def meanwhile(seconds: float) -> None:
+        count = next(turns, None)
+        if count is None:
+            raise KeyboardInterrupt
+        stored.extend(fill(writer, count, first=len(stored) + 10))
+
+    monkeypatch.setattr("slowlens.cli.read.time.sleep", meanwhile)
+    assert not main(["list", "--follow", "--store", store_path, "--json", "--filter", ">11ms"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["id"] for row in lines] == stored[1:] and len(stored) == 5, "those of before are not shown"
+    turns = iter((1,))
+    assert not main(["list", "--follow", "--store", store_path])
+    assert stored[-1] in capsys.readouterr().out
+    assert main(["list", "--follow", __file__]) == 2
+    writer.close()
 
 
 @pytest.mark.parametrize("name", ["last", "slowest"])

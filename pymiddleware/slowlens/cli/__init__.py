@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--finding", help="with this finding")
     sub.add_argument("--limit", type=int, default=30, help="lines shown, at most (default 30)")
     sub.add_argument("--live", action="store_true", help="what runs now, in all processes of the store, longest first")
+    sub.add_argument("--follow", action="store_true", help="what is stored from now on, as it comes")
     sub.add_argument("--routes", action="store_true", help="routes with their percentiles instead")
     as_json(sub)
 

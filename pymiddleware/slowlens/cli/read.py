@@ -9,6 +9,8 @@ import pstats
 import re
 import sys
 import time
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from .. import _core, killed, live
@@ -17,7 +19,7 @@ from ..log import ASKED, counted
 from ..options import load
 from ..store import Query, Store, StoreError
 from ..store.filter import parse
-from ..store.interface import name_of
+from ..store.interface import each_row, name_of
 from .source import CliError, Opened, find, is_empty, open_files, open_one
 from .terminal import Paint, clean, fit, width
 
@@ -78,29 +80,71 @@ def list_profiles(options: argparse.Namespace) -> None:
                   f"{stats['max'] / 1e6:9.1f} {stats['error_share']:7.0%}  "
                   f"{clean(stats['method'])} {clean(stats['route'])}")
         return
-    page = store.list(parse(options.filter, base=Query(
+    query = parse(options.filter, base=Query(
         sort=("" if options.reverse else "-") + _SORTS.get(options.sort, options.sort.replace("_ms", "_ns")),
         route=options.route, method=options.method, status=options.status,
         min_ns=None if options.min_ms is None else int(options.min_ms * 1e6),
         text=options.text, tag=options.tag, mode=options.mode, host=options.host, release=options.release,
         finding=options.finding, limit=options.limit,
-    )).query)
+    )).query
+    if options.follow:
+        if options.paths:
+            raise CliError("--follow is about a store (--store), not about files")
+        follow(store, query, options.json)
+        return
+    page = store.list(query)
     if options.json:
         print(json.dumps(page.rows, indent=1))
         return
     if not page.rows:
         print("slowlens: no profile is like that", file=sys.stderr)
         return
-    columns = width()
-    print(f"{'id':26} {'when':19} {'ms':>9} {'status':>6} {'queries':>7}  request")
+    print(_HEAD)
     for row in page.rows:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["started"] / 1e9))
-        print(fit(f"{row['id']} {when} {row['wall_ns'] / 1e6:9.1f} {row['status']:>6} {row['db_count'] or '':>7}  "
-                  f"{clean(row['method'])} {clean(row['path'])}", columns))
-        if row["hot"]:
-            print(fit(f"{'':72}{clean(row['hot'])}", columns))
+        _print_row(row)
 
 
+_HEAD = f"{'id':26} {'when':19} {'ms':>9} {'status':>6} {'queries':>7}  request"
+
+
+def _print_row(row: dict[str, Any]) -> None:
+    columns = width()
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["started"] / 1e9))
+    print(fit(f"{row['id']} {when} {row['wall_ns'] / 1e6:9.1f} {row['status']:>6} {row['db_count'] or '':>7}  "
+              f"{clean(row['method'])} {clean(row['path'])}", columns))
+    if row["hot"]:
+        print(fit(f"{'':72}{clean(row['hot'])}", columns))
+
+
+def follow(store: Any, query: Query, as_json: bool) -> None:
+    """What is stored from now on, as it comes, until it is interrupted: a database tells, a folder is looked at."""
+    query = replace(query, sort="ended", limit=500, stored_since=store.list(replace(query, limit=1)).mark)
+    seen: set[str] = set()
+    if not as_json:
+        print(_HEAD, flush=True)
+    with suppress(KeyboardInterrupt):
+        while True:
+            try:
+                if hasattr(store, "changes"):
+                    store.changes(FOLLOW_SECONDS)
+                else:
+                    time.sleep(FOLLOW_SECONDS)
+                mark = store.list(replace(query, limit=1)).mark
+                rows = list(each_row(store, query))
+            except StoreError as error:
+                print(f"slowlens: {error}", file=sys.stderr, flush=True)
+                time.sleep(FOLLOW_SECONDS)
+                continue
+            for row in rows:
+                if row["id"] not in seen:  # stored between the mark and the list
+                    print(json.dumps(row)) if as_json else _print_row(row)
+            sys.stdout.flush()
+            seen = {row["id"] for row in rows}
+            query = replace(query, stored_since=mark)
+
+
+#: What is stored is shown so many seconds later at most.
+FOLLOW_SECONDS = 1.0
 TIMES = ("cpu_ns", "run_queue_ns", "throttled_ns", "gil_wait_ns", "blocked_ns", "await_ns", "loop_ns", "idle_ns",
          "gc_ns")
 

@@ -287,7 +287,7 @@ class DirectoryStore:
             self._worst.fit(pinned + excess)
             gone, over = self._delete_segments(segments.segments_in(self.folder), pins, deadline)
             deleted, excess = deleted + gone, excess + over
-            if over <= 0 or deadline is not None and time.monotonic() > deadline:
+            if over <= 0 or (deadline is not None and time.monotonic() > deadline):
                 break
         self._worst.save()
         return deleted

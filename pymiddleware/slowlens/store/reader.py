@@ -228,10 +228,10 @@ class Reader:
             if place is None:
                 return None
             blob = self._read(profile_id, *place)
-        if blob is None and place == before and place[0] in self._known:
-            with self._lock:
-                self._rows.drop_in(profile_id, place[0])
-                self.damaged += not self._is_erased(*place)
+            if blob is None and place == before and place[0] in self._known:
+                with self._lock:
+                    self._rows.drop_in(profile_id, place[0])
+                    self.damaged += not self._is_erased(*place)
         return blob
 
     def _is_erased(self, number: int, at: int) -> bool:

@@ -12,7 +12,7 @@ from ...lock import RLock
 from ..interface import StoreError
 from .schema import Refused
 
-__all__ = ["Connections", "Place", "away", "refusals", "said"]
+__all__ = ["Connections", "Place", "away", "has_session", "refusals", "said"]
 
 #: A connection that does not come, or does not answer, is given up after so long; a URL may say otherwise.
 DEFAULTS = {
@@ -55,6 +55,19 @@ def away(error: Exception) -> bool:
     return not isinstance(error, refusals())
 
 
+def has_session(connection: Any) -> bool:
+    """Whether the session is ours. Behind a pooler (PgBouncer) it is one that others get after us, with whatever we
+    left set in it; the pooler tells a process of its own making.
+    """
+    (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return bool(pid == connection.info.backend_pid)
+
+
+def _configure(connection: Any) -> None:
+    if has_session(connection):
+        connection.execute(f"SET statement_timeout = {READING_MS}")
+
+
 class Connections:
     """See the module. Any thread; opened when they are needed, again after a failure."""
 
@@ -86,11 +99,12 @@ class Connections:
         if self._pid != os.getpid():
             self.forked()
         if self._writer is None or self._writer.closed:
-            connection = psycopg.connect(self._place.conninfo, autocommit=True)
+            connection = psycopg.connect(self._place.conninfo, autocommit=True, prepare_threshold=None)
             try:
-                connection.execute(f"SET statement_timeout = {WRITING_MS}")
-                connection.execute(f"SET idle_in_transaction_session_timeout = {WRITING_MS}")
-                connection.execute("SET client_min_messages = warning")
+                if has_session(connection):
+                    connection.execute(f"SET statement_timeout = {WRITING_MS}")
+                    connection.execute(f"SET idle_in_transaction_session_timeout = {WRITING_MS}")
+                    connection.execute("SET client_min_messages = warning")
                 self._prepare(connection)
             except BaseException:
                 connection.close()
@@ -125,8 +139,7 @@ class Connections:
                 self._pool = ConnectionPool(
                     self._place.conninfo, min_size=0, max_size=READERS_MAX, open=True, timeout=READER_SECONDS,
                     max_idle=60, name="slowlens", check=ConnectionPool.check_connection,
-                    kwargs={"autocommit": True, "prepare_threshold": None,
-                            "options": f"-c statement_timeout={READING_MS}"})
+                    kwargs={"autocommit": True, "prepare_threshold": None}, configure=_configure)
             pool = self._pool
         try:
             with pool.connection() as connection:

@@ -12,6 +12,8 @@ later waits for DROP. So it gives up after ``LOCK_MS``; the next round tries aga
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..interface import COLUMNS
@@ -41,15 +43,19 @@ class Retention:
 
     def pass_by(self, connection: Any, budget_seconds: float) -> dict[str, int]:
         """One bounded step; of several processes one does it. :raises psycopg.Error:"""
-        s = self._schema.name
-        deadline = time.monotonic() + budget_seconds
-        (mine,) = connection.execute("SELECT pg_try_advisory_lock(hashtext(%s), 1)", (s,)).fetchone()
-        try:
-            deleted = self._pass_by(connection, deadline) if mine else 0
-        finally:
-            if mine and not connection.closed:
-                connection.execute("SELECT pg_advisory_unlock(hashtext(%s), 1)", (s,))
+        deleted = self._pass_by(connection, time.monotonic() + budget_seconds)
         return {"deleted": deleted, "bytes": self.size(connection)}
+
+    @contextmanager
+    def _alone(self, connection: Any) -> Iterator[bool]:
+        """A transaction in which no other process deletes; False: one does.
+
+        The lock is the transaction's: a pooler may give the next one another session, and this one's lock to nobody.
+        """
+        with connection.transaction():
+            (mine,) = connection.execute(
+                "SELECT pg_try_advisory_xact_lock(hashtext(%s), 1)", (self._schema.name,)).fetchone()
+            yield mine
 
     def _pass_by(self, connection: Any, deadline: float) -> int:
         deleted = 0
@@ -90,11 +96,13 @@ class Retention:
 
         s = self._schema.name
         kept: list[Any] = []
-        if keep_worst and self._worst_per_route > 0:
-            # Told before anybody has to wait for us.
-            kept = [row[0] for row in connection.execute(self._worst_of(f"{s}.profiles_{day}"))]
         try:
-            with connection.transaction():
+            with self._alone(connection) as mine:
+                if not mine:
+                    return 0
+                if keep_worst and self._worst_per_route > 0:
+                    # Told before anybody has to wait for us.
+                    kept = [row[0] for row in connection.execute(self._worst_of(f"{s}.profiles_{day}"))]
                 connection.execute(f"SET LOCAL lock_timeout = {LOCK_MS}")
                 connection.execute(f"LOCK TABLE ONLY {s}.profiles, ONLY {s}.blobs IN ACCESS EXCLUSIVE MODE")
                 connection.execute(
@@ -110,8 +118,8 @@ class Retention:
                     f"INSERT INTO {s}.routes SELECT DISTINCT {KEPT}, route, method FROM {s}.profiles_kept"
                     f" ORDER BY 2, 3 ON CONFLICT DO NOTHING")
                 self._schema.drop_day(connection, day)
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-            return 0
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.UndefinedTable):
+            return 0  # the last: another process dropped it meanwhile
         return int(count - moved)
 
     def _worst_of(self, table: str) -> str:
@@ -124,6 +132,10 @@ class Retention:
 
     def _trim_kept(self, connection: Any, oldest: float) -> int:
         """The kept: no more than so many a route, none that is too old, half of the room in all."""
+        with self._alone(connection) as mine:
+            return self._trim_kept_alone(connection, oldest) if mine else 0
+
+    def _trim_kept_alone(self, connection: Any, oldest: float) -> int:
         s = self._schema.name
         table = f"{s}.profiles_kept"
         deleted = connection.execute(
@@ -145,15 +157,17 @@ class Retention:
         s = self._schema.name
         deleted = 0
         (live,) = connection.execute(
-            f"SELECT coalesce(sum(bytes + 700), 0)::bigint FROM {s}.profiles_{day}").fetchone()
+            f"SELECT coalesce(sum(bytes + 700), 0)::bigint FROM {s}.profiles WHERE day = %s", (day,)).fetchone()
         while live > room and time.monotonic() <= deadline:
-            gone = connection.execute(
-                f"DELETE FROM {s}.profiles WHERE day = %s AND id IN (SELECT id FROM {s}.profiles WHERE day = %s"
-                f" AND NOT pinned ORDER BY id LIMIT {ROWS_OF_ONE}) RETURNING id, bytes", (day, day)).fetchall()
-            if not gone:
-                break
-            connection.execute(
-                f"DELETE FROM {s}.blobs WHERE day = %s AND id = ANY(%s)", (day, [row[0] for row in gone]))
+            with self._alone(connection) as mine:
+                gone = connection.execute(
+                    f"DELETE FROM {s}.profiles WHERE day = %s AND id IN (SELECT id FROM {s}.profiles WHERE day = %s"
+                    f" AND NOT pinned ORDER BY id LIMIT {ROWS_OF_ONE}) RETURNING id, bytes",
+                    (day, day)).fetchall() if mine else []
+                if not gone:
+                    break
+                connection.execute(
+                    f"DELETE FROM {s}.blobs WHERE day = %s AND id = ANY(%s)", (day, [row[0] for row in gone]))
             deleted += len(gone)
             live -= sum(row[1] + 700 for row in gone)
         return deleted

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from zlib import crc32
 
 from ..interface import COLUMNS
 from .columns import DDL, KEPT, STAGED
@@ -20,6 +21,8 @@ CHANNEL = "slowlens_{}"
 #: A notification has at most 8,000 bytes.
 IDS_OF_ONE = 250
 
+#: Behind a pooler the session, and the table with it, may come from a slowlens with other columns.
+_STAGED = f"slowlens_staged_{crc32(DDL.encode()):08x}"
 _ROW = ", ".join((*COLUMNS, "day"))
 
 
@@ -45,21 +48,21 @@ def _send(connection: Any, s: str, rows: Sequence[Sequence[Any]], ids: Sequence[
     with connection.transaction(), connection.cursor() as cursor:
         # Empty after each commit; nothing of it is in the log of changes.
         cursor.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS slowlens_staged ({DDL}, blob bytea NOT NULL) ON COMMIT DELETE ROWS")
-        with cursor.copy(f"COPY slowlens_staged ({', '.join(names)}) FROM STDIN (FORMAT BINARY)") as copy:
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {_STAGED} ({DDL}, blob bytea NOT NULL) ON COMMIT DELETE ROWS")
+        with cursor.copy(f"COPY {_STAGED} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(types)
             for row in rows:
                 copy.write_row(row)
         cursor.execute(
             f"WITH fresh AS ("
-            f" INSERT INTO {s}.profiles ({_ROW}) SELECT {_ROW} FROM slowlens_staged one WHERE NOT EXISTS ("
+            f" INSERT INTO {s}.profiles ({_ROW}) SELECT {_ROW} FROM {_STAGED} one WHERE NOT EXISTS ("
             f"  SELECT FROM {s}.profiles kept WHERE kept.id = one.id AND kept.day = {KEPT})"
             f" ORDER BY id ON CONFLICT DO NOTHING RETURNING id"
-            f") INSERT INTO {s}.blobs (id, day, blob) SELECT DISTINCT ON (id) id, day, blob FROM slowlens_staged"
+            f") INSERT INTO {s}.blobs (id, day, blob) SELECT DISTINCT ON (id) id, day, blob FROM {_STAGED}"
             f" WHERE id IN (SELECT id FROM fresh) ORDER BY id ON CONFLICT DO NOTHING")
         if cursor.rowcount:
             cursor.execute(
-                f"INSERT INTO {s}.routes SELECT DISTINCT day, route, method FROM slowlens_staged"
+                f"INSERT INTO {s}.routes SELECT DISTINCT day, route, method FROM {_STAGED}"
                 f" ORDER BY day, route, method ON CONFLICT DO NOTHING")
             for at in range(0, len(ids), IDS_OF_ONE):
                 cursor.execute("SELECT pg_notify(%s, %s)", (CHANNEL.format(s), ",".join(ids[at:at + IDS_OF_ONE])))

@@ -22,7 +22,7 @@ from ..rows import cursor_of, with_numbers
 from ..windows import Slice
 from . import copies, numbers, routes, windows
 from .columns import KEPT, day_of, read_row, staged
-from .connections import Connections, Place, away, refusals, said
+from .connections import Connections, Place, away, has_session, refusals, said
 from .queries import asked, counted
 from .retention import Retention
 from .schema import Schema
@@ -430,6 +430,9 @@ class PostgresStore:
         :raises StoreError: the database does not answer.
         """
         with self._connections.reading() as connection:
+            if not has_session(connection):
+                time.sleep(min(seconds, 1.0))  # behind a pooler somebody else would be told
+                return []
             channel = f'"{CHANNEL.format(self._s)}"'
             connection.execute(f"LISTEN {channel}")
             try:

@@ -56,19 +56,17 @@ def gathers(connection: Any, schema: str, since_ms: int, earlier: bool = False) 
 def tend(connection: Any, schema: str, max_bytes: int, max_age_s: float, now_ms: int | None = None) -> None:
     """Old slices of a slot become one; the oldest go when all are too much, or too old. :raises psycopg.Error:"""
     now = int(time.time() * 1000) if now_ms is None else now_ms
-    (mine,) = connection.execute("SELECT pg_try_advisory_lock(hashtext(%s), 2)", (schema,)).fetchone()
-    if not mine:
-        return
-    try:
+    with connection.transaction():
+        # A transaction's lock: behind a pooler the next statement may be another session's.
+        (mine,) = connection.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s), 2)", (schema,)).fetchone()
+        if not mine:
+            return
         slots = connection.execute(
             f"SELECT last / {SLOT_MS} FROM {schema}.windows WHERE (last / {SLOT_MS} + 1) * {SLOT_MS} + {WHOLE_MS} < %s"
             f" GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT {SLOTS_AT_ONCE}", (now,)).fetchall()
         for (slot,) in slots:
             _merge(connection, schema, slot)
         _trim(connection, schema, max_bytes, now - int(max_age_s * 1000) if max_age_s > 0 else 0)
-    finally:
-        if not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(hashtext(%s), 2)", (schema,))
 
 
 def _trim(connection: Any, schema: str, max_bytes: int, oldest_ms: int) -> None:
