@@ -99,7 +99,7 @@ def is_running(pid: int, started: int) -> bool:
 def boot_id() -> bytes:
     """Which start of the machine this is, 16 bytes."""
     try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             return bytes.fromhex(file.read().strip().replace("-", ""))
     except (OSError, ValueError):
         return bytes(16)
@@ -129,7 +129,7 @@ def _file_system(path: str) -> str:
     path = os.path.realpath(path)
     best, kind = "", ""
     try:
-        with open("/proc/self/mountinfo") as file:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
             for line in file:
                 fields, _, rest = line.partition(" - ")
                 point = fields.split()[4].encode().decode("unicode_escape")
@@ -259,7 +259,7 @@ class Board:
             names = os.path.join(self._folder, "boards")
             line = f"{socket.gethostname()} {folder}\n"
             fd = os.open(names, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-            with open(fd, "r+") as file:
+            with open(fd, "r+", encoding="utf-8") as file:
                 if line not in file.read(65536):
                     file.write(line)
         except OSError:

@@ -45,7 +45,7 @@ _children: list[Callable[[], None]] = []
 
 def _kernel_trusts_tsc() -> bool:
     try:
-        with open("/sys/devices/system/clocksource/clocksource0/current_clocksource") as file:
+        with open("/sys/devices/system/clocksource/clocksource0/current_clocksource", encoding="utf-8") as file:
             return file.read().strip() == "tsc"
     except OSError:
         return False

@@ -49,7 +49,7 @@ def folders(store: str) -> list[str]:
         uid = os.geteuid()
     found = [folder for _, folder in candidates(store, uid)]
     try:
-        with open(os.path.join(live, "boards"), errors="surrogateescape") as file:
+        with open(os.path.join(live, "boards"), errors="surrogateescape", encoding="utf-8") as file:
             for line in file.read(65536).splitlines():
                 host, _, folder = line.partition(" ")
                 if host == socket.gethostname() and folder.startswith("/"):

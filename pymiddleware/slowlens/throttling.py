@@ -50,10 +50,10 @@ def total_ns() -> int:
 
 def _find(proc: str) -> tuple[int, bytes, int] | None:
     groups: dict[str, str] = {}  # controller ("" with version 2) -> the group's path in its hierarchy
-    for line in Path(proc, "cgroup").read_text().splitlines():
+    for line in Path(proc, "cgroup").read_text(encoding="utf-8").splitlines():
         _, controllers, path = line.split(":", 2)
         groups.update(dict.fromkeys(controllers.split(","), path))
-    for line in Path(proc, "mountinfo").read_text().splitlines():
+    for line in Path(proc, "mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
         fields, _, more = line.partition(" - ")
         root, mount = fields.split(" ")[3:5]
         kind, _, options = more.split(" ", 2)
@@ -75,7 +75,7 @@ def _limited(root: str, mount: str, group: str, limit: str, name: bytes, unit: i
     at = top if inside.startswith("..") else top / inside
     while True:
         try:
-            if (at / limit).read_text().split()[0] not in ("max", "-1"):
+            if (at / limit).read_text(encoding="utf-8").split()[0] not in ("max", "-1"):
                 return os.open(at / "cpu.stat", os.O_RDONLY | os.O_CLOEXEC), name, unit
         except OSError:
             pass  # the topmost one has no such file

@@ -79,8 +79,9 @@ def test_on_a_read_only_root(tmp_path: Path) -> None:
                sys.executable]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(tmp_path)}
     environ.pop("XDG_STATE_HOME", None)
-    done = subprocess.run([*command, "-W", "error", "-X", "dev", "-c", ANYWHERE], capture_output=True, text=True,
-                          timeout=120, cwd=tmp_path, env=environ)
+    strict = ["-W", "error", "-X", "dev", "-X", "warn_default_encoding"]
+    done = subprocess.run([*command, *strict, "-c", ANYWHERE], capture_output=True, text=True, timeout=120,
+                          cwd=tmp_path, env=environ)
     assert (done.stdout, done.returncode) == ("ok True 0", 0), done.stderr
     assert "Traceback" not in done.stderr and "Read-only file system" in done.stderr
     doctor = subprocess.run([*command, "-m", "slowlens", "doctor"], capture_output=True, text=True, timeout=120,

@@ -31,7 +31,7 @@ def _commits(old: str, new: str) -> list[str]:
         return []
     command = ["git", "log", "--oneline", "--no-decorate", f"--max-count={COMMITS_MAX}", f"{old}..{new}"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=10)
+        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=10)
     except (OSError, subprocess.SubprocessError):
         return []
     return done.stdout.splitlines() if done.returncode == 0 else []
