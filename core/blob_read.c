@@ -33,6 +33,9 @@ read_text(sl_profile *profile, sl_reader *in, const char **text, size_t *len)
     uint64_t size;
     void *mem;
 
+    /* Nothing in this file believes a number before it is held against the
+     * bytes that are left: what a reader allocates is bounded by the file's
+     * own size. */
     if (sl_varint_get_max(in, left(in), &size) < 0 || size > left(in))
         return SL_ECORRUPT;
     sl_status status = take(profile, (size_t)size + 1, 1, &mem);
@@ -133,6 +136,8 @@ read_strings(sl_profile *profile, sl_reader *in, string_table *strings)
     strings->text = text;
     strings->len = len;
 
+    /* All lengths stand before all bytes. They must add up to what is left,
+     * or a small file could name the same bytes a million times. */
     for (size_t i = 0; i < count; i++) {
         if (sl_varint_get_max(in, left(in), &size) < 0)
             return SL_ECORRUPT;
@@ -140,6 +145,8 @@ read_strings(sl_profile *profile, sl_reader *in, string_table *strings)
         sum += size;
         kept += size < SL_BLOB_MAX_NAME ? (size_t)size : SL_BLOB_MAX_NAME;
     }
+    /* Each is below `left`, and there are at most SL_BLOB_MAX_STRINGS: the
+     * sum cannot wrap. */
     if (sum != left(in))
         return SL_ECORRUPT;
     status = take(profile, kept + count, 1, &bytes);
@@ -225,6 +232,10 @@ read_tree_shape(sl_profile_node *nodes, uint64_t count, sl_reader *in)
     for (uint32_t i = 1, at = 0; i < count; at = i++) {
         if (sl_varint_get_max(in, count, &pops) < 0)
             return SL_ECORRUPT;
+        /* Depth first: so many levels up from the node before, then one
+         * down. All pops together are at most all nodes, since each goes up
+         * a level that a node before went down: linear, whatever the numbers
+         * say. */
         for (; pops > 0; pops--) {
             if (at == 0)
                 return SL_ECORRUPT;
@@ -244,6 +255,9 @@ read_tree_functions(sl_profile *profile, uint64_t count, sl_reader *in)
     for (size_t i = 0; i < count; i++) {
         if (sl_varint_get_max(in, seen, &value) < 0)
             return SL_ECORRUPT;
+        /* 0 is the next function that was not named yet, so that functions
+         * are numbered as the tree meets them, and small numbers are the
+         * frequent ones. */
         if (value == 0 && seen == profile->function_count)
             return SL_ECORRUPT;
         profile->nodes[i].function = value == 0 ? seen++ : (uint32_t)value - 1;
@@ -276,6 +290,8 @@ read_tree_numbers(sl_profile_node *nodes, uint64_t count, uint64_t quantum,
         if (read_bounded(in, &room, &nodes[i].resumes) < 0)
             return SL_ECORRUPT;
     }
+    /* The sum of a column has the bound, not each number: what reports add
+     * up over any part of the tree cannot overflow. */
     room = SL_BLOB_MAX_SUM / quantum;
     for (size_t i = 0; i < count; i++) {
         if (read_bounded(in, &room, &value) < 0)
@@ -349,6 +365,9 @@ read_lines(sl_profile *profile, sl_reader *in)
     READ_COLUMN(in, count, UINT32_MAX, rows[i].line = (uint32_t)value)
     READ_COLUMN(in, count, room, room -= value;
                 rows[i].wall_ns = value * quantum)
+    /* A line's CPU time is part of its time, and its waits for the GIL part
+     * of the rest: a file in which it is not is refused, so that no report
+     * need ask. */
     READ_COLUMN(in, count, rows[i].wall_ns / quantum,
                 rows[i].cpu_ns = value * quantum)
     READ_COLUMN(in, count, (rows[i].wall_ns - rows[i].cpu_ns) / quantum,
@@ -418,6 +437,8 @@ read_timeline(sl_profile *profile, sl_reader *in)
     }
     READ_COLUMN(in, count, most, rows[i].to_ns = value * quantum)
     for (size_t i = 0; i < count; i++) {
+        /* Times are gaps and lengths since the row before, on each lane from
+         * the request's beginning anew. */
         if (i > 0 && rows[i].lane != rows[i - 1].lane)
             at = 0;
         /* Each is below 2^62: no overflow before it is checked. */
@@ -456,6 +477,7 @@ read_metric(sl_profile *profile, sl_reader *in, uint64_t *next)
         if (read_bounded(in, &room, &rows[i].value) < 0)
             return SL_ECORRUPT;
     }
+    /* Rows of an unknown metric are checked, too, and then written over. */
     if (metric < SL_METRIC_COUNT) /* else newer than this reader */
         profile->counter_count += (uint32_t)count;
     return SL_OK;
@@ -492,6 +514,8 @@ read_firsts(sl_profile_span *rows, uint64_t row_count,
 
     for (uint64_t row = 0, i = 0; row < row_count; row++) {
         uint64_t at = 0, gap;
+        /* Gaps between the first spans of one row, which stand in the order
+         * of time. */
         for (uint32_t n = 0; n < rows[row].first_count; n++, i++) {
             if (sl_varint_get_max(in, most - at, &gap) < 0)
                 return SL_ECORRUPT;
@@ -565,6 +589,8 @@ read_header(sl_reader *in)
     if (left(in) < SL_BLOB_HEADER_SIZE ||
         memcmp(in->pos, SL_BLOB_MAGIC, SL_BLOB_MAGIC_SIZE) != 0)
         return SL_ECORRUPT;
+    /* A version tells that a reader must not go on; what it may leave out
+     * comes as a section that it does not know. */
     if (in->pos[8] == 0 || in->pos[8] > SL_BLOB_VERSION || in->pos[9] != 0)
         return SL_EVERSION;
     in->pos += SL_BLOB_HEADER_SIZE;
@@ -666,6 +692,8 @@ decode_summary(sl_profile *profile, sl_reader *in, bool *more)
     sl_reader at = *in, section;
     uint64_t tag;
 
+    /* The content may have been cut off here by `want`, in the midst of a
+     * number even. */
     *more = sl_varint_get(&at, &tag) < 0;
     if (*more || tag != SL_BLOB_SUMMARY)
         return SL_OK;

@@ -135,9 +135,15 @@ writer_tree(writer *w)
                 return status;
         }
 
+        /* What is rounded is the sum so far, and written is what it grew by:
+         * each node is off by one quantum at most, and all of them together
+         * by one, too. Rounded one by one, a million short calls would be
+         * worth nothing. */
         ticks += node->self;
         uint64_t sum = quanta(w, ticks);
         uint64_t self = sl_blob_bounded(&times, sum - written);
+        /* How many levels up from the node before: 0 for its child, 1 for
+         * its sibling. */
         uint64_t pops = count == 0 ? 0 : before + 1 - depth;
         at[POPS] += sl_varint_put(at[POPS], pops);
         at[FUNCTION] += sl_varint_put(at[FUNCTION], number);
@@ -236,6 +242,8 @@ writer_lines(writer *w, sl_buf *columns)
         uint64_t wall = sl_blob_bounded(&times, sum - written);
         uint64_t cpu = (uint64_t)((double)mark->sums[SL_MARK_CPU] * w->scale);
         uint64_t gil = (uint64_t)((double)mark->sums[SL_MARK_GIL] * w->scale);
+        /* Their own rounding may bring them above the whole, which a reader
+         * refuses. */
         cpu = cpu < wall ? cpu : wall;
         gil = gil < wall - cpu ? gil : wall - cpu;
         sl_buf_put_varint(&columns[0], number - before);
@@ -274,6 +282,8 @@ writer_timeline(writer *w, sl_buf *columns)
         uint64_t number = node_number(stretch->node);
         uint64_t from = since_start(w, stretch->from);
         uint64_t to = since_start(w, stretch->to);
+        /* Two looks at one lane may overlap by what passed between two
+         * readings of the clock: the later one gives way. */
         if (stretch->lane != lane)
             end = 0;
         from = from > end ? from : end;
@@ -396,6 +406,8 @@ first_compare(const void *a, const void *b)
 static uint32_t
 span_node(const writer *w, const sl_node *node)
 {
+    /* [truncated], which every tree has, is written only if something is in
+     * it. */
     if (node != NULL && sl_tree_is_unused(&w->recording->tree, node))
         node = node->parent;
     return node == NULL ? 0 : (uint32_t)node->number;
@@ -461,12 +473,16 @@ writer_spans(writer *w, sl_buf *out, sl_buf *body)
         sl_span_first *firsts = spans->firsts;
         if (spans->first_count > 0)
             qsort(firsts, spans->first_count, sizeof(*firsts), first_compare);
+        /* Where each row's first spans begin; the one behind the last is
+         * where they end. */
         for (uint32_t row = 0, at = 0; row <= rows; row++) {
             while (at < spans->first_count && firsts[at].row < row)
                 at++;
             from[row] = at;
         }
         for (uint32_t i = 0; i < rows; i++)
+            /* A reader wants them by node, and nodes have their numbers only
+             * now. */
             order[i] =
                 (span_place){ span_node(w, spans->rows[i].what.node), i };
         qsort(order, rows, sizeof(*order), span_compare);
@@ -566,6 +582,9 @@ writer_content(writer *w, const sl_meta *meta, size_t meta_count, sl_buf *out,
     sl_status status = writer_spans(w, &rest, body);
     if (status < 0)
         rest.status = status;
+    /* The summary stands in front of what it is a summary of, so that a list
+     * of requests decompresses the first few kilobytes of each: it is made
+     * from the outline, of what is written here, as a reader would make it. */
     sl_blob_put_section(&rest, SL_BLOB_END, body);
     if (rest.status == SL_OK) {
         w->outline.functions =
@@ -660,6 +679,8 @@ sl_recording_encode(sl_recording *recording, const sl_meta *meta,
     sl_status status = sl_blob_check_rows(&rows);
     if (status == SL_OK)
         status = writer_init(&w);
+    /* A look is counted where it found the thread, at the innermost node; in
+     * the file a node has those of all below it. */
     if (status == SL_OK && (recording->sampled || recording->marks.count > 0))
         status = sl_recording_number(recording);
     if (status == SL_OK)
