@@ -92,9 +92,9 @@ def test_aiohttp(web: Any, asked: Asked) -> None:
             await asyncio.gather(*(get(session) for _ in range(5)))
             async with session.get(web.url("/away")) as response:
                 await response.read()
-        async with aiohttp.ClientSession(base_url=f"http://{web.host}/") as session:
-            async with session.get("pathsecret/more") as response:
-                await response.read()
+        base = f"http://{web.host}/"
+        async with aiohttp.ClientSession(base_url=base) as session, session.get("pathsecret/more") as response:
+            await response.read()
 
     compare(web, asked, lambda: asyncio.run(main()), 8)
 

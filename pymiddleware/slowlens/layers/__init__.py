@@ -22,8 +22,8 @@ __all__ = ["LIBRARIES", "Row", "install", "rows"]
 
 
 class Row(NamedTuple):
-    """One function. Of several that are called one after another in different releases, ``qualname`` may name all, the first
-    that is there counts (``"f.<locals>.g|f"``).
+    """One function. Where releases differ, ``qualname`` may name several: the first that is there counts
+    (``"f.<locals>.g|f"``).
 
     ``text`` is a way to what is shown: a parameter (``"sql"``), attributes and items of it (``"request.url"``,
     ``"args[0]"``), alternatives (``"url._netloc|url"``), or a text (``"=PIPELINE"``). No code runs to read it:
@@ -48,8 +48,8 @@ class Row(NamedTuple):
 #: The files here, one a library.
 LIBRARIES = (
     "aiohttp", "aiosqlite", "asyncpg", "botocore", "celery", "django", "dramatiq", "drivers", "grpc", "httpx", "jinja2",
-    "memcached", "mysql", "peewee", "psycopg", "pymongo", "redis", "rq", "smtplib", "sqlalchemy", "subprocess", "urllib",
-    "urllib3",
+    "memcached", "mysql", "peewee", "psycopg", "pymongo", "redis", "rq", "smtplib", "sqlalchemy", "subprocess",
+    "urllib", "urllib3",
 )
 
 

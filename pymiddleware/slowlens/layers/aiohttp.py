@@ -1,4 +1,4 @@
-"""aiohttp's client: each request that goes out (a redirect is one of its own, where releases of 2025 and later send it)."""
+"""aiohttp's client: each request that goes out (a redirect is one of its own in releases of 2025 and later)."""
 
 from __future__ import annotations
 

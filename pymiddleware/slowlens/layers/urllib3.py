@@ -5,5 +5,6 @@ from __future__ import annotations
 from . import Row
 
 ROWS = (
-    Row("urllib3.connectionpool", "HTTPConnectionPool._make_request", "http", "self.host", "host", "self.port", whole=True),
+    Row("urllib3.connectionpool", "HTTPConnectionPool._make_request", "http", "self.host", "host", "self.port",
+        whole=True),
 )
