@@ -714,7 +714,7 @@ def test_a_segment_that_cannot_be_sealed_is_read_all_the_same(
             return write(fd, [bytes(parts[0])[:50]])
         return write(fd, parts)
 
-    monkeypatch.setattr("slowlens.store.directory.os.writev", no_footer)
+    monkeypatch.setattr("slowlens.store.appending.os.writev", no_footer)
     store._part = 1000
     monkeypatch.setattr(store, "_retain", lambda *args: 0)
     ids = fill(store, 12)
