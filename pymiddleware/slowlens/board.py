@@ -25,8 +25,10 @@ import os
 import secrets
 import socket
 import stat
+import sys
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -219,6 +221,7 @@ class Board:
         self.why_not = ""
         self.tried = False
         self._fd = -1
+        self._file: tuple[int, int] | None = None
         self._memory: mmap.mmap | None = None
 
     def open(self) -> None:
@@ -295,7 +298,7 @@ class Board:
             fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.posix_fallocate(fd, 0, SIZE)  # a full disk says so now, not by a signal later
             info = os.fstat(fd)
-            memory = mmap.mmap(fd, SIZE, mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0))
+            memory = _map(fd)
             who = owner_of()
             core = _core.Board(memory, secrets.token_bytes(8), who.pid, who.started, who.boot, who.namespaces, JOURNAL)
             _own[info.st_dev, info.st_ino] = who.pid
@@ -305,6 +308,7 @@ class Board:
             os.unlink(making)
             raise
         self._fd, self._memory, self.core, self.path = fd, memory, core, path
+        self._file = info.st_dev, info.st_ino
 
     def info(self) -> dict[str, Any]:
         """Where it is, and how many requests found no room; or why there is none."""
@@ -318,15 +322,23 @@ class Board:
 
     def _forget(self) -> None:
         """In a forked child: the board is the parent's."""
-        fd, memory, core = self._fd, self._memory, self.core
+        fd, file, memory, core = self._fd, self._file, self._memory, self.core
         self._lock = Lock()
         self._reset()
         if core is not None and memory is not None:
             core.close()
-            memory.close()
-            info = os.fstat(fd)
-            _own.pop((info.st_dev, info.st_ino), None)  # the number may be another one's soon
-            os.close(fd)
+            if file is not None:
+                _own.pop(file, None)  # the number may be another one's soon
+            ours = False
+            with suppress(OSError):
+                info = os.fstat(fd)
+                ours = (info.st_dev, info.st_ino) == file
+            if ours:
+                os.close(fd)
+            if ours or _UNTRACKED:
+                memory.close()
+            else:  # the application has closed what it does not know: the number that memory keeps is another file's
+                _left.append(memory)
 
     def __del__(self) -> None:
         """The last app that used it is gone, and nothing of it runs."""
@@ -346,6 +358,18 @@ class Board:
         except (OSError, ValueError):
             pass
         self.path = ""
+
+
+#: Mapped memory keeps, and closes, a number of its own where it cannot be told not to.
+_UNTRACKED = sys.version_info >= (3, 13)
+_left: list[mmap.mmap] = []
+
+
+def _map(fd: int) -> mmap.mmap:
+    flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(fd, SIZE, flags, trackfd=False)
+    return mmap.mmap(fd, SIZE, flags)
 
 
 def remove(path: str) -> None:

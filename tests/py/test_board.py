@@ -222,6 +222,26 @@ list(middleware(dict(base, PATH_INFO="/parent"), lambda *a: None))
     assert parent == [["/parent", True]]
 
 
+def test_a_child_closes_nothing_that_is_not_its_own(store_path: str) -> None:
+    """The application has closed all numbers that it does not know, and the board's is one of its own files now."""
+    program = """
+import os, sys
+from slowlens.wsgi import ProfilerMiddleware
+middleware = ProfilerMiddleware(lambda environ, start: [b""], store=sys.argv[1], mode="deterministic", log=False)
+base = {"REQUEST_METHOD": "GET", "QUERY_STRING": "", "wsgi.url_scheme": "http", "SERVER_NAME": "x", "SERVER_PORT": "1"}
+list(middleware(dict(base, PATH_INFO="/"), lambda *a: None))
+os.closerange(3, 256)
+files = [os.open(sys.argv[1] + str(i), os.O_RDWR | os.O_CREAT) for i in range(20)]
+if child := os.fork():
+    sys.exit(os.waitpid(child, 0)[1] >> 8)
+for fd in files:
+    os.fstat(fd)
+"""
+    done = subprocess.run([sys.executable, "-c", program, store_path], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_reading_does_not_give_the_own_lock_away(worker: Any, store_path: str) -> None:
     """POSIX locks go when any descriptor of the file is closed: a process that looks must not open its own board."""
     one = worker(store_path, "sampling")

@@ -515,6 +515,24 @@ def test_a_store_that_is_moved_away_is_made_again(store: DirectoryStore) -> None
     assert set(ids_of(DirectoryStore(store.root + ".old"))) == set(before)
 
 
+def test_a_file_that_got_the_segments_number_is_left_alone(store: DirectoryStore, tmp_path: Path) -> None:
+    """Daemons close descriptors that they do not know; the next file they open may get the segment's number."""
+    other = tmp_path / "other"
+    other.write_bytes(b"theirs")
+    ids = fill(store, 3)
+    for _ in range(2):
+        assert store._segment is not None
+        fd = store._segment.fd
+        with other.open("r+b") as file:
+            os.dup2(file.fileno(), fd)
+        ids += fill(store, 2)
+        assert os.path.samestat(os.fstat(fd), os.stat(other)), "nor is it closed"
+        os.close(fd)
+        ids += fill(store, 1)
+    assert other.read_bytes() == b"theirs"
+    assert set(ids_of(store)) == set(ids)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a file system of its own")
 def test_a_disk_that_goes_away(small_disk: Path) -> None:
     """Unmounted under a writer: what comes then is stored in what is there, not lost in what is not."""

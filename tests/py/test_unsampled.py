@@ -58,7 +58,7 @@ APP = """
 
 def run(script: str, **options: Any) -> tuple[list[Any], str]:
     """What a child that cannot sample prints, a JSON document a line; what it said."""
-    forbid = "" if ABSENT else SECCOMP + "    forbid(319, 310)  # memfd_create, process_vm_readv"
+    forbid = "" if ABSENT else SECCOMP + "    forbid(319, 311)  # memfd_create, process_vm_writev"
     done = subprocess.run([sys.executable, "-c", "\n".join(map(textwrap.dedent, (forbid, APP, script)))],
                           capture_output=True, text=True, timeout=120, **options)
     assert done.returncode == 0, done.stderr[-3000:]

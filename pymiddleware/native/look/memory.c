@@ -5,34 +5,53 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Where copies lie: private for process_vm_readv, the file's pages for the
- * memfd, into which a write(2) copies and reports EFAULT where it cannot. */
+/* Where copies lie. */
 static char *window;
-static int window_fd = -1;
-static pid_t window_pid;
-static bool use_vm;
 
-/* By number, not by name: under the names stand the sanitizers' own readers,
- * which look through memory that its owner frees meanwhile, and end the process
- * when it changes under their eyes. */
-static const void *
-read_memfd(const struct iovec *from, size_t count, size_t size)
+/* The second way only: the window is a file's pages, into which a write(2)
+ * copies. The application may have closed the descriptor, with all that it does
+ * not know, and have opened a file of its own under that number: which file it
+ * was is noted. */
+static int window_fd = -1;
+static struct stat window_file;
+static bool use_file;
+
+static bool window_open(bool file);
+
+/* What was copied lies in the window. By number, not by name: under the names
+ * stand the sanitizers' own readers, which look through memory that its owner
+ * frees meanwhile, and end the process when it changes under their eyes. By
+ * thread: the first one may have ended before the process. */
+static bool
+write_window(const struct iovec *from, size_t count, size_t size)
 {
-    long got = syscall(SYS_pwritev, window_fd, from, count, 0L, 0L);
-    return got == (long)size ? window : NULL;
+    struct iovec to = { window, size };
+    long got = syscall(SYS_process_vm_writev, syscall(SYS_gettid), from, count,
+                       &to, 1L, 0L);
+    return got == (long)size;
 }
 
-static const void *
-read_vm(const struct iovec *from, size_t count, size_t size)
+/* Whether the descriptor is still the one that was opened. */
+static bool
+file_is_ours(void)
 {
-    struct iovec to = { window, SL_PY_READ_MAX };
-    long got = syscall(SYS_process_vm_readv, (long)window_pid, &to, 1L, from,
-                       count, 0L);
-    return got == (long)size ? window : NULL;
+    struct stat now;
+
+    return window_fd >= 0 && fstat(window_fd, &now) == 0 &&
+           now.st_dev == window_file.st_dev && now.st_ino == window_file.st_ino;
+}
+
+static bool
+write_file(const struct iovec *from, size_t count, size_t size)
+{
+    if (!file_is_ours() && !window_open(true))
+        return false;
+    return syscall(SYS_pwritev, window_fd, from, count, 0L, 0L) == (long)size;
 }
 
 const void *
@@ -41,7 +60,7 @@ sl_py_memory_read(const sl_py_piece *pieces, size_t count)
     struct iovec from[SL_PY_PIECES_MAX];
     size_t size = 0;
 
-    if (window == NULL || count == 0 || count > SL_PY_PIECES_MAX)
+    if ((window == NULL && !use_file) || count == 0 || count > SL_PY_PIECES_MAX)
         return NULL;
     for (size_t i = 0; i < count; i++) {
         if (pieces[i].from == NULL || pieces[i].size > SL_PY_READ_MAX - size)
@@ -49,7 +68,9 @@ sl_py_memory_read(const sl_py_piece *pieces, size_t count)
         from[i] = (struct iovec){ (void *)pieces[i].from, pieces[i].size };
         size += pieces[i].size;
     }
-    return use_vm ? read_vm(from, count, size) : read_memfd(from, count, size);
+    bool done = use_file ? write_file(from, count, size)
+                         : write_window(from, count, size);
+    return done ? window : NULL;
 }
 
 bool
@@ -67,24 +88,23 @@ window_close(void)
 {
     if (window != NULL)
         munmap(window, SL_PY_READ_MAX);
-    if (window_fd >= 0)
+    if (file_is_ours())
         close(window_fd);
     window = NULL;
     window_fd = -1;
 }
 
 static bool
-window_open(bool vm)
+window_open(bool file)
 {
-    int flags = MAP_SHARED;
+    int flags = file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
 
-    use_vm = vm;
-    window_pid = getpid();
-    if (vm) {
-        flags = MAP_PRIVATE | MAP_ANONYMOUS;
-    } else {
+    window_close();
+    use_file = file;
+    if (file) {
         window_fd = memfd_create("slowlens", MFD_CLOEXEC);
-        if (window_fd < 0 || ftruncate(window_fd, SL_PY_READ_MAX) < 0)
+        if (window_fd < 0 || fstat(window_fd, &window_file) < 0 ||
+            ftruncate(window_fd, SL_PY_READ_MAX) < 0)
             return false;
     }
     void *mem =
@@ -122,13 +142,13 @@ window_works(void)
 const char *
 sl_py_memory_init(void)
 {
-    static const char *const names[] = { "memfd", "process_vm_readv" };
+    static const char *const names[] = { "process_vm_writev", "memfd" };
 
-    for (int vm = 0; vm < 2; vm++) {
-        window_close();
-        if (window_open(vm != 0) && window_works())
-            return names[vm];
+    for (int file = 0; file < 2; file++) {
+        if (window_open(file != 0) && window_works())
+            return names[file];
     }
     window_close();
+    use_file = false;
     return NULL;
 }

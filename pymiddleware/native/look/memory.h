@@ -5,6 +5,11 @@
  * process. No signal handler is involved, so faulthandler and the like go on
  * undisturbed.
  *
+ * The first way (process_vm_writev, from this process to this process) needs no
+ * descriptor. The second, where a sandbox forbids that one, writes into a file
+ * without a name; before each write it makes sure that the number is still that
+ * file's, for an application may close descriptors that it does not know.
+ *
  * One thread at a time (the sampler's lock is held), and it may be any.
  */
 #ifndef SL_PY_MEMORY_H
@@ -25,7 +30,7 @@ typedef struct {
 #define SL_PY_READ_MAX   ((size_t)256 << 10)
 
 /* Chooses the first way that passes its test in this process, and says which
- * ("memfd", "process_vm_readv"), or NULL: none is allowed here. Call it again
+ * ("process_vm_writev", "memfd"), or NULL: none is allowed here. Call it again
  * in a forked child. */
 const char *sl_py_memory_init(void);
 

@@ -7,7 +7,6 @@
 #include "sampler/strands.h"
 
 #include <string.h>
-#include <unistd.h>
 
 /* Threads that are not in a section of their own; what each ran last. */
 typedef struct {
@@ -125,6 +124,7 @@ other_sample(other *o, sl_py_sampled *sampled, uintptr_t context,
         s->wall_ns = sl_clock_monotonic_ns();
         s->ticks = sl_clock_ticks(sampled->clock);
         s->waited = false;
+        s->born_ns = sl_recording_start_ns(sampled->core);
     }
     s->planned_ns = sl_py_sampler.current_ns;
     if (sl_py_sampler.live_following == 0)
@@ -160,6 +160,14 @@ other_sample(other *o, sl_py_sampled *sampled, uintptr_t context,
     sl_py_sampler.counts.samples++;
 }
 
+static void
+other_forget(other *o)
+{
+    sl_py_thread_file_close(&o->seen.syscall_file);
+    sl_py_thread_file_close(&o->seen.delay_file);
+    *o = (other){ 0 };
+}
+
 static other *
 other_of(uintptr_t ts)
 {
@@ -174,10 +182,7 @@ other_of(uintptr_t ts)
     if (free_one == NULL && others_count < OTHERS_MAX)
         free_one = &others[others_count++];
     if (free_one != NULL) {
-        if (free_one->seen.syscall_fd > 0)
-            close(free_one->seen.syscall_fd);
-        if (free_one->seen.delay_fd > 0)
-            close(free_one->seen.delay_fd);
+        other_forget(free_one);
         *free_one = (other){ .ts = ts, .seen.ts = (const void *)ts };
     }
     return free_one;
@@ -281,5 +286,7 @@ sl_py_children_remove(sl_py_sampled *sampled)
 void
 sl_py_children_forget(void)
 {
+    for (int i = 0; i < others_count; i++)
+        other_forget(&others[i]);
     live_count = sl_py_sampler.live_following = others_count = 0;
 }

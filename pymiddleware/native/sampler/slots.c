@@ -4,6 +4,7 @@
 #include "sampler/clocks.h"
 
 #include <sched.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 sl_py_slot sl_py_slots[SL_PY_SLOTS_MAX];
@@ -79,14 +80,29 @@ sl_py_slot_close(sl_py_slot *s)
         sl_py_slots_used--;
 }
 
+bool
+sl_py_thread_file_is_open(const sl_py_thread_file *file)
+{
+    struct stat now;
+
+    return file->tid != 0 && file->fd >= 0 && fstat(file->fd, &now) == 0 &&
+           now.st_dev == file->device && now.st_ino == file->inode;
+}
+
+void
+sl_py_thread_file_close(sl_py_thread_file *file)
+{
+    if (sl_py_thread_file_is_open(file))
+        close(file->fd);
+    *file = (sl_py_thread_file){ 0 };
+}
+
 void
 sl_py_slots_forget(void)
 {
     for (int i = 0; i < SL_PY_SLOTS_MAX; i++) {
-        if (sl_py_slots[i].syscall_fd > 0)
-            close(sl_py_slots[i].syscall_fd);
-        if (sl_py_slots[i].delay_fd > 0)
-            close(sl_py_slots[i].delay_fd);
+        sl_py_thread_file_close(&sl_py_slots[i].syscall_file);
+        sl_py_thread_file_close(&sl_py_slots[i].delay_file);
         sl_py_slots[i] = (sl_py_slot){ 0 };
     }
     sl_py_slots_used = sl_py_slots_active = 0;

@@ -12,6 +12,23 @@
 #define SL_PY_SLOTS_MAX 256
 #define SL_PY_BELOW_MAX 32
 
+/* A small file of /proc about a thread, which stays open: opening costs more
+ * than reading. */
+typedef struct {
+    pid_t tid; /* whose it is; 0: none was asked for */
+    int fd;    /* -1: it cannot be opened */
+    /* Which file that is: the application may have closed the descriptor, with
+     * all that it does not know, and have one of its own under the number. */
+    dev_t device;
+    ino_t inode;
+} sl_py_thread_file;
+
+/* Whether it is open, and still that file. */
+bool sl_py_thread_file_is_open(const sl_py_thread_file *file);
+
+/* Closes it, if so. */
+void sl_py_thread_file_close(sl_py_thread_file *file);
+
 typedef struct {
     sl_py_sampled *sampled; /* NULL: free; valid while the slot is in use */
     sl_strand *strand;      /* of it */
@@ -24,11 +41,8 @@ typedef struct {
     uint64_t version; /* of the thread's context, at the last event */
     uintptr_t bottom; /* outermost frame that was believed; 0: none yet */
     pid_t tid;
-    int cpu;           /* it ran on when it began */
-    pid_t syscall_tid; /* whose file syscall_fd is */
-    int syscall_fd;
-    pid_t delay_tid; /* whose file delay_fd is */
-    int delay_fd;
+    int cpu;                                    /* it ran on when it began */
+    sl_py_thread_file syscall_file, delay_file; /* see waits.c */
     uint64_t delay_ns; /* waited for a CPU in its life, when last asked... */
     uint64_t delay_at_ns;
     bool delay_known;                    /* in this use of the slot */

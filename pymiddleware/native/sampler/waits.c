@@ -18,22 +18,34 @@
  * taken for what it waited in the request. */
 #define LATELY_NS UINT64_C(100000000)
 
+static void
+thread_file_open(sl_py_thread_file *file, pid_t tid, const char *name)
+{
+    char path[64];
+    struct stat is;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/%s", (int)tid, name);
+    *file = (sl_py_thread_file){ .tid = tid,
+                                 .fd = open(path, O_RDONLY | O_CLOEXEC) };
+    if (file->fd >= 0 && fstat(file->fd, &is) == 0) {
+        file->device = is.st_dev;
+        file->inode = is.st_ino;
+    }
+}
+
 /* Reads a small file of the slot's thread through a descriptor that is kept.
  * Returns its length; 0: it cannot be read. */
 static size_t
-thread_file(const sl_py_slot *s, const char *name, int *fd, pid_t *of,
-            char *text, size_t room)
+thread_file_read(const sl_py_slot *s, const char *name, sl_py_thread_file *file,
+                 char *text, size_t room)
 {
-    if (*of != s->tid) {
-        char path[64];
-        if (*fd > 0)
-            close(*fd);
-        snprintf(path, sizeof(path), "/proc/self/task/%d/%s", (int)s->tid,
-                 name);
-        *fd = open(path, O_RDONLY | O_CLOEXEC);
-        *of = s->tid;
+    bool refused = file->tid == s->tid && file->fd < 0;
+
+    if (!refused && (file->tid != s->tid || !sl_py_thread_file_is_open(file))) {
+        sl_py_thread_file_close(file);
+        thread_file_open(file, s->tid, name);
     }
-    ssize_t size = *fd > 0 ? pread(*fd, text, room - 1, 0) : 0;
+    ssize_t size = file->fd < 0 ? 0 : pread(file->fd, text, room - 1, 0);
     if (size <= 0)
         return 0;
     text[size] = '\0';
@@ -123,8 +135,8 @@ sl_py_wait_kind(sl_py_slot *s)
     long number;
     unsigned long a = 0, b = 0;
 
-    if (thread_file(s, "syscall", &s->syscall_fd, &s->syscall_tid, text,
-                    sizeof(text)) == 0)
+    if (thread_file_read(s, "syscall", &s->syscall_file, text, sizeof(text)) ==
+        0)
         return SL_METRIC_OFF_CPU;
     if (sscanf(text, "%ld %lx %lx", &number, &a, &b) < 1)
         return SL_PY_RUNNABLE; /* "running" */
@@ -139,8 +151,8 @@ delay_read(sl_py_slot *s, uint64_t *ns)
     char text[96];
     unsigned long long ran, waited;
 
-    if (thread_file(s, "schedstat", &s->delay_fd, &s->delay_tid, text,
-                    sizeof(text)) == 0 ||
+    if (thread_file_read(s, "schedstat", &s->delay_file, text, sizeof(text)) ==
+            0 ||
         sscanf(text, "%llu %llu", &ran, &waited) != 2 || ran == 0)
         return false;
     *ns = waited;
@@ -157,7 +169,7 @@ delay_begin(sl_py_slot *s)
     bool ready = s->pending_kind == SL_PY_RUNNABLE ||
                  s->pending_kind == SL_METRIC_OFF_CPU;
     uint64_t at = sl_clock_monotonic_ns(), before = s->delay_ns;
-    bool known = s->delay_at_ns != 0 && s->delay_tid == s->tid;
+    bool known = s->delay_at_ns != 0 && s->delay_file.tid == s->tid;
     bool lately = known && at - s->delay_at_ns < s->pending_ns + LATELY_NS;
 
     s->delay_known = delay_read(s, &s->delay_ns);

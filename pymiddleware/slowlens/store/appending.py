@@ -133,7 +133,7 @@ class Appending:
             try:
                 return segment.number, segment.append(head, outside)
             except OSError as error:
-                if error.filename is None and os.fstat(segment.fd).st_size != segment.size:
+                if not segment.is_open or (error.filename is None and os.fstat(segment.fd).st_size != segment.size):
                     self._let_go()  # half a record that could not be taken back: a torn tail, no more behind it
                 raise StoreError(f"{self.root}: {error.strerror}") from None
 

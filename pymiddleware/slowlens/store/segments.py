@@ -386,6 +386,8 @@ class Writing:
 
     def append(self, *parts: bytes) -> int:
         """Writes one record by one system call; returns its place. :raises OSError: it is not there."""
+        if not self.is_open:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         size = sum(map(len, parts))
         at = self.size
         written = os.writev(self.fd, parts)
@@ -397,23 +399,35 @@ class Writing:
         return at
 
     @property
+    def is_open(self) -> bool:
+        """Whether the descriptor is still the file's. The application may have closed it with all that it does not know
+        (as daemons do), and have a file of its own under the number.
+        """
+        try:
+            info = os.fstat(self.fd)
+        except OSError as error:
+            return error.errno != errno.EBADF
+        return (info.st_dev, info.st_ino) == self._file
+
+    @property
     def vanished(self) -> bool:
-        """Whether the file is no longer where it was: deleted, its folder moved, its disk gone. What is written to it
-        would be lost.
+        """Whether the file is no longer where it was: deleted, its folder moved, its disk gone, its descriptor closed.
+        What is written to it would be lost.
         """
         try:
             info = os.lstat(self.path)
         except OSError:
             return True
-        return (info.st_dev, info.st_ino) != self._file
+        return (info.st_dev, info.st_ino) != self._file or not self.is_open
 
     def is_stale(self, most_ns: float) -> bool:
         """Whether it was begun longer ago, or under another clock: the wall clock has jumped since."""
         return is_stale(self._boottime, self._realtime, most_ns)
 
     def close(self) -> None:
+        ours = self.is_open
         fd, self.fd = self.fd, -1
-        if fd >= 0:
+        if ours:
             os.close(fd)
 
 
