@@ -180,9 +180,10 @@ def test_python_m_and_environment(store: str) -> None:
 def test_serve(store: str, what: str, tmp_path: Path) -> None:
     target = ["--store", store] if what == "store" else [single(store, tmp_path)]
     server = subprocess.Popen([sys.executable, "-m", "slowlens", "serve", "--port", "0", *target],
-                              stdout=subprocess.PIPE, text=True)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env={**os.environ, "SLOWLENS_TRUSTED_PROXIES": "127.0.0.1"})
     try:
-        assert server.stdout is not None
+        assert server.stdout is not None and server.stderr is not None
         line = server.stdout.readline()
         assert line.startswith("viewer: http://127.0.0.1:")
         url = line.split()[1]
@@ -191,13 +192,16 @@ def test_serve(store: str, what: str, tmp_path: Path) -> None:
         assert len(rows) == (3 if what == "store" else 1)
         with urllib.request.urlopen(url) as response:
             assert b"<title>slowlens" in response.read()
-        request = urllib.request.Request(url, headers={"Host": "evil.example"})
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(request)
-        assert caught.value.code == 404
+        for header in ({"Host": "evil.example"}, {"X-Forwarded-For": "203.0.113.9"}):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(urllib.request.Request(url, headers=header))
+            assert caught.value.code == 404
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"X-Forwarded-For": "127.0.0.1"})) as response:
+            assert response.status == 200, "by a proxy that is believed"
     finally:
         server.terminate()
-        server.wait()
+        said = server.communicate()[1]
+    assert said.count("SLOWLENS_TRUSTED_PROXIES") == 1, said
 
 
 def profiles_of(store: str, *arguments: str, capsys: pytest.CaptureFixture[str]) -> Any:

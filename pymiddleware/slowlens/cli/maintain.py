@@ -46,11 +46,16 @@ def serve(options: argparse.Namespace) -> None:
 def _local_only(app: Any, bind: str) -> Any:
     """Refuses host names that are not this machine's: a web site could point one here."""
     from ..auth import is_local, is_loopback
+    from ..log import Seldom, late
     from ..request import wsgi_incoming
+
+    trusted, said = load({}).trusted_proxies, Seldom()
 
     def guarded(environ: dict[str, Any], start_response: Any) -> Any:
         incoming = wsgi_incoming(environ)
-        if (bind == "localhost" or is_loopback(bind)) and not is_local(incoming):
+        if (bind == "localhost" or is_loopback(bind)) and not is_local(incoming, trusted):
+            said.say(late("slowlens"), "slowlens: refused a request that a proxy passed on, or for another host: only "
+                     "this machine may look. SLOWLENS_TRUSTED_PROXIES names proxies of yours", once=True)
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"not found\n"]
         return app(environ, start_response)
@@ -134,8 +139,6 @@ def doctor(options: argparse.Namespace) -> int:
     problem = store.problem()
     if problem is not None:
         findings.append(f"the store cannot be used: {problem}")
-    elif loaded.board:
-        findings += _running(loaded.store)
     reason = engine.why_not()
     if reason is not None:
         findings.append(f"nothing can be recorded: {reason}")
@@ -146,11 +149,12 @@ def doctor(options: argparse.Namespace) -> int:
     if information["sampler"]["why_not"] is not None:
         findings.append(f"sampling is off: {information['sampler']['why_not']}")
     ownership.claim(paths=loaded.project)
+    unseen = _unseen(loaded.store) if problem is None and loaded.board else ""
     report: dict[str, Any] = {
         "version": __version__, "engine": information, "ownership": ownership.explain(),
         "layers": _layers(information),
         "store": getattr(store, "shown", None) or getattr(store, "root", loaded.store),
-        "findings": findings,
+        "findings": findings, "unseen": unseen,
     }
     if problem is None:
         report["contents"] = store.contents()
@@ -176,6 +180,8 @@ def doctor(options: argparse.Namespace) -> int:
             contents = report["contents"]
             print(f"  {contents['profiles']} profiles, {contents['bytes'] / 1e6:.1f} MB"
                   + (f"; {contents['waiting']} wait here to be sent" if contents.get("waiting") else ""))
+        if unseen:
+            print(unseen)
         for finding in findings:
             print(f"problem: {finding}")
         if not findings:
@@ -197,17 +203,17 @@ def _layers(information: dict[str, Any]) -> str:
     return f"what {len(LIBRARIES)} libraries ask for is seen, once they are imported{bare}"
 
 
-def _running(store: str) -> list[str]:
-    """Whether requests that run can be noted for others, as each worker does."""
+def _unseen(store: str) -> str:
+    """Why requests that run cannot be noted for others, as each worker does; "": they can. No problem: all else is
+    there without."""
     from ..board import board_of
 
     board = board_of(store)
     board.open()
     if board.core is None:
         board.announce()
-    if board.core is not None:
-        return []
-    return [f"requests that run, or are killed, cannot be shown: no memory to note them in: {board.why_not}"]
+    return "" if board.core is not None else (
+        f"requests that run, or are killed, cannot be shown: no memory to note them in: {board.why_not}")
 
 
 def _web_readable(root: str) -> list[str]:
