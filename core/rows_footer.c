@@ -68,6 +68,8 @@ put_places(writing *w)
 
     for (uint32_t i = 0; i < w->count; i++) {
         int64_t now = id_time(rows, w->chosen[i]);
+        /* Profiles end in about the order of their ids: most differences are
+         * a byte or two. */
         sl_buf_put_varint(&w->column, sl_zigzag(now - before));
         before = now;
     }
@@ -77,6 +79,8 @@ put_places(writing *w)
     put_column(w, CHANCE);
     for (uint32_t i = 0; i < w->count; i++) {
         int64_t offset = rows->places[w->chosen[i]].offset;
+        /* 0 where one record stands right behind the other: as nearly all
+         * do, and a column of zeros packs to nothing. */
         sl_buf_put_varint(&w->column, sl_zigzag(offset - expected));
         expected = offset + SL_RECORD_HEAD + bytes[w->chosen[i]];
     }
@@ -258,6 +262,8 @@ load_texts(loading *l, int text)
         return SL_ENOMEM;
     l->global[text][0] = 0;
     l->texts[text] = count;
+    /* All lengths are held against what is there before the first text goes
+     * into the table, which gives nothing back. */
     lengths = *in;
     for (uint64_t i = 0; i < count; i++) {
         if (sl_varint_get_max(in, (uint64_t)(in->end - in->pos), &size) < 0)

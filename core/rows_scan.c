@@ -59,6 +59,7 @@ pass_status(scan *s)
     if (from == 0 && to == UINT32_MAX)
         return;
     for (uint32_t i = 0; i < s->count; i++)
+        /* Without a branch, so that a compiler may do many rows at a time. */
         pass[i] &= (uint8_t)(values[i] >= from) & (uint8_t)(values[i] <= to);
 }
 
@@ -128,6 +129,8 @@ pass_line(scan *s, sl_row_column column, const sl_row_text *wanted, char end)
     char *needle = alloc->take(alloc->ctx, wanted->size + 2);
     if (needle == NULL)
         return SL_ENOMEM;
+    /* Texts of several lines begin and end with a line's end (rows_meta.c):
+     * looked for with its ends, a line is found whole. */
     needle[0] = '\n';
     memcpy(needle + 1, wanted->text, wanted->size);
     needle[wanted->size + 1] = end;
@@ -144,6 +147,9 @@ is_new(const sl_rows_query *query, const sl_row_place *place, uint8_t kind)
 {
     if (kind == SL_RECORD_MOVED)
         return false;
+    /* Segments are numbered as they come: above the newest that the asker
+     * knows, all is new to him; in one that he was reading, what stands
+     * behind his mark. */
     if (place->segment > query->newest)
         return true;
     for (size_t i = 0; i < query->mark_count; i++) {
@@ -335,6 +341,8 @@ heap_add(heap *h, bool falling, candidate one)
         h->heap[at] = one;
         return;
     }
+    /* Nearly all rows end here, at one compare: the heap holds the best so far,
+     * its worst on top. */
     if (one.key > h->heap[0].key || !comes_after(h, falling, &h->heap[0], &one))
         return;
     h->heap[0] = one;
@@ -349,6 +357,8 @@ key_of(const sl_rows *rows, sl_row_column sort, uint32_t row)
     uint32_t value = rows->narrow[sort - SL_ROW_WIDE_COUNT][row];
     if (sort < SL_ROW_NARROW_END)
         return value;
+    /* Odd, so that a text that is in no row (where a page ended whose row is
+     * gone) has an even place between two of them. */
     return (uint64_t)rows->order[ROWS_TEXT(sort)][value] * 2 + 1;
 }
 
@@ -357,6 +367,7 @@ collect(scan *s, heap *h, uint64_t after)
 {
     const sl_rows_query *query = s->query;
     const sl_rows *rows = s->rows;
+    /* Falling is rising over the complement: one order in the heap. */
     uint64_t turn = query->falling ? UINT64_MAX : 0;
 
     for (uint32_t i = 0; i < s->count; i++) {
@@ -474,6 +485,8 @@ sl_rows_list(sl_rows *rows, const sl_rows_query *query, sl_bytes *out)
         status = make_order(rows, query->sort);
     if (status < 0)
         return status;
+    /* One more than a page, whose being there says that there is a next
+     * page. */
     h.room = query->limit < rows->shown ? query->limit + 1 : rows->shown + 1;
     s.pass = alloc->take(alloc->ctx, (size_t)rows->count + 1);
     h.heap = alloc->take(alloc->ctx, h.room * sizeof(candidate));
