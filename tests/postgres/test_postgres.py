@@ -401,6 +401,35 @@ def test_a_role_that_may_only_read(open_store: Open, server: Server, sql: Any, s
     reader.close()
 
 
+def test_a_role_with_habits_of_its_own(server: Server, sql: Any, schema: str, tmp_path: Path) -> None:
+    """What is set for a role, or in the server's configuration, holds for us as well."""
+    sql.execute(f"CREATE ROLE {schema} LOGIN SUPERUSER")
+    for habit in ("client_encoding = 'LATIN1'", "search_path = ''", "timezone = 'Asia/Kathmandu'",
+                  "bytea_output = 'escape'", "standard_conforming_strings = off",
+                  "default_transaction_isolation = 'serializable'"):
+        sql.execute(f"ALTER ROLE {schema} SET {habit}")
+    store = PostgresStore(server.url(user=schema, schema=schema, waiting=str(tmp_path / "waiting")))
+    row, blob = profile(1, path="/漢字")
+    store.put(row, blob)
+    assert [one["path"] for one in store.list(Query(text="漢")).rows] == ["/漢字"] and store.get(row["id"]) == blob
+    store.put_numbers(*table(3))
+    store.gc(5)
+    assert counts(store) == {"/r": 3} and store.contents()["waiting"] == 0 and store.problem() is None
+    sql.execute(f"ALTER ROLE {schema} SET default_transaction_read_only = on")
+    store.close()
+    store.put(*profile(2))
+    assert "read-only" in str(store.problem()) and "1 profiles wait" in str(store.problem())
+    store.close()
+
+
+def test_a_table_that_is_gone_is_said(open_store: Open, sql: Any, schema: str) -> None:
+    store = open_store()
+    fill(store, 1)
+    sql.execute(f"DROP TABLE {schema}.blobs CASCADE")
+    store.put(*profile(2))
+    assert "blobs" in str(store.problem()) and "1 profiles wait" in str(store.problem())
+
+
 def test_without_pg_trgm_and_without_rights_on_the_database(server: Server, sql: Any, schema: str) -> None:
     sql.execute(f"CREATE DATABASE {schema}_db")
     sql.execute(f"CREATE ROLE {schema}_plain LOGIN")

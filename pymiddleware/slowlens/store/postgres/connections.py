@@ -36,7 +36,8 @@ class Place:
         self.schema = query.pop("schema", "slowlens")
         #: Where profiles wait; "": the usual place.
         self.waiting = query.pop("waiting", "")
-        query = {**{name: value for name, value in DEFAULTS.items() if name not in query}, **query}
+        query = {**{name: value for name, value in DEFAULTS.items() if name not in query}, **query,
+                 "client_encoding": "UTF8"}  # whatever a role or PGCLIENTENCODING prefers: texts are of all scripts
         self.conninfo = f"postgresql://{parts.netloc}{parts.path}?{urlencode(query, quote_via=quote)}"
         #: What may be shown: neither user nor password.
         self.shown = (f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -497,12 +497,17 @@ class PostgresStore:
         with self._connections.lock:
             try:
                 connection = self._connections.writing()
-                (standby,) = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+                standby, refuses = connection.execute(
+                    "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean").fetchone()
             except (psycopg.Error, StoreError) as error:
                 self._connections.let_go()
                 return f"{self.shown}: {said(error)}{self._who_waits()}"
         if standby:
             return f"{self.shown} is a standby: nothing can be stored there{self._who_waits()}"
+        if refuses:
+            return f"{self.shown} is read-only for this role: nothing can be stored there{self._who_waits()}"
+        if self.trouble and (waits := self._who_waits()):
+            return f"{self.shown}: {self.trouble}{waits}"
         if self._waiting.lost:
             return f"{self._waiting.lost} profiles were given up while {self.shown} was away: there is no room for more"
         return None
