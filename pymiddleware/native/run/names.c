@@ -95,6 +95,39 @@ object_code(PyObject *object)
     return at;
 }
 
+/* The project's coroutines that `coroutine` awaits, one the other, behind it in
+ * `where`: a server, or wait_for, is not who held the loop up. */
+static void
+add_awaited(PyObject *where, PyObject *coroutine)
+{
+    enum { DEEPEST = 64, SHOWN = 4 };
+    PyObject *keep = PyList_New(0);
+    PyObject *at = keep == NULL ? NULL : Py_NewRef(coroutine);
+    sl_function f;
+
+    for (int i = 0; at != NULL && i < DEEPEST; i++) {
+        Py_SETREF(at, PyObject_GetAttrString(at, "cr_await"));
+        if (at == NULL || !PyCoro_CheckExact(at))
+            break;
+        PyObject *code = object_code(at);
+        bool known = code != NULL && PyCode_Check(code) &&
+                     sl_py_describe(code, code, keep, &f) &&
+                     f.origin == SL_ORIGIN_PROJECT;
+        PyObject *pair =
+            known ? Py_BuildValue("(OO)", ((PyCodeObject *)code)->co_qualname,
+                                  ((PyCodeObject *)code)->co_filename)
+                  : NULL;
+        if (pair != NULL && PyList_Append(where, pair) == 0 &&
+            PyList_GET_SIZE(where) > SHOWN) /* the innermost ones */
+            PyList_SetSlice(where, 1, 2, NULL);
+        Py_XDECREF(pair);
+        Py_XDECREF(code);
+    }
+    PyErr_Clear();
+    Py_XDECREF(at);
+    Py_XDECREF(keep);
+}
+
 PyObject *
 sl_py_object_where(PyObject *object)
 {
@@ -104,6 +137,8 @@ sl_py_object_where(PyObject *object)
     if (at != NULL && PyCode_Check(at)) {
         PyCodeObject *code = (PyCodeObject *)at;
         where = Py_BuildValue("[(OO)]", code->co_qualname, code->co_filename);
+        if (where != NULL && PyCoro_CheckExact(object))
+            add_awaited(where, object);
     } else if (at != NULL) {
         where = Py_BuildValue("[(ss)]", Py_TYPE(at)->tp_name, "");
     }
