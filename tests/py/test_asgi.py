@@ -60,7 +60,7 @@ def test_a_request_becomes_a_profile(store_path: str) -> None:
     ]
     (row,) = stored.rows()
     assert (row["path"], row["status"]) == ("/x", 201)
-    assert row["await_ns"] > 8e6
+    assert row["await_ns"] + (row["loop_ns"] or 0) > 8e6  # others may have kept the loop meanwhile
     meta = json.loads(stored.blob(row["id"]).meta())["meta"]
     assert meta["response_bytes"] == 5
     assert meta["headers_ns"] < meta["body_ns"] <= meta["wall_ns"]

@@ -57,6 +57,8 @@ hook_strand(bool plain)
 static __attribute__((noinline)) sl_strand *
 strand_or_done(PyThreadState *ts, const PyObject *code, int event)
 {
+    /* The compare in front failed: something changed, or the probes' hook
+     * has cleared it on purpose, to be met here. */
     if (done.code == code && done.event == event && done.thread == ts->id) {
         done.code = NULL;
         sl_py_active = done.active;
@@ -124,6 +126,9 @@ hook_now(sl_strand *strand, bool plain)
 static __attribute__((noinline)) void
 probed_start(const sl_py_probe *probe, PyObject *code)
 {
+    /* A driver's function that is a query has its node first, below which
+     * the query's row hangs; a job's wrapper is told before, and may have
+     * none. */
     bool inside = probe->target->action->inside;
     if (!inside && sl_py_probe_start(probe))
         return;
@@ -263,6 +268,9 @@ call(PyObject *const *args, bool plain)
     if (strand == NULL || sl_py_active.c_calls == SL_C_NONE)
         return;
 
+    /* Only the project's and chosen libraries' calls are told apart by line:
+     * elsewhere it would cost a node for each place, for lines that nobody
+     * looks at. */
     if (sl_strand_chosen(strand)) {
         long offset = sl_py_small_int(args[1]);
         if (offset > 0)
@@ -283,6 +291,8 @@ c_return(PyObject *const *args, bool plain)
 {
     sl_strand *strand = hook_strand(plain);
     PyMethodDef *key;
+    /* On top only: a C function that was not entered (the recording began
+     * inside) must not end one of the same name further out. */
     if (strand != NULL && (key = sl_py_c_function(args[2])) != NULL)
         sl_strand_leave_top(strand, key, hook_now(strand, plain));
 }
@@ -323,6 +333,8 @@ static PyTypeObject hook_type = {
 void
 sl_py_hooks_set(bool on, bool apart, bool lines)
 {
+    /* Two sets of hooks, so that the usual one asks nothing: that there are
+     * probes, or lines, is decided here, not at each of a million calls. */
     const vectorcallfunc *calls = hook_calls[on && apart && !lines];
 
     events_on = on;

@@ -41,6 +41,9 @@ thread_file_read(const sl_py_slot *s, const char *name, sl_py_thread_file *file,
 {
     bool refused = file->tid == s->tid && file->fd < 0;
 
+    /* A daemon closes all descriptors, and a file of the application's gets
+     * the number of ours: what it is now is compared before it is read. One
+     * that could not be opened is not tried again for this thread. */
     if (!refused && (file->tid != s->tid || !sl_py_thread_file_is_open(file))) {
         sl_py_thread_file_close(file);
         thread_file_open(file, s->tid, name);
@@ -85,6 +88,8 @@ static int
 syscall_kind(long number, unsigned long a, unsigned long b)
 {
     switch (number) {
+    /* The GIL's mutexes and conditions lie within one structure of the
+     * interpreter's. Any other address is somebody's lock. */
     case SYS_futex:
         return a - (uintptr_t)sl_py_sampler.layout.gil <
                        (unsigned long)sl_py_sampler.layout.gil_size
