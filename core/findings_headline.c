@@ -20,20 +20,38 @@ few_of(const sl_findings *all)
     return NULL;
 }
 
+/* Whether it says what there was to do, were it not for a wait. */
+static bool
+is_work(const sl_finding *one)
+{
+    return one->rule == SL_FINDING_GC ||
+           (!is_wait(one->rule) && !one->extra && one->rule != SL_FINDING_FEW);
+}
+
+/* What had most to do; of several that had about as much (queries that are
+ * alike, and all queries) the one that says most. */
+static const sl_finding *
+most_work(const sl_findings *all)
+{
+    uint64_t most = 0;
+
+    for (uint32_t i = 1; i < all->count; i++) {
+        if (is_work(&all->items[i]) && all->items[i].work > most)
+            most = all->items[i].work;
+    }
+    for (uint32_t i = 1; i < all->count; i++) {
+        if (is_work(&all->items[i]) && all->items[i].work >= most / 5 * 4)
+            return &all->items[i];
+    }
+    return NULL;
+}
+
 /* It was ready to compute and could not: also what it wanted to compute. */
 static void
 put_starved(const sl_outline *o, const sl_findings *all, sl_buf *out)
 {
-    const sl_finding *first = &all->items[0], *rest = NULL;
+    const sl_finding *first = &all->items[0], *rest = most_work(all);
 
-    for (uint32_t i = 1; i < all->count; i++) {
-        const sl_finding *one = &all->items[i];
-        bool worth =
-            one->rule == SL_FINDING_GC ||
-            (!is_wait(one->rule) && !one->extra && one->rule != SL_FINDING_FEW);
-        if (worth && (rest == NULL || one->work > rest->work))
-            rest = one;
-    }
     if (rest == NULL) {
         sl_finding_text(o, all, first, out);
         return;

@@ -564,6 +564,25 @@ START_TEST(of_few_samples_spans_are_told)
 }
 END_TEST
 
+/* Without a CPU: what there was to do is told by what says most of it, not by
+ * what has a query more. */
+START_TEST(of_what_was_to_do_the_answer_is_told)
+{
+    made m = { MADE({ { 0, "[request]", 1, 5, 0 },
+                      { 1, "app.view", 1, 5, 0 },
+                      { 2, "orm", 101, 90, 3 },
+                      { 2, "first", 1, 2, 4 } }),
+               COUNTED({ { 2, SL_METRIC_RUN_QUEUE, 70 } }) };
+
+    says("69 % waiting for a CPU, which others had or a quota withheld; what "
+         "it had to do was mostly in 100 queries that are alike (SELECT 2), "
+         "from view.app.view at app/view.py:3.",
+         "run-queue,n+1,database,repeats", m,
+         SPANS({ SPAN(2, 0, "db", "SELECT 2", 100, 88),
+                 SPAN(3, 0, "db", "SELECT 1", 1, 2) }));
+}
+END_TEST
+
 /* Few samples make a share rough; not that of spans alone. */
 START_TEST(what_spans_took_is_no_rough_share)
 {
@@ -632,6 +651,7 @@ findings_rules_suite(void)
     const TTest *const tests[] = { each_rule_is_told_and_spared,
                                    shares_are_of_what_recording_did_not_cost,
                                    of_few_samples_spans_are_told,
+                                   of_what_was_to_do_the_answer_is_told,
                                    what_spans_took_is_no_rough_share, NULL };
     return suite_of("findings_rules", tests);
 }
