@@ -12,6 +12,7 @@ Messages are forwarded as they are, when they are.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 from . import _core
@@ -20,7 +21,7 @@ from .recorder import Recorder, Transaction
 from .request import Incoming, asgi_incoming
 from .routes import asgi_route
 from .routing import watch
-from .viewer.mount import is_below, serve_asgi
+from .viewer.mount import in_a_thread, is_below, serve_asgi
 
 __all__ = ["SCOPE_KEY", "ProfilerMiddleware"]
 
@@ -68,9 +69,12 @@ class ProfilerMiddleware:
         incoming = recorder.read(asgi_incoming, scope)
         if incoming is None:
             return await self.app(scope, receive, send)
+        below = not socket and is_below(incoming.path, self._viewer_path)
+        if incoming.asks and not below and recorder.access.has_authorize:
+            await in_a_thread(partial(recorder.policy.look_ahead, incoming))
         if socket:
             return await _Messages(recorder, incoming, scope).run(self.app, receive, send)
-        if is_below(incoming.path, self._viewer_path):
+        if below:
             if await serve_asgi(recorder.viewer, incoming, receive, send, self._viewer_path):
                 return None
             return await self.app(scope, receive, send)

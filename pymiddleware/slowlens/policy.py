@@ -147,7 +147,8 @@ class Policy:
         """
         value = incoming.headers.get("x-slowlens", "")[:VALUE_MAX]
         mode, _, token = value.partition(".")
-        if "trigger" not in self._access.grants(incoming, token) or from_elsewhere(incoming):
+        granted = self._access.grants(incoming, token) if incoming.granted is None else incoming.granted
+        if "trigger" not in granted or from_elsewhere(incoming):
             return None
         if not value and may_be_from_elsewhere(incoming):  # a header is of no other site: a browser would have asked
             self._seldom.say(_log, "slowlens: trigger ignored: nothing says that no other web site sent this query "
@@ -159,6 +160,11 @@ class Policy:
             self._seldom.say(_log, f"slowlens: trigger ignored: {error}", key="trigger")
             return None
         return None if mode == "off" else _decision(mode, self.options.c_calls, True)
+
+    def look_ahead(self, incoming: Incoming) -> None:
+        """Finds out who asks for a trigger: the option ``authorize`` is the app's, and may wait for a database."""
+        token = incoming.headers.get("x-slowlens", "")[:VALUE_MAX].partition(".")[2]
+        incoming.granted = self._access.grants(incoming, token)
 
     def _asked(self, incoming: Incoming) -> Decision | None:
         assert callable(self.options.mode)

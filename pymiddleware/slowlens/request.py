@@ -60,7 +60,9 @@ def id_text(value: bytes) -> str:
 class Incoming:
     """What is known before the app runs. Values come from the client: not trusted."""
 
-    __slots__ = ("asks", "headers", "host", "method", "native", "path", "query", "remote", "secure", "version")
+    __slots__ = (
+        "asks", "granted", "headers", "host", "method", "native", "path", "query", "remote", "secure", "version",
+    )
 
     def __init__(
         self, method: str, path: str, query: str, host: str, remote: str, secure: bool,
@@ -68,6 +70,8 @@ class Incoming:
     ) -> None:
         #: Whether it carries what may be a trigger; most do not, and pay no more than this.
         self.asks = asks
+        #: What the client may do, if that was found out ahead of the decision.
+        self.granted: frozenset[str] | None = None
         self.method = method if method in METHODS else OTHER_METHOD
         self.path = path
         self.query = query

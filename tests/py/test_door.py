@@ -13,6 +13,7 @@ import random
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -118,6 +119,34 @@ def test_the_viewer_of_strangers_on_any_event_loop(store_path: str) -> None:
             asked.send(None)
         assert [one["status"] for one in sent if "status" in one] == [status]
         sent.clear()
+
+
+def test_authorize_never_holds_the_event_loop(store_path: str) -> None:
+    """Not for the viewer, and not for a trigger, which a stranger may send, too: it may ask a database."""
+    asked: list[bool] = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+
+    async def send(message: Any) -> None:
+        pass
+
+    def authorize(scope: Any) -> bool:
+        asked.append(threading.current_thread() is threading.main_thread())
+        return scope["client"][0] == "198.51.100.7"
+
+    async def run() -> None:
+        for client in ("203.0.113.9", "198.51.100.7"):
+            for path, query, headers in ((BASE, b"", []), ("/a", b"", [(b"x-slowlens", b"lines")]),
+                                         ("/b", b"slowlens=lines", []), (BASE, b"slowlens=lines", [])):
+                scope = {"type": "http", "method": "GET", "path": path, "query_string": query, "client": (client, 1),
+                         "headers": [(b"host", b"shop.example"), *headers], "scheme": "https"}
+                await site(scope, None, send)  # type: ignore[arg-type]
+
+    site = ASGIMiddleware(inner, store=store_path, debug=False, mode="sampling", keep="trigger", authorize=authorize)
+    asyncio.run(run())
+    assert asked == [False] * 8
+    assert [row["path"] for row in Stored(site.recorder).rows()] == ["/a"], "the one that may, by a header"
 
 
 def test_paths_that_are_not_there_are_one_route(store_path: str) -> None:

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from ..request import Incoming, url_path, wsgi_text
 from .app import Response, Viewer
 
-__all__ = ["Response", "WSGIResponse", "is_below", "serve", "serve_asgi", "serve_wsgi", "wsgi_app"]
+__all__ = ["Response", "WSGIResponse", "in_a_thread", "is_below", "serve", "serve_asgi", "serve_wsgi", "wsgi_app"]
+
+
+T = TypeVar("T")
 
 
 def is_below(path: str, mount: str) -> bool:
@@ -55,7 +58,7 @@ def serve_wsgi(
 async def serve_asgi(viewer: Viewer, incoming: Incoming, receive: Any, send: Any, mount: str) -> bool:
     """As :func:`serve`, sent. False: nothing was, the app shall answer. Reads in a thread."""
     root = incoming.native.get("root_path", "")
-    response = await _in_a_thread(partial(serve, viewer, incoming, mount, root))
+    response = await in_a_thread(partial(serve, viewer, incoming, mount, root))
     if response is None:
         return False
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers]
@@ -64,7 +67,7 @@ async def serve_asgi(viewer: Viewer, incoming: Incoming, receive: Any, send: Any
     return True
 
 
-async def _in_a_thread(work: Callable[[], Response | None]) -> Response | None:
+async def in_a_thread(work: Callable[[], T]) -> T:
     """Runs ``work`` beside the loop: asyncio's or trio's (hypercorn has both); in it, if it is another one."""
     import asyncio
 
