@@ -148,6 +148,7 @@ def test_one_place_calls_now_this_now_that() -> None:
         assert found[name] > 0.1 * sum(found.values()), found
 
 
+@patient
 def test_what_has_a_frame_is_no_c_function() -> None:
     found = self_times(record(lambda: again_and_again(Callable_(), 30), sampled=True))
     assert set(found) <= {"python", "pseudo", "time.perf_counter", "time.monotonic"} | {

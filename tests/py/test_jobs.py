@@ -140,8 +140,11 @@ def test_very_short_jobs_are_all_found(sampled: bool) -> None:
 def test_a_job_that_waits_for_a_thread_is_queued(sampled: bool) -> None:
     def view() -> None:
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(time.sleep, 0.05)
+            go_on = threading.Event()
+            pool.submit(go_on.wait, 60)
             pool.submit(in_pool)
+            time.sleep(0.05)
+            go_on.set()
 
     report = tree(record(view, sampled=sampled))
     assert sum(row["self_ns"] for row in report["rows"] if row["name"] == "[queued]") > 40e6
