@@ -317,18 +317,19 @@ writer_seen(writer *w, sl_buf *out, sl_buf *body)
     sl_buf columns[SEEN_COLUMNS];
 
     w->clipped += marks->lost + stretches->lost;
-    if (marks->count == 0)
-        return;
     for (int i = 0; i < SEEN_COLUMNS; i++)
         sl_buf_init(&columns[i], w->alloc, 0);
-    sl_cells_sort(marks, cell_compare);
-    w->lines = w->alloc->take(w->alloc->ctx, marks->count * sizeof(*w->lines));
-    if (w->lines == NULL)
-        out->status = SL_ENOMEM;
-    w->outline.lines = w->lines;
-    w->outline.line_count = w->lines != NULL ? marks->count : 0;
-    writer_lines(w, columns);
-    put_seen(out, SL_BLOB_LINES, marks->count, columns, LINE_COLUMNS, body);
+    if (marks->count > 0) {
+        sl_cells_sort(marks, cell_compare);
+        w->lines =
+            w->alloc->take(w->alloc->ctx, marks->count * sizeof(*w->lines));
+        if (w->lines == NULL)
+            out->status = SL_ENOMEM;
+        w->outline.lines = w->lines;
+        w->outline.line_count = w->lines != NULL ? marks->count : 0;
+        writer_lines(w, columns);
+        put_seen(out, SL_BLOB_LINES, marks->count, columns, LINE_COLUMNS, body);
+    }
     if (stretches->count > 0) {
         qsort(stretches->rows, stretches->count, sizeof(sl_stretch),
               stretch_compare);

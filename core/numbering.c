@@ -10,6 +10,7 @@ samples_sum(sl_node *const *order, uint64_t number)
         /* What a strand or a wait counts are not its parent's samples. */
         if (order[i]->function >= SL_PSEUDO_COUNT ||
             order[i]->function == SL_PSEUDO_GC ||
+            order[i]->function == SL_PSEUDO_TRUNCATED ||
             order[i]->function == SL_PSEUDO_UNSEEN_DEEP)
             order[i]->parent->calls += order[i]->calls;
     }

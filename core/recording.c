@@ -214,6 +214,8 @@ strand_restart(sl_strand *strand, sl_pseudo pseudo, sl_node *begun_at,
 {
     sl_recording *recording = sl_recording_of(strand->tree);
 
+    /* What went on without a word, a thread that is gone, left its time. */
+    sl_pending_charge(strand);
     strand->cur = strand->base = strand_base(recording, pseudo, begun_at);
     strand->awaiting = NULL;
     strand->known = false;

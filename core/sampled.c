@@ -9,7 +9,7 @@
 static void
 samples_feed(sl_recording *recording)
 {
-    __atomic_store_n(&recording->sampled, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&recording->sampled, true, __ATOMIC_RELEASE);
 }
 
 /* The strand's path with room for `depth` nodes. A request has few strands of
@@ -60,8 +60,9 @@ sampled_child(sl_tree *tree, sl_node *parent, const sl_frame *frame,
     return sl_tree_child(tree, parent, frame->key, line, SL_KIND_PYTHON);
 }
 
-/* Makes `path` the nodes of the stack. Returns the innermost; where there was
- * no room for it, the flat node of its function. */
+/* Makes `path` the nodes of the stack, as far as there is room for them.
+ * Returns the innermost; where there was none for it, the flat node of its
+ * function. Its line is the last frame's in both cases. */
 static sl_node *
 strand_descend(sl_strand *strand, sl_path *path, const sl_frame *frames,
                uint32_t count)
@@ -86,6 +87,7 @@ strand_descend(sl_strand *strand, sl_path *path, const sl_frame *frames,
             sl_node *child = sampled_child(strand->tree, node, frame, line);
             if (child == NULL) {
                 path->depth = depth;
+                path->line = line;
                 path->shared = shared;
                 return sl_tree_flat(strand, frames[count - 1].key,
                                     SL_KIND_PYTHON);
@@ -136,7 +138,7 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
     /* Before the descent, which writes the path. */
     const sl_node *before = strand->known ? path->charged : NULL;
     sl_node *node = strand_descend(strand, path, frames, count);
-    uint32_t line = path->line;
+    uint32_t line = count > 0 ? frames[count - 1].line : 0;
     strand->known = true;
     if (top != SL_PSEUDO_ROOT) {
         sl_node *child = sl_tree_child(strand->tree, node, sl_pseudo_key(top),
@@ -275,16 +277,16 @@ sl_recording_sample_on(sl_recording *recording, uint64_t now)
     main->site = 0;
     main->flat_depth = 0;
     main->lost_depth = 0;
-    recording->sampled = true;
     recording->sampled_from = now;
     recording->first_sampled = functions;
+    samples_feed(recording); /* last: who sees it finds the other */
     return SL_OK;
 }
 
 uint32_t
 sl_recording_first_sampled(const sl_recording *recording)
 {
-    return __atomic_load_n(&recording->sampled, __ATOMIC_RELAXED)
+    return __atomic_load_n(&recording->sampled, __ATOMIC_ACQUIRE)
                ? recording->first_sampled
                : UINT32_MAX;
 }

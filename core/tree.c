@@ -249,7 +249,6 @@ sl_tree_flat(sl_strand *strand, const void *key, sl_kind kind)
     sl_node *fold = sl_tree_fold(strand);
     sl_node *node = tree_child(tree, fold, flat_key(key), 0, kind, false, true);
 
-    fold->calls++;
     if (node != NULL)
         return node;
     tree->dropped++;

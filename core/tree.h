@@ -123,12 +123,13 @@ void sl_tree_descend(sl_strand *strand, const void *key, uint32_t site,
 void sl_tree_unwind(sl_strand *strand, const void *key);
 
 /* Whether `node` is a [truncated] that nothing was folded into (a generator
- * that goes on there counts no call): it is left out. */
+ * that goes on there counts no call): it is left out. Not so where something
+ * found no room even there, which it stands for. */
 static inline bool
 sl_tree_is_unused(const sl_tree *tree, const sl_node *node)
 {
     return node == tree->truncated && node->tail == NULL && node->calls == 0 &&
-           node->self == 0;
+           node->self == 0 && tree->dropped == 0;
 }
 
 /* Next node in preorder, first children first; NULL at the end. *depth moves

@@ -517,6 +517,82 @@ START_TEST(one_strand_does_for_task_after_task)
 }
 END_TEST
 
+/* Without room for its node, a sample's line is that of its own frame. */
+START_TEST(what_is_folded_keeps_its_line_and_counts_once)
+{
+    const sl_frame first[] = { { VIEW, 10 } };
+    const sl_frame folded[] = { { COPY, 99 } };
+    uint64_t now;
+    sl_recording *r = start(NULL, 3, &now); /* root, [truncated], one */
+    sl_strand *s = sl_recording_main(r);
+
+    look(r, &now, 10, first, 1);
+    for (int i = 0; i < 5; i++)
+        look(r, &now, 10, folded, 1);
+    const sl_node *flat = s->path->charged;
+    ck_assert_ptr_eq(flat->parent, r->tree.truncated);
+    ck_assert_ptr_eq(sl_strand_place(s, folded, 1), flat); /* no sample */
+    for (uint32_t i = 0; i < r->marks.count; i++) {
+        const sl_cell *mark = &r->marks.rows[i];
+        ck_assert_uint_eq(mark->key, mark->node == flat ? 99 : 10);
+    }
+    sl_recording_stop(r, now);
+    ck_assert_int_eq(sl_recording_number(r), SL_OK);
+    ck_assert_uint_eq(flat->calls, 5);
+    ck_assert_uint_eq(r->tree.truncated->calls, 5);
+    ck_assert_uint_eq(r->tree.root->calls, 6);
+    sl_recording_free(r);
+}
+END_TEST
+
+/* A thread that went without a word leaves time to what it did, not to whoever
+ * has its strand next. */
+START_TEST(a_strand_that_begins_again_owes_nothing)
+{
+    const sl_frame stack[] = { { VIEW, 3 } }, next[] = { { COPY, 7 } };
+    uint64_t now;
+    sl_recording *r = start(NULL, 0, &now);
+    sl_strand *s = sl_recording_strand(r, SL_PSEUDO_THREAD, now);
+
+    sl_strand_sample(s, stack, 1, SL_PSEUDO_ROOT, &(sl_times){ 10, 10, 0 },
+                     now += 10);
+    const sl_node *view = s->path->charged;
+    sl_strand_pause(s, stack, 1, &(sl_times){ 30, 30, 0 }, now += 30);
+    sl_strand_restart(s, SL_PSEUDO_THREAD, now);
+    sl_strand_sample(s, next, 1, SL_PSEUDO_ROOT, &(sl_times){ 5, 5, 0 },
+                     now += 5);
+    ck_assert_uint_eq(view->self, 40);
+    ck_assert_uint_eq(s->path->charged->self, 5);
+    sl_recording_stop(r, now);
+    sl_recording_free(r);
+}
+END_TEST
+
+/* Where a request waited is in its timeline, if nothing saw it run, too. */
+START_TEST(a_timeline_without_lines)
+{
+    uint64_t now;
+    sl_bytes blob = { 0 };
+    sl_profile *p;
+    sl_recording *r = start(NULL, 0, &now);
+    sl_strand *s = sl_recording_main(r);
+
+    sl_strand_pause(s, NULL, 0, &(sl_times){ 0 }, now);
+    sl_strand_continue(s, SL_PSEUDO_AWAIT, now += 1000000);
+    sl_recording_stop(r, now);
+    ck_assert_uint_eq(r->marks.count, 0);
+    ck_assert_int_eq(
+        sl_recording_encode(r, NULL, 0, sample_describe, NULL, 0, &blob),
+        SL_OK);
+    ck_assert_int_eq(sl_profile_decode(&p, blob.data, blob.size, 0, NULL),
+                     SL_OK);
+    ck_assert_uint_eq(sl_profile_stretch_count(p), 1);
+    sl_profile_free(p);
+    sl_bytes_free(&blob);
+    sl_recording_free(r);
+}
+END_TEST
+
 START_TEST(a_strand_may_become_deep)
 {
     sl_frame stack[SL_FRAMES_MAX + 3];
@@ -587,6 +663,9 @@ sampled_suite(void)
         what_was_not_seen_goes_to_no_neighbour,
         a_late_sample_speaks_for_a_part_of_the_time,
         what_is_too_deep_is_below_what_is_not,
+        what_is_folded_keeps_its_line_and_counts_once,
+        a_strand_that_begins_again_owes_nothing,
+        a_timeline_without_lines,
         one_strand_does_for_task_after_task,
         a_strand_may_become_deep,
         any_allocation_may_fail,
