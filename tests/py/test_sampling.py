@@ -704,6 +704,31 @@ def test_descriptors_that_the_application_closed_are_not_used(tmp_path: Path, fo
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+def test_instructions_that_are_told_in_another_way() -> None:
+    """A CPython whose dis has other names costs the names of C functions, and nothing else."""
+    done = run(PRELUDE + """
+    import dis
+    del dis.deoptmap
+    engine.prepare()
+    info = _core.engine_info()["sampler"]
+    assert info["why_not"] is None, info
+    assert any(sampled() > 0 for _ in range(20))
+    """)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_childs_end_of_a_request_is_by_its_own_clock() -> None:
+    done = run(PRELUDE + """
+    engine.prepare()
+    profile = _core.Recording(sampled=True)
+    profile.enter(); spin(0.01)
+    if child := os.fork():
+        sys.exit(os.waitpid(child, 0)[1] >> 8)
+    assert profile.totals()["wall_ns"] < 60e9, profile.totals()
+    """)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_signals_and_faulthandler_go_on() -> None:
     done = run(PRELUDE + """
     import faulthandler, signal

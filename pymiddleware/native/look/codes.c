@@ -43,6 +43,7 @@ static uint32_t entry_count;
 static bool entries_full;
 static sl_py_code **codes; /* distinct ones, by content */
 static uint32_t code_slots, code_count;
+static uint64_t refused; /* functions that found no room */
 static char *own_prefix;
 static const sl_py_code unknown = { "[unknown]", "",    9,     0,    0,
                                     false,       false, false, false };
@@ -276,28 +277,34 @@ codes_reserve(void)
     return true;
 }
 
-/* The one function that is like `code`, whose texts it takes over. */
+/* The one function that is like `code`, whose texts it takes over. Past
+ * CODES_MAX only those that are known are found. */
 static const sl_py_code *
 code_intern(sl_py_code *code)
 {
-    if (code_count < CODES_MAX && codes_reserve()) {
-        sl_py_code **slot = code_slot(codes, code_slots, code);
-        if (*slot == NULL) {
-            sl_py_code *made = malloc(sizeof(*made));
-            if (made != NULL) {
-                *made = *code;
-                code_count++;
-                return *slot = made;
-            }
-        } else {
-            free((char *)code->name);
-            free((char *)code->file);
-            return *slot;
+    bool room = codes_reserve() && code_count < CODES_MAX;
+    sl_py_code **slot =
+        code_slots > 0 ? code_slot(codes, code_slots, code) : NULL;
+    const sl_py_code *found = slot != NULL ? *slot : NULL;
+
+    if (found == NULL && room) {
+        sl_py_code *made = malloc(sizeof(*made));
+        if (made != NULL) {
+            *made = *code;
+            code_count++;
+            return *slot = made;
         }
     }
+    refused += found == NULL;
     free((char *)code->name);
     free((char *)code->file);
-    return &unknown;
+    return found != NULL ? found : &unknown;
+}
+
+uint64_t
+sl_py_codes_refused(void)
+{
+    return refused;
 }
 
 /* Shown by no traceback: ourselves. */

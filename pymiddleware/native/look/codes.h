@@ -51,6 +51,9 @@ uint32_t sl_py_codes_callee(const sl_py_layout *layout,
 /* The C function of that name; never freed. */
 const sl_py_code *sl_py_codes_c(const char *name);
 
+/* How often a function found no room and is [unknown]. */
+uint64_t sl_py_codes_refused(void);
+
 /* The str at `address` as UTF-8, malloc'ed; NULL: it is none, or too long. */
 char *sl_py_read_str(uintptr_t address, uint32_t *len);
 

@@ -7,6 +7,8 @@
 #define WAYS_MAX 1024
 /* No code that fits has jumps or stacks as large. */
 #define ARGUMENT_MAX 0x3FFFFF
+/* No instruction does more, but PY_INVALID_STACK_EFFECT says so: it is none. */
+#define EFFECT_MAX 1000
 
 static sl_py_opcodes known;
 static bool is_known;
@@ -122,16 +124,16 @@ walk_on(const sl_py_depths_of *of, to_do *todo, uint32_t at, int depth,
             uint32_t to = (flags & SL_PY_OP_BACKWARD) != 0
                               ? next - (uint32_t)argument
                               : next + (uint32_t)argument;
-            int there =
-                depth + PyCompile_OpcodeStackEffectWithJump(base, argument, 1);
-            if (to >= of->units ||
-                (depths[to] < 0 && !way_add(todo, to, there)))
+            int effect = PyCompile_OpcodeStackEffectWithJump(base, argument, 1);
+            if (effect < -EFFECT_MAX || effect > EFFECT_MAX ||
+                to >= of->units ||
+                (depths[to] < 0 && !way_add(todo, to, depth + effect)))
                 return false;
         }
         if ((flags & SL_PY_OP_ENDS) != 0)
             return true;
         int effect = PyCompile_OpcodeStackEffectWithJump(base, argument, 0);
-        if (effect < -1000 || effect > 1000)
+        if (effect < -EFFECT_MAX || effect > EFFECT_MAX)
             return false;
         depth += effect;
         at = next;

@@ -125,7 +125,8 @@ sl_py_live_after_fork(void)
         recording->running = false;
         recording->sampled.slot = -1;
         recording->finished = true;
-        sl_recording_stop(recording->core, sl_py_now());
+        sl_recording_stop(recording->core,
+                          sl_clock_ticks(recording->sampled.clock));
         recording->wall_ns = sl_recording_wall_ns(recording->core);
         sl_py_live_remove(recording);
     }

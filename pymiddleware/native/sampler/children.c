@@ -250,6 +250,7 @@ sl_py_children_look(uint64_t ticks)
         sl_py_unlock();
         sl_py_lock();
     }
+    sl_py_sampler.counts.threads_left += wanted && ts != 0;
     sl_py_unlock();
 }
 
@@ -257,8 +258,10 @@ void
 sl_py_children_add(sl_py_sampled *sampled)
 {
     SL_PY_NEEDS_LOCK();
-    if (live_count == LIVE_MAX)
+    if (live_count == LIVE_MAX) {
+        sl_py_sampler.counts.not_followed++;
         return;
+    }
     live[live_count++] = sampled;
     sl_py_sampler.live_following += sampled->follows;
 }

@@ -13,7 +13,7 @@ sl_py_sampler_job_begin(sl_py_sampled *sampled, sl_pseudo pseudo,
 {
     uint64_t cpu = sampled->by_samples ? sl_py_cpu_clock_ns() : 0;
 
-    *slot = (sl_py_job_slot){ .slot = -1 };
+    *slot = (sl_py_job_slot){ .slot = -1, .by_samples = sampled->by_samples };
     if (sampled->timed)
         return NULL;
     sl_py_lock();
@@ -49,7 +49,7 @@ sl_py_sampler_job_end(sl_py_sampled *sampled, sl_strand *strand,
         sl_strand_end(strand, &passed, now);
     }
     /* Began by events and went on by samples: not fed any more. */
-    bool fed = slot->slot >= 0 || !sampled->by_samples;
+    bool fed = slot->by_samples == sampled->by_samples;
     if (fed && !cut)
         sl_strand_done(strand, now);
     else if (!sampled->by_samples)

@@ -7,7 +7,8 @@
 
 /* Where the sampler looks at a job. */
 typedef struct {
-    int slot; /* or -1 */
+    int slot;        /* or -1 */
+    bool by_samples; /* samples fed its recording when it began */
     uint64_t serial;
 } sl_py_job_slot;
 

@@ -238,12 +238,13 @@ sl_py_sampler_info(void)
     uint64_t current = sl_py_sampler.current_ns;
     uint64_t usual = sl_py_brake_usual();
     uint64_t unusual = sl_py_brake_young(UINT64_MAX);
+    uint64_t unnamed = sl_py_codes_refused();
     bool idle = sl_py_thread_idle();
     sl_py_unlock();
     sl_py_lock_facts lock = sl_py_lock_told();
     return Py_BuildValue(
         "{s:O,s:z,s:z,s:s,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O,"
-        "s:I,s:K}",
+        "s:I,s:K,s:K,s:K,s:K}",
         "children", sl_py_sampler.children ? Py_True : Py_False, "why_not",
         sl_py_sampler_why_not(), "memory", sl_py_sampler.method, "cpu_clock",
         sl_py_cpu_clock_cheap() ? "rseq" : "system call", "interval_ns",
@@ -257,5 +258,8 @@ sl_py_sampler_info(void)
         "no_slot", (unsigned long long)c.no_slot, "cpu_ns",
         (unsigned long long)c.cpu_ns, "parked", idle ? Py_True : Py_False,
         "lock_steps", (unsigned)lock.steps, "lock_held_ns",
-        (unsigned long long)lock.held_ns);
+        (unsigned long long)lock.held_ns, "not_followed",
+        (unsigned long long)c.not_followed, "threads_left",
+        (unsigned long long)c.threads_left, "unnamed",
+        (unsigned long long)unnamed);
 }

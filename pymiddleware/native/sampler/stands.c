@@ -99,9 +99,10 @@ slot_stands(const sl_py_sampled *sampled, const sl_py_slot *slot,
         return sl_strand_place(slot->strand, sl_py_sampler.stack, used);
     }
     uint32_t used = stack_of(count);
-    const void *node =
-        sl_strand_place(slot->strand, sl_py_sampler.stack, used);
+    const void *node = sl_strand_place(slot->strand, sl_py_sampler.stack, used);
     *line = line_of(used);
+    if (used == 0 && count > 0) /* not to be read now: the next may be */
+        return node;
     known[hash % KNOWN].hash = hash;
     known[hash % KNOWN].serial = sampled->serial;
     known[hash % KNOWN].strand = slot->strand;

@@ -22,6 +22,9 @@
 
 typedef struct {
     uint64_t ticks, late, samples, rejected, retried, moved, no_slot, cpu_ns;
+    /* Requests whose other work, and threads in which such work, is not looked
+     * for: there are more than there is room for. */
+    uint64_t not_followed, threads_left;
 } sl_py_sampler_counts;
 
 /* Guarded by the lock, all of it. */
