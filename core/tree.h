@@ -29,7 +29,7 @@ struct sl_node { /* one cache line */
     sl_node *parent; /* NULL: root */
     union {
         sl_node *last;   /* while it is recorded */
-        uint64_t number; /* in preorder, once that is known: see marks.h */
+        uint64_t number; /* in preorder, once known: see numbering.h */
     };
     sl_node *tail;
     sl_node *next;

@@ -21,8 +21,9 @@
  * `on_function`, once; its name is asked for only when encoding.
  *
  * Threads: one at a time may be inside any function of a recording (under
- * CPython: hold the GIL), except sl_recording_encode, which only reads and
- * may run anywhere once the recording is stopped.
+ * CPython: hold the GIL). sl_recording_encode needs the recording for itself,
+ * too, for it sorts and numbers what is in it, but no interpreter lock: once
+ * the recording is stopped, any thread may do it, one at a time.
  *
  * Out of memory or over the limit, nothing fails: further paths are folded
  * into one node `[truncated]` whose children are keyed by function alone. No

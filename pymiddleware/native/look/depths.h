@@ -9,7 +9,7 @@
  * What an opcode does is asked of the interpreter (its `dis`, and
  * PyCompile_OpcodeStackEffectWithJump), not known here.
  *
- * Any thread, without the GIL.
+ * Any thread, with the sampler's lock; it needs no GIL.
  */
 #ifndef SL_PY_DEPTHS_H
 #define SL_PY_DEPTHS_H

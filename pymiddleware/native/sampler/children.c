@@ -100,7 +100,7 @@ other_walk(const other *o, const char *state)
 {
     int count = SL_PY_WALK_TORN;
 
-    for (int try = 0; try < SL_PY_RETRIES && count < 0; try++) {
+    for (int try = 0; try < SL_PY_TRIES && count < 0; try++) {
         sl_py_sampler.counts.retried += try > 0;
         count = sl_py_stack_read(o->seen.ts, SL_PY_NO_ANCHOR, NULL);
         if (!same_context(o->ts, state))

@@ -7,8 +7,9 @@
  * Who holds it may hold the GIL, so whoever waits for it may stop every
  * thread of the process. Therefore nothing of Python that allocates, drops a
  * reference or runs code is called under it: a collection or a __del__ could
- * come back here, and wait for itself. tests/lint/locks.py follows every call
- * between lock and unlock and proves it.
+ * come back here, and wait for itself. tests/lint/locks.py follows calls by
+ * name between lock and unlock; it does not see those through a pointer, in a
+ * macro or in core/, which has nothing of Python.
  */
 #ifndef SL_PY_LOCK_H
 #define SL_PY_LOCK_H

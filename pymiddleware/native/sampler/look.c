@@ -301,7 +301,7 @@ slot_sample(sl_py_slot *s)
     /* The thread runs while it is read. A stack that changed under the
      * reader does not end at the anchor, or goes through memory that is no
      * frame. */
-    for (int try = 0; try < SL_PY_RETRIES && count < 0; try++) {
+    for (int try = 0; try < SL_PY_TRIES && count < 0; try++) {
         sl_py_sampler.counts.retried += try > 0;
         count = slot_walk(s);
     }

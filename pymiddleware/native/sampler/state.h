@@ -17,8 +17,8 @@
 #include "sampler/lock.h"
 #include "sampler/sampled.h"
 
-/* Looks at one thread before its stack counts as torn. */
-#define SL_PY_RETRIES 3
+/* Looks at one thread, in all, before its stack counts as torn. */
+#define SL_PY_TRIES 3
 
 typedef struct {
     uint64_t ticks, late, samples, rejected, retried, moved, no_slot, cpu_ns;
