@@ -117,7 +117,7 @@ def test_a_probed_function_that_began_before_events_were_on(tmp_path: Path) -> N
 
 
 TAKEN = """
-import json, sqlite3, sys
+import json, sqlite3, sys, time
 from slowlens import _core, engine
 from conftest import tree
 import probed_here
@@ -153,7 +153,7 @@ def work():
 
 def record(before=nothing):
     recording = _core.Recording("all", follows=True)
-    recording.enter(); before(); work(); recording.leave(); recording.finish()
+    recording.enter(); before(); work(); time.sleep(0.002); recording.leave(); recording.finish()
     counts = {row["name"]: row["calls"] for row in tree(recording)["rows"]}
     totals = recording.totals()
     recording.discard()

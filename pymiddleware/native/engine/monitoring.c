@@ -12,6 +12,9 @@
 #include "engine/watched.h"
 
 #define SWITCHES_MAX 12000000u
+/* Looking whether our ids are ours costs a quarter of a microsecond: not more
+ * often than this at the ends of recordings. */
+#define KEEP_NS UINT64_C(1000000)
 
 static const char *const event_names[SL_PY_EVENTS] = {
     "PY_START", "PY_RESUME", "PY_RETURN", "PY_YIELD", "PY_UNWIND",
@@ -34,6 +37,7 @@ static bool restarted; /* nothing is DISABLEd that a former owner disabled */
  * "what others take". */
 static PyObject *tool_name, *probe_name, *tool_number, *probe_number;
 static uint32_t losses;
+static uint64_t kept_ns; /* when that was looked at last */
 
 static uint64_t on_since_ns, idle_since_ns;
 static uint64_t on_total_ns;
@@ -294,11 +298,16 @@ sl_py_engine_acquire(sl_py_traced *traced)
 void
 sl_py_engine_release(sl_py_traced *traced)
 {
-    engine_keep();
+    uint64_t now = sl_clock_monotonic_ns();
+
+    if (now - kept_ns > KEEP_NS) {
+        engine_keep();
+        kept_ns = now;
+    }
     traced->displaced = traced->losses != losses;
     sl_py_watched_release(traced);
     engine_count(traced, -1);
-    idle_since_ns = sl_clock_monotonic_ns();
+    idle_since_ns = now;
 }
 
 int
@@ -386,9 +395,9 @@ sl_py_engine_lines(sl_py_traced *traced, PyCodeObject *code)
 /* ---- what others take ---- */
 
 /* Anybody may free an id, ours too, or set what is told under it: a clean-up of
- * "all tools" at the end of a test does. Nobody is told of it, so we look: at
- * the end of each recording, and whenever events go on or may go off. A
- * recording that ran meanwhile says that it was displaced. */
+ * "all tools" at the end of a test does. Nobody is told of it, so we look: as
+ * recordings end, and whenever events go on or may go off. A recording that ran
+ * meanwhile says that it was displaced. */
 
 static bool
 is_ours(PyObject *number, PyObject *name)
