@@ -8,12 +8,19 @@ sl_span_word(sl_recording *recording, const char *text, size_t len)
 }
 
 uint32_t
+sl_span_kept_by(sl_recording *recording, sl_span_memo *memo, sl_span_keep keep,
+                sl_sql_dialect dialect, const char *text, size_t len)
+{
+    return recording->stopped ? 0
+                              : sl_spans_kept(&recording->spans, memo, keep,
+                                              dialect, text, len);
+}
+
+uint32_t
 sl_span_kept(sl_recording *recording, sl_span_keep keep, sl_sql_dialect dialect,
              const char *text, size_t len)
 {
-    return recording->stopped
-               ? 0
-               : sl_spans_kept(&recording->spans, keep, dialect, text, len);
+    return sl_span_kept_by(recording, NULL, keep, dialect, text, len);
 }
 
 uint32_t

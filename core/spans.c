@@ -1,7 +1,7 @@
 /* Spans: texts, open ones, rows. */
 #include "spans.h"
 #include "hash.h"
-#include "utf8.h"
+#include "kept.h"
 
 #include <string.h>
 
@@ -78,60 +78,6 @@ spans_grow(sl_spans *spans, const void *old, uint32_t count, uint32_t capacity,
 
 /* ---- texts ---- */
 
-static inline uint64_t
-eight(const char *at)
-{
-    uint64_t word;
-    memcpy(&word, at, sizeof(word));
-    return word;
-}
-
-static inline uint64_t
-lane(uint64_t hash, const char *text)
-{
-    hash = (hash ^ eight(text)) * 0x9E3779B97F4A7C15u;
-    return hash ^ hash >> 32;
-}
-
-/* A hash of all of the text that tells texts apart: no two of one recording
- * have the same, but once in 2^64. Four lanes, so that a long query does not
- * wait for one multiplication after the other; by name, for as a vector they
- * take twice the instructions (SSE2 multiplies no 64 bits). */
-static uint64_t
-text_key(uint64_t seed, const char *text, size_t len)
-{
-    uint64_t a = seed, b = seed ^ 0x9E3779B97F4A7C15u,
-             c = seed ^ 0xD6E8FEB86659FD93u, d = seed ^ 0xC2B2AE3D27D4EB4Fu;
-    uint64_t tail = 0;
-    size_t at = 0;
-
-    for (; at + 32 <= len; at += 32) {
-        a = lane(a, text + at);
-        b = lane(b, text + at + 8);
-        c = lane(c, text + at + 16);
-        d = lane(d, text + at + 24);
-    }
-    for (; at + 8 <= len; at += 8)
-        a = sl_hash_mix(a, eight(text + at));
-    if (len >= 8)
-        tail = eight(text + len - 8); /* some of it twice */
-    else
-        memcpy(&tail, text, len);
-    a = sl_hash_mix(a, tail);
-    if (len >= 32)
-        a = sl_hash_mix(sl_hash_mix(sl_hash_mix(a, b), c), d);
-    a = sl_hash_mix(a, len);
-    return a != 0 ? a : 1;
-}
-
-/* One text is several, by what is kept of it. */
-static uint64_t
-text_seed(const sl_spans *spans, unsigned keep, sl_sql_dialect dialect)
-{
-    return (uintptr_t)spans + ((uint64_t)keep << 56) +
-           ((uint64_t)dialect << 48);
-}
-
 /* The slot of a key, or the free one where it belongs. */
 static uint32_t
 text_slot(const sl_spans *spans, uint64_t key)
@@ -204,45 +150,6 @@ text_add(sl_spans *spans, const char *text, size_t len)
     return spans->text_count++;
 }
 
-/* As it is, but for what is no UTF-8, and control characters. */
-static size_t
-text_clean(const char *text, size_t len, char *out, size_t capacity)
-{
-    size_t used = 0;
-
-    for (size_t at = 0; at < len;) {
-        uint32_t code = 0;
-        size_t n = sl_utf8_sequence(text + at, len - at, &code);
-        const char *put = n > 0 ? text + at : "\xEF\xBF\xBD";
-        size_t size = n > 0 ? n : 3;
-        if (n == 1 && (code < 0x20 || code == 0x7F))
-            put = " ";
-        if (used + size > capacity)
-            break;
-        memcpy(out + used, put, size);
-        used += size;
-        at += n > 0 ? n : 1;
-    }
-    return used;
-}
-
-/* What a text is kept as: sl_span_keep, or as it is. */
-enum { AS_IS = 3 };
-
-static size_t
-text_made(unsigned keep, sl_sql_dialect dialect, const char *text, size_t len,
-          char *out)
-{
-    switch (keep) {
-    case SL_SPAN_SHAPE:
-        return sl_sql_shape(text, len, dialect, out, SL_SPAN_TEXT_MAX);
-    case SL_SPAN_NAMES:
-        return sl_sql_names(text, len, dialect, out, SL_SPAN_TEXT_MAX);
-    case SL_SPAN_HOST: return sl_url_host(text, len, out, SL_SPAN_TEXT_MAX);
-    default: return text_clean(text, len, out, SL_SPAN_TEXT_MAX);
-    }
-}
-
 /* `text`, whose key is `key` and which is not known, is number `number`. */
 static void
 text_known(sl_spans *spans, uint64_t key, uint32_t number)
@@ -255,16 +162,16 @@ text_known(sl_spans *spans, uint64_t key, uint32_t number)
 }
 
 static uint32_t
-text_new(sl_spans *spans, unsigned keep, sl_sql_dialect dialect, uint64_t key,
-         const char *text, size_t len)
+text_new(sl_spans *spans, sl_span_memo *memo, unsigned keep,
+         sl_sql_dialect dialect, uint64_t key, const char *text, size_t len)
 {
     char made[SL_SPAN_TEXT_MAX];
-    size_t size = text_made(keep, dialect, text, len, made);
+    size_t size = sl_kept_made(memo, keep, dialect, text, len, made);
     uint32_t number = 0;
 
     if (size > 0) {
-        uint64_t own =
-            text_key(text_seed(spans, AS_IS, SL_SQL_ANY), made, size);
+        uint64_t own = sl_kept_key(
+            sl_kept_seed(spans, SL_KEPT_AS_IS, SL_SQL_ANY), made, size);
         uint32_t same = text_slot(spans, own);
         number = spans->slots[same] != 0 ? spans->slots[same] - 1
                                          : text_add(spans, made, size);
@@ -279,12 +186,12 @@ text_new(sl_spans *spans, unsigned keep, sl_sql_dialect dialect, uint64_t key,
 }
 
 static uint32_t
-spans_text(sl_spans *spans, unsigned keep, sl_sql_dialect dialect,
-           const char *text, size_t len)
+spans_text(sl_spans *spans, sl_span_memo *memo, unsigned keep,
+           sl_sql_dialect dialect, const char *text, size_t len)
 {
     if (len == 0)
         return 0;
-    uint64_t key = text_key(text_seed(spans, keep, dialect), text, len);
+    uint64_t key = sl_kept_key(sl_kept_seed(spans, keep, dialect), text, len);
     uint32_t at = spans->slots != NULL ? text_slot(spans, key) : 0;
     if (spans->slots != NULL && spans->slots[at] != 0)
         return spans->slots[at] - 1;
@@ -292,7 +199,7 @@ spans_text(sl_spans *spans, unsigned keep, sl_sql_dialect dialect,
         spans->lost++;
         return 0;
     }
-    return text_new(spans, keep, dialect, key, text, len);
+    return text_new(spans, memo, keep, dialect, key, text, len);
 }
 
 uint32_t
@@ -300,15 +207,15 @@ sl_spans_word(sl_spans *spans, const char *text, size_t len)
 {
     const char *end = len > 0 ? memchr(text, '\0', len) : NULL;
 
-    return spans_text(spans, AS_IS, SL_SQL_ANY, text,
+    return spans_text(spans, NULL, SL_KEPT_AS_IS, SL_SQL_ANY, text,
                       end != NULL ? (size_t)(end - text) : len);
 }
 
 uint32_t
-sl_spans_kept(sl_spans *spans, sl_span_keep keep, sl_sql_dialect dialect,
-              const char *text, size_t len)
+sl_spans_kept(sl_spans *spans, sl_span_memo *memo, sl_span_keep keep,
+              sl_sql_dialect dialect, const char *text, size_t len)
 {
-    return spans_text(spans, keep, dialect, text, len);
+    return spans_text(spans, memo, keep, dialect, text, len);
 }
 
 uint32_t

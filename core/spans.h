@@ -72,7 +72,7 @@ void sl_spans_free(sl_spans *spans);
 
 /* As slowlens/span.h has them, of a recording that runs. */
 uint32_t sl_spans_word(sl_spans *spans, const char *text, size_t len);
-uint32_t sl_spans_kept(sl_spans *spans, sl_span_keep keep,
+uint32_t sl_spans_kept(sl_spans *spans, sl_span_memo *memo, sl_span_keep keep,
                        sl_sql_dialect dialect, const char *text, size_t len);
 uint32_t sl_spans_kind(sl_spans *spans, const char *word, size_t len);
 sl_span sl_spans_begin(sl_spans *spans, const sl_span_what *what, uint64_t now);

@@ -80,6 +80,21 @@ typedef enum { SL_SPAN_SHAPE, SL_SPAN_NAMES, SL_SPAN_HOST } sl_span_keep;
 uint32_t sl_span_kept(sl_recording *recording, sl_span_keep keep,
                       sl_sql_dialect dialect, const char *text, size_t len);
 
+/* What SL_SPAN_MEMO texts of all recordings are kept as: the same query comes
+ * in request after request, and reading its shape is most of what it costs to
+ * tell of it. Of the text itself a hash is kept. One caller at a time. */
+#define SL_SPAN_MEMO 256u
+typedef struct sl_span_memo sl_span_memo;
+
+/* `alloc` is copied, NULL means libc. NULL: no memory. */
+sl_span_memo *sl_span_memo_new(const sl_alloc *alloc);
+void sl_span_memo_free(sl_span_memo *memo);
+
+/* sl_span_kept, by way of `memo` (NULL: without one). */
+uint32_t sl_span_kept_by(sl_recording *recording, sl_span_memo *memo,
+                         sl_span_keep keep, sl_sql_dialect dialect,
+                         const char *text, size_t len);
+
 /* The kind of that word: of the table, or one of this recording's own.
  * SL_SPAN_CUSTOM when there is no room for its word. */
 uint32_t sl_span_kind_here(sl_recording *recording, const char *word,
@@ -87,13 +102,13 @@ uint32_t sl_span_kind_here(sl_recording *recording, const char *word,
 
 typedef struct {
     const void *node; /* of sl_strand_here or sl_strand_place; NULL: the root */
-    uint32_t site;   /* in the node's function: as sl_strand_site and, where
-                        samples feed it, a line; 0: not known */
-    uint32_t lane;   /* sl_strand_lane */
-    uint32_t kind;   /* of sl_span_kind_here */
-    uint32_t text;   /* 0: not known */
-    uint32_t where;  /* beside the node: a line of a template; 0: nowhere */
-    uint32_t detail; /* kept with the first ones; 0: none */
+    uint32_t site;    /* in the node's function: as sl_strand_site and, where
+                         samples feed it, a line; 0: not known */
+    uint32_t lane;    /* sl_strand_lane */
+    uint32_t kind;    /* of sl_span_kind_here */
+    uint32_t text;    /* 0: not known */
+    uint32_t where;   /* beside the node: a line of a template; 0: nowhere */
+    uint32_t detail;  /* kept with the first ones; 0: none */
 } sl_span_what;
 
 /* A span begins at `now` (ticks of the recording's clock). 0: no room

@@ -311,6 +311,66 @@ START_TEST(a_stack_has_a_place)
 }
 END_TEST
 
+static uint32_t
+shape_by(sl_recording *r, sl_span_memo *memo, const char *sql)
+{
+    return sl_span_kept_by(r, memo, SL_SPAN_SHAPE, SL_SQL_ANY, sql,
+                           strlen(sql));
+}
+
+/* What one recording's query was kept as is what another's is. */
+START_TEST(a_memo_changes_nothing)
+{
+    sl_recording *a = fresh(), *b = fresh(), *plain = fresh();
+    sl_span_memo *memo = sl_span_memo_new(NULL);
+    char sql[64];
+    /* Twice as many as it holds: places are given up and taken again. */
+    for (int turn = 0; turn < 2; turn++) {
+        for (uint32_t i = 0; i < 2 * SL_SPAN_MEMO; i++) {
+            sl_recording *r = i % 2 ? a : b;
+            snprintf(sql, sizeof(sql), "SELECT c%u FROM t WHERE id = %u", i, i);
+            sl_span_text told =
+                sl_spans_text(&r->spans, shape_by(r, memo, sql));
+            sl_span_text own = sl_spans_text(&plain->spans, shape(plain, sql));
+            ck_assert_str_eq(told.text, own.text);
+            ck_assert_uint_eq(told.len, own.len);
+        }
+    }
+    const char *two = "SELECT \"x\" FROM t";
+    uint32_t shapes = shape_by(a, memo, two);
+    uint32_t names =
+        sl_span_kept_by(a, memo, SL_SPAN_NAMES, SL_SQL_ANY, two, strlen(two));
+    uint32_t known = sl_span_kept_by(a, memo, SL_SPAN_SHAPE, SL_SQL_POSTGRESQL,
+                                     two, strlen(two));
+    ck_assert_str_eq(sl_spans_text(&a->spans, names).text, "SELECT t");
+    ck_assert_str_eq(sl_spans_text(&a->spans, known).text, two);
+    ck_assert_str_ne(sl_spans_text(&a->spans, shapes).text, two);
+    sl_recording_free(a);
+    sl_recording_free(b);
+    sl_recording_free(plain);
+    sl_span_memo_free(memo);
+}
+END_TEST
+
+/* Without memory a text is read as if there were none. */
+START_TEST(a_memo_without_memory)
+{
+    for (long budget = 0; budget < 3; budget++) {
+        fault f;
+        sl_recording *r = fresh();
+        fault_init(&f, budget);
+        sl_span_memo *memo = sl_span_memo_new(&f.alloc);
+        for (int turn = 0; turn < 2; turn++) {
+            uint32_t kept = shape_by(r, memo, "SELECT 1");
+            ck_assert_str_eq(sl_spans_text(&r->spans, kept).text, "SELECT ?");
+        }
+        sl_span_memo_free(memo);
+        sl_recording_free(r);
+        ck_assert_int_eq(f.live, 0);
+    }
+}
+END_TEST
+
 Suite *
 span_suite(void)
 {
@@ -324,6 +384,8 @@ span_suite(void)
                                    a_full_one_counts,
                                    without_memory_they_are_counted,
                                    a_stack_has_a_place,
+                                   a_memo_changes_nothing,
+                                   a_memo_without_memory,
                                    NULL };
     return suite_of("span", tests);
 }

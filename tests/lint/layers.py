@@ -46,7 +46,7 @@ MAY = {
     "cells": "hash",
     "hits": "cells",
     "stretches": "",
-    "spans": "arena hash utf8",
+    "kept": "hash utf8", "spans": "arena hash kept",
     "recording_data": "cells hits spans stretches tree",
     "pending": "recording_data",
     "numbering": "recording_data",
@@ -96,7 +96,7 @@ MAY = {
     "export_*": "calls exporters json label labels layout profile rank report_put stacks summary text varint",
 }
 RECORDING = set("""
-    recording recording_data cells hits stretches spans span sampled pending numbering tree functions blob_write
+    recording recording_data cells hits stretches kept spans span sampled pending numbering tree functions blob_write
 """.split())
 READING = set("""
     profile blob_read calls labels layout stacks exporters export report_put report report_lines report_flame
@@ -285,7 +285,7 @@ def package_bad(edges: dict[str, set[str]]) -> list[str]:
 
 
 # Modules of core whose tests are another one's. Else X.c has tests/c/test_X.c, or its family has (report_*: report).
-TESTED = {"alloc": "arena", "bytes": "buf", "framed": "export", "labels": "label", "rank": "hotpath", "spans": "span",
+TESTED = {"alloc": "arena", "bytes": "buf", "framed": "export", "kept": "span", "labels": "label", "rank": "hotpath", "spans": "span",
           "summary": "profile", "tree": "recording", "union": "merge", "union_spans": "merge"}
 
 

@@ -316,6 +316,17 @@ end_of_call(uintptr_t frame)
     return frame | 1;
 }
 
+/* The queries of all requests; NULL: no memory. Needs the GIL. */
+static sl_span_memo *
+memo_here(void)
+{
+    static sl_span_memo *memo;
+
+    if (memo == NULL)
+        memo = sl_span_memo_new(NULL);
+    return memo;
+}
+
 /* The text of the call, as a word of the recording; 0: none. SQL is read in
  * the dialect `as`, or (NULL) in that of the call, which *own becomes. */
 static uint32_t
@@ -334,9 +345,9 @@ beginning_word(const beginning *b, const sl_py_recording *recording,
     uint32_t word;
 
     if (query != NULL) {
-        word =
-            sl_span_kept(recording->core, names ? SL_SPAN_NAMES : SL_SPAN_SHAPE,
-                         as != NULL ? *as : *own, query, len);
+        word = sl_span_kept_by(recording->core, memo_here(),
+                               names ? SL_SPAN_NAMES : SL_SPAN_SHAPE,
+                               as != NULL ? *as : *own, query, len);
     } else {
         len = sl_py_span_text(b->row->what, text, more, names, out);
         word = sl_span_word(recording->core, out, len);

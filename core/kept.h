@@ -1,0 +1,21 @@
+/* kept.h - what is kept of a text, and hashes that stand for the rest. */
+#ifndef SL_CORE_KEPT_H
+#define SL_CORE_KEPT_H
+
+#include "slowlens/span.h"
+
+/* What a text is kept as: an sl_span_keep, or as it is. */
+enum { SL_KEPT_AS_IS = 3 };
+
+/* One text is several, by what is kept of it: where the hash begins. */
+uint64_t sl_kept_seed(const void *table, unsigned keep, sl_sql_dialect dialect);
+
+/* Never 0. */
+uint64_t sl_kept_key(uint64_t seed, const char *text, size_t len);
+
+/* Writes what is kept of it, at most SL_SPAN_TEXT_MAX bytes, and returns its
+ * length; `memo` (or NULL) may know it. */
+size_t sl_kept_made(sl_span_memo *memo, unsigned keep, sl_sql_dialect dialect,
+                    const char *text, size_t len, char *out);
+
+#endif /* SL_CORE_KEPT_H */
