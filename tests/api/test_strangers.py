@@ -189,4 +189,4 @@ def test_strangers(name: str, tmp_path: Path) -> None:
         assert first["routes"] == ["/items/{id}", "/state", "[unmatched]"]
     assert b"slowlens: " not in (tmp_path / "said").read_bytes(), (tmp_path / "said").read_text(errors="replace")
     assert {path.name for path in store.iterdir()} <= {
-        "segments", "pins", "gc.lock", "worst.json", "clock.json", "numbers", "live", "windows"}
+        "segments", "pins", "gc.lock", "worst.json", "clock.json", "numbers", "live", "windows", "id"}
