@@ -285,8 +285,8 @@ def package_bad(edges: dict[str, set[str]]) -> list[str]:
 
 
 # Modules of core whose tests are another one's. Else X.c has tests/c/test_X.c, or its family has (report_*: report).
-TESTED = {"alloc": "arena", "bytes": "buf", "framed": "export", "kept": "span", "labels": "label", "rank": "hotpath", "spans": "span",
-          "summary": "profile", "tree": "recording", "union": "merge", "union_spans": "merge"}
+TESTED = {"alloc": "arena", "bytes": "buf", "framed": "export", "kept": "span", "labels": "label", "rank": "hotpath",
+          "spans": "span", "summary": "profile", "tree": "recording", "union": "merge", "union_spans": "merge"}
 
 
 def untested() -> list[str]:
