@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import time
 import urllib.parse
 from collections.abc import Iterator
@@ -682,6 +683,11 @@ def test_few_samples_look_few(browser: Any, shop: str) -> None:
     shares = [row.find_elements(By.CSS_SELECTOR, "[role=gridcell]")[1].text for row in browser.find_elements(
         By.CSS_SELECTOR, ".tree .row")]
     assert all("." not in share for share in shares) == (samples < 100), shares
+    wait(browser, "[data-view=functions]").click()
+    assert "Samples" in wait(browser, "table.functions thead", "Function").text
+    cells = browser.find_elements(By.CSS_SELECTOR, "table.functions tbody tr:first-child td")
+    heads = browser.find_elements(By.CSS_SELECTOR, "table.functions th")
+    assert len(cells) == len(heads) == 5, "what a call took is not known"
 
 
 def test_search_steps_through_every_view(browser: Any, shop: str) -> None:
@@ -716,12 +722,14 @@ def test_a_difference_says_what_is_compared_and_which_function_it_is(browser: An
     assert re.match(said, answer), answer
     assert "Two routes" in element(browser, ".splitline").text
     sides = wait(browser, "table.sides").text
-    assert "deterministic" in sides
+    assert "exact: " in sides
     fetch(shop + "/report/?slowlens=sampling")
     time.sleep(1)
     sampled = json.loads(fetch(f"{shop}{VIEWER}api/requests?mode=sampling&route=/report/"))["requests"][0]["id"]
     show(browser, shop, f"#page=diff&a={one}&b={sampled}")
-    wait(browser, ".caution", "Not of one kind: deterministic before, sampling after")
+    wait(browser, ".caution", "Not of one kind: exact before, sampled after")
+    head = wait(browser, ".tree .head", "Relative").text
+    assert "Calls" not in head and "Samples" not in head, "calls and samples do not stand beside each other"
 
 
 # ---- habits ----
@@ -811,6 +819,7 @@ def site(app: Any, store: Path) -> Iterator[str]:
 def test_the_badge_is_the_developers_own_doing(browser: Any, tmp_path: Path) -> None:
     def app(environ: Any, start: Any) -> Any:
         start("200 OK", [("Content-Type", "text/html")])
+        sqlite3.connect(":memory:").execute("select 1")
         badge = "<script src=/__slowlens__/static/badge.js defer></script>" if environ["PATH_INFO"] == "/with" else ""
         return [f"<!doctype html><title>x</title><link rel=icon href=data:,><p>page{badge}".encode()]
 
@@ -821,7 +830,7 @@ def test_the_badge_is_the_developers_own_doing(browser: Any, tmp_path: Path) -> 
         text, href = browser.execute_script("""
             const link = document.querySelector('slowlens-badge').shadowRoot.querySelector('a');
             return [link.textContent, link.href];""")
-        assert re.match(r"[\d.]+ ms$", text)
+        assert re.match(r"[\d.]+ ms · 1 query$", text)
         browser.get(href)
         wait(browser, "h1", "GET /with")
         browser.get(base + "/without")

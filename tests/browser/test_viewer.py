@@ -36,6 +36,8 @@ def test_a_newcomer_finds_the_deep_copy(browser: Any, shop: str) -> None:
     assert "copy.deepcopy(TEMPLATE)" in source[int(found[1]) - 1], "the very line of the shop"
 
     wait(browser, ".tree .row", "copy.deepcopy")
+    panel = browser.find_element(By.CSS_SELECTOR, "#side").text
+    assert panel.index("Callers and callees") < panel.index("Findings"), "a click on a row is answered where it is seen"
     guilty = next(row for row in rows(browser) if row.splitlines()[0].endswith(f"reports.py:{found[1]}"))
     # The slowest was sampled, now and then: samples count no calls.
     sampled = re.search(r"\bsampled, \d+ samples", browser.find_element(By.TAG_NAME, "body").text)

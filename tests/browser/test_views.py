@@ -252,7 +252,7 @@ def test_a_route_as_one_tree(browser: Any, shop: str) -> None:
     names = [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".tree [role=columnheader]")]
     assert names == ["Function", "Mean ms", "Share", "p95 ms", "Worst ms", "Calls each"]
     row = next(one for one in rows(browser) if "QuerySet.__iter__" in one)
-    assert re.search(r"\n20[01]\.0$", row), row
+    assert re.search(r"\n20[01]$", row), row
     wait(browser, ".tree .row", "author_list").click()
     wait(browser, "button", "this node is worst").click()
     wait(browser, "h1", "GET /authors/")
@@ -313,7 +313,7 @@ def test_who_held_the_event_loop_up(browser: Any, tmp_path: Path) -> None:
         assert wait(browser, "p.notice", "from 2.00 s on by sampling")
         assert wait(browser, ".bar [title*='event loop']").size["width"] > 100
         notice.find_element(By.TAG_NAME, "a").click()
-        assert wait(browser, "p.notice", "kept the event loop for 150 ms without a break")
+        assert wait(browser, ".findings li", "It kept the event loop for"), "no longer than it took itself"
         assert f"r={culprit}" in browser.current_url
 
 

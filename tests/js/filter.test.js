@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { complete, join, lastWord, textOf, withText, write } from "../../pymiddleware/slowlens/viewer/static/filter.js";
+import { complete, join, lastWord, textOf, withText, write } from "../../pymiddleware/slowlens/viewer/static/state.js";
 
 test("links may use short forms; all of it is one text", () => {
   assert.equal(textOf({ page: "requests", sort: "-wall_ms" }), "");

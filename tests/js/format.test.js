@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytes, count, duration, label, middle, ms, packages, percent, share, shortPath, tame, when } from "../../pymiddleware/slowlens/viewer/static/format.js";
+import { bytes, count, duration, hasSamples, label, middle, modeOf, moment, ms, packages, percent, share, shortPath, tame, when } from "../../pymiddleware/slowlens/viewer/static/format.js";
 
 test("milliseconds keep three digits that matter", () => {
   assert.deepEqual([1234.5, 99.95, 12.34, 1.234, 0.1234, 0].map(ms), ["1235", "100.0", "12.3", "1.23", "0.123", "0.000"]);
@@ -24,6 +24,7 @@ test("numbers and sizes", () => {
 test("times of today have no date", () => {
   const now = new Date(2026, 10, 21, 15, 4, 5).getTime();
   assert.equal(when(now, now), "15:04:05");
+  assert.match(moment(now), /^\d{4}-\d\d-\d\d 15:04:05$/);
   assert.equal(when(now - 86400000, now), "11-20 15:04", "as short as the column of the list");
   assert.equal(when(now - 366 * 86400000, now), "2025-11-20");
   assert.deepEqual([undefined, NaN, Infinity, "2026", null].map((one) => when(one, now)), ["–", "–", "–", "–", "–"], "a file of another tool may say anything");
@@ -64,4 +65,16 @@ test("folded frames are told by the packages they are of", () => {
   assert.equal(packages(files("/usr/lib/python3/dist-packages/six.py", "", "<string>")), "3 frames of six");
   assert.equal(packages(files("/srv/vendored.py")), "1 frames");
   assert.equal(packages(files(...["a", "b", "c", "d"].map((one) => `/site-packages/${one}/x.py`))), "4 frames of a, b, c…");
+});
+
+test("how it was recorded, in words, and what is counted then", () => {
+  assert.deepEqual(["deterministic", "sampling", "", undefined, "other"].map(modeOf), ["exact", "sampled", "", "", "other"]);
+  const pseudo = (name) => hasSamples({ kind: "pseudo", name });
+  assert.deepEqual(["[request]", "[gc]", "[not seen] torn", "[await]", "[task]", "[thread]"].map(pseudo), [true, true, true, false, false, false]);
+  assert.ok(hasSamples({ kind: "python", name: "[await]" }));
+});
+
+test("letters without width are seen", () => {
+  assert.equal(tame("/a\u200bb\u2060\ufeff"), "/a\ufffdb\ufffd\ufffd");
+  assert.equal(tame("/\u{1f468}\u200d\u{1f469}"), "/\u{1f468}\u200d\u{1f469}", "what joins a picture stays");
 });

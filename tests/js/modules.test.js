@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 
 const FOLDER = new URL("../../pymiddleware/slowlens/viewer/static/", import.meta.url);
-const PURE = ["format", "filter", "state", "summary", "treemodel", "flamemodel"];
+const PURE = ["format", "state", "summary", "treemodel", "flamemodel"];
 const sources = new Map(readdirSync(FOLDER).filter((name) => name.endsWith(".js")).map((name) => [name.slice(0, -3), readFileSync(new URL(name, FOLDER), "utf8")]));
 const imports = (name) => [...sources.get(name).matchAll(/from "\.\/(.+)\.js"/g)].map((found) => found[1]);
 
@@ -46,4 +46,11 @@ test("no page imports another page, and nothing goes round", () => {
     done.add(name);
   };
   for (const name of sources.keys()) visit(name, []);
+});
+
+test("what a link shows first is asked for before the other modules are here", () => {
+  const page = readFileSync(new URL("index.html", FOLDER), "utf8");
+  assert.equal(/<script[^>]*>/.exec(page)[0], '<script type="module" async src="static/api.js">');
+  assert.deepEqual(imports("api"), ["state"]);
+  assert.deepEqual(imports("state"), []);
 });

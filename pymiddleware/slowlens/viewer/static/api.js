@@ -1,4 +1,5 @@
 // api.js - the server's JSON. URLs are relative: the page may be mounted anywhere.
+import { only, parse } from "./state.js";
 
 async function ask(path, options) {
   let response;
@@ -54,4 +55,31 @@ export function profile(id, extra = {}) {
     spread: report("/spread"),
     download: (format) => `requests/${id}/profile${query({ ...extra, format })}`,
   };
+}
+
+/** What a tree asks for first. */
+export const FIRST = { node: 0, depth: 2, hot: 1 };
+
+/** The tag of a route in state and queries. */
+export const routeOf = (state) => only(state, "route", "method", "mode", "last", "release");
+
+function askFor(state) {
+  const merged = state.r === "aggregate";
+  const reports = profile(state.r, merged ? routeOf(state) : {});
+  const draws = (view) => (state.view ?? (merged ? "" : "tree")) === view && !state.root && !state.recursion && !state.invert;
+  const found = { flame: draws("flame") ? reports.flame() : null, tree: draws("tree") && !merged ? reports.tree(FIRST) : null, summary: reports.summary() };
+  for (const one of Object.values(found)) one?.catch(() => {}); // told when the page waits for it
+  return { profile: reports, ...found };
+}
+
+// Of the link that was opened it is asked for before the other modules are here.
+const hash = globalThis.location?.hash || ""; // none in tests of what is pure
+const linked = parse(hash);
+let early = linked.page === "request" ? askFor(linked) : null;
+
+/** {profile, summary, tree, flame}: promises; null: not what this state shows first. */
+export function asked(state) {
+  const found = location.hash === hash ? early : null;
+  early = null;
+  return found || askFor(state);
 }

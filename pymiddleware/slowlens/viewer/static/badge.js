@@ -27,8 +27,8 @@
     link.href = `${base}#r=${encodeURIComponent(row.id)}`;
     link.target = "_blank";
     link.rel = "noopener";
-    const queries = row.queries ?? row.counts?.db;
-    link.textContent = `${text(row.wall_ms)}${queries === undefined || queries === null ? "" : ` · ${queries} ${queries === 1 ? "query" : "queries"}`}`;
+    const { db_count: queries } = row;
+    link.textContent = `${text(row.wall_ms)}${queries ? ` · ${queries} ${queries === 1 ? "query" : "queries"}` : ""}`;
     link.title = row.hot || "Open this request's profile";
     if (row.wall_ms >= 200) link.className = "slow";
     const close = document.createElement("button");

@@ -2,7 +2,7 @@
 // pan, minimap, hover, keyboard. Only what can be seen is drawn: by binary
 // search to the left edge, and one box for each half pixel.
 import { isDark } from "./colors.js";
-import { button, el, putCard } from "./dom.js";
+import { button, el, putCard, surface } from "./dom.js";
 import { boxAt, boxOf, firstAfter, ticks } from "./flamemodel.js";
 import { duration, fitted } from "./format.js";
 
@@ -44,16 +44,13 @@ export class FlameCanvas {
     this.listen();
     this.observer = new ResizeObserver(() => this.draw());
     this.observer.observe(this.canvas);
-    this.scheme = matchMedia("(prefers-color-scheme: dark)");
-    this.redraw = () => this.draw();
-    this.scheme.addEventListener("change", this.redraw);
+    this.redraw = () => this.later();
     addEventListener("slowlens-theme", this.redraw);
   }
 
   stop() {
     removeEventListener("slowlens-theme", this.redraw);
     this.observer.disconnect();
-    this.scheme.removeEventListener("change", this.redraw);
     cancelAnimationFrame(this.frame);
   }
 
@@ -242,19 +239,6 @@ export class FlameCanvas {
     });
   }
 
-  context(canvas, height) {
-    const ratio = devicePixelRatio || 1;
-    const width = canvas.clientWidth;
-    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-    }
-    const context = canvas.getContext("2d");
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, width, height);
-    return context;
-  }
-
   draw() {
     const { canvas, picture } = this;
     if (!canvas.clientWidth) return;
@@ -264,7 +248,7 @@ export class FlameCanvas {
       text: style.getPropertyValue("--text"), soft: style.getPropertyValue("--line"),
     };
     const height = canvas.clientHeight;
-    const context = this.context(canvas, height);
+    const context = surface(canvas, height);
     const scale = canvas.clientWidth / (this.to - this.from);
     context.font = "12px system-ui, sans-serif";
     context.textBaseline = "middle";
@@ -280,7 +264,7 @@ export class FlameCanvas {
       context.lineWidth = size;
       context.strokeRect((box.x - this.from) * scale + 0.5, RULER + box.depth * ROW - this.top + 0.5, Math.max(1, box.w * scale - 1), ROW - 2);
     }
-    if (picture.lanes?.length) this.drawCaption(context, picture.lanes[0].depth - 1, "beside the request: tasks and threads (a click opens one)");
+    if (picture.lanes?.length) this.drawCaption(context, picture.lanes[0].depth - 1, `beside the request: tasks and threads${picture.scaled ? ", long ones at a scale of their own" : ""} (a click opens one)`);
     if (picture.above) this.drawCaption(context, 0, picture.above);
     this.drawRuler(context, scale, style);
     this.drawMap(colors);
@@ -334,7 +318,7 @@ export class FlameCanvas {
 
   /** How deep the stack is at each place, and which part of it is shown. */
   drawMap(colors) {
-    const context = this.context(this.map, MAP);
+    const context = surface(this.map, MAP);
     const width = this.map.clientWidth;
     const scale = width / (this.picture.width || 1);
     const deep = Math.max(1, this.picture.levels.length);

@@ -2,17 +2,16 @@
 import * as api from "./api.js";
 import { FlameCanvas } from "./canvas.js";
 import { category, isDark } from "./colors.js";
-import { button, cell, el, header, menu } from "./dom.js";
+import { button, el, header, menu, tableRow } from "./dom.js";
 import { FlameModel, around, folds, leftHeavy } from "./flamemodel.js";
-import { count, duration, label, middle, ms, percent, tame, when } from "./format.js";
+import { count, duration, label, middle, modeOf, ms, percent, tame, when } from "./format.js";
 import { where } from "./tables.js";
-import { tabKeys } from "./profile.js";
-import { searchBox } from "./searchbox.js";
-import { copy, go, recall, remember, replace, slot, toList } from "./shell.js";
-import { format } from "./state.js";
+import { back, copy, go, slot } from "./shell.js";
+import { format, only } from "./state.js";
 import { how } from "./summary.js";
 import { Tree } from "./tree.js";
 import { whole } from "./treemodel.js";
+import { ViewPage } from "./viewpage.js";
 
 export const fixed = true;
 
@@ -78,7 +77,7 @@ export function verdict(report, modes = ["", ""]) {
 /** Why numbers of both sides may not be put beside each other; "": they may. Pure. */
 export function caution(before, after) {
   if (before.mode !== after.mode) {
-    return `Not of one kind: ${tame(before.mode || "?")} before, ${tame(after.mode || "?")} after. Times that were measured carry the cost of measuring, and samples count no calls.`;
+    return `Not of one kind: ${modeOf(before.mode) || "?"} before, ${modeOf(after.mode) || "?"} after. Times that were measured carry the cost of measuring, and samples count no calls.`;
   }
   if ((before.route || before.path) !== (after.route || after.path)) return "Two routes: what stands at other places in the tree counts as gone and new.";
   return "";
@@ -86,7 +85,8 @@ export function caution(before, after) {
 
 const tone = (change, whole) => (Math.abs(change) < whole / 1000 ? "same" : change > 0 ? "more" : "less");
 
-function treeView(report, model, page) {
+function treeView(page) {
+  const { report } = page;
   const answer = asTree(report);
   const change = (row) => row.after.total_ns - row.before.total_ns;
   const time = (ns) => (ns ? ms(ns / 1e6) : "–");
@@ -97,7 +97,8 @@ function treeView(report, model, page) {
       { title: "After ms", value: (row) => time(row.after.total_ns) },
       { title: "Change", value: (row) => signed(change(row)), tone: (row) => tone(change(row), answer.wall_ns) },
       { title: "Relative", value: (row) => (row.before.total_ns ? `${change(row) >= 0 ? "+" : "−"}${percent(Math.abs(change(row)), row.before.total_ns)}` : "new") },
-      { title: "Calls", alone: true, value: (row) => (row.before.calls === row.after.calls ? count(row.after.calls) : `${count(row.before.calls)} → ${count(row.after.calls)}`) },
+      // Samples and calls cannot stand beside each other.
+      ...page.sides[0].meta.mode !== page.sides[1].meta.mode ? [] : [{ title: page.sides[0].meta.mode === "sampling" ? "Samples" : "Calls", alone: true, value: (row) => (row.before.calls === row.after.calls ? count(row.after.calls) : `${count(row.before.calls)} → ${count(row.after.calls)}`) }],
     ],
   });
   tree.root.classList.add("wide", "diff");
@@ -113,7 +114,8 @@ function treeView(report, model, page) {
   };
 }
 
-function flameView(report, model, page) {
+function flameView(page) {
+  const { report, columns: model } = page;
   const change = (node) => report.rows[node].after.total_ns - report.rows[node].before.total_ns;
   const words = (node) => [duration(report.rows[node].before.total_ns), duration(report.rows[node].after.total_ns), signed(change(node))];
   const fold = folds(model);
@@ -144,7 +146,8 @@ function flameView(report, model, page) {
 }
 
 /** A table of what both sides have, those that changed most first. */
-const table = (what) => (report, model, page) => {
+const table = (what) => (page) => {
+  const { report } = page;
   const whole = Math.max(report.before_ns, report.after_ns);
   const [number, time] = [what.number, what.time];
   const all = what.rows(report).filter(({ before, after }) => before[number] || after[number] || before[time] || after[time]);
@@ -158,13 +161,13 @@ const table = (what) => (report, model, page) => {
       const { before, after } = one;
       const change = after[time] - before[time];
       const values = [what.first(one), count(before[number]), count(after[number]), duration(before[time]), duration(after[time]), el("span", { class: tone(change, whole) }, signed(change))];
-      return el("tr", { tabindex: -1, "data-row": true }, columns.map((column, i) => cell(column, ...[values[i]].flat())));
+      return tableRow(columns, values, { tabindex: -1, "data-row": true });
     }));
   };
   draw();
   return {
     root: el("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": what.title },
-      el("table", { class: "functions", "aria-label": `${what.title} before and after` }, header(columns, "", () => {}), body)),
+      el("table", { class: "functions", "aria-label": `${what.title} before and after` }, header(columns), body)),
     find() {
       draw();
       return { count: found.length, show: (i) => body.children[i]?.scrollIntoView({ block: "center" }) };
@@ -193,70 +196,31 @@ function beside(sides, report) {
   return el("aside", { id: "side", "aria-label": "What is compared", tabindex: 0 },
     el("section", {}, el("h2", {}, "Compared"), el("table", { class: "sides" },
       el("thead", {}, el("tr", {}, el("td", {}), ["Before", "After"].map((title) => el("th", { scope: "col" }, title)))),
-      el("tbody", {}, row("Request", (one) => middle(one.name, 34)), row("Began", (one) => one.when), row("Wall", (one) => duration(one.wall)), row("Mode", (one) => tame(one.meta.mode || "")),
-        row("Profile", (one) => one.how), row("Status", (one) => String(one.meta.status || "")), row("Release", (one) => tame(one.meta.release || "")), row("Host", (one) => tame(one.meta.host || ""))))),
+      el("tbody", {}, row("Request", (one) => middle(one.name, 34)), row("Began", (one) => one.when), row("Wall", (one) => duration(one.wall)), row("Profile", (one) => one.how), row("Status", (one) => String(one.meta.status || "")), row("Release", (one) => tame(one.meta.release || "")), row("Host", (one) => tame(one.meta.host || ""))))),
     el("section", {}, el("h2", {}, "Changed most, by self time"), el("table", { "aria-label": "Changed most" }, el("tbody", {}, changed.map((one) => {
       const change = one.after.self_ns - one.before.self_ns;
       return el("tr", {}, el("td", { class: `number ${tone(change, whole)}` }, signed(change)), el("td", { class: "path", title: where(one) }, middle(label(one), 40)));
     })))));
 }
 
-class Difference {
+class Difference extends ViewPage {
   constructor(state, report, sides) {
-    this.state = { ...state };
+    super(VIEWS, state, `${state.a} ${state.b}`);
     this.report = report;
     this.sides = sides;
     this.columns = new FlameModel(asColumns(report));
     this.shared = Math.max(report.before_ns, report.after_ns);
-    this.panel = {};
-    this.test = null;
-  }
-
-  get view() {
-    return this.state.view in VIEWS ? this.state.view : "tree";
   }
 
   model = async () => this.columns;
-
-  keep(values) {
-    replace(Object.assign(this.state, values));
-  }
-
-  place(view) {
-    return `view ${this.state.a} ${this.state.b} ${view}`;
-  }
-
-  save() {
-    if (this.shown && this.panel.save) remember(this.place(this.shown), this.panel.save());
-  }
-
-  async showView() {
-    this.save();
-    this.panel.stop?.();
-    const { view } = this;
-    for (const tab of this.tabs.children) tab.setAttribute("aria-selected", String(tab.dataset.view === view));
-    this.area.setAttribute("aria-label", VIEWS[view][0]);
-    this.panel = VIEWS[view][1](this.report, this.columns, this);
-    this.tools.replaceChildren(...(this.panel.tools || []));
-    this.area.replaceChildren(this.panel.root);
-    await this.panel.ready?.(recall(this.place(view)));
-    this.shown = view;
-    if (this.state.q) await this.search.run();
-  }
 
   build(main) {
     const { state, report } = this;
     const [before, after] = this.sides;
     const link = (one) => el("a", { href: one.href, title: one.name }, middle(one.name, 36));
-    this.search = searchBox(this);
-    this.tools = el("div", { class: "viewtools" });
-    this.area = el("div", { role: "tabpanel", id: "panel", "aria-label": "" });
-    this.tabs = el("div", { role: "tablist", "aria-label": "Views", keydown: tabKeys }, Object.entries(VIEWS).map(([name, [title]]) => el("button", {
-      type: "button", role: "tab", "aria-selected": "false", "aria-controls": "panel", "data-view": name, click: () => go({ ...this.state, view: name }),
-    }, title)));
     const warning = caution(before.meta, after.meta);
     slot().replaceChildren(el("div", { class: "titlebar" },
-      el("button", { type: "button", class: "back", "aria-label": "Back to the list", title: "Back to the list (Esc)", click: toList }, "‹"),
+      back(),
       el("h1", {}, "Difference"),
       el("p", { class: "brief" }, link(before), ` ${duration(before.wall)} → `, link(after), ` ${duration(after.wall)}`),
       el("div", { class: "actions" }, button("Exchange", () => go({ ...this.state, a: state.b, b: state.a }), { disabled: state.a === "aggregate", title: "What is before becomes after" }),
@@ -281,7 +245,7 @@ async function side(id, extra) {
 }
 
 export async function show(main, state) {
-  const extra = Object.fromEntries(["route", "method", "mode"].filter((name) => state[name]).map((name) => [name, state[name]]));
+  const extra = only(state, "route", "method", "mode");
   if (state.a === "aggregate" && !extra.mode) {
     // The mean of the same kind of profiles, where there are such.
     const { meta } = await api.profile(state.b).summary();
@@ -301,14 +265,7 @@ export async function show(main, state) {
       if (page.view !== page.shown) page.showView();
       return true;
     },
-    save: () => page.save(),
-    stop() {
-      page.save();
-      page.panel.stop?.();
-    },
-    search: () => page.search.focus(), match: (by) => page.search.step(by), step: (by) => page.panel.step?.(by), leave: toList,
-    view: (i) => page.tabs.children[i]?.click(),
-    places: () => Object.entries(VIEWS).map(([view, [title]]) => ({ kind: "view", text: title, act: () => go({ ...page.state, view }) })),
+    ...page.controls(),
   };
 }
 

@@ -25,6 +25,18 @@ export const svg = (tag, attributes = {}, ...children) => fill(document.createEl
 
 export const button = (text, click, attributes = {}) => el("button", { type: "button", click, ...attributes }, text);
 
+/** What to draw on: a canvas as large as it is shown, empty; in CSS pixels. */
+export function surface(canvas, height) {
+  const ratio = devicePixelRatio || 1;
+  const [width, high] = [canvas.clientWidth, height].map((one) => Math.round(one * ratio));
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== high) canvas.height = high;
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, high);
+  return context;
+}
+
 /** A labelled choice; `change(value)` is told. `choices`: [value, title]. */
 export function choice(label, choices, value, change) {
   const select = el("select", { change: () => change(select.value) },
@@ -60,13 +72,25 @@ export function menu(title, items, attributes = {}) {
   return box;
 }
 
+/** Tabs for views {name: [title]}; arrow keys move between them (WAI-ARIA tabs pattern, manual activation). */
+export function tabList(views, open) {
+  const tabs = Object.entries(views).map(([name, [title]]) => button(title, () => open(name), { role: "tab", "aria-selected": "false", "aria-controls": "panel", "data-view": name }));
+  return el("div", { role: "tablist", "aria-label": "Views", keydown: (event) => {
+    const at = tabs.indexOf(document.activeElement);
+    const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
+    if (at < 0 || next === undefined) return;
+    event.preventDefault();
+    tabs[(next + tabs.length) % tabs.length].focus();
+  } }, tabs);
+}
+
 const classes = (column) => [column.number ? "number" : "", column.class || ""].join(" ").trim() || null;
 
 /**
  * A header row. `columns`: {name, title, number, sort} (sort: server's or
  * caller's name of it; none: not sortable). `onSort(newSort)`.
  */
-export function header(columns, sort, onSort) {
+export function header(columns, sort = "", onSort = null) {
   return el("thead", {}, el("tr", {}, columns.map((column) => {
     const current = sort.replace(/^-/, "") === column.sort;
     const direction = current ? (sort.startsWith("-") ? "descending" : "ascending") : null;
@@ -78,9 +102,7 @@ export function header(columns, sort, onSort) {
   })));
 }
 
-export function cell(column, ...content) {
-  return el("td", { class: classes(column) }, ...content);
-}
+export const tableRow = (columns, values, attributes = {}) => el("tr", attributes, columns.map((column, i) => el("td", { class: classes(column) }, values[i])));
 
 /** Puts a card beside the pointer, within the box that it is in. */
 export function putCard(card, within, event) {
@@ -91,3 +113,9 @@ export function putCard(card, within, event) {
   card.style.left = `${Math.max(0, Math.min(x + 14, bounds.width - width - 4))}px`;
   card.style.top = `${y + 18 + height > bounds.height ? Math.max(0, y - height - 10) : y + 18}px`;
 }
+
+/** A column of numbers. */
+export const numbers = (title) => ({ title, number: true });
+
+/** A table that nobody sorts. */
+export const plainTable = (name, columns, rows, attributes = {}) => el("table", { "aria-label": name, ...attributes }, header(columns), el("tbody", {}, rows));

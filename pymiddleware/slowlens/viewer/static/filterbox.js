@@ -1,7 +1,7 @@
 // filterbox.js - the list's one box: chips for what is filtered, words to add, completion, errors in place.
 import { el } from "./dom.js";
-import { complete, join, lastWord } from "./filter.js";
 import { tame } from "./format.js";
+import { complete, join, lastWord } from "./state.js";
 
 /**
  * `known()`: {fields: what can be written, tag, route...: values of it}; `change(text)`: the filter's new text. Returns
@@ -17,7 +17,7 @@ export function filterBox(known, change) {
   const problem = el("p", { class: "problem", id: "filter-problem", role: "alert" });
   const input = el("input", {
     name: "q", type: "text", role: "combobox", autocomplete: "off", spellcheck: "false", "aria-label": "Filter requests", "aria-expanded": "false",
-    "aria-controls": "offers", "aria-autocomplete": "list", "aria-describedby": "filter-problem", placeholder: "path, function, tag:user=anna, >200ms, 5xx, det…",
+    "aria-controls": "offers", "aria-autocomplete": "list", "aria-describedby": "filter-problem", placeholder: "path, function, tag:user=anna, >200ms, 5xx, exact…",
   });
   const clear = el("button", { type: "button", class: "clear", "aria-label": "Clear the filter", click: () => {
     input.value = "";

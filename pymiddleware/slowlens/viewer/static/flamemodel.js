@@ -252,7 +252,7 @@ export function chainOf(model, fold, node) {
  * heaviest first. Tasks and threads never take of its width: each has a lane below, one row high until it is opened, at a
  * scale of its own where it took longer than the request.
  *
- * `fold`: of `folds`; `open`: lanes that are open. Adds to the picture lanes [{key, node, depth, open}] and `fold`.
+ * `fold`: of `folds`; `open`: lanes that are open. Adds to the picture lanes [{key, node, depth, open}], whether one is `scaled`, and `fold`.
  */
 export function leftHeavy(model, { fold = null, open = new Set() } = {}) {
   const weight = model.total;
@@ -307,7 +307,7 @@ export function leftHeavy(model, { fold = null, open = new Set() } = {}) {
     lanes.push({ key: String(node), node, depth: base, open: isOpen });
     base += stack(node, base, Math.min(1, width / weight[node]), !isOpen);
   }
-  return Object.assign(built.done(width), { lanes, fold });
+  return Object.assign(built.done(width), { lanes, fold, scaled: lanes.some((lane) => weight[lane.node] > width) });
 }
 
 /**

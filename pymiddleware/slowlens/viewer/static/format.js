@@ -30,6 +30,12 @@ export function bytes(value) {
   return `${value} B`;
 }
 
+/** How a request was recorded, in the reader's words. */
+export const modeOf = (mode) => ({ deterministic: "exact", sampling: "sampled" })[mode] || tame(mode || "", 20);
+
+/** Whether a sampled profile counts samples of a function; of waits, tasks and threads it counts how many there were. */
+export const hasSamples = (callee) => callee.kind !== "pseudo" || /^\[(request|gc|not seen)/.test(callee.name);
+
 /** What profiling took itself: a row, but nothing of the app. */
 export const OWN_COST = "[own cost]";
 
@@ -62,10 +68,12 @@ export function fitted(context, name, room, letter) {
   return over > 1 ? middle(name, Math.floor(fits / over)) : text;
 }
 
-/** Unix milliseconds as local time: 15:04:05 today, 11-20 15:04 this year, 2025-11-20 before. */
+/** Unix milliseconds as local time: 2025-11-20 15:04:05. (The browser's own way takes 10 ms to wake up.) */
+export const moment = (at) => (Number.isFinite(at) ? new Date(at - new Date(at).getTimezoneOffset() * 6e4).toISOString().slice(0, 19).replace("T", " ") : "–");
+
+/** The same, short: 15:04:05 today, 11-20 15:04 this year, 2025-11-20 before. */
 export function when(started, now = Date.now()) {
-  if (!Number.isFinite(started)) return "–";
-  const [then, today] = [started, now].map((at) => new Date(at - new Date(at).getTimezoneOffset() * 6e4).toISOString());
+  const [then, today] = [moment(started), moment(now)];
   const same = (length) => then.slice(0, length) === today.slice(0, length);
   return same(10) ? then.slice(11, 19) : same(4) ? `${then.slice(5, 10)} ${then.slice(11, 16)}` : then.slice(0, 10);
 }
@@ -82,7 +90,7 @@ export function shortPath(path, parts = 2) {
 
 /** Text without what would reorder or hide its neighbours, and no longer than `most`. */
 export function tame(text, most = 300) {
-  const clean = String(text).replace(/[\u0000-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+  const clean = String(text).replace(/[\u0000-\u001f\u007f\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g, "\ufffd");
   return clean.length > most ? `${clean.slice(0, most)}…` : clean;
 }
 

@@ -87,7 +87,7 @@ export function layout(functions, pairs) {
  * The picture: {root (SVG), show(id), mark(ids)}. `text(one)` -> lines of a box, `heat(one)` -> 0 to 1,
  * `open(id)` is what a click does.
  */
-export function graphView(report, { text, heat, note, open }) {
+export function graphView(report, { text, heat, times, note, open }) {
   const { places, width, height } = layout(report.functions, report.pairs);
   const most = Math.max(1, ...report.pairs.map((pair) => pair.total_ns));
   const boxes = new Map();
@@ -105,7 +105,7 @@ export function graphView(report, { text, heat, note, open }) {
       ? `M${a.x + WIDTH} ${a.y + HEIGHT / 2} C${a.x + WIDTH + 40} ${a.y}, ${b.x + WIDTH + 40} ${b.y + HEIGHT}, ${b.x + WIDTH} ${b.y + HEIGHT / 2}`
       : `M${x} ${y} C${x} ${y + 30}, ${u} ${v - 30}, ${u} ${v}`;
     root.append(svg("path", { class: "arrow", d, "stroke-width": thick, "marker-end": "url(#tip)" }, svg("title", {}, note(pair))));
-    if (!up && Math.abs(v - y) < 3 * GAP_Y) root.append(svg("text", { class: "edge", x: (x + u) / 2 + 4, y: (y + v) / 2 }, `${pair.calls}×`));
+    if (!up && Math.abs(v - y) < 3 * GAP_Y) root.append(svg("text", { class: "edge", x: (x + u) / 2 + 4, y: (y + v) / 2 }, times(pair)));
   }
   for (const one of report.functions) {
     const { x, y } = places.get(one.id);
@@ -123,7 +123,7 @@ export function graphView(report, { text, heat, note, open }) {
     svg("title", {}, lines.join("\n")),
     svg("rect", { width: WIDTH, height: HEIGHT, rx: 4 }),
     svg("rect", { class: "heat", width: WIDTH, height: HEIGHT, rx: 4, "fill-opacity": heat(one).toFixed(3) }),
-    ...lines.map((line, i) => svg("text", { x: 8, y: 17 + i * 16 }, middle(line, 31))));
+    ...lines.map((line, i) => svg("text", { x: 8, y: 17 + i * 16 }, middle(line, 29))));
     boxes.set(one.id, box);
     root.append(box);
   }

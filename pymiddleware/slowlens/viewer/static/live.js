@@ -1,6 +1,6 @@
 // live.js - the requests that run now, on all workers of this store.
 import * as api from "./api.js";
-import { cell, el, header } from "./dom.js";
+import { el, header, tableRow } from "./dom.js";
 import { duration, middle, tame, when } from "./format.js";
 import { notice } from "./shell.js";
 import { format } from "./state.js";
@@ -13,7 +13,7 @@ const COLUMNS = [
 
 export async function show(main) {
   const body = el("tbody");
-  const none = el("div", { class: "empty" }, el("h2", {}, "No request is running"), el("p", {}, "What runs on any worker of this store appears here within a second, and opens once it has run for two; a killed one until it is stored."));
+  const none = el("div", { class: "empty" }, el("h2", {}, "No request is running"), el("p", {}, "What runs on any worker of this store appears here within a second, and can be opened once it has run for two. What was killed stays until its profile is stored."));
   const place = el("div", { class: "rows" });
   const draw = async () => {
     const { requests } = await api.live();
@@ -24,9 +24,9 @@ export async function show(main) {
         duration((one.running_ms || 0) * 1e6), el("span", { title: tame(one.hot || "") }, tame(one.hot || "")),
         tame([one.host, one.pid, one.thread].filter(Boolean).join(" "), 60), one.killed ? "killed" : one.state === "waits" ? "waits" : "runs",
       ];
-      return el("tr", { class: one.killed ? "bad" : null }, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
+      return tableRow(COLUMNS, values, { class: one.killed ? "bad" : null });
     }));
-    place.replaceChildren(requests.length ? el("table", { class: "live", "aria-label": "Running requests" }, header(COLUMNS, "", () => {}), body) : none);
+    place.replaceChildren(requests.length ? el("table", { class: "live", "aria-label": "Running requests" }, header(COLUMNS), body) : none);
   };
   await draw();
   main.replaceChildren(el("h1", {}, "Running now"), place);

@@ -60,8 +60,8 @@ async function render() {
 
 document.documentElement.dataset.theme = setting("theme");
 dress();
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", dress);
 addEventListener("slowlens-theme", dress);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("slowlens-theme")));
 onMove(render);
 addEventListener("hashchange", render);
 addEventListener("pagehide", () => {

@@ -1,42 +1,33 @@
 // profile.js - one request (or a route's merged profiles): the answer on top, a view, the panel beside it.
 import * as api from "./api.js";
+import { bar, said, timeSplit } from "./colors.js";
 import { button, el, menu } from "./dom.js";
 import { FlameModel, invert, mergeRecursion } from "./flamemodel.js";
-import { OWN_COST, count, duration, label, matcher, middle, share, tame } from "./format.js";
-import { bar, said, timeSplit } from "./rowbar.js";
-import { searchBox } from "./searchbox.js";
-import { copy, entry, go, notice, recall, remember, removeLater, replace, server, slot, toList } from "./shell.js";
+import { OWN_COST, count, duration, hasSamples, label, middle, share, tame } from "./format.js";
+import { back, copy, entry, go, removeLater, server, slot, toList } from "./shell.js";
 import { sidePanel, place } from "./side.js";
-import { format, without } from "./state.js";
+import { format } from "./state.js";
+import { LAYERS } from "./tables.js";
 import { answer, comparison, curl, how, isSampled, linked, markdown, samplesOf } from "./summary.js";
-import { FIRST } from "./tree.js";
+import { ViewPage } from "./viewpage.js";
 import { viewsOf } from "./views.js";
 
 export const fixed = true;
 
-/** Belongs to one view and goes when another is opened. */
-const OF_VIEW = ["root", "permille"];
 /** Views whose tree can be shaped: recursion merged, upside down. */
 const SHAPED = new Set(["tree", "flame"]);
 
-/** The tag of a route in state and queries. */
-const routeOf = (state) => Object.fromEntries(["route", "method", "mode", "last", "release"].filter((name) => state[name]).map((name) => [name, state[name]]));
-
-class Page {
+class Page extends ViewPage {
   constructor(state, profile, summary) {
+    super(viewsOf(state.r === "aggregate"), state, `${state.r} ${state.route || ""}`);
     this.profile = profile;
     this.summary = summary;
-    this.state = { ...state };
     this.wall = summary.wall_ns;
     this.shared = summary.shared_ns; // what shares are of: without what recording took
     this.samples = samplesOf(summary);
     this.sampled = isSampled(summary);
     this.merged = state.r === "aggregate";
-    this.views = viewsOf(this.merged);
     this.models = new Map();
-    this.panel = {};
-    this.test = null;
-    this.turn = 0;
     this.title = this.name();
   }
 
@@ -49,28 +40,19 @@ class Page {
     return share(part === this.wall ? this.shared : part, this.shared, this.samples);
   }
 
-  get view() {
-    return this.state.view in this.views ? this.state.view : Object.keys(this.views)[0];
+  /** What the number of calls of a function is. */
+  counted(callee) {
+    return !this.sampled ? "calls" : hasSamples(callee) ? "samples" : "times";
+  }
+
+  /** "800×"; samples are no calls. */
+  times(calls) {
+    return this.sampled || !calls ? "" : `${count(calls)}×`;
   }
 
   /** Whether a state is another state of this very page. */
   isOf(state) {
-    return state.r === this.state.r && (!this.merged || format(routeOf(state)) === format(routeOf(this.state)));
-  }
-
-  keep(values) {
-    Object.assign(this.state, values);
-    replace(this.state);
-  }
-
-  redraw(values) {
-    this.keep(values);
-    return this.showView();
-  }
-
-  /** Moves on to another view, or another state of it. */
-  open(values) {
-    go({ ...without(this.state, ...(values.view && values.view !== this.view ? OF_VIEW : [])), ...values });
+    return state.r === this.state.r && (!this.merged || format(api.routeOf(state)) === format(api.routeOf(this.state)));
   }
 
   /** Whether the tree stands upside down, with numbers of its own for its nodes. */
@@ -130,53 +112,6 @@ class Page {
     return this.state.fn === undefined ? undefined : Number(this.state.fn);
   }
 
-  place(view) {
-    return `view ${this.state.r} ${this.state.route || ""} ${view}`;
-  }
-
-  save() {
-    if (this.shown && this.panel.save) remember(this.place(this.shown), this.panel.save());
-  }
-
-  async showView() {
-    const turn = ++this.turn;
-    this.save();
-    this.panel.stop?.();
-    this.panel = {};
-    const { view } = this;
-    this.shown = null;
-    for (const tab of this.tabs.children) tab.setAttribute("aria-selected", String(tab.dataset.view === view));
-    this.tabs.querySelector("[aria-selected=true]").scrollIntoView({ block: "nearest", inline: "nearest" });
-    this.area.setAttribute("aria-label", this.views[view][0]);
-    const late = setTimeout(() => this.area.replaceChildren(el("p", { class: "state loading" }, "Loading…")), 250);
-    try {
-      const panel = await this.views[view][1](this);
-      if (turn !== this.turn) return panel.stop?.();
-      clearTimeout(late);
-      this.panel = panel;
-      this.tools.replaceChildren(...(panel.tools || []).filter(Boolean));
-      this.area.replaceChildren(panel.root);
-      await panel.ready?.(recall(this.place(view)));
-      if (turn !== this.turn) return undefined;
-      this.shown = view;
-      if (this.state.q) await this.search.run();
-    } catch (error) {
-      clearTimeout(late);
-      if (turn !== this.turn) return undefined;
-      this.tools.replaceChildren();
-      this.area.replaceChildren(el("div", { class: "state" }, el("p", {}, `${error.message}.`), button("Try again", () => this.showView())));
-      notice(error.message);
-    }
-    return undefined;
-  }
-
-  tab(name) {
-    return el("button", {
-      type: "button", role: "tab", "aria-selected": "false", "aria-controls": "panel", "data-view": name, tabindex: 0,
-      click: () => name !== this.view && this.open({ view: name }),
-    }, this.views[name][0]);
-  }
-
   sentence() {
     const text = answer(this.summary);
     if (!text) return el("p", { class: "answer" }, "No function stands out.");
@@ -234,7 +169,7 @@ class Page {
     const cost = this.merged ? 0 : this.wall - this.shared;
     const status = meta.status ? el("span", { class: meta.status >= 500 ? "status bad" : "status" }, meta.status) : null;
     return el("div", { class: "titlebar" },
-      el("button", { type: "button", class: "back", "aria-label": "Back to the list", title: "Back to the list (Esc)", click: toList }, "‹"),
+      back(),
       el("h1", { title: this.title }, middle(this.title, 64), " ", status),
       el("p", { class: "brief" }, el("strong", {}, duration(this.merged ? this.wall / (meta.merged || 1) : this.wall)), this.merged ? " on average" : "",
         cost > this.wall / 50 ? el("span", { title: `Recording every call took ${duration(cost)} of it: taken off every function, and put in ${OWN_COST}.` }, ` (≈ ${duration(this.shared)} unprofiled)`) : null,
@@ -246,21 +181,17 @@ class Page {
     const { meta } = this.summary;
     this.usual = el("span");
     this.side = sidePanel(this);
-    this.search = searchBox(this);
-    this.tools = el("div", { class: "viewtools" });
-    this.tabs = el("div", { role: "tablist", "aria-label": "Views", keydown: tabKeys }, Object.keys(this.views).map((name) => this.tab(name)));
-    this.area = el("div", { role: "tabpanel", id: "panel", "aria-label": "" });
     const sideButton = button("Panel", () => this.toggleSide(), { class: "quiet", "aria-controls": "side", "aria-pressed": "true", title: "Show or hide the panel (s)" });
     this.sideButton = sideButton;
     const split = timeSplit(meta, this.wall);
+    // The largest first, and how much was asked of others: on a small window the rest is cut off.
+    const key = [...split].sort((a, b) => b.ns - a.ns).map((part) => el("li", {}, el("span", { class: `key k-${part.kind}` }), `${part.title} ${duration(part.ns)}`));
+    key.splice(2, 0, ...Object.entries(LAYERS).filter(([kind]) => meta[`${kind}_count`]).map(([kind, title]) => el("li", {}, `${title} ${count(meta[`${kind}_count`])}`)));
     const measured = meta.cpu_ns !== undefined && !meta.merged;
     slot().replaceChildren(this.top());
     main.replaceChildren(
       this.sentence(),
-      el("div", { class: "splitline" }, measured ? [bar("Wall time", split, this.wall), el("ul", { class: "inline", "aria-hidden": "true", title: said(split, this.wall) },
-        // The largest first: on a small window the rest is cut off.
-        [...split].sort((a, b) => b.ns - a.ns).map((part) => el("li", {}, el("span", { class: `key k-${part.kind}` }), `${part.title} ${duration(part.ns)}`)),
-        ["db", "http", "cache", "template"].map((kind) => meta[`${kind}_count`] && el("li", {}, `${kind} ${count(meta[`${kind}_count`])}`)))] : null, this.search.form),
+      el("div", { class: "splitline" }, measured ? [bar("Wall time", split, this.wall), el("ul", { class: "inline", "aria-hidden": "true", title: said(split, this.wall) }, key)] : null, this.search.form),
       el("div", { class: "viewbar" }, this.tabs, this.tools, sideButton),
       el("div", { class: "work" }, this.area, this.side.root));
     main.querySelectorAll(":scope > :empty").forEach((one) => one.tagName === "P" && one.remove());
@@ -282,30 +213,17 @@ class Page {
 
 export async function show(main, state) {
   entry();
-  const merged = state.r === "aggregate";
-  const profile = api.profile(state.r, merged ? routeOf(state) : {});
-  // What the view draws first is asked for at once, beside the summary.
-  const plain = !state.root && !state.recursion && !state.invert;
-  const early = plain && state.view === "flame" ? profile.flame().then((report) => new FlameModel(report)) : null;
-  const first = plain && !merged && (state.view ?? "tree") === "tree" ? profile.tree(FIRST) : null;
-  for (const asked of [early, first]) asked?.catch(() => {}); // told when the view asks for it
-  const summary = await profile.summary();
+  const { profile, ...first } = api.asked(state);
+  const summary = await first.summary;
   const { meta } = summary;
   summary.heaviest = summary.heaviest.filter((one) => one.function.name !== OWN_COST);
   const page = new Page(state, profile, summary);
-  page.first = first;
-  if (early) page.models.set(page.modelKey(), early);
+  page.first = first.tree;
+  if (first.flame) page.models.set(page.modelKey(), first.flame.then((report) => new FlameModel(report)));
   page.build(main);
-  if (meta.route && !merged) {
+  if (meta.route && !page.merged) {
     // Nobody waits for this: how it compares is said when it is known.
     api.routes({ route: meta.route }).then(({ routes }) => page.compare(routes.find((one) => one.method === meta.method)), () => {});
-  }
-  if (state.q) {
-    try {
-      page.test = matcher(state.q);
-    } catch {
-      page.test = null; // said when the search runs
-    }
   }
   await page.showView();
   return {
@@ -323,31 +241,10 @@ export async function show(main, state) {
       page.showView();
       return true;
     },
-    save: () => page.save(),
-    stop() {
-      page.save();
-      page.turn++;
-      page.panel.stop?.();
-    },
-    search: () => page.search.focus(),
-    match: (by) => page.search.step(by),
-    step: (by) => page.panel.step?.(by),
-    leave: toList,
+    ...page.controls(),
     side: () => page.toggleSide(),
-    view: (i) => page.tabs.children[i]?.click(),
-    places: () => Object.entries(page.views).map(([name, [title]]) => ({ kind: "view", text: title, act: () => page.open({ view: name }) })),
     functions: async () => (await profile.functions({ limit: 5000 })).rows.map((row) => ({
       kind: "function", text: label(row.function), note: `self ${page.share(row.self_ns)}`, act: () => page.choose({ fn: row.function.id }),
     })),
   };
-}
-
-/** Arrow keys move between tabs (WAI-ARIA tabs pattern, manual activation). */
-export function tabKeys(event) {
-  const tabs = Array.from(event.currentTarget.querySelectorAll("[role=tab]"));
-  const at = tabs.indexOf(document.activeElement);
-  const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
-  if (at < 0 || next === undefined) return;
-  event.preventDefault();
-  tabs[(next + tabs.length) % tabs.length].focus();
 }

@@ -1,13 +1,11 @@
 // requests.js - the list of requests: filter, sort, page by page, live.
 import * as api from "./api.js";
-import { KINDS } from "./colors.js";
-import { button, cell, choice, el, header } from "./dom.js";
+import { bar, kindsKey, rowSplit } from "./colors.js";
+import { button, choice, el, header, tableRow } from "./dom.js";
 import { filterBox } from "./filterbox.js";
-import { join, textOf, withText, write } from "./filter.js";
-import { FEW, count, duration, middle, ms, tame, when } from "./format.js";
-import { bar, rowSplit } from "./rowbar.js";
+import { FEW, count, duration, middle, modeOf, moment, ms, tame, when } from "./format.js";
 import { entry, go, isGone, notice, recall, remember, removeLater, server, slot } from "./shell.js";
-import { format, listQuery } from "./state.js";
+import { format, join, listQuery, textOf, withText, write } from "./state.js";
 
 export const keepsScroll = true;
 
@@ -30,7 +28,7 @@ const SORTS = [
 ];
 const TIMES = [["", "any time"], ["15m", "last 15 min"], ["1h", "last hour"], ["24h", "last day"], ["7d", "last week"]];
 const MENDED = new Set(["n+1", "slow-query", "holds-loop", "repeats"]);
-const MODES = [["", "all"], ["det", "exact"], ["sampling", "sampled"]];
+const MODES = [["", "any mode"], ["det", "exact"], ["sampling", "sampled"]];
 
 function keepButton(request) {
   const one = button("", async () => {
@@ -52,8 +50,7 @@ function keepButton(request) {
 
 /** A row's hot path; the share of few samples looks it. Pure. */
 export function hotPath(request) {
-  const text = tame(request.hot || "");
-  return request.mode === "sampling" && request.calls < FEW / 4 ? text.replace(/ (\d+)\s?%$/, " about $1%") : text;
+  return tame(request.hot || "").replace(/ (\d+)\s?%$/, request.mode === "sampling" && request.calls < FEW / 4 ? " about $1 %" : " $1 %");
 }
 
 /** Findings that name what to mend come before those that say what it waited for. Pure. */
@@ -63,18 +60,17 @@ function row(request, page) {
   const found = ranked(request.findings);
   const filtered = (name, value) => format(page.with(name, write(name, value)));
   const name = `${tame(request.method, 20)} ${tame(request.path)}`;
-  const link = el("a", { href: format({ r: request.id }), "data-row": true }, middle(tame(request.path), 70));
+  const link = el("a", { href: format({ r: request.id }), "data-row": true }, middle(tame(request.path || request.route || "?"), 70));
   const values = [
     el("input", { type: "checkbox", value: request.id, "aria-label": `Choose ${middle(name, 80)} ${when(request.ended)}`, change: page.picked }),
-    el("time", { title: `ended ${new Date(request.ended).toLocaleString()}, began ${when(request.started)}` }, when(request.ended)),
+    el("time", { title: `ended ${moment(request.ended)}, began ${moment(request.started)}` }, when(request.ended)),
     [el("span", { class: "method" }, tame(request.method, 20)), " ", link, request.tags.map((tag) => [" ", el("a", { class: "tag", href: filtered("tag", tag), title: "Only requests with this tag" }, middle(tame(tag, 100), 28))])],
     request.killed ? el("span", { title: "Its process died before it ended" }, "killed") : request.kind === "checkpoint" ? el("span", { title: "It had not ended when this was stored" }, "runs") : request.status || "–",
     [found.slice(0, 2).map((one) => [el("a", { class: "finding", href: filtered("finding", one), title: "Only requests with this finding" }, tame(one, 30)), " "]),
       found.length > 2 ? [el("span", { class: "finding", title: tame(found.slice(2).join(", ")) }, `+${found.length - 2}`), " "] : null, el("span", { title: hotPath(request) }, hotPath(request))],
-    el("span", { class: request.wall_ms < 1e6 && "ms" }, ms(request.wall_ms)), el("div", { class: "barbox" }), el("span", { title: tame(request.mode || "") }, { deterministic: "exact", sampling: "sampled" }[request.mode] || tame(request.mode || "", 20)), request.db_count ? el("span", { title: `${count(request.db_count)} queries, ${duration(request.db_ms * 1e6)}` }, count(request.db_count)) : "", keepButton(request),
+    el("span", { class: request.wall_ms < 1e6 && "ms" }, ms(request.wall_ms)), el("div", { class: "barbox" }), modeOf(request.mode), request.db_count ? el("span", { title: `${count(request.db_count)} queries, ${duration(request.db_ms * 1e6)}` }, count(request.db_count)) : "", keepButton(request),
   ];
-  const made = el("tr", { class: request.status >= 500 ? "bad" : request.killed ? "bad killed" : null, "data-id": request.id, "data-mode": request.mode },
-    COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
+  const made = tableRow(COLUMNS, values, { class: request.status >= 500 ? "bad" : request.killed ? "bad killed" : null, "data-id": request.id, "data-mode": request.mode });
   made.request = request;
   return made;
 }
@@ -242,7 +238,7 @@ class List {
       one.drawn = true;
       one.querySelector(".barbox").replaceChildren(bar("Wall time", one.split, wall * 1e6, wall / most));
     }
-    this.legend.replaceChildren(...[...kinds].map((kind) => el("li", {}, el("span", { class: `key k-${kind}` }), KINDS[kind][0])));
+    this.legend.replaceChildren(...kindsKey([...kinds]));
   }
 
   async load(least = 0) {

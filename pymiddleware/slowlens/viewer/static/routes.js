@@ -1,8 +1,8 @@
 // routes.js - the pages about routes: how often, how long, how much of all time; what the slow requests of one do
 // differently from its usual ones; what each release made worse.
 import * as api from "./api.js";
-import { cell, choice, el, header, svg } from "./dom.js";
-import { count, duration, label, middle, ms, percent, shortPath, tame } from "./format.js";
+import { choice, el, header, numbers, plainTable, svg, tableRow } from "./dom.js";
+import { count, duration, label, middle, modeOf, moment, ms, percent, shortPath, tame } from "./format.js";
 import { entry, go, recall, remember, replace, slot } from "./shell.js";
 import { place } from "./side.js";
 import { format } from "./state.js";
@@ -72,14 +72,14 @@ export async function show(main, state) {
     const rows = sorted(routes, sort).filter((route) => `${route.method} ${route.route}`.toLowerCase().includes(low)).map((route) => {
       const of = { route: route.route, method: route.method };
       const values = [
-        [el("a", { href: format({ page: "requests", ...of, sort: "-wall_ms" }), "data-row": true }, middle(tame(route.route), 90)), isNew(route) ? [" ", el("span", { class: "finding" }, "new")] : null],
+        [el("a", { href: format({ page: "requests", ...of, sort: "-wall_ms" }), "data-row": true }, middle(tame(route.route || "?"), 90)), isNew(route) ? [" ", el("span", { class: "finding" }, "new")] : null],
         tame(route.method, 20), count(route.count), ms(route.p50_ms), ms(route.p95_ms), ms(route.p99_ms), ms(route.max_ms),
         shareOf(route, all), route.error_share ? percent(route.error_share, 1) : "–", trend(route),
         [el("a", { href: format({ r: route.worst }) }, "slowest"), " ", el("a", { href: format({ page: "cohort", ...of }), title: "What the slow ones do differently" }, "why slow"), " ",
           el("a", { href: format({ page: "diff", a: "aggregate", b: route.worst, ...of }) }, "against mean"), " ",
           el("a", { href: format({ r: "aggregate", ...of }) }, "merged"), " ", el("a", { href: format({ r: "aggregate", ...of, last: answer.windows ? "1d" : "", view: "flame" }) }, "flame")],
       ];
-      return el("tr", {}, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
+      return tableRow(COLUMNS, values);
     });
     rows[0]?.querySelector("a").setAttribute("data-first", "");
     body.replaceChildren(...rows);
@@ -102,22 +102,19 @@ const SLOW = [["p50", "the slower half"], ["p75", "the slowest quarter"], ["p90"
 
 const WHAT = { function: " itself ", node: " with what it called " };
 const percents = (part) => `${Math.round(part * 100)} %`;
-const th = (title, number) => el("th", { scope: "col", class: number ? "number" : null }, title);
-const td = (value) => el("td", { class: "number" }, value);
+const WHAT_DIFFERS = [{ title: "What", class: "path" }, ...["Of the difference", "In proportion", "In slow ones", "In usual ones", "Occurs, slow / usual"].map(numbers)];
 
 /** Of one thing: how much of the difference it is, and in how many it occurs. */
 function rowOf(row, found, ids) {
   const name = row.function ? label(row.function) : tame(row.name);
-  return el("tr", {},
-    el("td", { class: "path" }, el("a", { href: format({ r: ids[row.worst], ...(row.function ? { q: `=${row.function.name}` } : {}) }), title: "The request with most of it", "data-row": true }, middle(name, 60)), WHAT[row.what] || "",
-      row.file ? place(row.file, row.line, `${tame(shortPath(row.file))}:${row.line}`) : null),
-    td(percents(row.share)), td(percents(row.expected)), td(duration(row.slow_ns)), td(duration(row.usual_ns)),
-    td(`${percents(row.slow_has / found.slow)} / ${percents(row.usual_has / found.usual)}`));
+  return tableRow(WHAT_DIFFERS, [
+    [el("a", { href: format({ r: ids[row.worst], ...(row.function ? { q: label(row.function) } : {}) }), title: "The request with most of it", "data-row": true }, middle(name, 60)), WHAT[row.what] || "",
+      row.file ? place(row.file, row.line, `${tame(shortPath(row.file))}:${row.line}`) : null],
+    percents(row.share), percents(row.expected), duration(row.slow_ns), duration(row.usual_ns),
+    `${percents(row.slow_has / found.slow)} / ${percents(row.usual_has / found.usual)}`]);
 }
 
-const table = (name, rows, found) => el("div", { class: "rows" }, el("table", { "aria-label": name },
-  el("thead", {}, el("tr", {}, th("What"), th("Of the difference", true), th("In proportion", true), th("In slow ones", true), th("In usual ones", true), th("Occurs, slow / usual", true))),
-  el("tbody", {}, rows.map((row) => rowOf(row, found, found.ids)))));
+const table = (name, rows, found) => el("div", { class: "rows" }, plainTable(name, WHAT_DIFFERS, rows.map((row) => rowOf(row, found, found.ids))));
 
 /** Which are compared, in words. Pure. */
 export function sides(state) {
@@ -129,7 +126,7 @@ export function sides(state) {
 async function showCohort(main, state) {
   entry();
   const title = `${tame(state.method || "")} ${tame(state.route || "")}`.trim();
-  const values = Object.fromEntries(["route", "method", "mode", "slow", "where", "against"].filter((name) => state[name]).map((name) => [name, state[name]]));
+  const values = only(state, "route", "method", "mode", "slow", "where", "against");
   const field = (name, hint) => el("input", { type: "search", name, value: state[name] || "", placeholder: hint, size: 26, "aria-label": name === "where" ? "One side" : "The other side" });
   const fields = [field("where", "release=…, host=…, user=…"), field("against", "beside all others")];
   const form = el("form", { class: "toolbar", submit: (event) => {
@@ -145,10 +142,10 @@ async function showCohort(main, state) {
     main.replaceChildren(...head, el("p", { class: "empty" }, `${error.message}.`));
     return { title };
   }
-  const mean = (ns, n, what) => `${what}: ${count(n)} of ${duration(ns)}`;
+  const mean = (ns, n, what) => `${what}: ${count(n)}, ${duration(ns)} on average`;
   main.replaceChildren(...head,
     el("p", { class: "answer" }, tame(found.answer, 600)),
-    ...(found.slow ? [el("p", { class: "hint" }, `${mean(found.slow_ns, found.slow, tame(slow))}; ${mean(found.usual_ns, found.usual, tame(usual))}; means, of the newest ${count(found.count)} stored profiles of one mode (${tame(found.mode)}).`)] : []),
+    ...(found.slow ? [el("p", { class: "hint said" }, `${mean(found.slow_ns, found.slow, tame(slow))}; ${mean(found.usual_ns, found.usual, tame(usual))}. Of the newest ${count(found.count)} stored profiles of one mode (${modeOf(found.mode)}).`)] : []),
     ...[["Accounts for the difference", found.named], ["Largest, but as large as it is to be expected", found.largest]].filter(([, rows]) => rows.length)
       .flatMap(([name, rows]) => [el("h2", {}, name), table(name, rows, found)]),
     ...(found.tags.length ? [el("h2", {}, "More often among them"), el("ul", {}, found.tags.map((one) => el("li", {}, tame(one.text, 300))))] : []));
@@ -164,28 +161,27 @@ export const grown = (change) => `${change < 0 ? "−" : "+"}${Math.abs(Math.rou
 /** A time in ms, or a number. Pure. */
 export const amount = (what, one) => (what === "time" ? duration(one * 1e6) : String(Math.round(one * 100) / 100));
 
+const WORSE = [{ title: "Route", class: "path" }, { title: "What" }, ...["Before", "After", "Change", "Requests"].map(numbers)];
+
 function changeOf(row, previous, release) {
   const of = { route: row.route, method: row.method };
-  return el("tr", {},
-    el("td", { class: "path" }, el("a", { href: format({ page: "cohort", ...of, where: `release=${release}`, against: `release=${previous}` }), "data-row": true, title: "What its requests do differently" }, middle(tame(`${row.method} ${row.route}`), 70)),
-      el("span", { class: "where" }, row.grew.map((one) => ` ${tame(one.name, 40)} +${duration((one.after_ms - one.before_ms) * 1e6)}`).join(","))),
-    el("td", {}, tame(row.name, 40)), td(amount(row.what, row.before)), td(amount(row.what, row.after)), td(el("span", { class: "more" }, grown(row.change))), td(row.requests.map(count).join(" / ")));
+  return tableRow(WORSE, [
+    [el("a", { href: format({ page: "cohort", ...of, where: `release=${release}`, against: `release=${previous}` }), "data-row": true, title: "What its requests do differently" }, middle(tame(`${row.method} ${row.route}`), 70)),
+      el("span", { class: "where" }, row.grew.map((one) => ` ${tame(one.name, 40)} +${duration((one.after_ms - one.before_ms) * 1e6)}`).join(","))],
+    tame(row.name, 40), amount(row.what, row.before), amount(row.what, row.after), el("span", { class: "more" }, grown(row.change)), row.requests.map(count).join(" / ")]);
 }
 
 function released({ release, previous, since, complete, routes }) {
-  const head = ["Route", "What", "Before", "After", "Change", "Requests"];
   return [
-    el("h2", {}, `${tame(release, 60)} after ${tame(previous, 60)}`, el("span", { class: "hint" }, ` since ${new Date(since * 1000).toLocaleString()}${complete ? "" : "; a day has not passed"}`)),
-    routes.length ? el("div", { class: "rows" }, el("table", { "aria-label": `Worse with ${tame(release, 60)}` },
-      el("thead", {}, el("tr", {}, head.map((title, i) => th(title, i > 1)))),
-      el("tbody", {}, routes.map((row) => changeOf(row, previous, release))))) : el("p", { class: "hint" }, complete ? "No route became worse." : "No route became worse so far.")];
+    el("h2", {}, `${tame(release, 60)} after ${tame(previous, 60)}`, el("span", { class: "hint" }, ` since ${moment(since * 1000)}${complete ? "" : "; a day has not passed"}`)),
+    routes.length ? el("div", { class: "rows" }, plainTable(`Worse with ${tame(release, 60)}`, WORSE, routes.map((row) => changeOf(row, previous, release)))) : el("p", { class: "hint" }, complete ? "No route became worse." : "No route became worse so far.")];
 }
 
 async function showChanges(main) {
   entry();
   const { releases } = await api.regressions();
   main.replaceChildren(el("h1", {}, "What each release made worse"),
-    el("p", { class: "hint" }, "24 hours before beside 24 hours after, all requests, each hour divided by what the other routes took in it. Counts are certain; times are named beyond chance only."),
+    el("p", { class: "hint" }, "The 24 hours after each release beside the 24 hours before: all requests, relative to the other routes in the same hour. Times are named only where chance does not explain them."),
     ...(releases.length ? releases.flatMap(released) : [el("p", { class: "empty" }, "Only one release is known here. A release is found in git or in the environment, or set by the option release.")]));
   main.querySelector("[data-row]")?.setAttribute("data-first", "");
   return { title: "Changes" };

@@ -33,6 +33,8 @@ export function toList() {
   render();
 }
 
+export const back = () => button("‹", toList, { class: "back", "aria-label": "Back to the list", title: "Back to the list (Esc)" });
+
 /** Moving within a page must not fill the history, nor draw the page anew. */
 export const replace = (state) => history.replaceState(history.state, "", format(state));
 

@@ -1,10 +1,9 @@
 // side.js - the panel beside every view: the chosen box, the heaviest functions, where time went, facts.
-import { KINDS, category } from "./colors.js";
-import { button, el } from "./dom.js";
+import { KINDS, bar, category, timeSplit } from "./colors.js";
+import { button, el, numbers, tableRow } from "./dom.js";
 import { count, duration, label, middle, share, tame } from "./format.js";
 import { where } from "./tables.js";
 import { editorLink } from "./keys.js";
-import { bar, timeSplit } from "./rowbar.js";
 import { setting } from "./shell.js";
 import { format } from "./state.js";
 import { facts, notices, phases, samplesOf, tags } from "./summary.js";
@@ -34,7 +33,7 @@ function pairs(title, report, side, other, id, page) {
   return el("div", { class: "pairs" }, el("h3", {}, title), el("ul", {}, found.slice(0, SHOWN).map((pair) => {
     const one = functions.get(pair[side]);
     return el("li", {}, button(middle(label(one), 90), () => page.choose({ fn: one.id }), { class: "link", title: where(one) }), el("span", { class: "number" }, page.share(pair.total_ns)),
-      el("span", { class: "number" }, pair.calls ? `${count(pair.calls)}×` : ""));
+      el("span", { class: "number" }, page.times(pair.calls)));
   })), found.length > SHOWN ? el("p", { class: "hint" }, `and ${count(found.length - SHOWN)} more`) : null);
 }
 
@@ -57,16 +56,15 @@ export function sidePanel(page) {
     const mine = ++turn;
     const { callee } = one;
     const id = callee.fn ?? callee.id;
-    const calls = page.sampled ? "Samples" : "Calls";
     const around = el("div", { class: "around" });
     const nodes = [
       el("h2", {}, el("span", { class: `key k-${category(callee)}` }), label(callee)),
       el("p", {}, place(callee.file, callee.line, where(callee))),
       one.caller && one.line && one.caller.file ? el("p", {}, "called at ", place(one.caller.file, one.line, `${label(one.caller)}:${one.line}`)) : null,
       el("dl", { class: "numbers" },
-        line("Total", one.total === undefined ? "" : `${duration(one.total)} · ${page.share(one.total)}`),
+        line(page.merged ? "Total of all" : "Total", one.total === undefined ? "" : `${duration(one.total)} · ${page.share(one.total)}`),
         line("Self", one.self === undefined ? "" : `${duration(one.self)} · ${page.share(one.self)}`),
-        line(calls, one.calls ? count(one.calls) : ""),
+        line(page.counted(callee), one.calls ? count(one.calls) : ""),
         line("Per call", one.calls && !page.sampled ? duration(one.total / one.calls) : ""),
         line("Of its caller", one.parent ? share(one.total, one.parent, samples) : "")),
       el("p", { class: "acts" },
@@ -84,11 +82,10 @@ export function sidePanel(page) {
   chosen.append(el("h2", {}, "Chosen"), el("p", { class: "hint" }, "Nothing yet: a click on a row or a box shows it here."));
   const root = el("aside", { id: "side", "aria-label": "Chosen function and facts", tabindex: 0 },
     notices(meta).map((one) => el("p", { class: "notice" }, one.text, one.id ? [" ", el("a", { href: `#r=${encodeURIComponent(one.id)}` }, "Show that request")] : null)),
+    chosen, // first: a click is answered where it is seen
     found.length ? section("Findings", el("ul", { class: "findings" }, found)) : null,
-    chosen,
-    section("Heaviest by self time", el("table", { "aria-label": "Heaviest functions" }, el("tbody", {}, summary.heaviest.map((one) => el("tr", {},
-      el("td", { class: "number" }, page.share(one.self_ns)),
-      el("td", { class: "path" }, button(middle(label(one.function), 90), () => page.choose({ fn: one.function.id }), { class: "link", title: where(one.function) }))))))),
+    section("Heaviest by self time", el("table", { "aria-label": "Heaviest functions" }, el("tbody", {}, summary.heaviest.map((one) => tableRow([numbers(), { class: "path" }], [page.share(one.self_ns),
+      button(middle(label(one.function), 90), () => page.choose({ fn: one.function.id }), { class: "link", title: where(one.function) })]))))),
     meta.cpu_ns === undefined || meta.merged ? null : section("Where the time went", legend(split, wall)),
     section("Whose code", bar("Self time", own.filter((part) => part.ns > 0), wall), legend(own, wall, samples)),
     steps.length ? section("Phases", legend(steps, wall)) : null,

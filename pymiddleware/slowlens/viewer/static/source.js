@@ -7,7 +7,8 @@ import { place } from "./side.js";
 /** Every line to show: the text's, or those that have times where there is no text. Pure. */
 export function lines(report) {
   const times = new Map(report.rows.map((row) => [row.line, row]));
-  const text = report.text.slice(0, report.text.findLastIndex(([, one]) => one.trim()) + 1);
+  const full = ([, one]) => one.trim();
+  const text = report.text.slice(Math.max(0, report.text.findIndex(full)), report.text.findLastIndex(full) + 1);
   const known = text.length ? text : report.rows.filter((row) => row.line > 0).map((row) => [row.line, ""]);
   return known.map(([line, text]) => ({ line, text, ...(times.get(line) || { self_ns: 0, called_ns: 0, calls: 0, cpu_ns: 0, gil_ns: 0 }) }));
 }
@@ -46,12 +47,12 @@ export async function sourceView(page) {
     return row;
   });
   const root = el("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": "Source" },
-    el("p", { class: "bar-line" }, select, " ", place(report.file, report.line, `${where(callee)}`)),
+    el("p", { class: "bar-line" }, select, " ", place(report.file, report.line, where(callee))),
     report.why ? el("p", { class: "hint padded" }, `No text: ${tame(report.why)}.`) : null,
     el("table", { class: "source", "aria-label": `Lines of ${tame(report.name)}` },
-      el("thead", {}, el("tr", {}, ["Line", ...(counted ? ["Hits", "Per hit"] : []), "Total", "Share", "Self", "Calls made"].map((title) => el("th", { scope: "col", class: "number" }, title)), el("th", { scope: "col" }, "Source"))),
+      el("thead", {}, el("tr", {}, ["Line", ...(counted ? ["Hits", "Per hit"] : []), "Total", "Share", "Self", page.sampled ? "Samples" : "Calls made"].map((title) => el("th", { scope: "col", class: "number" }, title)), el("th", { scope: "col" }, "Source"))),
       el("tbody", {}, rows)),
-    el("p", { class: "hint padded" }, counted ? "Every line was counted." : "Self times of lines come from samples (?slowlens=lines counts each); what a line called is exact where the profile is deterministic."));
+    el("p", { class: "hint padded" }, counted ? "Every line was counted." : "Self times of lines come from samples (?slowlens=lines counts each); what a line called is exact where the profile is."));
   return {
     root,
     async ready(saved) {

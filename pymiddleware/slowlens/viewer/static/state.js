@@ -1,5 +1,5 @@
-// state.js - the whole state of the page lives in the URL's fragment. Pure.
-import { textOf } from "./filter.js";
+// state.js - the whole state of the page lives in the URL's fragment, the list's filter too: what its words mean, the
+// server says (store/filter.py). Pure.
 
 /** An object from "#a=b&c=d"; unknown names are kept. */
 export function parse(hash) {
@@ -30,4 +30,44 @@ export function toggleSort(sort, column) {
   return sort === `-${column}` ? column : `-${column}`;
 }
 
+/** Some names of a state, as far as they have values. */
+export const only = (state, ...names) => Object.fromEntries(names.filter((name) => state[name]).map((name) => [name, state[name]]));
+
 export const without = (state, ...names) => Object.fromEntries(Object.entries(state).filter(([name]) => !names.includes(name)));
+
+/** Short forms that a link may use instead of `filter`: #page=requests&route=/books/. */
+const SHORT = ["route", "method", "status", "min_ms", "mode", "tag", "finding", "release", "host", "last", "since", "until", "q"];
+
+const quoted = (text) => (/[\s"]|^$/.test(text) ? `"${text.replaceAll('"', "")}"` : text);
+
+/** How one value of a field is written. */
+export const write = (name, value) => (name === "min_ms" ? `>${value}ms` : `${name === "q" ? "text" : name}:${quoted(value)}`);
+
+/** All that a state filters by, as one text. */
+export const textOf = (state) => [...SHORT.filter((name) => state[name]).map((name) => write(name, state[name])), state.filter].filter(Boolean).join(" ");
+
+/** The state with another text, or with another sort too. */
+export const withText = (state, text) => ({ ...Object.fromEntries(Object.entries(state).filter(([name]) => !SHORT.includes(name))), filter: text });
+
+/** The text of some terms [{name, text}]; `but`: the name of those that are left out. */
+export const join = (terms, but, more = "") => [...terms.filter((one) => one.name !== but).map((one) => one.text), more].filter(Boolean).join(" ");
+
+/** The word that ends where somebody writes. */
+export const lastWord = (text) => text.match(/(?:[^\s"]|"[^"]*"?)*$/)[0];
+
+/**
+ * What could be meant by the word that is being written: [{text, hint, whole}]; `whole` terms are ready, others go
+ * on. `fields`: the server's [{name, hint, values}]; `known`: {route: [..], tag: [..]} as far as the page knows them.
+ */
+export function complete(word, fields, known = {}) {
+  const split = /^([a-z]+):"?(.*)$/.exec(word);
+  const of = (field) => [...new Set([...field.values, ...(known[field.name] || [])])];
+  const field = split && fields.find((one) => one.name === split[1]);
+  const whole = (one, hint, values) => values.map((value) => ({ text: write(one.name, value), hint, whole: true }));
+  if (field) return whole(field, "", of(field).filter((one) => one.toLowerCase().includes(split[2].toLowerCase()))).slice(0, 8);
+  const start = word.toLowerCase();
+  return [
+    ...fields.filter((one) => one.name.startsWith(start)).map((one) => ({ text: `${one.name}:`, hint: one.hint, whole: false })),
+    ...(start ? fields.flatMap((one) => whole(one, one.name, of(one).filter((value) => value.toLowerCase().startsWith(start)))) : []),
+  ].slice(0, 12);
+}

@@ -1,8 +1,5 @@
 // summary.js - what is said about a profile: the sentence, what to know beside it, facts. Pure.
-import { bytes, count, duration, label, share, shortPath, tame } from "./format.js";
-
-/** A step on the event loop that is worth a word. */
-const HOLDS_NS = 5e7;
+import { bytes, count, duration, label, modeOf, moment, share, shortPath, tame } from "./format.js";
 
 export const isSampled = (summary) => summary.meta.mode === "sampling";
 
@@ -24,11 +21,12 @@ export function phases(meta, wall) {
   ];
 }
 
-/** The node to begin at: what own code called last on the hot path; undefined without a hot path. */
+/** The node to begin at: what own code called last on the hot path, else what the sentence names; undefined without a hot path. */
 export function guilty(summary) {
   const path = summary.hot_path;
   const at = path.findLastIndex((step) => step.function.origin === "project");
-  return (at < 0 ? path.at(-1) : path[at + 1] || path.at(-1))?.node;
+  if (at >= 0) return (path[at + 1] || path[at]).node;
+  return linked(answer(summary), summary).find((part) => part.node !== undefined)?.node ?? path.at(-1)?.node;
 }
 
 /** The sentence that says why: the core's own, as the log and the command line tell it. */
@@ -75,7 +73,7 @@ export function comparison(wall, route) {
 /** How it was profiled: "sampled, 12 samples (few)", "every call: 1,204 and 80 in C". */
 export function how(summary) {
   const { meta } = summary;
-  if (meta.merged) return `profiles merged: ${count(meta.merged)}, ${tame(meta.mode || "")}`;
+  if (meta.merged) return `profiles merged: ${count(meta.merged)}, ${modeOf(meta.mode)}`;
   if (meta.mode !== "sampling") return `exact: ${count(summary.calls + summary.c_calls)} calls`;
   const samples = meta.samples || 0;
   return `sampled, ${count(samples)} ${samples === 1 ? "sample" : "samples"}${samples < 30 ? " (few)" : ""}`;
@@ -86,9 +84,6 @@ export function notices(meta) {
   const found = [];
   if (meta.held_ns) {
     found.push({ text: `For ${duration(meta.held_ns)} this request could have gone on, but the event loop was busy with ${tame(meta.held_by || "")}.`, id: meta.held_id || "" });
-  }
-  if (meta.step_ns >= HOLDS_NS) {
-    found.push({ text: `It kept the event loop for ${duration(meta.step_ns)} without a break: every other request of its worker waited for that.`, id: "" });
   }
   if (meta.sampled_from_ns) {
     found.push({ text: `Too many different calls to record them all: from ${duration(meta.sampled_from_ns)} on by sampling, where calls are not counted.`, id: "" });
@@ -107,8 +102,8 @@ export function facts(summary) {
   const { meta } = summary;
   const sampled = meta.mode === "sampling";
   return [
-    ["Started", meta.started ? new Date(meta.started / 1e6).toLocaleString() : ""],
-    ["Route", meta.route], ["Mode", meta.mode], ["Profiles", meta.merged ? count(meta.merged) : ""],
+    ["Started", meta.started ? moment(meta.started / 1e6) : ""],
+    ["Route", meta.route], ["Mode", modeOf(meta.mode)], ["Profiles", meta.merged ? count(meta.merged) : ""],
     ["Samples", sampled && meta.samples ? count(meta.samples) : ""], ["Not seen", sampled ? unseen(meta) : ""],
     ["Sampled every", sampled && meta.interval_ns ? duration(meta.interval_ns) : ""],
     ["Python calls", sampled ? "" : count(summary.calls)], ["C calls", sampled ? "" : count(summary.c_calls)],

@@ -1,7 +1,7 @@
 // tables.js - the views that are lists: functions (callers above the chosen one, callees below), what was asked of
 // others, calls made again and again from one line.
 import { KINDS, category } from "./colors.js";
-import { button, cell, el, header } from "./dom.js";
+import { button, el, header, numbers, plainTable, tableRow } from "./dom.js";
 import { OWN_COST, count, duration, label, middle, percent, shortPath, tame } from "./format.js";
 
 const COLUMNS = [
@@ -26,15 +26,15 @@ export function sorted(rows, sort) {
   return all.sort((a, b) => (sort.startsWith("-") ? b[name] - a[name] : a[name] - b[name]));
 }
 
+const PAIR = [numbers(), numbers(), numbers(), { class: "path" }];
+
 function sandwichTable(title, pairs, functions, side, page, open) {
   const rows = [...pairs].sort((a, b) => b.total_ns - a.total_ns);
   return el("section", { class: "sandwich" }, el("h3", {}, title), rows.length ? el("table", { "aria-label": title },
     el("tbody", {}, rows.map((pair) => {
       const one = functions.get(pair[side]);
-      return el("tr", {},
-        el("td", { class: "number" }, page.share(pair.total_ns)), el("td", { class: "number" }, duration(pair.total_ns)),
-        el("td", { class: "number" }, `${count(pair.calls)}×`),
-        el("td", { class: "path" }, el("button", { type: "button", class: "link", click: () => open(one.id) }, label(one)), " ", el("span", { class: "hot" }, where(one))));
+      return tableRow(PAIR, [page.share(pair.total_ns), duration(pair.total_ns), page.times(pair.calls),
+        [button(label(one), () => open(one.id), { class: "link" }), " ", el("span", { class: "hot" }, where(one))]]);
     }))) : el("p", {}, "None."));
 }
 
@@ -47,7 +47,7 @@ async function sandwich(page, id, open, actions) {
   return el("div", { class: "chosen" },
     sandwichTable("Called by", report.pairs.filter((pair) => pair.callee === id), functions, "caller", page, open),
     el("p", { class: "middle" }, el("strong", {}, label(chosen)), ` ${where(chosen)} · self ${duration(chosen.self_ns)} (${page.share(chosen.self_ns)}) · `,
-      `total ${duration(chosen.total_ns)} · ${count(chosen.calls)} ${page.sampled ? "samples" : "calls"} `, actions(chosen)),
+      `total ${duration(chosen.total_ns)} · ${count(chosen.calls)} ${page.counted(chosen)} `, actions(chosen)),
     sandwichTable("Calls", report.pairs.filter((pair) => pair.caller === id), functions, "callee", page, open));
 }
 
@@ -56,6 +56,8 @@ export async function functionsView(page) {
   const report = await profile.functions({ limit: 100000 });
   let found = [];
   let sort = state.fsort || "-self_ns";
+  // Samples are no calls: what one took is not known.
+  const shown = page.sampled ? COLUMNS.slice(0, -1).map((column) => (column.sort === "calls" ? { ...column, title: "Samples" } : column)) : COLUMNS;
   const place = el("div", { class: "sandwichbox" });
   const body = el("tbody");
   const table = el("table", { class: "functions", "aria-label": "Functions" });
@@ -87,12 +89,11 @@ export async function functionsView(page) {
           el("span", { class: "where" }, where(row.function))],
         count(row.calls), duration(row.self_ns), row.function.name === OWN_COST ? "–" : page.share(row.self_ns), duration(row.total_ns), row.calls ? duration(row.per_call) : "",
       ];
-      const made = el("tr", { "data-fn": row.function.id }, COLUMNS.map((column, i) => cell(column, ...[values[i]].flat())));
+      const made = tableRow(shown, values, { "data-fn": row.function.id });
       made.style.setProperty("--part", `${(row.self_ns / (page.wall || 1)) * 100}%`);
       return made;
     }));
-    const names = COLUMNS.map((column) => (column.sort === "calls" && page.sampled ? { ...column, title: "Samples" } : column.sort === "per_call" && page.sampled ? { ...column, title: "" , sort: undefined } : column));
-    table.replaceChildren(header(names, sort, (next) => {
+    table.replaceChildren(header(shown, sort, (next) => {
       sort = next;
       page.keep({ fsort: next });
       draw();
@@ -115,22 +116,21 @@ export async function functionsView(page) {
   };
 }
 
-const LAYERS = { db: "Queries", http: "HTTP requests", cache: "Cache calls", template: "Templates" };
+export const LAYERS = { db: "Queries", http: "HTTP requests", cache: "Cache calls", template: "Templates" };
 
 /** Spans by text and by the line of own code that asked. */
 export async function spansView(page) {
   const { kinds, rows, count: all, lost } = await page.profile.spans({ limit: SHOWN });
   if (!rows.length) return { root: el("p", { class: "empty" }, "No query, template or other span was seen.") };
-  const head = ["What", "Count", "Total", "Share", "Longest", "Asked at"];
+  const head = [{ title: "What", class: "path" }, ...["Count", "Total", "Share", "Longest"].map(numbers), { title: "Asked at", class: "path" }];
   const named = (kind) => LAYERS[kind] || tame(kind, 40);
-  const made = rows.map((row) => el("tr", {},
-    el("td", { class: "path", title: tame(row.text, 2000) }, button(middle(tame(row.text) || row.kind, 110), () => page.open({ view: "tree", node: row.node, fn: undefined }), { class: "link", "data-row": true }), row.where ? el("span", { class: "where" }, ` in ${tame(row.where, 120)}`) : null),
-    ...[count(row.count), duration(row.total_ns), page.share(row.total_ns), duration(row.longest_ns)].map((value) => el("td", { class: "number" }, value)),
-    el("td", { class: "path" }, row.function.file ? button(`${label(row.function)}:${row.line || row.function.line}`, () => page.open({ view: "source", fn: row.function.id, node: undefined }), { class: "link" }) : "")));
+  const made = rows.map((row) => tableRow(head, [
+    [button(middle(tame(row.text, 2000) || row.kind, 400), () => page.open({ view: "tree", node: row.node, fn: undefined }), { class: "link", "data-row": true, title: tame(row.text, 2000) }), row.where ? el("span", { class: "where" }, ` in ${tame(row.where, 120)}`) : null],
+    count(row.count), duration(row.total_ns), page.share(row.total_ns), duration(row.longest_ns),
+    row.function.file ? button(`${label(row.function)}:${row.line || row.function.line}`, () => page.open({ view: "source", fn: row.function.id, node: undefined }), { class: "link" }) : ""]));
   const sections = kinds.sort((a, b) => b.total_ns - a.total_ns).flatMap((one) => [
     el("h3", {}, `${named(one.kind)}: ${count(one.count)}, ${duration(one.total_ns)}`),
-    el("table", { class: "functions spans", "aria-label": named(one.kind) }, el("thead", {}, el("tr", {}, head.map((title, i) => el("th", { scope: "col", class: i > 0 && i < 5 ? "number" : null }, title)))),
-      el("tbody", {}, made.filter((_, i) => rows[i].kind === one.kind)))]);
+    plainTable(named(one.kind), head, made.filter((_, i) => rows[i].kind === one.kind), { class: "functions spans" })]);
   return {
     root: el("div", { class: "scroller padded", tabindex: 0, role: "region", "aria-label": "Queries" }, sections,
       all > rows.length || lost ? el("p", { class: "hint" }, `${count(all - rows.length + lost)} more.`) : null),

@@ -1,25 +1,23 @@
 // tree.js - a call tree: a virtualised treegrid (WAI-ARIA pattern).
 import { category } from "./colors.js";
 import { el } from "./dom.js";
-import { OWN_COST, count, duration, label, middle, ms, packages, share, shortPath, tame } from "./format.js";
+import { FIRST } from "./api.js";
+import { OWN_COST, count, duration, hasSamples, label, middle, ms, packages, share, shortPath, tame } from "./format.js";
 import { where } from "./tables.js";
 import { TreeModel } from "./treemodel.js";
 
-/** What is asked for first. */
-export const FIRST = { node: 0, depth: 2, hot: 1 };
 const ROW = 24;
 const OPEN_MAX = 1000; // opened rows that are remembered
 
-/** The columns of one profile's tree; `percents`: shares of the request in place of times. */
-export function columns(percents, { sampled, samples }) {
-  const time = (name) => (row, wall) => (percents ? of(row, name, wall) : ms(row[name] / 1e6));
-  // Of the request itself it is all, also where recording took a part of it.
-  const of = (row, name, wall) => share(row.node ? row[name] : Math.min(row[name], wall), wall, samples);
+/** The columns of one profile's tree. */
+export function columns({ sampled, samples }) {
+  const time = (name) => (row) => ms(row[name] / 1e6);
   return [
-    { title: "Share", value: (row, wall, callee) => (callee?.name === OWN_COST ? "–" : of(row, "total_ns", wall)), share: (row, wall) => row.total_ns / (wall || 1), own: true, part: (row, wall) => row.self_ns / (wall || 1) },
-    { title: percents ? "Total %" : "Total ms", value: time("total_ns") },
-    { title: percents ? "Self %" : "Self ms", value: time("self_ns"), own: true, heat: (row, wall) => row.self_ns / (wall || 1) },
-    { title: sampled ? "Samples" : "Calls", value: (row) => count(row.calls), alone: true },
+    // Of the request itself it is all, also where recording took a part of it.
+    { title: "Share", value: (row, wall, callee) => (callee?.name === OWN_COST ? "–" : share(row.node ? row.total_ns : Math.min(row.total_ns, wall), wall, samples)), share: (row, wall) => row.total_ns / (wall || 1), own: true, part: (row, wall) => row.self_ns / (wall || 1) },
+    { title: "Total ms", value: time("total_ns") },
+    { title: "Self ms", value: time("self_ns"), own: true, heat: (row, wall) => row.self_ns / (wall || 1) },
+    { title: sampled ? "Samples" : "Calls", value: (row, _, callee) => (sampled && !hasSamples(callee) ? `${count(row.calls)}×` : count(row.calls)), alone: true },
     { title: sampled ? "On CPU" : "Per call", alone: true, value: (row) => {
       if (sampled) return row.seen_ns ? share(row.cpu_ns, row.seen_ns, samples) : "";
       return row.calls ? duration(row.total_ns / row.calls) : "";
@@ -48,17 +46,9 @@ export class Tree {
     this.shown = [];
     this.current = 0; // index in shown
     this.body = el("div", { role: "rowgroup" });
-    this.head = el("div", { role: "rowgroup", class: "top" });
     this.root = el("div", { class: "tree", role: "treegrid", "aria-readonly": "true", "aria-label": options.label, scroll: () => this.draw(), keydown: (event) => this.key(event) },
-      this.head, this.body);
-    this.setColumns(options.columns);
-  }
-
-  setColumns(next) {
-    this.columns = next;
-    this.head.replaceChildren(el("div", { class: "head", role: "row" },
-      ["Function", ...next.map((one) => one.title)].map((title) => el("span", { role: "columnheader" }, title))));
-    if (this.shown.length) this.draw();
+      el("div", { role: "rowgroup", class: "top" }, el("div", { class: "head", role: "row" },
+        ["Function", ...this.columns.map((one) => one.title)].map((title) => el("span", { role: "columnheader" }, title)))), this.body);
   }
 
   setLeast(least) {
@@ -71,8 +61,8 @@ export class Tree {
     this.model.fold = fold;
     this.model.add(await this.options.load(FIRST));
     this.model.openHotPath();
-    this.refresh();
-    if (node !== undefined && this.model.rows.has(node)) this.select(node, false);
+    if (this.model.rows.has(node)) this.select(node, false);
+    else this.refresh();
   }
 
   /** Goes to a node that may not be known yet. `path`: the nodes that lead to it, from the root down. */
@@ -84,24 +74,29 @@ export class Tree {
     if (this.model.rows.has(path.at(-1))) this.select(path.at(-1), focus);
   }
 
-  refresh() {
+  /** Which rows there are; drawing them is another matter. */
+  lay() {
     this.shown = this.model.visible();
     this.body.style.height = `${this.shown.length * ROW}px`;
     this.body.style.position = "relative";
     this.root.setAttribute("aria-rowcount", String(this.shown.length));
+  }
+
+  refresh() {
+    this.lay();
     this.draw();
   }
 
   select(node, focus) {
-    this.model.reveal(node);
-    this.refresh();
-    let index = this.shown.findIndex((at) => at.node === node);
-    if (index < 0) {
-      this.model.reveal(node, true);
-      this.refresh();
-      index = this.shown.findIndex((at) => at.node === node);
-    }
+    const find = (unfold) => {
+      this.model.reveal(node, unfold);
+      this.lay();
+      return this.shown.findIndex((at) => at.node === node);
+    };
+    const folded = find(false);
+    const index = folded < 0 ? find(true) : folded;
     if (index >= 0) this.move(index, focus);
+    else this.draw();
   }
 
   setFold(fold) {

@@ -1,7 +1,7 @@
 // treemap.js - nested boxes whose areas are time. The layout is pure.
 //
 // Squarified treemaps: Bruls, Huizing and van Wijk, "Squarified Treemaps", 2000.
-import { el, putCard } from "./dom.js";
+import { el, putCard, surface } from "./dom.js";
 import { fitted } from "./format.js";
 
 const LEAST = 14; // pixels a box must have on each side to hold others
@@ -82,11 +82,7 @@ export function treemapView(model, root, options) {
     const width = canvas.clientWidth;
     const height = canvas.clientHeight;
     if (!width) return;
-    const ratio = devicePixelRatio || 1;
-    canvas.width = width * ratio;
-    canvas.height = height * ratio;
-    const context = canvas.getContext("2d");
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const context = surface(canvas, height);
     context.font = "11px system-ui, sans-serif";
     context.textBaseline = "top";
     const style = getComputedStyle(canvas);

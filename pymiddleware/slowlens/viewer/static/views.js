@@ -1,7 +1,8 @@
 // views.js - the views of a profile: each takes the page and gives a panel (../README.md).
 import { FlameCanvas } from "./canvas.js";
-import { paint } from "./colors.js";
+import { KINDS, kindsKey, paint } from "./colors.js";
 import { button, choice, el, tick } from "./dom.js";
+import { FIRST } from "./api.js";
 import { around, asAnswer, chainOf, folds, laneOf, leftHeavy, timeOrder } from "./flamemodel.js";
 import { count, duration, label, ms, packages, percent, share, tame } from "./format.js";
 import { graphView } from "./graph.js";
@@ -9,7 +10,7 @@ import { go } from "./shell.js";
 import { sourceView } from "./source.js";
 import { guilty } from "./summary.js";
 import { functionsView, repeatsView, spansView, where } from "./tables.js";
-import { FIRST, Tree, columns } from "./tree.js";
+import { Tree, columns } from "./tree.js";
 import { treemapView } from "./treemap.js";
 import { whole } from "./treemodel.js";
 
@@ -45,14 +46,10 @@ function fromModel(model, index) {
 function treePanel(page) {
   const { state, summary, profile } = page;
   const fold = foldTick(page, (on) => tree.setFold(on));
-  const percents = tick("Percent", state.percent === "1", (on) => {
-    page.keep({ percent: on ? "1" : undefined });
-    tree.setColumns(columns(on, page));
-  });
   const whole = async () => asAnswer(await page.model(), page.inverted ? [] : summary.hot_path.map((step) => step.node));
   const merged = state.recursion === "1" || page.inverted;
   const tree = new Tree({
-    label: "Call tree", load: async (values) => ({ ...await (merged ? whole() : values === FIRST && page.first ? page.first : profile.tree(values)), wall_ns: page.shared }), columns: columns(percents.input.checked, page), least: Number(state.least || 0),
+    label: "Call tree", load: async (values) => ({ ...await (merged ? whole() : values === FIRST && page.first ? page.first : profile.tree(values)), wall_ns: page.shared }), columns: columns(page), least: Number(state.least || 0),
     onSelect: (node) => page.chose(tree.chosen(node)),
   });
   const reach = async (node) => {
@@ -64,15 +61,17 @@ function treePanel(page) {
   };
   return {
     root: tree.root,
-    tools: [fold, percents, ...shapes(page), choice("Show", LEAST, state.least || "0", (value) => {
+    tools: [fold, ...shapes(page), choice("Show", LEAST, state.least || "0", (value) => {
       page.keep({ least: unless(value, "0") });
       tree.setLeast(Number(value));
     })],
     async ready(saved) {
-      await tree.load(undefined, fold.input.checked);
+      // What needs the whole tree to be found does not keep the first rows waiting.
+      const early = saved || state.fn !== undefined ? undefined : await page.chosenNode(guilty(summary));
+      await tree.load(early, fold.input.checked);
       if (saved && !merged) await tree.restore(saved);
-      const node = await page.chosenNode(guilty(summary));
-      if (node !== undefined) await reach(node);
+      const node = early ?? await page.chosenNode(guilty(summary));
+      if (node !== undefined && !(early !== undefined && tree.model.rows.has(early))) await reach(node);
       if (saved) tree.root.scrollTop = saved.scroll;
     },
     save: () => tree.saved(),
@@ -86,7 +85,7 @@ function treePanel(page) {
 function describe(page, model, node) {
   const callee = model.callee(node);
   return `${label(callee)} · ${where(callee)} · total ${duration(model.total[node])} (${page.share(model.total[node])}) · ` +
-    `self ${duration(model.self[node])} · ${count(model.calls[node])} ${page.sampled ? "samples" : "calls"}${model.strands[node] ? " · beside the request" : ""}`;
+    `self ${duration(model.self[node])} · ${count(model.calls[node])} ${page.counted(callee)}${model.strands[node] ? " · beside the request" : ""}`;
 }
 
 /** "14 frames of django", where they are folded into one box; else "". */
@@ -104,7 +103,7 @@ function card(page, model, node, fold, box = {}) {
     one.line && one.caller?.file ? el("span", { class: "where" }, `called at ${label(one.caller)}:${one.line}`) : null,
     el("dl", {}, row("total", `${duration(one.total)} · ${page.share(one.total)}`), row("self", `${duration(one.self)} · ${page.share(one.self)}`),
       one.parent ? row("of its caller", share(one.total, one.parent, page.samples)) : [],
-      row(page.sampled ? "samples" : "calls", count(one.calls))),
+      row(page.counted(one.callee), count(one.calls))),
   ].filter(Boolean);
 }
 
@@ -160,10 +159,15 @@ async function canvasPanel(page, title, picture) {
     }
     if (folding && folding.head[index] >= 0) canvas.select(index, folding.head[index]);
   };
+  const key = el("ul", { class: "inline" }, kindsKey(Object.keys(KINDS).slice(0, 4)));
+  canvas.root.append(key);
   const recolor = () => {
-    Object.assign(options, paint(model, page.state.color || "category"));
+    const by = page.state.color || "category";
+    key.hidden = by !== "category";
+    Object.assign(options, paint(model, by));
     canvas.later();
   };
+  recolor();
   addEventListener("slowlens-theme", recolor);
   const subtree = page.view !== "flame" ? [] : [...shapes(page), page.inverted ? null : button("Only this box", () => {
     if (page.state.node !== undefined) page.redraw({ root: page.state.node });
@@ -240,9 +244,9 @@ async function graphPanel(page) {
   const most = Math.max(1, ...report.functions.map((one) => one.self_ns));
   const names = new Map(report.functions.map((one) => [one.id, label(one)]));
   const picture = graphView(report, {
-    text: (one) => [label(one), `${page.share(one.total_ns)} · self ${page.share(one.self_ns)} · ${count(one.calls)}×`],
-    heat: (one) => one.self_ns / most,
-    note: (pair) => `${names.get(pair.caller)} → ${names.get(pair.callee)}: ${duration(pair.total_ns)}, ${count(pair.calls)} calls`,
+    text: (one) => [label(one), [page.share(one.total_ns), `self ${page.share(one.self_ns)}`, page.times(one.calls)].filter(Boolean).join(" · ")],
+    heat: (one) => one.self_ns / most, times: (pair) => page.times(pair.calls),
+    note: (pair) => `${names.get(pair.caller)} → ${names.get(pair.callee)}: ${duration(pair.total_ns)} ${page.times(pair.calls)}`,
     open: (id) => {
       picture.show(id);
       page.choose({ fn: id });
@@ -293,7 +297,7 @@ async function spreadView(page) {
       { title: "Share", value: (row, wall) => percent(Math.min(row.total_ns, wall), wall), share: (row, wall) => row.total_ns / (wall || 1) },
       { title: "p95 ms", value: (row) => ms(row.p95_ns / 1e6) },
       { title: "Worst ms", value: (row) => ms(row.max_ns / 1e6), alone: true },
-      { title: page.sampled ? "Samples each" : "Calls each", value: (row) => (row.calls / report.count).toFixed(1), alone: true },
+      { title: page.sampled ? "Samples each" : "Calls each", value: (row) => (row.calls < 100 * report.count ? (row.calls / report.count).toFixed(1) : count(row.calls / report.count)), alone: true },
     ],
   });
   tree.root.classList.add("wide");
