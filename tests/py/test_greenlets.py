@@ -652,6 +652,7 @@ def test_what_was_spawned_before_the_request_is_not_its_own(tmp_path: Path, how:
 
 
 @both
+@patient
 def test_a_plain_greenlet_made_before_runs_for_whom_switches_to_it(tmp_path: Path, sampled: bool) -> None:
     """The request's code does: a part of its stack, like a function defined before. The hub does: nobody's."""
     need("gevent")
@@ -675,5 +676,6 @@ def test_a_plain_greenlet_made_before_runs_for_whom_switches_to_it(tmp_path: Pat
         gevent.spawn(connection).join()
         print(json.dumps([sorted(ms) for row, ms in profiles(middleware)]))
     """, tmp_path)
+    if "foreign" in names:
+        pytest.fail(str(names))
     assert "called" in names
-    assert "foreign" not in names
