@@ -17,6 +17,9 @@
 #define SL_PY_OWNER_GENERATOR 1
 #define SL_PY_OWNER_ENTRY     3
 
+/* No thread state is larger; what is, is not read. */
+#define SL_PY_TS_SIZE_MAX 4096
+
 /* Offsets in bytes from the beginning of each structure. */
 typedef struct {
     size_t ts_frame;  /* the innermost frame's address... */

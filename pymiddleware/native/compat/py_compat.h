@@ -138,6 +138,19 @@ sl_py_call_ex_depth(int argument)
 #endif
 }
 
+/* Where a call has its empty slot if what is called is no method: in front of
+ * the callable, or behind it. A method's object lies behind it always: CALL of
+ * Python/bytecodes.c. */
+static inline bool
+sl_py_call_gap_is_in_front(void)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return false;
+#else
+    return true;
+#endif
+}
+
 /* Whether sys.monitoring tells of PY_UNWIND for one code object alone. */
 #if PY_VERSION_HEX >= 0x030F0000
 static const bool sl_py_unwind_is_local = true;

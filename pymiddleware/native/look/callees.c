@@ -36,12 +36,13 @@ read_text(uintptr_t address, char out[TEXT_MAX])
     return out[0] != '\0' && strlen(out) < TEXT_MAX - 1;
 }
 
-/* "owner.name", or the name alone; false: there is no room. */
-static bool
+/* "owner.name", or the name alone. Each has less than TEXT_MAX bytes: there is
+ * room for both. */
+static void
 join(const char *owner, const char *name, char out[2 * TEXT_MAX])
 {
-    return snprintf(out, 2 * TEXT_MAX, "%s%s%s", owner,
-                    owner[0] == '\0' ? "" : ".", name) > 0;
+    snprintf(out, 2 * TEXT_MAX, "%s%s%s", owner, owner[0] == '\0' ? "" : ".",
+             name);
 }
 
 static bool
@@ -86,7 +87,8 @@ function_name(uintptr_t object, char out[2 * TEXT_MAX])
             memcpy(owner, module, len + 1);
         free(module);
     }
-    return join(owner, name, out);
+    join(owner, name, out);
+    return true;
 }
 
 static bool
@@ -96,10 +98,12 @@ method_name(uintptr_t object, char out[2 * TEXT_MAX])
     PyMethodDef method;
     char name[TEXT_MAX], owner[TEXT_MAX];
 
-    return READ(object, &descr) && READ((uintptr_t)descr.d_method, &method) &&
-           read_text((uintptr_t)method.ml_name, name) &&
-           type_name((uintptr_t)descr.d_common.d_type, owner) &&
-           join(owner, name, out);
+    if (!READ(object, &descr) || !READ((uintptr_t)descr.d_method, &method) ||
+        !read_text((uintptr_t)method.ml_name, name) ||
+        !type_name((uintptr_t)descr.d_common.d_type, owner))
+        return false;
+    join(owner, name, out);
+    return true;
 }
 
 static bool
@@ -110,10 +114,12 @@ wrapper_name(uintptr_t object, char out[2 * TEXT_MAX])
     char name[TEXT_MAX], owner[TEXT_MAX];
 
     /* struct wrapperbase begins with its name. */
-    return READ(object, &descr) && READ((uintptr_t)descr.d_base, &text) &&
-           read_text(text, name) &&
-           type_name((uintptr_t)descr.d_common.d_type, owner) &&
-           join(owner, name, out);
+    if (!READ(object, &descr) || !READ((uintptr_t)descr.d_base, &text) ||
+        !read_text(text, name) ||
+        !type_name((uintptr_t)descr.d_common.d_type, owner))
+        return false;
+    join(owner, name, out);
+    return true;
 }
 
 /* struct _tagPyUFuncObject of numpy/ufuncobject.h, as far as its name; the same
@@ -142,9 +148,10 @@ dispatcher_name(uintptr_t object, char out[2 * TEXT_MAX])
     char *name = READ(object, &d) && d.name != NULL
                      ? sl_py_read_str((uintptr_t)d.name, &length)
                      : NULL;
-    bool named = name != NULL && length > 0 && length < TEXT_MAX &&
-                 join("numpy", name, out);
+    bool named = name != NULL && length > 0 && length < TEXT_MAX;
 
+    if (named)
+        join("numpy", name, out);
     free(name);
     return named;
 }
@@ -177,12 +184,15 @@ other_name(uintptr_t object, uintptr_t type, char out[2 * TEXT_MAX])
         dispatcher_name(object, out))
         return true;
     if (strcmp(of, "numpy.ufunc") == 0 && READ(object, &u) &&
-        read_text((uintptr_t)u.name, name))
-        return join("numpy", name, out);
+        read_text((uintptr_t)u.name, name)) {
+        join("numpy", name, out);
+        return true;
+    }
     /* Cython's begin like a built-in function. */
     if (strstr(of, "cython_function_or_method") != NULL)
         return function_name(object, out);
-    return join(of, "__call__", out);
+    join(of, "__call__", out);
+    return true;
 }
 
 /* The name of the C callable; false: it is none. */
@@ -207,17 +217,20 @@ callable_name(uintptr_t object, char out[2 * TEXT_MAX])
         return false; /* it cannot be called: the call is over */
     if ((type.tp_flags & Py_TPFLAGS_TYPE_SUBCLASS) != 0) {
         char name[TEXT_MAX];
-        return type_name(object, name) && join("", name, out);
+        if (!type_name(object, name))
+            return false;
+        join("", name, out);
+        return true;
     }
     return other_name(object, (uintptr_t)of, out);
 }
 
 /* ---- names that were read lately ---- */
 
-/* An object's first words but its reference count: the type of it, and of a
- * built-in function or method all that it is named by. */
+/* An object's first words: behind the reference count, which is not compared,
+ * its type, and of a built-in function or method all that it is named by. */
 typedef struct {
-    uintptr_t count, words[6];
+    uintptr_t refcount, words[6];
 } beginning;
 
 #define LATELY 64

@@ -153,6 +153,24 @@ ring_turn(sl_py_raw_frame frames[SL_PY_WALK_MAX], int count)
     return SL_PY_WALK_MAX;
 }
 
+/* Takes the code and the place of a frame that was copied. At a seam, where one
+ * greenlet had switched to another, the place is left out: a function that
+ * starts a greenlet on one line and switches to it on the next is one node
+ * then, and not two. false: it has no code, so it is no frame. */
+static bool
+frame_take(const sl_py_layout *layout, const char *frame, bool seam,
+           sl_py_raw_frame *out)
+{
+    uintptr_t code = word_at(frame, layout->frame_code) & layout->code_mask;
+
+    if (code == 0 || (code & 7) != 0)
+        return false;
+    *out = (sl_py_raw_frame){ code, seam ? code + layout->code_bytes
+                                         : word_at(frame,
+                                                   layout->frame_instruction) };
+    return true;
+}
+
 int
 sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
                   sl_py_parts *parts, sl_py_raw_frame frames[SL_PY_WALK_MAX])
@@ -207,17 +225,11 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
         if (owner > OWNER_LAST)
             return SL_PY_WALK_TORN;
         if (owner < SL_PY_OWNER_ENTRY) {
-            uintptr_t code =
-                word_at(frame, layout->frame_code) & layout->code_mask;
-            if (code == 0 || (code & 7) != 0)
+            if (!frame_take(layout, frame, seam,
+                            &frames[count % SL_PY_WALK_MAX]))
                 return SL_PY_WALK_TORN;
             innermost = innermost == 0 ? at : innermost;
-            /* Which of its lines switched is not told: a function that starts
-             * a greenlet and goes on to switch to it is one node. */
-            frames[count++ % SL_PY_WALK_MAX] = (sl_py_raw_frame){
-                code, seam ? code + layout->code_bytes
-                           : word_at(frame, layout->frame_instruction)
-            };
+            count++;
             seam = false;
         }
         at = word_at(frame, layout->frame_previous);
@@ -260,12 +272,8 @@ sl_py_frames_top(const sl_py_layout *layout, const void *ts,
         if (bytes == NULL)
             return false;
         if ((unsigned char)bytes[layout->frame_owner] < SL_PY_OWNER_ENTRY) {
-            *frame =
-                (sl_py_raw_frame){ word_at(bytes, layout->frame_code) &
-                                       layout->code_mask,
-                                   word_at(bytes, layout->frame_instruction) };
             innermost = at;
-            return frame->code != 0 && (frame->code & 7) == 0;
+            return frame_take(layout, bytes, false, frame);
         }
         at = word_at(bytes, layout->frame_previous);
     }

@@ -5,20 +5,45 @@
 
 #include <string.h>
 
+static inline uintptr_t
+word_at(uintptr_t address, size_t offset)
+{
+    uintptr_t word;
+
+    memcpy(&word, (const char *)address + offset, sizeof(word));
+    return word;
+}
+
 /* Address of the frame the calling thread is in. */
 static inline uintptr_t
 current_frame(const sl_py_layout *layout)
 {
-    const char *ts = (const char *)sl_py_borrow_tstate();
-    uintptr_t at;
+    uintptr_t ts = (uintptr_t)sl_py_borrow_tstate();
 
-    if (!layout->via_cframe) {
-        memcpy(&at, ts + layout->ts_frame, sizeof(at));
-        return at;
-    }
-    memcpy(&at, ts + layout->ts_cframe, sizeof(at));
-    memcpy(&at, (const char *)at + layout->cframe_frame, sizeof(at));
-    return at;
+    return layout->via_cframe
+               ? word_at(word_at(ts, layout->ts_cframe), layout->cframe_frame)
+               : word_at(ts, layout->ts_frame);
+}
+
+/* Whether it is a function's, and none of the interpreter's own. */
+static inline bool
+is_function(const sl_py_layout *layout, uintptr_t frame)
+{
+    return ((const char *)frame)[layout->frame_owner] < SL_PY_OWNER_ENTRY;
+}
+
+static inline uintptr_t
+code_of(const sl_py_layout *layout, uintptr_t frame)
+{
+    return word_at(frame, layout->frame_code) & layout->code_mask;
+}
+
+/* Code and place of a frame. */
+static inline sl_py_raw_frame
+frame_take(const sl_py_layout *layout, uintptr_t frame)
+{
+    return (sl_py_raw_frame){ code_of(layout, frame),
+                              word_at(frame, layout->frame_instruction) };
 }
 
 /* The calling thread holds the GIL and stands still: plain loads do. */
@@ -27,16 +52,10 @@ sl_py_own_anchor(const sl_py_layout *layout)
 {
     uintptr_t at = current_frame(layout);
 
-    while (at != 0) {
-        const char *frame = (const char *)at;
-        uintptr_t code;
-        memcpy(&code, frame + layout->frame_code, sizeof(code));
-        if (frame[layout->frame_owner] < SL_PY_OWNER_ENTRY &&
-            !sl_py_code_is_own((PyCodeObject *)(code & layout->code_mask)))
-            return at;
-        memcpy(&at, frame + layout->frame_previous, sizeof(at));
-    }
-    return 0;
+    while (at != 0 && (!is_function(layout, at) ||
+                       sl_py_code_is_own((PyCodeObject *)code_of(layout, at))))
+        at = word_at(at, layout->frame_previous);
+    return at;
 }
 
 static sl_py_layout trusted;
@@ -64,22 +83,16 @@ sl_py_own_frame(void)
 PyObject *
 sl_py_own_local(uintptr_t frame, int index)
 {
-    uintptr_t value;
+    uintptr_t value =
+        word_at(frame, trusted.frame_size + (size_t)index * sizeof(value));
 
-    memcpy(&value,
-           (const char *)frame + trusted.frame_size +
-               (size_t)index * sizeof(value),
-           sizeof(value));
     return (PyObject *)(value & trusted.code_mask);
 }
 
 PyCodeObject *
 sl_py_own_code(uintptr_t frame)
 {
-    uintptr_t code;
-
-    memcpy(&code, (const char *)frame + trusted.frame_code, sizeof(code));
-    return (PyCodeObject *)(code & trusted.code_mask);
+    return (PyCodeObject *)code_of(&trusted, frame);
 }
 
 PyObject *
@@ -103,21 +116,18 @@ sl_py_own_back(uintptr_t frame)
     uintptr_t at = frame;
 
     do
-        memcpy(&at, (const char *)at + trusted.frame_previous, sizeof(at));
-    while (at != 0 &&
-           ((const char *)at)[trusted.frame_owner] >= SL_PY_OWNER_ENTRY);
+        at = word_at(at, trusted.frame_previous);
+    while (at != 0 && !is_function(&trusted, at));
     return at;
 }
 
 uint32_t
 sl_py_own_offset(uintptr_t frame)
 {
-    uintptr_t instruction;
+    sl_py_raw_frame at = frame_take(&trusted, frame);
+    uintptr_t offset = at.instruction - (at.code + trusted.code_bytes);
 
-    memcpy(&instruction, (const char *)frame + trusted.frame_instruction,
-           sizeof(instruction));
-    instruction -= (uintptr_t)sl_py_own_code(frame) + trusted.code_bytes;
-    return instruction < INT32_MAX ? (uint32_t)instruction : 0;
+    return offset < INT32_MAX ? (uint32_t)offset : 0;
 }
 
 uint32_t
@@ -132,42 +142,26 @@ uint32_t
 sl_py_own_caller_site(const void *code)
 {
     uintptr_t at = trusted.frame_size != 0 ? current_frame(&trusted) : 0;
-    const char *frame = NULL;
 
-    do {
-        if (at == 0)
-            return 0;
-        memcpy(&at, (const char *)at + trusted.frame_previous, sizeof(at));
-        frame = (const char *)at;
-    } while (frame != NULL && frame[trusted.frame_owner] >= SL_PY_OWNER_ENTRY);
-    if (frame == NULL)
-        return 0;
-    uintptr_t of, instruction;
-    memcpy(&of, frame + trusted.frame_code, sizeof(of));
-    memcpy(&instruction, frame + trusted.frame_instruction,
-           sizeof(instruction));
-    of &= trusted.code_mask;
-    uintptr_t offset = instruction - (of + trusted.code_bytes);
-    return of == (uintptr_t)code && offset < INT32_MAX ? (uint32_t)offset : 0;
+    at = at != 0 ? sl_py_own_back(at) : 0;
+    return at != 0 && sl_py_own_code(at) == code ? sl_py_own_offset(at) : 0;
 }
 
 /* Slot `at` of a frame's stack, which lies behind its variables. */
 static PyObject *
-stack_slot(const char *stack, int at)
+stack_slot(uintptr_t stack, int at)
 {
-    uintptr_t value;
+    uintptr_t value = word_at(stack, (size_t)at * sizeof(value));
 
-    memcpy(&value, stack + (size_t)at * sizeof(value), sizeof(value));
     return (PyObject *)(value & trusted.code_mask);
 }
 
 /* Where in the stack the first argument lies of a call whose callable lies in
- * slot `at`; *own: it is the object of a method. 3.12 has nothing in front of
- * the callable of a function, later versions have it behind. */
+ * slot `at`; *own: it is the object of a method. */
 static int
-first_slot(const char *stack, int at, bool *own)
+first_slot(uintptr_t stack, int at, bool *own)
 {
-    if (trusted.via_cframe) { /* 3.12 */
+    if (sl_py_call_gap_is_in_front()) {
         *own = at == 0 || stack_slot(stack, at - 1) != NULL;
         return at + 1;
     }
@@ -184,8 +178,8 @@ sl_py_own_arguments(const PyCodeObject *code, uint32_t offset,
                     int max)
 {
     uintptr_t frame = current_frame(&trusted);
-    const char *stack = (const char *)frame + trusted.frame_size +
-                        (size_t)code->co_nlocalsplus * sizeof(uintptr_t);
+    uintptr_t stack = frame + trusted.frame_size +
+                      (size_t)code->co_nlocalsplus * sizeof(uintptr_t);
     int arguments =
         ((const unsigned char *)code)[trusted.code_bytes + offset + 1];
     int count = 0, top = code->co_stacksize;
@@ -220,13 +214,9 @@ sl_py_own_arguments(const PyCodeObject *code, uint32_t offset,
 uintptr_t
 sl_py_own_frame_of(PyObject *frame_object)
 {
-    uintptr_t at;
-
     /* struct _frame: PyObject_HEAD, f_back, f_frame; the same on all versions.
      */
-    memcpy(&at, (char *)frame_object + sizeof(PyObject) + sizeof(void *),
-           sizeof(at));
-    return at;
+    return word_at((uintptr_t)frame_object, sizeof(PyObject) + sizeof(void *));
 }
 
 int
@@ -236,16 +226,11 @@ sl_py_own_frames(uintptr_t at, uintptr_t anchor, sl_py_raw_frame *frames,
     int count = 0;
 
     while (at != 0 && at != anchor && count < max) {
-        const char *frame = (const char *)at;
-        if (frame[trusted.frame_owner] < SL_PY_OWNER_ENTRY) {
-            sl_py_raw_frame *raw = &frames[count];
-            memcpy(&raw->code, frame + trusted.frame_code, sizeof(raw->code));
-            memcpy(&raw->instruction, frame + trusted.frame_instruction,
-                   sizeof(raw->instruction));
-            raw->code &= trusted.code_mask;
-            count += raw->code != 0;
+        if (is_function(&trusted, at)) {
+            frames[count] = frame_take(&trusted, at);
+            count += frames[count].code != 0;
         }
-        memcpy(&at, frame + trusted.frame_previous, sizeof(at));
+        at = word_at(at, trusted.frame_previous);
     }
     return count;
 }
@@ -258,15 +243,11 @@ sl_py_own_walk(uintptr_t at, uintptr_t anchor, sl_py_raw_frame *frames, int max,
     int count = 0;
 
     while (at != anchor) {
-        const char *frame = (const char *)at;
         if (at == 0 || count >= max)
             return -1;
-        if (frame[trusted.frame_owner] < SL_PY_OWNER_ENTRY) {
+        if (is_function(&trusted, at)) {
             sl_py_raw_frame *raw = &frames[count];
-            memcpy(&raw->code, frame + trusted.frame_code, sizeof(raw->code));
-            memcpy(&raw->instruction, frame + trusted.frame_instruction,
-                   sizeof(raw->instruction));
-            raw->code &= trusted.code_mask;
+            *raw = frame_take(&trusted, at);
             /* An instruction's address tells the code, and its version that
              * it is not another, later one at the same address. */
             mixed ^= (uint64_t)sl_py_code_version((PyCodeObject *)raw->code)
@@ -275,7 +256,7 @@ sl_py_own_walk(uintptr_t at, uintptr_t anchor, sl_py_raw_frame *frames, int max,
             mixed ^= mixed >> 29;
             count += raw->code != 0;
         }
-        memcpy(&at, frame + trusted.frame_previous, sizeof(at));
+        at = word_at(at, trusted.frame_previous);
     }
     *hash = mixed;
     return count;
@@ -300,14 +281,12 @@ same_frame(const sl_py_layout *layout, uintptr_t *at, PyFrameObject *frame)
     for (int between = 0; *at != wanted; between++) {
         if (*at == 0 || (*at & 7) != 0 || between == BETWEEN_MAX)
             return false;
-        memcpy(at, (const char *)*at + layout->frame_previous, sizeof(*at));
+        *at = word_at(*at, layout->frame_previous);
     }
     PyCodeObject *code = PyFrame_GetCode(frame);
-    uintptr_t found;
-    memcpy(&found, (const char *)wanted + layout->frame_code, sizeof(found));
-    bool same = (found & layout->code_mask) == (uintptr_t)code;
+    bool same = code_of(layout, wanted) == (uintptr_t)code;
     Py_DECREF(code);
-    memcpy(at, (const char *)wanted + layout->frame_previous, sizeof(*at));
+    *at = word_at(wanted, layout->frame_previous);
     return same;
 }
 
@@ -407,13 +386,9 @@ sl_py_own_await_chain(const sl_py_layout *layout, PyObject *awaitable,
             Py_SETREF(at, Py_XNewRef(unwrap(at)));
             continue;
         }
-        const char *frame = (const char *)at + layout->generator_frame;
-        sl_py_raw_frame *raw = &frames[count];
-        memcpy(&raw->code, frame + layout->frame_code, sizeof(raw->code));
-        memcpy(&raw->instruction, frame + layout->frame_instruction,
-               sizeof(raw->instruction));
-        raw->code &= layout->code_mask;
-        count += raw->code != 0;
+        frames[count] =
+            frame_take(layout, (uintptr_t)at + layout->generator_frame);
+        count += frames[count].code != 0;
         Py_SETREF(at, chain_inner(at));
     }
     Py_XDECREF(at);

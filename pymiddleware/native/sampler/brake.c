@@ -2,13 +2,13 @@
 #include "sampler/brake.h"
 #include "sampler/clocks.h"
 
-#define SAVED_NS   1e9 /* of a core, times the limit... */
-#define OWED_NS    5e8 /* ...likewise */
-#define FLOOR_PART 4
-#define YOUNG_NS   UINT64_C(50000000)
-#define MOST_LOOKS 100
-#define SLOWEST_NS UINT64_C(50000000)
-#define SLOWEST    10 /* times the interval, for all */
+#define SAVED_NS      1e9 /* of a core, times the limit... */
+#define OWED_NS       5e8 /* ...likewise */
+#define FLOOR_PART    4
+#define YOUNG_NS      UINT64_C(50000000)
+#define MOST_LOOKS    100
+#define LONGEST_NS    UINT64_C(50000000) /* between two looks at an old one */
+#define SLOWEST_TIMES 10                 /* the interval, for all */
 
 /* What a thread loses that is put off its CPU by a tick, as a part of what the
  * tick takes itself: measured under load (tests/bench/README.md). */
@@ -62,7 +62,7 @@ slower(double debt)
 {
     debt = debt < 0 ? 0 : debt > 1 ? 1 : debt;
     return (uint64_t)((double)sl_py_sampler.interval_ns *
-                      (1 + (SLOWEST - 1) * debt));
+                      (1 + (SLOWEST_TIMES - 1) * debt));
 }
 
 /* What the purse holds says how far to go. */
@@ -147,7 +147,7 @@ sl_py_brake_usual(void)
 }
 
 uint64_t
-sl_py_brake_young(uint64_t age_ns)
+sl_py_brake_base_interval(uint64_t age_ns)
 {
     return age_ns > UNUSUAL * brake.usual_ns ? brake.unusual_every_ns
                                              : sl_py_sampler.current_ns;
@@ -156,12 +156,12 @@ sl_py_brake_young(uint64_t age_ns)
 uint64_t
 sl_py_brake_interval(uint64_t age_ns)
 {
-    uint64_t interval = sl_py_brake_young(age_ns);
+    uint64_t interval = sl_py_brake_base_interval(age_ns);
 
     if (age_ns <= YOUNG_NS || brake.stretch == 0)
         return interval;
     uint64_t longest = (age_ns - YOUNG_NS) / MOST_LOOKS;
-    longest = longest > SLOWEST_NS ? SLOWEST_NS : longest;
+    longest = longest > LONGEST_NS ? LONGEST_NS : longest;
     if (longest <= interval)
         return interval;
     return interval + (uint64_t)(brake.stretch * (double)(longest - interval));

@@ -52,6 +52,6 @@ uint64_t sl_py_brake_usual(void);
 uint64_t sl_py_brake_interval(uint64_t age_ns);
 
 /* The same as if it was young: what is told of a request. */
-uint64_t sl_py_brake_young(uint64_t age_ns);
+uint64_t sl_py_brake_base_interval(uint64_t age_ns);
 
 #endif /* SL_PY_BRAKE_H */

@@ -216,8 +216,9 @@ other_look(uintptr_t ts, const char *state)
         o->vars = vars;
     }
     sl_py_sampled *sampled = o->found;
-    /* In the request's own context outside its sections: who awaits it. Or it
-     * is on its way into one. */
+    /* Nothing beside the request: in the request's own context, and in none of
+     * its sections, runs who awaits it (the server); and a thread that is about
+     * to begin a section gets a slot in a moment. */
     if (sampled == NULL || !live_has(sampled) || sampled->context == context ||
         (uintptr_t)sampled->enters_ts == ts) {
         o->seen.sampled = NULL;
@@ -230,7 +231,7 @@ other_look(uintptr_t ts, const char *state)
 void
 sl_py_children_look(uint64_t ticks)
 {
-    static char state[4096]; /* the sampler's thread's own */
+    static char state[SL_PY_TS_SIZE_MAX]; /* the sampler's thread's own */
     uintptr_t ts;
 
     sl_py_lock();

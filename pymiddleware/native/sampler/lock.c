@@ -99,6 +99,7 @@ sl_py_locked(void)
 void
 sl_py_drop_later(PyObject *object)
 {
+    SL_PY_NEEDS_LOCK();
     if (object == NULL)
         return;
     if (dropped_count == dropped_room) {

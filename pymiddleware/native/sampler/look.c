@@ -9,11 +9,7 @@
 
 #include "board/tell.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* Off the CPU for less than this part of the time: not worth asking why. */
 #define OFF_CPU_PART 10
@@ -81,6 +77,7 @@ sl_py_slot_measure_at(sl_py_slot *s, sl_times *out, uint64_t wall, uint64_t cpu,
 {
     bool waits = false, asked = false;
 
+    SL_PY_NEEDS_LOCK();
     if (wall < s->wall_ns) /* the sampler came in between */
         wall = sl_clock_monotonic_ns();
     uint64_t passed = wall - s->wall_ns;
@@ -131,11 +128,13 @@ uint32_t
 sl_py_stack_fill(int count)
 {
     uint32_t used = 0;
-    int innermost = count == SL_PY_WALK_MAX;
-    /* A stack deeper than a walk keeps has lost its inner end (frames.c):
-     * the last place that is left is where that begins, and it is told as
-     * [not seen]. */
-    for (int i = count; i-- > innermost;) {
+    /* A stack deeper than a walk keeps has lost its inner end (frames.c): the
+     * innermost place that is left, number 0, is where that begins. It is told
+     * as [not seen], and so the first place that is told is the next one. */
+    int first = count == SL_PY_WALK_MAX ? 1 : 0;
+
+    SL_PY_NEEDS_LOCK();
+    for (int i = count; i-- > first;) {
         if (!sl_py_sampler.places[i].code->own &&
             !sl_py_sampler.places[i].code->shim)
             sl_py_sampler.stack[used++] =
@@ -146,8 +145,9 @@ sl_py_stack_fill(int count)
 }
 
 uint32_t
-sl_py_waiting_stack(const sl_py_raw_frame *raw, int count)
+sl_py_alive_stack(const sl_py_raw_frame *raw, int count)
 {
+    SL_PY_NEEDS_LOCK();
     /* A second time, if what was known of these addresses was out of date. */
     for (int try = 0; try < 2; try++) {
         if (sl_py_codes_resolve(&sl_py_sampler.layout, raw, count, true,
@@ -182,6 +182,7 @@ sl_py_look_in_vain(sl_py_sampled *sampled, sl_strand *strand, sl_pseudo why,
 int
 sl_py_stack_read(const void *ts, uintptr_t anchor, sl_py_parts *parts)
 {
+    SL_PY_NEEDS_LOCK();
     int count = sl_py_frames_walk(&sl_py_sampler.layout, ts, anchor, parts,
                                   sl_py_sampler.raw);
     if (count < 0)
@@ -253,6 +254,7 @@ sl_py_callee_add(int count, uint32_t depth)
 {
     const sl_py_code *caller = sl_py_sampler.places[0].code;
 
+    SL_PY_NEEDS_LOCK();
     if (count == SL_PY_WALK_MAX || caller->own || caller->shim)
         return depth;
     const sl_py_code *callee = sl_py_callee(
@@ -354,6 +356,7 @@ slot_top(const sl_py_slot *s, sl_frame *top)
 void
 sl_py_slot_look(sl_py_slot *s)
 {
+    SL_PY_NEEDS_LOCK();
     sl_py_entry_beat(s->sampled->entry, s->wall_ns);
     if (s->sampled->by_samples) {
         if (slot_sample(s)) {

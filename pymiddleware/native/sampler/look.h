@@ -45,9 +45,10 @@ uint32_t sl_py_callee_add(int count, uint32_t depth);
  * what is below that is the server's. */
 int sl_py_stack_cut(int count);
 
-/* The `count` frames in `raw` that wait, as sl_py_own_await_chain told them in
- * this thread, into sl_py_sampler.stack, innermost last. Returns how many.
- * With the GIL, which is not given up since the chain was told. */
-uint32_t sl_py_waiting_stack(const sl_py_raw_frame *raw, int count);
+/* The `count` frames in `raw`, as own_stack.h told them in this thread (where
+ * it stands, or what waits), into sl_py_sampler.stack, innermost last. Returns
+ * how many; 0 also: they cannot be read now. With the GIL, which is not given
+ * up since they were told, so that their code lives. */
+uint32_t sl_py_alive_stack(const sl_py_raw_frame *raw, int count);
 
 #endif /* SL_PY_LOOK_H */

@@ -123,12 +123,12 @@ sl_py_sampler_end(sl_py_sampled *sampled, PyObject *waiting, uint64_t now_ns,
         }
     }
     sampled->slot = -1;
-    sampled->interval_ns =
-        sl_py_brake_young(now_ns - sl_recording_start_ns(sampled->core));
+    sampled->interval_ns = sl_py_brake_base_interval(
+        now_ns - sl_recording_start_ns(sampled->core));
     sampled->suspended_at = now;
     if (sampled->by_samples)
         sl_strand_pause(strand, sl_py_sampler.stack,
-                        sl_py_waiting_stack(frames, count), &passed, now);
+                        sl_py_alive_stack(frames, count), &passed, now);
     else
         sl_strand_suspend(strand, now);
     sl_py_unlock();
@@ -237,7 +237,7 @@ sl_py_sampler_info(void)
     uint64_t interval = sl_py_sampler.interval_ns;
     uint64_t current = sl_py_sampler.current_ns;
     uint64_t usual = sl_py_brake_usual();
-    uint64_t unusual = sl_py_brake_young(UINT64_MAX);
+    uint64_t unusual = sl_py_brake_base_interval(UINT64_MAX);
     uint64_t unnamed = sl_py_codes_refused();
     bool idle = sl_py_thread_idle();
     sl_py_unlock();

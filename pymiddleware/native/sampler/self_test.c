@@ -94,7 +94,8 @@ test_stack(void)
 static const char *
 test_torn_locked(void)
 {
-    static uintptr_t state[512], frame[64], cframe[64];
+    static uintptr_t state[SL_PY_TS_SIZE_MAX / sizeof(uintptr_t)];
+    static uintptr_t frame[64], cframe[64];
     uintptr_t wild = UINTPTR_MAX - 7, code = (uintptr_t)frame;
     uintptr_t at = (uintptr_t)frame, top = at + sizeof(frame);
     char *ts = (char *)state;

@@ -12,12 +12,12 @@ int sl_py_slots_used, sl_py_slots_active;
 
 /* The calling thread's last one: its descriptors are open there, and a file of
  * /proc costs more to open than to read. */
-static __thread int own_slot;
+static __thread int last_slot;
 
 static sl_py_slot *
 slot_take(void)
 {
-    int i = own_slot;
+    int i = last_slot;
 
     /* Not far behind the others: a tick goes over all up to the last. */
     if (sl_py_slots[i].sampled != NULL || i > 2 * sl_py_slots_active + 8) {
@@ -27,7 +27,7 @@ slot_take(void)
         }
         if (i == SL_PY_SLOTS_MAX)
             return NULL;
-        own_slot = i;
+        last_slot = i;
     }
     if (i >= sl_py_slots_used)
         sl_py_slots_used = i + 1;

@@ -35,8 +35,11 @@ typedef struct {
     uint64_t serial;        /* no two uses of any slot have the same */
     const void *ts;
     uintptr_t anchor;
-    /* Greenlets, see switches.h. */
-    uintptr_t below[SL_PY_BELOW_MAX]; /* frames its stack goes on at */
+    /* A greenlet's stack ends where the greenlet began. The request's goes on
+     * in the one that switched to it, at the frame where that one stands: these
+     * frames, one for each greenlet that waits so, the innermost last
+     * (switches.h). */
+    uintptr_t below[SL_PY_BELOW_MAX];
     int below_count;
     uint64_t version; /* of the thread's context, at the last event */
     uintptr_t bottom; /* outermost frame that was believed; 0: none yet */

@@ -57,19 +57,6 @@ walk(const sl_py_slot *slot, uint64_t *hash)
     return count;
 }
 
-/* The stack that was walked as one of the core. */
-static uint32_t
-stack_of(int count)
-{
-    /* A second time, if what was known of these addresses was out of date. */
-    for (int try = 0; try < 2; try++) {
-        if (sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw, count,
-                                true, sl_py_sampler.places))
-            return sl_py_stack_fill(count);
-    }
-    return 0;
-}
-
 /* Line of the innermost of `used` frames in sl_py_sampler.stack. */
 static uint32_t
 line_of(uint32_t used)
@@ -98,7 +85,7 @@ slot_stands(const sl_py_sampled *sampled, const sl_py_slot *slot,
         *line = line_of(used);
         return sl_strand_place(slot->strand, sl_py_sampler.stack, used);
     }
-    uint32_t used = stack_of(count);
+    uint32_t used = sl_py_alive_stack(sl_py_sampler.raw, count);
     const void *node = sl_strand_place(slot->strand, sl_py_sampler.stack, used);
     *line = line_of(used);
     if (used == 0 && count > 0) /* not to be read now: the next may be */
@@ -128,7 +115,7 @@ child_stands(sl_py_sampled *sampled, sl_strand **strand, uint32_t *line)
         return NULL;
     int count = sl_py_own_walk(sl_py_own_frame(), SL_PY_NO_ANCHOR,
                                sl_py_sampler.raw, SL_PY_WALK_MAX, &hash);
-    uint32_t used = count > 0 ? stack_of(count) : 0;
+    uint32_t used = count > 0 ? sl_py_alive_stack(sl_py_sampler.raw, count) : 0;
     if (used > 0)
         used = sl_py_stack_fill(sl_py_stack_cut(count));
     *line = line_of(used);

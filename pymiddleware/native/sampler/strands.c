@@ -208,6 +208,7 @@ sl_py_child_open(sl_py_sampled *sampled, sl_py_child *child, const void *ts,
     sl_pseudo pseudo =
         sampled->thread_ts == ts ? SL_PSEUDO_TASK : SL_PSEUDO_THREAD;
 
+    SL_PY_NEEDS_LOCK();
     if (child->strand == NULL)
         child->strand = sl_recording_strand(sampled->core, pseudo, now);
     else if (!child->opened)

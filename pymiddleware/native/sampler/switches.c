@@ -73,7 +73,7 @@ sl_py_switch_away(sl_py_sampled *sampled, sl_strand *strand,
         sl_py_timed_end(sampled, strand, now);
     else if (sampled->by_samples && strand != NULL)
         sl_strand_pause(strand, sl_py_sampler.stack,
-                        sl_py_waiting_stack(raw, count), &passed, now);
+                        sl_py_alive_stack(raw, count), &passed, now);
     sl_py_unlock();
     return anchor;
 }

@@ -39,7 +39,7 @@ task_resume(sl_py_sampled *sampled, sl_py_child *child, const waiting *w,
     /* What it does before a sample comes is charged to where it waits. */
     if (first)
         sl_strand_pause(strand, sl_py_sampler.stack,
-                        sl_py_waiting_stack(w->frames, w->count),
+                        sl_py_alive_stack(w->frames, w->count),
                         &(sl_times){ 0 }, since);
     sl_strand_continue(strand, SL_PSEUDO_AWAIT, now);
     return strand;
@@ -143,8 +143,7 @@ sl_py_sampler_task_end(sl_py_sampled *sampled, PyObject *coroutine, bool waits,
         child->since = now;
         if (child->opened && waits)
             sl_strand_pause(child->strand, sl_py_sampler.stack,
-                            sl_py_waiting_stack(w.frames, w.count), &passed,
-                            now);
+                            sl_py_alive_stack(w.frames, w.count), &passed, now);
         else if (child->opened)
             sl_strand_end(child->strand, &passed, now);
         if (!waits)

@@ -14,8 +14,8 @@
 /* Less is not worth a question. */
 #define WORTH_NS UINT64_C(50000)
 
-/* What a thread waited for a CPU since so long before it was first looked at is
- * taken for what it waited in the request. */
+/* When a slot is first looked at, a wait for a CPU that was counted since so
+ * short a time before is taken for a wait of the request. */
 #define LATELY_NS UINT64_C(100000000)
 
 static void
@@ -140,6 +140,7 @@ sl_py_wait_kind(sl_py_slot *s)
     long number;
     unsigned long a = 0, b = 0;
 
+    SL_PY_NEEDS_LOCK();
     if (thread_file_read(s, "syscall", &s->syscall_file, text, sizeof(text)) ==
         0)
         return SL_METRIC_OFF_CPU;
