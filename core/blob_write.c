@@ -70,7 +70,9 @@ writer_function(writer *w, uint32_t id)
         f.kind = SL_KIND_PSEUDO;
         f.origin = SL_ORIGIN_NONE;
     } else if (w->describe != NULL) {
-        w->describe(w->ctx, id, key, &f);
+        sl_function told = f;
+        if (w->describe(w->ctx, id, key, &told))
+            f = told;
     }
 
     w->numbers[id] = w->functions.count;
@@ -216,8 +218,8 @@ stretch_compare(const void *a, const void *b)
 enum { LINE_COLUMNS = 5, STRETCH_COLUMNS = 4, SEEN_COLUMNS = 5 };
 
 static void
-put_seen(sl_buf *out, unsigned tag, uint32_t rows, sl_buf *columns, int count,
-         sl_buf *body)
+put_columns(sl_buf *out, unsigned tag, uint32_t rows, sl_buf *columns,
+            int count, sl_buf *body)
 {
     sl_buf_put_varint(body, rows);
     for (int i = 0; i < count; i++) {
@@ -328,7 +330,8 @@ writer_seen(writer *w, sl_buf *out, sl_buf *body)
         w->outline.lines = w->lines;
         w->outline.line_count = w->lines != NULL ? marks->count : 0;
         writer_lines(w, columns);
-        put_seen(out, SL_BLOB_LINES, marks->count, columns, LINE_COLUMNS, body);
+        put_columns(out, SL_BLOB_LINES, marks->count, columns, LINE_COLUMNS,
+                    body);
     }
     if (stretches->count > 0) {
         qsort(stretches->rows, stretches->count, sizeof(sl_stretch),
@@ -338,8 +341,8 @@ writer_seen(writer *w, sl_buf *out, sl_buf *body)
         if (w->stretches == NULL)
             out->status = SL_ENOMEM;
         writer_timeline(w, columns);
-        put_seen(out, SL_BLOB_TIMELINE, stretches->count, columns,
-                 STRETCH_COLUMNS, body);
+        put_columns(out, SL_BLOB_TIMELINE, stretches->count, columns,
+                    STRETCH_COLUMNS, body);
         w->outline.stretches = w->stretches;
         w->outline.stretch_count = w->stretches != NULL ? stretches->count : 0;
     }
@@ -557,7 +560,7 @@ writer_hits(writer *w, sl_buf *out, sl_buf *body)
     }
     writer_bound(w, &times);
     writer_bound(w, &counts);
-    put_seen(out, SL_BLOB_HITS, hits->count, columns, HIT_COLUMNS, body);
+    put_columns(out, SL_BLOB_HITS, hits->count, columns, HIT_COLUMNS, body);
     for (int i = 0; i < HIT_COLUMNS; i++)
         sl_buf_free(&columns[i]);
 }

@@ -41,7 +41,7 @@ uint32_t sl_histogram_bucket(uint64_t ns);
 uint64_t sl_histogram_middle(uint32_t bucket);
 
 /* Counts one time, a few ns where the bucket has memory. SL_ENOMEM, SL_ELIMIT:
- * not counted, nothing changed. */
+ * not counted, nothing changed. For tests: a table counts in two steps. */
 sl_status sl_histogram_add(sl_histogram *h, sl_arena *arena, uint64_t ns);
 
 /* The same in two steps: memory for a bucket (SL_ENOMEM, SL_ELIMIT), then the

@@ -2,8 +2,6 @@
 #include "pending.h"
 #include "recording_data.h"
 
-#include <string.h>
-
 #define MAX_BYTES ((size_t)8 << 20)
 #define MAX_NODES 100000u
 /* The part of the bytes that spans may take besides, and the least of it. */
@@ -47,30 +45,25 @@ spans_budget(const sl_recording *recording, const sl_recording_options *options)
 static sl_status
 recording_start(sl_recording *recording, const sl_recording_options *options)
 {
-    recording->max_nodes =
-        options->max_nodes != 0 ? options->max_nodes : MAX_NODES;
-    recording->max_bytes = options_max_bytes(options);
-    recording->first_sampled = SL_PSEUDO_COUNT;
-    recording->sampled_from = 0;
-    recording->strands = recording->idle_strands = NULL;
-    recording->in_front = NULL;
-    recording->strand_count = 0;
-    recording->clock = options->clock;
-    recording->await_ticks = recording->idle_ticks = 0;
-    recording->loop_ticks = recording->gc_ticks = 0;
-    recording->collecting = NULL;
-    recording->suspended = recording->stopped = false;
-    recording->sampled = recording->summed = false;
-    recording->samples = 0;
-    recording->late = 0;
+    /* Whatever it had is gone, but for its memory. */
+    *recording = (sl_recording){
+        .alloc = recording->alloc,
+        .arena = recording->arena,
+        .max_nodes = options->max_nodes != 0 ? options->max_nodes : MAX_NODES,
+        .max_bytes = options_max_bytes(options),
+        .first_sampled = SL_PSEUDO_COUNT,
+        .clock = options->clock,
+        .marks = recording->marks,
+        .counters = recording->counters,
+        .hits = recording->hits,
+        .stretches = recording->stretches,
+        .spans = recording->spans,
+    };
     sl_cells_clear(&recording->marks);
     sl_cells_clear(&recording->counters);
     sl_cells_clear(&recording->hits);
     sl_stretches_clear(&recording->stretches);
-    recording->seen = (sl_times){ 0 };
     sl_spans_clear(&recording->spans, spans_budget(recording, options));
-    memset(recording->waited, 0, sizeof(recording->waited));
-    recording->observed = NULL;
 
     sl_status status = sl_tree_init(
         &recording->tree, recording->arena,
@@ -216,7 +209,8 @@ strand_restart(sl_strand *strand, sl_pseudo pseudo, sl_node *begun_at,
 
     /* What went on without a word, a thread that is gone, left its time. */
     sl_pending_charge(strand);
-    strand->cur = strand->base = strand_base(recording, pseudo, begun_at);
+    strand->base = strand_base(recording, pseudo, begun_at);
+    sl_strand_stand(strand, strand->base);
     strand->awaiting = NULL;
     strand->known = false;
     strand->last = now;
@@ -295,6 +289,11 @@ sl_strand_park(sl_strand *strand, uint64_t now)
     strand->site = 0;
 }
 
+/* The twin of sl_strand_wait below, which is of a strand that was suspended:
+ * its wait hangs under what awaits, and is the request's. This one's stack is
+ * whole, as the greenlet's is that was switched away: the wait is a call of the
+ * function on top, and it is the request's also where a nested strand of lane 0
+ * stood. */
 void
 sl_strand_stood(sl_strand *strand, sl_pseudo pseudo, uint64_t until)
 {
@@ -366,7 +365,7 @@ strand_down(sl_strand *strand, const void *key, sl_kind kind)
         cur->last = child;
     }
     child->calls++;
-    strand->cur = child;
+    sl_strand_stand(strand, child);
     return;
 slow:
     sl_tree_descend(strand, key, site, kind, false);
@@ -379,7 +378,7 @@ strand_up(sl_strand *strand, const void *key)
     /* Else it leaves from within a folded part, past calls whose end was never
      * told, or it began before the recording. */
     if (__builtin_expect(strand->cur->key == key && strand->lost_depth == 0, 1))
-        strand->cur = strand->cur->parent;
+        sl_strand_stand(strand, strand->cur->parent);
     else
         sl_tree_unwind(strand, key);
 }
@@ -405,7 +404,7 @@ sl_strand_resume(sl_strand *strand, const void *key, uint64_t now)
     /* At any site: a generator is the same call wherever it goes on. */
     if (child != NULL && child->key == key) {
         child->resumes++;
-        strand->cur = child;
+        sl_strand_stand(strand, child);
     } else {
         sl_tree_descend(strand, key, 0, SL_KIND_PYTHON, true);
     }
@@ -426,7 +425,7 @@ sl_strand_leave_top(sl_strand *strand, const void *key, uint64_t now)
         sl_strand_tick(strand, now);
         strand->awaiting = NULL;
         strand->site = 0;
-        strand->cur = strand->cur->parent;
+        sl_strand_stand(strand, strand->cur->parent);
     } else if (strand->flat_depth > 0 || strand->lost_depth > 0) {
         sl_strand_leave(strand, key, now);
     } else {
@@ -508,7 +507,7 @@ sl_strand_suspend(sl_strand *strand, uint64_t now)
      * section must not hang below it. */
     if (strand->cur != strand->base) {
         strand->tree->mended++;
-        strand->cur = strand->base;
+        sl_strand_stand(strand, strand->base);
         strand->flat_depth = 0;
         strand->lost_depth = 0;
     }

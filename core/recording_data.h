@@ -22,9 +22,11 @@ struct sl_recording {
     sl_arena *arena;
     sl_tree tree;
     sl_strand main;
-    sl_strand *strands;        /* the others, newest first */
-    sl_strand *idle_strands;   /* of these, whose job is done */
-    const sl_strand *in_front; /* nested in the main one and runs for it */
+    sl_strand *strands;      /* the others, newest first */
+    sl_strand *idle_strands; /* of these, whose job is done */
+    /* The nested strand (sl_recording_nested) that runs now in place of the
+     * main one; NULL: that one does. */
+    const sl_strand *in_front;
     uint32_t strand_count;
     sl_clock_kind clock;
     uint64_t start_ticks;

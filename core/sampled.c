@@ -273,7 +273,8 @@ sl_recording_sample_on(sl_recording *recording, uint64_t now)
         return SL_ELIMIT;
     if (!recording->suspended)
         sl_strand_tick(main, now);
-    main->cur = main->base = node;
+    main->base = node;
+    sl_strand_stand(main, node);
     main->site = 0;
     main->flat_depth = 0;
     main->lost_depth = 0;

@@ -13,10 +13,8 @@
 /* Open spans that are looked through for one around. */
 #define LOOK_MAX 64u
 
-static const struct {
-    const char *word, *title;
-} kinds[] = {
-#define XX(name, number, word, title) [SL_SPAN_##name] = { word, title },
+static const char *const kinds[] = {
+#define XX(name, number, word) [SL_SPAN_##name] = (word),
     SL_SPAN_KIND_MAP(XX)
 #undef XX
 };
@@ -24,21 +22,14 @@ static const struct {
 const char *
 sl_span_kind_word(sl_span_kind kind)
 {
-    return (unsigned)kind < SL_SPAN_KIND_COUNT ? kinds[kind].word : "?";
-}
-
-const char *
-sl_span_kind_title(sl_span_kind kind)
-{
-    return (unsigned)kind < SL_SPAN_KIND_COUNT ? kinds[kind].title : "?";
+    return (unsigned)kind < SL_SPAN_KIND_COUNT ? kinds[kind] : "?";
 }
 
 sl_span_kind
 sl_span_kind_of(const char *word, size_t len)
 {
     for (uint32_t i = 0; i < SL_SPAN_KIND_COUNT; i++) {
-        if (strlen(kinds[i].word) == len &&
-            memcmp(kinds[i].word, word, len) == 0)
+        if (strlen(kinds[i]) == len && memcmp(kinds[i], word, len) == 0)
             return (sl_span_kind)i;
     }
     return SL_SPAN_KIND_COUNT;
@@ -241,8 +232,7 @@ sl_spans_kind_text(const sl_spans *spans, uint32_t kind)
 {
     if (kind >= SL_SPAN_KIND_COUNT)
         return sl_spans_text(spans, kind - SL_SPAN_KIND_COUNT);
-    return (sl_span_text){ kinds[kind].word,
-                           (uint32_t)strlen(kinds[kind].word) };
+    return (sl_span_text){ kinds[kind], (uint32_t)strlen(kinds[kind]) };
 }
 
 /* ---- rows ---- */

@@ -26,6 +26,13 @@ flat_key(const void *key)
     return (const void *)((uintptr_t)key | FLAT_BIT);
 }
 
+/* What was given to flat_key. */
+static const void *
+unflat(const void *key)
+{
+    return (const void *)((uintptr_t)key & ~FLAT_BIT);
+}
+
 static sl_status
 tree_function(sl_tree *tree, const void *key, sl_kind kind, uint32_t *id)
 {
@@ -166,7 +173,8 @@ tree_add(sl_tree *tree, sl_node *parent, const void *key, uint32_t site,
     return node;
 }
 
-/* `reserve`: past max_nodes, as for [truncated] and its children. */
+/* `reserve`: past max_nodes, as for the children of [truncated], whose keys are
+ * flat ones; their functions are known by the plain ones. */
 static sl_node *
 tree_child(sl_tree *tree, sl_node *parent, const void *key, uint32_t site,
            sl_kind kind, bool resume, bool reserve)
@@ -179,8 +187,7 @@ tree_child(sl_tree *tree, sl_node *parent, const void *key, uint32_t site,
         return node;
     if (!reserve && tree->nodes >= tree->max_nodes)
         return NULL;
-    const void *plain = (const void *)((uintptr_t)key & ~(uintptr_t)reserve);
-    if (tree_function(tree, plain, kind, &function) < 0)
+    if (tree_function(tree, reserve ? unflat(key) : key, kind, &function) < 0)
         return NULL;
     return tree_add(tree, parent, key, site, function, wide);
 }
@@ -342,7 +349,7 @@ flat_enter(sl_strand *strand, const void *key, sl_kind kind, bool resume)
         node->resumes++;
     else
         node->calls++;
-    strand->cur = node;
+    sl_strand_stand(strand, node);
 }
 
 void
@@ -363,7 +370,7 @@ sl_tree_descend(sl_strand *strand, const void *key, uint32_t site, sl_kind kind,
         node->resumes++;
     else
         node->calls++;
-    strand->cur = node;
+    sl_strand_stand(strand, node);
 }
 
 /* The part of the stack that lies in the flat region. true: found there. */
@@ -373,14 +380,14 @@ flat_unwind(sl_strand *strand, const void *key)
     const void *flat = flat_key(key);
 
     if (strand->cur->key == flat) {
-        strand->cur = strand->flat[--strand->flat_depth];
+        sl_strand_stand(strand, strand->flat[--strand->flat_depth]);
         return true;
     }
     /* flat[i] is what was on top when the one above it began: going back to
      * below a function is taking what stood before it. */
     for (uint32_t i = strand->flat_depth; i-- > 1;) {
         if (strand->flat[i]->key == flat) {
-            strand->cur = strand->flat[i - 1];
+            sl_strand_stand(strand, strand->flat[i - 1]);
             strand->flat_depth = i - 1;
             strand->tree->mended++;
             return true;
@@ -407,7 +414,7 @@ sl_tree_unwind(sl_strand *strand, const void *key)
     }
     for (; node != strand->base; node = node->parent) {
         if (node->key == key) {
-            strand->cur = node->parent;
+            sl_strand_stand(strand, node->parent);
             strand->flat_depth = 0;
             strand->tree->mended++;
             return;

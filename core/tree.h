@@ -73,7 +73,7 @@ typedef struct {
 
 struct sl_strand {
     sl_tree *tree;
-    sl_node *cur;
+    sl_node *cur;      /* moved by sl_strand_stand */
     uint64_t last;     /* ticks of the last event */
     sl_node *awaiting; /* yielded first since the last enter, or NULL */
     sl_node *base;     /* its lowest node: root, or a pseudo node */
@@ -116,6 +116,15 @@ sl_node *sl_tree_flat(sl_strand *strand, const void *key, sl_kind kind);
 /* The child of `parent` for (key, site), made if need be; NULL: no room. */
 sl_node *sl_tree_child(sl_tree *tree, sl_node *parent, const void *key,
                        uint32_t site, sl_kind kind);
+
+/* The strand stands at `node` from now on. A sampler may look meanwhile
+ * (sl_recording_observe): one word, and the same instruction as a plain store.
+ */
+static inline void
+sl_strand_stand(sl_strand *strand, sl_node *node)
+{
+    __atomic_store_n(&strand->cur, node, __ATOMIC_RELAXED);
+}
 
 /* The slow halves of enter and leave. */
 void sl_tree_descend(sl_strand *strand, const void *key, uint32_t site,

@@ -135,7 +135,9 @@ uint64_t sl_numbers_lost(const sl_numbers *numbers);
 /* Bytes of memory it holds. */
 size_t sl_numbers_bytes(const sl_numbers *numbers);
 
-/* Writes the table as one zstd frame (format: core/numbers.c). */
+/* Writes the table as one zstd frame (format: core/numbers.h). `level`: zstd's,
+ * 0 means 1. SL_ENOMEM, SL_ELIMIT (more than any reader takes), SL_ECOMPRESS;
+ * then *out is untouched. */
 sl_status sl_numbers_encode(const sl_numbers *numbers, int level,
                             sl_bytes *out);
 
@@ -186,7 +188,8 @@ sl_status sl_report_numbers(const sl_numbers *numbers, uint32_t limit,
 /* The buckets, for a heat map or an export: {"scale":4, "rows":[{"from_s":N,
  *  "route":S,"method":S,"release":S,"host":S,"count":N,
  *  "wall":{"first":N,"counts":[N]}, "cpu":{...}}]}
- * `first` is OpenTelemetry's index of the first bucket. */
+ * `first` is OpenTelemetry's index of the first bucket. SL_ENOMEM, SL_ELIMIT.
+ */
 sl_status sl_report_histograms(const sl_numbers *numbers, sl_bytes *out);
 
 #endif /* SL_NUMBERS_H */

@@ -2,9 +2,12 @@
  *
  * A profile is immutable: any number of threads may read one at once.
  * Everything returned as a pointer is borrowed and lives as long as the
- * profile. Bytes of any origin are safe to decode: the reader checks every
- * number before it uses it, and allocates no more than its caps allow
- * (core/blob.h, which also draws the format).
+ * profile. An index that is given (`i`, `node`, `function`) is below the count
+ * of its kind, which nobody checks again; those that stand in what is returned
+ * (parent, function, node) are so, the reader saw to that. Bytes of any origin
+ * are safe to decode: the reader checks every number before it uses it, and
+ * allocates no more than its caps allow (core/blob.h, which also draws the
+ * format).
  *
  *   node   0 request   size 5    children of node i: i + 1, then from child c
  *   node   1  |- view  size 3    the next one c + size(c), while below
@@ -99,6 +102,7 @@ sl_status sl_profile_decode(sl_profile **out, const void *blob, size_t size,
 sl_status sl_profile_decode_meta(sl_profile **out, const void *blob,
                                  size_t size, const sl_alloc *alloc);
 
+/* NULL is fine. Nobody reads it any more. */
 void sl_profile_free(sl_profile *profile);
 
 /* Metadata in the order of the file. Texts end with a NUL that their length

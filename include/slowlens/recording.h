@@ -20,6 +20,11 @@
  * any object of yours. The first sight of a key is announced through
  * `on_function`, once; its name is asked for only when encoding.
  *
+ * TIMES: `now`, `since` and `until` of all functions are ticks of the
+ * recording's clock (sl_clock_ticks of options.clock), and so are sl_times;
+ * what is called _ns are nanoseconds. A `now` that is before the one before it
+ * charges nothing.
+ *
  * Threads: one at a time may be inside any function of a recording (under
  * CPython: hold the GIL). sl_recording_encode needs the recording for itself,
  * too, for it sorts and numbers what is in it, but no interpreter lock: once
@@ -112,6 +117,8 @@ sl_status sl_recording_new(sl_recording **out,
 sl_status sl_recording_reset(sl_recording *recording,
                              const sl_recording_options *options);
 
+/* Running or stopped, from whichever thread is alone with it; NULL is fine. Its
+ * strands and nodes go with it. */
 void sl_recording_free(sl_recording *recording);
 
 /* The request's own strand. Borrowed. */
@@ -324,6 +331,9 @@ uint32_t sl_recording_seen(const sl_recording *recording, uint64_t from,
  * and free may be called. */
 void sl_recording_stop(sl_recording *recording, uint64_t now);
 
+/* Fills *out. The recording is stopped; while it runs, only the counts are
+ * right (nodes, functions, strands, events, samples...), and times only by
+ * SL_CLOCK_MONOTONIC, up to the last event. */
 void sl_recording_totals_get(const sl_recording *recording,
                              sl_recording_totals *out);
 
@@ -385,8 +395,11 @@ typedef struct sl_frozen sl_frozen;
 size_t sl_recording_room(const sl_recording *recording);
 
 /* Room for copies of up to `room` bytes, touched, so that no copying waits for
- * pages. `alloc` is copied, NULL means libc. SL_ENOMEM. */
+ * pages. `alloc` is copied, NULL means libc. SL_ENOMEM; SL_ELIMIT: no memory is
+ * as large. */
 sl_status sl_frozen_new(sl_frozen **out, size_t room, const sl_alloc *alloc);
+
+/* NULL is fine. What was thawed of it goes with it. */
 void sl_frozen_free(sl_frozen *frozen);
 
 /* Copies the running recording as of `now` (ticks of its clock) into `frozen`,

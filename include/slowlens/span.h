@@ -29,31 +29,30 @@
 #include "slowlens/recording.h"
 #include "slowlens/sql.h"
 
-/* XX(name, number, word, title) - the kinds that have totals. Files know them
+/* XX(name, number, word) - the kinds that have totals. Files know them
  * by their words. An application's own ones are counted as CUSTOM. */
 #define SL_SPAN_KIND_MAP(XX)                                                   \
-    XX(DB, 0, "db", "queries")                                                 \
-    XX(HTTP, 1, "http", "HTTP requests")                                       \
-    XX(CACHE, 2, "cache", "cache calls")                                       \
-    XX(TEMPLATE, 3, "template", "templates")                                   \
-    XX(TASK, 4, "task", "tasks")                                               \
-    XX(FILE, 5, "file", "files")                                               \
-    XX(PROCESS, 6, "process", "processes")                                     \
-    XX(RPC, 7, "rpc", "calls of services")                                     \
-    XX(MAIL, 8, "mail", "mails")                                               \
-    XX(PROFILE, 9, "profile", "profiles within")                               \
-    XX(CUSTOM, 10, "custom", "spans")
+    XX(DB, 0, "db")                                                            \
+    XX(HTTP, 1, "http")                                                        \
+    XX(CACHE, 2, "cache")                                                      \
+    XX(TEMPLATE, 3, "template")                                                \
+    XX(TASK, 4, "task")                                                        \
+    XX(FILE, 5, "file")                                                        \
+    XX(PROCESS, 6, "process")                                                  \
+    XX(RPC, 7, "rpc")                                                          \
+    XX(MAIL, 8, "mail")                                                        \
+    XX(PROFILE, 9, "profile")                                                  \
+    XX(CUSTOM, 10, "custom")
 
 typedef enum {
-#define XX(name, number, word, title) SL_SPAN_##name = (number),
+#define XX(name, number, word) SL_SPAN_##name = (number),
     SL_SPAN_KIND_MAP(XX)
 #undef XX
         SL_SPAN_KIND_COUNT
 } sl_span_kind;
 
-/* Word and title of a kind of the table: static; "?" for another number. */
+/* Word of a kind of the table: static; "?" for another number. */
 const char *sl_span_kind_word(sl_span_kind kind);
-const char *sl_span_kind_title(sl_span_kind kind);
 
 /* Its number; SL_SPAN_KIND_COUNT: no kind of the table has that word. */
 sl_span_kind sl_span_kind_of(const char *word, size_t len);

@@ -114,6 +114,41 @@ no_kind(void *ctx, uint32_t id, const void *key, sl_function *out)
     return true;
 }
 
+/* Has begun to tell, and then finds no name. */
+static bool
+no_name(void *ctx, uint32_t id, const void *key, sl_function *out)
+{
+    (void)ctx, (void)id, (void)key;
+    out->name = "half";
+    out->name_len = 4;
+    out->kind = (sl_kind)9;
+    return false;
+}
+
+START_TEST(what_has_no_name_is_a_question_mark_whatever_was_begun)
+{
+    sl_recording *r;
+    sl_profile *p;
+    sl_bytes blob = { 0 };
+    bool found = false;
+
+    ck_assert_int_eq(sample_record(&r, NULL), SL_OK);
+    ck_assert_int_eq(sl_recording_encode(r, NULL, 0, no_name, NULL, 0, &blob),
+                     SL_OK);
+    sl_recording_free(r);
+    ck_assert_int_eq(sl_profile_decode(&p, blob.data, blob.size, 0, NULL),
+                     SL_OK);
+    for (uint32_t i = 0; i < sl_profile_function_count(p); i++) {
+        const sl_function *f = sl_profile_function(p, i);
+        ck_assert_str_ne(f->name, "half");
+        found |= strcmp(f->name, "?") == 0 && f->kind == SL_KIND_PYTHON;
+    }
+    ck_assert(found);
+    sl_profile_free(p);
+    sl_bytes_free(&blob);
+}
+END_TEST
+
 START_TEST(what_a_reader_would_refuse_is_not_written)
 {
     sl_recording *r;
@@ -152,11 +187,14 @@ END_TEST
 Suite *
 bounds_suite(void)
 {
-    const TTest *const tests[] = { a_function_may_take_any_time,
-                                   what_no_sum_can_hold_is_counted,
-                                   a_name_is_cut_between_characters,
-                                   what_a_reader_would_refuse_is_not_written,
-                                   the_summary_is_read_without_the_rest,
-                                   NULL };
+    const TTest *const tests[] = {
+        a_function_may_take_any_time,
+        what_no_sum_can_hold_is_counted,
+        a_name_is_cut_between_characters,
+        what_has_no_name_is_a_question_mark_whatever_was_begun,
+        what_a_reader_would_refuse_is_not_written,
+        the_summary_is_read_without_the_rest,
+        NULL
+    };
     return suite_of("bounds", tests);
 }
