@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from slowlens import _core
+from slowlens.cli import main
 from slowlens.options import OptionsError, load
 from slowlens.request import new_id
 from slowlens.store import Query, Store, StoreError, open_store, segments
@@ -578,6 +579,40 @@ def _as_nobody(work: Any) -> Any:
         answer = json.loads(file.read())
     os.waitpid(pid, 0)
     return answer
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_only_its_owner_gives_a_store_its_name(tmp_path: Path) -> None:
+    """What root wrote there its owner could not read: taken for damaged it was replaced, and copies counted twice."""
+    for path in [*tmp_path.parents[:2], tmp_path]:
+        path.chmod(0o755)
+    root = tmp_path / "store"
+    store = DirectoryStore(str(root))
+    fill(store, 1)
+    count_requests(store, 3)
+    name = root / "id"
+    name.unlink()
+    for path in [root, *root.rglob("*")]:
+        os.chown(path, 65534, 65534)
+    target = DirectoryStore(str(tmp_path / "target"))
+    assert "as its owner" in copy(store, target).left and not name.exists(), "as root, of somebody else's"
+    assert main(["copy", str(root), str(tmp_path / "target")]) == 1
+    assert _as_nobody(lambda: name_of_store(root)) == name.read_text().strip()
+    assert not copy(store, target).left and requests_of(target)[0] == {"/r": 3}
+    os.chown(name, 0, 0)
+    before = name.read_bytes()
+    assert _as_nobody(lambda: name_of_store(root)) is None and name.read_bytes() == before, "not to be read, not damaged"
+    name.write_text("torn")
+    os.chown(name, 65534, 65534)
+    assert _as_nobody(lambda: name_of_store(root)) == name.read_text().strip() != "torn", "damaged"
+    refused = DirectoryStore(str(tmp_path / "target"), refused="not here")
+    (tmp_path / "target" / "id").unlink()
+    assert refused.identity() is None and not (tmp_path / "target" / "id").exists()
+
+
+def name_of_store(root: Path) -> str | None:
+    found = DirectoryStore(str(root)).identity()
+    return None if found is None else found.hex()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")

@@ -72,7 +72,7 @@ def delete(options: argparse.Namespace) -> int:
     return 2 if missing else 0
 
 
-def copy(options: argparse.Namespace) -> None:
+def copy(options: argparse.Namespace) -> int:
     from ..store.copying import copy as copy_all
 
     source = open_files([options.source]) if os.path.isdir(options.source) else open_one(
@@ -91,6 +91,7 @@ def copy(options: argparse.Namespace) -> None:
             print(f"numbers of all requests: {done.hours} hours; trees of all requests: {done.trees} times ten minutes")
         if done.left:
             print(f"slowlens: numbers and trees of the source itself are not copied: {done.left}", file=sys.stderr)
+    return 1 if done.left else 0
 
 
 def gc(options: argparse.Namespace) -> None:

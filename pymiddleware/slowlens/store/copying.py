@@ -62,7 +62,8 @@ def _all_requests(source: Any, target: Any) -> tuple[int, int, str]:
     left = ""
     own = source.identity()
     if own is None:
-        left = "the source has no name to tell them by, and cannot be written: run slowlens gc on it as its owner first"
+        left = ("the source has no name to tell them by that could be read, or written: copy as its owner, "
+                "or run slowlens gc on it as its owner first")
     elif own == target.identity():
         left = ("both have one name: they are the same store, or one is a copy of the other's files "
                 "(then delete the file 'id' in it)")

@@ -29,7 +29,7 @@ from ..request import ID
 from . import numbers, old, segments
 from .appending import Appending
 from .derived import DAMAGED
-from .identity import made_identity
+from .identity import made_identity, read_identity
 from .interface import TREND, Counted, Gathered, Page, Query, RouteStats, Stored, StoreError
 from .private import untrusted
 from .reader import OLD, Reader
@@ -287,6 +287,8 @@ class DirectoryStore(Appending):
 
     def identity(self) -> bytes | None:
         """None: it has none, and none can be written."""
+        if self.refused is not None:
+            return read_identity(self.root)
         return made_identity(self.root) if os.path.isdir(self.root) else None
 
     def counted(self) -> Iterator[Counted]:
