@@ -601,7 +601,7 @@ def test_only_its_owner_gives_a_store_its_name(tmp_path: Path) -> None:
     assert not copy(store, target).left and requests_of(target)[0] == {"/r": 3}
     os.chown(name, 0, 0)
     before = name.read_bytes()
-    assert _as_nobody(lambda: name_of_store(root)) is None and name.read_bytes() == before, "not to be read, not damaged"
+    assert _as_nobody(lambda: name_of_store(root)) is None and name.read_bytes() == before, "unread, not damaged"
     name.write_text("torn")
     os.chown(name, 65534, 65534)
     assert _as_nobody(lambda: name_of_store(root)) == name.read_text().strip() != "torn", "damaged"
