@@ -28,7 +28,7 @@ from slowlens.store.postgres.columns import ADDED, day_of
 from slowlens.store.postgres.connections import Place, has_session
 
 from cluster import Server
-from store_contract import fill, ids_of, profile
+from store_contract import fill, gather, ids_of, profile, requests_of
 
 DAY = 86400 * 10**9
 HERE = Path(__file__).parent
@@ -401,6 +401,49 @@ def test_a_role_that_may_only_read(open_store: Open, server: Server, sql: Any, s
     reader.close()
 
 
+def test_a_reader_of_tables_from_before_an_update(open_store: Open, server: Server, sql: Any, schema: str) -> None:
+    """Who was granted the tables that were there sees what is in those."""
+    store = open_store()
+    fill(store, 1)
+    store.put_numbers(*table(3))
+    gather(store, 10**12, 5)
+    sql.execute(f"CREATE ROLE {schema}_reader LOGIN")
+    sql.execute(f"GRANT USAGE ON SCHEMA {schema} TO {schema}_reader")
+    sql.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {schema}_reader")
+    sql.execute(f"REVOKE SELECT ON {schema}.copied_hours, {schema}.copied_windows FROM {schema}_reader")
+    reader = PostgresStore(server.url(schema=schema, user=f"{schema}_reader"))
+    assert requests_of(reader) == ({"/r": 3}, 5) and reader.gathers(0)
+    assert {row["route"] for row in reader.routes()} == {"/r", "/r/0"}
+    sql.execute(f"REVOKE SELECT ON {schema}.hours FROM {schema}_reader")
+    with pytest.raises(StoreError, match="permission denied"):
+        reader.numbers()
+    reader.close()
+
+
+def test_another_process_says_why_profiles_wait(server: Server, sql: Any, schema: str, tmp_path: Path) -> None:
+    url = server.url(user=schema, schema=schema, waiting=str(tmp_path / "waiting"))
+    sql.execute(f"CREATE ROLE {schema} LOGIN SUPERUSER")
+
+    def told() -> str:
+        done = subprocess.run([sys.executable, "-m", "slowlens", "doctor", "--json", "--store", url],
+                              capture_output=True, text=True, cwd=tmp_path)
+        return str(json.loads(done.stdout)["findings"])
+
+    store = PostgresStore(url)
+    fill(store, 1)
+    sql.execute(f"ALTER ROLE {schema} NOSUPERUSER")
+    sql.execute(f"ALTER SCHEMA {schema} OWNER TO CURRENT_USER")
+    sql.execute(f"REASSIGN OWNED BY {schema} TO CURRENT_USER")
+    sql.execute(f"GRANT USAGE ON SCHEMA {schema} TO {schema}")
+    sql.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {schema}")
+    store.put(*profile(2))
+    store.close()
+    assert "may not write to the table profiles; 1 profiles wait" in told()
+    sql.execute(f"ALTER ROLE {schema} SUPERUSER")
+    sql.execute(f"DROP TABLE {schema}.blobs CASCADE")
+    assert "there is no table blobs; 1 profiles wait" in told()
+
+
 def test_a_role_with_habits_of_its_own(server: Server, sql: Any, schema: str, tmp_path: Path) -> None:
     """What is set for a role, or in the server's configuration, holds for us as well."""
     sql.execute(f"CREATE ROLE {schema} LOGIN SUPERUSER")
@@ -574,7 +617,8 @@ def test_nothing_is_left_in_a_session(open_store: Open, monkeypatch: pytest.Monk
         store.gc(5)
     connection = store._connections.writing()
     for left in ("pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()", "pg_prepared_statements",
-                 "pg_settings WHERE source = 'session'", "pg_listening_channels()"):
+                 "pg_settings WHERE source = 'session'", "pg_listening_channels()",
+                 "pg_class WHERE relpersistence = 't' AND relnamespace = pg_my_temp_schema()"):
         assert connection.execute(f"SELECT count(*) FROM {left}").fetchone() == (0,), left
 
 

@@ -78,6 +78,8 @@ class Connections:
         self._prepare = prepare
         self.lock = RLock()
         self._writer: Any = None
+        #: Whether the session of the one that writes is ours (has_session).
+        self.own_session = True
         self._pool: Any = None
         self._pid = os.getpid()
 
@@ -102,7 +104,8 @@ class Connections:
         if self._writer is None or self._writer.closed:
             connection = psycopg.connect(self._place.conninfo, autocommit=True, prepare_threshold=None)
             try:
-                if has_session(connection):
+                self.own_session = has_session(connection)
+                if self.own_session:
                     connection.execute(f"SET statement_timeout = {WRITING_MS}")
                     connection.execute(f"SET idle_in_transaction_session_timeout = {WRITING_MS}")
                     connection.execute("SET client_min_messages = warning")

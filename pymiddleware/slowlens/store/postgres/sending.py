@@ -26,29 +26,32 @@ _STAGED = f"slowlens_staged_{crc32(DDL.encode()):08x}"
 _ROW = ", ".join((*COLUMNS, "day"))
 
 
-def send(connection: Any, schema: Schema, rows: Sequence[Sequence[Any]], ids: Sequence[str]) -> None:
+def send(
+    connection: Any, schema: Schema, rows: Sequence[Sequence[Any]], ids: Sequence[str], own_session: bool = True,
+) -> None:
     """Stores ``rows`` (as columns.staged makes them), all or none; those that are known already stay as they are.
 
+    :param own_session: nobody gets the session after us, so the table that they go by stays in it for the next batch.
     :raises psycopg.Error: none is stored, or it is not known whether: to send them once more is right then.
     """
     import psycopg
 
     try:
-        _send(connection, schema.name, rows, ids)
+        _send(connection, schema.name, rows, ids, own_session)
     except psycopg.errors.CheckViolation:  # no partition of that day yet, or no longer
         days = STAGED[0].index("day")
         schema.add_days(connection, {row[days] for row in rows})
-        _send(connection, schema.name, rows, ids)
+        _send(connection, schema.name, rows, ids, own_session)
     except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
-        _send(connection, schema.name, rows, ids)
+        _send(connection, schema.name, rows, ids, own_session)
 
 
-def _send(connection: Any, s: str, rows: Sequence[Sequence[Any]], ids: Sequence[str]) -> None:
+def _send(connection: Any, s: str, rows: Sequence[Sequence[Any]], ids: Sequence[str], own_session: bool) -> None:
     names, types = STAGED
     with connection.transaction(), connection.cursor() as cursor:
-        # Empty after each commit; nothing of it is in the log of changes.
-        cursor.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {_STAGED} ({DDL}, blob bytea NOT NULL) ON COMMIT DELETE ROWS")
+        # Empty, or gone, after each commit; nothing of it is in the log of changes.
+        cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {_STAGED} ({DDL}, blob bytea NOT NULL)"
+                       f" ON COMMIT {'DELETE ROWS' if own_session else 'DROP'}")
         with cursor.copy(f"COPY {_STAGED} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(types)
             for row in rows:

@@ -58,6 +58,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
+#: What takes what is sent.
+_TAKE = ("profiles", "blobs", "routes", "parts")
+
+
 class _EarlierTables(Exception):
     """They lack columns that this version knows."""
 
@@ -157,10 +161,10 @@ class PostgresStore:
 
         connection = self._connections.writing()
         try:
-            send(connection, self._schema, rows, [row["id"] for row, _ in profiles])
+            send(connection, self._schema, rows, [row["id"] for row, _ in profiles], self._connections.own_session)
         except psycopg.errors.UndefinedTable:  # somebody dropped them: they are made again
             self._schema.prepare(connection)
-            send(connection, self._schema, rows, [row["id"] for row, _ in profiles])
+            send(connection, self._schema, rows, [row["id"] for row, _ in profiles], self._connections.own_session)
         self._is_back()
 
     def _is_back(self) -> None:
@@ -275,8 +279,13 @@ class PostgresStore:
 
         with self._connections.reading() as connection:
             for earlier in (False, True):
-                with suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+                try:
                     return ask(connection, earlier)
+                except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+                    pass
+                except psycopg.errors.InsufficientPrivilege:
+                    if earlier:
+                        raise  # else: somebody who only reads, and was granted the tables before there were these
         return None
 
     def _read(self, sql: str, values: Any = None) -> list[Any]:
@@ -495,18 +504,28 @@ class PostgresStore:
         import psycopg
 
         with self._connections.lock:
+            waits = self._who_waits()
+            closed = []
             try:
                 connection = self._connections.writing()
                 standby, refuses = connection.execute(
                     "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean").fetchone()
+                if waits:  # another process may know why, and this one sends nothing
+                    closed = connection.execute(
+                        "SELECT name, there IS NULL FROM (SELECT name, to_regclass(%s || '.' || name) AS there"
+                        " FROM unnest(%s::text[]) name) tables WHERE there IS NULL"
+                        " OR NOT has_table_privilege(there, 'INSERT')", (self._s, list(_TAKE))).fetchall()
             except (psycopg.Error, StoreError) as error:
                 self._connections.let_go()
-                return f"{self.shown}: {said(error)}{self._who_waits()}"
+                return f"{self.shown}: {said(error)}{waits}"
         if standby:
-            return f"{self.shown} is a standby: nothing can be stored there{self._who_waits()}"
+            return f"{self.shown} is a standby: nothing can be stored there{waits}"
         if refuses:
-            return f"{self.shown} is read-only for this role: nothing can be stored there{self._who_waits()}"
-        if self.trouble and (waits := self._who_waits()):
+            return f"{self.shown} is read-only for this role: nothing can be stored there{waits}"
+        if closed:
+            name, gone = closed[0]
+            return f"{self.shown}: {'there is no' if gone else 'this role may not write to the'} table {name}{waits}"
+        if self.trouble and waits:
             return f"{self.shown}: {self.trouble}{waits}"
         if self._waiting.lost:
             return f"{self._waiting.lost} profiles were given up while {self.shown} was away: there is no room for more"
