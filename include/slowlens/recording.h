@@ -20,7 +20,7 @@
  * any object of yours. The first sight of a key is announced through
  * `on_function`, once; its name is asked for only when encoding.
  *
- * TIMES: `now`, `since` and `until` of all functions are ticks of the
+ * TIMES: `now`, `since`, `from`, `until` of all functions are ticks of the
  * recording's clock (sl_clock_ticks of options.clock), and so are sl_times;
  * what is called _ns are nanoseconds. A `now` that is before the one before it
  * charges nothing.

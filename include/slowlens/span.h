@@ -29,8 +29,8 @@
 #include "slowlens/recording.h"
 #include "slowlens/sql.h"
 
-/* XX(name, number, word) - the kinds that have totals. Files know them
- * by their words. An application's own ones are counted as CUSTOM. */
+/* XX(name, number, word) - the kinds that have totals. Files know them by their
+ * words. An application's own ones are counted as CUSTOM. */
 #define SL_SPAN_KIND_MAP(XX)                                                   \
     XX(DB, 0, "db")                                                            \
     XX(HTTP, 1, "http")                                                        \
