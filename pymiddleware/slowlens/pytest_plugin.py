@@ -31,6 +31,14 @@ def pytest_addoption(parser: Any) -> None:
         "--slowlens-store", metavar="FOLDER", help="where the fixture slowlens_profile keeps its profiles")
 
 
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Connections that fixtures open before the first block are to be seen in it."""
+    if any("slowlens_profile" in getattr(item, "fixturenames", ()) for item in items):
+        from . import engine
+
+        engine.prepare()
+
+
 class Run:
     """One profiled piece of a test: a context manager, and afterwards its numbers."""
 
@@ -54,7 +62,7 @@ class Run:
 
         # An app that has slowlens installed does not record its requests beside us, and so away from us.
         self._token = recorded.set(True)
-        self._recording.enter()
+        self._recording.enter_block()
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:

@@ -241,7 +241,7 @@ class profile:
     def __enter__(self) -> profile:
         if self._running is not None:
             raise RuntimeError("this profile is running already")
-        self._running = _Run(self, self._name or "task")
+        self._running = _Run(self, self._name or "task", block=True)
         self._running.__enter__()
         return self
 
@@ -271,14 +271,19 @@ class profile:
 class _Run:
     """One run of a task: a decorator may run in several threads at once."""
 
-    def __init__(self, owner: profile, name: str) -> None:
+    def __init__(self, owner: profile, name: str, block: bool = False) -> None:
+        #: Whether what is to be seen is the calling function's own, from here on.
+        self._block = block
         self._transaction = owner._begin(name, False)
         #: Within a request: a piece of that.
         self._span = span(name, kind="profile") if self._transaction is None else None
 
     def __enter__(self) -> None:
         if self._transaction is not None:
-            self._transaction.recording.enter()
+            if self._block:
+                self._transaction.recording.enter_block()
+            else:
+                self._transaction.recording.enter()
         elif self._span is not None:
             self._span.__enter__()
 

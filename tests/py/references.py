@@ -220,9 +220,9 @@ def _() -> None:
     refused(_core.layers_add, "module")
 
 
-@case("Recording.__new__", "Recording.enter", "Recording.leave", "Recording.finish", "Recording.discard",
-      "Recording.wall_ns", "Recording.cpu_ns", "Recording.memory", "Recording.finished", "Recording.by",
-      "Recording.less", "Recording.so_far",
+@case("Recording.__new__", "Recording.enter", "Recording.enter_block", "Recording.leave", "Recording.finish",
+      "Recording.discard", "Recording.wall_ns", "Recording.cpu_ns", "Recording.memory", "Recording.finished",
+      "Recording.by", "Recording.less", "Recording.so_far",
       "Recording.totals", "Recording.spans", "Recording.encode", "Recording.let_go")
 def _() -> None:
     for options in ({}, {"follows": True}, {"sampled": True, "anyway": True, "follows": True}, {"max_nodes": 2},
@@ -258,6 +258,10 @@ def _() -> None:
     made.let_go()
     made.encode(META, 1)
     made.discard()
+    block = _core.Recording()
+    block.enter_block()
+    refused(block.enter_block)
+    block.discard()
     recorded()  # dropped as it runs
     inside = _core.Recording()
     inside.enter()

@@ -557,9 +557,39 @@ def test_fails(slowlens_profile):
         copy.deepcopy([])
     assert run.calls("copy.deepcopy") == 0 and run.calls("deepcopy") == 2
 """)
+    (tmp_path / "test_block.py").write_text("""
+import contextlib, sqlite3, sys, time
+import pytest
+@pytest.fixture(scope="session")
+def opened_before():
+    return sqlite3.connect(":memory:")
+def test_the_block_itself(opened_before, slowlens_profile):
+    with slowlens_profile() as run:
+        db = sqlite3.connect(":memory:")
+        for _ in range(20): db.execute("select 1")
+        for _ in range(3): opened_before.execute("select 2")
+        for _ in range(5): time.sleep(0)
+    time.sleep(0)
+    assert run.calls("sleep") == 5 and run.calls("execute") == 23
+    if sys.version_info >= (3, 12):  # 3.11 does not tell what C functions are given
+        assert run.count("db") == 23 and sorted(run.queries.values()) == [23], run.queries
+    assert run.calls("test_the_block_itself") == 0, "it began before"
+def test_what_makes_the_block(slowlens_profile):
+    @contextlib.contextmanager
+    def ours():
+        with slowlens_profile() as run:
+            yield run
+    with ours() as run:
+        for _ in range(5): time.sleep(0)
+    assert run.calls("sleep") == 5
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(slowlens_profile())
+        for _ in range(5): time.sleep(0)
+    assert run.calls("sleep") == 5
+""")
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", *PLUGIN, "-p",
                            "no:cacheprovider", "--slowlens-store", str(tmp_path / "store"), str(tmp_path)],
                           capture_output=True, text=True, cwd=tmp_path,
                           env={**os.environ, "PYTHONPATH": str(Path(slowlens.__file__).parents[1])})
-    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
-    assert DirectoryStore(str(tmp_path / "store")).contents()["profiles"] == 2
+    assert "1 failed, 3 passed" in done.stdout, done.stdout + done.stderr
+    assert DirectoryStore(str(tmp_path / "store")).contents()["profiles"] == 5

@@ -6,11 +6,13 @@ import asyncio
 import functools
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,18 @@ def test_a_block_and_its_exception(store_path: str) -> None:
     assert (row["path"], row["status"]) == ("block", 500)
     with task, pytest.raises(RuntimeError, match="running already"), task:
         pass
+
+
+def test_a_block_sees_what_it_calls_itself(store_path: str) -> None:
+    task = profile("block", store=store_path)
+    with closing(sqlite3.connect(":memory:")) as database, task:
+        for _ in range(7):
+            database.execute("select 1")
+            time.sleep(0)
+    (row,) = rows(task)
+    stored = Stored(task._recorder)
+    assert row["db_count"] == (7 if sys.version_info >= (3, 12) else 0)  # 3.11 does not tell what C is given
+    assert any(name.endswith("sleep") for name in stored.names(row["id"]))
 
 
 def test_many_at_once(store_path: str) -> None:

@@ -264,22 +264,29 @@ call_other(PyObject *code, const call *c)
 
 /* ---- events ---- */
 
+void
+sl_py_calls_started(PyObject *code)
+{
+    PyObject *used = ((PyCodeObject *)code)->co_names;
+    const sl_py_probe *probe = sl_py_probe_of(code);
+
+    if (call_events == 0 || (probe != NULL && probe->target->action->quiet))
+        return;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(used); i++) {
+        if (is_name(PyTuple_GET_ITEM(used, i))) {
+            watch(code);
+            break;
+        }
+    }
+}
+
 static PyObject *
 on_start(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     (void)module;
     if (count < 1 || !PyCode_Check(args[0]))
         Py_RETURN_NONE;
-    PyObject *used = ((PyCodeObject *)args[0])->co_names;
-    const sl_py_probe *probe = sl_py_probe_of(args[0]);
-    if (probe != NULL && probe->target->action->quiet)
-        return Py_NewRef(disable);
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(used); i++) {
-        if (is_name(PyTuple_GET_ITEM(used, i))) {
-            watch(args[0]);
-            break;
-        }
-    }
+    sl_py_calls_started(args[0]);
     return Py_NewRef(disable);
 }
 

@@ -30,6 +30,9 @@ void sl_py_calls_add(PyObject *callable, const sl_py_target *target);
 /* The function that runs `code` calls what it is given. */
 void sl_py_calls_handed(PyObject *code);
 
+/* `code` runs already, and may have begun before anybody watched. */
+void sl_py_calls_started(PyObject *code);
+
 /* From now on calls of those are told of, if there are any. Cheap. */
 void sl_py_calls_watch(void);
 

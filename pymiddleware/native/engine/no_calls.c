@@ -14,6 +14,12 @@ sl_py_calls_handed(PyObject *code)
 }
 
 void
+sl_py_calls_started(PyObject *code)
+{
+    (void)code;
+}
+
+void
 sl_py_calls_watch(void)
 {
 }

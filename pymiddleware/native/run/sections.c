@@ -2,14 +2,18 @@
 #include "run/sections.h"
 #include "board/board.h"
 #include "compat/cpu_clock.h"
+#include "engine/calls.h"
 #include "engine/current.h"
 #include "engine/engine.h"
+#include "look/code_map.h"
 #include "run/greenlets.h"
 #include "run/hub.h"
 #include "run/live.h"
 #include "run/loop.h"
 #include "run/stints.h"
 #include "sampler/sampler.h"
+
+#include <string.h>
 
 int
 sl_py_section_begin(sl_py_recording *recording, sl_pseudo gap, uintptr_t anchor)
@@ -81,4 +85,51 @@ sl_py_section_end_at(sl_py_recording *recording, PyObject *waiting,
     sl_py_active_forget();
     if (!recording->sampled.by_samples)
         sl_py_engine_section_end(&recording->traced);
+}
+
+/* Whether whoever called this frame goes on inside, too: it is a generator made
+ * a context manager, or what the standard library does for one. */
+static bool
+stands_between(const PyCodeObject *code)
+{
+    static const char helper[] = "/contextlib.py";
+    Py_ssize_t size;
+    const char *file = PyUnicode_AsUTF8AndSize(code->co_filename, &size);
+
+    if (file == NULL)
+        PyErr_Clear();
+    size_t length = file == NULL ? 0 : (size_t)size;
+    return (code->co_flags & CO_GENERATOR) != 0 ||
+           (length >= sizeof(helper) - 1 &&
+            strcmp(file + length - (sizeof(helper) - 1), helper) == 0);
+}
+
+void
+sl_py_section_block(sl_py_recording *recording)
+{
+    enum { DEEPEST = 16 };
+    PyCodeObject *codes[DEEPEST];
+    int count = 0;
+    bool ends = recording->sampled.by_samples;
+    PyFrameObject *frame = PyThreadState_GetFrame(sl_py_borrow_tstate());
+
+    while (frame != NULL && !ends && count < DEEPEST) {
+        PyFrameObject *back = PyFrame_GetBack(frame);
+        codes[count] = PyFrame_GetCode(frame);
+        if (sl_py_code_is_own(codes[count]))
+            Py_DECREF(codes[count]);
+        else
+            ends = !stands_between(codes[count++]);
+        Py_DECREF(frame);
+        frame = back;
+    }
+    Py_XDECREF(frame);
+    sl_strand *strand = sl_recording_main(recording->core);
+    while (count > 0) {
+        PyCodeObject *code = codes[--count];
+        sl_py_calls_started((PyObject *)code);
+        sl_strand_resume(strand, code,
+                         sl_clock_ticks(recording->sampled.clock));
+        Py_DECREF(code);
+    }
 }

@@ -22,4 +22,9 @@ void sl_py_section_end(sl_py_recording *recording, PyObject *waiting);
 void sl_py_section_end_at(sl_py_recording *recording, PyObject *waiting,
                           uint64_t now);
 
+/* After sl_py_section_begin, where the code that asked for it goes on inside
+ * (the block of a `with`): a recording by events is told of the frame of the
+ * calling thread that stands there, which it has not seen begin. */
+void sl_py_section_block(sl_py_recording *recording);
+
 #endif /* SL_PY_SECTIONS_H */

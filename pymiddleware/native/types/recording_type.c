@@ -322,6 +322,16 @@ recording_enter(PyObject *object, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+recording_enter_block(PyObject *object, PyObject *ignored)
+{
+    PyObject *entered = recording_enter(object, ignored);
+
+    if (entered != NULL)
+        sl_py_section_block((sl_py_recording *)object);
+    return entered;
+}
+
 void
 sl_py_recording_leave(sl_py_recording *self)
 {
@@ -684,6 +694,9 @@ static PyMethodDef recording_methods[] = {
     { "enter", recording_enter, METH_NOARGS,
       "enter()\n--\n\nThis thread works for the request from here on. Time "
       "since the last leave() is charged to [between chunks]." },
+    { "enter_block", recording_enter_block, METH_NOARGS,
+      "enter_block()\n--\n\nenter(), for the block of a `with`: the function "
+      "that it stands in is recorded from here on, though it began before." },
     { "leave", recording_leave, METH_NOARGS,
       "leave()\n--\n\nThis thread does something else from here on." },
     { "step", recording_step, METH_O,
