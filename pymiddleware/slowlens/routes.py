@@ -154,7 +154,9 @@ def asgi_route(scope: Mapping[str, Any], path: str, root: str = "", app: Any = N
     route = scope.get("route")  # Starlette, FastAPI
     own, within = getattr(route, "path", None), getattr(route, "routes", None)
     if within:
-        return ""  # a mount, whose routes the rest matched none of
+        # A mount: the rest matched none of its routes, or an app in there routed in a copy of the scope, as some
+        # middlewares make one. By the path: of an answer that is a refusal that makes no new name.
+        return None
     if isinstance(own, str) and within is None:
         if own.count("/") == path.count("/") and ":path}" not in own:
             return own or "/"  # nothing was taken off before it
@@ -210,13 +212,26 @@ def _fits(template: str, path: str) -> bool:
 
 
 _prefixes = _Names(PREFIXES_MAX)
+_SPELLED = re.compile(r"[0-9]+(\.[0-9]+)?|[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 
 
 def _prefix(taken: str, parameters: Mapping[str, Any]) -> str:
     """What a mount took off, with the names of its parameters; of as many as there may be: an app that is mounted at
     whatever a client asks for has one route for each."""
-    known = {str(value): name for name, value in parameters.items()}
-    return mounted("/".join(f"{{{known[part]}}}" if part in known else part for part in taken.split("/")))
+    known = {str(value): name for name, value in parameters.items() if value != ""}
+    parts = taken.split("/")
+    # Numbers and UUIDs can be written in many ways (007), and the value is none of them.
+    spelled = [name for value, name in known.items() if value not in parts]
+    whole = True
+    for at, part in enumerate(parts):
+        if part in known:
+            parts[at] = f"{{{known[part]}}}"
+        elif spelled and _SPELLED.fullmatch(part):
+            parts[at] = f"{{{spelled.pop(0)}}}"
+        else:
+            whole = whole and not part
+    # No client has a say in names of parameters alone, nor takes a place by them.
+    return "/".join(parts) if whole else mounted("/".join(parts))
 
 
 def mounted(prefix: str) -> str:

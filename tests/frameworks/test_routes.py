@@ -118,6 +118,7 @@ def test_fastapi(wrap: Wrap) -> None:
 def test_starlette(wrap: Wrap, tmp_path: Path) -> None:
     """What a mount's own routes do not match is no route, and files of one are together."""
     from starlette.applications import Starlette
+    from starlette.middleware import Middleware
     from starlette.responses import PlainTextResponse
     from starlette.routing import Host, Mount, Route, Router
     from starlette.staticfiles import StaticFiles
@@ -125,18 +126,29 @@ def test_starlette(wrap: Wrap, tmp_path: Path) -> None:
     async def view(request: Any) -> Any:
         return PlainTextResponse("x")
 
+    class Copies:
+        """Whoever routes in there notes it in a scope that we do not see."""
+
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await self.app(dict(scope), receive, send)
+
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "a.txt").write_text("x")
     app = Starlette(routes=[
         Mount("/shops/{shop}", app=Starlette(routes=[Route("/orders/{number:int}", view), Route("/{rest}/x", view)])),
         Mount("/files/{version}", app=StaticFiles(directory=tmp_path / "files")),
+        Mount("/copied", app=Starlette(routes=[Route("/books/{id}", view)], middleware=[Middleware(Copies)])),
         Host("localhost", app=Router(routes=[Route("/{year}-{month}", view)])),
     ])
     site = wrap(ASGIMiddleware, app)
     assert asgi(site, "/shops/a/orders/7", "/shops/a/b/x", "/shops/a/nowhere", "/files/3/a.txt", "/2026-11",
-                "/nowhere") == [200, 200, 404, 200, 200, 404]
+                "/nowhere", "/copied/books/1", "/copied/nowhere") == [200, 200, 404, 200, 200, 404, 200, 404]
     assert stored(site.recorder) == ["/shops/{shop}/orders/{number:int}", "/shops/{shop}/{rest}/x", UNMATCHED,
-                                     "/files/{version}/{path}", "/{year}-{month}", UNMATCHED]
+                                     "/files/{version}/{path}", "/{year}-{month}", UNMATCHED,
+                                     "/copied/books/{id}", UNMATCHED]
 
 
 def test_litestar(wrap: Wrap) -> None:

@@ -215,14 +215,17 @@ def test_the_template_of_a_path_is_found_in_no_time() -> None:
 
 
 def test_prefixes_that_clients_choose_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An app that mounts others at whatever is asked for, or at a number however it is written."""
+    """An app that mounts others at whatever is asked for. A number, however it is written, takes no place."""
     monkeypatch.setattr("slowlens.routes._prefixes", _Names(PREFIXES_MAX))
     route = {"route": type("Route", (), {"path": "/books"}), "path_params": {"number": 7}}
+    assert {asgi_route(route, f"/{'0' * zeros}7/books") for zeros in range(PREFIXES_MAX)} == {"/{number}/books"}
+    assert asgi_route(route, "/api/books") == "/api/books" and asgi_route(route, "/v1/007/books") == "/v1/{number}/books"
     apps = {"endpoint": app, "root_path": "", "router": None}
-    found = {asgi_route(route, f"/{'0' * zeros}7/books") for zeros in range(PREFIXES_MAX)}
-    found |= {asgi_route({**apps, "root_path": f"/{number}"}, f"/{number}/x") for number in range(2 * PREFIXES_MAX)}
+    found = {asgi_route({**apps, "root_path": f"/{number}"}, f"/{number}/x") for number in range(2 * PREFIXES_MAX)}
     found |= {mounted(f"/{number}") for number in range(2 * PREFIXES_MAX)}
-    assert len(found) < 3 * PREFIXES_MAX and f"/{OTHER}/{{path}}" in found and "/{number}/books" in found
+    assert len(found) < 3 * PREFIXES_MAX and f"/{OTHER}/{{path}}" in found
+    assert asgi_route(route, "/007/books") == "/{number}/books" and asgi_route(route, "/api/books") == "/api/books"
+    assert asgi_route(route, "/later/books") == f"/{OTHER}/books"
 
 
 def test_methods_that_are_made_up_are_one(store_path: str) -> None:
