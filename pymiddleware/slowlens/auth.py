@@ -3,7 +3,8 @@
 * the option ``authorize`` says so of this request, or
 * this is a development setup (``debug``) and the request comes from this
   machine to a local host name (so that no web site can reach in through the
-  browser: DNS rebinding), and no proxy says that it came from elsewhere, or
+  browser: DNS rebinding), and nothing says that a proxy passed it on, unless
+  that is one of the option ``trusted_proxies``, which says that it came from here, or
 * it carries a token or cookie signed with the option ``key``, for this purpose
   and this host.
 
@@ -318,22 +319,27 @@ class Access:
             clients, hosts, proxied = _claims(incoming)
             if is_local_host(incoming.host) and not proxied and peer:
                 # Docker, a VM, WSL: the browser is here, the connection comes from a bridge.
+                reason = "bridge"
                 what = (f"the connection comes from {peer}. If only this machine can reach the port (Docker: "
                         f'-p 127.0.0.1:8000:8000), add the option trusted_proxies=["{peer}"] '
                         f"(or SLOWLENS_TRUSTED_PROXIES={peer})")
             elif peer and clients and all(is_loopback(one) for named in clients for one in named) and all(
                     map(is_local_host, [incoming.host, *hosts])):
+                reason = "local by a proxy"
                 what = (f"a proxy at {peer} says that you are at this machine. If it does so whatever a client "
                         f'sends, add the option trusted_proxies=["{peer}"] '
                         f"(or SLOWLENS_TRUSTED_PROXIES={peer})")
             elif is_loopback(incoming.remote) and host.partition(":")[0] == "0.0.0.0":
+                reason = "any address"
                 what = f"open it as http://127.0.0.1{host[7:]}{path}"
             else:
+                reason = "proxy" if proxied else "elsewhere"
                 hides = ", and waitress keeps what that said to itself (its option trusted_proxy)"
                 why = "a proxy passed it on" + (hides if _are_cleared(incoming) else "") if proxied else (
                     f"it asked for the host {host or '(none)'} from {peer or 'an unknown address'}")
                 what = (f"{why}. Set SLOWLENS_KEY to a secret of 16 characters or more and open the link that "
                         f"`slowlens token --url http://{host or 'HOST'}` prints")
-            self._seldom.say(_log, f"slowlens: {path} stayed closed: {what}", key=f"closed {proxied}", once=True)
+            # A line for each: a scanner that was refused first shall not have taken the one for the developer.
+            self._seldom.say(_log, f"slowlens: {path} stayed closed: {what}", key=f"closed: {reason}", once=True)
         except Exception:
             self._seldom.say(_log, "slowlens: a refusal could not be explained", exc=True)

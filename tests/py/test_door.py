@@ -219,7 +219,8 @@ def test_prefixes_that_clients_choose_are_bounded(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("slowlens.routes._prefixes", _Names(PREFIXES_MAX))
     route = {"route": type("Route", (), {"path": "/books"}), "path_params": {"number": 7}}
     assert {asgi_route(route, f"/{'0' * zeros}7/books") for zeros in range(PREFIXES_MAX)} == {"/{number}/books"}
-    assert asgi_route(route, "/api/books") == "/api/books" and asgi_route(route, "/v1/007/books") == "/v1/{number}/books"
+    assert asgi_route(route, "/api/books") == "/api/books"
+    assert asgi_route(route, "/v1/007/books") == "/v1/{number}/books"
     apps = {"endpoint": app, "root_path": "", "router": None}
     found = {asgi_route({**apps, "root_path": f"/{number}"}, f"/{number}/x") for number in range(2 * PREFIXES_MAX)}
     found |= {mounted(f"/{number}") for number in range(2 * PREFIXES_MAX)}
@@ -306,7 +307,22 @@ def test_whatever_a_stranger_sends_is_answered_by_the_app_alone(
             assert site.recorder.faults == site.recorder.refused == 0
             assert all(row["route"] in (UNMATCHED, "/", "/known") for row in Stored(site.recorder).rows(limit=500))
     said = [record.message for record in caplog.records if record.name.startswith("slowlens")]
-    assert len(said) <= 4 and all("stayed closed" in text for text in said), "each reason once, while debugging"
+    assert len(said) <= 8 and all("stayed closed" in text for text in said), "each reason once, while debugging"
+
+
+def test_a_refusal_of_a_stranger_takes_no_line_of_the_developer(
+        store_path: str, caplog: pytest.LogCaptureFixture) -> None:
+    site = make(store_path, debug=True)
+    for _ in range(3):
+        wsgi_call(site, BASE, REMOTE_ADDR="203.0.113.9", HTTP_HOST="shop.example")
+        wsgi_call(site, BASE, REMOTE_ADDR="203.0.113.9", HTTP_VIA="x")
+    caplog.clear()
+    for _ in range(3):
+        wsgi_call(site, BASE, REMOTE_ADDR="172.17.0.1", HTTP_HOST="localhost:8000")
+        wsgi_call(site, BASE, HTTP_X_FORWARDED_FOR="127.0.0.1")
+        wsgi_call(site, BASE, HTTP_HOST="0.0.0.0:8000")
+    assert [text in caplog.text for text in ('["172.17.0.1"]', '["127.0.0.1"]', "open it as")] == [True] * 3
+    assert len(caplog.records) == 3, "each once"
 
 
 # ---- local means local ----
