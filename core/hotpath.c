@@ -338,6 +338,21 @@ held_by_own(const walk *w, uint32_t i, uint64_t least)
                                                                       : 0;
 }
 
+/* Whether most of a strand's work was to sleep, holding its thread. */
+static bool
+sleeps(const walk *w, uint32_t strand)
+{
+    const sl_outline *o = w->o;
+    uint64_t slept = 0;
+
+    for (uint32_t i = strand; i < strand + o->nodes[strand].size; i++) {
+        if (w->facts[i].strand == strand &&
+            sl_outline_is_sleep(sl_outline_function(o, i), false))
+            slept += o->nodes[i].self_ns;
+    }
+    return slept > w->facts[strand].work / 2;
+}
+
 /* Where the path goes on after a wait. Work that filled it is what was waited
  * for, also where tasks of a library pass it on; else the wait of another. */
 static bool
@@ -357,6 +372,15 @@ awaited(walk *w, uint32_t i, uint32_t wait, uint32_t *strand, measure *by)
     if (*strand == 0 && !loop) {
         *by = BY_WAIT;
         *strand = awaited_by(w, BY_WAIT, i, wait, ns / 2);
+    } else if (!loop && sleeps(w, *strand)) {
+        /* A sleep is no work: of two waits, the one that ended last. Who only
+         * passes it on waited about as long. */
+        uint32_t other = awaited_by(w, BY_WAIT, i, wait, ns / 2);
+        if (other != 0 &&
+            w->facts[other].wait > w->facts[*strand].wait / 10 * 11) {
+            *by = BY_WAIT;
+            *strand = other;
+        }
     }
     if (*strand != 0)
         w->been[w->hops++] = *strand;
@@ -393,6 +417,7 @@ sl_hotpath_find(const sl_outline *o, uint32_t from, sl_hotpath *out)
     for (uint32_t i = from, next; fine && (next = worth(&w, by, i)) != 0;
          i = next) {
         uint64_t total = weigh(&w, by, next);
+        uint64_t before = total < ns ? total : ns;
         uint32_t strand = 0, instead = 0;
         measure after = by;
         if (sl_outline_pseudo(o, next) == SL_PSEUDO_AWAIT ||
@@ -408,6 +433,10 @@ sl_hotpath_find(const sl_outline *o, uint32_t from, sl_hotpath *out)
             next = strand;
         }
         ns = total < ns ? total : ns;
+        /* Own code that waits itself is the place where it was waited. */
+        if (instead != 0 &&
+            sl_outline_function(o, instead)->origin == SL_ORIGIN_PROJECT)
+            fine = fine && path_add(out, instead, before, 0);
         fine = fine && path_add(out, next, ns, instead);
     }
     walk_free(&w);

@@ -32,7 +32,7 @@ function_of(sl_blob_functions *functions, const char *name, bool *known)
             return i;
     }
     *known = false;
-    if (strncmp(name, "C.", 2) == 0) {
+    if (strncmp(name, "C.", 2) == 0 || strncmp(module, "C:", 2) == 0) {
         f.kind = SL_KIND_C;
         f.origin = SL_ORIGIN_BUILTIN;
     } else if (name[0] != '[') {

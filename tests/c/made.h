@@ -5,7 +5,8 @@
 #include "slowlens/profile.h"
 
 /* A name in brackets is a pseudo function's; "app.x" is the project's, in
- * /app/x.py; "C.x" a C function; anything else a library's, in /lib/NAME.py. */
+ * /app/x.py; "C.x", and "C:x" that is named "x", a C function; anything else a
+ * library's, in /lib/NAME.py. */
 typedef struct {
     uint32_t depth; /* of node 0: 0 */
     const char *name;

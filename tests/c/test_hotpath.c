@@ -120,6 +120,40 @@ START_TEST(it_goes_on_behind_a_lock)
 }
 END_TEST
 
+/* Where own code waits itself, that stays the place of the wait. */
+START_TEST(own_code_that_waits_stays)
+{
+    const sl_profile_counter waits[] = { { 2, SL_METRIC_LOCK, 85 } };
+    made m = { MADE({ { 0, "[request]", 1, 5, 0 },
+                      { 1, "app.view", 1, 5, 0 },
+                      { 2, "app.waits", 1, 90, 9 },
+                      { 2, "[thread]", 1, 0, 0 },
+                      { 3, "parse", 1, 80, 0 } }),
+               .counters = waits, .counter_count = 1 };
+    expect(&m, "1234", "view.app.view > waits.app.waits > parse.parse 80%",
+           "80 % in parse.parse, awaited by waits.app.waits at "
+           "app/waits.py:7.");
+}
+END_TEST
+
+/* A thread that sleeps does no work: of two waits the longer one decides. */
+START_TEST(a_sleep_is_no_work)
+{
+    made m = { MADE({ { 0, "[request]", 1, 5, 0 },
+                      { 1, "app.view", 1, 5, 0 },
+                      { 2, "[await]", 1, 90, 0 },
+                      { 2, "[task]", 1, 0, 0 },
+                      { 3, "std.asyncio/tasks:sleep", 1, 1, 3 },
+                      { 4, "[await]", 1, 89, 0 },
+                      { 2, "[thread]", 1, 0, 0 },
+                      { 3, "app.job", 1, 0, 3 },
+                      { 4, "C:time.sleep", 1, 70, 3 } }) };
+    expect(&m, "1345", "view.app.view > tasks.sleep 90%",
+           "90 % sleeping in tasks.sleep, awaited by view.app.view at "
+           "app/view.py:7.");
+}
+END_TEST
+
 /* It had the lock soon, and then not the GIL, which the job had. */
 START_TEST(it_goes_on_behind_a_lock_and_the_gil)
 {
@@ -209,6 +243,8 @@ hotpath_suite(void)
                                    it_goes_on_in_what_was_awaited,
                                    the_order_of_time_says_what_was_awaited,
                                    it_goes_on_behind_a_lock,
+                                   own_code_that_waits_stays,
+                                   a_sleep_is_no_work,
                                    it_goes_on_behind_a_lock_and_the_gil,
                                    it_goes_on_in_the_task_that_held_the_loop,
                                    a_file_that_goes_round_ends,
