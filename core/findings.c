@@ -1,6 +1,7 @@
 /* What explains the time of one profile, in order. */
 #include "findings.h"
 #include "findings_asked.h"
+#include "findings_held.h"
 #include "findings_layers.h"
 #include "findings_spread.h"
 #include "findings_work.h"
@@ -15,8 +16,6 @@
 /* Times that such a call must be made from one line, from one caller. */
 #define REPEATS_LEAST 10u
 #define REPEATS_FAN   5u
-/* A step on the event loop that others notice. */
-#define STEP_LEAST_NS 50000000u
 
 /* ---- waits that are nobody's work ---- */
 
@@ -123,7 +122,7 @@ held_up_by_itself(const sl_findings_work *w, uint32_t node)
     return false;
 }
 
-static void
+static bool
 find_waits(sl_findings_work *w)
 {
     uint32_t node, count = w->o->count;
@@ -148,20 +147,8 @@ find_waits(sl_findings_work *w)
     ns = gil_time(w, 0, count, 0, &node);
     add_wait(w, SL_FINDING_GIL,
              larger(ns, sl_outline_number(w->o, "gil_wait_ns")), node);
-    ns = sl_outline_number(w->o, "step_ns");
-    if (own_step)
-        ns = larger(ns, sl_outline_number(w->o, "held_ns"));
-    if (ns >= STEP_LEAST_NS && sl_outline_meta(w->o, "merged") == NULL) {
-        sl_finding f = {
-            .rule = SL_FINDING_HOLDS_LOOP, .ns = ns, .node = NONE, .own = NONE
-        };
-        /* Whatever it did is a finding of its own: this one comes last. */
-        f.score = 1;
-        f.extra = true;
-        if (w->path->count > 0)
-            sl_findings_locate(w, w->path->steps[w->path->count - 1].node, &f);
-        sl_findings_add(w, f);
-    }
+    return sl_findings_held(w,
+                            own_step ? sl_outline_number(w->o, "held_ns") : 0);
 }
 
 /* ---- functions ---- */
@@ -537,9 +524,12 @@ sl_findings_find(const sl_outline *o, const sl_hotpath *path, sl_findings *out)
         free(w.places);
         return SL_ENOMEM;
     }
-    sl_status status = SL_OK;
     bool unseen = is_unseen(&w), few = too_few(&w) || unseen;
-    find_waits(&w);
+    sl_status status = find_waits(&w) ? SL_OK : SL_ENOMEM;
+    if (status < 0) {
+        free(w.places);
+        return status;
+    }
     if (few) {
         /* Spans are counted and measured, whatever samples saw. */
         w.few = true;

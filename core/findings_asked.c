@@ -246,34 +246,77 @@ add_sequence(sl_findings_work *w)
 
 /* ---- a pool that is full ---- */
 
-static void
+static int
+by_begin(const void *a, const void *b)
+{
+    const sl_outline_stretch *x = a, *y = b;
+    return x->from_ns != y->from_ns ? (x->from_ns < y->from_ns ? -1 : 1) : 0;
+}
+
+/* How long at least one of the jobs that node `i` is of waited; jobs wait at
+ * once, and their sum is nobody's. Where nothing tells the order of time, each
+ * on average. false: no memory. */
+static bool
+queued_ns(const sl_findings_work *w, uint32_t i, uint64_t *ns)
+{
+    const sl_outline *o = w->o;
+    uint32_t count = 0, k = 0;
+    uint64_t sum = 0, until = 0;
+
+    for (uint32_t s = 0; s < o->stretch_count; s++)
+        count += o->stretches[s].node == i;
+    if (count < 2)
+        return true;
+    sl_outline_stretch *rows = malloc(count * sizeof(*rows));
+    if (rows == NULL)
+        return false;
+    for (uint32_t s = 0; s < o->stretch_count; s++) {
+        if (o->stretches[s].node == i)
+            rows[k++] = o->stretches[s];
+    }
+    qsort(rows, count, sizeof(*rows), by_begin);
+    for (k = 0; k < count; k++) {
+        uint64_t from = rows[k].from_ns > until ? rows[k].from_ns : until;
+        sum += rows[k].to_ns > from ? rows[k].to_ns - from : 0;
+        until = rows[k].to_ns > until ? rows[k].to_ns : until;
+    }
+    free(rows);
+    *ns = sum > *ns ? sum : *ns;
+    return true;
+}
+
+static bool
 add_queued(sl_findings_work *w)
 {
     const sl_outline *o = w->o;
     sl_finding f = { .rule = SL_FINDING_QUEUED, .node = NONE, .own = NONE };
-    uint64_t most = 0;
 
     for (uint32_t i = 1; sl_findings_has(w, SL_PSEUDO_QUEUED) && i < o->count;
          i++) {
-        uint64_t ns = o->nodes[i].self_ns;
         if (sl_outline_pseudo(o, i) != SL_PSEUDO_QUEUED)
             continue;
+        uint64_t jobs = o->nodes[i].calls / w->requests;
+        uint64_t ns = o->nodes[i].self_ns / (jobs > 1 ? jobs : 1);
         /* Of several at once, the longest. */
-        if (ns > most) {
-            most = ns;
+        if (ns > f.ns) {
+            f.ns = ns;
             f.node = i;
+            f.count = o->nodes[i].calls;
         }
-        f.count += o->nodes[i].calls;
     }
-    f.ns = most;
-    if (f.node == NONE || f.ns < w->wall / 5)
-        return;
+    if (f.node == NONE)
+        return true;
+    if (f.count > 1 && !queued_ns(w, f.node, &f.ns))
+        return false;
+    if (f.ns < w->wall / 5)
+        return true;
     /* On a machine full of others a thread begins late, too: that is told, and
      * what it did comes first. */
     f.score = f.ns >= w->wall / 5 * 4 ? f.ns + f.ns / 3 : 2;
     f.extra = f.score == 2;
     sl_findings_locate(w, f.node, &f);
     sl_findings_add(w, f);
+    return true;
 }
 
 sl_status
@@ -284,6 +327,7 @@ sl_findings_asked(sl_findings_work *w)
     add_rendered(w);
     if (status == SL_OK)
         status = add_sequence(w);
-    add_queued(w);
+    if (status == SL_OK && !add_queued(w))
+        status = SL_ENOMEM;
     return status;
 }

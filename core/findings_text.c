@@ -470,6 +470,8 @@ void
 sl_findings_put_rest(const sl_outline *o, const sl_findings *all,
                      const sl_finding *f, sl_buf *out)
 {
+    char text[64];
+
     switch (f->rule) {
     case SL_FINDING_LOOP: put_loop(o, f, out); break;
     case SL_FINDING_RUN_QUEUE:
@@ -508,6 +510,12 @@ sl_findings_put_rest(const sl_outline *o, const sl_findings *all,
         break;
     case SL_FINDING_QUEUED:
         sl_buf_put_str(out, " waiting until a thread of the pool was free");
+        if (f->count > 1) {
+            snprintf(text, sizeof(text),
+                     " (%" PRIu64 " jobs, %.0f ms together)", f->count,
+                     (double)o->nodes[f->node].self_ns / 1e6);
+            sl_buf_put_str(out, text);
+        }
         put_own(o, f, ", for work of ", out);
         break;
     case SL_FINDING_REPEATS:

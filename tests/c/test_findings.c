@@ -128,6 +128,90 @@ START_TEST(the_holder_of_the_loop_is_named)
 }
 END_TEST
 
+/* What a thread does keeps no event loop. */
+START_TEST(a_thread_does_not_hold_the_loop)
+{
+    const sl_meta meta[] = { number("step_ns", 80000000) };
+    made m = { MADE({ { 0, "[request]", 1, 5, 0 },
+                      { 1, "app.view", 1, 5, 0 },
+                      { 2, "[await]", 1, 300000000, 0 },
+                      { 2, "app.parse", 1, 80000000, 9 },
+                      { 2, "[thread]", 1, 0, 0 },
+                      { 3, "app.job", 1, 300000000, 0 } }),
+               .meta = meta, .meta_count = 1 };
+    told t = tell(&m);
+    ck_assert_ptr_nonnull(strstr(t.texts,
+                                 "It kept the event loop for 80 ms "
+                                 "without a break, most in "
+                                 "parse.app.parse at app/parse.py:7."));
+}
+END_TEST
+
+/* What the request's own task does keeps it from others as well. */
+START_TEST(an_own_task_holds_the_loop)
+{
+    const sl_meta meta[] = { number("step_ns", 1000000) };
+    made m = { MADE({ { 0, "[request]", 1, 5, 0 },
+                      { 1, "app.view", 1, 1000000, 0 },
+                      { 2, "[await]", 1, 300000000, 0 },
+                      { 2, "[task]", 1, 0, 0 },
+                      { 3, "app.work", 1, 300000000, 0 } }),
+               .meta = meta, .meta_count = 1 };
+    static const char words[] = "It kept the event loop for 300 ms without a "
+                                "break, most in work.app.work at "
+                                "app/work.py:7.";
+    told t = tell(&m);
+    ck_assert_ptr_nonnull(strstr(t.texts, words));
+    /* In order of time: a break makes two steps of it. */
+    const made_stretch whole[] = { { 0, 2, 0, 300000000 },
+                                   { 1, 4, 0, 200000000 },
+                                   { 1, 4, 200000000, 300000000 } };
+    m.stretches = whole;
+    m.stretch_count = 3;
+    t = tell(&m);
+    ck_assert_ptr_nonnull(strstr(t.texts, words));
+    const made_stretch broken[] = { { 0, 2, 0, 300000000 },
+                                    { 1, 4, 0, 40000000 },
+                                    { 1, 4, 50000000, 90000000 } };
+    m.stretches = broken;
+    t = tell(&m);
+    ck_assert_ptr_null(strstr(t.texts, "kept the event loop"));
+    made in_thread = { MADE({ { 0, "[request]", 1, 5, 0 },
+                              { 1, "app.view", 1, 1000000, 0 },
+                              { 2, "[await]", 1, 300000000, 0 },
+                              { 2, "[thread]", 1, 0, 0 },
+                              { 3, "[task]", 1, 0, 0 },
+                              { 4, "app.work", 1, 300000000, 0 } }),
+                       .meta = meta, .meta_count = 1 };
+    t = tell(&in_thread);
+    ck_assert_ptr_null(strstr(t.texts, "kept the event loop"));
+}
+END_TEST
+
+/* Six jobs for three threads: three of them wait, at once. */
+START_TEST(waits_at_once_are_not_added_up)
+{
+    const made_stretch rows[] = { { 0, 2, 0, 380000000 },
+                                  { 1, 4, 0, 180000000 },
+                                  { 2, 4, 0, 180000000 },
+                                  { 3, 4, 0, 180000000 } };
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "app.view", 1, 0, 0 },
+                      { 2, "[await]", 1, 380000000, 0 },
+                      { 2, "[thread]", 6, 0, 0 },
+                      { 3, "[queued]", 6, 540000000, 0 },
+                      { 3, "app.query", 6, 1140000000, 0 } }),
+               .stretches = rows, .stretch_count = 4 };
+    told t = tell(&m);
+    ck_assert_ptr_nonnull(strstr(t.texts, "47 % waiting until a thread of the "
+                                          "pool was free (6 jobs, 540 ms "
+                                          "together)"));
+    m.stretch_count = 0;
+    t = tell(&m);
+    ck_assert_ptr_nonnull(strstr(t.texts, "24 % waiting until"));
+}
+END_TEST
+
 START_TEST(a_wait_is_told_by_its_kind)
 {
     const sl_profile_counter waits[] = { { 2, SL_METRIC_SLEEP, 80 } };
@@ -604,6 +688,9 @@ findings_suite(void)
         a_function_and_how_often,
         who_could_not_compute_says_so_first,
         the_holder_of_the_loop_is_named,
+        a_thread_does_not_hold_the_loop,
+        an_own_task_holds_the_loop,
+        waits_at_once_are_not_added_up,
         a_wait_is_told_by_its_kind,
         a_wrapper_is_not_the_answer,
         what_a_template_passes_through_is_not_the_answer,
