@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,7 +60,7 @@ def test_list(store: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_list_follows_what_is_stored(
-        store_path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        store_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     writer = DirectoryStore(store_path)
     fill(writer, 2)
     turns = iter((3, 0, 2))
@@ -70,15 +72,21 @@ def test_list_follows_what_is_stored(
             raise KeyboardInterrupt
         stored.extend(fill(writer, count, first=len(stored) + 10))
 
-    monkeypatch.setattr("slowlens.cli.read.time.sleep", meanwhile)
+    monkeypatch.setattr("slowlens.cli.read.time", SimpleNamespace(**{**vars(time), "sleep": meanwhile}))
     assert not main(["list", "--follow", "--store", store_path, "--json", "--filter", ">11ms"])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["id"] for row in lines] == stored[1:] and len(stored) == 5, "those of before are not shown"
     turns = iter((1,))
     assert not main(["list", "--follow", "--store", store_path])
     assert stored[-1] in capsys.readouterr().out
-    assert main(["list", "--follow", __file__]) == 2
     writer.close()
+    files = tmp_path / "files"
+    files.mkdir()
+    file = single(store_path, files)
+    capsys.readouterr()
+    for wrong in ([file], ["--store", str(files)], ["--routes"], ["--live"]):
+        assert main(["list", "--follow", "--store", store_path, *wrong]) == 2
+        assert "--follow" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["last", "slowest"])

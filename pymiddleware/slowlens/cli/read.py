@@ -60,6 +60,8 @@ def list_live(options: argparse.Namespace) -> None:
 
 
 def list_profiles(options: argparse.Namespace) -> None:
+    if options.follow and (options.live or options.routes):
+        raise CliError("--follow shows profiles: not with --live or --routes")
     if options.live:
         if options.paths:
             raise CliError("--live is about a store (--store), not about files")
@@ -88,7 +90,9 @@ def list_profiles(options: argparse.Namespace) -> None:
         finding=options.finding, limit=options.limit,
     )).query
     if options.follow:
-        if options.paths:
+        from ..store.files import FileStore
+
+        if options.paths or isinstance(store, FileStore):
             raise CliError("--follow is about a store (--store), not about files")
         follow(store, query, options.json)
         return
