@@ -35,11 +35,10 @@ def find_release(environ: Mapping[str, str] | None = None, folder: str | None = 
 def _open(path: str) -> TextIO:
     """A regular file: above the project's folder (/tmp/.git) it may be whatever another user made. :raises OSError:"""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    file = open(fd, encoding="utf-8", errors="replace")
     info = os.fstat(fd)
     if stat.S_ISREG(info.st_mode) and info.st_size <= FILE_MAX:
-        return file
-    file.close()
+        return open(fd, encoding="utf-8", errors="replace")
+    os.close(fd)  # open() leaves a folder's to us
     raise OSError(f"{path} is no file of git's")
 
 

@@ -62,3 +62,10 @@ def test_what_hosts_and_ci_say_comes_first(tmp_path: Path) -> None:
     assert find_release({"GITHUB_SHA": "a" * 40}, str(tmp_path)) == "a" * 12
     assert find_release({"K_REVISION": "shop-00042-abc"}, str(tmp_path)) == "shop-00042-abc"
     assert find_release({"GIT_COMMIT": "x\ny", "DD_VERSION": " "}, str(tmp_path)) is None
+
+
+def test_a_folder_in_the_place_of_a_file_is_closed_again(tmp_path: Path) -> None:
+    (tmp_path / ".git" / "HEAD").mkdir(parents=True)
+    before = len(os.listdir("/proc/self/fd"))
+    assert [git_revision(str(tmp_path)) for _ in range(20)] == [None] * 20
+    assert len(os.listdir("/proc/self/fd")) < before + 20
