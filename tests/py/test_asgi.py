@@ -439,9 +439,12 @@ def test_the_viewer_is_served(store_path: str) -> None:
         listed = await call(app, "/__slowlens__/api/requests")
         stranger = await call(app, "/__slowlens__/", headers=[(b"host", b"evil.example")])
         mounted = await call(app, "/prefix/__slowlens__", root_path="/prefix")
-        return page, listed, stranger, mounted
+        await asyncio.get_running_loop().shutdown_default_executor()
+        late = await call(app, "/__slowlens__/")
+        return page, listed, stranger, mounted, late
 
-    page, listed, stranger, mounted = asyncio.run(main())
+    page, listed, stranger, mounted, late = asyncio.run(main())
+    assert late[0]["status"] == 200, "no thread is to be had any more"
     assert page[0]["status"] == 200 and b"<title>slowlens" in page[1]["body"]
     assert json.loads(listed[1]["body"])["requests"][0]["path"] == "/x"
     assert stranger[0]["status"] == 201, "the app's own answer"

@@ -68,7 +68,8 @@ async def serve_asgi(viewer: Viewer, incoming: Incoming, receive: Any, send: Any
 
 
 async def in_a_thread(work: Callable[[], T]) -> T:
-    """Runs ``work`` beside the loop: asyncio's or trio's (hypercorn has both); in it, if it is another one."""
+    """Runs ``work`` beside the loop: asyncio's or trio's (hypercorn has both); in it, if it is another one, or no
+    thread is to be had (a loop that is being closed)."""
     import asyncio
 
     trio = sys.modules.get("trio")
@@ -81,7 +82,19 @@ async def in_a_thread(work: Callable[[], T]) -> T:
             runs = trio.to_thread.run_sync  # type: ignore[union-attr]
         except (AttributeError, RuntimeError):
             return work()
-    return await runs(work)  # type: ignore[no-any-return]
+    begun = False
+
+    def run() -> T:
+        nonlocal begun
+        begun = True
+        return work()
+
+    try:
+        return await runs(run)  # type: ignore[no-any-return]
+    except RuntimeError:
+        if begun:
+            raise
+        return work()
 
 
 def wsgi_app(viewer: Viewer) -> Callable[..., Iterable[bytes]]:
