@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -206,10 +207,12 @@ def test_long_paths_are_not_remembered() -> None:
 
 def test_the_template_of_a_path_is_found_in_no_time() -> None:
     """A regular expression took the third power of the path's length: half a minute for this one."""
+    begun = time.process_time()
     path = "/" + "-" * 1900 + "/2026-11-26"
     scope = {"route": type("Route", (), {"path": "/{year}-{month}-{day}"}),
              "path_params": {"tenant": "-" * 1900, "year": "2026", "month": "11", "day": "26"}}
     assert asgi_route(scope, path) == "/{tenant}/{year}-{month}-{day}"
+    assert time.process_time() - begun < 3
     scope = {"route": type("Route", (), {"path": "/{a:path}/x/{b:path}"}), "path_params": {"a": "1/2", "b": "3/4/5"}}
     assert asgi_route(scope, "/v1/1/2/x/3/4/5") == "/v1/{a:path}/x/{b:path}"
 
