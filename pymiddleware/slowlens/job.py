@@ -13,7 +13,7 @@ from . import _core, engine
 from .gathering import waiting_of
 from .store.interface import Finished
 
-__all__ = ["Job", "profile_of"]
+__all__ = ["Job", "counted", "profile_of"]
 
 #: Looks that told nothing, in all and by reason: keys of the totals and of the metadata.
 UNSEEN = ("rejected", "unseen_torn", "unseen_greenlet", "unseen_shim", "unseen_deep", "unseen_moved", "unseen_room",
@@ -56,9 +56,7 @@ def profile_of(job: Job) -> Finished:
             meta.update(engine.cost_meta())
         meta["nodes"] = totals["nodes"]
         meta["profile_bytes"] = totals["bytes"]
-        for kind in ("db", "http", "cache", "template"):
-            if kind in totals["spans"]:
-                meta[f"{kind}_count"], meta[f"{kind}_ns"] = totals["spans"][kind]
+        meta.update(counted(totals["spans"]))
         cost = engine.cost_ns(totals["events"] + totals["resumes"], totals["c_events"])
         if cost:
             meta["own_ns"] = cost
@@ -76,6 +74,15 @@ def profile_of(job: Job) -> Finished:
     summary: dict[str, Any] = json.loads(_core.read_meta(blob))["summary"]
     summary["hot"] = summary.get("hot_text", "")
     return Finished(known, summary, blob, job.store, job.slow)
+
+
+def counted(spans: dict[str, tuple[int, int]]) -> dict[str, int]:
+    """What it asked for, by kind, as metadata: how often, and how long it took."""
+    found = {}
+    for kind in ("db", "http", "cache", "template"):
+        if kind in spans:
+            found[f"{kind}_count"], found[f"{kind}_ns"] = spans[kind]
+    return found
 
 
 def _holder(totals: dict[str, Any]) -> dict[str, Any]:

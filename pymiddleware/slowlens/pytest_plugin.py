@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,7 @@ class Run:
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         from . import _core
+        from .job import counted
         from .options import load
         from .recorder import recorded
         from .request import new_id
@@ -86,6 +88,7 @@ class Run:
             "c_calls": totals["c_events"], "nodes": totals["nodes"],
             "waiting_ns": max(0, totals["wall_ns"] - totals["cpu_ns"]),
         }
+        meta.update(counted(totals["spans"]))
         blob = self._recording.encode(meta)
         self._recording.discard()
         profile = _core.Profile(blob)
@@ -107,15 +110,28 @@ class Run:
         except budgets.BudgetError as error:
             pytest.fail(str(error), pytrace=False)
         measured = budgets.Measured(profile)
+        checked = budgets.check([one for one in wanted if one.concerns(measured.meta)], [measured])
+        for one in checked:
+            if one.ok is None:
+                warnings.warn(f"{path.name}: {one.budget}: {one.assertion} is left out: {one.text}", stacklevel=3)
         bad = [f"{one.assertion}: {one.text}" + (f", {one.file}:{one.line}" if one.file else "")
-               for one in budgets.check([one for one in wanted if one.concerns(measured.meta)], [measured])
-               if one.ok is False]
+               for one in checked if one.ok is False]
         if bad:
             pytest.fail("\n".join([f"over the budget of {path.name}:", *bad]), pytrace=False)
 
     def count(self, kind: str, text: str = "") -> int:
         """How often it asked for something of that kind (``db``, ``http``, ``cache``, ``template``...) whose text has
-        ``text`` in it: of queries their shapes."""
+        ``text`` in it: of queries their shapes. Of an own kind: by its name where it was recorded, or as ``custom``.
+
+        :raises ValueError: there is no such kind, and nothing of it was recorded.
+        """
+        from .insight.budgets import KINDS
+
+        if kind not in KINDS and all(of != kind for of, *_ in self._spans):
+            raise ValueError(f"nothing of the kind {kind!r} was recorded, and none is called so: {', '.join(KINDS)}")
+        if kind == "custom":
+            return sum(count for of, told, _, count, _, _ in self._spans
+                       if (of == kind or of not in KINDS) and text in told)
         return sum(count for of, told, _, count, _, _ in self._spans if of == kind and text in told)
 
     @property

@@ -200,6 +200,55 @@ def test_other(slowlens_profile):
     assert "3 failed" in done.stdout and "slowlens.toml" in done.stdout
 
 
+def test_pytest_counts_queries_of_any_driver(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("""
+import slowlens
+from slowlens.insight.budgets import KINDS
+def test_it(slowlens_profile):
+    with slowlens_profile("list") as run:
+        for _ in range(3):
+            with slowlens.span("select", kind="db"): pass
+        with slowlens.span("card", kind="payment"): pass
+    assert run.count("db") == 3 and run.count("http") == 0
+    assert run.count("payment") == run.count("custom") == 1
+    try:
+        run.count("bd")
+    except ValueError as error:
+        assert ", ".join(KINDS) in str(error)
+    else:
+        assert False
+""")
+    write(tmp_path, "queries <= 2", 'count("http") == 0', 'count("custom") >= 2', "status == 200",
+          budget='test = "list"')
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(Path(slowlens.__file__).parents[1])}}
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", *PLUGIN, "-p", "no:cacheprovider", "--slowlens-store",
+                           str(tmp_path / "store"), str(tmp_path)], capture_output=True, text=True, **where)
+    assert "queries <= 2: it is 3" in done.stdout and 'count("custom") >= 2: it is 1' in done.stdout, done.stdout
+    assert "count(\"http\") == 0: it is" not in done.stdout
+    assert "status == 200 is left out: these profiles do not know it" in done.stdout
+
+
+def test_the_kinds_are_those_of_the_core() -> None:
+    header = (Path(__file__).parents[2] / "include" / "slowlens" / "span.h").read_text()
+    assert tuple(re.findall(r'XX\([A-Z]+, \d+, "(\w+)"', header)) == budgets.KINDS
+    with pytest.raises(budgets.BudgetError, match="no kind is called 'bd': db, http, cache"):
+        budgets.parse('count("bd") <= 3')
+
+
+def test_budgets_of_tests_are_not_asked_of_requests(
+        store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "slowlens.toml"
+    of_tests = '[[budget]]\ntest = "list"\nassert = ["queries <= 3"]\n'
+    path.write_text(of_tests + '[[budget]]\nroute = "/books/*"\nassert = ["queries <= 1000", \'count("http") == 0\']\n')
+    assert main(["--store", store, "check", "--file", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "left out  list  queries <= 3: no profiles of tests here: pytest asks it" in said
+    assert 'count("http") == 0: it is 0' in said
+    path.write_text(of_tests)
+    assert main(["--store", store, "check", "--file", str(path)]) == 1, "nothing has answered"
+
+
 def test_the_viewer_and_explain_say_what_is_over_its_budget(
         store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)

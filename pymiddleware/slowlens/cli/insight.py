@@ -120,7 +120,9 @@ def check(options: argparse.Namespace) -> int:
     before = _measured(open_files([options.against]), options.limit) if options.against else []
     found = budgets.check(wanted, _measured(store, options.limit), before)
     failed = [one for one in found if one.ok is False]
-    unknown = [one for one in found if one.ok is None]
+    # A store of requests alone cannot answer for tests; something must have answered, though.
+    nothing = all(one.left_out for one in found)
+    unknown = [one for one in found if one.ok is None and (nothing or not one.left_out)]
     if options.markdown:
         with open(options.markdown, "a", encoding="utf-8") as file:
             file.write(budgets.markdown(found))
@@ -128,7 +130,7 @@ def check(options: argparse.Namespace) -> int:
         print(json.dumps([one._asdict() for one in found], indent=1))
     else:
         for one in found:
-            sign = {True: "ok      ", False: "EXCEEDED", None: "unknown "}[one.ok]
+            sign = {True: "ok      ", False: "EXCEEDED", None: "left out" if one.left_out else "unknown "}[one.ok]
             place = f"  {clean(short_path(one.file))}:{one.line}" if one.file and not one.ok else ""
             print(f"{sign}  {clean(one.budget)}  {clean(one.assertion)}: {clean(one.text)}{place}"
                   + (f"  {one.id}" if one.ok is False else ""))

@@ -28,8 +28,8 @@ from ..log import printable
 from . import short_path
 
 __all__ = [
-    "METRICS", "Assertion", "Budget", "BudgetError", "Checked", "Here", "Measured", "annotation", "check", "exceeded",
-    "find", "finding", "load", "markdown", "parse",
+    "KINDS", "METRICS", "Assertion", "Budget", "BudgetError", "Checked", "Here", "Measured", "annotation", "check",
+    "exceeded", "find", "finding", "load", "markdown", "parse",
 ]
 
 FILE = "slowlens.toml"
@@ -41,6 +41,8 @@ METRICS: dict[str, tuple[str, float]] = {
     "python_calls": ("calls", 1), "c_calls": ("c_calls", 1), "nodes": ("nodes", 1),
     "response_bytes": ("response_bytes", 1), "status": ("status", 1),
 }
+#: Kinds of spans that there are (include/slowlens/span.h); an application's own ones are "custom".
+KINDS = ("db", "http", "cache", "template", "task", "file", "process", "rpc", "mail", "profile", "custom")
 #: Metadata that is left out where it is 0.
 _ZERO = ("await_ns", "gc_ns", "loop_ns", "step_ns", "response_bytes", "calls", "c_calls")
 
@@ -117,26 +119,27 @@ class Measured:
             return self._layer(one.name)
         if one.name == "queries":
             return self._layer("db")
+        if one.name == "status" and self.meta.get("method") == "TEST":
+            return None  # it has none: what is stored there is whether the block raised
         key, unit = METRICS[one.name]
         value = self.meta.get(key)
         if value is None and key in _ZERO and (self.exact or "calls" not in key):
             value = 0
         return value / unit if isinstance(value, int) else None
 
-    def _layer(self, kind: str) -> float | None:
-        """Spans of a kind, counted in both modes: by the metadata (``db_count``), by rows of the summary.
+    def _layer(self, kind: str) -> float:
+        """Spans of a kind, counted in both modes: by the metadata (``db_count``), else by the spans themselves.
 
-        Where a profile says neither, by the calls of what is known to ask a database; else it does not know.
+        Where it has none of a database's, by the calls of what is known to ask one.
         """
         value = self.meta.get(f"{kind}_count")
         if isinstance(value, int):
             return float(value)
-        layers = self.summary.get("layers")
-        if isinstance(layers, list):
-            return float(sum(one.get("count", 0) for one in layers if one.get("kind") == kind))
-        if kind == "db" and self.exact:
-            return float(sum(self._calls(name) for name in _QUERIES))
-        return None
+        count = sum(row["count"] for row in json.loads(self._profile.spans())["rows"]
+                    if row["kind"] == kind or (kind == "custom" and row["kind"] not in KINDS))
+        if kind == "db" and count == 0 and self.exact:
+            count = sum(self._calls(name) for name in _QUERIES)
+        return float(count)
 
     def _rows(self) -> list[dict[str, Any]]:
         if self._functions is None:
@@ -185,6 +188,7 @@ class Checked(NamedTuple):
     id: str = ""
     file: str = ""
     line: int = 0
+    left_out: bool = False  #: it was not asked: pytest asks it
 
 
 def parse(text: str) -> Assertion:
@@ -204,6 +208,8 @@ def parse(text: str) -> Assertion:
         return Assertion(text.strip(), False, "no", match["name"], "", operator.eq, 0)
     if not call and metric not in METRICS and metric != "queries":
         raise BudgetError(f"{text!r}: nothing is called {metric!r}: queries, {', '.join(METRICS)}, calls(\"...\")")
+    if call == "count" and match["name"] not in KINDS:
+        raise BudgetError(f"{text!r}: no kind is called {match['name']!r}: {', '.join(KINDS)}")
     if number is None:
         raise BudgetError(f"{text!r}: compared with what?")
     return Assertion(text.strip(), bool(match["diff"]), call, match["name"] or metric, match["statistic"] or "",
@@ -243,11 +249,15 @@ def find(folder: str | Path) -> Path | None:
 def check(budgets: Iterable[Budget], profiles: Sequence[Measured], before: Sequence[Measured] = ()) -> list[Checked]:
     """Asks each assertion of the profiles it concerns; ``before``: those that ``diff.`` compares with."""
     found = []
+    tests = any(one.meta.get("method") == "TEST" for one in profiles)
     for budget in budgets:
         mine = [one for one in profiles if budget.concerns(one.meta)]
         theirs = [one for one in before if budget.concerns(one.meta)]
         for assertion in budget.assertions:
-            if not mine:
+            if budget.test and not tests:
+                found.append(Checked(str(budget), assertion.text, None, "no profiles of tests here: pytest asks it",
+                                     left_out=True))
+            elif not mine:
                 found.append(Checked(str(budget), assertion.text, None, "no profile of it"))
             else:
                 found.append(_check(str(budget), assertion, mine, theirs))
@@ -382,7 +392,7 @@ def markdown(checked: Sequence[Checked]) -> str:
     lines = [f"### slowlens: {failed} of {len(checked)} budgets exceeded" if failed else
              f"### slowlens: {len(checked)} budgets kept", "", "| | budget | must be | |", "|---|---|---|---|"]
     for one in checked:
-        sign = {True: "ok", False: "**exceeded**", None: "not known"}[one.ok]
+        sign = {True: "ok", False: "**exceeded**", None: "left out" if one.left_out else "not known"}[one.ok]
         place = f" ({cell(short_path(one.file))}:{one.line})" if one.file and not one.ok else ""
         lines.append(f"| {sign} | {cell(one.budget)} | `{cell(one.assertion)}` | {cell(one.text)}{place} |")
     return "\n".join(lines) + "\n"
