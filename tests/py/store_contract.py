@@ -26,6 +26,9 @@ from slowlens.store.windows import SLOT_MS, Tree, pack
 
 from programs import fib
 
+#: When requests are counted: in the middle of an hour of today or yesterday.
+COUNTED_S = int(time.time()) // 3600 * 3600 - 5400
+
 _profile: list[Any] = []
 
 
@@ -64,12 +67,10 @@ def ids_of(store: Store, **query: Any) -> list[str]:
 
 
 def count_requests(store: Any, count: int, route: str = "/r") -> None:
-    """As a process's minute: so many requests of now."""
+    """As a process's minute: so many requests, all of one hour."""
     numbers = _core.Numbers(60, "r1", "h1")
-    recording = _core.Recording()
-    recording.finish()
     for _ in range(count):
-        numbers.add(recording, route, "GET", False, False, 0)
+        numbers.add_killed(route, "GET", 1_000_000, COUNTED_S)
     taken = numbers.take()
     assert taken is not None
     store.put_numbers(*taken)

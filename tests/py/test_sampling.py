@@ -691,11 +691,12 @@ def test_descriptors_that_the_application_closed_are_not_used(tmp_path: Path, fo
     if {where!r} != "here" and (child := os.fork()):
         sys.exit(os.waitpid(child, 0)[1] >> 8)
     assert soon()
+    ours = [int(name) for name in os.listdir("/proc/self/fd")]
     os.closerange(3, 256)
     paths = [{str(tmp_path)!r} + f"/file{{i}}" for i in range(40)]
     files = [os.open(path, os.O_RDWR | os.O_CREAT) for path in paths]
     for fd in files: os.write(fd, b"ours")
-    assert min(files) == 3
+    assert set(files) & set(ours), "what the sampler looks for next may be below"
     assert elsewhere() and soon(), "and it goes on"
     for fd, path in zip(files, paths):
         assert os.path.samestat(os.fstat(fd), os.stat(path)), fd
