@@ -147,7 +147,8 @@ def test_what_makes_no_sense_is_said(text: str, tmp_path: Path, store: str, caps
 
 @pytest.mark.parametrize("text", [
     "", "[[budget]]\n", "x =", "budget = 3\n", '[[budget]]\nroute = "a"\ntest = "b"\nassert = []',
-    '[[budget]]\nroute = "a"\nassert = ["wall_ms < 1"]\nwhen = 3',
+    '[[budget]]\nroute = "a"\nassert = ["wall_ms < 1"]\nwhen = 3', '[[budget]]\nroute = "a"\nassert = []',
+    '[[budget]]\nroute = 5\nassert = ["wall_ms < 1"]', 'all = 1\n[[budget]]\nroute = "a"\nassert = ["wall_ms < 1"]',
 ])
 def test_files_that_are_none(text: str, tmp_path: Path, store: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "slowlens.toml"

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -601,3 +602,25 @@ def test_what_makes_the_block(slowlens_profile):
                           env={**os.environ, "PYTHONPATH": str(Path(slowlens.__file__).parents[1])})
     assert "1 failed, 3 passed" in done.stdout, done.stdout + done.stderr
     assert DirectoryStore(str(tmp_path / "store")).contents()["profiles"] == 5
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["serve", "--port", "99999"], "99999: from 0 to 65535"),
+    (["replay", "last", "-n", "-3"], "-3: from 1 on"),
+    (["token", "--minutes", "0"], "0: from 1 on"),
+    (["list", "--limit", "0"], "0: from 1 on"),
+    (["list", "--limit", "many"], "invalid int value: 'many'"),
+])
+def test_numbers_that_cannot_be_meant(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert said in capsys.readouterr().err
+
+
+def test_names_that_there_are_not(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--store", store, "list", "--finding", "typo"]) == 2
+    assert "no finding is called 'typo': " in capsys.readouterr().err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["--store", store, "serve", "--port", port]) == 2
+    assert f"slowlens: 127.0.0.1:{port}: " in capsys.readouterr().err

@@ -71,12 +71,15 @@ def test_the_same_page_again(app: Any, store_path: str, capsys: pytest.CaptureFi
 
 
 def test_two_deployments_and_what_failed(app: Any, store_path: str, capsys: pytest.CaptureFixture[str]) -> None:
-    url, middleware, _ = app
+    url, middleware, asked = app
     profile_id = first(middleware, "/")
     assert main(["--store", store_path, "replay", profile_id, "-n", "2", "--url", url, "--against", url]) == 0
     text = capsys.readouterr().out
     assert re.search(r"median: \d+\.\d -> \d+\.\d ms", text) and "Python calls: " in text
-    assert main(["--store", store_path, "replay", first(middleware, "/bad"), "-n", "1", "--url", url]) == 1
+    bad = first(middleware, "/bad")
+    assert main(["--store", store_path, "replay", bad, "-n", "1", "--url", url, "--query", "\u00fc=%41"]) == 1
+    assert "it was answered 500" in capsys.readouterr().err
+    assert asked[-1]["QUERY_STRING"] == "%C3%BC=%41"
 
 
 def test_what_is_not_sent(app: Any, store_path: str, capsys: pytest.CaptureFixture[str]) -> None:

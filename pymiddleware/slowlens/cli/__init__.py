@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import __version__, _core
@@ -55,6 +55,18 @@ def main(arguments: Sequence[str] | None = None, store: str | None = None) -> in
         return 2
 
 
+def number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """What reads an option that is a number from ``least`` on, up to ``most``."""
+    def read(text: str) -> int:
+        value = int(text)
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"{text}: from {least} " + (f"to {most}" if most is not None else "on"))
+        return value
+
+    read.__name__ = "int"  # as argparse calls it in its message
+    return read
+
+
 _PROFILE = "id, file, 'last' or 'slowest'"
 _SEVERAL = "id, file, folder of files, 'last', 'slowest', or 'route:/path' (its latest profiles)"
 _TIMES = ("; or all requests of a time, kept or not: 'last:1h', 'last:1h/1d' (the hour that ended "
@@ -95,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--host", help="of this machine")
     sub.add_argument("--release", help="of this release")
     sub.add_argument("--finding", help="with this finding")
-    sub.add_argument("--limit", type=int, default=30, help="lines shown, at most (default 30)")
+    sub.add_argument("--limit", type=number(1), help="lines shown, at most (default 30; routes: all)")
     sub.add_argument("--live", action="store_true", help="what runs now, in all processes of the store, longest first")
     sub.add_argument("--follow", action="store_true", help="what is stored from now on, as it comes")
     sub.add_argument("--routes", action="store_true", help="routes with their percentiles instead")
@@ -181,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("explain", insight.explain, "Says why a request or a route is slow: short text, with file and line.")
     sub.add_argument("what", help="id, file, 'last', 'slowest', or a route as slowlens list --routes shows it")
     sub.add_argument("--budget", type=int, default=1500, metavar="TOKENS",
-                     help="never longer than this, by an estimate of 3 bytes a token (default 1500)")
+                     help="never longer than this (100 at least), by an estimate of 3 bytes a token (default 1500)")
     sub.add_argument("--json", action="store_true", help="all of it; shapes: slowlens/insight/explain.py")
 
     sub = command("check", insight.check, "Checks profiles against slowlens.toml; exit 1: a budget is exceeded.")
@@ -203,7 +215,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("replay", replay.replay, "Asks the running app for the same page again, and says what varied.")
     sub.add_argument("profile", help=_PROFILE)
-    sub.add_argument("-n", dest="count", type=int, default=20, help="how often (default 20)")
+    sub.add_argument("-n", dest="count", type=number(1), default=20, help="how often (default 20)")
     sub.add_argument("--url", default="http://127.0.0.1:8000", help="where your app is (default http://127.0.0.1:8000)")
     sub.add_argument("--against", metavar="URL", help="and another deployment, to compare with")
     sub.add_argument("--header", action="append", default=[], metavar="NAME: VALUE", help="sent, too; may be repeated")
@@ -233,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("serve", maintain.serve, "Serves the viewer on this machine, without any app.")
     sub.add_argument("files", nargs="*", help="profile files or folders of them (default: the store)")
-    sub.add_argument("--port", type=int, default=8123, help="of the address (default 8123)")
+    sub.add_argument("--port", type=number(0, 65535), default=8123, help="of the address (default 8123)")
     sub.add_argument("--bind", default="127.0.0.1", help="address (default 127.0.0.1; nobody is asked for a key)")
 
     sub = command("delete", maintain.delete, "Deletes profiles.")
@@ -250,7 +262,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("token", maintain.token, "Makes a link that opens the viewer, signed with SLOWLENS_KEY.")
     sub.add_argument("--url", default="http://127.0.0.1:8000", help="where your app is (default http://127.0.0.1:8000)")
-    sub.add_argument("--minutes", type=int, default=10, help="how long it can be used (default 10)")
+    sub.add_argument("--minutes", type=number(1), default=10, help="how long it can be used (default 10)")
     sub.add_argument("--change", action="store_true", help="a link for deleting and pinning too")
     sub.add_argument("--trigger", choices=("deterministic", "sampling", "lines"), nargs="?", const="deterministic",
                      help="instead, the header that has a request profiled this way")

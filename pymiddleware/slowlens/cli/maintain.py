@@ -14,6 +14,7 @@ from ..options import load
 from ..store import open_store
 from ..store.interface import name_of
 from .source import CliError, is_empty, open_files, open_one
+from .terminal import clean
 
 __all__ = ["copy", "delete", "doctor", "gc", "serve", "token"]
 
@@ -38,7 +39,11 @@ def serve(options: argparse.Namespace) -> None:
     store = open_files(options.files) if options.files else open_one(options)
     is_empty(store)
     app = _local_only(wsgi_app(Viewer(store, None)), options.bind)
-    with make_server(options.bind, options.port, app, Server, Quiet) as server:
+    try:
+        server = make_server(options.bind, options.port, app, Server, Quiet)
+    except OSError as error:
+        raise CliError(f"{clean(options.bind)}:{options.port}: {error.strerror or error}") from None
+    with server:
         print(f"viewer: http://{options.bind}:{server.server_port}/", flush=True)
         server.serve_forever()
 

@@ -73,7 +73,7 @@ def serve(options: argparse.Namespace) -> None:
     def list_(by: Literal["routes", "slowest", "latest"] = "routes", limit: int = 20, budget: Budget = BUDGET) -> str:
         """Lists what is slow: the routes with percentiles of all their requests, or single stored requests with ids."""
         if by == "routes":
-            return ask(budget, "list", "--routes")
+            return ask(budget, "list", "--routes", f"--limit={min(500, max(1, limit))}")
         sort = "wall_ms" if by == "slowest" else "started"
         return ask(budget, "list", f"--sort={sort}", f"--limit={min(500, max(1, limit))}")
 

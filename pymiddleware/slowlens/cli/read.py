@@ -65,14 +65,18 @@ def list_profiles(options: argparse.Namespace) -> None:
     if options.live:
         if options.paths:
             raise CliError("--live is about a store (--store), not about files")
+        options.limit = options.limit or 30
         list_live(options)
         return
+    words = [word for word, _, _ in _core.FINDINGS]
+    if options.finding and options.finding not in words:
+        raise CliError(f"no finding is called {clean(options.finding)!r}: {', '.join(words)}")
     store = open_files(options.paths) if options.paths else open_one(options)
     if not options.paths:
         recover(store)
     is_empty(store)
     if options.routes:
-        routes = store.routes()
+        routes = store.routes()[:options.limit]
         if options.json:
             print(json.dumps(routes, indent=1))
             return
@@ -87,7 +91,7 @@ def list_profiles(options: argparse.Namespace) -> None:
         route=options.route, method=options.method, status=options.status,
         min_ns=None if options.min_ms is None else int(options.min_ms * 1e6),
         text=options.text, tag=options.tag, mode=options.mode, host=options.host, release=options.release,
-        finding=options.finding, limit=options.limit,
+        finding=options.finding, limit=options.limit or 30,
     )).query
     if options.follow:
         from ..store.files import FileStore

@@ -7,6 +7,7 @@ import http.client
 import json
 import re
 import statistics
+import sys
 import time
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -52,7 +53,11 @@ def replay(options: argparse.Namespace) -> int:
         if len(sides) == 2:
             first, second = (side["median_ms"] for side in sides)
             print(f"median: {first:.1f} -> {second:.1f} ms" + (f" ({second / first - 1:+.0%})" if first else ""))
-    return 1 if any(side["statuses"].keys() - {"200", "204", "304"} for side in sides) else 0
+    bad = sorted({status for side in sides for status in side["statuses"].keys() - {"200", "204", "304"}})
+    if bad:
+        print(f"slowlens replay: it was answered {', '.join(bad)}: what was timed may not be the page that was meant",
+              file=sys.stderr)
+    return 1 if bad else 0
 
 
 def _side(options: argparse.Namespace, url: str, method: str, path: str, store: Store) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def _ask(url: str, method: str, path: str, options: argparse.Namespace) -> Asked
         headers[name.strip()] = value.strip()
     target = where.path.rstrip("/") + quote(path, safe="/%:@!$&'()*+,;=~-._")
     if options.query:
-        target += "?" + options.query
+        target += "?" + quote(options.query, safe="/%:@!$&'()*+,;=~-._?[]")
     make = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
     connection = make(where.hostname, where.port, timeout=TIMEOUT)
     began = time.perf_counter()

@@ -224,14 +224,20 @@ def load(path: str | Path) -> list[Budget]:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BudgetError(f"{path}: {error}") from None
     found = []
+    others = sorted(document.keys() - {"budget"})
+    if others:
+        raise BudgetError(f"{path}: there are only [[budget]] in it, not {others[0]}")
     rows = document.get("budget", [])
     for row in rows if isinstance(rows, list) else [rows]:
         if not isinstance(row, dict):
             raise BudgetError(f"{path}: a budget is a table: [[budget]]")
         unknown = row.keys() - {"route", "test", "method", "assert"}
-        if unknown or not isinstance(row.get("assert"), list) or ("route" in row) == ("test" in row):
-            raise BudgetError(f"{path}: a budget has route or test, assert (a list), and may have method"
+        texts = all(isinstance(row.get(name, ""), str) for name in ("route", "test", "method"))
+        if unknown or not texts or not isinstance(row.get("assert"), list) or ("route" in row) == ("test" in row):
+            raise BudgetError(f"{path}: a budget has route or test (texts), assert (a list), and may have method"
                               + (f"; not {sorted(unknown)[0]}" if unknown else ""))
+        if not row["assert"]:
+            raise BudgetError(f"{path}: a budget asserts nothing: assert = []")
         found.append(Budget(str(row.get("route", "")), str(row.get("test", "")), str(row.get("method", "")),
                             tuple(parse(str(text)) for text in row["assert"])))
     if not found:
