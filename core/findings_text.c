@@ -328,7 +328,7 @@ put_loop(const sl_outline *o, const sl_finding *f, sl_buf *out)
     } else {
         sl_buf_put_str(out, "something else");
     }
-    put_own(o, f, "; it stood in ", out);
+    put_own(o, f, "; meanwhile it was in ", out);
 }
 
 /* " (SELECT title FROM book WHERE author = ?)", and where in a template. */
@@ -389,9 +389,8 @@ put_inner(const sl_outline *o, const sl_findings *all, const sl_finding *f,
 {
     if (!is_orms(f))
         return;
-    sl_buf_put_str(out, "; ");
+    sl_buf_put_str(out, "; the database itself took ");
     sl_findings_put_percent(o, all, f->inner, f->measured, false, out);
-    sl_buf_put_str(out, " is the database itself");
 }
 
 static void
@@ -477,12 +476,12 @@ sl_findings_put_rest(const sl_outline *o, const sl_findings *all,
     case SL_FINDING_RUN_QUEUE:
         sl_buf_put_str(out, " waiting for a CPU, which others had or a quota "
                             "withheld");
-        put_own(o, f, "; it stood in ", out);
+        put_own(o, f, "; meanwhile it was in ", out);
         break;
     case SL_FINDING_GIL:
         sl_buf_put_str(out, " waiting for the GIL, which other threads of the "
                             "process held");
-        put_own(o, f, "; it stood in ", out);
+        put_own(o, f, "; meanwhile it was in ", out);
         break;
     case SL_FINDING_CLIENT:
         sl_buf_put_str(out, " waiting for the client, which took its time");

@@ -244,6 +244,7 @@ put_hot_path(sl_json *json, const sl_profile *profile, const sl_outline *o)
         sl_put_function(json, sl_profile_function(profile, node->function),
                         node->function);
         sl_json_number(json, "call_line", node->line);
+        sl_json_number(json, "line", sl_findings_line(o, path.steps[s].node));
         sl_json_number(json, "total_ns", path.steps[s].ns);
         sl_json_number(json, "calls", node->calls);
         sl_json_close(json, '}');

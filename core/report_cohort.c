@@ -492,6 +492,20 @@ put_feature(const job *j, uint32_t feature, sl_buf *out)
     sl_buf_put_str(out, number);
 }
 
+/* What the sides are called: what was asked for by a condition is neither slow
+ * nor usual. */
+static const char *
+slow_side(const job *j)
+{
+    return j->by_wall ? "slow" : "of these";
+}
+
+static const char *
+usual_side(const job *j)
+{
+    return j->by_wall ? "usual" : "of the others";
+}
+
 static void
 put_row_text(const job *j, const sl_cohort_gap *gap, const sl_cohort_row *row,
              sl_buf *out)
@@ -513,20 +527,22 @@ put_row_text(const job *j, const sl_cohort_gap *gap, const sl_cohort_row *row,
     put_ms(out, row->slow_ns - row->usual_ns);
     sl_buf_put_str(out, " of ");
     put_ms(out, gap->slow_ns - gap->usual_ns);
-    snprintf(text, sizeof(text), " (%.0f %%; in proportion %.0f %%).",
+    snprintf(text, sizeof(text), " (%.0f %%; if all had grown alike, %.0f %%).",
              row->share * 100, row->expected * 100);
     sl_buf_put_str(out, text);
     if (row->p_new < .01) {
         snprintf(text, sizeof(text),
-                 " It ran in %" PRIu32 " of %" PRIu32 " slow, in %" PRIu32
-                 " of %" PRIu32 " usual.",
-                 row->slow_has, gap->slow, row->usual_has, gap->usual);
+                 " It ran in %" PRIu32 " of %" PRIu32 " %s, in %" PRIu32
+                 " of %" PRIu32 " %s.",
+                 row->slow_has, gap->slow, slow_side(j), row->usual_has,
+                 gap->usual, usual_side(j));
         sl_buf_put_str(out, text);
     }
 }
 
 static void
-put_tag_text(const sl_cohort_gap *gap, const tag_found *tag, sl_buf *out)
+put_tag_text(const job *j, const sl_cohort_gap *gap, const tag_found *tag,
+             sl_buf *out)
 {
     char text[120];
     const char *key = tag->item->key;
@@ -536,9 +552,9 @@ put_tag_text(const sl_cohort_gap *gap, const tag_found *tag, sl_buf *out)
     sl_buf_put_u8(out, '=');
     sl_label_text(out, tag->item->text, tag->item->text_len, SL_LABEL_MAX);
     snprintf(text, sizeof(text),
-             ": %" PRIu32 " of %" PRIu32 " slow, %" PRIu32 " of %" PRIu32
-             " usual",
-             tag->slow, gap->slow, tag->usual, gap->usual);
+             ": %" PRIu32 " of %" PRIu32 " %s, %" PRIu32 " of %" PRIu32 " %s",
+             tag->slow, gap->slow, slow_side(j), tag->usual, gap->usual,
+             usual_side(j));
     sl_buf_put_str(out, text);
 }
 
@@ -569,13 +585,12 @@ put_answer(const job *j, const sl_cohort_gap *gap, const tag_found *tags,
         put_row_text(j, gap, &j->rows[0], out);
     } else if (tag_count > 0) {
         sl_buf_put_str(out, "Everything is slower with ");
-        put_tag_text(gap, &tags[0], out);
+        put_tag_text(j, gap, &tags[0], out);
         sl_buf_put_u8(out, '.');
     } else {
         snprintf(text, sizeof(text),
-                 "No single part: the %" PRIu32
-                 " slow ones are slower in many places.",
-                 gap->slow);
+                 "No single part: the %" PRIu32 "%s are slower in many places.",
+                 gap->slow, j->by_wall ? " slow ones" : "");
         sl_buf_put_str(out, text);
     }
 }
@@ -641,14 +656,14 @@ put_row(sl_json *json, const job *j, const sl_cohort_gap *gap,
 }
 
 static void
-put_tags(sl_json *json, const sl_cohort_gap *gap, const tag_found *tags,
-         uint32_t count, sl_buf *text)
+put_tags(sl_json *json, const job *j, const sl_cohort_gap *gap,
+         const tag_found *tags, uint32_t count, sl_buf *text)
 {
     sl_json_key(json, "tags");
     sl_json_open(json, '[');
     for (uint32_t t = 0; t < count; t++) {
         text->size = 0;
-        put_tag_text(gap, &tags[t], text);
+        put_tag_text(j, gap, &tags[t], text);
         sl_json_open(json, '{');
         sl_json_text(json, "key", tags[t].item->key);
         sl_json_key(json, "value");
@@ -696,7 +711,7 @@ put_cohort(sl_json *json, const job *j, const sl_cohort *cohort)
     for (size_t i = at; gap.enough && i < j->row_count && i < at + LARGEST; i++)
         put_row(json, j, &gap, &j->rows[i], &text);
     sl_json_close(json, ']');
-    put_tags(json, &gap, tags, tag_count, &text);
+    put_tags(json, j, &gap, tags, tag_count, &text);
     sl_json_close(json, '}');
     if (text.status < 0)
         json->out->status = text.status;

@@ -29,8 +29,9 @@ sl_status sl_report_meta(const sl_profile *profile, sl_bytes *out);
  *  "seen":{"wall_ns":N,"cpu_ns":N,"gil_ns":N},  as samples saw all strands
  *  "metrics":{key: N}, the whole of each counter (slowlens/metric.h)
  *  "shared_ns":N (what shares are of: wall_ns without what recording cost),
- *  "hot_path":[{"node":N,"function":FUNCTION,"call_line":N,"total_ns":N,
- *               "calls":N}],
+ *  "hot_path":[{"node":N,"function":FUNCTION,"call_line":N,
+ *               "line":N (with most of its own samples, or where it begins),
+ *               "total_ns":N,"calls":N}],
  *  "hot_text":"views.detail > copy.deepcopy 76%",
  *  "headline":"76 % in copy.deepcopy, called by views.detail at
  * app/views.py:9.",

@@ -121,10 +121,10 @@ START_TEST(the_holder_of_the_loop_is_named)
                       { 2, "[loop busy]", 1, 60, 0 } }),
                .meta = meta, .meta_count = 3 };
     told t = tell(&m);
-    ck_assert_str_eq(t.headline,
-                     "60 % waiting for the event loop, which was busy with GET "
-                     "/x (60 ms in a row); it stood in view.app.view at "
-                     "app/view.py:7.");
+    ck_assert_str_eq(
+        t.headline, "60 % waiting for the event loop, which was busy with GET "
+                    "/x (60 ms in a row); meanwhile it was in view.app.view at "
+                    "app/view.py:7.");
 }
 END_TEST
 
@@ -579,8 +579,8 @@ START_TEST(what_an_orm_takes_is_the_queries)
     told t = tell_spans(&m, spans, 1);
     ck_assert_str_eq(t.headline,
                      "85 % in 50 queries that are alike, ORM included (SELECT "
-                     "a), from view.app.view at app/view.py:9; 20 % is the "
-                     "database itself.");
+                     "a), from view.app.view at app/view.py:9; the database "
+                     "itself took 20 %.");
     /* Two queries of one set share it by what each took. */
     const sl_outline_span two[] = {
         SPAN(3, 0, "db", "SELECT a", "", 50, 15, 1),
@@ -607,8 +607,8 @@ START_TEST(what_an_orm_takes_is_the_queries)
     t = tell_spans(&deep, both, 2);
     ck_assert_str_eq(t.headline,
                      "94 % in the database, ORM included: 2 queries, most from "
-                     "view.app.view at app/view.py:9 (SELECT rows); 14 % is "
-                     "the database itself.");
+                     "view.app.view at app/view.py:9 (SELECT rows); the "
+                     "database itself took 14 %.");
     /* Nothing of the project's asked: the library that did. */
     made foreign = { MADE(
         { { 0, "[request]", 1, 0, 0 },
@@ -621,8 +621,8 @@ START_TEST(what_an_orm_takes_is_the_queries)
     t = tell_spans(&foreign, its, 1);
     ck_assert_str_eq(t.headline,
                      "85 % in 50 queries that are alike, ORM included (SELECT "
-                     "a), from load_user.load_user at lib/load_user.py:7; 20 "
-                     "% is the database itself.");
+                     "a), from load_user.load_user at lib/load_user.py:7; the "
+                     "database itself took 20 %.");
 }
 END_TEST
 

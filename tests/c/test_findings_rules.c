@@ -543,7 +543,8 @@ START_TEST(of_few_samples_spans_are_told)
                      META({ TEXT("mode", "sampling"), NUMBER("samples", 2),
                             NUMBER("run_queue_ns", 80) }) };
     says("About 80 % waiting for a CPU, which others had or a quota withheld; "
-         "it stood in view.app.view at app/view.py:7. 12 % in 12 queries that "
+         "meanwhile it was in view.app.view at app/view.py:7. 12 % in 12 "
+         "queries that "
          "are alike (SELECT 1), from view.app.view at app/view.py:3. Not "
          "enough samples (2) to say where the rest of its time went.",
          "run-queue,n+1", starved,
@@ -652,6 +653,7 @@ findings_rules_suite(void)
                                    shares_are_of_what_recording_did_not_cost,
                                    of_few_samples_spans_are_told,
                                    of_what_was_to_do_the_answer_is_told,
-                                   what_spans_took_is_no_rough_share, NULL };
+                                   what_spans_took_is_no_rough_share,
+                                   NULL };
     return suite_of("findings_rules", tests);
 }

@@ -55,7 +55,7 @@ START_TEST(the_loop_is_to_blame_before_any_function)
                       { 2, "sleep", 1, 30, 4 } }) };
     expect(&m, "12", "view.app.view > [loop busy] 60%",
            "60 % waiting for the event loop, which was busy with something "
-           "else; it stood in view.app.view at app/view.py:7.");
+           "else; meanwhile it was in view.app.view at app/view.py:7.");
 }
 END_TEST
 
@@ -201,7 +201,7 @@ START_TEST(it_goes_on_in_the_task_that_held_the_loop)
     m.meta_count = 3;
     expect(&m, "12", "view.app.view > [loop busy] 90%",
            "90 % waiting for the event loop, which was busy with GET /b (0 ms "
-           "in a row); it stood in view.app.view at app/view.py:7.");
+           "in a row); meanwhile it was in view.app.view at app/view.py:7.");
 }
 END_TEST
 

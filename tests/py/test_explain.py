@@ -12,7 +12,7 @@ import pytest
 
 import slowlens
 from slowlens.cli import main
-from slowlens.insight.explain import BUDGET_LEAST, markdown, tokens
+from slowlens.insight.explain import BUDGET_LEAST, _path, markdown, tokens
 from slowlens.options import load
 from slowlens.store import Query, open_store
 from slowlens.wsgi import ProfilerMiddleware
@@ -196,6 +196,21 @@ def test_of_the_own_code_a_line_is_told_where_the_path_has_none() -> None:
     assert _own_code(one, [own], 1000) == []
     assert _steps([own, *[library] * 5]) == ["`view` 50% a/b.py:3, 1 call (yours)", "`f` 50% a/b.py:3, 2 calls",
                                              "… 3 more calls in libraries", "`f` 50% a/b.py:3, 2 calls"]
+    thread = {**library, "name": "[thread]", "calls": 0}
+    assert _steps([own, *[library] * 3, thread, *[library] * 3]) == [
+        "`view` 50% a/b.py:3, 1 call (yours)", "`f` 50% a/b.py:3, 2 calls", "… 2 more calls in libraries",
+        "in a thread of its own, 50%", "… 2 more calls in libraries", "`f` 50% a/b.py:3, 2 calls"]
+
+
+def test_the_path_has_the_line_of_the_sentence() -> None:
+    """A task is begun at one line; what the sentence names is where most was seen, or where the call was made."""
+    def step(name: str, call_line: int, line: int) -> dict[str, Any]:
+        function = {"name": name, "origin": "project", "file": "/a/b.py", "line": 3, "kind": "python"}
+        return {"function": function, "call_line": call_line, "line": line, "total_ns": 9, "calls": 1}
+
+    path = _path({"hot_path": [step("view", 0, 12), step("[task]", 5, 3), step("work", 0, 9), step("burn", 8, 7)],
+                  "meta": {"mode": "sampling"}}, 10)
+    assert [one["line"] for one in path if one["name"] != "[task]"] == [12, 8, 7]
 
 
 def test_a_route(shop: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -178,6 +178,15 @@ def test_compare_by_a_tag(slow_tenth: str, capsys: pytest.CaptureFixture[str]) -
     assert (turned["slow"], turned["usual"]) == (12, 108)
     both = compared(capsys, "--store", slow_tenth, "compare", "/page", "--tag", "cache=hit", "--against", "cache=miss")
     assert (both["slow"], both["usual"]) == (108, 12) and "not slower" in both["answer"]
+    # Who is asked for by a condition is neither slow nor usual, and nothing is said twice.
+    assert "of these, in " in found["answer"] and " of the others." in found["answer"]
+    for names, asked in (("108 others:", ["--where", "cache=miss"]), ("108 cache=hit:", ["--against", "cache=hit"])):
+        assert main(["--store", slow_tenth, "compare", "GET /page", *asked]) == 0
+        text = capsys.readouterr().out
+        assert names in text and "usual" not in text and text.count("\n") == len(set(text.splitlines())), text
+    row = {"text": "f", "slow_ns": 9, "usual_ns": 1, "slow_has": 2, "usual_has": 2}
+    assert cohorts.further({"named": [row, {**row, "text": "f with all it calls"}, {**row, "text": "g", "slow_ns": 8}]}
+                           ) == ["g"]
 
 
 def test_compare_says_what_nobody_has(slow_tenth: str, capsys: pytest.CaptureFixture[str]) -> None:

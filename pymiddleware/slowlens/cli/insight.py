@@ -55,14 +55,16 @@ def compare(options: argparse.Namespace) -> None:
     if options.against and not where:
         where = ["not " + " ".join(options.against)]
     side = " ".join(where) if where else f"slow ({options.slow})"
-    print(f"{clean(found['route'])}: {found['count']} {found['mode']} profiles; "
+    other = " ".join(options.against) or ("others" if where else "usual")
+    print(f"{clean(found['route'])}: {found['count']} {found['mode']} profile{'s' if found['count'] != 1 else ''}; "
           f"{found['slow']} {clean(side)}: {found['slow_ns'] / 1e6:.1f} ms, "
-          f"{found['usual']} usual: {found['usual_ns'] / 1e6:.1f} ms")
+          f"{found['usual']} {clean(other)}: {found['usual_ns'] / 1e6:.1f} ms")
     print(clean(found["answer"]))
-    for row in found["named"][1:]:
-        print(f"also: {clean(row['text'])}")
+    for text in cohorts.further(found):
+        print(f"also: {clean(text)}")
     for tag in found["tags"]:
-        print(f"more often with {clean(tag['text'])}")
+        if tag["text"] not in found["answer"]:
+            print(f"more often with {clean(tag['text'])}")
     if found["largest"] and not found["named"]:
         print("the largest:")
         for row in found["largest"]:
@@ -73,7 +75,7 @@ def compare(options: argparse.Namespace) -> None:
 
 def _share(row: dict[str, Any]) -> str:
     place = f"  {clean(short_path(row['file']))}:{row['line']}" if "file" in row else ""
-    return (f"{row['share']:4.0%} of the difference (in proportion {row['expected']:.0%})  "
+    return (f"{row['share']:4.0%} of the difference (if all had grown alike, {row['expected']:.0%})  "
             f"{clean(row['name'])}{place}")
 
 
@@ -195,7 +197,7 @@ Way to work:
 
 1. `slowlens explain slowest`. Read the sentence and the line it names. "About" means few samples: ask for exact counts
    with the header `X-Slowlens: deterministic`, or look at several requests with `compare`.
-2. A wait for a CPU, the GIL, the event loop or the client is not mended in the function it stood in: see who held it.
+2. A wait for a CPU, the GIL, the event loop or the client is not mended in the function that waited: see who held it.
 3. Change one thing. Ask again, compare counts before times: counts are exact, times vary with the machine.
 4. Keep it: add the count to `slowlens.toml` and run `slowlens check`.
 """

@@ -13,7 +13,7 @@ from .. import _core
 from ..store import Query, Store, StoreError
 from ..store.interface import QueryError, each_row
 
-__all__ = ["LEAST", "NoProfiles", "Selection", "compare"]
+__all__ = ["LEAST", "NoProfiles", "Selection", "compare", "further"]
 
 #: Profiles of a route that are read at most, newest first, and their bytes.
 PROFILES_MAX = 2000
@@ -74,6 +74,17 @@ def compare(store: Store, selection: Selection) -> dict[str, Any]:
     for row in (*found["named"], *found["largest"]):
         row["worst_id"] = ids[row["worst"]]
     return {"route": selection.route, "mode": profiles[0].meta.get("mode", ""), **found, "ids": ids}
+
+
+def further(found: dict[str, Any]) -> list[str]:
+    """What is named beside a comparison's answer; a function and the place that is all of it are told once."""
+    lines, known = [], set()
+    for at, row in enumerate(found["named"]):
+        numbers = row["slow_ns"], row["usual_ns"], row["slow_has"], row["usual_has"]
+        if at > 0 and numbers not in known:
+            lines.append(str(row["text"]))
+        known.add(numbers)
+    return lines
 
 
 def _read(store: Store, selection: Selection) -> list[Found]:

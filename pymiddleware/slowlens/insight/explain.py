@@ -60,6 +60,7 @@ _PSEUDO = {
     "[loop busy]": "waiting for the event loop", "[gc]": "garbage collection", "[queued]": "waiting for a free thread",
     "[between chunks]": "waiting for the client",
 }
+_STRANDS = ("[task]", "[thread]")
 #: Fewer samples tell shares only roughly.
 FEW = 30
 
@@ -148,7 +149,7 @@ def route(store: Store, name: str, method: str | None = None) -> dict[str, Any]:
 def _beside(store: Store, known: str, meta: dict[str, Any], wall: int) -> list[str]:
     lines = []
     for one in store.routes(known):
-        if one["method"] == meta.get("method") and one["count"] >= 3 and one["p50"]:
+        if one["method"] == meta.get("method") and one["count"] >= 3 and one["p50"] and wall >= 1.3 * one["p50"]:
             lines.append(f"{wall / one['p50']:.1f} times the median of its route ({one['p50'] / 1e6:.1f} ms over "
                          f"{one['count']} requests)")
     try:
@@ -160,8 +161,9 @@ def _beside(store: Store, known: str, meta: dict[str, Any], wall: int) -> list[s
 
 def _told(compared: dict[str, Any]) -> list[str]:
     lines = [compared["answer"]]
-    lines += [row["text"] for row in compared["named"][1:3]]
-    return lines + ["more often with " + tag["text"] for tag in compared["tags"][:3]]
+    lines += cohorts.further(compared)[:2]
+    return lines + ["more often with " + tag["text"] for tag in compared["tags"][:3]
+                    if tag["text"] not in compared["answer"]]
 
 
 def _place(row: dict[str, Any]) -> str:
@@ -194,7 +196,9 @@ def _path(summary: dict[str, Any], wall: int) -> list[dict[str, Any]]:
     for at, step in enumerate(steps):
         function = step["function"]
         own = function["origin"] == "project"
-        line = steps[at + 1]["call_line"] if at + 1 < len(steps) and own else 0
+        # As the sentence has it: a task or thread is begun at one line, and waited for at another.
+        goes_on = own and at + 1 < len(steps) and steps[at + 1]["function"]["name"] not in _STRANDS
+        line = steps[at + 1]["call_line"] if goes_on else step["line"] if own else 0
         found.append({"name": function["name"], "share": min(1.0, step["total_ns"] / wall),
                       "file": function["file"], "line": line or function["line"], "own": own,
                       "calls": step["calls"] if exact and function["kind"] != "pseudo" else 0})
@@ -256,7 +260,8 @@ def _how(summary: dict[str, Any], meta: dict[str, Any]) -> str:
             return f"seen by {_of(samples, 'sample')} (few: shares are rough), so calls were not counted"
         if samples < FEW:
             return f"seen by {_of(samples, 'sample')}; waiting was measured"
-        return (f"seen by {_of(samples, 'sample')}: shares are good to {100 / samples ** 0.5:.0f} points, "
+        points = _of(round(100 / samples ** 0.5), "point")
+        return (f"seen by {_of(samples, 'sample')}: a share may be off by {points} of a hundred, "
                 "calls were not counted")
     own = summary["wall_ns"] - summary["shared_ns"]
     cost = f"; that cost {own / 1e6:.0f} ms, which no share includes" if own >= summary["wall_ns"] / 20 else ""
@@ -313,7 +318,8 @@ def markdown(found: dict[str, Any], budget: int = BUDGET) -> str:
     head = f"# {_one_line(found['title'], 120)}\n\n{_one_line(found['sentence'] or 'Nothing stands out.', 600)}\n"
     if found["place"] and found["place"] not in head:
         head += (f"\nLook at `{found['place']}` first.\n" if found["own"]
-                 else f"\nMost of its code is not yours: `{found['place']}`.\n")
+                 else f"\nMost of its code is not yours: `{found['place']}` (if it is, name its folder in the option "
+                     "`project`).\n")
     if tokens(head) > budget:
         room = (budget - 1) * BYTES_A_TOKEN - len(found["place"].encode()) - 6
         head = head.encode()[:max(0, room)].decode("utf-8", "ignore") + f"... `{found['place']}`\n"
@@ -378,6 +384,11 @@ def _steps(path: list[dict[str, Any]]) -> list[str]:
         lines.append(_step(rows[0]))
         # Where it goes on into many small parts, the last that still has most of it is the one to know.
         middle = rows[1:-1]
+        if any(row["name"] in _STRANDS for row in middle):
+            lines += _around(middle)
+            lines.append(_step(rows[-1]))
+            at = end
+            continue
         whole = [row for row in middle if row["share"] >= 0.5]
         keep = [whole[-1]] if whole and rows[-1]["share"] < 0.25 else []
         if len(middle) > 1 + len(keep):
@@ -387,6 +398,20 @@ def _steps(path: list[dict[str, Any]]) -> list[str]:
         if len(rows) > 1:
             lines.append(_step(rows[-1]))
         at = end
+    return lines
+
+
+def _around(rows: list[dict[str, Any]]) -> list[str]:
+    """Library calls in a row as their number, and where the path goes on in another task or thread."""
+    lines: list[str] = []
+    passed: list[dict[str, Any]] = []
+    for row in [*rows, None]:
+        if row is not None and row["name"] not in _STRANDS:
+            passed.append(row)
+            continue
+        lines += [_step(one) for one in passed] if len(passed) < 2 else [f"… {len(passed)} more calls in libraries"]
+        lines += [_step(row)] if row is not None else []
+        passed = []
     return lines
 
 
