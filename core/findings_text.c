@@ -413,6 +413,25 @@ put_database(const sl_outline *o, const sl_findings *all, const sl_finding *f,
     put_inner(o, all, f, out);
 }
 
+/* " in one query", or which of those told as alike. */
+static void
+put_one_query(const sl_findings *all, const sl_finding *f, sl_buf *out)
+{
+    uint64_t alike = 0;
+
+    for (uint32_t i = 0; i < all->count; i++) {
+        const sl_finding *one = &all->items[i];
+        if (one->rule == SL_FINDING_N_PLUS_1 && one->span == f->span)
+            alike = one->count;
+    }
+    sl_buf_put_str(out, " in one query");
+    if (alike > 1) {
+        sl_buf_put_str(out, " of the ");
+        put_number(out, alike);
+        sl_buf_put_str(out, " alike");
+    }
+}
+
 static void
 put_layer(const sl_outline *o, const sl_findings *all, const sl_finding *f,
           sl_buf *out)
@@ -431,7 +450,7 @@ put_layer(const sl_outline *o, const sl_findings *all, const sl_finding *f,
         put_requests(o, out);
         put_orm(f, ", ORM included", out);
         break;
-    case SL_FINDING_SLOW_QUERY: sl_buf_put_str(out, " in one query"); break;
+    case SL_FINDING_SLOW_QUERY: put_one_query(all, f, out); break;
     case SL_FINDING_SAME_QUERY:
         sl_buf_put_str(out, " in the same query, asked ");
         put_number_of(out, f->count, " time", " times");

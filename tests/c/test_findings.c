@@ -538,6 +538,16 @@ START_TEST(queries_that_are_alike_are_the_answer)
                      "view.app.view at app/view.py:12 (SELECT 1) in "
                      "list.html:3.");
     ck_assert_str_eq(t.words, "database,n+1,template-query");
+
+    /* One that is slow is one of those. */
+    const sl_outline_span one_slow[] = { SPAN(2, 0, "db", "SELECT title", "",
+                                              100, 390000000, 300000000) };
+    made slow = { MADE({ { 0, "[request]", 1, 5, 0 },
+                         { 1, "app.view", 1, 5, 0 },
+                         { 2, "execute", 100, 400000000, 9 } }) };
+    t = tell_spans(&slow, one_slow, 1);
+    ck_assert_ptr_nonnull(strstr(
+        t.texts, "75 % in one query of the 100 alike (SELECT title), from "));
 }
 END_TEST
 

@@ -202,6 +202,16 @@ def test_of_the_own_code_a_line_is_told_where_the_path_has_none() -> None:
         "in a thread of its own, 50%", "… 2 more calls in libraries", "`f` 50% a/b.py:3, 2 calls"]
 
 
+def test_calls_of_a_helper_are_its_queries() -> None:
+    from slowlens.insight.explain import _told_once
+
+    queries = {"rule": "n+1", "ns": 100, "count": 120, "file": "/a/b.py", "line": 9,
+               "text": "98 % in 120 queries that are alike, from b.one at a/b.py:9, called by b.app at a/b.py:11."}
+    calls = {"rule": "repeats", "ns": 101, "count": 120, "file": "/a/b.py", "line": 11, "text": "100 % in 120 calls"}
+    assert _told_once([queries, calls]) == [queries]
+    assert _told_once([queries, {**calls, "count": 240}])[1:] and _told_once([queries, {**calls, "line": 1}])[1:]
+
+
 def test_the_path_has_the_line_of_the_sentence() -> None:
     """A task is begun at one line; what the sentence names is where most was seen, or where the call was made."""
     def step(name: str, call_line: int, line: int) -> dict[str, Any]:
