@@ -199,6 +199,7 @@ def test_other(slowlens_profile):
                           capture_output=True, text=True, cwd=tmp_path,
                           env={**os.environ, "PYTHONPATH": str(Path(slowlens.__file__).parents[1])})
     assert "3 failed" in done.stdout and "slowlens.toml" in done.stdout
+    assert "During handling" not in done.stdout
 
 
 def test_pytest_counts_queries_of_any_driver(tmp_path: Path) -> None:

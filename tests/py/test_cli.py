@@ -284,7 +284,8 @@ def test_diff_of_two_profiles_and_of_routes(tmp_path: Path, capsys: pytest.Captu
     store = filled(str(tmp_path / "store"), 4)
     grown = tmp_path / "grown.slowlens"
     assert main(["diff", "route:/same", "route:/grows", "--store", store, "-o", str(grown)]) == 0
-    assert "means of 3 and 3" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "/same -> GET /grows" in said and "means of 3 and 3" in said
     assert main(["show", str(grown)]) == 0
     assert "deepcopy" in capsys.readouterr().out
     assert main(["diff", "last", "last", "--store", store, "--fail-over", "0%"]) == 0
@@ -620,6 +621,8 @@ def test_numbers_that_cannot_be_meant(arguments: list[str], said: str, capsys: p
 def test_names_that_there_are_not(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--store", store, "list", "--finding", "typo"]) == 2
     assert "no finding is called 'typo': " in capsys.readouterr().err
+    assert main(["--store", store, "compare", "/", "--slow", "p95", "--where", "host=a"]) == 2
+    assert "--slow, or two groups" in capsys.readouterr().err
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert main(["--store", store, "serve", "--port", port]) == 2

@@ -178,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("compare", insight.compare, "Says what the slow requests of a route do differently.")
     sub.add_argument("route", help="as slowlens list --routes shows it; or with its method: 'GET /books/'")
-    sub.add_argument("--slow", default="p90", help="which are slow: p90 (default: the slowest tenth), p95, 500ms")
+    sub.add_argument("--slow", help="which are slow: p90 (default: the slowest tenth), p95, 500ms")
     sub.add_argument("--where", action="append", default=[], metavar="KEY=VALUE",
                      help="instead: these (release, host, status, or a tag), beside all others; may be repeated")
     sub.add_argument("--against", action="append", default=[], metavar="KEY=VALUE", help="...beside these")

@@ -180,7 +180,8 @@ def diff(options: argparse.Namespace) -> int:
         print(json.dumps({**document, "worse": worse}, indent=1))
     else:
         for route, compared in document["routes"].items():
-            _print(route, compared, options.limit)
+            was = next(iter(old)) if len(pairs) == 1 and route not in old else ""
+            _print(f"{was} -> {route}" if was else route, compared, options.limit)
         for line in worse:
             print(f"worse: {clean(line)}")
     return 1 if worse else 0

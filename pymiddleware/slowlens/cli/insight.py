@@ -43,18 +43,21 @@ def compare(options: argparse.Namespace) -> None:
         value = getattr(options, key)
         if value is not None:
             where.append(value if key == "tag" else f"{key}={value}")
+    if options.slow is not None and (where or options.against):
+        raise CliError("--slow, or two groups by --where and --against: not both")
+    slow = options.slow or "p90"
     store = open_one(options)
     is_empty(store)
     method, route = route_of(options.route)
     found = cohorts.compare(store, cohorts.Selection(
-        route=route, method=method or options.method, mode=options.mode, slow=options.slow, where=where,
+        route=route, method=method or options.method, mode=options.mode, slow=slow, where=where,
         against=options.against, limit=options.limit))
     if options.json:
         print(json.dumps(found, indent=1))
         return
     if options.against and not where:
         where = ["not " + " ".join(options.against)]
-    side = " ".join(where) if where else f"slow ({options.slow})"
+    side = " ".join(where) if where else f"slow ({slow})"
     other = " ".join(options.against) or ("others" if where else "usual")
     print(f"{clean(found['route'])}: {found['count']} {found['mode']} profile{'s' if found['count'] != 1 else ''}; "
           f"{found['slow']} {clean(side)}: {found['slow_ns'] / 1e6:.1f} ms, "

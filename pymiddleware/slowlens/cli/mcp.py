@@ -84,11 +84,12 @@ def serve(options: argparse.Namespace) -> None:
         return ask(budget, "explain", f"--budget={min(BUDGET_MOST, max(1, budget))}", "--", what)
 
     @server.tool(structured_output=False)
-    def compare(route: str, slow: str = "p90", where: list[str] | None = None, against: list[str] | None = None,
+    def compare(route: str, slow: str | None = None, where: list[str] | None = None, against: list[str] | None = None,
                 budget: Budget = BUDGET) -> str:
         """Says what the slow requests of a route do differently from its usual ones. slow: "p90", "p95" or "500ms".
         where, against: instead, two groups by "release=b", "host=x", "status=5xx" or a tag "key=value"."""
-        return ask(budget, "compare", f"--slow={slow}", *(f"--where={one}" for one in where or ()),
+        slowest = [] if slow is None else [f"--slow={slow}"]
+        return ask(budget, "compare", *slowest, *(f"--where={one}" for one in where or ()),
                    *(f"--against={one}" for one in against or ()), "--", route)
 
     @server.tool(structured_output=False)
