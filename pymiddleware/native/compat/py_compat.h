@@ -151,6 +151,18 @@ sl_py_call_gap_is_in_front(void)
 #endif
 }
 
+/* Whether f(*x) has in its stack the tuple that it is called with as the call
+ * is told of, or still x, which may be freed: CALL_FUNCTION_EX. */
+static inline bool
+sl_py_call_keeps_its_tuple(void)
+{
+#if PY_VERSION_HEX >= 0x030E0000
+    return true;
+#else
+    return false;
+#endif
+}
+
 /* Whether sys.monitoring tells of PY_UNWIND for one code object alone. */
 #if PY_VERSION_HEX >= 0x030F0000
 static const bool sl_py_unwind_is_local = true;

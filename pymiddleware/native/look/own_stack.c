@@ -171,7 +171,10 @@ first_slot(uintptr_t stack, int at, bool *own)
 
 /* Where the stack's top is, is not kept while a frame runs; but a call's
  * callable and its first argument lie in it next to each other, and what is
- * above the top is found later than what is below. */
+ * above the top is found later than what is below: it is stale, and may be
+ * freed. So the first that fits is taken, however much it tells, and its
+ * arguments lie below the top with it. Of f(*x), 3.12 and 3.13 leave an x that
+ * is no tuple in its slot when they have made one of it and let go of x. */
 int
 sl_py_own_arguments(const PyCodeObject *code, uint32_t offset,
                     const PyObject *callable, PyObject *first, PyObject **out,
@@ -186,7 +189,7 @@ sl_py_own_arguments(const PyCodeObject *code, uint32_t offset,
 
     if (sl_py_own_code(frame) != code)
         return 0;
-    for (int i = 0; i + 1 < top && count == 0; i++) {
+    for (int i = 0; i + 1 < top; i++) {
         bool own = false;
         if (stack_slot(stack, i) != callable)
             continue;
@@ -197,15 +200,18 @@ sl_py_own_arguments(const PyCodeObject *code, uint32_t offset,
             stack_slot(stack, from + 1) == callable)
             continue;
         if (found == first) {
-            arguments += own;
+            arguments += own; /* from 256 on, fewer */
             for (; count < arguments && count < max && from + count < top;
                  count++)
                 out[count] = stack_slot(stack, from + count);
-        } else if (found != NULL && !own && PyTuple_CheckExact(found) &&
-                   PyTuple_GET_SIZE(found) > 0 &&
-                   PyTuple_GET_ITEM(found, 0) == first) { /* f(*found) */
+            return count;
+        }
+        if (sl_py_call_keeps_its_tuple() && found != NULL && !own &&
+            PyTuple_CheckExact(found) && PyTuple_GET_SIZE(found) > 0 &&
+            PyTuple_GET_ITEM(found, 0) == first) { /* f(*found) */
             for (; count < PyTuple_GET_SIZE(found) && count < max; count++)
                 out[count] = PyTuple_GET_ITEM(found, count);
+            return count;
         }
     }
     return count;
