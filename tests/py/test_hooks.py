@@ -180,3 +180,131 @@ def test_ids_that_somebody_else_frees_or_takes(tmp_path: Path, mischief: str) ->
         (tmp_path / f"{name}.py").write_text(text)
     queries = 1 if mischief == "take" else 2  # one id is left then, and none for calls of C
     assert said(tmp_path, TAKEN, mischief) == [[5, 2, False], [True]] + [[5, queries, False]] * 3
+
+
+UNPACKED = """
+import json, sqlite3, sys
+from slowlens import _core, engine
+engine.prepare()
+_core.layers_open("db")
+connection = sqlite3.connect(":memory:")
+
+class Query(bytes):
+    def __iter__(self): return iter(("SELECT 1",))
+
+def bound(): connection.execute(*Query(1 << 20))
+
+def unbound(): sqlite3.Connection.execute(*[connection, "SELECT 2"])
+
+def many():
+    try: connection.execute(MANY)
+    except TypeError: pass
+
+recording = _core.Recording("all", follows=True, sampled=sys.argv[1] == "True")
+recording.enter()
+for _ in range(50): bound(); unbound(); many()
+recording.leave(); recording.finish()
+print(json.dumps(recording.totals()["spans"]["db"][0]))
+""".replace("MANY", ", ".join(["connection.total_changes"] * 256))
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_arguments_that_were_unpacked(tmp_path: Path, sampled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was unpacked is gone by the time that the call is told of (3.12, 3.13), its memory given back to the
+    system: nobody looks at it."""
+    monkeypatch.setenv("PYTHONMALLOC", "malloc")
+    assert said(tmp_path, UNPACKED, str(sampled)) == 150
+
+
+CALLS = """
+import json, sqlite3, sys, time
+from slowlens import _core, engine
+engine.prepare()
+_core.layers_open("db")
+connection = sqlite3.connect(":memory:")
+
+def record():
+    names = {"connection": connection}
+    exec("def query(): connection.execute('SELECT 1')", names)  # one whose calls nobody has been told of
+    recording = _core.Recording("all", follows=True)
+    recording.enter(); names["query"](); time.sleep(0.002); recording.leave(); recording.finish()
+    totals = recording.totals()
+    recording.discard()
+    return [totals["spans"].get("db", [0])[0], totals["displaced"]]
+
+def tools(): return [sys.monitoring.get_tool(id) for id in (3, 4, 5)]
+
+assert tools()[0] == "slowlens calls"
+said = {"before": record()}
+sys.monitoring.set_events(3, 0)
+said["off"] = [record()[1], record()]
+sys.monitoring.free_tool_id(3); sys.monitoring.use_tool_id(3, "another")
+said["taken"] = [record()[1], record()]
+sys.monitoring.free_tool_id(3)
+record()
+said["back"] = record()
+_core.engine_idle(0)
+sys.monitoring.free_tool_id(4); sys.monitoring.use_tool_id(4, "another")
+_core.engine_idle(0)
+said["one left"] = [record(), tools()]
+print(json.dumps(said))
+"""
+
+
+def test_the_id_of_calls(tmp_path: Path) -> None:
+    """It is looked after like the others, and tried for again; where one is left, the engine has it."""
+    assert said(tmp_path, CALLS) == {
+        "before": [1, False], "off": [True, [1, False]], "taken": [True, [0, False]], "back": [1, False],
+        "one left": [[0, False], ["slowlens", "another", None]],
+    }
+
+
+LOST = """
+import json, sys
+from slowlens import _core, engine
+refuses = sys.argv[1] == "refused"
+def hook(event, arguments):
+    if event == "sys.monitoring.register_callback" and refuses: raise OSError("no")
+sys.addaudithook(hook)
+import probed_here
+
+def record():
+    try: recording = _core.Recording("all", follows=True)
+    except (OSError, RuntimeError) as error: return str(error)
+    recording.enter(); probed_here.ask("SELECT 1"); recording.leave(); recording.finish()
+    asked = recording.totals()["spans"].get("db", [0])[0]
+    recording.discard()
+    return asked
+
+def tools(): return [sys.monitoring.get_tool(id) for id in (3, 4, 5)]
+
+if refuses:
+    said = [record(), tools()]
+    refuses = False
+    engine.prepare()
+else:
+    engine.prepare()
+    said = []
+_core.layers_add("probed_here", "ask", "db", "text", "sql", "", False)
+_core.layers_open("db")
+said.append(record())
+if sys.argv[1] == "taken":
+    _core.engine_idle(0)
+    for id in (3, 4, 5):
+        if sys.monitoring.get_tool(id): sys.monitoring.free_tool_id(id)
+    for id in (3, 4): sys.monitoring.use_tool_id(id, "another")
+    _core.engine_idle(0)
+    said.append(record())
+    for id in (3, 4): sys.monitoring.free_tool_id(id)
+    _core.engine_idle(0)
+    said.append(record())
+print(json.dumps(said))
+"""
+
+
+def test_ids_that_come_back_and_ids_that_are_refused(tmp_path: Path) -> None:
+    """What was told is told again, however long nothing was; an id that cannot be used is not kept."""
+    (tmp_path / "probed_here.py").write_text(MODULES["probed_here"])
+    assert said(tmp_path, LOST, "refused") == ["no", [None] * 3, 1]
+    taken = said(tmp_path, LOST, "taken")
+    assert taken == [1, "sys.monitoring tool ids 4 and 3 are both taken by other tools", 1]

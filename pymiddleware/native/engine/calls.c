@@ -362,24 +362,37 @@ swap(int id, int i, PyObject *callback)
 }
 
 static bool
-turn_on(void)
+is_ours(int id)
 {
-    static const int ids[] = { 3, 4 };
+    PyObject *found = PyObject_CallMethod(monitoring, "get_tool", "i", id);
 
-    for (size_t i = 0; i < 2 && tool < 0; i++) {
-        if (ask(PyObject_CallMethod(monitoring, "use_tool_id", "iO", ids[i],
-                                    tool_name)))
-            tool = ids[i];
-        else
-            PyErr_Clear();
+    PyErr_Clear();
+    Py_XDECREF(found); /* only compared */
+    return found == tool_name;
+}
+
+/* Nothing of ours is called under our id, and it is not ours, any more. */
+static void
+turn_off(void)
+{
+    /* Up to 3.13.0 what was registered under it goes on being called. */
+    for (int i = 0; i < HOOKS; i++) {
+        PyObject *was = swap(tool, i, Py_None);
+        if (was != NULL && was != callbacks[i])
+            ask(swap(tool, i, was));
+        Py_XDECREF(was);
+        PyErr_Clear();
     }
-    if (tool < 0) {
-        why_not = "sys.monitoring tool ids 3 and 4 are taken";
-        return false;
-    }
-    start_event = event_number("PY_START");
-    call_events = event_number("CALL") | event_number("C_RETURN") |
-                  event_number("C_RAISE");
+    if (is_ours(tool))
+        ask(PyObject_CallMethod(monitoring, "free_tool_id", "i", tool));
+    PyErr_Clear();
+    tool = -1;
+}
+
+/* Under `tool`: what is told, to whom. */
+static bool
+tell(void)
+{
     for (int i = 0; i < HOOKS; i++) {
         if (callbacks[i] == NULL)
             callbacks[i] = PyCFunction_New(&hooks[i], NULL);
@@ -390,6 +403,32 @@ turn_on(void)
         watch(handed[i]);
     return ask(
         PyObject_CallMethod(monitoring, "set_events", "il", tool, start_event));
+}
+
+static void
+turn_on(void)
+{
+    static const int ids[] = { 3, 4 };
+
+    for (size_t i = 0; i < 2 && tool < 0; i++) {
+        if (ask(PyObject_CallMethod(monitoring, "use_tool_id", "iO", ids[i],
+                                    tool_name)))
+            tool = ids[i];
+        PyErr_Clear();
+    }
+    if (tool < 0) {
+        why_not = "sys.monitoring tool ids 3 and 4 are taken";
+        return;
+    }
+    start_event = event_number("PY_START");
+    call_events = event_number("CALL") | event_number("C_RETURN") |
+                  event_number("C_RAISE");
+    why_not = NULL;
+    if (!tell()) {
+        PyErr_Clear();
+        turn_off();
+        why_not = "sys.monitoring refused";
+    }
 }
 
 /* Finds what may stand between a call and what it calls. */
@@ -422,36 +461,56 @@ sl_py_calls_watch(void)
     missing =
         disable == NULL ? NULL : PyObject_GetAttrString(monitoring, "MISSING");
     tool_name = missing == NULL ? NULL : PyUnicode_FromString("slowlens calls");
-    if ((tool_name == NULL || !turn_on()) && why_not == NULL)
+    if (tool_name == NULL)
         why_not = "sys.monitoring refused";
+    else
+        turn_on();
     PyErr_Clear();
 }
 
-void
+/* Whether the id is ours, and tells what we set; calls of others' choice are
+ * local, and not among these. */
+static bool
+is_told(void)
+{
+    PyObject *found = PyObject_CallMethod(monitoring, "get_events", "i", tool);
+    long events = found == NULL ? -1 : PyLong_AsLong(found);
+
+    PyErr_Clear();
+    Py_XDECREF(found);
+    return events == start_event && is_ours(tool);
+}
+
+bool
 sl_py_calls_keep(void)
 {
-    if (tool < 0)
-        return;
-    PyObject *found = PyObject_CallMethod(monitoring, "get_tool", "i", tool);
-    Py_XDECREF(found); /* only compared */
-    if (found != tool_name) {
+    if (tool_name == NULL || (tool >= 0 && is_told()))
+        return false;
+    bool lost = tool >= 0;
+    if (lost)
+        turn_off();
+    turn_on();
+    /* What was DISABLEd under the old id is not told of under ours. */
+    if (tool >= 0 &&
+        !ask(PyObject_CallMethod(monitoring, "restart_events", NULL)))
         PyErr_Clear();
-        /* Up to 3.13.0 what was registered under it goes on being called. */
-        for (int i = 0; i < HOOKS; i++) {
-            PyObject *was = swap(tool, i, Py_None);
-            if (was != NULL && was != callbacks[i])
-                ask(swap(tool, i, was));
-            Py_XDECREF(was);
-            PyErr_Clear();
-        }
-        tool = -1;
-        why_not = NULL;
-        /* What was DISABLEd under the old id is not told of under ours. */
-        if (!turn_on() ||
-            !ask(PyObject_CallMethod(monitoring, "restart_events", NULL)))
-            why_not = why_not != NULL ? why_not : "sys.monitoring refused";
+    return lost;
+}
+
+bool
+sl_py_calls_give_up(void)
+{
+    bool had = tool >= 0;
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    if (had) {
+        turn_off();
+        why_not = "the one of sys.monitoring's tool ids 3 and 4 that no other "
+                  "tool has is needed for functions";
     }
-    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+    return had;
 }
 
 const char *

@@ -36,8 +36,14 @@ void sl_py_calls_started(PyObject *code);
 /* From now on calls of those are told of, if there are any. Cheap. */
 void sl_py_calls_watch(void);
 
-/* They still are: the tool id is taken again if somebody took or freed it. */
-void sl_py_calls_keep(void);
+/* They still are: the tool id is taken again if somebody took or freed it, or
+ * set what is told under it; tried again as long as none is free. Whether that
+ * was found to have happened. */
+bool sl_py_calls_keep(void);
+
+/* Gives the tool id back, to the engine, which needs it more. Whether there was
+ * one. */
+bool sl_py_calls_give_up(void);
 
 /* Why not, in one sentence; NULL: they are, or there are none. */
 const char *sl_py_calls_why_not(void);

@@ -37,6 +37,7 @@ static bool restarted; /* nothing is DISABLEd that a former owner disabled */
  * "what others take". */
 static PyObject *tool_name, *probe_name, *tool_number, *probe_number;
 static uint32_t losses;
+static bool lost; /* what was told is to be told again, once we have an id */
 static uint64_t kept_ns; /* when that was looked at last */
 
 static uint64_t on_since_ns, idle_since_ns;
@@ -183,39 +184,76 @@ events_told(void)
     return events;
 }
 
-/* Takes the first free of the ids 4 and 3 (2 is cProfile's). */
+static void callbacks_off(int id);
+static void engine_again(void);
+
+/* Uses the first free of the ids 4 and 3 (2 is cProfile's). 0: neither is; -1
+ * with an exception. */
 static int
-engine_claim(void)
+id_claim(void)
 {
     static const int ids[] = { 4, 3 };
 
+    for (size_t i = 0; i < 2; i++) {
+        if (ask(PyObject_CallMethod(monitoring, "use_tool_id", "iO", ids[i],
+                                    tool_name))) {
+            tool = ids[i];
+            Py_XSETREF(tool_number, PyLong_FromLong(tool)); /* no failure */
+            return 1;
+        }
+        if (!PyErr_ExceptionMatches(PyExc_ValueError))
+            return -1;
+        PyErr_Clear();
+    }
+    return 0;
+}
+
+/* The id is nobody's again; the exception stays. */
+static void
+id_disclaim(void)
+{
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    callbacks_off(tool);
+    if (!ask(PyObject_CallMethod(monitoring, "free_tool_id", "i", tool)))
+        PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+    tool = -1;
+}
+
+static int
+engine_claim(void)
+{
     if (tool >= 0)
         return 0;
-    for (size_t i = 0; i < 2 && tool < 0; i++) {
-        PyObject *done = PyObject_CallMethod(monitoring, "use_tool_id", "iO",
-                                             ids[i], tool_name);
-        if (done != NULL)
-            tool = ids[i];
-        else if (!PyErr_ExceptionMatches(PyExc_ValueError))
-            return -1;
-        else
-            PyErr_Clear();
-        Py_XDECREF(done);
+    int claimed = id_claim();
+    /* Functions and what they call are told before calls of C are. */
+    if (claimed == 0 && sl_py_calls_give_up()) {
+        losses++;
+        claimed = id_claim();
     }
-    if (tool < 0) {
+    if (claimed < 0)
+        return -1;
+    if (claimed == 0) {
         PyErr_SetString(PyExc_RuntimeError,
                         "sys.monitoring tool ids 4 and 3 are both taken by "
                         "other tools");
         return -1;
     }
     for (int i = 0; i < SL_PY_EVENTS; i++) {
-        if (!set_callback(tool, i, sl_py_hook(i)))
+        if (!set_callback(tool, i, sl_py_hook(i))) {
+            id_disclaim();
             return -1;
+        }
     }
     probes_claim();
-    Py_XSETREF(tool_number, PyLong_FromLong(tool)); /* small ones: no failure */
     Py_XSETREF(probe_number, PyLong_FromLong(probe_tool));
     told = events_told();
+    if (lost) {
+        lost = false;
+        engine_again();
+    }
     return 0;
 }
 
@@ -466,10 +504,9 @@ engine_take_again(void)
     tool = probe_tool = -1;
     probe_events = 0;
     restarted = false;
-    if (engine_claim() == 0) {
-        engine_again();
+    lost = true;
+    if (engine_claim() == 0)
         return;
-    }
     PyErr_Clear(); /* as at the start: whoever asks next is told why */
     if (events_on != 0)
         on_total_ns += sl_clock_monotonic_ns() - on_since_ns;
@@ -478,18 +515,17 @@ engine_take_again(void)
     sl_py_watched_clear();
 }
 
-/* The ids are ours, with what we set; taken again if they are not. Never
- * raises. */
+/* The ids are ours, with what we set; taken again if they are not, the engine's
+ * first. Never raises. */
 static void
 engine_keep(void)
 {
     PyObject *type, *value, *traceback;
 
-    if (tool < 0)
-        return;
     PyErr_Fetch(&type, &value, &traceback);
-    if (!ids_are_ours())
+    if (tool >= 0 && !ids_are_ours())
         engine_take_again();
+    losses += sl_py_calls_keep();
     PyErr_Restore(type, value, traceback);
 }
 
@@ -497,7 +533,6 @@ bool
 sl_py_engine_idle(uint64_t linger_ns)
 {
     engine_keep();
-    sl_py_calls_keep();
     if (events_on == 0 || events_on == engine_wanted())
         return events_on != 0;
     if (sl_clock_monotonic_ns() - idle_since_ns < linger_ns)
