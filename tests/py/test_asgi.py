@@ -329,6 +329,38 @@ def test_two_middlewares_make_one_profile(store_path: str) -> None:
     assert inner.recorder.writer.stored == 1, "one for a store"
 
 
+def test_a_route_that_goes_as_it_is_asked(store_path: str) -> None:
+    """It is held for as long as that takes."""
+    said: list[str] = []
+
+    class Route:
+        def __getattribute__(self, name: str) -> Any:
+            if name == "path":
+                said.append("asked")
+                given.pop("route")
+            raise AttributeError
+
+        def __getattr__(self, name: str) -> str:
+            said.append("answered")
+            return "/{thing}"
+
+        def __del__(self) -> None:
+            said.append("gone")
+
+    given: dict[str, Any] = {}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal given
+        given = scope
+        scope["route"] = Route()
+        await hello(scope, receive, send)
+
+    middleware, stored = make(app, store_path)
+    asyncio.run(call(middleware, "/a"))
+    assert said == ["asked", "answered", "gone"]
+    assert [row["route"] for row in stored.rows()] == ["/{thing}"]
+
+
 def test_starlette(store_path: str) -> None:
     pytest.importorskip("starlette")
     pytest.importorskip("httpx")

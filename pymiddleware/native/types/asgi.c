@@ -122,7 +122,9 @@ plain_route(const sl_py_transaction *self)
         (route = item(scope, s_route)) == NULL)
         return NULL;
     sl_py_active_pause();
+    Py_INCREF(route); /* what it runs may take it out of the scope */
     PyObject *own = PyObject_GetAttr(route, s_path);
+    Py_DECREF(route);
     sl_py_active_forget();
     if (own == NULL || !PyUnicode_CheckExact(own) ||
         PyUnicode_GET_LENGTH(own) == 0 ||
