@@ -1,6 +1,7 @@
 #include "suites.h"
 
 #include "fault.h"
+#include "kept.h"
 #include "recording_data.h"
 #include "sample.h"
 
@@ -371,6 +372,25 @@ START_TEST(a_memo_without_memory)
 }
 END_TEST
 
+/* The same but for two letters that a weak hash of words takes for one
+ * another: a bit at the top of one word, and half as far up in the next. */
+START_TEST(texts_that_differ_in_few_letters)
+{
+    char one[80], two[80];
+    memset(one, 'x', sizeof(one));
+    for (uint64_t seed = 1; seed < 65; seed++) {
+        one[7] = one[39] = one[35] = 'p';
+        memcpy(two, one, sizeof(two));
+        two[7] = two[35] = '0';
+        ck_assert_uint_ne(sl_kept_key(seed, one, 71),
+                          sl_kept_key(seed, two, 71));
+        two[39] = '0';
+        ck_assert_uint_ne(sl_kept_key(seed, one, 71),
+                          sl_kept_key(seed, two, 71));
+    }
+}
+END_TEST
+
 Suite *
 span_suite(void)
 {
@@ -386,6 +406,7 @@ span_suite(void)
                                    a_stack_has_a_place,
                                    a_memo_changes_nothing,
                                    a_memo_without_memory,
+                                   texts_that_differ_in_few_letters,
                                    NULL };
     return suite_of("span", tests);
 }
