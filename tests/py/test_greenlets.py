@@ -455,6 +455,38 @@ def test_jobs_of_threadpools_of_theirs(tmp_path: Path, library: str, sampled: bo
     assert "stranger" in found["/other/"] and "job" not in found["/other/"]
 
 
+# On 3.11 there is one hook in a thread.
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 follows no green thread")
+def test_a_green_thread_that_ends_beside_a_job(tmp_path: Path) -> None:
+    """All green threads are one thread to the interpreter: what ends is that of the one that ends."""
+    need("eventlet")
+    events, asked = run(EVENTLET + COMMON + """
+        import threading
+        from concurrent.futures import ThreadPoolExecutor
+        pool = ThreadPoolExecutor(1)
+        pool.submit(int).result()
+        begun, ended = threading.Event(), threading.Event()
+        def step(): pass
+        def job():
+            begun.set(); ended.wait()
+            for _ in range(20): step()
+        def other():
+            begun.wait()
+        def ends():
+            thread.join(); time.sleep(0.01); ended.set()
+        thread = threading.Thread(target=other); thread.start()
+        threading.Thread(target=ends).start()
+        recording = _core.Recording("none", follows=True)
+        recording.enter()
+        pool.submit(job).result()
+        recording.leave(); recording.finish()
+        calls = {one["function"]["name"]: one["calls"] for one in
+                 json.loads(_core.Profile(recording.encode({})).functions())["rows"]}
+        print(json.dumps([calls.get("job"), calls.get("step")]))
+    """, tmp_path)
+    assert [events, asked] == [1, 20]
+
+
 @both
 @patient
 def test_the_cpu_of_a_request_is_its_own(tmp_path: Path, sampled: bool) -> None:

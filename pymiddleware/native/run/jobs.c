@@ -99,6 +99,15 @@ notes_reserve(void)
 }
 
 static void
+note_forget(const void *object)
+{
+    note *n = notes_count == 0 ? NULL : note_slot(object);
+
+    if (n != NULL && n->object != NULL)
+        note_remove(n);
+}
+
+static void
 note_set(const void *object, bool elsewhere, bool parts)
 {
     sl_strand *strand = NULL;
@@ -160,6 +169,7 @@ typedef struct job {
     sl_py_stint stint; /* recording NULL: the request is over */
     uintptr_t frame;   /* that ends it */
     sl_py_job_slot slot;
+    bool may_leak;    /* an exception ends its frame, and its thread, untold */
     struct job *next; /* all that run, or all that are free */
 } job;
 
@@ -186,7 +196,7 @@ job_new(void)
 
 /* `object` runs in the calling thread, above `frame`. Whether it is a job. */
 static bool
-job_begin(const void *object, uintptr_t frame)
+job_begin(const void *object, uintptr_t frame, bool may_leak)
 {
     const void *node;
     uint64_t since;
@@ -218,6 +228,7 @@ job_begin(const void *object, uintptr_t frame)
         return false;
     }
     j->frame = frame;
+    j->may_leak = may_leak;
     sl_py_stint_push(&j->stint, recording, strand, &j->slot);
     j->next = running;
     running = j;
@@ -299,8 +310,7 @@ on_handed_over(const sl_py_target *target, uintptr_t frame, PyObject *self)
 static bool
 on_begun(const sl_py_target *target, uintptr_t frame, PyObject *self)
 {
-    (void)target;
-    return self != NULL && job_begin(self, frame);
+    return self != NULL && job_begin(self, frame, target->detail != 0);
 }
 
 static void
@@ -311,7 +321,9 @@ on_ended(const sl_py_target *target, uintptr_t frame, PyObject *result)
         job_end(frame);
 }
 
-/* A thread ends, and a job in it whose exception ended its worker. */
+/* A thread ends, and a job in it whose exception ended its worker. Green
+ * threads have one thread's state between them: what another one runs is
+ * away. */
 static void
 on_thread_ended(const sl_py_target *target, uintptr_t frame, PyObject *result)
 {
@@ -319,7 +331,8 @@ on_thread_ended(const sl_py_target *target, uintptr_t frame, PyObject *result)
 
     on_ended(target, frame, result);
     for (job **at = &running; *at != NULL;) {
-        if ((*at)->stint.thread == thread)
+        if ((*at)->may_leak && (*at)->stint.thread == thread &&
+            !(*at)->stint.away)
             job_drop(at);
         else
             at = &(*at)->next;
@@ -366,7 +379,7 @@ on_worker_line(const sl_py_target *target, uintptr_t frame)
                              ? (const void *)handed
                              : numbered(handed);
     if (object != NULL)
-        job_begin(object, frame);
+        job_begin(object, frame, true);
 }
 
 static void
@@ -412,6 +425,27 @@ on_result_made(const sl_py_target *target, uintptr_t frame, PyObject *result)
     note_set(object, true, true);
     if (is_set(self, "_callback") || is_set(self, "_error_callback"))
         note_set(self, true, true);
+    else
+        note_forget(self); /* that of another one, which lay there before */
+}
+
+/* A part of the result was set; with the last one it has called back. */
+static void
+on_result_set(const sl_py_target *target, uintptr_t frame, PyObject *result)
+{
+    PyObject *self = sl_py_own_variable(frame, "self");
+    static PyObject *name;
+
+    on_ended(target, frame, result);
+    if (name == NULL)
+        name = PyUnicode_InternFromString("_number_left");
+    PyObject *left =
+        self == NULL || name == NULL ? NULL : sl_py_plain_attribute(self, name);
+    PyErr_Clear();
+    if (self != NULL &&
+        (left == NULL || !PyLong_Check(left) || sl_py_small_int(left) == 0))
+        note_forget(self);
+    Py_XDECREF(left);
 }
 
 /* eventlet's tpool is handed an event with each job. */
@@ -536,6 +570,7 @@ static const sl_py_action thread_started = { .start = on_thread_start };
 static const sl_py_action runs = { .start = on_begun, .leave = on_ended };
 static const sl_py_action thread_runs = { .start = on_begun,
                                           .leave = on_thread_ended };
+static const sl_py_action sets = { .start = on_begun, .leave = on_result_set };
 static const sl_py_action result_made = { .leave = on_result_made };
 static const sl_py_action worker = { .line = on_worker_line,
                                      .calls = on_worker_calls,
@@ -553,8 +588,8 @@ static const sl_py_target targets[] = {
       0 },
     { "multiprocessing.pool", "ApplyResult.__init__", NULL, &result_made, 0 },
     { "multiprocessing.pool", "IMapIterator.__init__", NULL, &result_made, 0 },
-    { "multiprocessing.pool", "ApplyResult._set", "self", &runs, 0 },
-    { "multiprocessing.pool", "MapResult._set", "self", &runs, 0 },
+    { "multiprocessing.pool", "ApplyResult._set", "self", &sets, 1 },
+    { "multiprocessing.pool", "MapResult._set", "self", &sets, 1 },
     { "multiprocessing.pool", "worker", NULL, &worker, 0 },
     { "eventlet.tpool", "execute", NULL, &tpool, 1 },
     { "eventlet.tpool", "tworker", NULL, &worker, 1 },
