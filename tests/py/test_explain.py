@@ -100,11 +100,12 @@ def test_what_was_asked_for_is_told_of_few_samples_too(
                           r"\S+ at py/test_explain\.py:\d+\. (.+\. )?Not enough samples \([0-4]\) to say where the "
                           r"rest of its time went\.")
     with caplog.at_level("WARNING", logger="slowlens.slow"):
-        for _ in range(30):  # a thousandth of a second each: of nearly all there are too few
+        # A thousandth of a second each: of nearly all there are too few; one that a full machine lets run is there.
+        for _ in range(300):
             wsgi_call(middleware, "/authors")
             (row,) = Stored(middleware.recorder).rows(limit=1)
             told = json.loads(Stored(middleware.recorder).blob(row["id"]).summary())
-            if sentence.search(told["headline"]):
+            if sentence.match(told["headline"]):
                 break
     assert "n+1" in row["findings"] and row["db_count"] == 100 and sentence.search(told["headline"]), told
     assert "few-samples" not in row["findings"] and told["findings"][0]["advice"].startswith("Ask once for all")
