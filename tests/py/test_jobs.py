@@ -118,6 +118,39 @@ def test_pools_of_multiprocessing(sampled: bool) -> None:
     assert recording.totals()["mended"] == 0
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 tells of no calls where they are made")
+def test_results_of_others_where_one_with_a_callback_lay() -> None:
+    """A result is known by its address, and that by the next that lies there."""
+    asked, answered = threading.Event(), threading.Event()
+    with ThreadPool(1) as pool:
+        def others() -> None:
+            asked.wait()
+            for _ in range(20):
+                for one in [pool.apply_async(int) for _ in range(30)]:
+                    one.get()
+            answered.set()
+
+        other = threading.Thread(target=others)
+        other.start()
+
+        def view() -> None:
+            for _ in range(20):
+                pool.apply_async(int, callback=in_result).get()
+            pool.map_async(int, range(3), callback=in_result).get()
+            asked.set()
+            answered.wait()
+
+        recording = record(view)
+        other.join()
+    calls = {row["function"]["name"]: row["calls"] for row in functions(recording)}
+    assert calls["in_result"] == 21
+    assert calls["_PoolCache.__delitem__"] == 21, "its own alone"
+
+
+def in_result(result: object) -> None:
+    pass
+
+
 def in_thread_of_nobody(number: int) -> None:
     spin(0.005)
 
