@@ -6,17 +6,21 @@ import asyncio
 import functools
 import hashlib
 import json
+import os
 import sqlite3
+import subprocess
 import sys
 import time
 import types
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import slowlens
 from slowlens import _core, interpreter
 
 from conftest import functions, patient, record, tree
@@ -134,6 +138,35 @@ def test_names(call: Callable[[], object], name: str) -> None:
         assert any("canner" in one for one in found), found
         return
     assert found[name] > 0.2 * sum(found.values()), found  # what it made is freed by its caller
+
+
+NESTED = """
+import functools, os, time
+from slowlens import _core, engine
+engine.prepare()
+other = type("functools.partial", (functools.partial,), {})
+call = functools.partial(time.sleep, 0.003)
+for number in range(12000):
+    call = (functools.partial if number % 2 else other)(call)
+    call.keeps = "it from being taken apart"
+def work():
+    for _ in range(40):
+        try: call()
+        except RecursionError: time.sleep(0.003)
+recording = _core.Recording("all", sampled=True)
+recording.enter(); work(); recording.leave(); recording.finish()
+print("done", flush=True)
+os._exit(0)  # without freeing them one in another
+"""
+
+
+# Later ones may not call that deep.
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="calls that deep are up to the interpreter's own stack")
+def test_partials_around_one_another() -> None:
+    """No more of them are taken apart than are usual."""
+    environ = {**os.environ, "PYTHONPATH": str(Path(slowlens.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", NESTED], capture_output=True, text=True, env=environ)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 
 @patient

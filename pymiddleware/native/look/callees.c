@@ -162,11 +162,14 @@ typedef struct {
     PyObject *function;
 } partial;
 
-static bool callable_name(uintptr_t object, char out[2 * TEXT_MAX]);
+/* How many partials around one another are taken apart. */
+#define PARTIALS_MAX 8
+
+static bool callable_name(uintptr_t object, int depth, char out[2 * TEXT_MAX]);
 
 /* What else can be called: by its type, unless that is known to keep a name. */
 static bool
-other_name(uintptr_t object, uintptr_t type, char out[2 * TEXT_MAX])
+other_name(uintptr_t object, uintptr_t type, int depth, char out[2 * TEXT_MAX])
 {
     char of[TEXT_MAX], name[TEXT_MAX];
     PyObject head;
@@ -175,10 +178,10 @@ other_name(uintptr_t object, uintptr_t type, char out[2 * TEXT_MAX])
 
     if (!type_name(type, of))
         return false;
-    if (strcmp(of, "functools.partial") == 0 && READ(object, &p) &&
-        READ((uintptr_t)p.function, &head) &&
+    if (strcmp(of, "functools.partial") == 0 && depth < PARTIALS_MAX &&
+        READ(object, &p) && READ((uintptr_t)p.function, &head) &&
         (uintptr_t)head.ob_type != type && /* which it takes apart itself */
-        callable_name((uintptr_t)p.function, out))
+        callable_name((uintptr_t)p.function, depth + 1, out))
         return true;
     if (strcmp(of, "numpy._ArrayFunctionDispatcher") == 0 &&
         dispatcher_name(object, out))
@@ -197,7 +200,7 @@ other_name(uintptr_t object, uintptr_t type, char out[2 * TEXT_MAX])
 
 /* The name of the C callable; false: it is none. */
 static bool
-callable_name(uintptr_t object, char out[2 * TEXT_MAX])
+callable_name(uintptr_t object, int depth, char out[2 * TEXT_MAX])
 {
     PyObject head;
     PyTypeObject type;
@@ -222,7 +225,7 @@ callable_name(uintptr_t object, char out[2 * TEXT_MAX])
         join("", name, out);
         return true;
     }
-    return other_name(object, (uintptr_t)of, out);
+    return other_name(object, (uintptr_t)of, depth, out);
 }
 
 /* ---- names that were read lately ---- */
@@ -249,11 +252,11 @@ callable_find(uintptr_t object)
     size_t at = (size_t)(object * 0x9E3779B97F4A7C15u >> 32) % LATELY;
 
     if (!READ(object, &begins)) /* the last one before the end of memory */
-        return callable_name(object, name) ? sl_py_codes_c(name) : NULL;
+        return callable_name(object, 0, name) ? sl_py_codes_c(name) : NULL;
     if (lately[at].object != object ||
         memcmp(lately[at].begins.words, begins.words, sizeof(begins.words)) !=
             0) {
-        if (!callable_name(object, name))
+        if (!callable_name(object, 0, name))
             return NULL;
         lately[at].object = object;
         lately[at].begins = begins;
