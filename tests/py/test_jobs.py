@@ -20,7 +20,13 @@ from conftest import functions, loops, record, tree
 
 # Without local events (3.11) only the hook of the deterministic engine sees work that changes threads.
 MODES = (False, True) if sys.version_info >= (3, 12) else (False,)
-both = pytest.mark.parametrize("sampled", MODES, ids=lambda sampled: "sampled" if sampled else "deterministic")
+
+
+def mode_of(sampled: bool) -> str:
+    return "sampled" if sampled else "deterministic"
+
+
+both = pytest.mark.parametrize("sampled", MODES, ids=mode_of)
 
 
 def spin(seconds: float) -> None:
@@ -91,7 +97,7 @@ def in_callback(result: object) -> None:
 
 # 3.11 tells of no calls where they are made. Of what ends a worker's thread pytest warns.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("sampled", MODES if sys.version_info >= (3, 12) else (), ids=str)
+@pytest.mark.parametrize("sampled", MODES if sys.version_info >= (3, 12) else (), ids=mode_of)
 def test_pools_of_multiprocessing(sampled: bool) -> None:
     with ThreadPool(2) as pool:  # there before the request
         others = pool.map_async(in_thread_of_nobody, range(2))
