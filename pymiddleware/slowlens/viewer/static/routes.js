@@ -5,7 +5,7 @@ import { choice, el, header, numbers, plainTable, svg, tableRow } from "./dom.js
 import { count, duration, label, middle, modeOf, moment, ms, percent, shortPath, tame } from "./format.js";
 import { entry, go, recall, remember, replace, slot } from "./shell.js";
 import { place } from "./side.js";
-import { format } from "./state.js";
+import { format, only } from "./state.js";
 
 const COLUMNS = [
   { title: "Route", sort: "route", class: "path" },
