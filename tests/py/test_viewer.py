@@ -78,6 +78,24 @@ def test_modules_import_only_files_that_are_there(site: Any) -> None:
     assert size < 90_000
 
 
+def test_what_is_called_of_another_module_is_imported() -> None:
+    """Else its page is blank, and only who opens it hears of that."""
+    static = Path(_core.__file__).parent / "viewer" / "static"
+    texts = {file.name: re.sub(r'//[^\n]*|/\*.*?\*/|"[^"\n]*"', "", file.read_text(), flags=re.S)
+             for file in static.glob("*.js")}
+    exported = {name for text in texts.values()
+                for name in re.findall(r"^export (?:async )?(?:function|const|class) (\w+)", text, re.M)}
+    missing = []
+    for file, text in texts.items():
+        known = {name.split(" as ")[-1].strip() for names in re.findall(r"import \{([^}]*)\}", text)
+                 for name in names.split(",")}
+        known |= set(re.findall(r"(?:const|let|function|class) (\w+)", text))  # its own
+        known |= set(re.findall(r"[\[({,] ?(\w+)(?=[,)}\] ])", text))  # parameters
+        known |= set(re.findall(r"(?<![.\w])(\w+)\([^()]*\) \{", text))  # methods
+        missing += [(file, name) for name in exported - known if re.search(rf"(?<![\w.$]){name}\(", text)]
+    assert missing == []
+
+
 def test_one_page_alone_may_hold_a_window_of_another_origin(site: Any) -> None:
     status, headers, body = ask(site, "firefox")
     assert status == 200 and b"firefox.js" in body
