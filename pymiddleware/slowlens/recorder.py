@@ -501,6 +501,8 @@ class Recorder(_core.Door):
 
     def _fault(self, doing: str, part: Breaker, error: Exception | None = None) -> None:
         """A fault of ours: counted, said once a minute, and enough of them switch the part off for a while."""
+        if sys.is_finalizing():
+            return  # a response that was never closed ends when modules do: part of this package is gone, and the log
         pause = part.fault()
         self._plain = False
         self._seldom.say(_log, f"slowlens: a fault of its own while {doing}; the app is not touched. Please report it",

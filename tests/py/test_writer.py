@@ -600,6 +600,24 @@ def test_exit_flushes_and_is_clean(store_path: str) -> None:
     assert DirectoryStore(store_path).contents()["profiles"] == 20
 
 
+KEPT = """
+from flask import Flask
+from slowlens.flask import Slowlens
+app = Flask(__name__)
+app.add_url_rule("/", "page", lambda: "ok")
+Slowlens(app, store={store!r}, mode="deterministic")
+client = app.test_client()
+response = client.get("/")  # freed when modules are gone
+"""
+
+
+def test_a_response_that_is_never_closed_ends_without_a_word(store_path: str) -> None:
+    pytest.importorskip("flask")
+    done = subprocess.run([sys.executable, "-c", KEPT.format(store=store_path)], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+
+
 def deep(n: int) -> int:
     return deep(n - 1) + wide(n - 1) if n else 1
 
