@@ -70,7 +70,9 @@ def test_too_few_hours_say_nothing() -> None:
     (row,) = worse(made(shift=2, hours=12))
     assert row["change"] > 0.8
     (release,) = regressions.regressions(made(hours=12))["releases"]
-    assert release["complete"] is False
+    assert release["complete"] is False and release["timed"] > 0
+    (release,) = regressions.regressions(made(hours=11))["releases"]
+    assert release["timed"] == 0
 
 
 def test_judge_alone() -> None:
@@ -109,6 +111,13 @@ def test_command_and_viewer(store_path: str, tmp_path: Path, capsys: pytest.Capt
     text = capsys.readouterr().out
     assert "1 worse" in text and "make it slow" in text and "first" not in text
     assert f"--where release={heads[1]} --against release={heads[0]}" in text
+    assert "times are not judged" not in text
+    monkeypatch.setattr("slowlens.cli.insight.open_one", lambda options: made(shift=4, hours=11))
+    assert main(["regressions"]) == 0
+    text = capsys.readouterr().out
+    assert "times are not judged yet: they need 12 hours with requests before and after" in text
+    assert "slowlens compare ROUTE --where release=b --against release=a" in text
+    monkeypatch.setattr("slowlens.cli.insight.open_one", lambda options: store)
     assert main(["regressions", "--json", "--fail"]) == 1
     assert json.loads(capsys.readouterr().out)["releases"][0]["commits"]
     assert main(["regressions", "--release", "none"]) == 2

@@ -163,6 +163,10 @@ def regressions(options: argparse.Namespace) -> int:
         early = "" if one["complete"] else " (not yet 24 hours)"
         print(f"{clean(one['release'])} since {when}, after {clean(one['previous'])}{early}: "
               + (f"{len(one['routes'])} worse" if one["routes"] else "nothing became worse that can be told"))
+        if not one["timed"]:
+            print(f"  times are not judged yet: they need {since.HOURS_LEAST} hours with requests before and after; "
+                  f"meanwhile: slowlens compare ROUTE --where release={clean(one['release'])} "
+                  f"--against release={clean(one['previous'])}")
         for row in one["routes"]:
             print(f"  {clean(row['text'])}")
         for commit in one["commits"]:

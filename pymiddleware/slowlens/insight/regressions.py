@@ -91,7 +91,8 @@ def _rank_sum(before: Sequence[float], after: Sequence[float]) -> float:
 
 
 def regressions(store: Store, release: str | None = None, since_s: int = 0) -> dict[str, Any]:
-    """``{"releases": [{"release", "previous", "since" (Unix s), "complete" (24 hours have passed), "routes": [ROW]}]}``
+    """``{"releases": [{"release", "previous", "since" (Unix s), "complete" (24 hours have passed), "timed" (of how many
+    routes the times could be judged), "routes": [ROW]}]}``
 
     newest first; only ``release``, if one is named. ROW: ``route``, ``method``, ``what`` ("count" or "time"), ``name``
     ("queries", "time"), ``before``, ``after`` (a request; ms, or a number), ``change`` (0.2: a fifth more),
@@ -118,9 +119,10 @@ def regressions(store: Store, release: str | None = None, since_s: int = 0) -> d
     for at in range(len(order) - 1, 0, -1):
         hour, name = order[at]
         if release in (None, name) and len(found) < RELEASES_MAX:
+            worse, timed = _routes(read, rows, name, hour)
             found.append({"release": name, "previous": order[at - 1][1], "since": hour * HOUR,
-                          "complete": last >= hour + WINDOW,
-                          "routes": _with_functions(store, _routes(read, rows, name, hour), name, hour)})
+                          "complete": last >= hour + WINDOW, "timed": timed,
+                          "routes": _with_functions(store, worse, name, hour)})
     if release is not None and not found:
         raise StoreError(f"no release {release} with another one before it: {', '.join(name for _, name in order)}")
     return {"releases": found}
@@ -137,8 +139,9 @@ def _with_functions(store: Store, rows: list[dict[str, Any]], name: str, hour: i
     return rows
 
 
-def _routes(read: Any, rows: list[dict[str, Any]], name: str, hour: int) -> list[dict[str, Any]]:
-    """The routes that got worse with the release that began in this hour, certain counts first."""
+def _routes(read: Any, rows: list[dict[str, Any]], name: str, hour: int) -> tuple[list[dict[str, Any]], int]:
+    """The routes that got worse with the release that began in this hour, certain counts first; and of how many the
+    times could be judged."""
     series: dict[tuple[str, str], dict[int, float]] = {}
     for row in rows:
         mine = series.setdefault((row["route"], row["method"]), {})
@@ -156,7 +159,7 @@ def _routes(read: Any, rows: list[dict[str, Any]], name: str, hour: int) -> list
                    lambda release: release != name)
     after = _sums(read(since_s=hour * HOUR, until_s=(hour + WINDOW) * HOUR, **window)["rows"],
                   lambda release: release == name)
-    found = []
+    found, timed = [], 0
     for key, mine in series.items():
         old, new = before.get(key), after.get(key)
         if old is None or new is None:
@@ -164,10 +167,11 @@ def _routes(read: Any, rows: list[dict[str, Any]], name: str, hour: int) -> list
         found += _counts(key, old, new)
         others = [other for another, other in series.items() if another != key]
         judged = judge(mine, others, hour)
+        timed += judged is not None
         if judged is not None and judged.sure:
             found.append(_time(key, old, new, judged))
     found.sort(key=lambda row: (row["what"] != "count", -row["change"]))
-    return found
+    return found, timed
 
 
 Sums = dict[str, float]
