@@ -151,6 +151,12 @@ def test_delete_and_gc(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["profiles"] == 2
 
 
+def test_doctor_says_that_it_made_the_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for made in (True, False):
+        main(["--store", str(tmp_path / "new"), "doctor"])
+        assert ("is its name right?" in capsys.readouterr().out) is made
+
+
 def test_doctor(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--store", store]) == 0
     assert "no problem found" in capsys.readouterr().out

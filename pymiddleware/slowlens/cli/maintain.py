@@ -142,6 +142,8 @@ def doctor(options: argparse.Namespace) -> int:
     findings: list[str] = []
     loaded = load({"store": options.store} if options.store else {})
     store = open_store(loaded)
+    root = getattr(store, "root", "")
+    made = bool(root) and not os.path.isdir(root)
     problem = store.problem()
     if problem is not None:
         findings.append(f"the store cannot be used: {problem}")
@@ -160,7 +162,7 @@ def doctor(options: argparse.Namespace) -> int:
         "version": __version__, "engine": information, "ownership": ownership.explain(),
         "layers": _layers(information),
         "store": getattr(store, "shown", None) or getattr(store, "root", loaded.store),
-        "findings": findings, "unseen": unseen,
+        "findings": findings, "unseen": unseen, "made": made,
     }
     if problem is None:
         report["contents"] = store.contents()
@@ -186,6 +188,8 @@ def doctor(options: argparse.Namespace) -> int:
             contents = report["contents"]
             print(f"  {contents['profiles']} profiles, {contents['bytes'] / 1e6:.1f} MB"
                   + (f"; {contents['waiting']} wait here to be sent" if contents.get("waiting") else ""))
+            if made:
+                print("  it was not there, and was made to see that it can be: is its name right?")
         if unseen:
             print(unseen)
         for finding in findings:
