@@ -31,6 +31,9 @@ SEEN = frozenset("""
     aiohttp_client aiosqlite asyncpg botocore celery grpc httpx jinja2 mysql mysqlclient psycopg psycopg2 pymemcache
     pymongo pymysql redis requests sqlalchemy sqlite3 urllib urllib3
 """.split())
+#: Of these, the C drivers whose ``execute`` is handed on by ``f(cursor, execute, *args)``: what was unpacked into a
+#: call is known from 3.14 on (``native/look/own_stack.c``).
+UNPACKED = frozenset(("psycopg2", "sqlite3"))
 
 _log = late("slowlens")
 
@@ -45,8 +48,10 @@ class SpanProcessor(_Base):
 
     def __init__(self) -> None:
         self._failed = False
-        #: Whether probes see libraries in every profile.
-        self._probes = sys.version_info >= (3, 12)
+        #: What probes see in every profile.
+        self._seen: frozenset[str] = frozenset()
+        if sys.version_info >= (3, 12):
+            self._seen = SEEN if sys.version_info >= (3, 14) else SEEN - UNPACKED
         recorder.begun.append(self._begun)
 
     def _fault(self) -> None:
@@ -89,7 +94,7 @@ class SpanProcessor(_Base):
 
     def _add(self, span: ReadableSpan, layers: str) -> None:
         scope = span.instrumentation_scope.name.rpartition(".")[2] if span.instrumentation_scope else ""
-        if layers == "off" or (self._probes and scope in SEEN):
+        if layers == "off" or scope in self._seen:
             return
         ns = max(0, (span.end_time or 0) - (span.start_time or 0))
         attributes = span.attributes or {}
