@@ -152,7 +152,7 @@ def doctor(options: argparse.Namespace) -> int:
         findings.append(f"nothing can be recorded: {reason}")
     if os.environ.get("SLOWLENS_DISABLE"):
         findings.append("SLOWLENS_DISABLE is set: nothing is profiled")
-    findings += _web_readable(getattr(store, "root", "")) + _other_profilers() + _framework()
+    findings += _web_readable(root) + _other_profilers() + _framework()
     information = engine.info()
     if information["sampler"]["why_not"] is not None:
         findings.append(f"sampling is off: {information['sampler']['why_not']}")
@@ -161,7 +161,7 @@ def doctor(options: argparse.Namespace) -> int:
     report: dict[str, Any] = {
         "version": __version__, "engine": information, "ownership": ownership.explain(),
         "layers": _layers(information),
-        "store": getattr(store, "shown", None) or getattr(store, "root", loaded.store),
+        "store": getattr(store, "shown", None) or root or loaded.store,
         "findings": findings, "unseen": unseen, "made": made,
     }
     if problem is None:
