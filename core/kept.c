@@ -134,12 +134,11 @@ sl_span_memo_free(sl_span_memo *memo)
 }
 
 size_t
-sl_kept_made(sl_span_memo *memo, unsigned keep, sl_sql_dialect dialect,
-             const char *text, size_t len, char *out)
+sl_kept_made(sl_span_memo *memo, uint64_t key, unsigned keep,
+             sl_sql_dialect dialect, const char *text, size_t len, char *out)
 {
     if (memo == NULL || keep == SL_KEPT_AS_IS)
         return text_made(keep, dialect, text, len, out);
-    uint64_t key = sl_kept_key(sl_kept_seed(memo, keep, dialect), text, len);
     uint32_t at = (uint32_t)key & (SL_SPAN_MEMO - 1);
     if (memo->entries[at].key == key) {
         memcpy(out, memo->entries[at].made, memo->entries[at].size);

@@ -14,8 +14,9 @@ uint64_t sl_kept_seed(const void *table, unsigned keep, sl_sql_dialect dialect);
 uint64_t sl_kept_key(uint64_t seed, const char *text, size_t len);
 
 /* Writes what is kept of it, at most SL_SPAN_TEXT_MAX bytes, and returns its
- * length; `memo` (or NULL) may know it. */
-size_t sl_kept_made(sl_span_memo *memo, unsigned keep, sl_sql_dialect dialect,
-                    const char *text, size_t len, char *out);
+ * length; `memo` (or NULL) may know it by `key`, which begins with the memo. */
+size_t sl_kept_made(sl_span_memo *memo, uint64_t key, unsigned keep,
+                    sl_sql_dialect dialect, const char *text, size_t len,
+                    char *out);
 
 #endif /* SL_CORE_KEPT_H */

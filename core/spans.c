@@ -157,7 +157,7 @@ text_new(sl_spans *spans, sl_span_memo *memo, unsigned keep,
          sl_sql_dialect dialect, uint64_t key, const char *text, size_t len)
 {
     char made[SL_SPAN_TEXT_MAX];
-    size_t size = sl_kept_made(memo, keep, dialect, text, len, made);
+    size_t size = sl_kept_made(memo, key, keep, dialect, text, len, made);
     uint32_t number = 0;
 
     if (size > 0) {
@@ -182,7 +182,8 @@ spans_text(sl_spans *spans, sl_span_memo *memo, unsigned keep,
 {
     if (len == 0)
         return 0;
-    uint64_t key = sl_kept_key(sl_kept_seed(spans, keep, dialect), text, len);
+    const void *table = memo != NULL ? (const void *)memo : spans;
+    uint64_t key = sl_kept_key(sl_kept_seed(table, keep, dialect), text, len);
     uint32_t at = spans->slots != NULL ? text_slot(spans, key) : 0;
     if (spans->slots != NULL && spans->slots[at] != 0)
         return spans->slots[at] - 1;
