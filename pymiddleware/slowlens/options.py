@@ -8,11 +8,9 @@ later. ``SLOWLENS_DISABLE=1`` wins over everything.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from inspect import iscoroutinefunction
@@ -253,6 +251,8 @@ def default_store() -> str:
         if home == "/" or not os.path.isabs(home) or not os.access(home, os.W_OK):
             # A name that others can guess: made here and now, for us alone; who was faster is found out when the
             # store is opened (store/private.py).
+            import tempfile
+
             try:
                 temporary = tempfile.gettempdir()
             except OSError:  # nothing can be written at all: the store says so when it is used
@@ -377,9 +377,16 @@ def _parse(option: Option, value: Any, source: str) -> Any:
 def _reject_unknown(names: Iterable[str], where: str) -> None:
     for name in names:
         if name not in BY_NAME:
-            close = difflib.get_close_matches(name, BY_NAME, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            close = _close_to(name, BY_NAME)
+            hint = f"; did you mean {close!r}?" if close else ""
             raise OptionsError(f"slowlens: {where}: unknown option {name!r}{hint}")
+
+
+def _close_to(name: str, names: Iterable[str]) -> str:
+    """What was meant, most likely; "": nothing is like it."""
+    import difflib  # for a mistake alone: each worker's start would pay for it
+
+    return (difflib.get_close_matches(name, sorted(names), 1) or [""])[0]
 
 
 def load(
@@ -406,8 +413,8 @@ def load(
     env_names = {option.env for option in OPTIONS} | {"SLOWLENS_DISABLE"}
     for name in names:
         if name not in env_names:
-            close = difflib.get_close_matches(name, sorted(env_names), 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            close = _close_to(name, env_names)
+            hint = f"; did you mean {close}?" if close else ""
             raise OptionsError(f"slowlens: environment: unknown variable {name}{hint}")
 
     values: dict[str, Any] = {}

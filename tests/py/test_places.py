@@ -40,6 +40,17 @@ def test_quiet_and_right_however_python_is_started(tmp_path: Path, options: tupl
     assert anywhere(tmp_path, *options, PYTHONHASHSEED=seed) == ("ok True 1", "", 0)
 
 
+LATE = {"importlib.metadata", "slowlens.insight", "slowlens.viewer.app", "statistics", "difflib", "tomllib", "zipfile"}
+
+
+def test_what_a_worker_loads_at_its_start() -> None:
+    """Nothing that a request does not need: not the viewer, nor what it computes with, nor what only mistakes need."""
+    program = (f"import sys; sys.path[:] = {sys.path!r}; import slowlens.asgi, slowlens.flask, slowlens.wsgi; "
+               f"print(sorted({LATE!r} & sys.modules.keys()))")
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 def test_without_a_home(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     found = anywhere(tmp_path, "-W", "error", "-X", "dev", HOME="/nonexistent", TMPDIR=str(tmp_path / "tmp"))

@@ -137,8 +137,8 @@ class ProfilerMiddleware:
         return self._shown_instead(request, incoming, response)
 
     async def _show_async(self, request: Any, incoming: Incoming) -> Any:
-        served = await asyncio.to_thread(
-            serve, self.recorder.viewer, incoming, self._viewer_path, script_name(request))
+        served = await asyncio.to_thread(  # where the viewer is loaded, too
+            lambda: serve(self.recorder.viewer, incoming, self._viewer_path, script_name(request)))
         if served is not None:
             return to_django(served)
         response = await self.get_response(request)

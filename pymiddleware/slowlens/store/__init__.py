@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from ..options import Options, OptionsError
@@ -45,6 +44,8 @@ def _opener(scheme: str) -> Callable[[str, Options], Any]:
         module, _, name = place.partition(":")
         found: Callable[[str, Options], Any] = getattr(import_module(module), name)
         return found
+    from importlib.metadata import entry_points
+
     for point in entry_points(group="slowlens.stores"):
         if point.name == scheme:
             try:
@@ -60,6 +61,8 @@ def open_sinks(options: Options) -> list[tuple[str, Sink]]:
 
     One that cannot be made is said, and left out.
     """
+    from importlib.metadata import entry_points
+
     sinks: list[tuple[str, Sink]] = []
     for point in sorted(entry_points(group="slowlens.sinks"), key=lambda point: point.name):
         try:

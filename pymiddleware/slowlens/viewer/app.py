@@ -78,6 +78,7 @@ from ..store.interface import COLUMNS, Query, QueryError, Store, StoreError, nam
 from . import source
 from .parameters import BadRequest, Missing, Parameter, check_headers, check_ref, describe, read
 from .profiles import AGGREGATE, Aggregate, Profiles
+from .response import Response
 
 __all__ = ["Response", "Viewer"]
 
@@ -99,14 +100,6 @@ DAY_MS = 86_400_000
 #: Counting ends there.
 COUNT_MAX = 10_000
 _ALL = 0xFFFFFFFF
-
-
-class Response(NamedTuple):
-    """What to answer. Header names are as they are sent."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
 
 
 class Asked(NamedTuple):

@@ -1,15 +1,20 @@
-"""Hangs the viewer into WSGI and ASGI, under any prefix."""
+"""Hangs the viewer into WSGI and ASGI, under any prefix.
+
+Whoever imports an adapter imports this; the viewer itself, and what it computes with, is loaded by its first visitor.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..request import Incoming, url_path, wsgi_text
-from .app import Response, Viewer
+from .response import Response
+
+if TYPE_CHECKING:
+    from .app import Viewer
 
 __all__ = ["Response", "WSGIResponse", "in_a_thread", "is_below", "serve", "serve_asgi", "serve_wsgi", "wsgi_app"]
 
@@ -55,10 +60,12 @@ def serve_wsgi(
     return None if response is None else WSGIResponse(response)
 
 
-async def serve_asgi(viewer: Viewer, incoming: Incoming, receive: Any, send: Any, mount: str) -> bool:
-    """As :func:`serve`, sent. False: nothing was, the app shall answer. Reads in a thread."""
+async def serve_asgi(
+    viewer: Callable[[], Viewer], incoming: Incoming, receive: Any, send: Any, mount: str
+) -> bool:
+    """As :func:`serve`, sent. False: nothing was, the app shall answer. Loads the viewer and reads in a thread."""
     root = incoming.native.get("root_path", "")
-    response = await in_a_thread(partial(serve, viewer, incoming, mount, root))
+    response = await in_a_thread(lambda: serve(viewer(), incoming, mount, root))
     if response is None:
         return False
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers]
