@@ -3,8 +3,9 @@
 * the option ``authorize`` says so of this request, or
 * this is a development setup (``debug``) and the request comes from this
   machine to a local host name (so that no web site can reach in through the
-  browser: DNS rebinding), and nothing says that a proxy passed it on, unless
-  that is one of the option ``trusted_proxies``, which says that it came from here, or
+  browser: DNS rebinding), from a program of who runs the app (``peer``), and nothing
+  says that a proxy passed it on, unless that is one of the option
+  ``trusted_proxies``, which says that it came from here, or
 * it carries a token or cookie signed with the option ``key``, for this purpose
   and this host.
 
@@ -24,6 +25,7 @@ from typing import NamedTuple
 
 from .log import Seldom, late
 from .options import Networks, Options
+from .peer import stranger
 from .request import Incoming
 
 __all__ = [
@@ -180,7 +182,7 @@ def is_local(incoming: Incoming, trusted: Networks | None = None) -> bool:
         return False
     clients, hosts, proxied = _claims(incoming)
     if not proxied:
-        return is_local_host(incoming.host)
+        return is_local_host(incoming.host) and (believed or not _stranger(incoming))
     if not believed or not clients:
         return False  # who is not believed can only speak against it: a client may have written "for 127.0.0.1" itself
     assert trusted is not None
@@ -191,6 +193,13 @@ def is_local(incoming: Incoming, trusted: Networks | None = None) -> bool:
         if strangers and not is_loopback(strangers[-1]):
             return False
     return is_local_host(hosts[-1] if hosts else incoming.host)
+
+
+def _stranger(incoming: Incoming) -> str:
+    """What the kernel says against a client at this machine, asked once for a request; "": nothing."""
+    if incoming.stranger is None:
+        incoming.stranger = stranger(incoming.remote, incoming.native)
+    return incoming.stranger
 
 
 def from_elsewhere(incoming: Incoming) -> bool:
@@ -317,7 +326,11 @@ class Access:
             peer = incoming.remote if _PLAIN_ADDRESS.fullmatch(incoming.remote) is not None else ""
             host = incoming.host if _PLAIN_HOST.fullmatch(incoming.host) is not None else ""
             clients, hosts, proxied = _claims(incoming)
-            if is_local_host(incoming.host) and not proxied and peer:
+            if is_local_host(incoming.host) and not proxied and is_loopback(peer) and _stranger(incoming):
+                reason = _stranger(incoming)
+                what = (f"{reason}. If nobody but you can come that way, add the option "
+                        f'trusted_proxies=["{peer}"] (or SLOWLENS_TRUSTED_PROXIES={peer})')
+            elif is_local_host(incoming.host) and not proxied and peer:
                 # Docker, a VM, WSL: the browser is here, the connection comes from a bridge.
                 reason = "bridge"
                 what = (f"the connection comes from {peer}. If only this machine can reach the port (Docker: "

@@ -114,13 +114,13 @@ ROOMS = "compat look board sampler engine run types".split()
 # (a viewer that nobody asked for is never loaded).
 PACKAGE = {
     "_core": "", "log": "", "options": "", "pytest_plugin": "", "release": "", "routes": "",
-    "interpreter": "", "slowlens": "interpreter", "throttling": "",
+    "interpreter": "", "peer": "", "slowlens": "interpreter", "throttling": "",
     "request": "_core",
     "ownership": "_core", "spans": "_core",
     "layers": "_core",
     "bounded": "", "lock": "", "engine": "_core interpreter layers lock ownership throttling",
     "board": "_core engine lock store",
-    "auth": "log options request",
+    "auth": "log options peer request",
     "hello": "log options slowlens",
     "policy": "auth log options request",
     "store": "_core lock options request",
