@@ -139,6 +139,17 @@ def take():
 def turn_off():
     for id in ours(): sys.monitoring.set_events(id, 0)
 
+def silence():
+    for id in ours():
+        for bit in range(16): sys.monitoring.register_callback(id, 1 << bit, None)
+
+def replace():
+    for id in ours():
+        for bit in range(16): sys.monitoring.register_callback(id, 1 << bit, lambda *event: None)
+
+def clear():
+    for id in ours(): sys.monitoring.clear_tool_id(id)
+
 def nothing(): pass
 
 def inner(): pass
@@ -172,7 +183,8 @@ print(json.dumps(rounds + [record()]))
 """
 
 
-@pytest.mark.parametrize("mischief", ["free", "take", "turn_off"])
+@pytest.mark.parametrize("mischief", ["free", "take", "turn_off", "silence", "replace",
+                                      *(["clear"] if sys.version_info >= (3, 14) else [])])
 def test_ids_that_somebody_else_frees_or_takes(tmp_path: Path, mischief: str) -> None:
     """As whoever cleans "all tools" up does, while a request runs and while none does: what is recorded next is whole
     again, each thing told once, and what ran then says so."""

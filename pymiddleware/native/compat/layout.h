@@ -42,6 +42,9 @@ typedef struct {
     const char *gil;        /* NULL: not to be seen; never freed */
     size_t gil_size, gil_locked, gil_holder;
     const int *collecting; /* by the garbage collector; NULL: not to be seen */
+    const void *const *callbacks; /* of sys.monitoring, `callback_events` for
+                                   * each tool; NULL: there are none */
+    size_t callback_events;
 } sl_py_layout;
 
 /* Fills *out for the interpreter that this was compiled for. */

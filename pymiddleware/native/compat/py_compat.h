@@ -243,6 +243,8 @@ sl_py_layout_fill(sl_py_layout *out)
 #    endif
 #    if PY_VERSION_HEX >= 0x030C0000
     struct _gil_runtime_state *gil = interp->ceval.gil;
+    out->callbacks = (const void *const *)interp->monitoring_callables;
+    out->callback_events = _PY_MONITORING_EVENTS;
 #    else
     struct _gil_runtime_state *gil = &_PyRuntime.ceval.gil;
 #    endif

@@ -1,5 +1,6 @@
 /* Calls of known C functions: see calls.h. */
 #include "engine/calls.h"
+#include "engine/tools.h"
 #include "look/own_stack.h"
 
 #include <string.h>
@@ -328,37 +329,14 @@ static PyMethodDef hooks[] = {
 };
 #define HOOKS ((int)(sizeof(hooks) / sizeof(hooks[0])))
 static PyObject *callbacks[HOOKS];
+static long event_numbers[HOOKS];
 
 /* ---- on ---- */
 
-static long
-event_number(const char *name)
-{
-    PyObject *events = PyObject_GetAttrString(monitoring, "events");
-    PyObject *value =
-        events == NULL ? NULL : PyObject_GetAttrString(events, name);
-    long number = value == NULL ? 0 : PyLong_AsLong(value);
-
-    Py_XDECREF(value);
-    Py_XDECREF(events);
-    return number;
-}
-
-/* Calls a function of sys.monitoring; false: it raised. */
-static bool
-ask(PyObject *result)
-{
-    Py_XDECREF(result);
-    return result != NULL;
-}
-
-/* Registers the callback of hook `i` under `id`; what stood there, NEW; NULL:
- * that raised. */
 static PyObject *
 swap(int id, int i, PyObject *callback)
 {
-    return PyObject_CallMethod(monitoring, "register_callback", "ilO", id,
-                               event_number(hooks[i].ml_name), callback);
+    return sl_py_tool_swap(monitoring, id, event_numbers[i], callback);
 }
 
 static bool
@@ -379,12 +357,13 @@ turn_off(void)
     for (int i = 0; i < HOOKS; i++) {
         PyObject *was = swap(tool, i, Py_None);
         if (was != NULL && was != callbacks[i])
-            ask(swap(tool, i, was));
+            sl_py_tool_did(swap(tool, i, was));
         Py_XDECREF(was);
         PyErr_Clear();
     }
     if (is_ours(tool))
-        ask(PyObject_CallMethod(monitoring, "free_tool_id", "i", tool));
+        sl_py_tool_did(
+            PyObject_CallMethod(monitoring, "free_tool_id", "i", tool));
     PyErr_Clear();
     tool = -1;
 }
@@ -396,12 +375,13 @@ tell(void)
     for (int i = 0; i < HOOKS; i++) {
         if (callbacks[i] == NULL)
             callbacks[i] = PyCFunction_New(&hooks[i], NULL);
-        if (callbacks[i] == NULL || !ask(swap(tool, i, callbacks[i])))
+        if (callbacks[i] == NULL ||
+            !sl_py_tool_did(swap(tool, i, callbacks[i])))
             return false;
     }
     for (int i = 0; i < handed_count; i++)
         watch(handed[i]);
-    return ask(
+    return sl_py_tool_did(
         PyObject_CallMethod(monitoring, "set_events", "il", tool, start_event));
 }
 
@@ -411,8 +391,8 @@ turn_on(void)
     static const int ids[] = { 3, 4 };
 
     for (size_t i = 0; i < 2 && tool < 0; i++) {
-        if (ask(PyObject_CallMethod(monitoring, "use_tool_id", "iO", ids[i],
-                                    tool_name)))
+        if (sl_py_tool_did(PyObject_CallMethod(monitoring, "use_tool_id", "iO",
+                                               ids[i], tool_name)))
             tool = ids[i];
         PyErr_Clear();
     }
@@ -420,9 +400,8 @@ turn_on(void)
         why_not = "sys.monitoring tool ids 3 and 4 are taken";
         return;
     }
-    start_event = event_number("PY_START");
-    call_events = event_number("CALL") | event_number("C_RETURN") |
-                  event_number("C_RAISE");
+    start_event = event_numbers[0];
+    call_events = event_numbers[1] | event_numbers[2] | event_numbers[3];
     why_not = NULL;
     if (!tell()) {
         PyErr_Clear();
@@ -461,6 +440,11 @@ sl_py_calls_watch(void)
     missing =
         disable == NULL ? NULL : PyObject_GetAttrString(monitoring, "MISSING");
     tool_name = missing == NULL ? NULL : PyUnicode_FromString("slowlens calls");
+    for (int i = 0; i < HOOKS && tool_name != NULL; i++) {
+        event_numbers[i] = sl_py_tool_event(monitoring, hooks[i].ml_name);
+        if (event_numbers[i] < 0)
+            Py_CLEAR(tool_name);
+    }
     if (tool_name == NULL)
         why_not = "sys.monitoring refused";
     else
@@ -468,11 +452,15 @@ sl_py_calls_watch(void)
     PyErr_Clear();
 }
 
-/* Whether the id is ours, and tells what we set; calls of others' choice are
+/* Whether the id is ours, and tells us what we set; calls of others' choice are
  * local, and not among these. */
 static bool
 is_told(void)
 {
+    for (int i = 0; i < HOOKS; i++) {
+        if (!sl_py_tool_calls(tool, event_numbers[i], callbacks[i]))
+            return false;
+    }
     PyObject *found = PyObject_CallMethod(monitoring, "get_events", "i", tool);
     long events = found == NULL ? -1 : PyLong_AsLong(found);
 
@@ -491,8 +479,8 @@ sl_py_calls_keep(void)
         turn_off();
     turn_on();
     /* What was DISABLEd under the old id is not told of under ours. */
-    if (tool >= 0 &&
-        !ask(PyObject_CallMethod(monitoring, "restart_events", NULL)))
+    if (tool >= 0 && !sl_py_tool_did(PyObject_CallMethod(
+                         monitoring, "restart_events", NULL)))
         PyErr_Clear();
     return lost;
 }

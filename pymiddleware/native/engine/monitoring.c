@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "engine/hooks.h"
 #include "engine/probe.h"
+#include "engine/tools.h"
 #include "engine/watched.h"
 
 #define SWITCHES_MAX 12000000u
@@ -22,6 +23,7 @@ static const char *const event_names[SL_PY_EVENTS] = {
 };
 
 static PyObject *monitoring; /* the module sys.monitoring */
+static long event_numbers[SL_PY_EVENTS];
 static PyObject *set_local_events, *get_tool, *get_events;
 static long python_events, c_events, line_event;
 static long probe_events; /* those of the probes' own id, if they have one */
@@ -43,19 +45,6 @@ static uint64_t kept_ns; /* when that was looked at last */
 static uint64_t on_since_ns, idle_since_ns;
 static uint64_t on_total_ns;
 static Py_ssize_t users, users_all, users_lines;
-
-static long
-event_number(const char *name)
-{
-    PyObject *events = PyObject_GetAttrString(monitoring, "events");
-    if (events == NULL)
-        return -1;
-    PyObject *value = PyObject_GetAttrString(events, name);
-    Py_DECREF(events);
-    long number = value == NULL ? -1 : PyLong_AsLong(value);
-    Py_XDECREF(value);
-    return number;
-}
 
 static bool set_local(PyObject *code, long more);
 
@@ -82,9 +71,10 @@ sl_py_engine_init(void)
         tool_name == NULL || probe_name == NULL)
         return -1;
     for (int i = 0; i < SL_PY_EVENTS; i++) {
-        long number = event_number(event_names[i]);
+        long number = sl_py_tool_event(monitoring, event_names[i]);
         if (number < 0)
             return -1;
+        event_numbers[i] = number;
         *(i < SL_PY_CALL   ? &python_events
           : i < SL_PY_LINE ? &c_events
                            : &line_event) |= number;
@@ -99,25 +89,17 @@ hooks_set(void)
     sl_py_hooks_set(events_on != 0, probe_tool != tool, users_lines > 0);
 }
 
-/* Calls a function of sys.monitoring; false: it raised. */
-static bool
-ask(PyObject *result)
-{
-    Py_XDECREF(result);
-    return result != NULL;
-}
-
 static bool
 set_callback(int id, int event, PyObject *hook)
 {
-    return ask(PyObject_CallMethod(monitoring, "register_callback", "ilO", id,
-                                   event_number(event_names[event]), hook));
+    return sl_py_tool_did(
+        sl_py_tool_swap(monitoring, id, event_numbers[event], hook));
 }
 
 static bool
 set_local_of(int id, PyObject *code, long events)
 {
-    return ask(
+    return sl_py_tool_did(
         PyObject_CallFunction(set_local_events, "iOl", id, code, events));
 }
 
@@ -126,14 +108,14 @@ set_local_of(int id, PyObject *code, long events)
 static bool
 order_is_known(int higher)
 {
-    long start = event_number(event_names[SL_PY_START]);
+    long start = event_numbers[SL_PY_START];
     PyObject *code = Py_CompileString("0", "<slowlens>", Py_eval_input);
     PyObject *globals = code == NULL ? NULL : PyDict_New();
 
     sl_py_hooks_test(true);
     if (globals != NULL && set_local_of(tool, code, start) &&
         set_local_of(higher, code, start))
-        ask(PyEval_EvalCode(code, globals, globals));
+        sl_py_tool_did(PyEval_EvalCode(code, globals, globals));
     bool known = sl_py_hooks_test(false);
     Py_XDECREF(globals);
     Py_XDECREF(code);
@@ -148,8 +130,8 @@ probes_claim(void)
     const int id = 5;
 
     probe_tool = tool;
-    if (tool != id - 1 || !ask(PyObject_CallMethod(monitoring, "use_tool_id",
-                                                   "iO", id, probe_name)))
+    if (tool != id - 1 || !sl_py_tool_did(PyObject_CallMethod(
+                              monitoring, "use_tool_id", "iO", id, probe_name)))
         goto end;
     if (set_callback(id, SL_PY_START, sl_py_probe_hook(SL_PY_START)) &&
         set_callback(id, SL_PY_RETURN, sl_py_probe_hook(SL_PY_RETURN)) &&
@@ -157,13 +139,13 @@ probes_claim(void)
         set_callback(id, SL_PY_LINE, sl_py_probe_hook(SL_PY_LINE)) &&
         order_is_known(id)) {
         probe_tool = id;
-        probe_events = event_number(event_names[SL_PY_START]) |
-                       event_number(event_names[SL_PY_RETURN]) |
-                       event_number(event_names[SL_PY_CALL]) |
-                       event_number(event_names[SL_PY_LINE]);
+        probe_events = event_numbers[SL_PY_START] |
+                       event_numbers[SL_PY_RETURN] | event_numbers[SL_PY_CALL] |
+                       event_numbers[SL_PY_LINE];
     } else {
         PyErr_Clear();
-        ask(PyObject_CallMethod(monitoring, "free_tool_id", "i", id));
+        sl_py_tool_did(
+            PyObject_CallMethod(monitoring, "free_tool_id", "i", id));
     }
 end:
     PyErr_Clear();
@@ -195,8 +177,8 @@ id_claim(void)
     static const int ids[] = { 4, 3 };
 
     for (size_t i = 0; i < 2; i++) {
-        if (ask(PyObject_CallMethod(monitoring, "use_tool_id", "iO", ids[i],
-                                    tool_name))) {
+        if (sl_py_tool_did(PyObject_CallMethod(monitoring, "use_tool_id", "iO",
+                                               ids[i], tool_name))) {
             tool = ids[i];
             Py_XSETREF(tool_number, PyLong_FromLong(tool)); /* no failure */
             return 1;
@@ -216,7 +198,8 @@ id_disclaim(void)
 
     PyErr_Fetch(&type, &value, &traceback);
     callbacks_off(tool);
-    if (!ask(PyObject_CallMethod(monitoring, "free_tool_id", "i", tool)))
+    if (!sl_py_tool_did(
+            PyObject_CallMethod(monitoring, "free_tool_id", "i", tool)))
         PyErr_Clear();
     PyErr_Restore(type, value, traceback);
     tool = -1;
@@ -261,13 +244,13 @@ engine_claim(void)
 static int
 engine_apply(long events)
 {
-    if (!ask(PyObject_CallMethod(monitoring, "set_events", "il", tool,
-                                 events | always)))
+    if (!sl_py_tool_did(PyObject_CallMethod(monitoring, "set_events", "il",
+                                            tool, events | always)))
         return -1;
     switches++;
     /* A former owner of the id may have left locations DISABLEd. */
-    if (!restarted &&
-        !ask(PyObject_CallMethod(monitoring, "restart_events", NULL)))
+    if (!restarted && !sl_py_tool_did(PyObject_CallMethod(
+                          monitoring, "restart_events", NULL)))
         return -1;
     restarted = true;
     told = events_told();
@@ -402,11 +385,11 @@ long
 sl_py_engine_probe_events(const sl_py_action *action)
 {
     bool leave = action->leave != NULL;
-    long events = (action->start != NULL ? event_number("PY_START") : 0) |
-                  (leave ? event_number("PY_RETURN") : 0) |
-                  (action->line != NULL ? event_number("LINE") : 0) |
-                  (action->calls != NULL ? event_number("CALL") : 0);
-    long unwind = leave && action->raises ? event_number("PY_UNWIND") : 0;
+    long events = (action->start != NULL ? event_numbers[SL_PY_START] : 0) |
+                  (leave ? event_numbers[SL_PY_RETURN] : 0) |
+                  (action->line != NULL ? event_numbers[SL_PY_LINE] : 0) |
+                  (action->calls != NULL ? event_numbers[SL_PY_CALL] : 0);
+    long unwind = leave && action->raises ? event_numbers[SL_PY_UNWIND] : 0;
 
     if (sl_py_unwind_is_local)
         return events | unwind;
@@ -455,8 +438,7 @@ callbacks_off(int id)
 {
     for (int i = 0; i < SL_PY_EVENTS; i++) {
         PyObject *was =
-            PyObject_CallMethod(monitoring, "register_callback", "ilO", id,
-                                event_number(event_names[i]), Py_None);
+            sl_py_tool_swap(monitoring, id, event_numbers[i], Py_None);
         bool ours = was == sl_py_hook(i) || was == sl_py_probe_hook(i);
         if (was != NULL && !ours)
             set_callback(id, i, was); /* another's: as it was */
@@ -469,8 +451,8 @@ static void
 give_back(int id, PyObject *number, PyObject *name)
 {
     callbacks_off(id);
-    if (is_ours(number, name) &&
-        !ask(PyObject_CallMethod(monitoring, "free_tool_id", "O", number)))
+    if (is_ours(number, name) && !sl_py_tool_did(PyObject_CallMethod(
+                                     monitoring, "free_tool_id", "O", number)))
         PyErr_Clear();
 }
 
@@ -487,11 +469,28 @@ engine_again(void)
     sl_py_watched_again();
 }
 
+/* Whoever has our hooks called no more may leave the id ours and its events as
+ * they were. */
+static bool
+hooks_are_called(void)
+{
+    for (int i = 0; i < SL_PY_EVENTS; i++) {
+        if (!sl_py_tool_calls(tool, event_numbers[i], sl_py_hook(i)))
+            return false;
+        if ((event_numbers[i] & probe_events) != 0 &&
+            !sl_py_tool_calls(probe_tool, event_numbers[i],
+                              sl_py_probe_hook(i)))
+            return false;
+    }
+    return true;
+}
+
 static bool
 ids_are_ours(void)
 {
     return is_ours(tool_number, tool_name) && events_told() == told &&
-           (probe_tool == tool || is_ours(probe_number, probe_name));
+           (probe_tool == tool || is_ours(probe_number, probe_name)) &&
+           hooks_are_called();
 }
 
 static void
