@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from .log import Seldom, late
 from .options import Networks, Options
-from .peer import stranger
+from .peer import CLOSED, against, ends_of
 from .request import Incoming
 
 __all__ = [
@@ -171,9 +171,10 @@ def is_local_host(host: str) -> bool:
     return _LOCAL_HOST.match(host.lower()) is not None
 
 
-def is_local(incoming: Incoming, trusted: Networks | None = None) -> bool:
+def is_local(incoming: Incoming, trusted: Networks | None = None, quick: bool = False) -> bool:
     """Whether the client sits at this machine and asked for a local host name.
 
+    :param quick: within a request's recording: looks for no program that passes on what others send.
     :param trusted: addresses whose word about the client is taken, and which count as this machine themselves.
     """
     peer = incoming.remote
@@ -182,7 +183,7 @@ def is_local(incoming: Incoming, trusted: Networks | None = None) -> bool:
         return False
     clients, hosts, proxied = _claims(incoming)
     if not proxied:
-        return is_local_host(incoming.host) and (believed or not _stranger(incoming))
+        return is_local_host(incoming.host) and (believed or not _stranger(incoming, quick))
     if not believed or not clients:
         return False  # who is not believed can only speak against it: a client may have written "for 127.0.0.1" itself
     assert trusted is not None
@@ -195,11 +196,11 @@ def is_local(incoming: Incoming, trusted: Networks | None = None) -> bool:
     return is_local_host(hosts[-1] if hosts else incoming.host)
 
 
-def _stranger(incoming: Incoming) -> str:
-    """What the kernel says against a client at this machine, asked once for a request; "": nothing."""
-    if incoming.stranger is None:
-        incoming.stranger = stranger(incoming.remote, incoming.native)
-    return incoming.stranger
+def _stranger(incoming: Incoming, quick: bool = False) -> str:
+    """What the kernel says against a client at this machine; "": nothing."""
+    if not incoming.ends:
+        incoming.ends = ends_of(incoming.remote, incoming.native, quick)
+    return against(incoming.ends, quick)
 
 
 def from_elsewhere(incoming: Incoming) -> bool:
@@ -266,10 +267,10 @@ class Access:
     def has_authorize(self) -> bool:
         return self._authorize is not None
 
-    def grants(self, incoming: Incoming, token: str = "") -> frozenset[str]:
-        """What the client of this request may do: some of PURPOSES. Never raises."""
+    def grants(self, incoming: Incoming, token: str = "", quick: bool = False) -> frozenset[str]:
+        """What the client of this request may do: some of PURPOSES. Never raises. ``quick``: see :func:`is_local`."""
         try:
-            if self._debug() and is_local(incoming, self._trusted):
+            if self._debug() and is_local(incoming, self._trusted, quick):
                 return EVERYTHING
             granted = NOTHING
             if self._key is not None:
@@ -328,6 +329,8 @@ class Access:
             clients, hosts, proxied = _claims(incoming)
             if is_local_host(incoming.host) and not proxied and is_loopback(peer) and _stranger(incoming):
                 reason = _stranger(incoming)
+                if reason == CLOSED:
+                    return
                 what = (f"{reason}. If nobody but you can come that way, add the option "
                         f'trusted_proxies=["{peer}"] (or SLOWLENS_TRUSTED_PROXIES={peer})')
             elif is_local_host(incoming.host) and not proxied and peer:

@@ -15,9 +15,10 @@ import re
 import struct
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
 
-__all__ = ["Held", "held_by", "stranger", "who_may_connect"]
+__all__ = ["CLOSED", "Held", "against", "ends_of", "held_by", "who_may_connect"]
 
 #: Programs that pass on what others send. What they are run for at this end of a connection is known by the name.
 RELAYS = frozenset((
@@ -31,7 +32,11 @@ PRIVILEGED = 1024
 #: Open files of other processes that are looked at for one connection, at most.
 LOOKED_AT_MAX = 20_000
 KNOWN_MAX = 256
+#: Nobody waits for an answer, nor for a reason.
+CLOSED = "its connection is closed already"
 
+#: States in the kernel's list: of a connection (08: the server has closed its side), and of what listens.
+_CONNECTED, _LISTENS = (b"01", b"08"), b"0A"
 _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST = 4, 20, 1
 #: inode of a connection's other end -> the relay's name, "": none. Numbers are not used again for a long time.
 _known: dict[int, str] = {}
@@ -47,24 +52,37 @@ class Held(NamedTuple):
     inode: int
 
 
-def stranger(remote: str, native: Any) -> str:
-    """Why the client of a request from ``remote``, an address of this machine, is not who runs the app: in words; ""
-    if nothing says so.
+def ends_of(remote: str, native: Any, quick: bool = False) -> list[Held]:
+    """Whose the other end of a request's connection from ``remote`` is, an address of this machine; nothing: nobody
+    knows.
 
     :param native: the WSGI environ, the ASGI scope, or Django's request.
+    :param quick: only if that is known in microseconds.
     :raises Exception: whatever objects of servers raise; who asks refuses then.
     """
     if sys.platform != "linux":
-        return ""
-    port, server_port = _ports(native)
-    if port < PRIVILEGED:
-        return ""
-    for end in held_by(remote, port, server_port):
+        return []
+    values: Mapping[str, Any] = getattr(native, "META", native)
+    port, server_port = _ports(values)
+    if port >= PRIVILEGED:
+        return held_by(remote, port, server_port, quick)
+    # A server that names no port of its clients (granian's WSGI): then all of them, whoever it is that asks. Clients of
+    # tests name no server.
+    unnamed = port == 0 and server_port != 0 and "SERVER_SOFTWARE" in values
+    return _listed(server_port, which=2) if unnamed and not quick else []
+
+
+def against(ends: list[Held], quick: bool = False) -> str:
+    """Why who holds these is not who runs the app, in words; "" if nothing says so.
+
+    :param quick: looks into no process that is not known: that can take milliseconds, once for a connection.
+    """
+    for end in ends:
         if end.inode == 0:
-            return "its connection is closed already"
+            return CLOSED
         if end.uid not in who_may_connect():
             return f"the connection comes from a program of {_user(end.uid)}"
-        relay = _relay(end.inode)
+        relay = _known.get(end.inode, "") if quick else _relay(end.inode)
         if relay:
             return f"the connection comes from {relay}, which passes on what others send"
     return ""
@@ -94,12 +112,10 @@ def _user(uid: int) -> str:
 # ---- which connection ----
 
 
-def _ports(native: Any) -> tuple[int, int]:
+def _ports(values: Mapping[str, Any]) -> tuple[int, int]:
     """The client's port and the server's; 0: not known."""
-    values: Mapping[str, Any] = getattr(native, "META", native)
     if "REMOTE_ADDR" in values:
-        return (_number(values.get("REMOTE_PORT")) or _behind(values.get("wsgi.input")),
-                _number(values.get("SERVER_PORT")))
+        return (_number(values.get("REMOTE_PORT")) or _behind(values), _number(values.get("SERVER_PORT")))
     return tuple(_number(end[1]) if end else 0  # type: ignore[return-value]
                  for end in (values.get("client"), values.get("server")))
 
@@ -109,30 +125,46 @@ def _number(value: Any) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536 else 0
 
 
-def _behind(stream: Any) -> int:
-    """wsgiref, and so ``manage.py runserver``, names no port: it is the connection's that the body is read from."""
+def _behind(values: Mapping[str, Any]) -> int:
+    """Of servers that name no port, that of the connection: wsgiref (and so ``manage.py runserver``) reads the body
+    from it, uWSGI says its descriptor."""
+    if "uwsgi.version" in values:
+        descriptor = os.dup(import_module("uwsgi").connection_fd())
+        try:
+            connection = _socket.socket(fileno=descriptor)
+        except OSError:
+            os.close(descriptor)
+            return 0
+        try:
+            return _port_of(connection)
+        finally:
+            connection.close()
+    stream = values.get("wsgi.input")
     within = getattr(getattr(stream, "_read", None), "__self__", None)  # Django's LimitedStream
     for one in (stream, within):
-        connection = getattr(getattr(one, "raw", None), "_sock", None)
-        if connection is not None:
-            try:
-                return _number(connection.getpeername()[1])
-            except (OSError, IndexError):
-                return 0
+        held = getattr(getattr(one, "raw", None), "_sock", None)
+        if held is not None:
+            return _port_of(held)
     return 0
+
+
+def _port_of(connection: Any) -> int:
+    try:
+        return _number(connection.getpeername()[1])
+    except (OSError, IndexError):  # a socket of Unix
+        return 0
 
 
 # ---- whose it is ----
 
 
-def held_by(remote: str, port: int, server_port: int) -> list[Held]:
+def held_by(remote: str, port: int, server_port: int, quick: bool = False) -> list[Held]:
     """The other ends of the connection from ``remote``:``port``; several where only the port is known, none where
     nothing is."""
     try:
         return [_asked(remote, port, server_port)]
     except (OSError, struct.error, LookupError):  # no such connection, or the kernel does not say
-        pass
-    return _listed(port)
+        return [] if quick else _listed(port)
 
 
 def _asked(remote: str, port: int, server_port: int) -> Held:
@@ -157,19 +189,21 @@ def _asked(remote: str, port: int, server_port: int) -> Held:
     return Held(*struct.unpack_from("=II", answer, 16 + 64))
 
 
-def _listed(port: int) -> list[Held]:
-    """Those of /proc whose own port this is: milliseconds, on machines with much memory (the kernel walks a table)."""
+def _listed(port: int, which: int = 1) -> list[Held]:
+    """Those of /proc whose own port this is (``which`` 2: which are connected to it): milliseconds, on machines with
+    much memory, for the kernel walks a table."""
     found = []
+    ending = b":%04X" % port
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             with open(path, "rb") as file:
                 lines = file.read().splitlines()[1:]
         except OSError:
             continue
-        ending = b":%04X" % port
         for line in lines:
             parts = line.split()
-            if len(parts) > 9 and parts[1].endswith(ending) and parts[3] != b"0A":  # 0A: it listens
+            if len(parts) > 9 and parts[which].endswith(ending) and (
+                    parts[3] in _CONNECTED if which == 2 else parts[3] != _LISTENS):
                 found.append(Held(int(parts[7]), int(parts[9])))
     return found
 

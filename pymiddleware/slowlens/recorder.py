@@ -357,13 +357,13 @@ class Recorder(_core.Door):
             return []
         try:
             incoming, access = transaction.incoming, self.access
-            local = is_local(incoming, self.options.trusted_proxies)
-            granted: frozenset[str] = access.grants(incoming) if chosen or local else frozenset()
+            wall, cpu, awaited, loop, asked = transaction.recording.so_far()  # before we take time ourselves
+            local = is_local(incoming, self.options.trusted_proxies, quick=True)
+            granted: frozenset[str] = access.grants(incoming, quick=True) if chosen or local else frozenset()
             if chosen and access.asks_later:
                 granted |= access.authorized(incoming.native)
             if "view" not in granted:
                 return []
-            wall, cpu, awaited, loop, asked = transaction.recording.so_far()
             kinds = {"cpu": cpu, "await": awaited, "loop": loop, "wait": max(0, wall - cpu - awaited - loop)}
             said = [f"{kind};dur={spent / 1e6:.1f}" for kind, spent in kinds.items() if spent >= 50_000]
             said.insert(0, f"total;dur={wall / 1e6:.1f}")

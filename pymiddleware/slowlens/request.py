@@ -61,7 +61,7 @@ class Incoming:
     """What is known before the app runs. Values come from the client: not trusted."""
 
     __slots__ = (
-        "asks", "granted", "headers", "host", "method", "native", "path", "query", "remote", "secure", "stranger",
+        "asks", "ends", "granted", "headers", "host", "method", "native", "path", "query", "remote", "secure",
         "version",
     )
 
@@ -73,8 +73,8 @@ class Incoming:
         self.asks = asks
         #: What the client may do, if that was found out ahead of the decision.
         self.granted: frozenset[str] | None = None
-        #: Why a client at this machine is not who runs the app; "": nothing says so; None: not asked.
-        self.stranger: str | None = None
+        #: Whose the connection's other end is (``peer``), where the client is at this machine, as far as asked.
+        self.ends: list[Any] = []
         self.method = method if method in METHODS else OTHER_METHOD
         self.path = path
         self.query = query

@@ -18,7 +18,7 @@ import pytest
 from slowlens import peer
 from slowlens.auth import is_local
 from slowlens.options import Networks
-from slowlens.peer import stranger
+from slowlens.peer import against, ends_of
 from slowlens.request import asgi_incoming, wsgi_incoming
 from slowlens.wsgi import ProfilerMiddleware
 
@@ -56,6 +56,10 @@ def called(name: str) -> Iterator[None]:
         peer._known.clear()
 
 
+def stranger(scope: Any, quick: bool = False) -> str:
+    return against(ends_of(scope["client"][0], scope), quick)
+
+
 @pytest.fixture
 def others(monkeypatch: pytest.MonkeyPatch) -> None:
     """We run as somebody else than the client's program."""
@@ -84,7 +88,7 @@ def test_the_connection_is_found_however_it_was_made(server: str, client: str, f
 @pytest.mark.usefixtures("others")
 def test_another_users_program_is_not_who_runs_the_app(address: str) -> None:
     with connected("0.0.0.0", address) as (scope, _):
-        assert "another user of this machine" in stranger(scope["client"][0], scope)
+        assert "another user of this machine" in stranger(scope)
         assert not is_local(asgi_incoming(scope))
         assert is_local(asgi_incoming(scope), Networks(["127.0.0.1"])), "who is named is believed"
 
@@ -92,8 +96,9 @@ def test_another_users_program_is_not_who_runs_the_app(address: str) -> None:
 @pytest.mark.parametrize("name", ["ssh", "socat", "nginx"])
 def test_a_program_that_passes_on_what_others_send(name: str) -> None:
     with called(name), connected("127.0.0.1") as (scope, _):
-        assert f"comes from {name}," in stranger("127.0.0.1", scope)
-        assert not is_local(asgi_incoming(scope))
+        assert stranger(scope, quick=True) == "", "not looked for within a request's recording"
+        assert f"comes from {name}," in stranger(scope)
+        assert not is_local(asgi_incoming(scope)) and not is_local(asgi_incoming(scope), quick=True), "now it is known"
     with called("curl"), connected("127.0.0.1") as (scope, _):
         assert is_local(asgi_incoming(scope))
 
@@ -129,6 +134,17 @@ def test_what_nobody_knows_speaks_against_nobody(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(peer.sys, "platform", "darwin")
     with connected("127.0.0.1") as (scope, _):
         assert is_local(asgi_incoming(scope))
+
+
+@pytest.mark.usefixtures("others")
+def test_a_server_that_names_neither_port_nor_connection() -> None:
+    """granian's WSGI: whoever else is connected to it counts."""
+    with connected("127.0.0.1") as (scope, _):
+        values = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost", "PATH_INFO": "/",
+                  "SERVER_PORT": str(scope["server"][1])}
+        assert is_local(wsgi_incoming(values)), "a client of tests"
+        assert not is_local(wsgi_incoming({**values, "SERVER_SOFTWARE": "Granian"}))
+    assert is_local(wsgi_incoming({**values, "SERVER_SOFTWARE": "Granian"}))
 
 
 def test_who_called_sudo_is_who_develops(monkeypatch: pytest.MonkeyPatch) -> None:
