@@ -115,7 +115,7 @@ c_tests() { # DIRECTORY CMAKE_OPTIONS...
     directory=$1
     shift
     cmake -S "$root" -B "$directory" -G Ninja -DSL_PYTHON=OFF -DSL_TESTS=ON -DSL_EXAMPLES=ON -DSL_WERROR=ON \
-        "-DSL_PYTHON_HEADERS=$(SLOWLENS_CACHE=$cache sh "$root/tests/fuzz/headers.sh" "$build/headers")" \
+        "-DSL_PYTHON_HEADERS=$(SLOWLENS_CACHE=$cache sh "$root/tests/fuzz/headers.sh" "$directory-headers")" \
         "$@" >"$directory.log" 2>&1 && cmake --build "$directory" >>"$directory.log" 2>&1 || {
         tail -n 40 "$directory.log"
         return 1
@@ -374,10 +374,11 @@ else
     say "C tests"
     check "C" c_tests "$build/c"
     check "a missing package is named" missing_package_is_named
-    say "C tests with sanitizers"
-    check "C, sanitizers" c_tests "$build/c-sanitized" -DSL_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug
+    say "C tests with sanitizers, and by clang"
     install clang
-    check "C, clang" c_tests "$build/c-clang" -DCMAKE_C_COMPILER=clang
+    beside "C, sanitizers" c_tests "$build/c-sanitized" -DSL_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug
+    beside "C, clang" c_tests "$build/c-clang" -DCMAKE_C_COMPILER=clang
+    settle
 
     newer=
     if [ -n "$needed" ]; then
