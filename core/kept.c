@@ -49,6 +49,13 @@ sl_kept_key(uint64_t seed, const char *text, size_t len)
 }
 
 uint64_t
+sl_kept_key_of(uint64_t seed, uint64_t hash, size_t len)
+{
+    uint64_t key = sl_hash_mix(sl_hash_mix(seed, len), hash);
+    return key != 0 ? key : 1;
+}
+
+uint64_t
 sl_kept_seed(const void *table, unsigned keep, sl_sql_dialect dialect)
 {
     return (uintptr_t)table + ((uint64_t)keep << 56) +

@@ -9,18 +9,19 @@ sl_span_word(sl_recording *recording, const char *text, size_t len)
 
 uint32_t
 sl_span_kept_by(sl_recording *recording, sl_span_memo *memo, sl_span_keep keep,
-                sl_sql_dialect dialect, const char *text, size_t len)
+                sl_sql_dialect dialect, uint64_t hash, const char *text,
+                size_t len)
 {
     return recording->stopped ? 0
                               : sl_spans_kept(&recording->spans, memo, keep,
-                                              dialect, text, len);
+                                              dialect, hash, text, len);
 }
 
 uint32_t
 sl_span_kept(sl_recording *recording, sl_span_keep keep, sl_sql_dialect dialect,
              const char *text, size_t len)
 {
-    return sl_span_kept_by(recording, NULL, keep, dialect, text, len);
+    return sl_span_kept_by(recording, NULL, keep, dialect, 0, text, len);
 }
 
 uint32_t

@@ -178,12 +178,14 @@ text_new(sl_spans *spans, sl_span_memo *memo, unsigned keep,
 
 static uint32_t
 spans_text(sl_spans *spans, sl_span_memo *memo, unsigned keep,
-           sl_sql_dialect dialect, const char *text, size_t len)
+           sl_sql_dialect dialect, uint64_t hash, const char *text, size_t len)
 {
     if (len == 0)
         return 0;
     const void *table = memo != NULL ? (const void *)memo : spans;
-    uint64_t key = sl_kept_key(sl_kept_seed(table, keep, dialect), text, len);
+    uint64_t seed = sl_kept_seed(table, keep, dialect);
+    uint64_t key = hash != 0 ? sl_kept_key_of(seed, hash, len)
+                             : sl_kept_key(seed, text, len);
     uint32_t at = spans->slots != NULL ? text_slot(spans, key) : 0;
     if (spans->slots != NULL && spans->slots[at] != 0)
         return spans->slots[at] - 1;
@@ -199,15 +201,16 @@ sl_spans_word(sl_spans *spans, const char *text, size_t len)
 {
     const char *end = len > 0 ? memchr(text, '\0', len) : NULL;
 
-    return spans_text(spans, NULL, SL_KEPT_AS_IS, SL_SQL_ANY, text,
+    return spans_text(spans, NULL, SL_KEPT_AS_IS, SL_SQL_ANY, 0, text,
                       end != NULL ? (size_t)(end - text) : len);
 }
 
 uint32_t
 sl_spans_kept(sl_spans *spans, sl_span_memo *memo, sl_span_keep keep,
-              sl_sql_dialect dialect, const char *text, size_t len)
+              sl_sql_dialect dialect, uint64_t hash, const char *text,
+              size_t len)
 {
-    return spans_text(spans, memo, keep, dialect, text, len);
+    return spans_text(spans, memo, keep, dialect, hash, text, len);
 }
 
 uint32_t
@@ -301,16 +304,19 @@ rows_reserve(sl_spans *spans)
 static uint32_t
 row_of(sl_spans *spans, const sl_span_what *what)
 {
-    uint32_t *slot = spans->row_capacity > 0 ? row_slot(spans, what) : NULL;
+    uint32_t last = spans->row_last;
 
+    if (last < spans->row_count && what_is(&spans->rows[last].what, what))
+        return last;
+    uint32_t *slot = spans->row_capacity > 0 ? row_slot(spans, what) : NULL;
     if (slot != NULL && *slot != 0)
-        return *slot - 1;
+        return spans->row_last = *slot - 1;
     if (!rows_reserve(spans))
         return UINT32_MAX;
     slot = row_slot(spans, what);
     spans->rows[spans->row_count] = (sl_span_row){ .what = *what };
     *slot = ++spans->row_count;
-    return *slot - 1;
+    return spans->row_last = *slot - 1;
 }
 
 static void

@@ -54,6 +54,7 @@ typedef struct {
     sl_span_row *rows;
     uint32_t *row_slots; /* number + 1; 0: free */
     uint32_t row_count, row_capacity;
+    uint32_t row_last; /* which was asked for last: often the next, too */
     sl_span_first *firsts;
     uint32_t first_count, first_capacity;
     sl_span_open *open;
@@ -73,7 +74,8 @@ void sl_spans_free(sl_spans *spans);
 /* As slowlens/span.h has them, of a recording that runs. */
 uint32_t sl_spans_word(sl_spans *spans, const char *text, size_t len);
 uint32_t sl_spans_kept(sl_spans *spans, sl_span_memo *memo, sl_span_keep keep,
-                       sl_sql_dialect dialect, const char *text, size_t len);
+                       sl_sql_dialect dialect, uint64_t hash, const char *text,
+                       size_t len);
 uint32_t sl_spans_kind(sl_spans *spans, const char *word, size_t len);
 sl_span sl_spans_begin(sl_spans *spans, const sl_span_what *what, uint64_t now);
 void sl_spans_end(sl_spans *spans, sl_span span, uint64_t now);

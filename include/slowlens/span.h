@@ -89,10 +89,12 @@ typedef struct sl_span_memo sl_span_memo;
 sl_span_memo *sl_span_memo_new(const sl_alloc *alloc);
 void sl_span_memo_free(sl_span_memo *memo);
 
-/* sl_span_kept, by way of `memo` (NULL: without one). */
+/* sl_span_kept, by way of `memo` (NULL: without one). `hash`: a good one of 64
+ * bits that the caller has of all of the text, which it then is told apart by,
+ * unread; 0: none. */
 uint32_t sl_span_kept_by(sl_recording *recording, sl_span_memo *memo,
                          sl_span_keep keep, sl_sql_dialect dialect,
-                         const char *text, size_t len);
+                         uint64_t hash, const char *text, size_t len);
 
 /* The kind of that word: of the table, or one of this recording's own.
  * SL_SPAN_CUSTOM when there is no room for its word. */

@@ -91,9 +91,21 @@ def deep_stacks(n: int) -> None:
         down(49)
 
 
+class Driver:
+    def execute(self, sql: str) -> None:
+        pass
+
+
+def queries(n: int) -> None:
+    """Each is a call that a probe tells of: a query."""
+    driver = Driver()
+    for _ in range(n):
+        driver.execute('SELECT "book"."id", "book"."title", "book"."author_id" FROM "book" WHERE "book"."id" = 1234')
+
+
 WORKLOADS: dict[str, Callable[[int], None]] = {
     one.__name__.replace("_", " "): one
-    for one in (calls, recursion, methods, c_calls, generators, exceptions, deep_stacks)
+    for one in (calls, recursion, methods, c_calls, generators, exceptions, deep_stacks, queries)
 }
 
 
@@ -111,6 +123,11 @@ def work(name: str, variant: str) -> None:
         sum(map(counted, [CALLS]))
 
     workload(WARM)
+    if name == "queries" and variant not in ("bare", "cProfile"):
+        from slowlens import engine, layers
+
+        engine.prepare()
+        layers.install([layers.Row("__main__", "Driver.execute", "db", "sql", "sql", "=sqlite")])
     if variant == "bare":
         run()
     elif variant == "cProfile":
@@ -118,7 +135,7 @@ def work(name: str, variant: str) -> None:
 
         cProfile.Profile().runcall(run)
     else:
-        recording = _core.Recording(variant)
+        recording = _core.Recording(sampled=True) if variant == "sampling" else _core.Recording(variant)
         recording.enter()
         run()
         recording.leave()
@@ -141,6 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*")
     parser.add_argument("--json", help="a file to write rows to")
+    parser.add_argument("--only", choices=WORKLOADS, help="one workload")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
@@ -148,10 +166,10 @@ def main() -> None:
         return
     paths = options.paths or [None]
     rows = []
-    for name in WORKLOADS:
+    for name in [options.only] if options.only else WORKLOADS:
         bare = count(paths[0], name, "bare")
         told = []
-        for variant in VARIANTS:
+        for variant in (*VARIANTS, "sampling") if name == "queries" else VARIANTS:
             # cProfile is the same beside every build.
             for path in paths if variant != "cProfile" else paths[:1]:
                 added = (count(path, name, variant) - bare) / CALLS

@@ -315,7 +315,7 @@ END_TEST
 static uint32_t
 shape_by(sl_recording *r, sl_span_memo *memo, const char *sql)
 {
-    return sl_span_kept_by(r, memo, SL_SPAN_SHAPE, SL_SQL_ANY, sql,
+    return sl_span_kept_by(r, memo, SL_SPAN_SHAPE, SL_SQL_ANY, 0, sql,
                            strlen(sql));
 }
 
@@ -340,15 +340,42 @@ START_TEST(a_memo_changes_nothing)
     const char *two = "SELECT \"x\" FROM t";
     uint32_t shapes = shape_by(a, memo, two);
     uint32_t names =
-        sl_span_kept_by(a, memo, SL_SPAN_NAMES, SL_SQL_ANY, two, strlen(two));
+        sl_span_kept_by(a, memo, SL_SPAN_NAMES, SL_SQL_ANY, 0, two,
+                        strlen(two));
     uint32_t known = sl_span_kept_by(a, memo, SL_SPAN_SHAPE, SL_SQL_POSTGRESQL,
-                                     two, strlen(two));
+                                     0, two, strlen(two));
     ck_assert_str_eq(sl_spans_text(&a->spans, names).text, "SELECT t");
     ck_assert_str_eq(sl_spans_text(&a->spans, known).text, two);
     ck_assert_str_ne(sl_spans_text(&a->spans, shapes).text, two);
     sl_recording_free(a);
     sl_recording_free(b);
     sl_recording_free(plain);
+    sl_span_memo_free(memo);
+}
+END_TEST
+
+/* A text is the same by its caller's hash and by its letters; where it has one,
+ * others' hashes, lengths and dialects are others. */
+START_TEST(a_hash_that_the_caller_has)
+{
+    sl_recording *r = fresh();
+    sl_span_memo *memo = sl_span_memo_new(NULL);
+    const char *sql = "SELECT 1 FROM a", *other = "SELECT 2 FROM b";
+    size_t len = strlen(sql);
+    uint32_t read = shape_by(r, memo, sql);
+    for (int turn = 0; turn < 2; turn++)
+        ck_assert_uint_eq(sl_span_kept_by(r, memo, SL_SPAN_SHAPE, SL_SQL_ANY,
+                                          77, sql, len),
+                          read);
+    uint32_t by_hash = sl_span_kept_by(r, memo, SL_SPAN_SHAPE, SL_SQL_ANY, 78,
+                                       other, len);
+    ck_assert_str_eq(sl_spans_text(&r->spans, by_hash).text, "SELECT ? FROM b");
+    uint32_t names = sl_span_kept_by(r, memo, SL_SPAN_NAMES, SL_SQL_ANY, 77,
+                                     sql, len);
+    ck_assert_str_eq(sl_spans_text(&r->spans, names).text, "SELECT a");
+    ck_assert_uint_ne(sl_kept_key_of(1, 77, 15), sl_kept_key_of(1, 77, 16));
+    ck_assert_uint_ne(sl_kept_key_of(1, 77, 15), sl_kept_key_of(2, 77, 15));
+    sl_recording_free(r);
     sl_span_memo_free(memo);
 }
 END_TEST
@@ -406,6 +433,7 @@ span_suite(void)
                                    a_stack_has_a_place,
                                    a_memo_changes_nothing,
                                    a_memo_without_memory,
+                                   a_hash_that_the_caller_has,
                                    texts_that_differ_in_few_letters,
                                    NULL };
     return suite_of("span", tests);

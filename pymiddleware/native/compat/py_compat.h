@@ -32,6 +32,17 @@ sl_py_borrow_tstate(void)
 #endif
 }
 
+/* The hash that a str keeps of itself; 0: it has made none yet, or it is not
+ * exactly a str. */
+static inline uint64_t
+sl_py_known_hash(PyObject *object)
+{
+    Py_hash_t hash = object != NULL && PyUnicode_CheckExact(object)
+                         ? ((PyASCIIObject *)object)->hash
+                         : -1;
+    return hash == -1 ? 0 : (uint64_t)hash;
+}
+
 /* The modules that are imported, BORROWED; NULL: the interpreter ends. A
  * coroutine that lives to the last collection is closed when there are none any
  * more, and whoever asks CPython for them then has the process aborted. */

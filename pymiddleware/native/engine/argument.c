@@ -155,6 +155,8 @@ read_way(const sl_py_way *way, uintptr_t frame)
         way->local < 0 ? NULL : sl_py_own_local(frame, way->local);
     if (value != NULL && way->cell)
         value = PyCell_Check(value) ? PyCell_GET(value) : NULL;
+    if (way->step_count == 0) /* most: a query is a parameter */
+        return value == Py_None ? NULL : Py_XNewRef(value);
     Py_XINCREF(value);
     for (int i = 0; value != NULL && i < way->step_count; i++) {
         PyObject *next =

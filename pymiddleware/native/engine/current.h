@@ -20,7 +20,9 @@ sl_py_now(void)
 typedef struct {
     uint64_t thread;
     uint64_t version;
-    sl_strand *strand; /* NULL: nothing that is recorded */
+    sl_strand *strand; /* NULL: nothing that is recorded by events */
+    struct sl_py_recording *owner; /* BORROWED: whose code runs; NULL: none's */
+    bool paused;                   /* owner is not known, see below */
     sl_c_calls c_calls;
     bool lines; /* they are told to it */
 } sl_py_current;
@@ -30,6 +32,10 @@ extern sl_py_current sl_py_active;
 /* Finds out what runs in the calling thread, fills sl_py_active and returns
  * its strand. Set once, by run/active.c. Never raises. */
 extern sl_strand *(*sl_py_active_resync)(PyThreadState *ts);
+
+/* When the event was whose probe's action runs, by sl_py_now; 0: nobody has
+ * asked the clock. It is asked once for both: that is a fifth of a span. */
+extern uint64_t sl_py_event_at;
 
 /* The strand the calling thread records into now, or NULL. Never raises. */
 static inline sl_strand *
@@ -56,7 +62,9 @@ sl_py_active_pause(void)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
     sl_py_active =
-        (sl_py_current){ .thread = ts->id, .version = ts->context_ver };
+        (sl_py_current){ .thread = ts->id,
+                         .version = ts->context_ver,
+                         .paused = true };
 }
 
 /* The callable being entered, BORROWED: set for the length of sl_strand_enter

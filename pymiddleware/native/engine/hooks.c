@@ -103,11 +103,11 @@ hook_site(sl_strand *strand)
 
 /* A Python function begins on the strand. */
 static inline void
-hook_enter(sl_strand *strand, PyObject *code)
+hook_enter(sl_strand *strand, PyObject *code, uint64_t now)
 {
     if (sl_py_active.c_calls != SL_C_NONE)
         hook_site(strand);
-    sl_strand_enter(strand, code, SL_KIND_PYTHON, sl_py_now());
+    sl_strand_enter(strand, code, SL_KIND_PYTHON, now);
 }
 
 /* The time of an event that moves the strand; where lines are told, what passed
@@ -133,10 +133,13 @@ probed_start(const sl_py_probe *probe, PyObject *code)
     if (!inside && sl_py_probe_start(probe))
         return;
     sl_strand *strand = hook_strand(false);
-    if (strand != NULL)
-        hook_enter(strand, code);
+    if (strand != NULL) {
+        sl_py_event_at = sl_py_now();
+        hook_enter(strand, code, sl_py_event_at);
+    }
     if (inside)
         sl_py_probe_start(probe);
+    sl_py_event_at = 0;
 }
 
 /* A probe's action comes last: what it ends is no strand for others. */
@@ -144,9 +147,12 @@ static __attribute__((noinline)) void
 probed_leave(const sl_py_probe *probe, PyObject *code, PyObject *result)
 {
     sl_strand *strand = hook_strand(false);
-    if (strand != NULL)
-        sl_strand_leave(strand, code, hook_now(strand, false));
+    if (strand != NULL) {
+        sl_py_event_at = hook_now(strand, false);
+        sl_strand_leave(strand, code, sl_py_event_at);
+    }
     sl_py_probe_leave(probe, result);
+    sl_py_event_at = 0;
 }
 
 static PyObject *
@@ -206,7 +212,7 @@ start(PyObject *const *args, bool plain)
     if (probe != NULL)
         probed_start(probe, args[0]);
     else if ((strand = undone_strand(args[0], SL_PY_START)) != NULL)
-        hook_enter(strand, args[0]);
+        hook_enter(strand, args[0], sl_py_now());
 }
 HOOK(start)
 

@@ -245,15 +245,17 @@ int
 sl_py_own_walk(uintptr_t at, uintptr_t anchor, sl_py_raw_frame *frames, int max,
                uint64_t *hash)
 {
+    /* A copy that the frames which are written cannot lie over. */
+    const sl_py_layout layout = trusted;
     uint64_t mixed = *hash;
     int count = 0;
 
     while (at != anchor) {
         if (at == 0 || count >= max)
             return -1;
-        if (is_function(&trusted, at)) {
+        if (is_function(&layout, at)) {
             sl_py_raw_frame *raw = &frames[count];
-            *raw = frame_take(&trusted, at);
+            *raw = frame_take(&layout, at);
             /* An instruction's address tells the code, and its version that
              * it is not another, later one at the same address. */
             mixed ^= (uint64_t)sl_py_code_version((PyCodeObject *)raw->code)
@@ -262,7 +264,7 @@ sl_py_own_walk(uintptr_t at, uintptr_t anchor, sl_py_raw_frame *frames, int max,
             mixed ^= mixed >> 29;
             count += raw->code != 0;
         }
-        at = word_at(at, trusted.frame_previous);
+        at = word_at(at, layout.frame_previous);
     }
     *hash = mixed;
     return count;

@@ -186,10 +186,23 @@ active_resync(PyThreadState *ts)
         .thread = ts->id,
         .version = ts->context_ver,
         .strand = strand,
+        .owner = recording,
         .c_calls = strand != NULL ? recording->traced.c_calls : SL_C_NONE,
         .lines = strand != NULL && recording->traced.lines,
     };
     return strand;
+}
+
+sl_py_recording *
+sl_py_active_owner_known(PyThreadState *ts, sl_strand **strand)
+{
+    if (sl_py_active.thread != ts->id ||
+        sl_py_active.version != ts->context_ver)
+        active_resync(ts);
+    else if (sl_py_active.paused)
+        return active_find(ts, strand);
+    *strand = sl_py_active.strand;
+    return sl_py_active.owner;
 }
 
 void

@@ -15,6 +15,11 @@ void sl_py_active_init(void);
  * Never raises. */
 sl_py_recording *sl_py_active_owner(sl_strand **strand);
 
+/* The same of the thread `ts`, which calls, as it was found last if nothing has
+ * changed: for what comes once a query. */
+sl_py_recording *sl_py_active_owner_known(PyThreadState *ts,
+                                          sl_strand **strand);
+
 /* What the recording keeps of the calling thread's context, if that is not its
  * own; NULL: nothing. Valid until the next event. */
 sl_py_side *sl_py_active_own_side(sl_py_recording *recording);

@@ -86,6 +86,15 @@ open_unlink(open_span *o)
     o->link = NULL;
 }
 
+/* The time of what is told of now. */
+static uint64_t
+time_of(const sl_py_recording *recording)
+{
+    return sl_py_event_at != 0 && recording->sampled.clock == sl_py_clock
+               ? sl_py_event_at
+               : sl_clock_ticks(recording->sampled.clock);
+}
+
 /* Its time is over, if its recording is not. */
 static void
 open_end(const open_span *o)
@@ -93,8 +102,7 @@ open_end(const open_span *o)
     const sl_py_recording *recording = o->handle->recording;
 
     if (o->link != NULL && recording != NULL && o->span != 0)
-        sl_span_end(recording->core, o->span,
-                    sl_clock_ticks(recording->sampled.clock));
+        sl_span_end(recording->core, o->span, time_of(recording));
 }
 
 /* The call that *at is of is over. */
@@ -287,9 +295,8 @@ line_text(uintptr_t frame, uintptr_t last, char *out)
 /* What the calling thread works on: one stack after another, if not at once. A
  * greenlet that is started for a task (SQLAlchemy) has the task's context. */
 static uint64_t
-work_here(void)
+work_of(const PyThreadState *ts)
 {
-    PyThreadState *ts = sl_py_borrow_tstate();
     return ts->context != NULL ? (uintptr_t)ts->context : ts->id;
 }
 
@@ -341,13 +348,15 @@ beginning_word(const beginning *b, const sl_py_recording *recording,
                          : sl_py_argument_read(&b->row->text, b->frame);
     PyObject *more = sl_py_argument_read(&b->row->more, b->frame);
     size_t len;
-    const char *query = sl_py_span_query(b->row->what, text, more, &len, own);
+    uint64_t hash;
+    const char *query =
+        sl_py_span_query(b->row->what, text, more, &hash, &len, own);
     uint32_t word;
 
     if (query != NULL) {
         word = sl_span_kept_by(recording->core, memo_here(),
                                names ? SL_SPAN_NAMES : SL_SPAN_SHAPE,
-                               as != NULL ? *as : *own, query, len);
+                               as != NULL ? *as : *own, hash, query, len);
     } else {
         len = sl_py_span_text(b->row->what, text, more, names, out);
         word = sl_span_word(recording->core, out, len);
@@ -384,13 +393,14 @@ kind_of(const row *r, sl_py_recording *recording)
 /* Begins the span, unless it is a part of another: of one of the same kind
  * around it, if that is the same text or takes in all. */
 static void
-span_begin(const beginning *b, sl_py_recording *recording, sl_strand *strand)
+span_begin(const beginning *b, PyThreadState *ts, sl_py_recording *recording,
+           sl_strand *strand)
 {
     char line[SL_PY_SPAN_TEXT_MAX];
     open_span add = { .frame = b->end,
                       .row = b->row,
                       .handle = recording->handle,
-                      .work = work_here() };
+                      .work = work_of(ts) };
     uintptr_t template = 0;
     bool part = false;
 
@@ -403,14 +413,14 @@ span_begin(const beginning *b, sl_py_recording *recording, sl_strand *strand)
         part = part || asked_by(o, &add, b, recording);
     }
     sl_span_what what = { .text = add.text };
-    if (!part && sl_py_span_stands(recording, strand, &what)) {
+    if (!part &&
+        sl_py_span_stands(recording, ts, b->frame, strand, &what)) {
         size_t len = template == 0 ? 0 : line_text(b->frame, template, line);
         what.kind = kind_of(b->row, recording);
         what.where = sl_span_word(recording->core, line, len);
         if (b->row->target.action->call == NULL)
             what.site = 0; /* it has just begun */
-        add.span = sl_span_begin(recording->core, &what,
-                                 sl_clock_ticks(recording->sampled.clock));
+        add.span = sl_span_begin(recording->core, &what, time_of(recording));
     }
     open_add(&add, recording);
 }
@@ -426,9 +436,10 @@ span_start(const beginning *b)
         open_close(at); /* its frame went without a word */
     if (sl_py_live_count() == 0)
         return;
-    sl_py_recording *recording = sl_py_active_owner(&strand);
+    PyThreadState *ts = sl_py_borrow_tstate();
+    sl_py_recording *recording = sl_py_active_owner_known(ts, &strand);
     if (recording != NULL && recording->layers != SL_PY_LAYERS_OFF)
-        span_begin(b, recording, strand);
+        span_begin(b, ts, recording, strand);
 }
 
 static void
@@ -649,6 +660,6 @@ sl_py_layers_open(PyObject *module, PyObject *kind)
         return NULL;
     for (const open_span *o = recording != NULL ? recording->open_spans : NULL;
          o != NULL; o = o->outer)
-        is_open |= o->work == work_here() && strcmp(o->row->kind, word) == 0;
+        is_open |= o->work == work_of(sl_py_borrow_tstate()) && strcmp(o->row->kind, word) == 0;
     return PyBool_FromLong(is_open);
 }

@@ -159,10 +159,11 @@ dialect_of(PyObject *name)
 
 const char *
 sl_py_span_query(sl_py_span_what what, PyObject *text, PyObject *more,
-                 size_t *len, sl_sql_dialect *dialect)
+                 uint64_t *hash, size_t *len, sl_sql_dialect *dialect)
 {
     if (what != SL_PY_TEXT_SQL)
         return NULL;
+    *hash = sl_py_known_hash(text);
     *dialect = dialect_of(more);
     return bytes_of(text, len);
 }

@@ -30,11 +30,13 @@ typedef enum {
 /* The word's number; -1: it is none. */
 int sl_py_span_what_of(const char *word);
 
-/* Of a query that is a str or bytes: its bytes, valid while `text` is, and its
- * dialect, which `more` names; to be given to sl_span_kept. NULL: it is none,
- * sl_py_span_text makes it. */
+/* Of a query that is a str or bytes: its bytes, valid while `text` is; its hash,
+ * if Python has made one already (of a text in the program, or one that a
+ * driver keeps statements by; else 0); and its dialect, which `more` names. All
+ * to be given to sl_span_kept_by. NULL: it is none, sl_py_span_text makes it.
+ */
 const char *sl_py_span_query(sl_py_span_what what, PyObject *text,
-                             PyObject *more, size_t *len,
+                             PyObject *more, uint64_t *hash, size_t *len,
                              sl_sql_dialect *dialect);
 
 /* Writes the text to `out` (SL_PY_SPAN_TEXT_MAX bytes, UTF-8, without a NUL at

@@ -5,8 +5,8 @@
 #include "sampler/stands.h"
 
 bool
-sl_py_span_stands(sl_py_recording *recording, sl_strand *strand,
-                  sl_span_what *what)
+sl_py_span_stands(sl_py_recording *recording, PyThreadState *ts,
+                  uintptr_t frame, sl_strand *strand, sl_span_what *what)
 {
     what->site = 0;
     if (strand != NULL) {
@@ -14,9 +14,9 @@ sl_py_span_stands(sl_py_recording *recording, sl_strand *strand,
         what->site = sl_py_own_site(sl_strand_key(strand));
     } else if (recording->sampled.by_samples) {
         bool main = recording->running && !recording->section.away &&
-                    recording->thread == sl_py_borrow_tstate()->id;
-        what->node = sl_py_sampler_stands(&recording->sampled, main, &strand,
-                                          &what->site);
+                    recording->thread == ts->id;
+        what->node = sl_py_sampler_stands(&recording->sampled, ts, frame, main,
+                                          &strand, &what->site);
     }
     what->lane = strand != NULL ? sl_strand_lane(strand) : 0;
     return strand != NULL;
@@ -28,7 +28,9 @@ sl_py_span_here(sl_span_what *what)
     sl_strand *strand;
     sl_py_recording *recording = sl_py_active_owner(&strand);
 
-    return recording != NULL && sl_py_span_stands(recording, strand, what)
+    return recording != NULL &&
+                   sl_py_span_stands(recording, sl_py_borrow_tstate(),
+                                     sl_py_own_frame(), strand, what)
                ? recording
                : NULL;
 }

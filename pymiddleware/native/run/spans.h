@@ -15,11 +15,11 @@ typedef struct {
     sl_span span;
 } sl_py_span;
 
-/* Fills in where the calling thread, which runs for the recording, stands;
- * `strand`: as sl_py_active_owner told it. false: that is not known (counted),
- * so there can be no span. */
-bool sl_py_span_stands(sl_py_recording *recording, sl_strand *strand,
-                       sl_span_what *what);
+/* Fills in where the calling thread `ts`, which runs for the recording, stands,
+ * by its innermost `frame`; `strand`: as sl_py_active_owner told it. false: that
+ * is not known (counted), so there can be no span. */
+bool sl_py_span_stands(sl_py_recording *recording, PyThreadState *ts,
+                       uintptr_t frame, sl_strand *strand, sl_span_what *what);
 
 /* The same of the request that runs here: its recording, BORROWED. NULL: none
  * does, or where it stands is not known. */

@@ -134,10 +134,10 @@ sl_py_sampler_seen(const sl_py_sampled *sampled, uint32_t *functions,
 /* ---- work in other threads, tasks, greenlets ---- */
 
 const void *
-sl_py_sampler_stands(sl_py_sampled *sampled, bool main, sl_strand **strand,
-                     uint32_t *line)
+sl_py_sampler_stands(sl_py_sampled *sampled, PyThreadState *ts, uintptr_t frame,
+                     bool main, sl_strand **strand, uint32_t *line)
 {
-    (void)main;
+    (void)ts, (void)frame, (void)main;
     *line = 0;
     *strand = sl_recording_main(sampled->core);
     return sl_strand_node(*strand);

@@ -12,19 +12,20 @@
 
 #define KNOWN 1024u /* a power of 2 */
 
-static struct {
+typedef struct {
     uint64_t hash;
     uint64_t serial; /* of the recording; 0: free */
     const sl_strand *strand;
     const void *node;
     uint32_t line;
-} known[KNOWN];
+} known_stack;
 
-/* The calling thread's slot that was opened last for the recording. */
+static known_stack known[KNOWN];
+
+/* The thread's slot that was opened last for the recording. */
 static sl_py_slot *
-own_slot(const sl_py_sampled *sampled)
+own_slot(const sl_py_sampled *sampled, const void *ts)
 {
-    const void *ts = sl_py_borrow_tstate();
     sl_py_slot *found = NULL;
 
     for (int i = 0; i < sl_py_slots_used; i++) {
@@ -39,11 +40,11 @@ own_slot(const sl_py_sampled *sampled)
 /* The frames above the slot's anchor into sl_py_sampler.raw, with their hash.
  * -1: there is something about this stack that only the long way tells. */
 static int
-walk(const sl_py_slot *slot, uint64_t *hash)
+walk(const sl_py_slot *slot, uintptr_t frame, uint64_t *hash)
 {
     sl_py_raw_frame *raw = sl_py_sampler.raw;
     int below = slot->below_count;
-    int count = sl_py_own_walk(sl_py_own_frame(), below > 0 ? 0 : slot->anchor,
+    int count = sl_py_own_walk(frame, below > 0 ? 0 : slot->anchor,
                                raw, SL_PY_WALK_MAX, hash);
 
     while (count >= 0 && below-- > 0) {
@@ -66,16 +67,17 @@ line_of(uint32_t used)
 
 static const void *
 slot_stands(const sl_py_sampled *sampled, const sl_py_slot *slot,
-            uint32_t *line)
+            uintptr_t frame, uint32_t *line)
 {
     uint64_t hash = sampled->serial;
-    int count = walk(slot, &hash);
+    int count = walk(slot, frame, &hash);
 
-    if (count >= 0 && known[hash % KNOWN].hash == hash &&
-        known[hash % KNOWN].serial == sampled->serial &&
-        known[hash % KNOWN].strand == slot->strand) {
-        *line = known[hash % KNOWN].line;
-        return known[hash % KNOWN].node;
+    known_stack *at = &known[hash % KNOWN];
+
+    if (count >= 0 && at->hash == hash && at->serial == sampled->serial &&
+        at->strand == slot->strand) {
+        *line = at->line;
+        return at->node;
     }
     if (count < 0) { /* very deep, or a greenlet that was not told of */
         sl_py_parts parts = { .below = slot->below,
@@ -90,20 +92,16 @@ slot_stands(const sl_py_sampled *sampled, const sl_py_slot *slot,
     *line = line_of(used);
     if (used == 0 && count > 0) /* not to be read now: the next may be */
         return node;
-    known[hash % KNOWN].hash = hash;
-    known[hash % KNOWN].serial = sampled->serial;
-    known[hash % KNOWN].strand = slot->strand;
-    known[hash % KNOWN].node = node;
-    known[hash % KNOWN].line = *line;
+    *at = (known_stack){ hash, sampled->serial, slot->strand, node, *line };
     return node;
 }
 
 /* Work in a context of the request that no slot looks at: the frames above the
  * innermost one that runs other contexts, as sampler/children.c has it. */
 static const void *
-child_stands(sl_py_sampled *sampled, sl_strand **strand, uint32_t *line)
+child_stands(sl_py_sampled *sampled, PyThreadState *ts, uintptr_t frame,
+             sl_strand **strand, uint32_t *line)
 {
-    PyThreadState *ts = sl_py_borrow_tstate();
     uint64_t hash = 0;
     sl_py_child *child =
         sl_py_child_of_context(sampled, (uintptr_t)ts->context);
@@ -113,7 +111,7 @@ child_stands(sl_py_sampled *sampled, sl_strand **strand, uint32_t *line)
                                                sl_clock_ticks(sampled->clock));
     if (*strand == NULL)
         return NULL;
-    int count = sl_py_own_walk(sl_py_own_frame(), SL_PY_NO_ANCHOR,
+    int count = sl_py_own_walk(frame, SL_PY_NO_ANCHOR,
                                sl_py_sampler.raw, SL_PY_WALK_MAX, &hash);
     uint32_t used = count > 0 ? sl_py_alive_stack(sl_py_sampler.raw, count) : 0;
     if (used > 0)
@@ -123,17 +121,17 @@ child_stands(sl_py_sampled *sampled, sl_strand **strand, uint32_t *line)
 }
 
 const void *
-sl_py_sampler_stands(sl_py_sampled *sampled, bool main, sl_strand **strand,
-                     uint32_t *line)
+sl_py_sampler_stands(sl_py_sampled *sampled, PyThreadState *ts, uintptr_t frame,
+                     bool main, sl_strand **strand, uint32_t *line)
 {
     const void *node;
 
     *line = 0;
     sl_py_lock();
-    const sl_py_slot *slot = own_slot(sampled);
+    const sl_py_slot *slot = own_slot(sampled, ts);
     if (slot != NULL) {
         *strand = slot->strand;
-        node = slot_stands(sampled, slot, line);
+        node = slot_stands(sampled, slot, frame, line);
     } else if (sampled->timed) { /* there is a tree of times alone */
         *strand = sl_recording_main(sampled->core);
         node = sl_strand_node(*strand);
@@ -141,7 +139,7 @@ sl_py_sampler_stands(sl_py_sampled *sampled, bool main, sl_strand **strand,
         *strand = sl_recording_main(sampled->core);
         node = sl_strand_place(*strand, NULL, 0);
     } else {
-        node = child_stands(sampled, strand, line);
+        node = child_stands(sampled, ts, frame, strand, line);
     }
     sl_py_unlock_drop();
     return node;

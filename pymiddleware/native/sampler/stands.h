@@ -8,11 +8,12 @@
 
 #include "sampler/state.h"
 
-/* The node of the calling thread's innermost frame, made if need be. `main`:
- * it is the request's main strand that runs here. *strand: the strand it is of;
- * *line: where that frame is, 0: not known.
+/* The node of `frame`, the innermost one of the calling thread `ts`, made if
+ * need be. `main`: it is the request's main strand that runs here. *strand: the
+ * strand it is of; *line: where that frame is, 0: not known.
  * NULL: no memory (counted). The recording is live, and fed by samples. */
-const void *sl_py_sampler_stands(sl_py_sampled *sampled, bool main,
-                                 sl_strand **strand, uint32_t *line);
+const void *sl_py_sampler_stands(sl_py_sampled *sampled, PyThreadState *ts,
+                                 uintptr_t frame, bool main, sl_strand **strand,
+                                 uint32_t *line);
 
 #endif /* SL_PY_STANDS_H */
