@@ -4,6 +4,7 @@
 #include "findings.h"
 #include "label.h"
 #include "profile.h"
+#include "report_counts.h"
 #include "report_put.h"
 #include "union.h"
 
@@ -56,6 +57,7 @@ typedef struct {
     sl_cohort_row *rows;
     size_t row_count;
     bool by_wall;
+    sl_counts counts;
 } job;
 
 static void
@@ -560,7 +562,7 @@ put_tag_text(const job *j, const sl_cohort_gap *gap, const tag_found *tag,
 
 /* The sentence that answers. */
 static void
-put_answer(const job *j, const sl_cohort_gap *gap, const tag_found *tags,
+put_times_answer(const job *j, const sl_cohort_gap *gap, const tag_found *tags,
            uint32_t tag_count, sl_buf *out)
 {
     char text[200];
@@ -593,6 +595,22 @@ put_answer(const job *j, const sl_cohort_gap *gap, const tag_found *tags,
                  gap->slow, j->by_wall ? " slow ones" : "");
         sl_buf_put_str(out, text);
     }
+}
+
+/* Counts come before times where they are far apart, and where nothing is to be
+ * said of times. */
+static void
+put_answer(const job *j, const sl_cohort_gap *gap, const tag_found *tags,
+           uint32_t tag_count, sl_buf *out)
+{
+    bool timed = gap->enough && gap->apart && gap->slow_ns > gap->usual_ns;
+    bool named = timed && j->row_count > 0 && j->rows[0].named;
+
+    if (j->counts.count > 0 && (sl_counts_lead(&j->counts) || !named)) {
+        sl_counts_put_text(out, &j->counts, 0, j->profiles, j->by_wall);
+        sl_buf_put_u8(out, ' ');
+    }
+    put_times_answer(j, gap, tags, tag_count, out);
 }
 
 static void
@@ -700,6 +718,7 @@ put_cohort(sl_json *json, const job *j, const sl_cohort *cohort)
     put_answer(j, &gap, tags, tag_count, &text);
     sl_json_key(json, "answer");
     sl_json_str(json, (const char *)text.data, text.size);
+    sl_counts_put(json, &j->counts, j->profiles, j->by_wall);
     sl_json_key(json, "named");
     sl_json_open(json, '[');
     size_t at = 0;
@@ -736,6 +755,9 @@ sl_report_cohort(const sl_profile *const *profiles, size_t count,
         status = sl_cohort_split(j.wall, j.count, j.group);
     for (size_t i = 0; group != NULL && status == SL_OK && i < count; i++)
         j.group[i] = group[i];
+    if (status == SL_OK)
+        status = sl_counts_find(profiles, j.count, j.group, j.by_wall,
+                                &j.counts);
     if (status == SL_OK)
         status = job_features(&j);
     if (status == SL_OK)

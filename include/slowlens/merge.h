@@ -76,7 +76,13 @@ sl_status sl_report_aggregate(const sl_profile *const *profiles, size_t count,
  * the middle half.
  * {"count":N, "slow":N, "usual":N, "slow_ns":N, "usual_ns":N, (means of wall)
  *  "by_wall":bool, "enough":bool (false: too few, nothing is named),
- *  "answer":sentence,
+ *  "answer":sentence (counts that are far apart before times),
+ *  "counts":[{"kind":str ("": bytes of the response), "shape":str ("": all of
+ *    the kind), "text":sentence, "slow":number, "usual":number (means),
+ *    "slow_over":N, "usual_over":N (requests that have so many, or so few),
+ *    "p":number, "worst":N (index of the profile with most),
+ *    "file":str, "line":N (where own code asks for it)}], (exact in both
+ *    modes, from twenty requests on)
  *  "named":[ROW], (what accounts for the gap, first what is told first)
  *  "largest":[ROW], (three more, that do not)
  *  "tags":[{"key":"tag.user"|"host"|"release", "value":str, "slow":N,

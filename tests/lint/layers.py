@@ -88,7 +88,8 @@ MAY = {
     "report_diff": "report_asked report_put union",
     "report_aggregate": "report_asked report_put union",
     "cohort": "",
-    "report_cohort": "cohort findings label profile report_put union",
+    "report_counts": "cohort findings json label report_put",
+    "report_cohort": "cohort findings label profile report_counts report_put union",
     "text": "buf label labels rank",
     "framed": "label profile",
     "exporters": "buf",
@@ -102,7 +103,7 @@ RECORDING = set("""
 READING = set("""
     profile blob_read calls labels layout stacks exporters export report_put report report_lines report_flame
     report_calls report_repeats report_spans text union union_spans merge gather report_asked report_diff
-    report_aggregate report_cohort framed
+    report_aggregate report_cohort report_counts framed
 """.split())
 
 # The rooms of the glue, from the bottom up: a room uses those before it, and itself. What must go up is a pointer

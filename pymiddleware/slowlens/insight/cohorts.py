@@ -71,17 +71,25 @@ def compare(store: Store, selection: Selection) -> dict[str, Any]:
             raise NoProfiles(f"none of {len(profiles)} profiles of {selection.route} has {' and '.join(conditions)}")
     found: dict[str, Any] = json.loads(_core.cohort([one.profile for one in profiles], groups, by_wall))
     ids = [one.id for one in profiles]
-    for row in (*found["named"], *found["largest"]):
+    for row in (*found["counts"], *found["named"], *found["largest"]):
         row["worst_id"] = ids[row["worst"]]
     return {"route": selection.route, "mode": profiles[0].meta.get("mode", ""), **found, "ids": ids}
 
 
 def further(found: dict[str, Any]) -> list[str]:
-    """What is named beside a comparison's answer; a function and the place that is all of it are told once."""
-    lines, known = [], set()
-    for at, row in enumerate(found["named"]):
+    """What is told beside an answer, counts first. A function and the place that is all of it are told once;
+    so are a kind and the text that is all of it."""
+    lines: list[str] = []
+    known: set[tuple[Any, ...]] = set()
+    for row in found["counts"]:
+        told = str(row["text"])
+        counts = row["kind"], row["slow"], row["usual"]
+        if told not in found["answer"] and counts not in known:
+            lines.append(told)
+        known.add(counts)
+    for row in found["named"]:
         numbers = row["slow_ns"], row["usual_ns"], row["slow_has"], row["usual_has"]
-        if at > 0 and numbers not in known:
+        if row["text"] not in found["answer"] and numbers not in known:
             lines.append(str(row["text"]))
         known.add(numbers)
     return lines

@@ -161,7 +161,7 @@ def _beside(store: Store, known: str, meta: dict[str, Any], wall: int) -> list[s
 
 def _told(compared: dict[str, Any]) -> list[str]:
     lines = [compared["answer"]]
-    lines += cohorts.further(compared)[:2]
+    lines += cohorts.further(compared)[:3]
     return lines + ["more often with " + tag["text"] for tag in compared["tags"][:3]
                     if tag["text"] not in compared["answer"]]
 

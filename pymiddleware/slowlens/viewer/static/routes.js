@@ -143,12 +143,13 @@ async function showCohort(main, state) {
     return { title };
   }
   const mean = (ns, n, what) => `${what}: ${count(n)}, ${duration(ns)} on average`;
+  const more = [...found.counts, ...found.tags];
   main.replaceChildren(...head,
-    el("p", { class: "answer" }, tame(found.answer, 600)),
+    el("p", { class: "answer" }, tame(found.answer, 900)),
     ...(found.slow ? [el("p", { class: "hint said" }, `${mean(found.slow_ns, found.slow, tame(slow))}; ${mean(found.usual_ns, found.usual, tame(usual))}. Of the newest ${count(found.count)} stored profiles of one mode (${modeOf(found.mode)}).`)] : []),
     ...[["Accounts for the difference", found.named], ["Largest, but as large as it is to be expected", found.largest]].filter(([, rows]) => rows.length)
       .flatMap(([name, rows]) => [el("h2", {}, name), table(name, rows, found)]),
-    ...(found.tags.length ? [el("h2", {}, "More often among them"), el("ul", {}, found.tags.map((one) => el("li", {}, tame(one.text, 300))))] : []));
+    ...(more.length ? [el("h2", {}, "More often among them"), el("ul", {}, more.map((one) => el("li", {}, tame(one.text, 300))))] : []));
   main.querySelector("[data-row]")?.setAttribute("data-first", "");
   return { title: `${title} slow` };
 }
