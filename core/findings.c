@@ -11,8 +11,6 @@
 
 #define NONE SL_FINDING_NONE
 
-/* Fewer samples say nothing. */
-#define SAMPLES_LEAST 5u
 /* Times that such a call must be made from one line, from one caller. */
 #define REPEATS_LEAST 10u
 #define REPEATS_FAN   5u
@@ -472,7 +470,7 @@ too_few(sl_findings_work *w)
         measured >= w->wall / 2)
         return false;
     w->out->samples = sl_outline_number(o, "samples");
-    return w->out->samples < SAMPLES_LEAST;
+    return w->out->samples < SL_FINDINGS_SAMPLES_LEAST;
 }
 
 /* What no sample could place is no function's: from half of the time on there

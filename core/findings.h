@@ -19,6 +19,9 @@
 #include "buf.h"
 #include "findings_places.h"
 
+/* Fewer samples say nothing. */
+#define SL_FINDINGS_SAMPLES_LEAST 5u
+
 /* Finds them; `path` is the outline's hot path. SL_ENOMEM. */
 sl_status sl_findings_find(const sl_outline *o, const sl_hotpath *path,
                            sl_findings *out);

@@ -28,19 +28,31 @@ is_work(const sl_finding *one)
            (!is_wait(one->rule) && !one->extra && one->rule != SL_FINDING_FEW);
 }
 
+/* Whether enough samples met it. Who waits for a CPU long and once is met where
+ * it happened to be put off: that is where it waited, not what it had to do. */
+static bool
+is_met(const sl_outline *o, const sl_findings *all, const sl_finding *one)
+{
+    return all->samples == UINT64_MAX || one->measured ||
+           one->node == SL_FINDING_NONE ||
+           o->nodes[one->node].calls >= SL_FINDINGS_SAMPLES_LEAST;
+}
+
 /* What had most to do; of several that had about as much (queries that are
  * alike, and all queries) the one that says most. */
 static const sl_finding *
-most_work(const sl_findings *all)
+most_work(const sl_outline *o, const sl_findings *all)
 {
     uint64_t most = 0;
 
     for (uint32_t i = 1; i < all->count; i++) {
-        if (is_work(&all->items[i]) && all->items[i].work > most)
+        if (is_work(&all->items[i]) && all->items[i].work > most &&
+            is_met(o, all, &all->items[i]))
             most = all->items[i].work;
     }
     for (uint32_t i = 1; i < all->count; i++) {
-        if (is_work(&all->items[i]) && all->items[i].work >= most / 5 * 4)
+        if (is_work(&all->items[i]) && all->items[i].work >= most / 5 * 4 &&
+            is_met(o, all, &all->items[i]))
             return &all->items[i];
     }
     return NULL;
@@ -50,7 +62,7 @@ most_work(const sl_findings *all)
 static void
 put_starved(const sl_outline *o, const sl_findings *all, sl_buf *out)
 {
-    const sl_finding *first = &all->items[0], *rest = most_work(all);
+    const sl_finding *first = &all->items[0], *rest = most_work(o, all);
 
     if (rest == NULL) {
         sl_finding_text(o, all, first, out);

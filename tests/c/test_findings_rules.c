@@ -584,6 +584,21 @@ START_TEST(of_what_was_to_do_the_answer_is_told)
 }
 END_TEST
 
+/* Put off once for long, one sample met it there: that is no work of its. */
+START_TEST(where_it_was_put_off_is_not_what_it_had_to_do)
+{
+    made m = { MADE({ { 0, "[request]", 8, 5, 0 },
+                      { 1, "app.view", 8, 25, 0 },
+                      { 2, "lower", 1, 70, 3 } }),
+               META({ TEXT("mode", "sampling"), NUMBER("samples", 8),
+                      NUMBER("run_queue_ns", 90) }) };
+
+    says("About 90 % waiting for a CPU, which others had or a quota withheld; "
+         "meanwhile it was in view.app.view at app/view.py:3.",
+         "run-queue", m, NO_SPANS);
+}
+END_TEST
+
 /* Few samples make a share rough; not that of spans alone. */
 START_TEST(what_spans_took_is_no_rough_share)
 {
@@ -653,6 +668,7 @@ findings_rules_suite(void)
                                    shares_are_of_what_recording_did_not_cost,
                                    of_few_samples_spans_are_told,
                                    of_what_was_to_do_the_answer_is_told,
+                                   where_it_was_put_off_is_not_what_it_had_to_do,
                                    what_spans_took_is_no_rough_share,
                                    NULL };
     return suite_of("findings_rules", tests);
