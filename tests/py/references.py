@@ -818,7 +818,7 @@ def _() -> None:
     refused(_core.read_meta, 7)
 
 
-@case("record_head", "record_erase", "records", "footer_end")
+@case("record_head", "record_erase", "records", "footer_end", "file_is_at")
 def _() -> None:
     _core.record_head(1, NAME, b"inside", 10)
     _core.record_erase(64)
@@ -833,6 +833,9 @@ def _() -> None:
     refused(_core.record_erase, "x")
     refused(_core.records, 7)
     refused(_core.footer_end, 7)
+    assert _core.file_is_at(-1, "/nowhere", 1, 1) == 0
+    refused(_core.file_is_at, "x", "/", 1, 1)
+    refused(_core.file_is_at, 1, "\0", 1, 1)
 
 
 @case("Rows.__new__", "Rows.add_records", "Rows.add_footer", "Rows.add_blob", "Rows.footer", "Rows.routes",

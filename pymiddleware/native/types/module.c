@@ -474,6 +474,9 @@ static PyMethodDef methods[] = {
     { "footer_end", sl_py_footer_end, METH_O,
       "footer_end(data, /)\n--\n\n(oldest ms, newest ms, profiles, size of the "
       "record) from the end of a segment, or None: it has no footer." },
+    { "file_is_at", sl_py_file_is_at, METH_VARARGS,
+      "file_is_at(fd, path, device, inode, /)\n--\n\nWhether that file is what "
+      "the descriptor has (1), and what stands at the path (2): both bits." },
     { NULL, NULL, 0, NULL },
 };
 

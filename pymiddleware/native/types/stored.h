@@ -13,5 +13,6 @@ PyObject *sl_py_record_head(PyObject *module, PyObject *args);
 PyObject *sl_py_record_erase(PyObject *module, PyObject *arg);
 PyObject *sl_py_records(PyObject *module, PyObject *args);
 PyObject *sl_py_footer_end(PyObject *module, PyObject *arg);
+PyObject *sl_py_file_is_at(PyObject *module, PyObject *args);
 
 #endif /* SL_PY_STORED_H */

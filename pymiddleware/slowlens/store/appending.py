@@ -131,7 +131,7 @@ class Appending:
         with self._lock:
             segment = self._writable()
             try:
-                return segment.number, segment.append(head, outside)
+                return segment.number, segment.append_now(head, outside)
             except OSError as error:
                 if not segment.is_open or (error.filename is None and os.fstat(segment.fd).st_size != segment.size):
                     self._let_go()  # half a record that could not be taken back: a torn tail, no more behind it
@@ -228,7 +228,8 @@ class Appending:
         deleted, excess = 0, 0
         for _ in range(PASSES):
             # What is kept takes more than its blobs: rows of long texts, others beside it in a segment that stays.
-            self._worst.fit(pinned + excess)
+            if sum(one.disk for one in there) + pinned + excess > self.max_bytes // 2:
+                self._worst.fit(pinned + excess)
             gone, over = self._delete_segments(segments.segments_in(self.folder), pins, deadline)
             deleted, excess = deleted + gone, excess + over
             if over <= 0 or (deadline is not None and time.monotonic() > deadline):

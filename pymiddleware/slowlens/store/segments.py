@@ -324,7 +324,8 @@ class Writing:
         self._boottime, self._realtime = boottime, realtime
         self.pid = os.getpid()
         info = os.fstat(fd)
-        self._file = (info.st_dev, info.st_ino)
+        #: Where it is and what it is, as ``file_is_at`` asks.
+        self._file = (os.fsencode(path), info.st_dev, info.st_ino)
 
     @classmethod
     def create(cls, folder: str, number: int) -> Writing:
@@ -388,6 +389,10 @@ class Writing:
         """Writes one record by one system call; returns its place. :raises OSError: it is not there."""
         if not self.is_open:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self.append_now(*parts)
+
+    def append_now(self, *parts: bytes) -> int:
+        """``append`` by one who has just asked whether it is where it was (``vanished``)."""
         size = sum(map(len, parts))
         at = self.size
         written = os.writev(self.fd, parts)
@@ -403,22 +408,14 @@ class Writing:
         """Whether the descriptor is still the file's. The application may have closed it with all that it does not know
         (as daemons do), and have a file of its own under the number.
         """
-        try:
-            info = os.fstat(self.fd)
-        except OSError as error:
-            return error.errno != errno.EBADF
-        return (info.st_dev, info.st_ino) == self._file
+        return bool(_core.file_is_at(self.fd, *self._file) & 1)
 
     @property
     def vanished(self) -> bool:
         """Whether the file is no longer where it was: deleted, its folder moved, its disk gone, its descriptor closed.
         What is written to it would be lost.
         """
-        try:
-            info = os.lstat(self.path)
-        except OSError:
-            return True
-        return (info.st_dev, info.st_ino) != self._file or not self.is_open
+        return _core.file_is_at(self.fd, *self._file) != 3
 
     def is_stale(self, most_ns: float) -> bool:
         """Whether it was begun longer ago, or under another clock: the wall clock has jumped since."""

@@ -32,10 +32,15 @@ class Worst:
         self._max_bytes = max_bytes
         self._routes: dict[str, dict[str, list[list[Any]]]] = {}
         self._changed = False
+        #: The file that says what stands here, so that it is not read again while nobody else has written one.
+        self._file: tuple[int, ...] | None = None
 
     def load(self) -> bool:
         """False: it is not there, or damaged: add every segment again."""
-        self._routes, self._changed = {}, False
+        there = self._stands()
+        if there is not None and there == self._file and not self._changed:
+            return True
+        self._routes, self._changed, self._file = {}, False, None
         found = read_json(self._path)
         try:
             for lists in found.values():
@@ -45,8 +50,16 @@ class Worst:
                             return False
         except DAMAGED:
             return False
-        self._routes = found
+        self._routes, self._file = found, there
         return True
+
+    def _stands(self) -> tuple[int, ...] | None:
+        """Which file is there: whoever writes one replaces it as a whole."""
+        try:
+            info = os.lstat(self._path)
+        except OSError:
+            return None
+        return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
     def add(self, rows: _core.Rows, segment: int) -> None:
         """The candidates of a segment that was sealed."""
@@ -55,8 +68,14 @@ class Worst:
         # A list at a time: they come one behind the other.
         candidates = json.loads(rows.worst(self._per_route))
         for (route, name), found in groupby(candidates, key=itemgetter(0, 1)):
-            new = {profile_id: [rank, size, profile_id, segment] for _, _, rank, size, profile_id in found}
             lists = self._routes.setdefault(route, {one: [] for one in LISTS})
+            full = len(lists[name]) >= self._per_route
+            least = lists[name][-1][0] if full else -1
+            # Of a route that has been asked often, hardly any: and each segment has candidates of all routes.
+            new = {profile_id: [rank, size, profile_id, segment] for _, _, rank, size, profile_id in found
+                   if rank >= least}
+            if not new:
+                continue
             kept = [one for one in lists[name] if one[2] not in new]
             kept += new.values()
             kept.sort(reverse=True)
@@ -107,4 +126,4 @@ class Worst:
 
     def save(self) -> None:
         if self._changed and write_json(self._path, self._routes):
-            self._changed = False
+            self._changed, self._file = False, self._stands()
