@@ -23,6 +23,7 @@ from store import profiles, timed
 
 from slowlens.store import Query
 from slowlens.store.postgres import PostgresStore
+from slowlens.store.postgres.schema import OF_A_DAY
 
 COPIES = 10
 ASKED: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -62,6 +63,9 @@ def multiply(store: PostgresStore, count: int, hold: Callable[[], AbstractContex
         parts = [row[0] for row in ask(
             f"SELECT '{schema}.' || relname FROM pg_inherits JOIN pg_class ON oid = inhrelid "
             f"WHERE inhparent = '{schema}.profiles'::regclass")]
+        for (name,) in ask("SELECT indexrelid::regclass::text FROM pg_index JOIN pg_inherits ON inhrelid = indrelid "
+                           f"WHERE inhparent = '{schema}.profiles'::regclass AND NOT indisprimary"):
+            connection.execute(f"DROP INDEX {name}")  # of a day alone
         seeds = ask(f"SELECT count(*) FROM {schema}.profiles")[0][0]
         own = {"id": _ID, "wall_ns": "(wall_ns * (0.5 + random()))::bigint",
                "started": "started + (random() * 1e6)::bigint",
@@ -91,6 +95,10 @@ def multiply(store: PostgresStore, count: int, hold: Callable[[], AbstractContex
             with hold():
                 connection.execute(f"{head} ON {rest}")
             yield f"index {rest[rest.index('USING'):]}"
+        for definition, part in itertools.product(OF_A_DAY, parts):
+            with hold():
+                connection.execute(f"CREATE INDEX ON {part} {definition}")
+        yield f"{len(OF_A_DAY)} indexes of each day"
         with hold():
             connection.execute(f"VACUUM ANALYZE {schema}.profiles")
 

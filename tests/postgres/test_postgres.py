@@ -491,6 +491,53 @@ def test_with_pg_trgm_text_has_an_index(open_store: Open, sql: Any, schema: str)
     assert any("gin_trgm_ops" in row[0] for row in found)
 
 
+def test_lists_find_what_is_of_a_day_that_came_later(open_store: Open) -> None:
+    """Days are asked one by one, as far as a reader knows them; others come, and go, meanwhile."""
+    reader, writer = open_store(), open_store()
+    now = time.time_ns()
+
+    def put(*days: int) -> None:
+        for n in (1, 2, 3, 4):
+            for day in days:
+                writer.put(*profile(10 * day + n, started=now - day * DAY + n * 1000, status=500 + n % 2))
+
+    put(5, 9)
+    assert len(ids_of(reader, mode="deterministic", sort="-wall_ns")) == 8
+    put(0, 3, 7, 12)
+    for sort in ("-wall_ns", "started", "-ended", "status", "route", "cpu_ns"):
+        for asks in ({"mode": "deterministic"}, {"text": "views.F"}, {"status": "5xx"}, {"min_ns": 12 * 10**6}):
+            rows = [row for row in writer.list(Query(limit=500)).rows
+                    if row["wall_ns"] >= asks.get("min_ns", 0)]
+            column = sort.removeprefix("-")
+            rows.sort(key=lambda row: (row[column], row["id"]), reverse=sort[0] == "-")
+            wanted = [row["id"] for row in rows]
+            found, query = [], Query(sort=sort, limit=5, **asks)
+            while True:
+                page = reader.list(query)
+                found += [row["id"] for row in page.rows]
+                if page.next is None:
+                    break
+                query = Query(sort=sort, limit=5, cursor=page.next, **asks)
+            assert found == wanted, (sort, asks)
+
+
+def test_days_of_tables_that_are_there_already_get_the_indexes_of_now(open_store: Open, sql: Any, schema: str) -> None:
+    store = open_store()
+    store.put(*profile(1))
+    for (index,) in sql.execute(
+            "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = %s::regclass AND NOT indisprimary",
+            (f"{schema}.profiles_{day_of(new_id(time.time_ns()))}",)).fetchall():
+        try:
+            sql.execute(f"DROP INDEX {index}")
+        except psycopg.errors.DependentObjectsStillExist:
+            pass  # of the whole table: each day has it
+    store.put(*profile(1, started=time.time_ns() - 3 * DAY))
+    count = "SELECT count(*) FROM pg_indexes WHERE schemaname = %s AND tablename = %s"
+    now, before = (sql.execute(count, (schema, f"profiles_{day_of(new_id(time.time_ns() - ago))}")).fetchone()[0]
+                   for ago in (0, 3 * DAY))
+    assert before - now == len(schemas.OF_A_DAY)
+
+
 @pytest.mark.parametrize("bad", ["schema=a;drop", "schema=A", "schema=", "schema=" + "x" * 41])
 def test_a_schema_that_is_no_name(bad: str) -> None:
     with pytest.raises(OptionsError, match="schema"):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ...request import id_value
 from ..interface import COLUMNS, Query, QueryError
 from ..rows import LIMIT_MAX, layer_of, read_cursor, sort_of, statuses, words_of
 from .columns import ADDED, ENDED, MOST, clean, inside
-from .schema import SEARCHED
+from .schema import SEARCHED, SLOW_NS
 
 __all__ = ["Asked", "asked", "counted"]
 
 #: A snapshot of the database, as pg_current_snapshot() writes it.
 _MARK = re.compile(r"[0-9]{1,19}:[0-9]{1,19}:(?:[0-9]{1,19}(?:,[0-9]{1,19})*)?\Z")
 MARK_MAX = 100_000
+#: So many days are asked one by one: each costs the database some tenths of a millisecond to plan.
+DAYS_APART = 40
 _BOUNDS = (("min_ns", "wall_ns >="), ("max_ns", "wall_ns <"), ("since", "started >="), ("until", "started <"))
 #: Where a word must occur beside SEARCHED, which has the index and is all of it.
 _PARTS = {"path": ("lower((path || chr(10) || route) COLLATE \"C\")",), "function": ("lower(hot COLLATE \"C\")",)}
@@ -82,8 +86,44 @@ def counted(schema: str, query: Query, most: int, *, earlier: bool = False) -> t
     return f"SELECT count(*) FROM (SELECT FROM {schema}.profiles WHERE {where} LIMIT {int(most)}) one", values
 
 
-def asked(schema: str, query: Query, *, earlier: bool = False) -> Asked:
-    """:param earlier: the tables are of the first version, and not ours to upgrade.
+#: What is found in its order by an index (schema.py): a filter that stands alone, and the order.
+_ORDERED = {
+    "route": ("started", "ended", "wall_ns"), "method": ("ended",), "host": ("ended",), "release": ("ended",),
+    "status": ("ended",), "min_ns": ("started", "ended"),
+}
+_FILTERS = ("route", "method", "status", "mode", "host", "release", "min_ns", "max_ns", "since", "until", "text",
+            "words", "layer", "tag", "finding", "stored_since")
+
+
+def _is_ordered(query: Query, column: str) -> bool:
+    """Whether the database finds the rows where they stand, the first one first."""
+    asked = [name for name in _FILTERS if getattr(query, name) not in (None, ())]
+    if len(asked) != 1:
+        return not asked
+    if asked == ["status"]:
+        first, last = statuses(query.status or "")
+        if first != last:
+            return first >= 500 and column in ("started", "ended", "wall_ns")
+    if asked == ["min_ns"] and (query.min_ns or 0) < SLOW_NS:
+        return False
+    return column in _ORDERED.get(asked[0], ())
+
+
+def _apart(days: Sequence[int]) -> list[str]:
+    """Conditions that divide all rows there are, or may be by now, into days and what is between them."""
+    known = sorted(days)
+    if not 1 < len(known) <= DAYS_APART:
+        return []
+    # With >=, for the database does not know that nothing is between two whole numbers.
+    between = [f"day < {known[0]}", *(f"day >= {one + 1} AND day < {following}" for one, following in pairwise(known)
+                                      if following - one > 1), f"day >= {known[-1] + 1}"]
+    return [*(f"day = {one}" for one in known), f"({' OR '.join(between)})"]
+
+
+def asked(schema: str, query: Query, *, days: Sequence[int] = (), earlier: bool = False) -> Asked:
+    """:param days: that have a partition, as far as is known: a list that leaves rows out is asked of each for itself.
+    For all at once the database takes for each day what is best for most, and reads the whole of one without any.
+    :param earlier: the tables are of the first version, and not ours to upgrade.
 
     :raises QueryError: nonsense.
     """
@@ -104,8 +144,14 @@ def asked(schema: str, query: Query, *, earlier: bool = False) -> Asked:
     names = (*COLUMNS, "pinned")
     order = f"ORDER BY {by} {direction}, id {direction}"
     inner = ", ".join(f"0::bigint AS {name}" if earlier and name in ADDED else name for name in names)
+    chosen = [f"SELECT {inner} FROM {schema}.profiles WHERE {more}{where} {order} LIMIT {limit + 1}"
+              for more in ([] if _is_ordered(query, column) else [f"{one} AND " for one in _apart(days)]) or [""]]
+    found = chosen[0]
+    if len(chosen) > 1:
+        each = " UNION ALL ".join(f"({one})" for one in chosen)
+        found = f"SELECT * FROM ({each}) each {order} LIMIT {limit + 1}"
     # The mark and the rows are of one moment, for they are of one statement.
     sql = (f"SELECT pg_current_snapshot()::text, {', '.join('p.' + name for name in names)} FROM (SELECT 1) one "
-           f"LEFT JOIN (SELECT {inner} FROM {schema}.profiles WHERE {where} {order} LIMIT {limit + 1}) p "
+           f"LEFT JOIN ({found}) p "
            f"ON true ORDER BY {by if column == 'ended' else 'p.' + column} {direction}, p.id {direction}")
     return Asked(sql, values, names, column, limit)

@@ -24,6 +24,8 @@ __all__ = ["STEPS", "Refused", "Schema"]
 LOCK = 0x736C6F776C656E73
 #: More days than anybody keeps; past it a clock is broken.
 DAYS_MAX = 1500
+#: Slow, as the viewer's list has it at hand.
+SLOW_NS = 200_000_000
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}\Z")
 
@@ -46,10 +48,6 @@ CREATE INDEX ON {{s}}.profiles (wall_ns, id);
 CREATE INDEX ON {{s}}.profiles (cpu_ns, id);
 CREATE INDEX ON {{s}}.profiles (route, wall_ns, id);
 CREATE INDEX ON {{s}}.profiles (route, started, id);
-CREATE INDEX ON {{s}}.profiles (status, started, id);
-CREATE INDEX ON {{s}}.profiles (method, started, id);
-CREATE INDEX ON {{s}}.profiles (host, started, id);
-CREATE INDEX ON {{s}}.profiles (release, started, id);
 CREATE INDEX ON {{s}}.profiles (stored);
 CREATE INDEX ON {{s}}.profiles USING gin (tags);
 CREATE INDEX ON {{s}}.profiles USING gin (findings);
@@ -61,6 +59,18 @@ CREATE TABLE {{s}}.parts (hour integer NOT NULL, source uuid NOT NULL, part byte
 CREATE TABLE {{s}}.hours (hour integer PRIMARY KEY, total bytea NOT NULL);
 ALTER TABLE {{s}}.hours ALTER total SET STORAGE EXTERNAL;
 """
+
+#: Indexes of each day, beside those that the whole table has: made with the day, so a table that is there already gets
+#: them day by day, and nobody waits for them. What lists show first is what ended last. Errors and slow ones are few:
+#: their indexes cost next to nothing, and without them the newest of them are looked for among all.
+#: A query locks each index of each day that it may read, and the database has room for 64 a connection: no more than
+#: are needed.
+OF_A_DAY = (
+    *(f"({name}, {ENDED}, id)" for name in ("route", "status", "method", "host", "release")),
+    *(f"({order}, id) WHERE status >= 500" for order in ("started", ENDED, "wall_ns")),
+    *(f"({order}, id) WHERE wall_ns >= {SLOW_NS}" for order in ("started", ENDED)),
+    *(f"({name}, id)" for name in ("status", "route", "mode", "bytes", "calls", "waiting_ns", "db_ns", "db_count")),
+)
 
 #: What leads from version N to N + 1. A program of an earlier version goes on writing: a new column has a default.
 STEPS: list[str] = [
@@ -174,6 +184,8 @@ class Schema:
                 connection.execute(f"CREATE TABLE {part} (LIKE {self.name}.{table} INCLUDING ALL)")
                 connection.execute(
                     f"ALTER TABLE {self.name}.{table} ATTACH PARTITION {part} FOR VALUES FROM ({day}) TO ({day + 1})")
+            for index in OF_A_DAY:
+                connection.execute(f"CREATE INDEX ON {self.name}.profiles_{suffix} {index}")
 
     def drop_day(self, connection: Any, day: int) -> None:
         """Within a transaction that holds both tables."""

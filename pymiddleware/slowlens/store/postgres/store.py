@@ -36,6 +36,8 @@ AGAIN_FIRST, AGAIN_MOST = 0.5, 30.0
 #: What one turn of sending on may take.
 SEND_SECONDS = 1.0
 EVERYTHING_ROWS = 50
+#: So long the days that have a partition are known for: a new one is found all the same (queries.py).
+DAYS_SECONDS = 60.0
 #: The folder of what waits holds no more than so much.
 WAITING_MAX = 256 << 20
 
@@ -87,6 +89,8 @@ class PostgresStore:
             place.waiting or os.path.join(default_store() + ".waiting", key), min(max_bytes, WAITING_MAX))
         self._again = 0.0
         self._pause = AGAIN_FIRST
+        self._days: list[int] = []
+        self._days_until = 0.0
         #: What the database said last when it could not be reached; "": it could.
         self.trouble = ""
         _stores.add(self)
@@ -334,7 +338,7 @@ class PostgresStore:
         return {id_text(row[0].bytes) for row in found}
 
     def list(self, query: Query) -> Page:
-        wanted = asked(self._s, query)
+        wanted = asked(self._s, query, days=self._known_days())
         try:
             found = self._read(wanted.sql, wanted.values)
         except _EarlierTables:  # nobody has written since slowlens was updated
@@ -345,6 +349,14 @@ class PostgresStore:
         more = len(rows) > wanted.limit
         del rows[wanted.limit:]
         return Page(rows, cursor_of(wanted.sort, rows[-1]) if more else None, mark)
+
+    def _known_days(self) -> Sequence[int]:
+        now = time.monotonic()
+        if now >= self._days_until:
+            with self._connections.reading() as connection:
+                self._days = self._schema.days(connection)
+            self._days_until = now + DAYS_SECONDS
+        return self._days
 
     def routes(self, route: str | None = None) -> Sequence[RouteStats]:
         counted = self.numbers(route=route, parts=TREND)
