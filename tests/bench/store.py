@@ -6,7 +6,7 @@
     writers   1, 4, 8 processes flat out; 8 processes at 50 a second each: how long a put takes
     disk      what the disk counts, over the bytes of the blobs
     cold      a new process's first list: every footer read
-    lists     each filter with each sort, the table being warm: median and worst
+    lists     each filter with each sort, the table being warm: median and worst, CPU of the process
     routes    all routes with their percentiles
     gc        one pass that finds nothing to do
     numbers   the page of routes, of a day's requests that were counted and not kept
@@ -124,6 +124,16 @@ def timed(call: Callable[[], Any], rounds: int = 3) -> float:
     return best * 1e3
 
 
+def cpu_of(call: Callable[[], Any], rounds: int = 3) -> float:
+    """The least of some, in ms: what its caller waits where nobody else wants the processor."""
+    best = math.inf
+    for _ in range(rounds):
+        start = time.process_time()
+        call()
+        best = min(best, time.process_time() - start)
+    return best * 1e3
+
+
 def one_size(kind: type, name: str, count: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
 
@@ -162,11 +172,11 @@ def one_size(kind: type, name: str, count: int) -> list[dict[str, Any]]:
             if name == "old" and ("host" in values or "release" in values):
                 continue
             query = Query(sort=sort, **values)
-            times_of[label, sort] = timed(lambda query=query: fresh.list(query))
-        say("lists: median", statistics.median(times_of.values()), "ms")
+            times_of[label, sort] = cpu_of(lambda query=query: fresh.list(query))
+        say("lists, CPU: median", statistics.median(times_of.values()), "ms")
         worst = max(times_of, key=lambda key: times_of[key])
-        say(f"lists: worst ({worst[0]} by {worst[1]})", times_of[worst], "ms")
-        say("lists within 50 ms", 100 * sum(one <= 50 for one in times_of.values()) / len(times_of), "%")
+        say(f"lists, CPU: worst ({worst[0]} by {worst[1]})", times_of[worst], "ms")
+        say("lists within 50 ms of CPU", 100 * sum(one <= 50 for one in times_of.values()) / len(times_of), "%")
         if name != "old" or count <= 100_000:
             say("routes", timed(fresh.routes, 1), "ms")
         say("gc", timed(lambda: fresh.gc(10), 1), "ms")
