@@ -320,3 +320,49 @@ def test_ids_that_come_back_and_ids_that_are_refused(tmp_path: Path) -> None:
     assert said(tmp_path, LOST, "refused") == ["no", [None] * 3, 1]
     taken = said(tmp_path, LOST, "taken")
     assert taken == [1, "sys.monitoring tool ids 4 and 3 are both taken by other tools", 1]
+
+
+HANDED = """
+import json, sys
+from slowlens import _core, engine
+from conftest import functions
+engine.prepare()
+_core.layers_add("probed_here", "ask", "db", "text", "sql", "", False)
+_core.layers_open("db")
+import probed_here, sqlite3
+connection = sqlite3.connect(":memory:")
+ask = probed_here.ask.__code__
+
+def plain(): pass
+
+def calls(hook):
+    for given in ((), (1,), (plain.__code__,), (ask,), (ask, 0), (1, 2), (None, 0, None), (ask, 0, ask), (object(),) * 4,
+                  (ask, 0, connection.execute, "SELECT 1"), (ask, 1 << 40, connection.execute, "SELECT 1"),
+                  (calls.__code__, 1 << 30, connection.execute, "SELECT 1"), (plain.__code__, object(), len, ()),
+                  ("x", "y", len, sys.monitoring.MISSING)):
+        hook(*given)
+
+recording = _core.Recording("all", follows=True)
+recording.enter()
+handed = 0
+for id in (3, 4, 5):
+    for bit in range(16):
+        hook = sys.monitoring.register_callback(id, 1 << bit, None)
+        if hook is not None:
+            calls(hook)
+            handed += 1
+recording.leave(); recording.finish()
+spans = recording.totals()["spans"].get("db", [0])[0]
+recording.encode({}); recording.discard()
+recording = _core.Recording("all", follows=True)
+recording.enter(); plain(); probed_here.ask("SELECT 1"); recording.leave(); recording.finish()
+rows = [row["calls"] for row in functions(recording) if row["function"]["name"].endswith("plain")]
+print(json.dumps([handed > 10, spans, sorted(rows), recording.totals()["spans"]["db"][0]]))
+"""
+
+
+def test_hooks_are_called_by_whoever_was_handed_them(tmp_path: Path) -> None:
+    """Who registers a callback gets the former one: nothing that it is called with takes the process along, or is
+    taken for a query."""
+    (tmp_path / "probed_here.py").write_text(MODULES["probed_here"])
+    assert said(tmp_path, HANDED) == [True, 0, [1, 2], 1]

@@ -65,13 +65,13 @@ sl_py_borrow_module(PyObject *name)
 }
 
 /* Value of an exact int that is small, such as an offset into code; 0 for any
- * other. Never raises. */
+ * other, and for what is none. Never raises. */
 static inline long
 sl_py_small_int(PyObject *number)
 {
 #if PY_VERSION_HEX >= 0x030C0000
     const PyLongObject *value = (const PyLongObject *)number;
-    return PyUnstable_Long_IsCompact(value)
+    return PyLong_CheckExact(number) && PyUnstable_Long_IsCompact(value)
                ? (long)PyUnstable_Long_CompactValue(value)
                : 0;
 #else

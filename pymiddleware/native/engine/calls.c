@@ -110,9 +110,9 @@ call_at(PyObject *code, long offset, PyObject *callable, PyObject *first)
 
     if (first == missing)
         return c;
-    int count = sl_py_own_arguments((const PyCodeObject *)code,
-                                    offset > 0 ? (uint32_t)offset : 0, callable,
-                                    first, found, ARGUMENTS_MAX + 1);
+    int count =
+        sl_py_own_arguments((const PyCodeObject *)code, (uint32_t)offset,
+                            callable, first, found, ARGUMENTS_MAX + 1);
     bool method = Py_IS_TYPE(callable, &PyMethodDescr_Type);
     if (count == 0 && !method) {
         found[0] = first;
@@ -291,20 +291,33 @@ on_start(PyObject *module, PyObject *const *args, Py_ssize_t count)
     return Py_NewRef(disable);
 }
 
+/* The frame that runs `code`, told of at `offset`; 0: another one does, or has
+ * no such place, so it was no event but somebody who called the callback. */
+static uintptr_t
+frame_of(const PyObject *code, long offset)
+{
+    uintptr_t frame = sl_py_own_frame();
+
+    if ((const PyObject *)sl_py_own_code(frame) != code || offset <= 0 ||
+        (size_t)offset / sizeof(uint16_t) >= (size_t)Py_SIZE(code))
+        return 0;
+    return frame;
+}
+
 static PyObject *
 on_call(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     (void)module;
-    if (count < 4)
+    long offset = count < 4 ? 0 : sl_py_small_int(args[1]);
+    uintptr_t frame = count < 4 ? 0 : frame_of(args[0], offset);
+    if (frame == 0)
         Py_RETURN_NONE;
-    long offset = sl_py_small_int(args[1]);
     call made = call_at(args[0], offset, args[2], args[3]);
     PyObject *argument = NULL;
     const sl_py_target *target = target_of_call(made, &argument);
     if (target == NULL)
         return Py_NewRef(call_other(args[0], &made) ? Py_None : disable);
-    target->action->call(target, sl_py_own_frame(), argument,
-                         offset > 0 ? (uint32_t)offset : 0);
+    target->action->call(target, frame, argument, (uint32_t)offset);
     Py_RETURN_NONE;
 }
 
@@ -316,8 +329,10 @@ on_returned(PyObject *module, PyObject *const *args, Py_ssize_t count)
     /* What a wrapper called is not known any more; that it returned is. */
     if (target == NULL && count >= 4 && is_wrapper(args[2]))
         target = known[0].target;
-    if (target != NULL)
-        target->action->returned(target, sl_py_own_frame());
+    uintptr_t frame =
+        target == NULL ? 0 : frame_of(args[0], sl_py_small_int(args[1]));
+    if (frame != 0)
+        target->action->returned(target, frame);
     Py_RETURN_NONE;
 }
 

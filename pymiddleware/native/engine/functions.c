@@ -24,14 +24,14 @@ sl_py_on_function(void *ctx, const void *key, uint32_t id)
 {
     sl_py_traced *traced = ctx;
     PyObject *object = (PyObject *)key;
-    bool is_code = true;
+    bool is_code = sl_py_pending_callable == NULL;
 
-    if (sl_py_pending_callable != NULL) {
+    if (!is_code)
         object = sl_py_c_function_owner(sl_py_pending_callable);
-        is_code = false;
-    } else {
+    else if (PyCode_Check(object))
         Py_INCREF(object);
-    }
+    else
+        return false; /* somebody called the hook himself: it has no name */
 
     uint32_t at = id - SL_PSEUDO_COUNT;
     if (at >= traced->function_capacity) {

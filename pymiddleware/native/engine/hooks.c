@@ -30,19 +30,27 @@ static struct {
 #define HOOK_ARGS                                                              \
     PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
 
-/* The event's body as a callback, twice: PLAIN is without lines, and with
- * probes apart, so that nothing needs to be asked. */
-#define HOOK(name)                                                             \
+/* register_callback() hands its former callback to whoever registers another
+ * one, who may call it with anything: what is not there is not looked at. Of
+ * what type it is, is asked where it is first looked into (functions.c). */
+#define HAS(count) __builtin_expect((uint32_t)nargsf >= (count), 1)
+
+/* The event's body as a callback with so many arguments at least, twice: PLAIN
+ * is without lines, and with probes apart, so that nothing needs to be asked.
+ */
+#define HOOK(name, count)                                                      \
     static PyObject *on_##name(HOOK_ARGS)                                      \
     {                                                                          \
-        (void)self, (void)nargsf, (void)names;                                 \
-        name(args, false);                                                     \
+        (void)self, (void)names;                                               \
+        if (HAS(count))                                                        \
+            name(args, false);                                                 \
         Py_RETURN_NONE;                                                        \
     }                                                                          \
     static __attribute__((hot)) PyObject *plain_##name(HOOK_ARGS)              \
     {                                                                          \
-        (void)self, (void)nargsf, (void)names;                                 \
-        name(args, true);                                                      \
+        (void)self, (void)names;                                               \
+        if (HAS(count))                                                        \
+            name(args, true);                                                  \
         Py_RETURN_NONE;                                                        \
     }
 #define BODY static inline __attribute__((always_inline)) void
@@ -158,8 +166,8 @@ probed_leave(const sl_py_probe *probe, PyObject *code, PyObject *result)
 static PyObject *
 on_probe_start(HOOK_ARGS)
 {
-    (void)self, (void)nargsf, (void)names;
-    const sl_py_probe *probe = sl_py_probe_of(args[0]);
+    (void)self, (void)names;
+    const sl_py_probe *probe = HAS(2) ? sl_py_probe_of(args[0]) : NULL;
     if (probe != NULL) {
         probed_start(probe, args[0]);
         done_set(args[0], SL_PY_START);
@@ -170,8 +178,8 @@ on_probe_start(HOOK_ARGS)
 static PyObject *
 on_probe_return(HOOK_ARGS)
 {
-    (void)self, (void)nargsf, (void)names;
-    const sl_py_probe *probe = sl_py_probe_of(args[0]);
+    (void)self, (void)names;
+    const sl_py_probe *probe = HAS(3) ? sl_py_probe_of(args[0]) : NULL;
     if (probe != NULL) {
         probed_leave(probe, args[0], args[2]);
         done_set(args[0], SL_PY_RETURN);
@@ -183,8 +191,8 @@ on_probe_return(HOOK_ARGS)
 static PyObject *
 on_probe_call(HOOK_ARGS)
 {
-    (void)self, (void)nargsf, (void)names;
-    const sl_py_probe *probe = sl_py_probe_of(args[0]);
+    (void)self, (void)names;
+    const sl_py_probe *probe = HAS(4) ? sl_py_probe_of(args[0]) : NULL;
     if (probe != NULL)
         sl_py_probe_calls(probe, args[2]);
     Py_RETURN_NONE;
@@ -193,8 +201,8 @@ on_probe_call(HOOK_ARGS)
 static PyObject *
 on_probe_line(HOOK_ARGS)
 {
-    (void)self, (void)nargsf, (void)names;
-    const sl_py_probe *probe = sl_py_probe_of(args[0]);
+    (void)self, (void)names;
+    const sl_py_probe *probe = HAS(2) ? sl_py_probe_of(args[0]) : NULL;
     if (probe != NULL)
         sl_py_probe_line(probe);
     Py_RETURN_NONE;
@@ -214,7 +222,7 @@ start(PyObject *const *args, bool plain)
     else if ((strand = undone_strand(args[0], SL_PY_START)) != NULL)
         hook_enter(strand, args[0], sl_py_now());
 }
-HOOK(start)
+HOOK(start, 2)
 
 BODY
 leave(PyObject *const *args, bool plain)
@@ -228,7 +236,7 @@ leave(PyObject *const *args, bool plain)
     else if ((strand = undone_strand(args[0], SL_PY_RETURN)) != NULL)
         sl_strand_leave(strand, args[0], hook_now(strand, plain));
 }
-HOOK(leave)
+HOOK(leave, 3)
 
 /* Always the engine's: before 3.15 it is told of everywhere or nowhere. */
 BODY
@@ -242,7 +250,7 @@ unwind(PyObject *const *args, bool plain)
     else if ((strand = hook_strand(plain)) != NULL)
         sl_strand_leave(strand, args[0], hook_now(strand, plain));
 }
-HOOK(unwind)
+HOOK(unwind, 3)
 
 BODY
 resume(PyObject *const *args, bool plain)
@@ -251,7 +259,7 @@ resume(PyObject *const *args, bool plain)
     if (strand != NULL)
         sl_strand_resume(strand, args[0], hook_now(strand, plain));
 }
-HOOK(resume)
+HOOK(resume, 2)
 
 BODY
 yield(PyObject *const *args, bool plain)
@@ -260,7 +268,7 @@ yield(PyObject *const *args, bool plain)
     if (strand != NULL)
         sl_strand_yield(strand, args[0], hook_now(strand, plain));
 }
-HOOK(yield)
+HOOK(yield, 3)
 
 /* CALL comes for every call, of Python functions too; it tells where. */
 BODY
@@ -290,7 +298,7 @@ call(PyObject *const *args, bool plain)
         return;
     sl_py_enter_c(strand, args[2], key, hook_now(strand, plain));
 }
-HOOK(call)
+HOOK(call, 4)
 
 BODY
 c_return(PyObject *const *args, bool plain)
@@ -302,13 +310,15 @@ c_return(PyObject *const *args, bool plain)
     if (strand != NULL && (key = sl_py_c_function(args[2])) != NULL)
         sl_strand_leave_top(strand, key, hook_now(strand, plain));
 }
-HOOK(c_return)
+HOOK(c_return, 4)
 
 /* Only of code whose lines a recording wants; others may run it, too. */
 static PyObject *
 on_line(HOOK_ARGS)
 {
-    (void)self, (void)nargsf, (void)names;
+    (void)self, (void)names;
+    if (!HAS(2))
+        Py_RETURN_NONE;
     const sl_py_probe *probe = probes_apart ? NULL : sl_py_probe_of(args[0]);
     if (probe != NULL)
         sl_py_probe_line(probe);

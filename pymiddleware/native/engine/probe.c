@@ -22,12 +22,24 @@ sl_py_probe_put(sl_py_probe *probe)
     return true;
 }
 
+/* The frame that runs the probed code; 0: another one does, so it was no event
+ * but somebody who called the callback. */
+static uintptr_t
+probe_frame(const sl_py_probe *probe)
+{
+    uintptr_t frame = sl_py_own_frame();
+
+    return (const PyObject *)sl_py_own_code(frame) == probe->code ? frame : 0;
+}
+
 bool
 sl_py_probe_start(const sl_py_probe *probe)
 {
-    uintptr_t frame = sl_py_own_frame();
+    uintptr_t frame = probe_frame(probe);
     PyObject *argument = NULL;
 
+    if (frame == 0)
+        return false;
     if (probe->local >= 0)
         argument = sl_py_own_local(frame, probe->local);
     if (argument != NULL && probe->cell)
@@ -39,21 +51,26 @@ sl_py_probe_start(const sl_py_probe *probe)
 void
 sl_py_probe_leave(const sl_py_probe *probe, PyObject *result)
 {
-    if (probe->target->action->leave != NULL)
-        probe->target->action->leave(probe->target, sl_py_own_frame(), result);
+    uintptr_t frame = probe_frame(probe);
+
+    if (frame != 0 && probe->target->action->leave != NULL)
+        probe->target->action->leave(probe->target, frame, result);
 }
 
 void
 sl_py_probe_line(const sl_py_probe *probe)
 {
-    if (probe->target->action->line != NULL)
-        probe->target->action->line(probe->target, sl_py_own_frame());
+    uintptr_t frame = probe_frame(probe);
+
+    if (frame != 0 && probe->target->action->line != NULL)
+        probe->target->action->line(probe->target, frame);
 }
 
 void
 sl_py_probe_calls(const sl_py_probe *probe, PyObject *callable)
 {
-    if (probe->target->action->calls != NULL)
-        probe->target->action->calls(probe->target, sl_py_own_frame(),
-                                     callable);
+    uintptr_t frame = probe_frame(probe);
+
+    if (frame != 0 && probe->target->action->calls != NULL)
+        probe->target->action->calls(probe->target, frame, callable);
 }

@@ -181,14 +181,16 @@ sl_py_own_arguments(const PyCodeObject *code, uint32_t offset,
                     int max)
 {
     uintptr_t frame = current_frame(&trusted);
+
+    if (sl_py_own_code(frame) != code ||
+        offset / sizeof(uint16_t) >= (size_t)Py_SIZE(code))
+        return 0; /* no event of here: nothing is known of `code` */
     uintptr_t stack = frame + trusted.frame_size +
                       (size_t)code->co_nlocalsplus * sizeof(uintptr_t);
     int arguments =
         ((const unsigned char *)code)[trusted.code_bytes + offset + 1];
     int count = 0, top = code->co_stacksize;
 
-    if (sl_py_own_code(frame) != code)
-        return 0;
     for (int i = 0; i + 1 < top; i++) {
         bool own = false;
         if (stack_slot(stack, i) != callable)
