@@ -6,7 +6,9 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from typing import TextIO
+from typing import BinaryIO
+
+from . import reftable
 
 __all__ = ["find_release", "git_revision"]
 
@@ -32,26 +34,32 @@ def find_release(environ: Mapping[str, str] | None = None, folder: str | None = 
     return git_revision(folder)
 
 
-def _open(path: str) -> TextIO:
+def _open(path: str) -> BinaryIO:
     """A regular file: above the project's folder (/tmp/.git) it may be whatever another user made. :raises OSError:"""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     info = os.fstat(fd)
     if stat.S_ISREG(info.st_mode) and info.st_size <= FILE_MAX:
-        return open(fd, encoding="utf-8", errors="replace")
+        return open(fd, "rb")
     os.close(fd)  # open() leaves a folder's to us
     raise OSError(f"{path} is no file of git's")
+
+
+def _read(path: str) -> bytes:
+    with _open(path) as file:
+        return file.read(FILE_MAX)
 
 
 def _first_line(path: str) -> str:
     try:
         with _open(path) as file:
-            return file.readline(1000).strip()
+            return file.readline(1000).decode("utf-8", "replace").strip()
     except OSError:
         return ""
 
 
 def git_revision(folder: str | None = None) -> str | None:
-    """The commit that is checked out in ``folder`` or above it: plain checkouts, worktrees, packed references."""
+    """The commit that is checked out in ``folder`` or above it: plain checkouts, worktrees, packed references,
+    reftables."""
     try:
         at = os.path.abspath(folder or os.getcwd())
     except OSError:  # the current folder was removed
@@ -67,7 +75,7 @@ def git_revision(folder: str | None = None) -> str | None:
         if not pointed.startswith("gitdir: "):
             return None
         git = os.path.join(at, pointed[len("gitdir: "):])
-    head = _first_line(os.path.join(git, "HEAD"))
+    head = reftable.find(git, "HEAD", _read) or _first_line(os.path.join(git, "HEAD"))
     for _ in range(5):  # as deep as git itself follows names of names
         if head.startswith("ref: "):
             head = _reference(git, head[len("ref: "):])
@@ -79,15 +87,15 @@ def _reference(git: str, name: str) -> str:
         return ""
     common = _first_line(os.path.join(git, "commondir"))
     for folder in (git, os.path.join(git, common)) if common else (git,):
-        found = _first_line(os.path.join(folder, name))
+        found = reftable.find(folder, name, _read) or _first_line(os.path.join(folder, name))
         if found:
             return found
         try:
             with _open(os.path.join(folder, "packed-refs")) as file:
                 for line in file:
-                    commit, _, known = line.strip().partition(" ")
-                    if known == name:
-                        return commit
+                    commit, _, known = line.strip().partition(b" ")
+                    if known == name.encode():
+                        return commit.decode("ascii", "replace")
         except OSError:
             pass
     return ""

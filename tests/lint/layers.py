@@ -114,7 +114,7 @@ ROOMS = "compat look board sampler engine run types".split()
 # own folder aside. What a function imports when it is called does not count: that is how the top is reached from below
 # (a viewer that nobody asked for is never loaded).
 PACKAGE = {
-    "_core": "", "log": "", "options": "", "pytest_plugin": "", "release": "", "routes": "",
+    "_core": "", "log": "", "options": "", "pytest_plugin": "", "reftable": "", "release": "reftable", "routes": "",
     "interpreter": "", "peer": "", "slowlens": "interpreter", "throttling": "",
     "request": "_core",
     "ownership": "_core", "spans": "_core",

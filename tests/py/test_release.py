@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 from pathlib import Path
@@ -69,3 +70,54 @@ def test_a_folder_in_the_place_of_a_file_is_closed_again(tmp_path: Path) -> None
     before = len(os.listdir("/proc/self/fd"))
     assert [git_revision(str(tmp_path)) for _ in range(20)] == [None] * 20
     assert len(os.listdir("/proc/self/fd")) < before + 20
+
+
+# Tables that git 2.55 wrote: main is born; `gone` is made; `gone` is deleted.
+TABLES = [
+    "UkVGVAEAEAAAAAAAAAAAAQAAAAAAAAACcgAAYQAjSEVBRAAPcmVmcy9oZWFkcy9tYWluAHlyZWZzL2hlYWRzL21haW4BSr3lxFtH4vfqT+kEO8cb"
+    "g/BzdLsAABwAADMAAmcAAMp42mPI9HB1dGH4DwF/GbAAr71Pj0S7P/r+yv8li/Vx6eYPxSW7GROZEx2SWq8v/MDOwCCSnJ+bm1mioJGZl1mSmZij"
+    "aaVQwcXQ4FiUmlasn5GamFKsn5uYmUcLSxhYGBhiGZgAKRNFqlJFRlQBABAAAAAAAAAAAAEAAAAAAAAAAgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    "AAAAAAAAAABhAAAAAAAAAAAe7tXP",
+    "UkVGVAEAEAAAAAAAAAAAAwAAAAAAAAADcgAARwB5cmVmcy9oZWFkcy9nb25lAEq95cRbR+L36k/pBDvHG4Pwc3S7AAAcAAFnAABbeNpjaHAsSk0r"
+    "1s9ITUwp1k/Pz0tl+A8BfxiwAK+9T49Euz/6/sr/JYv1cenmD8UluxkTmRMdklqvL/zAzsDAyMXAwMLACACbJB5iUkVGVAEAEAAAAAAAAAAAAwAA"
+    "AAAAAAADAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEcAAAAAAAAAAMLT5iA=",
+    "UkVGVAEAEAAAAAAAAAAABAAAAAAAAAAEcgAAMwB4cmVmcy9oZWFkcy9nb25lAAAAHAABZwAAJHjaY2hwKEpNK9bPSE1MKdZPz89LZfgPAX8YGFgY"
+    "GAHhCg53UkVGVAEAEAAAAAAAAAAABAAAAAAAAAAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAADMAAAAAAAAAAIADTKY=",
+]
+
+
+def reftables(git: Path, tables: list[bytes]) -> None:
+    (git / "reftable").mkdir(parents=True, exist_ok=True)
+    (git / "HEAD").write_text("ref: refs/heads/.invalid\n")
+    names = [f"0x{number:012x}-0x{number:012x}-e168b35a.ref" for number in range(len(tables))]
+    for name, content in zip(names, tables, strict=True):
+        (git / "reftable" / name).write_bytes(content)
+    (git / "reftable" / "tables.list").write_text("".join(name + "\n" for name in names))
+
+
+def test_a_repository_of_reftables(tmp_path: Path) -> None:
+    """What git is going to make by default: HEAD names a branch that there is not."""
+    tables = [base64.b64decode(table) for table in TABLES]
+    git, other = tmp_path / ".git", tmp_path / ".git" / "worktrees" / "other"
+    reftables(git, tables)
+    assert git_revision(str(tmp_path)) == "4abde5c45b47"
+    # A worktree has a HEAD of its own, and branches of the repository's.
+    reftables(other, [tables[0].replace(b"main", b"gone", 1)])
+    (other / "commondir").write_text("../..\n")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / ".git").write_text(f"gitdir: {other}\n")
+    assert git_revision(str(tmp_path / "tree")) is None, "it was deleted"
+    reftables(git, tables[:2])
+    assert git_revision(str(tmp_path / "tree")) == "4abde5c45b47"
+    # Cut anywhere, or another's: no release, and nothing worse.
+    found = set()
+    for size in range(0x70):
+        reftables(git, [tables[0][:size]])
+        found.add(git_revision(str(tmp_path)))
+    assert found == {None, "4abde5c45b47"}
+    for odd in (b"REFT\x01" + b"\xff" * 200, b"REFT\x02" + b"\0" * 30 + b"r" * 90, b"r" * 99,
+                tables[0][:28] + b"\xff" * 70, tables[0][:25] + b"\0\0\0" + tables[0][28:]):
+        reftables(git, [odd])
+        assert git_revision(str(tmp_path)) is None
+    (git / "reftable" / "tables.list").write_text("../../../etc/passwd\n" * 3 + "x" * 1000)
+    assert git_revision(str(tmp_path)) is None

@@ -600,6 +600,17 @@ def test_exit_flushes_and_is_clean(store_path: str) -> None:
     assert DirectoryStore(store_path).contents()["profiles"] == 20
 
 
+@pytest.mark.parametrize("library", ["CDLL", "PyDLL"])
+def test_a_process_that_c_code_ends_stores_what_waits(library: str, store_path: str) -> None:
+    """uWSGI with threads runs no hooks of Python's in a worker that is busy when it is told to stop: it calls exit(),
+    holding the interpreter's lock (PyDLL) or not."""
+    script = EXIT.format(path=[str(Path(__file__).parent)], store=store_path)
+    script += f"import ctypes; ctypes.{library}(None).exit(7)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 7
+    assert DirectoryStore(store_path).contents()["profiles"] == 20
+
+
 KEPT = """
 from flask import Flask
 from slowlens.flask import Slowlens

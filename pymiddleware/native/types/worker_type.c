@@ -8,7 +8,11 @@
  * `mutex` guards `woken`, `done` and `entered`; nothing of Python happens under
  * it, so waking is allowed anywhere, also from __del__ and in the middle of a
  * collection. Everything else needs the GIL. The running thread owns a
- * reference to its Worker. */
+ * reference to its Worker.
+ *
+ * A process that C code ends by exit(), with the interpreter alive, runs no
+ * hooks of Python's: uWSGI with threads, for a worker that is busy when it is
+ * told to stop. Then there is no time but what `at_work` is waited for. */
 #include "types/worker_type.h"
 
 #include "compat/leader.h"
@@ -16,6 +20,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <time.h>
 
 /* How often it is asked whether the process's first thread has ended, where it
@@ -23,6 +28,9 @@
 #define LEADER_SECONDS 0.5
 /* An interpreter that ends lets no thread in. */
 #define ENTER_SECONDS 5.0
+/* For how long exit() waits at most for threads of ours that are at work. */
+#define EXIT_MS 1000
+#define EXIT_LOOK_MS 2
 
 typedef struct {
     PyObject_HEAD pthread_mutex_t mutex;
@@ -30,6 +38,7 @@ typedef struct {
     bool woken;
     bool done;
     bool entered; /* the thread has a state of Python's */
+    bool busy; /* it has been woken, or runs: counted in `at_work` */
     bool started;
     bool joined;
     pid_t pid;
@@ -37,6 +46,58 @@ typedef struct {
     PyObject *function; /* of the thread, while it runs */
     PyObject *argument;
 } worker;
+
+/* How many threads of the process `at_work_pid` have something to do. */
+static int at_work;
+static pid_t at_work_pid;
+
+/* Under the mutex. */
+static void
+note_busy(worker *self, bool busy)
+{
+    if (self->busy == busy || !self->started || self->pid != at_work_pid)
+        return;
+    self->busy = busy;
+    __atomic_add_fetch(&at_work, busy ? 1 : -1, __ATOMIC_RELAXED);
+}
+
+/* Takes the GIL and gives it back, again and again. The thread that exits may
+ * have waited for it when the signal came, and does so no more; yet who gave
+ * it up for that thread waits for somebody to have it. */
+static void *
+pass_it_on(void *ignored)
+{
+    const struct timespec look = { 0, EXIT_LOOK_MS * 1000000L };
+
+    (void)ignored;
+    while (__atomic_load_n(&at_work, __ATOMIC_RELAXED) > 0 &&
+           Py_IsInitialized()) {
+        PyGILState_Release(PyGILState_Ensure());
+        nanosleep(&look, NULL);
+    }
+    return NULL;
+}
+
+/* At exit(): of the interpreter only what is asked here may be called, and no
+ * lock may be taken: a handler of a signal may be what called it. */
+static void
+let_them_end(void)
+{
+    const struct timespec look = { 0, EXIT_LOOK_MS * 1000000L };
+    pthread_t helper;
+
+    if (at_work_pid != getpid() || !Py_IsInitialized() ||
+        __atomic_load_n(&at_work, __ATOMIC_RELAXED) == 0)
+        return;
+    if (PyGILState_Check())
+        (void)PyEval_SaveThread(); /* this thread runs no Python any more */
+    else if (pthread_create(&helper, NULL, pass_it_on, NULL) == 0)
+        pthread_detach(helper);
+    for (int ms = 0;
+         ms < EXIT_MS && __atomic_load_n(&at_work, __ATOMIC_RELAXED) > 0;
+         ms += EXIT_LOOK_MS)
+        nanosleep(&look, NULL);
+}
 
 /* A condition that is waited for by CLOCK_MONOTONIC: the wall clock may be set
  * back by an hour. macOS has no clock for conditions, but relative waits. */
@@ -103,6 +164,8 @@ wait_for(worker *self, const bool *flag, double seconds)
         deadline_in(seconds, &at);
     Py_BEGIN_ALLOW_THREADS
     pthread_mutex_lock(&self->mutex);
+    if (flag == &self->woken && !*flag)
+        note_busy(self, false);
     while (!*flag) {
         if (seconds < 0)
             pthread_cond_wait(&self->changed, &self->mutex);
@@ -110,8 +173,10 @@ wait_for(worker *self, const bool *flag, double seconds)
             break;
     }
     seen = *flag;
-    if (flag == &self->woken)
+    if (flag == &self->woken) {
         self->woken = false;
+        note_busy(self, true);
+    }
     pthread_mutex_unlock(&self->mutex);
     Py_END_ALLOW_THREADS
     return seen;
@@ -135,11 +200,32 @@ worker_run(void *argument)
     Py_CLEAR(self->argument);
     pthread_mutex_lock(&self->mutex);
     self->done = true;
+    note_busy(self, false);
     pthread_cond_broadcast(&self->changed);
     pthread_mutex_unlock(&self->mutex);
     Py_DECREF(self);
     PyGILState_Release(state);
     return NULL;
+}
+
+/* Before there is a thread that could say that it has nothing to do. With the
+ * GIL. */
+static void
+note_start(worker *self)
+{
+    static bool set_up;
+
+    if (!set_up) {
+        set_up = true;
+        atexit(let_them_end);
+    }
+    self->started = true;
+    self->pid = getpid();
+    if (at_work_pid != self->pid) { /* a forked child: none of its parent's */
+        at_work_pid = self->pid;
+        at_work = 0;
+    }
+    note_busy(self, true);
 }
 
 static PyObject *
@@ -157,20 +243,21 @@ worker_start(PyObject *object, PyObject *args)
     Py_INCREF(self->function);
     Py_INCREF(self->argument);
     Py_INCREF(self);
+    note_start(self);
     /* Signals are for the app's threads. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&self->thread, NULL, worker_run, self);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
+        note_busy(self, false);
+        self->started = false;
         Py_CLEAR(self->function);
         Py_CLEAR(self->argument);
         Py_DECREF(self);
         PyErr_SetString(PyExc_RuntimeError, "no more threads");
         return NULL;
     }
-    self->started = true;
-    self->pid = getpid();
     /* The calling thread may be Python's last one, and end: 3.11 aborts when a
      * thread comes to an interpreter that had some and has none. */
     if (sl_py_leader_may_end())
@@ -189,6 +276,7 @@ worker_wake(PyObject *object, PyObject *ignored)
                            be held for ever */
     pthread_mutex_lock(&self->mutex);
     self->woken = true;
+    note_busy(self, true);
     pthread_cond_broadcast(&self->changed);
     pthread_mutex_unlock(&self->mutex);
     Py_RETURN_NONE;
