@@ -3,6 +3,8 @@ that was removed and made again, more pins than there is room for."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -204,6 +206,52 @@ def test_more_pins_than_there_is_room_for(store_path: str) -> None:
     assert set(pinned) <= ids_of(store)
     assert "pinned profiles take" in (store.problem() or "")
     store.close()
+
+
+def test_a_pin_and_a_deletion_at_once(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pin is made where nobody deletes meanwhile: it is there for whoever looks before deleting."""
+    store = DirectoryStore(store_path)
+    (one,) = fill(store, 1)
+    real, held = os.open, []
+
+    def opened(path: str, *more: int) -> int:
+        if os.path.basename(os.path.dirname(path)) == "pins":
+            with pytest.raises(BlockingIOError), segments.locked(os.path.join(store_path, "gc.lock"), wait=False):
+                pass
+            held.append(path)
+        return real(path, *more)
+
+    monkeypatch.setattr(os, "open", opened)
+    assert store.pin(one, True) and len(held) == 1
+    store.close()
+
+
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.ENOSYS])
+def test_a_file_system_without_locks(store_path: str, error: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(fd: int, operation: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    store = DirectoryStore(store_path)
+    with pytest.raises(StoreError, match=r"has no locks .* a disk of this machine"):
+        fill(store, 1)
+    assert "has no locks" in (store.problem() or "")
+    assert store.list(Query()).rows == []
+
+
+SMALL_FILES = """
+import resource, sys, test_store_odd as t
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+store = t.DirectoryStore(sys.argv[1])
+print(len(t.fill(store, 200, 1500)), len(t.ids_of(store)), store.gc(5)["deleted"])
+"""
+
+
+def test_where_no_file_may_become_large(store_path: str) -> None:
+    """Segments end before the limit of the process (``ulimit -f``): a full one takes nothing, and no other is begun."""
+    done = subprocess.run([sys.executable, "-c", SMALL_FILES, store_path], capture_output=True, text=True, timeout=60,
+                          cwd=Path(__file__).parent, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert (done.stdout, done.stderr) == ("200 200 0\n", "")
 
 
 NO_FILES = """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import stat
 import time
 import weakref
@@ -59,6 +60,7 @@ class Appending:
     ) -> None:
         self.root = os.path.abspath(root)
         self.folder = os.path.join(self.root, "segments")
+        self._lock_path = os.path.join(self.root, "gc.lock")
         self.max_bytes = max_bytes
         self.max_age_days = max_age_days
         #: Why nothing may be written here; None: it may.
@@ -114,7 +116,7 @@ class Appending:
         """Holds gc.lock. :raises StoreError:"""
         self._prepare()
         try:
-            with segments.locked(os.path.join(self.root, "gc.lock")):
+            with segments.locked(self._lock_path):
                 yield
         except OSError as error:
             self._ready = os.path.isdir(self.folder)  # removed by somebody: it is made anew next time
@@ -393,4 +395,7 @@ class Appending:
 def _part_of(max_bytes: int, live: int) -> int:
     """How large a segment may become where so many processes write."""
     most = min(PART_MAX, max(PART_USUAL, max_bytes // 2048))
-    return max(PART_MIN, min(most, max_bytes // (SHARES * max(1, live))))
+    part = max(PART_MIN, min(most, max_bytes // (SHARES * max(1, live))))
+    # Where no file may become so large, one that is full for good would take nothing more, and no other be begun.
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return part if largest == resource.RLIM_INFINITY else min(part, largest // 2)

@@ -68,8 +68,12 @@ class DirectoryStore(Appending):
             self._prepare()
             if not os.access(self.folder, os.W_OK | os.X_OK):
                 return f"{self.root} is not writable"
-        except (OSError, StoreError) as error:
+            with suppress(BlockingIOError), segments.locked(self._lock_path, wait=False):
+                pass
+        except StoreError as error:
             return str(error)
+        except OSError as error:
+            return f"{self.root}: {error.strerror}"
         if self._reader is not None and self._reader.partial:
             return f"{self.root} holds more profiles than can be listed at once: the oldest are left out"
         if self._reader is not None and self._reader.unread:
@@ -216,20 +220,21 @@ class DirectoryStore(Appending):
                 os.unlink(path)
 
     def pin(self, profile_id: str, on: bool) -> bool:
-        blob = self.get(profile_id)
-        if blob is None:
+        if self.get(profile_id) is None:
             return False
-        self._prepare()
-        pin = os.path.join(self.root, "pins", profile_id)
-        try:
-            if on:
-                fd = os.open(pin, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-                with open(fd, "w", encoding="ascii") as file:
-                    file.write(str(len(blob)))
-            else:
-                self._unpin(profile_id)
-        except OSError as error:
-            raise StoreError(f"{self.root}: {error.strerror}") from None
+        if not on:
+            self._prepare()
+            self._unpin(profile_id)
+            return True
+        # Under the lock: whoever deletes its segment has looked at the pins before, or will.
+        with self._lock, self._changing():
+            blob = self.get(profile_id)
+            if blob is None:
+                return False
+            fd = os.open(os.path.join(self.root, "pins", profile_id),
+                         os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with open(fd, "w", encoding="ascii") as file:
+                file.write(str(len(blob)))
         return True
 
     def _unpin(self, profile_id: str) -> None:

@@ -40,6 +40,9 @@ JUMP_NS = 3600 * 10**9
 #: Eight hexadecimal digits: what comes behind would be listed by nobody.
 NUMBER_MAX = 0xFFFFFFFF
 
+#: What some network file systems, and some in user space, answer to flock.
+_LOCKLESS = frozenset((errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP))
+
 _BEGIN = struct.Struct("<IIqq")  # version, pid, time since boot, wall clock; ns
 
 
@@ -109,11 +112,17 @@ def segments_in(folder: str) -> list[Listed]:
 
 
 @contextmanager
-def locked(path: str) -> Iterator[None]:
-    """Holds a lock between processes; waits for it. :raises OSError:"""
+def locked(path: str, wait: bool = True) -> Iterator[None]:
+    """Holds a lock between processes; waits for it. :raises OSError: BlockingIOError: another has it (not ``wait``)."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            if error.errno not in _LOCKLESS:
+                raise
+            raise OSError(error.errno, f"its file system has no locks ({error.strerror}), which a store cannot do "
+                                       "without: keep it on a disk of this machine") from None
         yield
     finally:
         os.close(fd)
