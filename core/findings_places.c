@@ -1,6 +1,8 @@
 /* Whose each node is, what layer it is in, and the list of findings. */
 #include "findings_places.h"
 
+#include "slowlens/alloc.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,7 +171,8 @@ sl_findings_places(sl_findings_work *w)
     }
     w->strands = sl_outline_has_strands(o);
     uint8_t *layers = layers_of(o);
-    w->places = malloc((size_t)o->count * sizeof(*w->places));
+    size_t bytes = (size_t)o->count * sizeof(*w->places);
+    w->places = sl_alloc_filled(malloc(bytes), bytes);
     for (uint32_t i = 0; layers != NULL && w->places != NULL && i < o->count;
          i++) {
         const sl_function *f = sl_outline_function(o, i);

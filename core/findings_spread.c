@@ -1,6 +1,8 @@
 /* Time by function of own code, and by what that called. */
 #include "findings_spread.h"
 
+#include "slowlens/alloc.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -308,8 +310,10 @@ sl_findings_spread(const sl_findings_work *w, uint32_t strand, sl_finding *out)
     sl_status status = SL_ENOMEM;
 
     *out = (sl_finding){ .rule = SL_FINDING_HOT, .node = NONE, .own = NONE };
-    s.charges = malloc((size_t)o->count * sizeof(*s.charges));
-    s.of_own = calloc((size_t)o->count * 2, sizeof(*s.of_own));
+    size_t charges = o->count * sizeof(*s.charges);
+    size_t times = (size_t)o->count * 2 * sizeof(*s.of_own);
+    s.charges = sl_alloc_filled(malloc(charges), charges);
+    s.of_own = sl_alloc_filled(calloc(1, times), times);
     s.own = calloc((size_t)s.functions * 2, sizeof(*s.own));
     s.parts = malloc(s.functions);
     if (s.charges != NULL && s.of_own != NULL && s.own != NULL &&

@@ -1,6 +1,7 @@
 /* The tree in columns, for whoever lays it out in pictures. */
 #include "report_put.h"
 
+#include "slowlens/alloc.h"
 #include "slowlens/report.h"
 
 #include <stdlib.h>
@@ -47,9 +48,16 @@ least_of(const sl_profile *profile, uint32_t node, uint32_t limit)
     return bucket_least(at);
 }
 
+/* A node that is left, with all that is told of it: a column is read down these
+ * rows, not across a whole tree. */
 typedef struct {
-    uint32_t *nodes; /* those that are left, in preorder */
-    uint32_t *index; /* of a node among them, less the first node */
+    uint32_t node, parent, function, line;
+    uint64_t calls, self_ns, total_ns;
+    bool strand;
+} flame_row;
+
+typedef struct {
+    flame_row *rows; /* in preorder */
     uint32_t count;
     uint32_t *functions; /* number + 1 among those that are named; 0: not */
     uint32_t function_count;
@@ -59,7 +67,7 @@ static void
 flame_collect(flame *f, const sl_profile *profile, uint32_t node,
               uint64_t least)
 {
-    uint32_t end = node + sl_profile_node_at(profile, node)->size;
+    uint32_t end = node + sl_profile_node_at(profile, node)->size, up = 0;
 
     for (uint32_t i = node; i < end;) {
         const sl_profile_node *at = sl_profile_node_at(profile, i);
@@ -68,10 +76,22 @@ flame_collect(flame *f, const sl_profile *profile, uint32_t node,
             i += at->size;
             continue;
         }
-        f->index[i - node] = f->count;
-        f->nodes[f->count++] = i++;
+        /* Up from the row before: each is left for good but once. */
+        while (i != node && f->rows[up].node != at->parent)
+            up = f->rows[up].parent;
         if (f->functions[at->function] == 0)
             f->functions[at->function] = ++f->function_count;
+        f->rows[f->count] =
+            (flame_row){ .node = i,
+                         .parent = up,
+                         .function = f->functions[at->function] - 1,
+                         .line = at->line,
+                         .calls = at->calls + at->resumes,
+                         .self_ns = at->self_ns,
+                         .total_ns = at->total_ns,
+                         .strand = sl_profile_is_strand(profile, i) };
+        up = f->count++;
+        i++;
     }
 }
 
@@ -103,26 +123,22 @@ typedef enum {
 } column;
 
 static uint64_t
-cell(const flame *f, const sl_profile *profile, column which, uint32_t i)
+cell(const flame_row *row, column which)
 {
-    uint32_t number = f->nodes[i];
-    const sl_profile_node *node = sl_profile_node_at(profile, number);
-
     switch (which) {
-    case COLUMN_NODE: return number;
-    case COLUMN_PARENT:
-        return i == 0 ? 0 : f->index[node->parent - f->nodes[0]];
-    case COLUMN_FUNCTION: return f->functions[node->function] - 1;
-    case COLUMN_LINE: return node->line;
-    case COLUMN_CALLS: return node->calls + node->resumes;
-    case COLUMN_SELF: return node->self_ns;
-    case COLUMN_TOTAL: return node->total_ns;
-    default: return sl_profile_is_strand(profile, number);
+    case COLUMN_NODE: return row->node;
+    case COLUMN_PARENT: return row->parent;
+    case COLUMN_FUNCTION: return row->function;
+    case COLUMN_LINE: return row->line;
+    case COLUMN_CALLS: return row->calls;
+    case COLUMN_SELF: return row->self_ns;
+    case COLUMN_TOTAL: return row->total_ns;
+    default: return row->strand;
     }
 }
 
 static void
-put_columns(sl_json *json, const flame *f, const sl_profile *profile)
+put_columns(sl_json *json, const flame *f)
 {
     static const char *const names[COLUMNS] = { "nodes",    "parents",
                                                 "function", "call_lines",
@@ -133,7 +149,7 @@ put_columns(sl_json *json, const flame *f, const sl_profile *profile)
         sl_json_key(json, names[which]);
         sl_json_open(json, '[');
         for (uint32_t i = 0; i < f->count; i++)
-            sl_json_u64(json, cell(f, profile, (column)which, i));
+            sl_json_u64(json, cell(&f->rows[i], (column)which));
         sl_json_close(json, ']');
     }
 }
@@ -149,16 +165,19 @@ sl_report_flame(const sl_profile *profile, uint32_t node, uint32_t limit,
         return SL_ERANGE;
     uint32_t size = sl_profile_node_at(profile, node)->size;
     size_t functions = sl_profile_function_count(profile);
-    uint64_t least = least_of(profile, node, limit == 0 ? ROWS_DEFAULT : limit);
+    if (limit == 0)
+        limit = ROWS_DEFAULT;
+    uint64_t least = least_of(profile, node, limit);
+    /* The first one is there in any case. */
+    size_t rows = (size_t)(size < limit ? size : limit) + 1;
+    size_t bytes = rows * sizeof(flame_row);
     flame f = {
-        .nodes = malloc(size * sizeof(uint32_t)),
-        .index = malloc(size * sizeof(uint32_t)),
+        .rows = sl_alloc_filled(malloc(bytes), bytes),
         .functions = calloc(functions + 1, sizeof(uint32_t)),
     };
     uint32_t *order = calloc(functions + 1, sizeof(uint32_t));
     sl_buf_init(&buf, NULL, SL_REPORT_MAX);
-    if (f.nodes == NULL || f.index == NULL || f.functions == NULL ||
-        order == NULL) {
+    if (f.rows == NULL || f.functions == NULL || order == NULL) {
         buf.status = SL_ENOMEM;
     } else {
         flame_collect(&f, profile, node, least);
@@ -170,11 +189,10 @@ sl_report_flame(const sl_profile *profile, uint32_t node, uint32_t limit,
         sl_json_bool(&json, f.count < size);
         sl_json_number(&json, "least_ns", least);
         put_named(&json, &f, profile, order);
-        put_columns(&json, &f, profile);
+        put_columns(&json, &f);
         sl_json_close(&json, '}');
     }
-    free(f.nodes);
-    free(f.index);
+    free(f.rows);
     free(f.functions);
     free(order);
     return sl_buf_finish(&buf, out);

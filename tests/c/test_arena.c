@@ -4,6 +4,7 @@
 #include "fault.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 START_TEST(take_is_aligned_and_apart)
@@ -82,11 +83,36 @@ START_TEST(any_allocation_may_fail)
 }
 END_TEST
 
+/* Advice changes nothing but how fast it is: a block stays the block it was,
+ * zeroed where it was, and what could not be had stays nothing. */
+START_TEST(large_blocks_stay_what_they_are)
+{
+    static const size_t sizes[] = { 0, 1, 4 << 20, (9 << 20) + 12345 };
+
+    ck_assert_ptr_null(sl_alloc_filled(NULL, 64 << 20));
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        size_t size = sizes[i];
+        unsigned char *made = calloc(1, size + 1);
+        ck_assert_ptr_eq(sl_alloc_filled(made, size + 1), made);
+        for (size_t at = 0; at <= size; at += 1000)
+            ck_assert_int_eq(made[at], 0);
+        memset(made, 7, size + 1);
+        ck_assert_int_eq(made[size], 7);
+        sl_alloc_libc.give(NULL, made);
+        made = sl_alloc_libc.take(NULL, size + 1);
+        memset(made, 8, size + 1);
+        ck_assert_int_eq(made[size], 8);
+        sl_alloc_libc.give(NULL, made);
+    }
+}
+END_TEST
+
 Suite *
 arena_suite(void)
 {
     const TTest *const tests[] = { take_is_aligned_and_apart, limit_is_kept,
                                    reset_keeps_one_chunk,
-                                   any_allocation_may_fail, NULL };
+                                   any_allocation_may_fail,
+                                   large_blocks_stay_what_they_are, NULL };
     return suite_of("arena", tests);
 }
