@@ -391,10 +391,12 @@ class Writer(_core.Pulse):
         told = killed.watch_handlers()
         last = last or self._told not in (None, told)
         self._told = told
-        there = set()
-        for recording, seen, sampled in _core.running(board, 0 if last else int(CHECKPOINT_AFTER * 1e9)):
+        old = [] if last else _core.running(board, int(CHECKPOINT_AFTER * 1e9))
+        # What was written because the process may end is younger, and not dropped for that.
+        alive = _core.running(board, 0) if last or self._due else old
+        there = {seen.id for _, seen, _ in alive}
+        for recording, seen, sampled in alive if last else old:
             profile_id = seen.id
-            there.add(profile_id)
             began = time.monotonic()
             if not last and began < self._due.get(profile_id, 0.0):
                 continue

@@ -58,6 +58,25 @@ def test_urllib3(web: Any, asked: Asked) -> None:
     compare(web, asked, run, 5)
 
 
+def test_a_proxy_is_not_what_is_asked(web: Any, asked: Asked) -> None:
+    """Over plain http a proxy is handed the whole URL: the host is the one in it, without who asks or what."""
+    import requests
+    import urllib3
+
+    def run() -> None:
+        proxy = f"http://user:proxysecret@{web.host}"
+        with requests.Session() as session:
+            session.trust_env = False
+            session.proxies = {"http": proxy}
+            session.get("http://books.example/list?q=querysecret")
+            session.get("http://anna:passwordsecret@books.example:8080/")
+        urllib3.ProxyManager(f"http://{web.host}").request("GET", "http://authors.example/")
+
+    before = web.count
+    assert asked(run, "http") == {"books.example": 1, "books.example:8080": 1, "authors.example": 1}
+    assert web.count - before == 3
+
+
 def test_httpx(web: Any, asked: Asked) -> None:
     import httpx
 

@@ -13,6 +13,7 @@ import textwrap
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -237,6 +238,22 @@ def test_tree(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(whole.splitlines()) == len(rows) + 1
 
 
+def test_tree_of_what_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Shares of threads or tasks add up to more than the request; that is shown, and said."""
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(time.sleep, [0.03] * 8))
+        start_response("200 OK", [])
+        return [b""]
+
+    middleware = ProfilerMiddleware(app, store=str(tmp_path / "store"), mode="deterministic", keep="all", log=False)
+    wsgi_call(middleware, "/")
+    Stored(middleware.recorder).rows()
+    assert main(["tree", "last", "--store", str(tmp_path / "store")]) == 0
+    text = capsys.readouterr().out
+    assert max(float(share) for share in re.findall(r"([\d.]+)%", text)) > 150 and "side by side" in text, text
+
+
 def test_top_is_pstats(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["top", "last", "deepcopy", "--store", store, "--sort", "cumtime"]) == 0
     text = capsys.readouterr().out
@@ -295,6 +312,14 @@ def test_diff_of_two_profiles_and_of_routes(tmp_path: Path, capsys: pytest.Captu
     assert main(["show", str(grown)]) == 0
     assert "deepcopy" in capsys.readouterr().out
     assert main(["diff", "last", "last", "--store", store, "--fail-over", "0%"]) == 0
+    capsys.readouterr()
+    # A route is chosen of whatever the sides are: two folders of profiles, too.
+    for route in ("/same", "GET /same"):
+        assert main(["diff", store, store, "--route", route]) == 0
+        said = capsys.readouterr().out
+        assert "/same" in said and "/grows" not in said
+    assert main(["diff", store, "last", "--route", "/none"]) == 2
+    assert "no profile of the route /none" in capsys.readouterr().err
 
 
 def asking(store: str, queries: int) -> str:

@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
-from slowlens import _core, board, engine, recorder
+from slowlens import _core, board, engine, killed, recorder
 from slowlens.bounded import Bounded
-from slowlens.store import Query
+from slowlens.options import load
+from slowlens.store import Query, open_store
 from slowlens.store.directory import DirectoryStore
 from slowlens.store.interface import StoreError
 from slowlens.store.segments import BEGIN, NUMBERS, PROFILE
@@ -615,18 +616,27 @@ KEPT = """
 from flask import Flask
 from slowlens.flask import Slowlens
 app = Flask(__name__)
-app.add_url_rule("/", "page", lambda: "ok")
+def page():
+    return "ok"
+app.add_url_rule("/", "page", page)
 Slowlens(app, store={store!r}, mode="deterministic")
 client = app.test_client()
 response = client.get("/")  # freed when modules are gone
 """
 
 
-def test_a_response_that_is_never_closed_ends_without_a_word(store_path: str) -> None:
+def test_a_response_that_is_never_closed_ends_without_a_word_and_is_kept(store_path: str) -> None:
     pytest.importorskip("flask")
     done = subprocess.run([sys.executable, "-c", KEPT.format(store=store_path)], capture_output=True, text=True,
                           timeout=60)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    store = open_store(load({"store": store_path}))
+    assert killed.recover(store, store_path) == 1
+    (row,) = store.list(Query()).rows
+    assert (row["path"], row["kept"]) == ("/", "killed")
+    # Its tree as it was when the process began to end.
+    tree = json.loads(_core.Profile(store.get(row["id"])).tree(0, 1000))
+    assert "page" in [one["name"].rpartition(".")[2] for one in tree["functions"]], tree["functions"]
 
 
 def deep(n: int) -> int:

@@ -243,7 +243,10 @@ sl_py_entry_end(sl_py_entry *entry)
 {
     if (entry == NULL)
         return;
-    if (entry->board->board != NULL)
+    /* What ends because the interpreter does (a response that was never closed)
+     * has nobody left who could store it: it stays on the board, as of a
+     * process that died, for whoever looks next. */
+    if (entry->board->board != NULL && !sl_py_is_finalizing())
         sl_board_end(entry->board->board, entry->slot);
     entry->slot = SL_BOARD_NONE;
 }

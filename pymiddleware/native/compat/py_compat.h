@@ -43,6 +43,17 @@ sl_py_known_hash(PyObject *object)
     return hash == -1 ? 0 : (uint64_t)hash;
 }
 
+/* Whether the interpreter takes itself down: hooks at exit have been called. */
+static inline bool
+sl_py_is_finalizing(void)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return Py_IsFinalizing() != 0;
+#else
+    return _Py_IsFinalizing() != 0;
+#endif
+}
+
 /* The modules that are imported, BORROWED; NULL: the interpreter ends. A
  * coroutine that lives to the last collection is closed when there are none any
  * more, and whoever asks CPython for them then has the process aborted. */

@@ -34,6 +34,9 @@ compile_way(const char *text, size_t length, sl_py_way *way)
         way->steps[0].attribute = word(text + 1, length - 1);
         return way->steps[0].attribute == NULL ? -1 : 0;
     }
+    way->whole_url = length > 3 && memcmp(end - 3, "://", 3) == 0;
+    if (way->whole_url)
+        end -= 3;
     while (at < end && *at != '.' && *at != '[')
         at++;
     way->parameter = at == text ? NULL : word(text, (size_t)(at - text));
@@ -146,6 +149,18 @@ plain_item(PyObject *object, Py_ssize_t index)
     return NULL;
 }
 
+static bool
+is_whole_url(PyObject *value)
+{
+    Py_ssize_t size = 0;
+    const char *text =
+        PyUnicode_Check(value) ? PyUnicode_AsUTF8AndSize(value, &size) : NULL;
+
+    if (text == NULL)
+        PyErr_Clear();
+    return text != NULL && strstr(text, "://") != NULL;
+}
+
 static PyObject *
 read_way(const sl_py_way *way, uintptr_t frame)
 {
@@ -155,7 +170,7 @@ read_way(const sl_py_way *way, uintptr_t frame)
         way->local < 0 ? NULL : sl_py_own_local(frame, way->local);
     if (value != NULL && way->cell)
         value = PyCell_Check(value) ? PyCell_GET(value) : NULL;
-    if (way->step_count == 0) /* most: a query is a parameter */
+    if (way->step_count == 0 && !way->whole_url) /* a query, mostly */
         return value == Py_None ? NULL : Py_XNewRef(value);
     Py_XINCREF(value);
     for (int i = 0; value != NULL && i < way->step_count; i++) {
@@ -166,7 +181,8 @@ read_way(const sl_py_way *way, uintptr_t frame)
         Py_DECREF(value);
         value = next;
     }
-    if (value == Py_None)
+    if (value == Py_None || (way->whole_url && value != NULL &&
+                             !is_whole_url(value)))
         Py_CLEAR(value);
     return value;
 }

@@ -5,6 +5,7 @@
  *   "args[0]"                the first of a tuple or list
  *   "url._netloc|url"        the first of these that is there
  *   "=GET"                   this text, whatever the call is
+ *   "url://"                 a parameter, if it is a text with "://" in it
  *
  * Reading runs no code: an attribute counts only where it lies in the object or
  * its class as it is (no property, no __getattr__). With the GIL; never raises.
@@ -21,6 +22,7 @@ typedef struct {
     PyObject *parameter; /* strong, interned; NULL: the text in steps[0] */
     int local;           /* its index in the frames of the code, or -1 */
     bool cell;           /* where it lies in a cell */
+    bool whole_url; /* it counts only if it is one, not a path alone */
     int step_count;
     struct {
         PyObject *attribute; /* strong, interned; NULL: an item */

@@ -219,6 +219,8 @@ host_text(PyObject *host, PyObject *port, char *out)
 
     if (PyErr_Occurred())
         PyErr_Clear();
+    if (bytes != NULL && memmem(bytes, len, "://", 3) != NULL)
+        return url_text(bytes, len, out); /* what a proxy is asked for */
     if (bytes == NULL || len > NAME_MAX_BYTES)
         return 0;
     bool v6 = memchr(bytes, ':', len) != NULL && bytes[0] != '[';

@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("diff", compare.diff, "Compares two profiles, two routes, two times, or all routes of two folders.")
     sub.add_argument("before", help=_SEVERAL + _TIMES)
     sub.add_argument("after", help=_SEVERAL + _TIMES)
-    sub.add_argument("--route", help="of times and releases: only this route")
+    sub.add_argument("--route", help="only this route, of whatever the two sides are")
     sub.add_argument("--fail-over", metavar="PERCENT", type=compare.percentage,
                      help="exit 1 if a route, a function or a call count got worse by more, such as 20%%")
     sub.add_argument("--min-percent", type=float, default=1.0,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from .. import _core
 from ..request import new_id
-from .source import CliError, Opened, find_all
+from .source import CliError, Opened, find_all, route_of
 from .terminal import clean, fit, width
 
 __all__ = ["diff", "merge", "percentage"]
@@ -148,8 +148,21 @@ def _worse(route: str, compared: dict[str, Any], limit: float, least: float, exa
     return found
 
 
+def _of_route(name: str, found: list[Opened], wanted: str) -> list[Opened]:
+    """Those of the route alone, which is named with its method or without."""
+    method, route = route_of(wanted)
+    some = [one for one in found if (one.meta.get("route") or one.meta.get("path")) == route
+            and method in (None, one.meta.get("method"))]
+    if not some:
+        raise CliError(f"{name}: no profile of the route {wanted}")
+    return some
+
+
 def diff(options: argparse.Namespace) -> int:
     before, after = find_all(options, options.before), find_all(options, options.after)
+    if options.route is not None:
+        before = _of_route(options.before, before, options.route)
+        after = _of_route(options.after, after, options.route)
     old, new = _groups(before), _groups(after)
     if len(old) == 1 and len(new) == 1:  # whatever the two are called
         pairs = {next(iter(new)): (before, after)}

@@ -255,6 +255,7 @@ def print_tree(profile: Opened, options: argparse.Namespace, paint: Paint) -> No
     columns = width()
     print(paint("2", f"{'total':>7} {'total ms':>10} {'self ms':>10} {'samples' if sampled else 'calls':>9}"))
     waiting: list[tuple[dict[str, Any], int]] = [(shown.root, 0)]
+    beside = False
     while waiting:
         row, depth = waiting.pop()
         folded = 0
@@ -262,8 +263,11 @@ def print_tree(profile: Opened, options: argparse.Namespace, paint: Paint) -> No
             folded += 1
             row = shown.below(row)[0]
         function = shown.functions[row["function"]]
-        share = min(1.0, row["total_ns"] / shown.wall)
+        share = row["total_ns"] / shown.wall
+        if row["total_ns"] <= shown.root["total_ns"]:
+            share = min(1.0, share)  # what recording cost is no part of the time, but of the request's node
         whole = "" if function["name"] == "[own cost]" else f"{share:.1%}"
+        beside = beside or share > 1.0
         numbers = (f"{whole:>7} {row['total_ns'] / 1e6:10.3f} {row['self_ns'] / 1e6:10.3f} "
                    f"{row['calls']:9} ")
         lead = "  " * min(depth, 60)
@@ -275,6 +279,8 @@ def print_tree(profile: Opened, options: argparse.Namespace, paint: Paint) -> No
         waiting += [(child, depth + 1) for child in reversed(shown.below(row))]
     if shown.hidden:
         print(paint("2", f"{shown.hidden} nodes below {options.percent:g} % are not shown"))
+    if beside:
+        print(paint("2", "more than 100 %: several ran or waited side by side, and their times add up"))
 
 
 def top(options: argparse.Namespace) -> None:

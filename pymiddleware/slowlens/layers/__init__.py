@@ -26,8 +26,9 @@ class Row(NamedTuple):
     (``"f.<locals>.g|f"``).
 
     ``text`` is a way to what is shown: a parameter (``"sql"``), attributes and items of it (``"request.url"``,
-    ``"args[0]"``), alternatives (``"url._netloc|url"``), or a text (``"=PIPELINE"``). No code runs to read it:
-    properties are not looked at. ``"()"``: the function is C, and its first argument it is (``"()=COPY"``: this text).
+    ``"args[0]"``), alternatives (``"url._netloc|url"``; ``"url://|self.host"``: the first only if it is a whole URL),
+    or a text (``"=PIPELINE"``). No code runs to read it: properties are not looked at. ``"()"``: the function is C, and
+    its first argument it is (``"()=COPY"``: this text).
 
     ``what`` says what may be kept of it: ``sql`` (its shape: never a literal), ``url`` (its host), ``host``,
     ``name`` (as it is: only for names that are written in the program), ``command`` (the program's name).
