@@ -33,6 +33,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from . import _core, engine
+from .descriptor import kept, standard_streams
 from .lock import Lock
 from .store.private import make_folders
 
@@ -293,7 +294,7 @@ class Board:
     def _make(self, folder: str) -> None:
         name = f"{os.getpid()}-{secrets.token_hex(8)}"
         path, making = os.path.join(folder, name + SUFFIX), os.path.join(folder, f".{name}.tmp")
-        fd = os.open(making, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = kept(os.open(making, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         try:
             fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.posix_fallocate(fd, 0, SIZE)  # a full disk says so now, not by a signal later
@@ -369,7 +370,8 @@ def _map(fd: int) -> mmap.mmap:
     flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
     if sys.version_info >= (3, 13):
         return mmap.mmap(fd, SIZE, flags, trackfd=False)
-    return mmap.mmap(fd, SIZE, flags)
+    with standard_streams():  # it keeps a descriptor of its own
+        return mmap.mmap(fd, SIZE, flags)
 
 
 def remove(path: str) -> None:

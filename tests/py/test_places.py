@@ -188,3 +188,43 @@ def test_samples_in_a_folder_that_is_not_utf8(tmp_path: Path) -> None:
     unsampled, events, samples = json.loads(done.stdout)
     assert unsampled is None
     assert events == samples == [f"{tmp_path}/\\udce9t\\udce9/app.py"]
+
+
+DAEMON = """
+import os, sys
+sys.path[:0] = {path!r}
+from conftest import wsgi_call
+from slowlens.wsgi import ProfilerMiddleware
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"x"]
+sites = [ProfilerMiddleware(app, store={store!r} + mode, debug=True, keep="all", mode=mode, log=False)
+         for mode in ("deterministic", "sampling")]
+for _ in range(2):
+    for site in sites:
+        wsgi_call(site, **{{"wsgi.errors": None}})
+        assert site.recorder.writer.flush(30)
+    for fd in range(3):  # a library in C says something, where nobody listens
+        try:
+            raise SystemExit(f"{{fd}} is {{os.readlink(f'/proc/self/fd/{{fd}}')}}")
+        except FileNotFoundError:
+            pass
+        try:
+            os.write(fd, b"what nobody shall read" * 99)
+        except OSError:
+            pass
+counters = [site.recorder.counters() for site in sites]
+assert [(one["stored"], one["failed"], one["faults"]) for one in counters] == [(2, 0, 0)] * 2, counters
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_without_standard_streams_what_is_kept_open_takes_none_of_their_numbers(tmp_path: Path) -> None:
+    """A daemon: the board had the number of stderr, and was overwritten by what somebody said."""
+    script = DAEMON.format(path=[str(Path(__file__).parent)], store=str(tmp_path / "store"))
+    (tmp_path / "said.py").write_text(f"try:\n    exec({script!r})\nexcept BaseException as error:\n"
+                                      f"    open({str(tmp_path / 'said')!r}, 'w').write(repr(error)); raise\n")
+    done = subprocess.run(["sh", "-c", 'exec "$0" "$1" <&- >&- 2>&-', sys.executable, str(tmp_path / "said.py")],
+                          timeout=60, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    said = tmp_path / "said"
+    assert (done.returncode, said.read_text() if said.exists() else "") == (0, "")

@@ -27,6 +27,12 @@ thread_file_open(sl_py_thread_file *file, pid_t tid, const char *name)
     snprintf(path, sizeof(path), "/proc/self/task/%d/%s", (int)tid, name);
     *file = (sl_py_thread_file){ .tid = tid,
                                  .fd = open(path, O_RDONLY | O_CLOEXEC) };
+    if (file->fd >= 0 && file->fd <= STDERR_FILENO) {
+        /* A daemon has closed its standard streams: those are not ours. */
+        int low = file->fd;
+        file->fd = fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        close(low);
+    }
     if (file->fd >= 0 && fstat(file->fd, &is) == 0) {
         file->device = is.st_dev;
         file->inode = is.st_ino;

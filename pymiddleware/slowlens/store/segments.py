@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from .. import _core
+from ..descriptor import kept
 
 __all__ = [
     "BEGIN", "CHECKPOINT", "ERASED", "FOOTER", "HEAD", "MOVED", "NOTE", "NUMBERS", "PROFILE", "PROFILES", "Begin",
@@ -345,7 +346,7 @@ class Writing:
                 raise OSError(errno.EOVERFLOW, f"no number is left for a segment behind {name_of(NUMBER_MAX)}")
             path = os.path.join(folder, name_of(number))
             try:
-                fd = os.open(path, flags, 0o600)
+                fd = kept(os.open(path, flags, 0o600))
                 break
             except FileExistsError:  # no file, so not listed
                 number += 1
@@ -370,7 +371,7 @@ class Writing:
         damaged.
         """
         try:
-            fd = os.open(listed.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = kept(os.open(listed.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW))
         except OSError:
             return None
         segment = None
