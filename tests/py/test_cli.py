@@ -318,7 +318,7 @@ def test_diff_of_two_profiles_and_of_routes(tmp_path: Path, capsys: pytest.Captu
         assert main(["diff", store, store, "--route", route]) == 0
         said = capsys.readouterr().out
         assert "/same" in said and "/grows" not in said
-    assert main(["diff", store, "last", "--route", "/none"]) == 2
+    assert main(["diff", store, "last", "--store", store, "--route", "/none"]) == 2
     assert "no profile of the route /none" in capsys.readouterr().err
 
 
