@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 
 from . import _core, engine
 from .descriptor import kept, standard_streams
-from .lock import Lock
+from .lock import RLock
 from .store.private import make_folders
 
 __all__ = [
@@ -212,7 +212,7 @@ class Board:
         #: What the store is called, and where its own ``live`` folder is.
         self.store = store
         self._folder = folder
-        self._lock = Lock()
+        self._lock = RLock()
         self._reset()
         _watch(self)
 
@@ -221,6 +221,7 @@ class Board:
         self.path = ""
         self.why_not = ""
         self.tried = False
+        self._inside = False  # of what follows, while a finalizer, a handler of a signal comes back into it
         self._fd = -1
         self._file: tuple[int, int] | None = None
         self._memory: mmap.mmap | None = None
@@ -228,34 +229,43 @@ class Board:
     def open(self) -> None:
         """Once a process: memory on a tmpfs, which no disk can delay. Idempotent."""
         with self._lock:
-            if self.tried:
+            if self.tried or self._inside:
                 return
+            self._inside = True
             uid = os.geteuid()
             try:
                 for outer, folder in candidates(self.store, uid):
                     if _file_system(outer) in ("tmpfs", "ramfs") and self._try(outer, folder, uid):
                         return
             finally:
+                self._inside = False
                 self.tried = True  # last: requests that begin meanwhile wait for it
 
     def announce(self) -> None:
         """Names the folder in the store, or makes the board there. By the writer: it may wait for a disk."""
         with self._lock:
-            if not self.tried or not self._folder:
+            if not self.tried or not self._folder or self._inside:
                 return
-            if self.core is None:
-                try:
-                    make_folders(self._folder)
-                except OSError as error:
-                    self.why_not = f"{self._folder}: {error.strerror}"
-                    return
-                kind = _file_system(self._folder)
-                if kind in _FILE_SYSTEMS:
-                    self._try(self._folder, self._folder, os.geteuid())
-                else:
-                    self.why_not = f"{self._folder} is on {kind or 'an unknown file system'}: not safe to map"
-                return
+            self._inside = True
+            try:
+                self._announce()
+            finally:
+                self._inside = False
+
+    def _announce(self) -> None:
+        if self.core is not None:
             self._name_folder(os.path.dirname(self.path))
+            return
+        try:
+            make_folders(self._folder)
+        except OSError as error:
+            self.why_not = f"{self._folder}: {error.strerror}"
+            return
+        kind = _file_system(self._folder)
+        if kind in _FILE_SYSTEMS:
+            self._try(self._folder, self._folder, os.geteuid())
+        else:
+            self.why_not = f"{self._folder} is on {kind or 'an unknown file system'}: not safe to map"
 
     def _name_folder(self, folder: str) -> None:
         try:
@@ -324,7 +334,7 @@ class Board:
     def _forget(self) -> None:
         """In a forked child: the board is the parent's."""
         fd, file, memory, core = self._fd, self._file, self._memory, self.core
-        self._lock = Lock()
+        self._lock = RLock()
         self._reset()
         if core is not None and memory is not None:
             core.close()

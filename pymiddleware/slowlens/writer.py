@@ -173,6 +173,8 @@ class Writer(_core.Pulse):
             return
         if not board.tried:
             board.open()
+        if not board.tried:
+            return  # this request came while its thread was making it
         self._noted = True
         if numbers is not None and board.core is not None:
             numbers.note_in(board.core, secrets.token_bytes(8))

@@ -363,3 +363,36 @@ def test_a_file_that_is_no_board_is_left_alone(store_path: str) -> None:
         _core.board_read(b"x" * 9000)
     with pytest.raises(ValueError):
         _core.board_clear(bytearray(9000), 0)
+
+
+COMES_BACK = """
+import faulthandler, sys
+from slowlens.wsgi import ProfilerMiddleware
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"answer"]
+
+def ask():
+    return b"".join(middleware({"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": ""}, lambda *given: None))
+
+def comes_back(event, arguments):
+    if event in ("os.mkdir", "open", "mmap.__new__", "os.rename") and len(inside) < 20:
+        inside.append(event)
+        answers.append(ask())
+
+inside, answers = [], []
+middleware = ProfilerMiddleware(app, store=sys.argv[1], mode="sampling", keep="all", log=False)
+faulthandler.dump_traceback_later(60, exit=True)
+sys.addaudithook(comes_back)
+answers.append(ask())
+print(len(answers) > 1, set(answers) == {b"answer"}, middleware.recorder.board.core is not None,
+      middleware.recorder.counters()["board"]["why_not"])
+"""
+
+
+def test_a_request_that_comes_while_its_thread_makes_the_board(tmp_path: Path) -> None:
+    """As a finalizer, a handler of a signal or an audit hook may be one: it runs, and nobody waits for himself."""
+    made = subprocess.run([sys.executable, "-c", COMES_BACK, str(tmp_path)], capture_output=True, text=True,
+                          timeout=120, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert made.stdout.split() == ["True", "True", "True", "None"], made.stderr[-2000:]
