@@ -88,8 +88,8 @@ def counted(schema: str, query: Query, most: int, *, earlier: bool = False) -> t
 
 #: What is found in its order by an index (schema.py): a filter that stands alone, and the order.
 _ORDERED = {
-    "route": ("started", "ended", "wall_ns"), "method": ("ended",), "host": ("ended",), "release": ("ended",),
-    "status": ("ended",), "min_ns": ("started", "ended"),
+    "route": ("started", "ended", "wall_ns"), "host": ("ended",), "release": ("started", "ended"), "status": ("ended",),
+    "min_ns": ("started", "ended"),
 }
 _FILTERS = ("route", "method", "status", "mode", "host", "release", "min_ns", "max_ns", "since", "until", "text",
             "words", "layer", "tag", "finding", "stored_since")

@@ -48,6 +48,7 @@ CREATE INDEX ON {{s}}.profiles (wall_ns, id);
 CREATE INDEX ON {{s}}.profiles (cpu_ns, id);
 CREATE INDEX ON {{s}}.profiles (route, wall_ns, id);
 CREATE INDEX ON {{s}}.profiles (route, started, id);
+CREATE INDEX ON {{s}}.profiles (release, started, id);
 CREATE INDEX ON {{s}}.profiles (stored);
 CREATE INDEX ON {{s}}.profiles USING gin (tags);
 CREATE INDEX ON {{s}}.profiles USING gin (findings);
@@ -66,10 +67,11 @@ ALTER TABLE {{s}}.hours ALTER total SET STORAGE EXTERNAL;
 #: A query locks each index of each day that it may read, and the database has room for 64 a connection: no more than
 #: are needed.
 OF_A_DAY = (
-    *(f"({name}, {ENDED}, id)" for name in ("route", "status", "method", "host", "release")),
+    *(f"({name}, {ENDED}, id)" for name in ("route", "status", "host", "release")),
     *(f"({order}, id) WHERE status >= 500" for order in ("started", ENDED, "wall_ns")),
     *(f"({order}, id) WHERE wall_ns >= {SLOW_NS}" for order in ("started", ENDED)),
-    *(f"({name}, id)" for name in ("status", "route", "mode", "bytes", "calls", "waiting_ns", "db_ns", "db_count")),
+    *(f"({name}, id)" for name in ("status", "route", "method", "mode", "bytes", "calls", "waiting_ns", "db_ns",
+                                    "db_count")),
 )
 
 #: What leads from version N to N + 1. A program of an earlier version goes on writing: a new column has a default.
