@@ -21,6 +21,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from inspect import isawaitable
+from itertools import islice
 from typing import NamedTuple
 
 from .log import Seldom, late
@@ -43,6 +44,7 @@ NOTHING: frozenset[str] = frozenset()
 
 #: Longer values of ours are not looked at: a token has about 90 characters.
 VALUE_MAX = 300
+COOKIES_MAX = 4
 
 _log = late("slowlens")
 _LOCAL_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\]|([a-z0-9_-]{1,63}\.){1,8}localhost)(:[0-9]{1,5})?\Z")
@@ -236,10 +238,10 @@ def is_https(incoming: Incoming) -> bool:
     return incoming.secure or "https" in said[:VALUE_MAX].lower()
 
 
-def _cookie(incoming: Incoming) -> str:
-    # Not one whose name only ends like ours: another app of the domain may have set it.
-    match = _COOKIE.search(incoming.headers.get("cookie", ""))
-    return match[1].strip() if match is not None else ""
+def _cookies(incoming: Incoming) -> list[str]:
+    """What it carries under our name, a few at most: another app of the domain may have set one, too, which browsers
+    send first if its path is longer. Not one whose name only ends like ours."""
+    return [match[1].strip() for match in islice(_COOKIE.finditer(incoming.headers.get("cookie", "")), COOKIES_MAX)]
 
 
 def query_value(incoming: Incoming, name: str) -> str:
@@ -276,8 +278,7 @@ class Access:
             if self._key is not None:
                 if token:
                     granted |= token_grants(self._key, token, hosts_of(incoming))
-                session = _cookie(incoming)
-                if session:
+                for session in _cookies(incoming):
                     granted |= token_grants(self._key, session, hosts_of(incoming), "session")
             if self._authorize is not None and not self.asks_later:
                 granted |= self.authorized(incoming.native)

@@ -30,6 +30,12 @@ _SERVERS: dict[str, tuple[int, tuple[str, ...], tuple[str, ...], tuple[str, ...]
     "granian": (8000, ("--port",), ("--host",), (), ("GRANIAN_HOST", "GRANIAN_PORT")),
     "waitress-serve": (8080, ("--port",), ("--host",), ("--listen",), ("", "")),
 }
+#: Options by which a server listens elsewhere than at a port that the command names: a socket of Unix, a descriptor
+#: that somebody else bound, what a file says.
+_ELSEWHERE = ("--uds", "--unix-socket", "--fd", "--endpoint", "--config", "--socket-name")
+_ELSEWHERE_SHORT = {"gunicorn": ("-c",), "hypercorn": ("-c",), "daphne": ("-u", "-e")}
+#: ... and by which it speaks https.
+_CERTIFICATES = ("--cert", "--certfile", "--keyfile", "--ssl-certfile", "--ssl-keyfile", "--ssl-certificate")
 _greeted: set[tuple[int, str]] = set()
 
 
@@ -40,7 +46,13 @@ def _option(arguments: Sequence[str], names: tuple[str, ...]) -> str:
                 return arguments[at + 1]
             if name.startswith("--") and argument.startswith(name + "="):
                 return argument[len(name) + 1:]
+            if not name.startswith("--") and argument.startswith(name) and not argument.startswith("--"):
+                return argument[len(name):]  # -b127.0.0.1:8000
     return ""
+
+
+def _has(arguments: Sequence[str], names: tuple[str, ...]) -> bool:
+    return any(argument.partition("=")[0] in names for argument in arguments)
 
 
 def _split(address: str, port: int) -> tuple[str, str]:
@@ -64,12 +76,18 @@ def server_url(arguments: Sequence[str] | None = None, environ: Mapping[str, str
     if not arguments:
         return ""
     command = _command(arguments)
-    rest = arguments[1:]
+    rest = list(arguments[1:])
+    if command == "gunicorn":
+        rest += environ.get("GUNICORN_CMD_ARGS", "").split()
+        if os.path.exists("gunicorn.conf.py"):  # it reads this one unasked
+            rest.append("--config")
     if "runserver" in rest[:1]:
         given = [one for one in rest[1:] if not one.startswith("-")]
         host, port = _split(given[0], 8000) if given else ("", "8000")
     elif command in _SERVERS:
         if command == "flask" and ("run" not in rest or _watches(rest, environ)):
+            return ""
+        if _has(rest, _ELSEWHERE + _ELSEWHERE_SHORT.get(command, ())) and not _has(rest, _SERVERS[command][3]):
             return ""
         default, ports, hosts, both, variables = _SERVERS[command]
         bound = _option(rest, both)
@@ -82,9 +100,10 @@ def server_url(arguments: Sequence[str] | None = None, environ: Mapping[str, str
         return ""
     if host in ("", "0", "0.0.0.0", "::"):
         host = "127.0.0.1"
-    if not (port.isascii() and port.isdigit()) or re.fullmatch(r"[\w.:-]+", host, re.ASCII) is None:
+    if not (port.isascii() and port.isdigit() and int(port)) or re.fullmatch(r"[\w.:-]+", host, re.ASCII) is None:
         return ""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if _has(rest, _CERTIFICATES) else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _watches(rest: Sequence[str], environ: Mapping[str, str]) -> bool:

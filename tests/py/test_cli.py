@@ -463,7 +463,8 @@ WAITING = """
 
 
 @pytest.mark.parametrize("mode", ["deterministic", "sampling"])
-@pytest.mark.parametrize(("number", "printed"), [(signal.SIGTERM, ""), (signal.SIGINT, "exit handlers\n")])
+@pytest.mark.parametrize(("number", "printed"), [
+    (signal.SIGTERM, ""), (signal.SIGHUP, ""), (signal.SIGINT, "exit handlers\n")])
 def test_run_saves_when_a_signal_ends_it(number: int, printed: str, mode: str, tmp_path: Path) -> None:
     status, output, target = end_by(number, tmp_path, WAITING, mode)
     assert (status, output) == (-number, printed), "as without slowlens"

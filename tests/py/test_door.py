@@ -517,7 +517,11 @@ def test_the_cookie_is_ours_not_one_that_ends_like_it(store_path: str) -> None:
     site = make(store_path, debug=False, key="a secret of some length")
     session = make_token("a secret of some length", 60, host="shop.example", kind="session")
     for cookies, status in ((f"x_slowlens_session=1; slowlens_session={session}", "200"),
-                            (f"a=1;slowlens_session={session};b=2", "200"), (f"x_slowlens_session={session}", "404")):
+                            (f"a=1;slowlens_session={session};b=2", "200"),
+                            # Another app of the domain has set one, whose path is longer: it must not close the door.
+                            (f"slowlens_session=x; slowlens_session={'9' * 400}; slowlens_session={session}", "200"),
+                            ("slowlens_session=x; " * 9 + f"slowlens_session={session}", "404"),
+                            (f"x_slowlens_session={session}", "404")):
         assert wsgi_call(site, BASE, HTTP_COOKIE=cookies, **STRANGER)[0][:3] == status
 
 

@@ -36,9 +36,26 @@ from conftest import wsgi_call
     ("/x/gunicorn a:app", "http://127.0.0.1:8000"), ("/x/hypercorn -b 0.0.0.0:8003 a", "http://127.0.0.1:8003"),
     ("/x/waitress-serve --port 8004 a:app", "http://127.0.0.1:8004"), ("/x/uvicorn --port x\x1b a:app", ""),
     ("script.py", ""), ("", ""),
+    # A port that is found out when it is bound, a socket of Unix, somebody else's, a file that says where: not known.
+    ("/x/uvicorn a:app --port 0", ""), ("/x/gunicorn -b 127.0.0.1:0 a:app", ""), ("manage.py runserver 0", ""),
+    ("/x/uvicorn --uds /run/a.sock a:app", ""), ("/x/uvicorn --fd=3 a:app", ""), ("/x/daphne -u /run/a.sock a:app", ""),
+    ("/x/waitress-serve --unix-socket=/run/a a:app", ""), ("/x/gunicorn -c conf.py a:app", ""),
+    ("/x/hypercorn --config file:a.py a:app", ""), ("/x/gunicorn -c conf.py -b :8005 a:app", "http://127.0.0.1:8005"),
+    ("/x/gunicorn -b:8007 a:app", "http://127.0.0.1:8007"), ("/x/flask run -p5002", "http://127.0.0.1:5002"),
+    ("/x/flask run --cert adhoc", "https://127.0.0.1:5000"),
+    ("/x/uvicorn --ssl-keyfile=k --ssl-certfile=c a:app", "https://127.0.0.1:8000"),
 ])
 def test_where_the_server_is(command: str, url: str) -> None:
     assert server_url(command.split(), {}) == url
+
+
+def test_what_gunicorn_reads_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["/x/gunicorn", "a:app"]
+    assert server_url(asked, {"GUNICORN_CMD_ARGS": "--bind=127.0.0.1:8006 -w 3"}) == "http://127.0.0.1:8006"
+    assert server_url(asked, {}) == "http://127.0.0.1:8000"
+    (tmp_path / "gunicorn.conf.py").write_text("bind = '127.0.0.1:9000'")
+    assert server_url(asked, {}) == ""
 
 
 SCRIPT = """

@@ -76,10 +76,11 @@ class _Saving:
         self.ends_by: int | None = None
 
     def watch_signals(self) -> None:
-        """SIGTERM and SIGINT, where they would end the process at once. Python's KeyboardInterrupt and what is
-        ignored stay; a script that sets a handler of its own replaces this one, as it would the default."""
+        """SIGTERM, SIGHUP (the terminal was closed) and SIGINT, where they would end the process at once. Python's
+        KeyboardInterrupt and what is ignored (nohup) stay; a script that sets a handler of its own replaces this one,
+        as it would the default."""
         atexit.register(self._end)  # registered first, so it runs after the script's own
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, self._on_signal)
 
