@@ -77,6 +77,22 @@ put_starved(const sl_outline *o, const sl_findings *all, sl_buf *out)
     sl_buf_put_u8(out, '.');
 }
 
+/* Queries that are alike are counted, whatever of the time is theirs: where no
+ * time says anything, they do. */
+static void
+put_alike(const sl_outline *o, const sl_findings *all, sl_buf *out)
+{
+    for (uint32_t i = 0; i < all->count; i++) {
+        const sl_finding *one = &all->items[i];
+        if (one->rule != SL_FINDING_N_PLUS_1 &&
+            one->rule != SL_FINDING_SAME_QUERY)
+            continue;
+        sl_buf_put_u8(out, ' ');
+        sl_finding_text(o, all, one, out);
+        return;
+    }
+}
+
 void
 sl_findings_headline(const sl_outline *o, const sl_findings *all, sl_buf *out)
 {
@@ -95,6 +111,7 @@ sl_findings_headline(const sl_outline *o, const sl_findings *all, sl_buf *out)
     }
     if (all->count == 0 || first->extra) {
         sl_buf_put_str(out, "No function stands out.");
+        put_alike(o, all, out);
         return;
     }
     if (few == NULL && (first->rule == SL_FINDING_RUN_QUEUE ||

@@ -351,6 +351,19 @@ START_TEST(nothing_large_stands_out)
     made m = { .nodes = nodes, .count = 22 };
     told t = tell(&m);
     ck_assert_str_eq(t.headline, "No function stands out.");
+    /* Queries that are alike are counted, however little of it they took. */
+    const sl_outline_span spans[] = { { .node = 1,
+                                        .line = 7,
+                                        .count = 12,
+                                        .outer_ns = 2,
+                                        .longest_ns = 1,
+                                        .kind = "db",
+                                        .text = "SELECT ?",
+                                        .where = "" } };
+    t = tell_spans(&m, spans, 1);
+    ck_assert_str_eq(t.headline, "No function stands out. Under 1 % in 12 queries "
+                                 "that are alike (SELECT ?), from "
+                                 "view.app.view at app/view.py:7.");
 }
 END_TEST
 
