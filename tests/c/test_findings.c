@@ -361,9 +361,10 @@ START_TEST(nothing_large_stands_out)
                                         .text = "SELECT ?",
                                         .where = "" } };
     t = tell_spans(&m, spans, 1);
-    ck_assert_str_eq(t.headline, "No function stands out. Under 1 % in 12 queries "
-                                 "that are alike (SELECT ?), from "
-                                 "view.app.view at app/view.py:7.");
+    ck_assert_str_eq(t.headline,
+                     "No function stands out. Under 1 % in 12 queries "
+                     "that are alike (SELECT ?), from view.app.view at "
+                     "app/view.py:7.");
 }
 END_TEST
 
