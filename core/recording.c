@@ -553,6 +553,36 @@ sl_strand_wait(sl_strand *strand, sl_pseudo pseudo, uint64_t until)
 }
 
 void
+sl_strand_wait_in(sl_strand *strand, const void *const *keys, uint32_t count,
+                  sl_pseudo pseudo, uint64_t since, uint64_t until)
+{
+    sl_recording *recording = sl_recording_of(strand->tree);
+    sl_tree *tree = strand->tree;
+    sl_node *node = strand->base;
+    uint64_t from = since > strand->last ? since : strand->last;
+    uint64_t passed = until - from;
+
+    if ((int64_t)passed <= 0)
+        return;
+    for (uint32_t i = 0; i < count && node != NULL; i++)
+        node = sl_tree_child(tree, node, keys[i], 0, SL_KIND_PYTHON);
+    if (node != NULL)
+        node = sl_tree_child(tree, node, sl_pseudo_key(pseudo), 0,
+                             SL_KIND_PSEUDO);
+    if (node == NULL)
+        node = sl_tree_fold_wait(strand, pseudo);
+    node->self += passed;
+    node->calls++;
+    if (recording->stretches.count > 0)
+        sl_stretches_add(&recording->stretches,
+                         &(sl_stretch){ .node = node,
+                                        .from = from,
+                                        .to = until,
+                                        .lane = strand->lane });
+    strand->last = until;
+}
+
+void
 sl_strand_continue(sl_strand *strand, sl_pseudo pseudo, uint64_t now)
 {
     sl_recording *recording = sl_recording_of(strand->tree);

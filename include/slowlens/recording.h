@@ -210,6 +210,14 @@ void sl_strand_yield(sl_strand *strand, const void *key, uint64_t now);
 void sl_strand_suspend(sl_strand *strand, uint64_t now);
 void sl_strand_continue(sl_strand *strand, sl_pseudo pseudo, uint64_t now);
 
+/* What the strand's work waited for from `since` to `until`, in the innermost
+ * of those functions (outermost first; they count no call), was `pseudo`: for
+ * work whose steps are told on another strand, on whose stack they run. What it
+ * knows of that time already is not charged again. */
+void sl_strand_wait_in(sl_strand *strand, const void *const *keys,
+                       uint32_t count, sl_pseudo pseudo, uint64_t since,
+                       uint64_t until);
+
 /* The suspended strand was in `pseudo` until `until`; it goes on waiting. */
 void sl_strand_wait(sl_strand *strand, sl_pseudo pseudo, uint64_t until);
 

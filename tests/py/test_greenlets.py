@@ -129,6 +129,70 @@ def chains(report: dict[str, Any]) -> list[list[dict[str, Any]]]:
 
 
 @both
+def test_two_that_switch_to_each_other(sampled: bool) -> None:
+    """Both are children of the greenlet below them; neither waits for it."""
+    def ping() -> None:
+        while True:
+            spin(0.002)
+            other.switch()
+
+    def pong() -> None:
+        for _ in range(5):
+            spin(0.006)
+            one.switch()
+
+    def both_of_them() -> None:
+        nonlocal one, other
+        one, other = greenlet.greenlet(ping), greenlet.greenlet(pong)
+        one.switch()
+
+    one = other = greenlet.getcurrent()
+    recording = record(both_of_them, "none", sampled=sampled)
+    ms = milliseconds(recording)
+    assert ms["pong"] > 25
+    report = tree(recording)
+    assert in_order(["both_of_them", "ping", "pong"], path(report, "pong"))
+    assert not any(row["name"] == "[await]" for row in report["rows"])
+    if not sampled:
+        calls = {row["function"]["name"].rpartition(".")[2]: row["calls"] for row in functions(recording)}
+        assert (calls["ping"], calls["pong"], calls["spin"]) == (1, 1, 11)
+    assert recording.totals()["mended"] == 0
+
+
+def test_two_that_switch_to_each_other_in_a_task() -> None:
+    """By events they are not seen in a task, as a plain greenlet takes no context along: see native/README.md."""
+    def pong() -> None:
+        for _ in range(5):
+            spin(0.006)
+            one.switch()
+
+    def ping() -> None:
+        while True:
+            spin(0.002)
+            other.switch()
+
+    async def task() -> None:
+        nonlocal one, other
+        one, other = greenlet.greenlet(ping), greenlet.greenlet(pong)
+        one.switch()
+
+    async def main() -> _core.Recording:
+        recording = _core.Recording("none", follows=True, sampled=True)
+        await recording.step(view())
+        recording.finish()
+        return recording
+
+    async def view() -> None:
+        await asyncio.create_task(task())
+
+    one = other = greenlet.getcurrent()
+    recording = asyncio.run(main())
+    ms = milliseconds(recording)
+    assert ms["pong"] > 25
+    assert in_order(["[task]", "task", "ping", "pong"], path(tree(recording), "pong"))
+
+
+@both
 def test_errors_and_ends_in_a_greenlet_pass_through(sampled: bool) -> None:
     def fails() -> None:
         spin(0.01)

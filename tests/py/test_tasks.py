@@ -36,9 +36,11 @@ def _no_brake() -> Iterator[None]:
     _core.sampler_configure(0.001, 1)
 
 
-def profiled(app: Callable[[], Awaitable[Any]], loop: Any = asyncio.new_event_loop) -> _core.Recording:
+def profiled(
+    app: Callable[[], Awaitable[Any]], loop: Any = asyncio.new_event_loop, sampled: bool = True,
+) -> _core.Recording:
     async def main() -> _core.Recording:
-        profile = _core.Recording(sampled=True, follows=True)
+        profile = _core.Recording("none", sampled=sampled, follows=True)
         try:
             await profile.step(app())
         finally:
@@ -163,8 +165,12 @@ def test_what_no_sample_saw_is_there() -> None:
     assert all(row["total_ns"] > 0 for row in briefs)
 
 
+both = pytest.mark.parametrize("sampled", (False, True), ids=("deterministic", "sampled"))
+
+
+@both
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
-def test_eager_tasks() -> None:
+def test_eager_tasks(sampled: bool) -> None:
     async def app() -> None:
         asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
         tasks = [asyncio.create_task(first()), asyncio.create_task(second())]
@@ -173,9 +179,119 @@ def test_eager_tasks() -> None:
             await task
 
     took.clear()
-    found = awaits(profiled(app))
+    found = awaits(profiled(app, sampled=sampled))
     holds(found, "first > nap > sleep", 0.03)
     holds(found, "second > nap > sleep", 0.07)
+
+
+def computes(seconds: float = 0.03) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+@both
+@pytest.mark.parametrize("in_thread", (False, True), ids=("here", "in a thread"))
+def test_a_loop_that_the_request_runs_itself(sampled: bool, in_thread: bool) -> None:
+    """Its steps run on the request's own stack, or on that of a job, and stand there alone; its waits stand
+    where they were awaited."""
+    if sampled and in_thread and sys.version_info < (3, 12):
+        pytest.skip("3.11 tells of jobs by events only")
+
+    async def main() -> None:
+        await nap(0.07, "main")
+        computes()
+
+    def view() -> None:
+        if in_thread:
+            thread = threading.Thread(target=asyncio.run, args=(main(),))
+            thread.start()
+            thread.join()
+        else:
+            asyncio.run(main())
+
+    took.clear()
+    profile = _core.Recording("none", sampled=sampled, follows=True)
+    profile.enter()
+    view()
+    profile.leave()
+    profile.finish()
+    holds(awaits(profile), "main > nap > sleep", 0.07)
+    rows = [row for row in tree(profile)["rows"] if row["name"] == "computes"]
+    assert len(rows) == 1, "on one stack"
+
+
+@both
+def test_a_wait_behind_a_long_step(sampled: bool) -> None:
+    """Which has us look at the loop more closely: what that runs is no call of the task's."""
+    async def computes_and_waits() -> None:
+        for _ in range(3):
+            computes()
+            await nap(0.03, "computes_and_waits")
+
+    async def app() -> None:
+        await asyncio.create_task(computes_and_waits())
+
+    took.clear()
+    profile = profiled(app, sampled=sampled)
+    found = awaits(profile)
+    holds(found, "computes_and_waits > nap > sleep", 0.09)
+
+
+def test_tasks_of_trio() -> None:
+    """Its tasks are driven by a method of their coroutines."""
+    trio = pytest.importorskip("trio")
+
+    async def naps() -> None:
+        with timed("naps > sleep > sleep_until > sleep_forever > wait_task_rescheduled > _real_async_yield"):
+            await trio.sleep(0.06)
+        computes()
+
+    async def app() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(naps)
+            nursery.start_soon(naps)
+
+    async def main() -> _core.Recording:
+        profile = _core.Recording("none", sampled=True, follows=True)
+        await profile.step(app())
+        profile.finish()
+        return profile
+
+    took.clear()
+    profile = trio.run(main)
+    ((name, _),) = took.items()
+    holds(awaits(profile), name, 0.12)
+    below = {row["node"]: row for row in tree(profile)["rows"]}
+    above = {below[row["parent"]]["name"] for row in below.values() if row["name"].endswith("naps")}
+    assert above == {"[task]"}, "none of what runs the loop"
+
+
+@patient
+def test_a_thread_that_idles_between_two_jobs() -> None:
+    """trio's have no context then; the second job began when it began."""
+    trio = pytest.importorskip("trio")
+
+    def dozes() -> None:
+        with timed("dozes"):
+            time.sleep(0.01)
+
+    async def app() -> None:
+        for _ in range(3):
+            await trio.to_thread.run_sync(dozes)
+            await trio.sleep(0.06)
+
+    async def main() -> _core.Recording:
+        profile = _core.Recording("none", sampled=True, follows=True)
+        await profile.step(app())
+        profile.finish()
+        return profile
+
+    took.clear()
+    report = tree(trio.run(main))
+    found = sum(row["total_ns"] for row in report["rows"] if row["name"].endswith("dozes")) / 1e9
+    assert found < took["dozes"] + 0.02
+    assert not any(row["name"] == "[not seen] sampler late" and row["self_ns"] > 40e6 for row in report["rows"])
 
 
 def test_a_task_that_outlives_its_request() -> None:

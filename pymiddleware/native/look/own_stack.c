@@ -409,3 +409,11 @@ sl_py_own_await_chain(const sl_py_layout *layout, PyObject *awaitable,
     }
     return count;
 }
+
+int
+sl_py_own_awaits(PyObject *awaitable, sl_py_raw_frame frames[SL_PY_WALK_MAX])
+{
+    return sl_py_own_is_trusted()
+               ? sl_py_own_await_chain(&trusted, awaitable, frames)
+               : 0;
+}

@@ -84,4 +84,8 @@ void sl_py_own_forget_line(sl_py_raw_frame *frame);
 int sl_py_own_await_chain(const sl_py_layout *layout, PyObject *awaitable,
                           sl_py_raw_frame frames[SL_PY_WALK_MAX]);
 
+/* The same by the layout that is trusted; none is: 0. */
+int sl_py_own_awaits(PyObject *awaitable,
+                     sl_py_raw_frame frames[SL_PY_WALK_MAX]);
+
 #endif /* SL_PY_OWN_STACK_H */

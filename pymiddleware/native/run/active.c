@@ -7,6 +7,7 @@
 #include "run/active.h"
 #include "engine/current.h"
 #include "engine/engine.h"
+#include "look/own_stack.h"
 #include "run/live.h"
 #include "run/stints.h"
 #include "sampler/sampler.h"
@@ -105,6 +106,27 @@ sl_py_active_own_side(sl_py_recording *recording)
             return &recording->sides[i];
     }
     return NULL;
+}
+
+void
+sl_py_active_waited(sl_py_recording *recording, PyObject *coroutine,
+                    uint64_t since, uint64_t now)
+{
+    sl_py_raw_frame frames[SL_PY_WALK_MAX];
+    const void *keys[SL_PY_WALK_MAX];
+    sl_py_side *side = sl_py_active_own_side(recording);
+    sl_strand *strand =
+        side != NULL ? side->strand
+                     : side_new(recording, sl_py_borrow_tstate(), since);
+    int count = strand == NULL ? 0 : sl_py_own_awaits(coroutine, frames);
+
+    if (strand == NULL || recording->finished)
+        return;
+    /* Innermost first, as a stack is. */
+    for (int i = 0; i < count; i++)
+        keys[i] = (const void *)frames[count - 1 - i].code;
+    sl_strand_wait_in(strand, keys, (uint32_t)count, SL_PSEUDO_AWAIT, since,
+                      now);
 }
 
 /* Whether the main strand runs in this thread now. */

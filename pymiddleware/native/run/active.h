@@ -24,4 +24,11 @@ sl_py_recording *sl_py_active_owner_known(PyThreadState *ts,
  * own; NULL: nothing. Valid until the next event. */
 sl_py_side *sl_py_active_own_side(sl_py_recording *recording);
 
+/* The recording's task in the calling thread's context, whose coroutine this
+ * is, goes on at `now`, and waited since its last step; both are told on the
+ * stack they run on, the wait is not. Ticks. Events feed the recording. Never
+ * raises. */
+void sl_py_active_waited(sl_py_recording *recording, PyObject *coroutine,
+                         uint64_t since, uint64_t now);
+
 #endif /* SL_PY_ACTIVE_H */

@@ -107,8 +107,8 @@ stint_below(const sl_py_stint *stint, uintptr_t below[SL_PY_NEST_MAX])
     return stint->depth - 1;
 }
 
-/* The strand that a nested greenlet of the recording, fed by events, had in an
- * earlier stint. */
+/* A greenlet that was nested in a stack of the recording before, in an earlier
+ * stint or since switched away from (two that switch to each other). */
 static sl_py_green *
 green_find(const sl_py_recording *recording, const void *greenlet)
 {
@@ -119,10 +119,9 @@ green_find(const sl_py_recording *recording, const void *greenlet)
     return NULL;
 }
 
-/* A new one, of a stack that `starter` switched to. NULL: no room. */
-static sl_strand *
-green_add(sl_py_recording *recording, const void *greenlet, sl_strand *starter,
-          uint64_t now)
+/* A new one. NULL: no room. */
+static sl_py_green *
+green_add(sl_py_recording *recording, const void *greenlet)
 {
     if (recording->green_count == recording->green_capacity) {
         uint32_t capacity =
@@ -138,11 +137,9 @@ green_add(sl_py_recording *recording, const void *greenlet, sl_strand *starter,
         recording->greens = grown;
         recording->green_capacity = capacity;
     }
-    sl_strand *strand = sl_recording_nested(recording->core, starter, now);
-    if (strand != NULL)
-        recording->greens[recording->green_count++] =
-            (sl_py_green){ greenlet, strand };
-    return strand;
+    sl_py_green *green = &recording->greens[recording->green_count++];
+    *green = (sl_py_green){ greenlet, NULL };
+    return green;
 }
 
 /* Tells a strand what runs already in the calling thread. */
@@ -161,22 +158,26 @@ static sl_strand *
 nested_strand(sl_py_recording *recording, PyObject *target, sl_strand *starter,
               bool fresh, uint64_t now)
 {
-    const sl_py_green *known = green_find(recording, target);
+    sl_py_green *green = green_find(recording, target);
 
-    if (known != NULL)
-        return known->strand;
-    sl_strand *strand = green_add(recording, target, starter, now);
-    if (strand != NULL && !fresh)
-        replay(strand, now);
-    return strand;
+    if (green == NULL)
+        green = green_add(recording, target);
+    if (green == NULL || green->strand != NULL)
+        return green == NULL ? NULL : green->strand;
+    green->strand = sl_recording_nested(recording->core, starter, now);
+    if (green->strand != NULL && !fresh)
+        replay(green->strand, now);
+    return green->strand;
 }
 
-/* Whether `target` is what the stint's code itself switched to, and comes back
- * to it. */
+/* Whether `target` is what the recording's code itself switched to. */
 static bool
-is_nested(const PyObject *origin, PyObject *target, bool fresh)
+is_nested(const sl_py_recording *recording, const PyObject *origin,
+          PyObject *target, bool fresh)
 {
-    return (fresh || is_parent(origin, target)) && !sl_py_hub_is(target, fresh);
+    return (fresh || is_parent(origin, target) ||
+            green_find(recording, target) != NULL) &&
+           !sl_py_hub_is(target, fresh);
 }
 
 /* From a greenlet of the stint to another of it, with no time between. false:
@@ -190,7 +191,8 @@ stint_over(sl_py_stint *stint, PyObject *origin, PyObject *target, bool fresh)
     sl_strand *from = stint->strand;
 
     if (level < 0) {
-        if (stint->depth == SL_PY_NEST_MAX || !is_nested(origin, target, fresh))
+        if (stint->depth == SL_PY_NEST_MAX ||
+            !is_nested(recording, origin, target, fresh))
             return false;
         sl_strand *strand = by_samples || from == NULL
                                 ? from
@@ -198,6 +200,8 @@ stint_over(sl_py_stint *stint, PyObject *origin, PyObject *target, bool fresh)
                                                 stint_now(stint));
         if (strand == NULL && from != NULL)
             return false;
+        if (by_samples && green_find(recording, target) == NULL)
+            green_add(recording, target);
         stint->nest[stint->depth - 1].frame = innermost_frame(origin);
         level = stint->depth;
         stint->nest[level].greenlet = target;
@@ -323,10 +327,10 @@ side_over(PyObject *origin, PyObject *target, bool fresh)
         return;
     uint64_t now = sl_clock_ticks(recording->sampled.clock);
     sl_strand *to = NULL;
-    if (green_find(recording, origin) != NULL)
+    if (is_nested(recording, origin, target, fresh))
+        to = nested_strand(recording, target, from, fresh, now);
+    else if (green_find(recording, origin) != NULL)
         to = side->bottom;
-    else if (is_nested(origin, target, fresh))
-        to = nested_strand(recording, target, side->bottom, fresh, now);
     if (to == NULL || to == from)
         return;
     sl_py_switch_strands(from, to, now);

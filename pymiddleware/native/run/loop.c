@@ -397,6 +397,34 @@ sl_py_loop_task_suspends(sl_py_recording *recording, const PyObject *coroutine,
 }
 
 void
+sl_py_loop_task_stands(sl_py_recording *recording, const PyObject *coroutine,
+                       uint64_t since)
+{
+    sl_py_turn *turn = &recording->turn;
+    sl_py_wait *wait = task_find(turn, coroutine);
+
+    if (wait == NULL)
+        return;
+    turn->standing += wait->stood == 0;
+    wait->stood = since;
+}
+
+uint64_t
+sl_py_loop_task_stood(sl_py_recording *recording, const PyObject *coroutine)
+{
+    sl_py_turn *turn = &recording->turn;
+    sl_py_wait *wait =
+        turn->standing == 0 ? NULL : task_find(turn, coroutine);
+    uint64_t since = wait == NULL ? 0 : wait->stood;
+
+    if (since != 0) {
+        wait->stood = 0;
+        turn->standing--;
+    }
+    return since;
+}
+
+void
 sl_py_loop_forget(sl_py_recording *recording)
 {
     PyMem_Free(recording->turn.coroutines);

@@ -62,6 +62,14 @@ void sl_py_loop_task_suspends(sl_py_recording *recording,
                               PyObject *awaited, uint64_t now,
                               const sl_py_loop_step *step);
 
+/* The task's step before, which has suspended, ran on the stack of another
+ * strand: it waits since then (ticks) / since when, if so, which is forgotten;
+ * 0: it did not, or that is not known. */
+void sl_py_loop_task_stands(sl_py_recording *recording,
+                            const PyObject *coroutine, uint64_t since);
+uint64_t sl_py_loop_task_stood(sl_py_recording *recording,
+                               const PyObject *coroutine);
+
 /* A step of another task, whose coroutine this is, begins / ended. */
 void sl_py_loop_begins(sl_py_loop_step *step);
 void sl_py_loop_ends(const sl_py_loop_step *step, PyObject *coroutine);

@@ -1,5 +1,6 @@
 /* When an event loop polled: see polls.h. */
 #include "run/polls.h"
+#include "engine/current.h"
 #include "engine/probes.h"
 
 #include <string.h>
@@ -103,6 +104,10 @@ ask(sl_py_polls *p)
 
     if (p->watcher != NULL) /* calls each time */
         return;
+    /* Often in the context of a task whose step has just ended: what the loop
+     * does for us is no call of the task's, which would then wait in nothing
+     * that it called. */
+    sl_py_active_pause();
     if (call != NULL && p->of_hub) /* eventlet's */
         handle =
             PyObject_CallMethod(p->loop, "schedule_call_global", "iO", 0, call);
@@ -116,6 +121,7 @@ ask(sl_py_polls *p)
         p->asked = p->iteration;
     }
     Py_XDECREF(handle);
+    sl_py_active_forget();
 }
 
 /* Whether the loop stops after this iteration; what is put into it now stays

@@ -27,10 +27,10 @@ typedef struct {
     sl_strand *bottom;
 } sl_py_side;
 
-/* A greenlet that its strands switch to, fed by events, see greenlets.h. */
+/* A greenlet that its strands switched to, see greenlets.h. */
 typedef struct {
     const void *greenlet; /* not owned: to be compared */
-    sl_strand *strand;
+    sl_strand *strand;    /* NULL: events do not feed it */
 } sl_py_green;
 
 /* A step of the event loop, or another call of its, that runs: see loop.h. */
@@ -44,6 +44,8 @@ typedef struct {
     uint64_t thread;    /* id of the one it waits in */
     uint64_t ended;     /* its step before; ns */
     bool next;          /* for nothing but its next turn */
+    uint64_t stood;     /* since then, where the step before ran on another
+                         * strand's stack; ticks; 0: it did not */
     sl_py_periods held; /* when it could have gone on, at most (a task's) */
 } sl_py_wait;
 
@@ -58,6 +60,7 @@ typedef struct {
     const void **coroutines;
     sl_py_wait *tasks;
     uint32_t task_count, task_capacity;
+    uint32_t standing;  /* tasks with such a step, at most */
     sl_py_wait over;    /* of the task that ended last */
     sl_py_periods own;  /* long steps of its tasks since main.ended */
     uint64_t longest;   /* step so far; ns */

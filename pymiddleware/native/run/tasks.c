@@ -1,5 +1,6 @@
 /* The steps of tasks while an asynchronous request is recorded; see tasks.h. */
 #include "run/tasks.h"
+#include "run/active.h"
 #include "run/live.h"
 #include "run/loop.h"
 #include "run/stints.h"
@@ -10,6 +11,7 @@
 typedef PyObject *(*fast_method)(PyObject *, PyObject *const *, Py_ssize_t);
 
 static sendfunc send_before;
+static PyCFunction send_method_before;
 static fast_method throw_before;
 static PyInterpreterState *interpreter;
 
@@ -35,6 +37,7 @@ typedef struct {
     const PyObject *outer;      /* `inside` before */
     const PyObject *below;      /* `stepping` before */
     bool sampled;               /* the sampler knows of it */
+    bool told;                  /* by events, on another strand's stack */
     sl_py_task_step step;
     sl_py_loop_step turn;
     task_stint *stint; /* NULL: nobody looks at it */
@@ -75,8 +78,11 @@ static void
 step_is_of(task_step *s, sl_py_recording *recording, PyObject *coroutine)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
-    /* An eager task runs on the stack of whoever makes it, until it waits. */
-    bool on_it = recording->running && recording->thread == ts->id;
+    const sl_py_stint *below = sl_py_stint_here(ts->id);
+    /* An eager task runs on the stack of whoever makes it, until it waits; one
+     * of a loop that the request, or a job of its, runs itself, always. */
+    bool on_it = (recording->running && recording->thread == ts->id) ||
+                 (below != NULL && below->recording == recording);
     bool nested = inside != NULL || on_it;
 
     uint64_t now = sl_py_loop_now();
@@ -85,8 +91,14 @@ step_is_of(task_step *s, sl_py_recording *recording, PyObject *coroutine)
     sl_py_loop_task_resumes(recording, coroutine, s->below != NULL || on_it,
                             now, &s->turn);
     s->sampled = recording->sampled.by_samples;
-    if (!s->sampled)
+    if (!s->sampled) {
+        uint64_t stood = sl_py_loop_task_stood(recording, coroutine);
+        if (stood != 0)
+            sl_py_active_waited(recording, coroutine, stood,
+                                sl_py_ticks_at(&recording->sampled, now));
+        s->told = on_it;
         return;
+    }
     inside = ts->context;
     sl_py_sampler_task_begin(&recording->sampled, coroutine, nested, now,
                              &s->step);
@@ -104,6 +116,11 @@ step_begin(task_step *s, PyObject *coroutine)
         ts->context == stepping)
         return false;
     sl_py_recording *recording = sl_py_live_recording();
+    /* A thread that took no context along runs a loop for its request. */
+    const sl_py_stint *below =
+        recording == NULL ? sl_py_stint_here(ts->id) : NULL;
+    if (below != NULL)
+        recording = below->recording;
     /* Its main strand tells by itself (step.c). */
     if (recording != NULL && recording->context == ts->context)
         return false;
@@ -136,6 +153,10 @@ step_end(task_step *s, PyObject *coroutine, PyObject *awaited)
                                    awaited != NULL, now, &s->step);
         sl_py_loop_task_suspends(s->recording, coroutine, coroutine, awaited,
                                  now, &s->turn);
+        if (s->told && awaited != NULL && !s->recording->finished)
+            sl_py_loop_task_stands(
+                s->recording, coroutine,
+                sl_py_ticks_at(&s->recording->sampled, now));
         Py_DECREF((PyObject *)s->recording);
     }
     PyErr_Restore(type, value, traceback);
@@ -153,6 +174,19 @@ task_send(PyObject *coroutine, PyObject *value, PyObject **result)
     return sent;
 }
 
+/* As trio does it, which calls the method. */
+static PyObject *
+task_send_method(PyObject *coroutine, PyObject *value)
+{
+    task_step step;
+
+    if (!step_begin(&step, coroutine))
+        return send_method_before(coroutine, value);
+    PyObject *result = send_method_before(coroutine, value);
+    step_end(&step, coroutine, result);
+    return result;
+}
+
 static PyObject *
 task_throw(PyObject *coroutine, PyObject *const *args, Py_ssize_t count)
 {
@@ -165,43 +199,72 @@ task_throw(PyObject *coroutine, PyObject *const *args, Py_ssize_t count)
     return result;
 }
 
-/* The type's two ways in as they were, and as they are with ours in front.
- * Filled once; what is in force is what the type points to. */
-static PyAsyncMethods *methods_before, methods_ours;
-static PyMethodDef *throw_def_before, throw_def_ours;
-static PyMethodDescrObject *throw_descriptor; /* borrowed from the type */
+/* A method of the type as it was, and as it is with ours in front. */
+typedef struct {
+    PyMethodDescrObject *descriptor; /* borrowed from the type; NULL: unknown */
+    PyMethodDef *before, ours;
+} way;
 
-/* Whether the ways in are what this was written for; then they are known. */
+/* The type's three ways in; filled once, what is in force is what the type
+ * points to. */
+static PyAsyncMethods *methods_before, methods_ours;
+static way way_send, way_throw;
+
+/* Whether the method is what this was written for; then it is known. */
 static bool
-ways_learn(void)
+way_learn(way *w, const char *name, int flags, PyCFunction ours)
 {
-    if (throw_descriptor != NULL)
-        return true;
-    if (PyCoro_Type.tp_as_async == NULL ||
-        PyCoro_Type.tp_as_async->am_send == NULL)
-        return false;
     PyObject *descriptor =
-        PyObject_GetAttrString((PyObject *)&PyCoro_Type, "throw");
+        PyObject_GetAttrString((PyObject *)&PyCoro_Type, name);
     if (descriptor == NULL) {
         PyErr_Clear();
         return false;
     }
-    PyMethodDescrObject *throw = (PyMethodDescrObject *)descriptor;
+    PyMethodDescrObject *method = (PyMethodDescrObject *)descriptor;
     if (Py_IS_TYPE(descriptor, &PyMethodDescr_Type) &&
-        throw->d_method->ml_flags == METH_FASTCALL) {
-        throw_def_before = throw->d_method;
-        throw_def_ours = *throw_def_before;
-        memcpy(&throw_before, &throw_def_ours.ml_meth, sizeof(throw_before));
-        throw_def_ours.ml_meth = (PyCFunction)(void (*)(void))task_throw;
-        methods_before = PyCoro_Type.tp_as_async;
-        methods_ours = *methods_before;
-        send_before = methods_ours.am_send;
-        methods_ours.am_send = task_send;
-        interpreter = sl_py_borrow_tstate()->interp;
-        throw_descriptor = throw;
+        method->d_method->ml_flags == flags) {
+        w->before = method->d_method;
+        w->ours = *w->before;
+        w->ours.ml_meth = ours;
+        w->descriptor = method;
     }
     Py_DECREF(descriptor); /* the type holds it */
-    return throw_descriptor != NULL;
+    return w->descriptor != NULL;
+}
+
+static bool
+way_is_free(const way *w)
+{
+    return w->descriptor->d_method == w->before;
+}
+
+static void
+way_restore(way *w)
+{
+    if (w->descriptor->d_method == &w->ours)
+        w->descriptor->d_method = w->before;
+}
+
+/* Whether all of them are known. */
+static bool
+ways_learn(void)
+{
+    if (send_before != NULL)
+        return true;
+    if (PyCoro_Type.tp_as_async == NULL ||
+        PyCoro_Type.tp_as_async->am_send == NULL ||
+        !way_learn(&way_send, "send", METH_O, task_send_method) ||
+        !way_learn(&way_throw, "throw", METH_FASTCALL,
+                   (PyCFunction)(void (*)(void))task_throw))
+        return false;
+    send_method_before = way_send.before->ml_meth;
+    memcpy(&throw_before, &way_throw.before->ml_meth, sizeof(throw_before));
+    methods_before = PyCoro_Type.tp_as_async;
+    methods_ours = *methods_before;
+    send_before = methods_ours.am_send;
+    methods_ours.am_send = task_send;
+    interpreter = sl_py_borrow_tstate()->interp;
+    return true;
 }
 
 void
@@ -210,10 +273,11 @@ sl_py_tasks_watch(void)
     /* Somebody else's, put there meanwhile, is left alone. */
     sl_py_loop_callbacks(true);
     if (watchers++ > 0 || !ways_learn() ||
-        PyCoro_Type.tp_as_async != methods_before ||
-        throw_descriptor->d_method != throw_def_before)
+        PyCoro_Type.tp_as_async != methods_before || !way_is_free(&way_send) ||
+        !way_is_free(&way_throw))
         return;
-    throw_descriptor->d_method = &throw_def_ours;
+    way_send.descriptor->d_method = &way_send.ours;
+    way_throw.descriptor->d_method = &way_throw.ours;
     PyCoro_Type.tp_as_async = &methods_ours;
 }
 
@@ -221,9 +285,10 @@ static void
 ways_restore(void)
 {
     sl_py_loop_callbacks(false);
-    if (!sl_py_tasks_watched() || throw_descriptor->d_method != &throw_def_ours)
+    if (!sl_py_tasks_watched())
         return;
-    throw_descriptor->d_method = throw_def_before;
+    way_restore(&way_send);
+    way_restore(&way_throw);
     PyCoro_Type.tp_as_async = methods_before;
 }
 
@@ -244,5 +309,5 @@ sl_py_tasks_after_fork(void)
 bool
 sl_py_tasks_watched(void)
 {
-    return throw_descriptor != NULL && PyCoro_Type.tp_as_async == &methods_ours;
+    return send_before != NULL && PyCoro_Type.tp_as_async == &methods_ours;
 }

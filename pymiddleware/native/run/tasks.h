@@ -2,19 +2,22 @@
  *
  *   asyncio's Task           PyCoro_Type
  *     goes on    -- send ->    am_send  \
- *                                        ours: whose context is this? --> its
- *     is told of                        /      strand; then as it was
- *     a failure  -- throw ->   throw
+ *   trio's
+ *     goes on    -- send ->    send      ours: whose context is this? --> its
+ *   either's is told of                        strand; then as it was
+ *     a failure  -- throw ->   throw    /
  *
  * Samples alone tell nothing of a task that waits, nor of one that never ran
  * while they looked, and no event of the interpreter tells of a step to who
  * asks for no other event; and who holds the event loop up may be a task of
- * nobody's. So the two ways in which a task goes on, both of the type of
+ * nobody's. So the three ways in which a task goes on, all of the type of
  * coroutines, have a function of ours in front for as long as there is an
  * asynchronous request that is recorded, and are put back with the last of
- * them. Coroutines, tasks and what they answer are what they were; a coroutine
- * that is driven by its Python methods (trio) is not seen, and left to the
- * samples.
+ * them. Coroutines, tasks and what they answer are what they were.
+ *
+ * A step that runs on the stack of its request, or of a job of it (an eager
+ * task until it waits; all of a loop that the request runs itself), is told
+ * there; only what it waits for is a strand of its own.
  *
  * With the GIL, in the main interpreter. Never raises.
  */

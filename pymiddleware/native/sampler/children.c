@@ -188,6 +188,17 @@ other_of(uintptr_t ts)
     return free_one;
 }
 
+/* The thread works for nobody now, or has a slot: what it does until it is met
+ * again is none of what it did before. */
+static void
+other_stops(uintptr_t ts)
+{
+    for (int i = 0; i < others_count; i++) {
+        if (others[i].ts == ts)
+            others[i].seen.sampled = NULL;
+    }
+}
+
 /* One thread state, a copy of which is `state`. */
 static void
 other_look(uintptr_t ts, const char *state)
@@ -197,11 +208,17 @@ other_look(uintptr_t ts, const char *state)
 
     for (int i = 0; i < sl_py_slots_used; i++) {
         if (sl_py_slots[i].sampled != NULL &&
-            (uintptr_t)sl_py_slots[i].ts == ts)
-            return; /* a section: its own slot sees to it */
+            (uintptr_t)sl_py_slots[i].ts == ts) {
+            other_stops(ts); /* a section: its own slot sees to it */
+            return;
+        }
     }
     memcpy(&context, state + sl_py_sampler.layout.ts_context, sizeof(context));
     memcpy(&tid, state + sl_py_sampler.layout.ts_native_id, sizeof(tid));
+    /* A thread that never had a context of its own has none while it waits for
+     * the next job. */
+    if (context == 0)
+        other_stops(ts);
     other *o = context != 0 ? other_of(ts) : NULL;
     if (o == NULL)
         return;
