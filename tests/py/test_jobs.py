@@ -165,6 +165,39 @@ def exits() -> None:
     raise SystemExit
 
 
+def in_initializer(number: int) -> None:
+    spin(0.02)
+
+
+def fails_to_initialize() -> None:
+    spin(0.02)
+    raise ValueError
+
+
+@both
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 tells of no calls where they are made")
+def test_what_threads_of_a_pool_are_initialized_with(sampled: bool, caplog: pytest.LogCaptureFixture) -> None:
+    def view() -> None:
+        with ThreadPoolExecutor(2, initializer=in_initializer, initargs=(1,)) as pool:
+            wait([pool.submit(in_pool) for _ in range(4)])
+        with ThreadPool(2, in_initializer, (1,)) as processes:
+            processes.map(in_map, range(2))
+        with ThreadPoolExecutor(1, initializer=fails_to_initialize) as pool, pytest.raises(Exception):
+            pool.submit(in_pool).result()
+        in_initializer(2)
+
+    recording = record(view, sampled=sampled)
+    report = tree(recording)
+    by_node = {row["node"]: row for row in report["rows"]}
+    above = [by_node[row["parent"]]["name"] for row in report["rows"] if row["name"] == "in_initializer"]
+    assert sorted(set(above)) == ["[thread]", "test_what_threads_of_a_pool_are_initialized_with.<locals>.view"]
+    assert {"in_pool", "in_map", "fails_to_initialize"} <= below_threads(recording)
+    if not sampled:
+        calls = {row["function"]["name"]: row["calls"] for row in functions(recording)}
+        assert (calls["in_initializer"], calls["fails_to_initialize"], calls["in_pool"]) == (5, 1, 4)
+    assert recording.totals()["mended"] == 0
+
+
 @both
 def test_very_short_jobs_are_all_found(sampled: bool) -> None:
     jobs = 300

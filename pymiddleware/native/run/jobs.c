@@ -6,6 +6,7 @@
 #include "engine/probes.h"
 #include "look/own_stack.h"
 #include "run/active.h"
+#include "run/live.h"
 #include "run/stints.h"
 #include "sampler/jobs.h"
 
@@ -21,6 +22,7 @@ typedef struct {
     uint64_t since;       /* ticks of the recording's clock */
     const void *node;     /* where the strand that handed it over stood */
     bool parts;           /* it may be taken more than once */
+    bool initial;         /* a pool's thread, of which only its start is */
 } note;
 
 #define NOTES_MAX (1u << 16)
@@ -148,6 +150,23 @@ sl_py_jobs_note(const void *object, bool elsewhere)
     note_set(object, elsewhere, false);
 }
 
+/* The entry of that object, if there is one, is from now on that of another. */
+static void
+note_move(const void *object, const void *to)
+{
+    note *n = notes_count == 0 ? NULL : note_slot(object);
+
+    if (n == NULL || n->object == NULL)
+        return;
+    note moved = *n;
+    Py_INCREF((PyObject *)moved.handle);
+    note_remove(n);
+    note_forget(to);
+    moved.object = to;
+    *note_slot(to) = moved;
+    notes_count++;
+}
+
 sl_py_recording *
 sl_py_jobs_take(const void *object, const void **node, uint64_t *since)
 {
@@ -194,9 +213,11 @@ job_new(void)
     return j;
 }
 
-/* `object` runs in the calling thread, above `frame`. Whether it is a job. */
+/* `object` runs in the calling thread, above `anchor`, until the call in
+ * `frame` ends. Whether it is a job. */
 static bool
-job_begin(const void *object, uintptr_t frame, bool may_leak)
+job_begin_above(const void *object, uintptr_t anchor, uintptr_t frame,
+                bool may_leak)
 {
     const void *node;
     uint64_t since;
@@ -221,7 +242,7 @@ job_begin(const void *object, uintptr_t frame, bool may_leak)
     if (j == NULL)
         return false;
     sl_strand *strand = sl_py_sampler_job_begin(
-        &recording->sampled, SL_PSEUDO_THREAD, node, since, frame, &j->slot);
+        &recording->sampled, SL_PSEUDO_THREAD, node, since, anchor, &j->slot);
     if (strand == NULL) {
         j->next = unused;
         unused = j;
@@ -234,6 +255,12 @@ job_begin(const void *object, uintptr_t frame, bool may_leak)
     running = j;
     sl_py_active_forget();
     return true;
+}
+
+static bool
+job_begin(const void *object, uintptr_t frame, bool may_leak)
+{
+    return job_begin_above(object, frame, frame, may_leak);
 }
 
 static void
@@ -321,6 +348,28 @@ on_ended(const sl_py_target *target, uintptr_t frame, PyObject *result)
         job_end(frame);
 }
 
+/* The calling thread, as an address that no object has. */
+static const void *
+this_thread(void)
+{
+    return (const void *)(((uintptr_t)sl_py_borrow_tstate()->id << 4) | 2);
+}
+
+/* A thread begins: a job, or a pool's that has an initializer to call. */
+static bool
+on_thread_begun(const sl_py_target *target, uintptr_t frame, PyObject *self)
+{
+    const note *n =
+        self == NULL || notes_count == 0 ? NULL : note_slot(self);
+
+    if (n == NULL || n->object == NULL)
+        return false;
+    if (!n->initial)
+        return on_begun(target, frame, self);
+    note_move(self, this_thread());
+    return false;
+}
+
 /* A thread ends, and a job in it whose exception ended its worker. Green
  * threads have one thread's state between them: what another one runs is
  * away. */
@@ -330,6 +379,7 @@ on_thread_ended(const sl_py_target *target, uintptr_t frame, PyObject *result)
     uint64_t thread = sl_py_borrow_tstate()->id;
 
     on_ended(target, frame, result);
+    note_forget(this_thread());
     for (job **at = &running; *at != NULL;) {
         if ((*at)->may_leak && (*at)->stint.thread == thread &&
             !(*at)->stint.away)
@@ -540,12 +590,75 @@ is_worker(PyObject *thread)
     return worker;
 }
 
+/* What is called first in a pool's thread runs in it, once for each thread. */
+static bool
+on_initializer(const sl_py_target *target, uintptr_t frame, PyObject *ignored)
+{
+    (void)target, (void)ignored;
+    if (notes_count > 0)
+        job_begin_above(this_thread(), sl_py_own_back(frame), frame, true);
+    return false;
+}
+
+static const sl_py_action initializes = { .start = on_initializer,
+                                          .leave = on_ended };
+static const sl_py_target initializer = { "", "", NULL, &initializes, 0 };
+
+/* The function that the pool's thread calls first, NEW; NULL: none, or not one
+ * in Python. Among what the thread is to be called with, or (3.14+) an
+ * attribute of one of that. */
+static PyObject *
+initializer_of(PyObject *thread)
+{
+    PyObject *key = PyUnicode_InternFromString("_args");
+    PyObject *args = key == NULL ? NULL : PyObject_GenericGetAttr(thread, key);
+    PyObject *found = NULL;
+
+    PyErr_Clear();
+    Py_XSETREF(key, PyUnicode_InternFromString("initializer"));
+    if (args != NULL && key != NULL && PyTuple_Check(args) &&
+        PyTuple_GET_SIZE(args) > 2) {
+        found = sl_py_plain_attribute(PyTuple_GET_ITEM(args, 1), key);
+        PyErr_Clear();
+        if (found == NULL)
+            found = Py_NewRef(PyTuple_GET_ITEM(args, 2));
+        if (PyMethod_Check(found))
+            Py_SETREF(found, Py_NewRef(PyMethod_GET_FUNCTION(found)));
+        if (!PyFunction_Check(found))
+            Py_CLEAR(found);
+    }
+    PyErr_Clear();
+    Py_XDECREF(key);
+    Py_XDECREF(args);
+    return found;
+}
+
+/* A pool's thread is started by whoever hands over more than others do at the
+ * time: what it is initialized with is that one's work. */
+static void
+on_worker_start(PyObject *thread)
+{
+    PyObject *function =
+        sl_py_live_count() > 0 ? initializer_of(thread) : NULL;
+
+    if (function == NULL)
+        return;
+    sl_py_probes_put((PyCodeObject *)PyFunction_GET_CODE(function),
+                     &initializer);
+    sl_py_jobs_note(thread, true);
+    note *n = notes_count == 0 ? NULL : note_slot(thread);
+    if (n != NULL && n->object != NULL)
+        n->initial = true;
+    Py_DECREF(function); /* the thread holds it */
+}
+
 static bool
 on_thread_start(const sl_py_target *target, uintptr_t frame, PyObject *self)
 {
-    if (self != NULL && is_worker(self))
-        return false;
-    return on_handed_over(target, frame, self);
+    if (self == NULL || !is_worker(self))
+        return on_handed_over(target, frame, self);
+    on_worker_start(self);
+    return false;
 }
 
 /* Something goes on in the thread of an event loop, with the context of who
@@ -568,7 +681,7 @@ static const sl_py_action second_made = { .leave = on_second_made };
 static const sl_py_action init = { .start = on_init };
 static const sl_py_action thread_started = { .start = on_thread_start };
 static const sl_py_action runs = { .start = on_begun, .leave = on_ended };
-static const sl_py_action thread_runs = { .start = on_begun,
+static const sl_py_action thread_runs = { .start = on_thread_begun,
                                           .leave = on_thread_ended };
 static const sl_py_action sets = { .start = on_begun, .leave = on_result_set };
 static const sl_py_action result_made = { .leave = on_result_made };

@@ -10,7 +10,8 @@
  * so a job is found however short it is, and whether or not it takes the
  * request's context along: ThreadPoolExecutor (and with it run_in_executor,
  * to_thread, asgiref), threading.Thread, and gevent's threadpool. A pool's
- * threads are nobody's: they serve whoever comes. multiprocessing's ThreadPool
+ * threads are nobody's: they serve whoever comes; only what they are
+ * initialized with is of who had them started. multiprocessing's ThreadPool
  * (joblib's) and eventlet's tpool call what they are handed in a frame of their
  * worker's own: there each call that it makes is told of (3.12+).
  *
