@@ -188,6 +188,24 @@ def test_what_has_a_frame_is_no_c_function() -> None:
         one for one in found if one.endswith("engine_info")}, found
 
 
+class Empty:
+    """Of the time of a call of it, much is the interpreter's, on its way to the frame."""
+
+    def __call__(self) -> None:
+        pass
+
+
+def test_what_will_have_a_frame_is_no_c_function() -> None:
+    def calls() -> None:
+        empty = Empty()
+        for _ in range(20_000):
+            empty()
+
+    _core.sampler_configure(50e-6, 0)
+    found = functions(record(lambda: again_and_again(calls, 300), "none", sampled=True))
+    assert not [row for row in found if row["function"]["kind"] == "c" and "Empty" in row["function"]["name"]]
+
+
 @patient
 def test_in_coroutines_and_where_they_stand() -> None:
     async def step() -> AsyncIterator[int]:

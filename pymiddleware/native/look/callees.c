@@ -10,6 +10,14 @@
 #define TEXT_MAX   128u
 #define PAGE_BYTES 4096u
 
+static ternaryfunc call_in_python;
+
+void
+sl_py_callees_set(ternaryfunc call)
+{
+    call_in_python = call;
+}
+
 /* The bytes of `out`'s type at `address`. */
 #define READ(address, out)                                                     \
     (((address) & 7) == 0 &&                                                   \
@@ -218,6 +226,8 @@ callable_name(uintptr_t object, int depth, char out[2 * TEXT_MAX])
         return wrapper_name(object, out);
     if (!READ((uintptr_t)of, &type) || type.tp_call == NULL)
         return false; /* it cannot be called: the call is over */
+    if (type.tp_call == call_in_python)
+        return false;
     if ((type.tp_flags & Py_TPFLAGS_TYPE_SUBCLASS) != 0) {
         char name[TEXT_MAX];
         if (!type_name(object, name))

@@ -14,7 +14,12 @@
 #ifndef SL_PY_CALLEES_H
 #define SL_PY_CALLEES_H
 
+#include "compat/py_compat.h"
 #include "look/codes.h"
+
+/* How the interpreter calls an object whose class has a __call__ in Python:
+ * until that has its frame it is nobody's C function. NULL: not known. */
+void sl_py_callees_set(ternaryfunc call_in_python);
 
 /* The C function that `raw`, the frame at `frame`, is calling at its place;
  * NULL: it is not, or that cannot be told. */

@@ -1,6 +1,7 @@
 /* Whether what the headers say holds in this process: tried on the calling
  * thread's own stack, which Python shows too. */
 #include "sampler/self_test.h"
+#include "look/callees.h"
 #include "look/contexts.h"
 #include "look/memory.h"
 #include "look/own_stack.h"
@@ -217,10 +218,27 @@ sl_py_sampler_test(const char *own_files)
     return sl_py_sampler_why_not();
 }
 
+/* What a class that has a __call__ in Python is called by; NULL: not known. */
+static ternaryfunc
+call_in_python(void)
+{
+    PyObject *type = PyObject_CallFunction((PyObject *)&PyType_Type,
+                                           "s(){sO}", "slowlens_called",
+                                           "__call__", Py_None);
+    ternaryfunc call = type == NULL ? NULL : ((PyTypeObject *)type)->tp_call;
+
+    PyErr_Clear();
+    Py_XDECREF(type);
+    return call;
+}
+
 void
 sl_py_sampler_opcodes(const sl_py_opcodes *opcodes)
 {
+    ternaryfunc call = call_in_python();
+
     sl_py_lock();
     sl_py_depths_set(opcodes);
+    sl_py_callees_set(call);
     sl_py_unlock();
 }
