@@ -567,8 +567,8 @@ sl_strand_wait_in(sl_strand *strand, const void *const *keys, uint32_t count,
     for (uint32_t i = 0; i < count && node != NULL; i++)
         node = sl_tree_child(tree, node, keys[i], 0, SL_KIND_PYTHON);
     if (node != NULL)
-        node = sl_tree_child(tree, node, sl_pseudo_key(pseudo), 0,
-                             SL_KIND_PSEUDO);
+        node =
+            sl_tree_child(tree, node, sl_pseudo_key(pseudo), 0, SL_KIND_PSEUDO);
     if (node == NULL)
         node = sl_tree_fold_wait(strand, pseudo);
     node->self += passed;

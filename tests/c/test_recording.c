@@ -385,6 +385,34 @@ START_TEST(jobs_hang_where_they_were_handed_over)
 }
 END_TEST
 
+/* Work whose steps are told on the main strand has its waits on its own. */
+START_TEST(a_wait_stands_in_functions_that_count_no_call)
+{
+    sl_recording *r = start(0);
+    uint64_t t = r->start_ticks;
+    const void *const keys[] = { VIEW, WAIT };
+
+    sl_strand *task = sl_recording_strand(r, SL_PSEUDO_TASK, t += 10);
+    sl_strand_wait_in(task, keys, 2, SL_PSEUDO_AWAIT, t, t + 20);
+    /* Known until then: the rest alone is new. */
+    sl_strand_wait_in(task, keys, 2, SL_PSEUDO_AWAIT, t + 5, t + 30);
+    sl_strand_wait_in(task, keys, 2, SL_PSEUDO_AWAIT, t + 5, t + 25);
+
+    const sl_node *wait = find(r, WAIT, 0);
+    const sl_node *await = find(r, sl_pseudo_key(SL_PSEUDO_AWAIT), 0);
+    ck_assert_ptr_eq(await->parent, wait);
+    ck_assert_uint_eq(await->self, 30);
+    ck_assert_uint_eq(await->calls, 2);
+    ck_assert_ptr_eq(wait->parent, find(r, VIEW, 0));
+    ck_assert_ptr_eq(wait->parent->parent,
+                     find(r, sl_pseudo_key(SL_PSEUDO_TASK), 0));
+    ck_assert_uint_eq(wait->calls + wait->resumes + wait->self, 0);
+    ck_assert_uint_eq(task->last, t + 30);
+    ck_assert(sl_strand_is_empty(task));
+    sl_recording_free(r);
+}
+END_TEST
+
 START_TEST(a_reset_recording_is_as_good_as_new)
 {
     sl_recording_options options = { 0 };
@@ -441,20 +469,23 @@ END_TEST
 Suite *
 recording_suite(void)
 {
-    const TTest *const tests[] = { self_times_add_up_to_the_wall_time,
-                                   returns_of_frames_from_before_are_ignored,
-                                   a_leave_further_down_unwinds_to_it,
-                                   a_clock_that_goes_back_charges_nothing,
-                                   call_sites_are_kept_apart,
-                                   recursion_from_two_sites_stays_small,
-                                   wide_nodes_find_their_children,
-                                   a_capped_tree_loses_no_call_and_no_time,
-                                   a_capped_tree_tells_strands_apart,
-                                   deep_recursion_is_fine,
-                                   strands_hang_where_the_main_one_awaits,
-                                   jobs_hang_where_they_were_handed_over,
-                                   a_reset_recording_is_as_good_as_new,
-                                   any_allocation_may_fail,
-                                   NULL };
+    const TTest *const tests[] = {
+        self_times_add_up_to_the_wall_time,
+        returns_of_frames_from_before_are_ignored,
+        a_leave_further_down_unwinds_to_it,
+        a_clock_that_goes_back_charges_nothing,
+        call_sites_are_kept_apart,
+        recursion_from_two_sites_stays_small,
+        wide_nodes_find_their_children,
+        a_capped_tree_loses_no_call_and_no_time,
+        a_capped_tree_tells_strands_apart,
+        deep_recursion_is_fine,
+        strands_hang_where_the_main_one_awaits,
+        jobs_hang_where_they_were_handed_over,
+        a_wait_stands_in_functions_that_count_no_call,
+        a_reset_recording_is_as_good_as_new,
+        any_allocation_may_fail,
+        NULL
+    };
     return suite_of("recording", tests);
 }

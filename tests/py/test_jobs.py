@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures.thread import BrokenThreadPool
 from multiprocessing.pool import ThreadPool
 from typing import Any
 
@@ -176,13 +177,13 @@ def fails_to_initialize() -> None:
 
 @both
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 tells of no calls where they are made")
-def test_what_threads_of_a_pool_are_initialized_with(sampled: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_threads_of_a_pool_are_initialized_with(sampled: bool) -> None:
     def view() -> None:
         with ThreadPoolExecutor(2, initializer=in_initializer, initargs=(1,)) as pool:
             wait([pool.submit(in_pool) for _ in range(4)])
         with ThreadPool(2, in_initializer, (1,)) as processes:
             processes.map(in_map, range(2))
-        with ThreadPoolExecutor(1, initializer=fails_to_initialize) as pool, pytest.raises(Exception):
+        with ThreadPoolExecutor(1, initializer=fails_to_initialize) as pool, pytest.raises(BrokenThreadPool):
             pool.submit(in_pool).result()
         in_initializer(2)
 

@@ -115,9 +115,9 @@ sl_py_active_waited(sl_py_recording *recording, PyObject *coroutine,
     sl_py_raw_frame frames[SL_PY_WALK_MAX];
     const void *keys[SL_PY_WALK_MAX];
     sl_py_side *side = sl_py_active_own_side(recording);
-    sl_strand *strand =
-        side != NULL ? side->strand
-                     : side_new(recording, sl_py_borrow_tstate(), since);
+    sl_strand *strand = side != NULL
+                            ? side->strand
+                            : side_new(recording, sl_py_borrow_tstate(), since);
     int count = strand == NULL ? 0 : sl_py_own_awaits(coroutine, frames);
 
     if (strand == NULL || recording->finished)

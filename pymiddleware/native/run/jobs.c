@@ -359,8 +359,7 @@ this_thread(void)
 static bool
 on_thread_begun(const sl_py_target *target, uintptr_t frame, PyObject *self)
 {
-    const note *n =
-        self == NULL || notes_count == 0 ? NULL : note_slot(self);
+    const note *n = self == NULL || notes_count == 0 ? NULL : note_slot(self);
 
     if (n == NULL || n->object == NULL)
         return false;
@@ -638,8 +637,7 @@ initializer_of(PyObject *thread)
 static void
 on_worker_start(PyObject *thread)
 {
-    PyObject *function =
-        sl_py_live_count() > 0 ? initializer_of(thread) : NULL;
+    PyObject *function = sl_py_live_count() > 0 ? initializer_of(thread) : NULL;
 
     if (function == NULL)
         return;

@@ -413,8 +413,7 @@ uint64_t
 sl_py_loop_task_stood(sl_py_recording *recording, const PyObject *coroutine)
 {
     sl_py_turn *turn = &recording->turn;
-    sl_py_wait *wait =
-        turn->standing == 0 ? NULL : task_find(turn, coroutine);
+    sl_py_wait *wait = turn->standing == 0 ? NULL : task_find(turn, coroutine);
     uint64_t since = wait == NULL ? 0 : wait->stood;
 
     if (since != 0) {

@@ -154,9 +154,8 @@ step_end(task_step *s, PyObject *coroutine, PyObject *awaited)
         sl_py_loop_task_suspends(s->recording, coroutine, coroutine, awaited,
                                  now, &s->turn);
         if (s->told && awaited != NULL && !s->recording->finished)
-            sl_py_loop_task_stands(
-                s->recording, coroutine,
-                sl_py_ticks_at(&s->recording->sampled, now));
+            sl_py_loop_task_stands(s->recording, coroutine,
+                                   sl_py_ticks_at(&s->recording->sampled, now));
         Py_DECREF((PyObject *)s->recording);
     }
     PyErr_Restore(type, value, traceback);

@@ -222,9 +222,9 @@ sl_py_sampler_test(const char *own_files)
 static ternaryfunc
 call_in_python(void)
 {
-    PyObject *type = PyObject_CallFunction((PyObject *)&PyType_Type,
-                                           "s(){sO}", "slowlens_called",
-                                           "__call__", Py_None);
+    PyObject *type =
+        PyObject_CallFunction((PyObject *)&PyType_Type, "s(){sO}",
+                              "slowlens_called", "__call__", Py_None);
     ternaryfunc call = type == NULL ? NULL : ((PyTypeObject *)type)->tp_call;
 
     PyErr_Clear();
