@@ -4,15 +4,16 @@
 #   sh tests/bench/run.sh [ROUNDS]        all of it
 #   sh tests/bench/run.sh SUITE           one, with the newest CPython that tests/run.sh has built for
 #
-# Suites (what each measures is said in its file): bench (per call, per request in process), concurrency, instructions
-# (per call, callgrind), request (begin and finish, a step, a child task), layers, exports, accuracy, switches, viewer, store,
-# insight, core, growth (with plots), load (gunicorn and uvicorn, asked by wrk).
+# Suites (what each measures is said in its file): bench (per call, per request in process), pages (per request in
+# process, beside all peers), concurrency, instructions (per call, step, task, switch, job; callgrind), request (begin and
+# finish, a step, a child task), layers, exports, accuracy, switches, viewer, store, insight, core, growth (with plots),
+# load (gunicorn by threads and gevent, uvicorn by asyncio and uvloop; wrk's closed loop, and a fixed rate).
 #
 # Run `sh tests/run.sh` first: it makes the environments and the Debian root. What a suite needs beside them is
 # installed. Prints tables and writes tests/bench/results/PYTHON.jsonl, one row a line: suite, python, workload,
 # variant, median, spread, ratio_to_none, ratio_to_cprofile (the share of cProfile's added time);
 # concurrency-PYTHON.jsonl (threads and tasks side by side); and with the newest interpreter SUITE-PYTHON.jsonl of the
-# others (accuracy with CPython 3.15 too, beside its own sampler).
+# others (accuracy and pages with CPython 3.15, too, beside its own sampler).
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -42,8 +43,16 @@ needs() { # PYTHON SUITE: installs it
         viewer) "$1" -m pip install -q selenium || true ;;
         layers) "$1" -m pip install -q opentelemetry-sdk opentelemetry-instrumentation-django \
             opentelemetry-instrumentation-sqlite3 django-silk || true ;;
+        pages)
+            "$1" -m pip install -q yappi pyinstrument django-silk fastapi || true
+            "$1" -m pip install -q opentelemetry-sdk opentelemetry-instrumentation-django \
+                opentelemetry-instrumentation-sqlite3 opentelemetry-instrumentation-flask \
+                opentelemetry-instrumentation-jinja2 opentelemetry-instrumentation-starlette \
+                opentelemetry-instrumentation-fastapi opentelemetry-instrumentation-sqlalchemy || true
+            "$1" -m pip install -q ddtrace || true # not built for each CPython
+            ;;
         load)
-            "$1" -m pip install -q pyinstrument django-silk || true
+            "$1" -m pip install -q pyinstrument django-silk gevent uvloop || true
             command -v wrk >/dev/null || apt-get install -y -qq wrk >/dev/null 2>&1 || true
             ;;
         instructions) command -v valgrind >/dev/null || apt-get install -y -qq valgrind >/dev/null 2>&1 || true ;;
@@ -89,7 +98,7 @@ done
 interpreters | head -n 1 | while read -r version python; do
     venv=$cache/test-venv-$version
     [ -x "$venv/bin/python" ] && [ -d "$root/build/py$version/python" ] || continue
-    for suite in exports accuracy switches viewer store layers request growth load; do
+    for suite in exports accuracy switches viewer store layers request growth pages instructions load; do
         needs "$venv/bin/python" "$suite"
         PYTHONPATH=$root/build/py$version/python "$venv/bin/python" "$root/tests/bench/$suite.py" \
             --json "$results/$suite-$version.jsonl" || true
@@ -116,6 +125,9 @@ for minor in 13 14 15; do
         tests/bench/concurrency.py --json /tmp/bench/out.jsonl" &&
         cp "$sid/tmp/bench/out.jsonl" "$results/concurrency-$version.jsonl"
     [ "$minor" = 15 ] || continue
+    # Beside its own sampler, attached.
+    chroot "$sid" sh -c "cd /slowlens && PYTHONPATH=build/py3.15/python python3.15 tests/bench/pages.py \
+        --json /tmp/bench/out.jsonl" && cp "$sid/tmp/bench/out.jsonl" "$results/pages-$version.jsonl"
     chroot "$sid" sh -c "cd /slowlens && PYTHONPATH=build/py3.15/python python3.15 tests/bench/accuracy.py \
         --json /tmp/bench/out.jsonl" && cp "$sid/tmp/bench/out.jsonl" "$results/accuracy-$version.jsonl"
 done
