@@ -338,8 +338,8 @@ def plain(): pass
 def calls(hook):
     for given in ((), (1,), (plain.__code__,), (ask,), (ask, 0), (1, 2), (None, 0, None), (ask, 0, ask),
                   (object(),) * 4, (ask, 0, connection.execute, "SELECT 1"),
-                  (ask, 1 << 40, connection.execute, "SELECT 1"), (calls.__code__, 1 << 30, connection.execute, "SELECT 1"),
-                  (plain.__code__, object(), len, ()),
+                  (ask, 1 << 40, connection.execute, "SELECT 1"),
+                  (calls.__code__, 1 << 30, connection.execute, "SELECT 1"), (plain.__code__, object(), len, ()),
                   ("x", "y", len, sys.monitoring.MISSING)):
         hook(*given)
 
