@@ -231,17 +231,18 @@ run(look_input *in)
 static void
 forget(void)
 {
-    entries_clear();
-    for (uint32_t i = 0; i < code_slots; i++) {
-        if (codes[i] != NULL) {
-            free((char *)codes[i]->name);
-            free((char *)codes[i]->file);
+    cleared = 0;
+    entries_clear(UINT32_MAX);
+    for (uint32_t i = 0; code_count > 0 && i < CODE_SLOTS; i++) {
+        while (codes[i] != NULL) {
+            function *next = codes[i]->next;
+            free((char *)codes[i]->code.name);
+            free((char *)codes[i]->code.file);
+            free(codes[i]);
+            codes[i] = next;
+            code_count--;
         }
-        free(codes[i]);
     }
-    free(codes);
-    codes = NULL;
-    code_slots = code_count = 0;
     memset(arena, 0, sizeof(arena));
     memset(made, 0, sizeof(made));
     next_version = 0;

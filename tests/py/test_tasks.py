@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import json
+import os
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +16,7 @@ import traceback
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -537,3 +541,46 @@ def test_many_threads_with_loops_of_their_own() -> None:
         found = awaits(profile)
         assert found.keys() == {f"own_{number} > sleep"}
         assert 0.025 <= found[f"own_{number} > sleep"] <= 5 * profile.totals()["wall_ns"] / 1e9
+
+
+CODE_THAT_COMES_AND_GOES = """
+import json, sys, types
+from slowlens import _core, engine
+import asked_here
+engine.prepare()
+_core.layers_add("asked_here", "ask", "db", "text", "sql", "", False)
+_core.layers_open("db")
+sys.setrecursionlimit(2000)
+
+def link(chain, at):
+    return asked_here.ask("SELECT 1") if at == len(chain) else chain[at](chain, at + 1)
+
+def chain(first):
+    return [types.FunctionType(link.__code__.replace(co_firstlineno=first + n), globals()) for n in range(480)]
+
+recording = _core.Recording("none", sampled=True, max_nodes=1 << 20, max_bytes=1 << 28)
+recording.enter()
+_core.sampler_lock_measure(False)
+kept, steps = [], []
+for n in range(150):  # 72,000 functions, each on a stack of which a query's place is asked
+    kept.append(chain(1000 * n))
+    link(kept[-1], 0)
+    steps.append(_core.engine_info()["sampler"]["lock_steps"])
+link(chain(0), 0)
+recording.leave(); recording.finish()
+asked = recording.totals()["spans"]["db"][0]
+recording.discard()
+print(json.dumps([steps[100], steps[-1], asked, _core.engine_info()["sampler"]["unnamed"] > 0]))
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="asks for a query's place by samples")
+def test_code_objects_by_the_thousand_are_given_up_a_few_at_a_time(tmp_path: Path) -> None:
+    """The sampler's lock, for which requests may wait, is not held while all that is known of them is freed."""
+    (tmp_path / "asked_here.py").write_text("def ask(text):\n    pass\n")
+    made = subprocess.run(
+        [sys.executable, "-c", CODE_THAT_COMES_AND_GOES], capture_output=True, text=True, timeout=300, check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])})
+    before, most, asked, unnamed = json.loads(made.stdout)
+    assert before < most <= 64
+    assert (asked, unnamed) == (151, True)

@@ -29,7 +29,7 @@ struct entry {
     int first_line;
     uint32_t units;
     bool shim;         /* none of its instructions is the program's */
-    uint32_t *lines;   /* by code unit; NULL: not known */
+    uint32_t *lines;   /* by code unit; NULL: not function */
     uint16_t *callees; /* likewise, see depths.h; NULL: not asked, or none */
     uint32_t variables;
     bool callees_asked;
@@ -37,12 +37,31 @@ struct entry {
     entry *next; /* in its slot */
 };
 
-#define SLOTS 8192u
+/* Code objects that are known. Where they come and go by the thousand (exec,
+ * templates), room is made before there is none: a few entries at each look, in
+ * a round through all slots. All at once took 20 ms, in which whoever wants the
+ * lock, with the GIL, would have waited. */
+#define SLOTS       8192u
+#define ENTRIES_MAX CODES_MAX
+#define SPARE       (1u << 12) /* a round begins with room for so many */
+#define FREED_MAX   16u        /* at one walk; a look makes three at most */
 static entry *entries[SLOTS];
 static uint32_t entry_count;
-static bool entries_full;
-static sl_py_code **codes; /* distinct ones, by content */
-static uint32_t code_slots, code_count;
+static uint32_t cleared =
+    SLOTS;             /* slots, of this round; SLOTS: there is none */
+static uint32_t freed; /* entries, at the last look */
+
+/* Distinct functions, by content. As many slots as ever, so that there is no
+ * moment in which all move to other ones. */
+#define CODE_SLOTS (1u << 14)
+typedef struct function function;
+struct function {
+    sl_py_code code;
+    uint32_t hash;
+    function *next; /* in its slot */
+};
+static function *codes[CODE_SLOTS];
+static uint32_t code_count;
 static uint64_t refused; /* functions that found no room */
 static char *own_prefix;
 static const sl_py_code unknown = { "[unknown]", "",    9,     0,    0,
@@ -249,56 +268,30 @@ code_equal(const sl_py_code *a, const sl_py_code *b)
            memcmp(a->file, b->file, a->file_len) == 0;
 }
 
-static sl_py_code **
-code_slot(sl_py_code **table, uint32_t slots, const sl_py_code *code)
-{
-    uint32_t at = code_hash(code) & (slots - 1);
-    while (table[at] != NULL && !code_equal(table[at], code))
-        at = (at + 1) & (slots - 1);
-    return &table[at];
-}
-
-static bool
-codes_reserve(void)
-{
-    if (code_count * 2 < code_slots)
-        return true;
-    uint32_t slots = code_slots == 0 ? 1024 : code_slots * 2;
-    sl_py_code **grown = calloc(slots, sizeof(*grown));
-    if (grown == NULL)
-        return false;
-    for (uint32_t i = 0; i < code_slots; i++) {
-        if (codes[i] != NULL)
-            *code_slot(grown, slots, codes[i]) = codes[i];
-    }
-    free(codes);
-    codes = grown;
-    code_slots = slots;
-    return true;
-}
-
 /* The one function that is like `code`, whose texts it takes over. Past
  * CODES_MAX only those that are known are found. */
 static const sl_py_code *
 code_intern(sl_py_code *code)
 {
-    bool room = codes_reserve() && code_count < CODES_MAX;
-    sl_py_code **slot =
-        code_slots > 0 ? code_slot(codes, code_slots, code) : NULL;
-    const sl_py_code *found = slot != NULL ? *slot : NULL;
+    uint32_t hash = code_hash(code);
+    function **slot = &codes[hash & (CODE_SLOTS - 1)], *found = *slot;
 
-    if (found == NULL && room) {
-        sl_py_code *made = malloc(sizeof(*made));
+    while (found != NULL &&
+           (found->hash != hash || !code_equal(&found->code, code)))
+        found = found->next;
+    if (found == NULL && code_count < CODES_MAX) {
+        function *made = malloc(sizeof(*made));
         if (made != NULL) {
-            *made = *code;
+            *made = (function){ .code = *code, .hash = hash, .next = *slot };
+            *slot = made;
             code_count++;
-            return *slot = made;
+            return &made->code;
         }
     }
     refused += found == NULL;
     free((char *)code->name);
     free((char *)code->file);
-    return found != NULL ? found : &unknown;
+    return found != NULL ? &found->code : &unknown;
 }
 
 uint64_t
@@ -405,8 +398,9 @@ entry_find(uintptr_t address, const PyCodeObject *head)
         e->first_line == head->co_firstlineno && e->units == (uint32_t)units)
         return e;
     if (e == NULL) {
-        entries_full = entry_count >= CODES_MAX;
-        if (entries_full || (e = calloc(1, sizeof(*e))) == NULL)
+        if (entry_count >= ENTRIES_MAX - SPARE && cleared == SLOTS)
+            cleared = 0;
+        if (entry_count >= ENTRIES_MAX || (e = calloc(1, sizeof(*e))) == NULL)
             return NULL;
         e->address = address;
         e->next = *slot;
@@ -429,22 +423,31 @@ entry_find(uintptr_t address, const PyCodeObject *head)
     return NULL;
 }
 
-/* Makes room where code objects came and went by the thousand. What they are
- * keys of (sl_py_code) stays. */
+/* Goes on with the round, up to so many entries. What they are keys of
+ * (sl_py_code) stays. */
 static void
-entries_clear(void)
+entries_clear(uint32_t most)
 {
-    for (uint32_t i = 0; i < SLOTS; i++) {
-        for (entry *e = entries[i], *next; e != NULL; e = next) {
-            next = e->next;
-            free(e->callees);
-            free(e->lines);
-            free(e);
+    freed = 0;
+    while (cleared < SLOTS && freed < most) {
+        entry *e = entries[cleared];
+        if (e == NULL) {
+            cleared++;
+            continue;
         }
-        entries[i] = NULL;
+        entries[cleared] = e->next;
+        free(e->callees);
+        free(e->lines);
+        free(e);
+        entry_count--;
+        freed++;
     }
-    entry_count = 0;
-    entries_full = false;
+}
+
+uint32_t
+sl_py_codes_freed(void)
+{
+    return freed;
 }
 
 /* What of the name's object is compared. */
@@ -510,8 +513,7 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
     bool versions = true;
 
     /* Not while a walk's entries are in use: at the beginning of the next. */
-    if (entries_full)
-        entries_clear();
+    entries_clear(FREED_MAX);
     if (count <= 0 || count > SL_PY_WALK_MAX)
         return count == 0;
     /* The heads of all code objects of the stack in one system call: their

@@ -54,6 +54,9 @@ const sl_py_code *sl_py_codes_c(const char *name);
 /* How often a function found no room and is [unknown]. */
 uint64_t sl_py_codes_refused(void);
 
+/* How many code objects the last call of _resolve gave up, to make room. */
+uint32_t sl_py_codes_freed(void);
+
 /* The str at `address` as UTF-8, malloc'ed; NULL: it is none, or too long. */
 char *sl_py_read_str(uintptr_t address, uint32_t *len);
 

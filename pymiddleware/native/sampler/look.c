@@ -144,14 +144,23 @@ sl_py_stack_fill(int count)
     return used;
 }
 
+/* Frames to sl_py_sampler.places: sl_py_codes_resolve. */
+static bool
+places_find(const sl_py_raw_frame *raw, int count, bool alive)
+{
+    bool found = sl_py_codes_resolve(&sl_py_sampler.layout, raw, count, alive,
+                                     sl_py_sampler.places);
+    sl_py_lock_steps += sl_py_codes_freed();
+    return found;
+}
+
 uint32_t
 sl_py_alive_stack(const sl_py_raw_frame *raw, int count)
 {
     SL_PY_NEEDS_LOCK();
     /* A second time, if what was known of these addresses was out of date. */
     for (int try = 0; try < 2; try++) {
-        if (sl_py_codes_resolve(&sl_py_sampler.layout, raw, count, true,
-                                sl_py_sampler.places))
+        if (places_find(raw, count, true))
             return sl_py_stack_fill(count);
     }
     return 0;
@@ -187,10 +196,8 @@ sl_py_stack_read(const void *ts, uintptr_t anchor, sl_py_parts *parts)
                                   sl_py_sampler.raw);
     if (count < 0)
         return count;
-    return sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw, count,
-                               false, sl_py_sampler.places)
-               ? count
-               : SL_PY_WALK_TORN;
+    return places_find(sl_py_sampler.raw, count, false) ? count
+                                                        : SL_PY_WALK_TORN;
 }
 
 int
@@ -273,8 +280,7 @@ callee_alone(const sl_py_slot *s)
     if (!sl_py_frames_top(&sl_py_sampler.layout, s->ts,
                           &sl_py_sampler.raw[0]) ||
         sl_py_frames_innermost() != s->anchor ||
-        !sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw, 1, false,
-                             sl_py_sampler.places) ||
+        !places_find(sl_py_sampler.raw, 1, false) ||
         sl_py_callee_add(1, 0) == 0)
         return 0;
     const sl_py_code *callee = sl_py_sampler.stack[0].key;
@@ -346,8 +352,7 @@ slot_top(const sl_py_slot *s, sl_frame *top)
     sl_py_raw_frame raw;
 
     if (!sl_py_frames_top(&sl_py_sampler.layout, s->ts, &raw) ||
-        !sl_py_codes_resolve(&sl_py_sampler.layout, &raw, 1, false,
-                             sl_py_sampler.places))
+        !places_find(&raw, 1, false))
         return false;
     *top = (sl_frame){ (const void *)raw.code, sl_py_sampler.places[0].line };
     return true;
