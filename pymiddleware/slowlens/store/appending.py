@@ -172,8 +172,9 @@ class Appending:
             segment = self._adopt(there)
             if segment is None:
                 segment = segments.Writing.create(self.folder, there[-1].number + 1 if there else 1)
+                there.append(segments.Listed(segment.number, segment.path, segment.size, segment.size, 0))
             self._segment = segment
-            self._retain(worst_known)
+            self._retain(worst_known, there)
             return segment
 
     def _adopt(self, there: Sequence[segments.Listed]) -> segments.Writing | None:
@@ -217,13 +218,19 @@ class Appending:
 
     # ---- retention, under gc.lock ----
 
-    def _retain(self, worst_known: bool, deadline: float | None = None) -> int:
-        """Deletes what is too much or too old. Returns how many profiles."""
+    def _retain(
+        self, worst_known: bool, there: Sequence[segments.Listed], deadline: float | None = None,
+    ) -> int:
+        """Deletes what is too much or too old. Returns how many profiles.
+
+        :param there: what was in the folder a moment ago: of thousands, to look again takes longer than all the rest.
+        """
         self._clock.look()
-        there = segments.segments_in(self.folder)
         if not worst_known:
             self._learn_worst(there)
-        live = self._tidy_loose(there)
+        live, grown = self._tidy_loose(there)
+        if grown:
+            there = segments.segments_in(self.folder)
         self._part = _part_of(self.max_bytes, live)
         pins = self._pins()
         pinned = self._pinned_bytes(pins)
@@ -232,10 +239,11 @@ class Appending:
             # What is kept takes more than its blobs: rows of long texts, others beside it in a segment that stays.
             if sum(one.disk for one in there) + pinned + excess > self.max_bytes // 2:
                 self._worst.fit(pinned + excess)
-            gone, over = self._delete_segments(segments.segments_in(self.folder), pins, deadline)
+            gone, over = self._delete_segments(there, pins, deadline)
             deleted, excess = deleted + gone, excess + over
             if over <= 0 or (deadline is not None and time.monotonic() > deadline):
                 break
+            there = segments.segments_in(self.folder)
         self._worst.save()
         return deleted
 
@@ -271,9 +279,9 @@ class Appending:
                 finally:
                     os.close(fd)
 
-    def _tidy_loose(self, there: Sequence[segments.Listed]) -> int:
-        """Seals what gone writers left, and cuts off their torn tails. Returns how many writers live."""
-        live, loose = 0, 0
+    def _tidy_loose(self, there: Sequence[segments.Listed]) -> tuple[int, bool]:
+        """Seals what gone writers left, and cuts off their torn tails: (how many writers live, whether it did)."""
+        live, loose, grown = 0, 0, False
         known = {listed.number for listed in there}
         for number in [number for number in self._sealed if number not in known]:
             del self._sealed[number]
@@ -296,7 +304,9 @@ class Appending:
                 continue
             finally:
                 os.close(fd)
-        return live
+            sealed = self._sealed.get(listed.number)
+            grown = grown or (sealed is not None and sealed[0] != listed.size)
+        return live, grown
 
     def _tidy_one(self, listed: segments.Listed, fd: int, live: int, loose: int) -> tuple[int, int]:
         size = os.fstat(fd).st_size

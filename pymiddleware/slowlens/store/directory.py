@@ -122,7 +122,7 @@ class DirectoryStore(Appending):
                 if segment is not None and not segment.vanished and segment.is_stale(self._open_ns):
                     self._seal(segment.number, segment.path, segment.fd, segment.size)
                     self._let_go()
-                deleted = self._retain(self._worst.load(), deadline)
+                deleted = self._retain(self._worst.load(), segments.segments_in(self.folder), deadline)
                 self._trim_deletions()
                 with suppress(OSError):
                     self._hours.add_up()  # so that readers find it done
