@@ -68,7 +68,7 @@ ALTER TABLE {{s}}.hours ALTER total SET STORAGE EXTERNAL;
 #: are needed.
 OF_A_DAY = (
     *(f"({name}, {ENDED}, id)" for name in ("route", "status", "host", "release")),
-    *(f"({order}, id) WHERE status >= 500" for order in ("started", ENDED, "wall_ns")),
+    *(f"({order}, id) WHERE status >= 500" for order in ("started", ENDED, "wall_ns", f"route, {ENDED}")),
     *(f"({order}, id) WHERE wall_ns >= {SLOW_NS}" for order in ("started", ENDED)),
     *(f"({name}, id)" for name in ("status", "route", "method", "mode", "bytes", "calls", "waiting_ns", "db_ns",
                                     "db_count")),
