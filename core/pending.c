@@ -55,6 +55,9 @@ sl_pending_late(sl_strand *strand)
 
     if (strand->vouch == 0 || all->wall <= strand->vouch)
         return late;
+    /* The sample says where the strand is now, so it speaks for the newest
+     * part. When in all this time the CPU was used nobody saw: as evenly as can
+     * be. */
     late.wall = all->wall - strand->vouch;
     late.cpu = part_of(all->cpu, late.wall, all->wall);
     late.gil = part_of(all->gil, late.wall, all->wall);
@@ -74,11 +77,13 @@ sl_late_charge(sl_strand *strand, sl_node *under, const sl_times *late,
         return;
     sl_node *node = sl_tree_child(
         tree, under, sl_pseudo_key(SL_PSEUDO_UNSEEN_LATE), 0, SL_KIND_PSEUDO);
-    if (node == NULL)
+    if (node == NULL) /* no room: the time is told all the same, elsewhere */
         node = sl_tree_fold_wait(strand, SL_PSEUDO_UNSEEN_LATE);
     node->calls++;
     sl_recording_of(tree)->late++;
     sl_sampled_charge(strand, node, 0, late);
+    /* On the timeline it stands before what the sample saw, where nothing else
+     * was put yet. */
     if ((int64_t)(to - strand->last) <= 0)
         return;
     sl_stretches_add(&sl_recording_of(tree)->stretches,
@@ -99,6 +104,7 @@ sl_pending_charge(sl_strand *strand)
         return;
     sl_times late = sl_pending_late(strand);
     sl_late_charge(strand, strand->base, &late, strand->last);
+    /* No sample came to say where it went: to where the last one was. */
     if (strand->path != NULL && strand->path->depth > 0) {
         node = strand->path->nodes[strand->path->depth - 1];
         line = strand->path->line;

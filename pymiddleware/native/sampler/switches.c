@@ -4,6 +4,9 @@
 #include "sampler/sampler.h"
 #include "sampler/thread.h"
 
+/* The slot that a strand had; NULL: it has none any more. While it was away a
+ * fork or a request's end may have closed it, and another may have got it: a
+ * number alone does not say. */
 static sl_py_slot *
 slot_of(const sl_py_sampled *sampled, const sl_py_job_slot *own)
 {
@@ -29,6 +32,8 @@ slot_remember(sl_py_sampled *sampled, sl_py_job_slot *own, const sl_py_slot *s)
     }
 }
 
+/* What the walk believed of the greenlet before is not true of the next one: it
+ * begins anew with the version that the context has as of this event. */
 static void
 slot_nest(sl_py_slot *s, const uintptr_t *below, int count)
 {
@@ -63,6 +68,8 @@ sl_py_switch_away(sl_py_sampled *sampled, sl_strand *strand,
     sl_py_slot *s = slot_of(sampled, slot);
     if (s != NULL) {
         anchor = s->anchor;
+        /* With the CPU time that the event read: whatever else runs in this
+         * thread from here on is not the strand's. */
         sl_py_slot_measure(s, &passed, &now, cpu_ns, true);
         if (!sampled->by_samples)
             sl_recording_observe(sampled->core, &passed, NULL, now);
@@ -71,6 +78,8 @@ sl_py_switch_away(sl_py_sampled *sampled, sl_strand *strand,
     slot_remember(sampled, slot, NULL);
     if (sampled->timed && strand != NULL)
         sl_py_timed_end(sampled, strand, now);
+    /* Where it waits is known without a sample, and exactly: its frames stand
+     * still, and belong to the thread that is here. */
     else if (sampled->by_samples && strand != NULL)
         sl_strand_pause(strand, sl_py_sampler.stack,
                         sl_py_alive_stack(raw, count), &passed, now);
@@ -86,6 +95,8 @@ sl_py_switch_back(sl_py_sampled *sampled, sl_strand *strand,
 {
     sl_py_lock();
     uint64_t now = sl_clock_ticks(sampled->clock);
+    /* First it waited for what it had asked for; once that was there, for the
+     * hub, which had others to run. */
     if (sampled->by_samples) {
         sl_strand_wait(strand, SL_PSEUDO_AWAIT, ready < now ? ready : now);
         sl_strand_continue(strand, SL_PSEUDO_LOOP, now);
