@@ -115,6 +115,36 @@ def test_calls_know_their_line() -> None:
     assert lines[-2:] == [first, first + 1]
 
 
+class Implicit:
+    @property
+    def one(self) -> int:
+        return 1
+
+    def __getitem__(self, key: int) -> int:
+        return key
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def test_what_no_call_expression_calls_stands_on_its_line() -> None:
+    """An attribute, an index, a truth: not on the line of the call before it."""
+    def caller() -> None:
+        thing = Implicit()
+        len("a")
+        thing.one  # noqa: B018
+        len("b")
+        thing[1]
+        len("c")
+        if thing:
+            len("d")
+
+    first = caller.__code__.co_firstlineno
+    rows = tree(record(caller, "chosen"))["rows"]
+    found = {row["name"]: row["call_line"] - first for row in rows if row["name"].startswith("Implicit.")}
+    assert found == {"Implicit.one": 3, "Implicit.__getitem__": 5, "Implicit.__bool__": 7}
+
+
 def test_cprofile_beside_us_counts_the_same() -> None:
     if sys.version_info < (3, 12):
         pytest.skip("3.11 has one slot for both")

@@ -271,6 +271,28 @@ def test_tasks_of_trio() -> None:
     assert above == {"[task]"}, "none of what runs the loop"
 
 
+def test_a_thread_of_trios_that_has_its_request_run_something() -> None:
+    """Which the request's own task does, in the thread's context."""
+    trio = pytest.importorskip("trio")
+
+    async def step() -> None:
+        computes()
+        await trio.sleep(0.01)
+
+    async def app() -> None:
+        await trio.to_thread.run_sync(lambda: trio.from_thread.run(step))
+
+    async def main() -> _core.Recording:
+        profile = _core.Recording("none", sampled=True, follows=True)
+        await profile.step(app())
+        profile.finish()
+        return profile
+
+    report = tree(trio.run(main))
+    assert len([row for row in report["rows"] if row["name"] == "computes"]) == 1
+    assert not any(row["name"] == "[task]" for row in report["rows"])
+
+
 @patient
 def test_a_thread_that_idles_between_two_jobs() -> None:
     """trio's have no context then; the second job began when it began."""

@@ -121,8 +121,14 @@ step_begin(task_step *s, PyObject *coroutine)
         recording == NULL ? sl_py_stint_here(ts->id) : NULL;
     if (below != NULL)
         recording = below->recording;
-    /* Its main strand tells by itself (step.c). */
-    if (recording != NULL && recording->context == ts->context)
+    /* Its main strand tells by itself (step.c), also where trio has its task
+     * go on in another context for a while (from_thread.run). */
+    if (recording != NULL && recording->context == ts->context) {
+        if (!recording->running)
+            recording->driver = coroutine;
+        return false;
+    }
+    if (recording != NULL && recording->driver == coroutine)
         return false;
     *s = (task_step){ .outer = inside, .below = stepping };
     stepping = ts->context;
