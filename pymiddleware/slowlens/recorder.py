@@ -503,13 +503,17 @@ class Recorder(_core.Door):
         """A fault of ours: counted, said once a minute, and enough of them switch the part off for a while."""
         if sys.is_finalizing():
             return  # a response that was never closed ends when modules do: part of this package is gone, and the log
-        pause = part.fault()
         self._plain = False
-        self._seldom.say(_log, f"slowlens: a fault of its own while {doing}; the app is not touched. Please report it",
-                         exc=error or True, level=logging.ERROR)
-        if pause:
-            self._seldom.say(_log, f"slowlens: {FAULTS_MAX} faults while {doing}: off for {pause:.0f} s",
-                             level=logging.ERROR)
+        try:
+            pause = part.fault()
+            self._seldom.say(
+                _log, f"slowlens: a fault of its own while {doing}; the app is not touched. Please report it",
+                exc=error or True, level=logging.ERROR)
+            if pause:
+                self._seldom.say(_log, f"slowlens: {FAULTS_MAX} faults while {doing}: off for {pause:.0f} s",
+                                 level=logging.ERROR)
+        except Exception:
+            pass  # what broke the first thing (a clock that the app replaced) breaks the telling of it, too
 
 
 _PYTHON = f"{sys.implementation.name} {sys.version.split()[0]}"

@@ -321,3 +321,21 @@ def test_a_request_that_cannot_be_read_goes_to_the_app(store_path: str) -> None:
     app, stored = make(plain, store_path)
     assert b"".join(app({"PATH_INFO": 5, "REQUEST_METHOD": None}, lambda *args: None)) == b"hello"
     assert stored.recorder.faults == 1
+
+
+def test_a_fault_while_a_fault_is_told(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an app does to the clocks of its process may fail in us, twice in a row: the app answers."""
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        def broken() -> float:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(time, "monotonic", broken)
+        start_response("200 OK", [])
+        return [b"answer"]
+
+    profiled = ProfilerMiddleware(app, store=store_path, keep="all", log=False)
+    try:
+        assert b"".join(profiled({"REQUEST_METHOD": "GET", "PATH_INFO": "/broken"}, lambda *given: None)) == b"answer"
+        assert b"".join(profiled({"REQUEST_METHOD": "GET", "PATH_INFO": "/again"}, lambda *given: None)) == b"answer"
+    finally:
+        monkeypatch.undo()
