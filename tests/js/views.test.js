@@ -152,6 +152,8 @@ test("a row of the list: few samples look few", () => {
   assert.equal(hotPath({ mode: "sampling", calls: 3, hot: "views.a > b.c 76%" }), "views.a > b.c about 76 %");
   assert.equal(hotPath({ mode: "sampling", calls: 300, hot: "views.a > b.c 76%" }), "views.a > b.c 76 %");
   assert.equal(hotPath({ mode: "deterministic", calls: 3, hot: "b.c 76%" }), "b.c 76 %");
+  // The share stays at the end, and what called at the left, also between names that are written from right to left.
+  assert.equal(hotPath({ mode: "sampling", calls: 3, hot: "שלום > עולם 76%" }), "שלום\u200e > עולם\u200e about 76 %");
 });
 
 test("a trend leaves out the times without requests", () => {

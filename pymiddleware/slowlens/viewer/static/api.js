@@ -12,7 +12,7 @@ async function ask(path, options) {
   try {
     body = await response.json();
   } catch {
-    throw new Error(response.status === 404 ? "not found, or you may not look any more" : `the server answered ${response.status}`);
+    throw new Error([401, 403, 404].includes(response.status) ? "not found, or you may not look any more" : `the server answered ${response.status}`);
   }
   if (!response.ok) throw Object.assign(new Error(body.error || `the server answered ${response.status}`), { status: response.status });
   return body;
@@ -60,7 +60,6 @@ export function profile(id, extra = {}) {
 /** What a tree asks for first. */
 export const FIRST = { node: 0, depth: 2, hot: 1 };
 
-/** The tag of a route in state and queries. */
 export const routeOf = (state) => only(state, "route", "method", "mode", "last", "release");
 
 function askFor(state) {

@@ -5,6 +5,8 @@
 // sorted by x; x and w in nanoseconds within [0, width]; node is an index into
 // the model's columns.
 
+import { FOLD_LEAST, FOLD_SHARE } from "./treemodel.js";
+
 /** The columns of a report (sl_report_flame) as typed arrays, with depths and children. */
 export class FlameModel {
   constructor(report) {
@@ -128,10 +130,7 @@ export function mergeRecursion(report) {
   return made;
 }
 
-/**
- * A report upside down: below the root what took the time itself, heaviest first, below each who called it. Only what the
- * request itself spent; what nobody could see is left out. Nodes are numbered anew.
- */
+/** A report upside down: what took the time itself, below each who called it. Only the request's own; nodes are numbered anew. */
 export function invert(report) {
   const { parents, strands, self_ns: self } = report;
   const made = { ...report, nodes: [], parents: [], function: [], call_lines: [], calls: [], self_ns: [], total_ns: [], strands: [] };
@@ -205,9 +204,6 @@ class Builder {
   }
 }
 
-// As in the tree: these many frames, with this much of a frame's time.
-const FOLD_LEAST = 3;
-const FOLD_SHARE = 0.9;
 const LANES_MAX = 300;
 
 /**
@@ -248,11 +244,8 @@ export function chainOf(model, fold, node) {
 }
 
 /**
- * The left-heavy picture: what was called by the same stack stands together,
- * heaviest first. Tasks and threads never take of its width: each has a lane below, one row high until it is opened, at a
- * scale of its own where it took longer than the request.
- *
- * `fold`: of `folds`; `open`: lanes that are open. Adds to the picture lanes [{key, node, depth, open}], whether one is `scaled`, and `fold`.
+ * The left-heavy picture. Tasks and threads never take of its width: each has a lane [{key, node, depth, open}] below, one
+ * row high until it is in `open`, at a scale of its own where it took longer than the request. `fold`: of `folds`.
  */
 export function leftHeavy(model, { fold = null, open = new Set() } = {}) {
   const weight = model.total;
@@ -311,10 +304,8 @@ export function leftHeavy(model, { fold = null, open = new Set() } = {}) {
 }
 
 /**
- * The picture in the order of time, from sl_report_timeline: which stack was
- * there when. Each lane (what ran beside the request) stands below the one
- * before, one row high until it is opened. `marks`: what was asked of others (`firsts` of sl_report_spans), above all
- * else: levels with `text`; `kinds`: how many there were.
+ * The picture in the order of time, from sl_report_timeline; lanes as above. `marks`: what was asked of others (`firsts` of
+ * sl_report_spans), in levels with `text` above all else; `kinds`: how many there were.
  */
 export function timeOrder(model, report, { fold = null, open: openLanes = new Set(), marks = [], kinds = [] } = {}) {
   const built = new Builder();
@@ -443,7 +434,7 @@ export function boxOf(picture, node) {
   return best;
 }
 
-/** What arrow keys reach from a node: {parent, child, previous, next}. */
+/** What arrow keys reach. */
 export function around(model, node) {
   const parent = node === 0 ? undefined : model.parents[node];
   const siblings = parent === undefined ? [] : Array.from(model.children(parent));

@@ -25,11 +25,17 @@ export function editorLink(template, paths, file, line) {
   return template.replaceAll("{file}", here.split("/").map(encodeURIComponent).join("/")).replaceAll("{line}", String(line || 1));
 }
 
+function open(box) {
+  document.querySelector("dialog")?.remove();
+  box.addEventListener("close", () => box.remove());
+  document.body.append(box);
+  box.showModal();
+}
+
 export function showHelp() {
-  document.querySelector("dialog.help")?.remove();
   const field = (label, name, hint) => el("label", { class: "choice" }, `${label} `,
     el("input", { type: "text", value: setting(name), placeholder: hint, size: 30, change: (event) => setting(name, event.target.value) }));
-  const box = el("dialog", { class: "help", "aria-labelledby": "help-title" },
+  open(el("dialog", { class: "help", "aria-labelledby": "help-title" },
     el("h2", { id: "help-title" }, "Keys and settings"),
     el("dl", { class: "keys" }, KEYS.map(([key, text]) => el("div", {}, el("dt", {}, key.split("  ").map((one) => [el("kbd", {}, one), " "])), el("dd", {}, text)))),
     el("p", {}, choice("Theme", [["", "as the system"], ["light", "light"], ["dark", "dark"]], setting("theme"), (value) => {
@@ -40,10 +46,7 @@ export function showHelp() {
     el("p", {}, choice("Editor", Object.entries(EDITORS), setting("editor") in EDITORS ? setting("editor") : "", (value) => setting("editor", value)),
       field("or a link of your own", "editor", "myeditor://open?{file}:{line}")),
     el("p", {}, field("Where paths differ (containers)", "paths", "/app=/home/me/project")),
-    el("form", { method: "dialog" }, el("button", {}, "Close")));
-  box.addEventListener("close", () => box.remove());
-  document.body.append(box);
-  box.showModal();
+    el("form", { method: "dialog" }, el("button", {}, "Close"))));
 }
 
 const writes = (target) => target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
@@ -144,7 +147,6 @@ const places = () => [
 ];
 
 export function openPalette(page) {
-  document.querySelector("dialog.palette")?.remove();
   let items = [...(page?.places?.() || []), ...places()];
   let shown = [];
   let at = 0;
@@ -200,9 +202,7 @@ export function openPalette(page) {
     }
   });
   box.addEventListener("click", (event) => event.target === box && box.close());
-  box.addEventListener("close", () => box.remove());
-  document.body.append(box);
-  box.showModal();
+  open(box);
   input.focus();
   draw();
   api.routes().then(({ routes }) => more(routes.map((one) => ({

@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { el, header, tableRow } from "./dom.js";
 import { duration, middle, tame, when } from "./format.js";
-import { notice } from "./shell.js";
+import { answered } from "./shell.js";
 import { format } from "./state.js";
 
 const POLL = 1000;
@@ -30,6 +30,6 @@ export async function show(main) {
   };
   await draw();
   main.replaceChildren(el("h1", {}, "Running now"), place);
-  const timer = setInterval(() => document.hidden || draw().catch((error) => notice(error.message)), POLL);
+  const timer = setInterval(() => document.hidden || draw().then(() => answered(), answered), POLL);
   return { title: "Live", stop: () => clearInterval(timer) };
 }

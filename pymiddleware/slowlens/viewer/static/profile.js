@@ -170,7 +170,7 @@ class Page extends ViewPage {
     const status = meta.status ? el("span", { class: meta.status >= 500 ? "status bad" : "status" }, meta.status) : null;
     return el("div", { class: "titlebar" },
       back(),
-      el("h1", { title: this.title }, middle(this.title, 64), " ", status),
+      el("h1", { title: this.title }, middle(this.title, 52), " ", status),
       el("p", { class: "brief" }, el("strong", {}, duration(this.merged ? this.wall / (meta.merged || 1) : this.wall)), this.merged ? " on average" : "",
         cost > this.wall / 50 ? el("span", { title: `Recording every call took ${duration(cost)} of it: taken off every function, and put in ${OWN_COST}.` }, ` (≈ ${duration(this.shared)} unprofiled)`) : null,
         this.usual, ` · ${how(this.summary)}`),

@@ -4,7 +4,7 @@ import { bar, kindsKey, rowSplit } from "./colors.js";
 import { button, choice, el, header, tableRow } from "./dom.js";
 import { filterBox } from "./filterbox.js";
 import { FEW, count, duration, middle, modeOf, moment, ms, tame, when } from "./format.js";
-import { entry, go, isGone, notice, recall, remember, removeLater, server, slot } from "./shell.js";
+import { answered, entry, go, isGone, notice, recall, remember, removeLater, server, slot } from "./shell.js";
 import { format, join, listQuery, textOf, withText, write } from "./state.js";
 
 export const keepsScroll = true;
@@ -48,9 +48,10 @@ function keepButton(request) {
   return one;
 }
 
-/** A row's hot path; the share of few samples looks it. Pure. */
-export function hotPath(request) {
-  return tame(request.hot || "").replace(/ (\d+)\s?%$/, request.mode === "sampling" && request.calls < FEW / 4 ? " about $1 %" : " $1 %");
+/** A row's hot path, from left to right whatever script names are in; the share of few samples looks it. Pure. */
+export function hotPath({ hot, mode, calls }) {
+  const text = tame(hot || "").replace(/ (\d+)\s?%$/, mode === "sampling" && calls < FEW / 4 ? " about $1 %" : " $1 %");
+  return /[\u0590-\u08ff]/.test(text) ? text.replace(/ (>|(about )?\d+ %$)/g, "\u200e $1") : text;
 }
 
 /** Findings that name what to mend come before those that say what it waited for. Pure. */
@@ -269,8 +270,9 @@ class List {
       const have = new Set(this.fresh.map((one) => one.id));
       this.fresh.unshift(...page.requests.filter((one) => !this.seen.has(one.id) && !have.has(one.id) && !isGone(one.id)));
       if (this.fresh.length) this.takeNews(false);
-    } catch {
-      // The server is away: the next turn will tell.
+      answered();
+    } catch (error) {
+      answered(error);
     } finally {
       this.polling = false;
     }

@@ -5,7 +5,7 @@ import { choice, el, header, numbers, plainTable, svg, tableRow } from "./dom.js
 import { count, duration, label, middle, modeOf, moment, ms, percent, shortPath, tame } from "./format.js";
 import { entry, go, recall, remember, replace, slot } from "./shell.js";
 import { place } from "./side.js";
-import { format, only } from "./state.js";
+import { format, only, sorted } from "./state.js";
 
 const COLUMNS = [
   { title: "Route", sort: "route", class: "path" },
@@ -35,12 +35,6 @@ export function points(trend, width = 90, height = 20) {
 const trend = (route) => svg("svg", { class: "trend", width: 90, height: 20, role: "img", "aria-label": `median over time: ${route.trend_ms.filter((one) => one > 0).map(ms).join(", ")} ms` },
   svg("polyline", { points: points(route.trend_ms) }),
   ...points(route.trend_ms).split(" ").filter(Boolean).map((point) => svg("circle", { cx: point.split(",")[0], cy: point.split(",")[1], r: 1.5 })));
-
-export function sorted(rows, sort) {
-  const name = sort.replace(/^-/, "");
-  const sign = sort.startsWith("-") ? -1 : 1;
-  return [...rows].sort((a, b) => sign * (a[name] > b[name] ? 1 : a[name] < b[name] ? -1 : 0));
-}
 
 /** Whether a route was asked for only lately, in the last quarter of the time that is known. Pure. */
 export const isNew = ({ trend_count: counts = [] }) => counts.findIndex((one) => one > 0) >= counts.length * 0.75;

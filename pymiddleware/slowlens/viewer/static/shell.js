@@ -72,6 +72,15 @@ export function notice(text) {
   document.getElementById("notice").textContent = text;
 }
 
+let away = false;
+
+/** What asks again and again tells that it was not answered, until it is. */
+export function answered(error) {
+  if (error) notice(`Not up to date: ${error.message}.`);
+  else if (away) notice("");
+  away = Boolean(error);
+}
+
 /** A short message that goes by itself; `act` [title, function] can be done until then. */
 export function toast(text, act = null, seconds = 4) {
   const close = () => {

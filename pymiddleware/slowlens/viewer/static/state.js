@@ -30,6 +30,13 @@ export function toggleSort(sort, column) {
   return sort === `-${column}` ? column : `-${column}`;
 }
 
+/** Rows by a column, "name" or "-name": numbers or text. Pure. */
+export function sorted(rows, sort) {
+  const name = sort.replace(/^-/, "");
+  const sign = sort === name ? 1 : -1;
+  return [...rows].sort((a, b) => sign * ((a[name] > b[name]) - (a[name] < b[name])));
+}
+
 /** Some names of a state, as far as they have values. */
 export const only = (state, ...names) => Object.fromEntries(names.filter((name) => state[name]).map((name) => [name, state[name]]));
 
@@ -40,7 +47,6 @@ const SHORT = ["route", "method", "status", "min_ms", "mode", "tag", "finding", 
 
 const quoted = (text) => (/[\s"]|^$/.test(text) ? `"${text.replaceAll('"', "")}"` : text);
 
-/** How one value of a field is written. */
 export const write = (name, value) => (name === "min_ms" ? `>${value}ms` : `${name === "q" ? "text" : name}:${quoted(value)}`);
 
 /** All that a state filters by, as one text. */

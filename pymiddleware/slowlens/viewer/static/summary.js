@@ -70,13 +70,15 @@ export function comparison(wall, route) {
   return { times, text: `${said}× usual`, whole: `${said} times the median of its route (${duration(route.p50_ms * 1e6)} over ${count(route.count)} ${route.all_requests ? "requests, kept or not" : "stored profiles"}).` };
 }
 
-/** How it was profiled: "sampled, 12 samples (few)", "every call: 1,204 and 80 in C". */
+const several = (many, what) => `${count(many)} ${what}${many === 1 ? "" : "s"}`;
+
+/** How it was profiled: "sampled, 12 samples (few)". */
 export function how(summary) {
   const { meta } = summary;
   if (meta.merged) return `profiles merged: ${count(meta.merged)}, ${modeOf(meta.mode)}`;
-  if (meta.mode !== "sampling") return `exact: ${count(summary.calls + summary.c_calls)} calls`;
+  if (meta.mode !== "sampling") return `exact: ${several(summary.calls + summary.c_calls, "call")}`;
   const samples = meta.samples || 0;
-  return `sampled, ${count(samples)} ${samples === 1 ? "sample" : "samples"}${samples < 30 ? " (few)" : ""}`;
+  return `sampled, ${several(samples, "sample")}${samples < 30 ? " (few)" : ""}`;
 }
 
 /** What a reader must know beside the numbers: [{text, id}], `id` a profile to go to or "". */
@@ -93,7 +95,6 @@ export function notices(meta) {
 
 const UNSEEN = { torn: "torn", greenlet: "another greenlet", shim: "between frames", deep: "too deep", moved: "moved on", room: "no slot", late: "late" };
 
-/** Samples that told nothing, by reason: "3 torn, 1 late". */
 const unseen = (meta) => Object.keys(UNSEEN).filter((why) => meta[`unseen_${why}`])
   .map((why) => `${count(meta[`unseen_${why}`])} ${UNSEEN[why]}`).join(", ");
 
@@ -116,7 +117,6 @@ export function facts(summary) {
 
 export const tags = (meta) => Object.keys(meta).filter((key) => key.startsWith("tag.")).map((key) => `${key.slice(4)}=${meta[key]}`);
 
-/** The profile as markdown, for an issue or a chat. */
 export function markdown(summary, href, split) {
   const { meta, wall_ns: wall, shared_ns: shared } = summary;
   const samples = samplesOf(summary);

@@ -3,6 +3,7 @@
 import { KINDS, category } from "./colors.js";
 import { button, el, header, numbers, plainTable, tableRow } from "./dom.js";
 import { OWN_COST, count, duration, label, middle, percent, shortPath, tame } from "./format.js";
+import { sorted } from "./state.js";
 
 const COLUMNS = [
   { title: "Function", class: "path" }, { title: "Calls", number: true, sort: "calls" },
@@ -19,12 +20,6 @@ export const where = (callee) => {
   return kind === "other" ? "not code" : kind === "cost" ? "what recording every call took, taken off all others" : KINDS[kind][0];
 };
 
-/** Rows with the time of a call (resumes are none), sorted by "name" or "-name". Pure. */
-export function sorted(rows, sort) {
-  const name = sort.replace(/^-/, "");
-  const all = rows.map((row) => ({ ...row, per_call: row.calls ? row.total_ns / row.calls : 0 }));
-  return all.sort((a, b) => (sort.startsWith("-") ? b[name] - a[name] : a[name] - b[name]));
-}
 
 const PAIR = [numbers(), numbers(), numbers(), { class: "path" }];
 
@@ -54,6 +49,7 @@ async function sandwich(page, id, open, actions) {
 export async function functionsView(page) {
   const { profile, state } = page;
   const report = await profile.functions({ limit: 100000 });
+  const rows = report.rows.map((row) => ({ ...row, per_call: row.calls ? row.total_ns / row.calls : 0 }));
   let found = [];
   let sort = state.fsort || "-self_ns";
   // Samples are no calls: what one took is not known.
@@ -82,7 +78,7 @@ export async function functionsView(page) {
     if (id !== undefined) root.scrollTop = 0;
   }
   const draw = () => {
-    found = sorted(report.rows, sort).filter((row) => !page.test || page.test(row.function));
+    found = sorted(rows, sort).filter((row) => !page.test || page.test(row.function));
     body.replaceChildren(...found.slice(0, SHOWN).map((row) => {
       const values = [
         [el("span", { class: `mark k-${category(row.function)}`, "aria-hidden": "true" }), button(middle(label(row.function), 90), () => choose(row.function.id), { class: "link", "data-row": true }), " ",

@@ -9,7 +9,6 @@ import { TreeModel } from "./treemodel.js";
 const ROW = 24;
 const OPEN_MAX = 1000; // opened rows that are remembered
 
-/** The columns of one profile's tree. */
 export function columns({ sampled, samples }) {
   const time = (name) => (row) => ms(row[name] / 1e6);
   return [
@@ -74,7 +73,6 @@ export class Tree {
     if (this.model.rows.has(path.at(-1))) this.select(path.at(-1), focus);
   }
 
-  /** Which rows there are; drawing them is another matter. */
   lay() {
     this.shown = this.model.visible();
     this.body.style.height = `${this.shown.length * ROW}px`;

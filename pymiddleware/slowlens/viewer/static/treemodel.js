@@ -3,8 +3,8 @@
 // Rows are those of sl_report_tree (slowlens/report.h).
 
 // Frames of libraries that only pass the time on to one callee are one row; what own code called itself always shows.
-const FOLD_LEAST = 3; // frames; fewer are shown as they are
-const FOLD_SHARE = 0.9; // of a frame's time that its one callee must have
+export const FOLD_LEAST = 3; // frames; fewer are shown as they are
+export const FOLD_SHARE = 0.9; // of a frame's time that its one callee must have
 
 /** Rows of a whole tree, ready for a TreeModel; `hot`: down along the heaviest child while `goesOn(child, parent, root)`. */
 export function whole(rows, weight, goesOn) {

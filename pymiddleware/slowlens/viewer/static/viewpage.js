@@ -1,7 +1,7 @@
 // viewpage.js - views of one thing, a request or a difference: one is shown, searched, and found as it was left.
 import { button, el, tabList } from "./dom.js";
 import { count, matcher, percent } from "./format.js";
-import { go, notice, recall, remember, replace, toList } from "./shell.js";
+import { go, recall, remember, replace, toList } from "./shell.js";
 import { without } from "./state.js";
 
 /** Belongs to one view and goes when another is opened. */
@@ -115,7 +115,7 @@ export class ViewPage {
     this.shown = null;
     for (const tab of this.tabs.children) tab.setAttribute("aria-selected", String(tab.dataset.view === view));
     this.area.setAttribute("aria-label", this.views[view][0]);
-    const late = setTimeout(() => this.area.replaceChildren(el("p", { class: "state loading" }, "Loading…")), 250);
+    const late = setTimeout(() => turn === this.turn && this.area.replaceChildren(el("p", { class: "state loading" }, "Loading…")), 250);
     try {
       const panel = await this.views[view][1](this);
       if (turn !== this.turn) return panel.stop?.();
@@ -133,8 +133,7 @@ export class ViewPage {
       clearTimeout(late);
       if (turn !== this.turn) return undefined;
       this.tools.replaceChildren();
-      this.area.replaceChildren(el("div", { class: "state" }, el("p", {}, `${error.message}.`), button("Try again", () => this.showView())));
-      notice(error.message);
+      this.area.replaceChildren(el("div", { class: "state" }, el("p", { class: "said", role: "alert" }, `${error.message}.`), button("Try again", () => this.showView())));
     }
     return undefined;
   }

@@ -272,18 +272,20 @@ async function graphPanel(page) {
   };
 }
 
-/** The report (sl_report_aggregate) as an answer for a tree. Pure. */
-function spreadTree(report) {
+/** The report (sl_report_aggregate) as an answer for a tree, `known` the functions of the merged profile, which has other numbers for them. Pure. */
+export function spreadTree(report, known) {
+  const key = ({ name, file, line }) => JSON.stringify([name, file, line]);
+  const ids = new Map(known.map((one) => [key(one), one.id]));
   const rows = report.rows.map((row) => ({ ...row, resumes: 0, strand: false }));
   return {
-    wall_ns: report.total_ns, functions: report.functions, truncated: false,
+    wall_ns: report.total_ns, functions: report.functions.map((one) => ({ ...one, fn: ids.get(key(one)) })), truncated: false,
     ...whole(rows, (row) => row.total_ns, (row, parent) => row.total_ns > parent.total_ns / 2),
   };
 }
 
 async function spreadView(page) {
-  const report = await page.profile.spread();
-  const answer = { ...spreadTree(report), wall_ns: page.shared };
+  const [report, { rows: known }] = await Promise.all([page.profile.spread(), page.profile.functions({ limit: 100000 })]);
+  const answer = { ...spreadTree(report, known.map((row) => row.function)), wall_ns: page.shared };
   let worst = null;
   const open = button("Open the request where this node is worst", () => go({ r: report.ids[worst.worst] }));
   const tree = new Tree({
