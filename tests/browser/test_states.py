@@ -13,7 +13,8 @@ from test_views import show, slowest
 
 from conftest import VIEWER, open_list, size, wait
 
-#: The page's own requests, as the test wants them: `away`: no server; `refused`: a status; `late`: ms for what has this in its URL.
+#: The page's own requests, as the test wants them: `away`: no server; `refused`: a status; `late`: what a URL has, and
+#: for how many ms that waits.
 WEATHER = """
 const ask = window.fetch;
 window.weather = {};
@@ -96,7 +97,8 @@ def test_forced_colours_half_a_window_and_paper(browser: Any, shop: str, page: s
         show(browser, shop, f"#r={slowest(shop, '/report/')}")
         wait(browser, ".tree .row[aria-selected=true]")
     colors = browser.execute_script("""
-        return [...new Set([...document.querySelectorAll('.bar span')].map((one) => getComputedStyle(one).backgroundColor))]""")
+        const of = (one) => getComputedStyle(one).backgroundColor;
+        return [...new Set([...document.querySelectorAll('.bar span')].map(of))]""")
     assert len(colors) >= 2, "parts are told apart"
     if page == "profile":
         assert browser.execute_script(
@@ -120,7 +122,8 @@ def test_forced_colours_half_a_window_and_paper(browser: Any, shop: str, page: s
 
 
 def test_a_session_that_ended_while_nothing_was_open(browser: Any, shop: str) -> None:
-    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WEATHER + "window.weather.refused = 401;"})
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument",
+                            {"source": WEATHER + "window.weather.refused = 401;"})
     browser.get(shop + VIEWER)
     wait(browser, "main h1", "Nothing to show")
     assert "or you may not look any more." in wait(browser, "main [role=alert]").text

@@ -280,7 +280,8 @@ def test_nothing_serious_for_assistive_technology(browser: Any, shop: str, schem
              f"#page=diff&a={other}&b={one}", f"#page=diff&a={other}&b={one}&view=functions",
              "#r=aggregate&route=/report/&method=GET"]
     pages += [f"#r={one}&view={view}" for view in
-              ("tree", "flame", "timeline", "functions", "treemap", "graph", "source", "repeats")]
+              ("tree", "flame", "timeline", "functions", "functions&fn=5", "treemap", "graph", "source", "queries",
+               "repeats")]
     for page in pages:
         show(browser, shop, page)
         wait(browser, "main .page > *" if "page=" in page and "diff" not in page else "#panel > :not(.loading)")

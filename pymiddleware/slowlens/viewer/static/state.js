@@ -37,7 +37,6 @@ export function sorted(rows, sort) {
   return [...rows].sort((a, b) => sign * ((a[name] > b[name]) - (a[name] < b[name])));
 }
 
-/** Some names of a state, as far as they have values. */
 export const only = (state, ...names) => Object.fromEntries(names.filter((name) => state[name]).map((name) => [name, state[name]]));
 
 export const without = (state, ...names) => Object.fromEntries(Object.entries(state).filter(([name]) => !names.includes(name)));
@@ -49,7 +48,6 @@ const quoted = (text) => (/[\s"]|^$/.test(text) ? `"${text.replaceAll('"', "")}"
 
 export const write = (name, value) => (name === "min_ms" ? `>${value}ms` : `${name === "q" ? "text" : name}:${quoted(value)}`);
 
-/** All that a state filters by, as one text. */
 export const textOf = (state) => [...SHORT.filter((name) => state[name]).map((name) => write(name, state[name])), state.filter].filter(Boolean).join(" ");
 
 /** The state with another text, or with another sort too. */

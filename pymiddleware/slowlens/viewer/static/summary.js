@@ -10,7 +10,6 @@ export function samplesOf(summary) {
   return isSampled(summary) && measured < wall / 2 ? meta.samples : undefined; // of many merged it is not known
 }
 
-/** Until the headers, the body, and what came after: [{title, ns}]. */
 export function phases(meta, wall) {
   if (!meta.headers_ns) return [];
   const headers = Math.min(meta.headers_ns, wall);

@@ -25,7 +25,7 @@ const PAIR = [numbers(), numbers(), numbers(), { class: "path" }];
 
 function sandwichTable(title, pairs, functions, side, page, open) {
   const rows = [...pairs].sort((a, b) => b.total_ns - a.total_ns);
-  return el("section", { class: "sandwich" }, el("h3", {}, title), rows.length ? el("table", { "aria-label": title },
+  return el("section", { class: "sandwich" }, el("h2", {}, title), rows.length ? el("table", { "aria-label": title },
     el("tbody", {}, rows.map((pair) => {
       const one = functions.get(pair[side]);
       return tableRow(PAIR, [page.share(pair.total_ns), duration(pair.total_ns), page.times(pair.calls),
@@ -125,7 +125,7 @@ export async function spansView(page) {
     count(row.count), duration(row.total_ns), page.share(row.total_ns), duration(row.longest_ns),
     row.function.file ? button(`${label(row.function)}:${row.line || row.function.line}`, () => page.open({ view: "source", fn: row.function.id, node: undefined }), { class: "link" }) : ""]));
   const sections = kinds.sort((a, b) => b.total_ns - a.total_ns).flatMap((one) => [
-    el("h3", {}, `${named(one.kind)}: ${count(one.count)}, ${duration(one.total_ns)}`),
+    el("h2", {}, `${named(one.kind)}: ${count(one.count)}, ${duration(one.total_ns)}`),
     plainTable(named(one.kind), head, made.filter((_, i) => rows[i].kind === one.kind), { class: "functions spans" })]);
   return {
     root: el("div", { class: "scroller padded", tabindex: 0, role: "region", "aria-label": "Queries" }, sections,

@@ -88,7 +88,6 @@ export class TreeModel {
     return this.rows.get(first).total_ns >= row.total_ns * FOLD_SHARE ? first : null;
   }
 
-  /** The frames from `node` on that fold into one row; empty: it shows as it is. */
   chain(node) {
     const nodes = [];
     for (let at = node; at !== null && this.passesOn(at) !== null; at = this.passesOn(at)) nodes.push(at);

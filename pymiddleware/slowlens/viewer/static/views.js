@@ -124,10 +124,11 @@ async function canvasPanel(page, title, picture) {
     name: (node) => (folding && folding.next[node] >= 0 ? `⋯ ${folded(model, folding, node)}` : label(model.callee(node))),
     card: (node, box) => card(page, model, node, folding, box),
     lane: (node, wide) => {
-      const child = model.children(node)[0];
-      const name = child === undefined ? "" : ` ${label(model.callee(child))}`;
+      const [child, other] = model.children(node);
+      const name = child === undefined ? "" : ` ${label(model.callee(child))}${other === undefined ? "" : "…"}`;
       // In the order of time a lane is one of them; else it is all together, at a scale of its own.
-      return `${label(model.callee(node))}${name} ${duration(page.view === "timeline" ? wide : model.total[node])}`;
+      const all = page.view !== "timeline";
+      return `${all && model.calls[node] > 1 ? `${count(model.calls[node])}× ` : ""}${label(model.callee(node))}${name} ${duration(all ? model.total[node] : wide)}`;
     },
     neighbours(node) {
       const near = around(model, node);
