@@ -325,6 +325,46 @@ def middleware(rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
+def kept(rounds: int) -> list[dict[str, Any]]:
+    """What it takes to keep a profile of some 300 nodes: CPU of the process, the writer's included."""
+    import tempfile
+
+    from slowlens import _core
+    from slowlens.store import Query
+    from slowlens.wsgi import ProfilerMiddleware
+
+    os.environ.pop("SLOWLENS_DISABLE", None)
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        for one in WIDE[:4]:
+            one()
+        start_response("200 OK", [])
+        return [b"x"]
+
+    def spent(middleware: Any) -> float:
+        writer, start = middleware.recorder.writer, time.process_time_ns()
+        for _ in range(100):
+            get(middleware, "/")
+        while writer._jobs or writer._working:
+            time.sleep(0.002)
+        return (time.process_time_ns() - start) / 100 / 1e3
+
+    with tempfile.TemporaryDirectory() as store:
+        options: dict[str, Any] = {"mode": "deterministic", "log": False, "slow_ms": 1e6, "debug": False}
+        every = ProfilerMiddleware(app, store=os.path.join(store, "every"), keep="all", **options)
+        none = ProfilerMiddleware(app, store=os.path.join(store, "none"), keep="slow", **options)
+        added: list[float] = []
+        for _ in range(rounds * 3):
+            without = spent(none)
+            added.append(spent(every) - without)
+        assert every.recorder.counters()["stored"] == rounds * 300
+        store_of = every.recorder.store
+        blob = store_of.get(store_of.list(Query(limit=1)).rows[0]["id"])
+        assert blob is not None
+        title = f"{json.loads(_core.Profile(blob).summary())['nodes']} nodes"
+    return [row("middleware", title, "a kept profile, everything: us of CPU", added)]
+
+
 def switching(name: str, call: Callable[[], None], rounds: int) -> list[dict[str, Any]]:
     """What turning events on and off costs, beyond the steady cost of a profile."""
     from slowlens import _core
@@ -492,6 +532,7 @@ def main() -> None:
                 rows += switching(name, call, options.rounds)
     if "middleware" in suites:
         rows += middleware(options.rounds)
+        rows += kept(options.rounds)
     if "store" in suites:
         rows += store(options.rounds)
     show(rows)
