@@ -90,7 +90,6 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
 FULL_ALL_THE_WAY = """
 import json, resource, signal, sys
 from slowlens.wsgi import ProfilerMiddleware
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # as a disk that has room for so much, for anybody
 def app(environ, start_response):
     start_response("200 OK", [])
     return [b"ok"]
@@ -100,6 +99,8 @@ for i in range(200):
                "SERVER_NAME": "localhost", "SERVER_PORT": "80"}
     assert b"".join(middleware(environ, lambda *a: None)) == b"ok"
     middleware.recorder.writer.flush()
+    # As a disk that has room for so much, for anybody. Not from the start: a file that begins later ends before.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 print(json.dumps(middleware.recorder.counters()))
 """
 
