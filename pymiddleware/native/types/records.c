@@ -148,29 +148,45 @@ sl_py_footer_end(PyObject *module, PyObject *arg)
                          end.size);
 }
 
+static bool
+is_file(const struct stat *file, unsigned long long device,
+        unsigned long long inode)
+{
+    return (unsigned long long)file->st_dev == device &&
+           (unsigned long long)file->st_ino == inode;
+}
+
+/* Asked before each put: os.fstat and os.lstat would take three times as long,
+ * for they give numbers to twenty fields that nobody reads. */
+static int
+file_is_at(int fd, const char *path, unsigned long long device,
+           unsigned long long inode)
+{
+    struct stat file;
+    int found = 0;
+
+    if (fstat(fd, &file) == 0)
+        found |= is_file(&file, device, inode);
+    else
+        found |= errno != EBADF; /* of a disk that fails: still ours */
+    if (lstat(path, &file) == 0)
+        found |= is_file(&file, device, inode) << 1;
+    return found;
+}
+
 PyObject *
 sl_py_file_is_at(PyObject *module, PyObject *args)
 {
     PyObject *path;
-    int fd;
+    int fd, found;
     unsigned long long device, inode;
-    struct stat open_file, listed;
 
     (void)module;
     if (!PyArg_ParseTuple(args, "iO&KK:file_is_at", &fd, PyUnicode_FSConverter,
                           &path, &device, &inode))
         return NULL;
-    int found = 0;
-    /* Asked before each put: os.fstat and os.lstat would take three times as
-     * long, for they give numbers to twenty fields that nobody reads. */
-    Py_BEGIN_ALLOW_THREADS
-        if (fstat(fd, &open_file) == 0)
-            found |= open_file.st_dev == device && open_file.st_ino == inode;
-        else
-            found |= errno != EBADF; /* of a disk that fails: still ours */
-        if (lstat(PyBytes_AS_STRING(path), &listed) == 0)
-            found |= (listed.st_dev == device && listed.st_ino == inode) << 1;
-    Py_END_ALLOW_THREADS
-    Py_DECREF(path);
+    Py_BEGIN_ALLOW_THREADS found =
+        file_is_at(fd, PyBytes_AS_STRING(path), device, inode);
+    Py_END_ALLOW_THREADS Py_DECREF(path);
     return PyLong_FromLong(found);
 }
