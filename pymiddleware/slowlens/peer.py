@@ -24,7 +24,7 @@ __all__ = ["CLOSED", "Held", "against", "ends_of", "held_by", "who_may_connect"]
 RELAYS = frozenset((
     "ssh", "socat", "nginx", "haproxy", "caddy", "traefik", "envoy", "apache2", "httpd", "lighttpd", "h2o", "varnishd",
     "cache-main", "squid", "stunnel", "stunnel4", "stunnel5", "hitch", "pound", "sslh", "rinetd", "redir", "xinetd",
-    "simpleproxy", "tcpproxy", "frpc", "bore", "rathole", "chisel", "gost", "ngrok", "cloudflared", "tailscaled",
+    "simpleproxy", "tcpproxy", "frpc", "bore", "rathole", "chisel", "ngrok", "cloudflared", "tailscaled",
     "inlets",
 ))
 #: Ports below are root's alone, who may look anyway (and clients of tests name such: httpx says 123).
