@@ -59,8 +59,9 @@ def _local_only(app: Any, bind: str) -> Any:
     def guarded(environ: dict[str, Any], start_response: Any) -> Any:
         incoming = wsgi_incoming(environ)
         if (bind == "localhost" or is_loopback(bind)) and not is_local(incoming, trusted):
-            said.say(late("slowlens"), "slowlens: refused a request that a proxy passed on, of another user, or for another "
-                     "host: only this machine may look. SLOWLENS_TRUSTED_PROXIES names proxies of yours", once=True)
+            said.say(late("slowlens"), "slowlens: refused a request that a proxy passed on, of another user, or for "
+                     "another host: only this machine may look. SLOWLENS_TRUSTED_PROXIES names proxies of yours",
+                     once=True)
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"not found\n"]
         return app(environ, start_response)
