@@ -93,7 +93,7 @@ def who_may_connect() -> frozenset[int]:
     called ``sudo``."""
     users = {0, os.geteuid(), os.getuid()}
     caller = os.environ.get("SUDO_UID", "")
-    if caller.isascii() and caller.isdigit():  # also of `sudo -u app`: what is in our environment is the operator's word
+    if caller.isascii() and caller.isdigit():  # also of `sudo -u app`: the environment is the operator's word
         users.add(int(caller))
     return frozenset(users)
 
