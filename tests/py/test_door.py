@@ -18,12 +18,14 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 import slowlens
 from slowlens.asgi import ProfilerMiddleware as ASGIMiddleware
 from slowlens.auth import is_local, make_token
+from slowlens.cli import main
 from slowlens.options import Networks, OptionsError, load
 from slowlens.request import asgi_incoming, wsgi_incoming
 from slowlens.routes import (
@@ -523,6 +525,35 @@ def test_the_cookie_is_ours_not_one_that_ends_like_it(store_path: str) -> None:
                             ("slowlens_session=x; " * 9 + f"slowlens_session={session}", "404"),
                             (f"x_slowlens_session={session}", "404")):
         assert wsgi_call(site, BASE, HTTP_COOKIE=cookies, **STRANGER)[0][:3] == status
+
+
+def test_what_the_command_token_prints_opens(
+    store_path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A whole link for a browser, a whole header for a trigger: copied as they stand, at the host that was named."""
+    monkeypatch.setenv("SLOWLENS_KEY", "a secret of some length")
+    site = make(store_path, debug=False, mode="sampling", keep="trigger")
+
+    def printed(*more: str) -> str:
+        assert main(["token", "--url", "https://user@Shop.example/under/", *more]) == 0
+        return capsys.readouterr().out.strip()
+
+    for more, may_change in (((), False), (("--change",), True)):
+        link = urlsplit(printed(*more))
+        assert (link.scheme, link.path) == ("https", f"/under{BASE}")
+        status, headers, _ = wsgi_call(site, BASE, link.query, SCRIPT_NAME="/under", **STRANGER)
+        sent = dict(headers)
+        assert (status[:3], sent["Location"]) == ("303", f"/under{BASE}")
+        cookie = sent["Set-Cookie"].partition(";")[0]
+        assert wsgi_call(site, BASE + "api/requests", HTTP_COOKIE=cookie, **STRANGER)[0][:3] == "200"
+        changed = wsgi_call(site, BASE + "api/delete", "id=" + "0" * 26, "POST", HTTP_COOKIE=cookie,
+                            HTTP_X_SLOWLENS_VIEWER="1", HTTP_SEC_FETCH_SITE="same-origin", **STRANGER)[0][:3]
+        assert (changed == "200") is may_change, changed
+    name, _, value = printed("--trigger", "deterministic").partition(": ")
+    assert name == "X-Slowlens"
+    wsgi_call(site, "/known", HTTP_X_SLOWLENS=value, **STRANGER)
+    wsgi_call(site, "/known", HTTP_X_SLOWLENS=value, REMOTE_ADDR="203.0.113.9", HTTP_HOST="other.example")
+    assert [row["mode"] for row in Stored(site.recorder).rows()] == ["deterministic"]
 
 
 # ---- the viewer's API: any request gets a clear answer ----
