@@ -523,17 +523,18 @@ def test_lists_find_what_is_of_a_day_that_came_later(open_store: Open) -> None:
 
 def test_days_of_tables_that_are_there_already_get_the_indexes_of_now(open_store: Open, sql: Any, schema: str) -> None:
     store = open_store()
-    store.put(*profile(1))
+    now = time.time_ns()
+    store.put(*profile(1, started=now))
     for (index,) in sql.execute(
             "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = %s::regclass AND NOT indisprimary",
-            (f"{schema}.profiles_{day_of(new_id(time.time_ns()))}",)).fetchall():
+            (f"{schema}.profiles_{day_of(new_id(now))}",)).fetchall():
         try:
             sql.execute(f"DROP INDEX {index}")
         except psycopg.errors.DependentObjectsStillExist:
             pass  # of the whole table: each day has it
-    store.put(*profile(1, started=time.time_ns() - 3 * DAY))
+    store.put(*profile(1, started=now - 3 * DAY))
     count = "SELECT count(*) FROM pg_indexes WHERE schemaname = %s AND tablename = %s"
-    now, before = (sql.execute(count, (schema, f"profiles_{day_of(new_id(time.time_ns() - ago))}")).fetchone()[0]
+    now, before = (sql.execute(count, (schema, f"profiles_{day_of(new_id(now - ago))}")).fetchone()[0]
                    for ago in (0, 3 * DAY))
     assert before - now == len(schemas.OF_A_DAY)
 
