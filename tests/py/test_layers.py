@@ -308,6 +308,25 @@ def test_jinja2_names_template_block_and_line(sampled: bool) -> None:
     assert asked(found, "template") == {"list.html": 1, "base.html": 1, "list.html block body": 1, "row.html": 10}
 
 
+def test_jinja2_names_the_line_of_a_macro(sampled: bool) -> None:
+    """A macro is a function inside its template's: what it asks for stands on its own line, not on its caller's."""
+    import jinja2
+
+    environment = jinja2.Environment(loader=jinja2.DictLoader({
+        "list.html": '{% from "macros.html" import cell %}\n{% for x in rows %}{{ cell(x, ask) }}{% endfor %}\n'
+                     "{% for x in rows recursive %}\n{{ ask(x) }}{% endfor %}",
+        "macros.html": "{% macro cell(x, ask) %}\n<i>\n{{ ask(x) }}{% endmacro %}",
+    }))
+
+    def run() -> None:
+        environment.get_template("list.html").render(rows=range(10), ask=lambda x: with_a_probe("SELECT " + str(x)))
+
+    if sys.version_info < (3, 12):
+        environment.cache = None
+    found = spans_of(run, sampled)
+    assert (found["db", "SELECT ?", "macros.html:3"], found["db", "SELECT ?", "list.html:4"]) == (10, 10), found
+
+
 def with_a_probe(sql: str) -> None:
     """Stands for a driver's function."""
 

@@ -195,7 +195,7 @@ sl_py_layers_after_fork(void)
 
 /* ---- which line of a template ---- */
 
-static const sl_py_action line_action, render_action;
+static const sl_py_action line_action, render_action, macro_action;
 
 /* Frames between a query and the node of a template that asks for it. */
 #define LINE_FRAMES 200
@@ -281,7 +281,8 @@ line_text(uintptr_t frame, uintptr_t last, char *out)
         const sl_py_probe *probe = sl_py_probe_of((PyObject *)code);
         if (probe != NULL && probe->target->action == &line_action)
             return node_line(row_bind(probe->target, code), frame, out);
-        if (probe != NULL && probe->target->action == &render_action)
+        if (probe != NULL && (probe->target->action == &render_action ||
+                              probe->target->action == &macro_action))
             return render_line_text((const render *)probe->target, frame, out);
         if (frame == last)
             break;
@@ -509,31 +510,60 @@ constant(PyObject *text)
     return argument;
 }
 
+/* A render for code that has none; NULL: it has, or there is no room. */
+static render *
+render_new(PyCodeObject *code, const sl_py_action *action, PyObject *name,
+           PyObject *lines)
+{
+    if (render_count >= RENDERS_MAX || sl_py_probe_of((PyObject *)code) != NULL)
+        return NULL;
+    render *r = PyMem_Calloc(1, sizeof(*r)); /* for ever */
+    if (r == NULL)
+        return NULL;
+    r->row.target.module = r->row.target.qualname = "";
+    r->row.target.action = action;
+    r->row.kind = "template";
+    r->row.kind_number = SL_SPAN_TEMPLATE;
+    r->row.what = SL_PY_TEXT_NAME;
+    r->name = Py_NewRef(name);
+    r->lines = Py_XNewRef(lines);
+    render_count++;
+    return r;
+}
+
+/* Macros and loops of a template are functions inside its: their lines are its
+ * lines, wherever they are called from. */
+static void
+macros_add(const PyCodeObject *code, PyObject *name, PyObject *lines, int deep)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_consts); i++) {
+        PyObject *inside = PyTuple_GET_ITEM(code->co_consts, i);
+        render *r;
+        if (!PyCode_Check(inside))
+            continue;
+        r = render_new((PyCodeObject *)inside, &macro_action, name, lines);
+        if (r != NULL)
+            sl_py_probes_put((PyCodeObject *)inside, &r->row.target);
+        if (deep > 0)
+            macros_add((PyCodeObject *)inside, name, lines, deep - 1);
+    }
+}
+
 /* `function` renders the template `name`, or its block `block`. */
 static void
 render_add(PyObject *function, PyObject *name, PyObject *block, PyObject *lines)
 {
-    if (function == NULL || !PyFunction_Check(function) ||
-        render_count >= RENDERS_MAX)
+    if (function == NULL || !PyFunction_Check(function))
         return;
     PyCodeObject *code = (PyCodeObject *)PyFunction_GET_CODE(function);
-    if (sl_py_probe_of((PyObject *)code) != NULL)
-        return;
-    render *r = PyMem_Calloc(1, sizeof(*r)); /* for ever */
+    render *r = render_new(code, &render_action, name, lines);
     if (r == NULL)
         return;
-    r->row.target.module = r->row.target.qualname = "";
-    r->row.target.action = &render_action;
-    r->row.kind = "template";
-    r->row.kind_number = SL_SPAN_TEMPLATE;
-    r->row.what = SL_PY_TEXT_NAME;
     r->row.text = constant(
         block == NULL ? Py_NewRef(name)
                       : PyUnicode_FromFormat("%U block %U", name, block));
-    r->name = Py_NewRef(name);
-    r->lines = Py_XNewRef(lines);
-    render_count++;
     sl_py_probes_put(code, &r->row.target);
+    macros_add(code, name, lines, 3);
 }
 
 /* A template was made: it is what the function returned. */
@@ -577,6 +607,8 @@ template_made(const sl_py_target *target, uintptr_t frame, PyObject *result)
 static const sl_py_action render_action = {
     .start = on_start, .leave = on_leave, .raises = true, .inside = true
 };
+/* Only where a line is looked for: it has no events. */
+static const sl_py_action macro_action = { .start = NULL };
 static const sl_py_action template_action = { .leave = template_made };
 
 static const sl_py_action span_action = {
