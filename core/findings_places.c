@@ -26,35 +26,39 @@ sl_finding_at(sl_finding_rule rule)
  * SQLite and server-side cursors look for the rows only then. */
 static const struct {
     const char *file, *name;
+    size_t file_len, name_len;
     int layer;
 } known_layers[] = {
-    { "django/db/backends/utils.py", "CursorWrapper.execute",
-      SL_LAYER_DATABASE },
-    { "django/db/backends/utils.py", "CursorWrapper.executemany",
-      SL_LAYER_DATABASE },
-    { "django/db/backends/utils.py", "CursorDebugWrapper.execute",
-      SL_LAYER_DATABASE },
-    { "django/db/models/sql/compiler.py", "SQLCompiler.execute_sql",
-      SL_LAYER_DATABASE },
-    { "django/db/models/sql/compiler.py", "cursor_iter", SL_LAYER_FETCH },
-    { "sqlalchemy/engine/base.py", "Connection.execute", SL_LAYER_DATABASE },
-    { "psycopg/cursor.py", "Cursor.execute", SL_LAYER_DATABASE },
-    { "pymysql/cursors.py", "Cursor.execute", SL_LAYER_DATABASE },
-    { "asyncpg/connection.py", "Connection._execute", SL_LAYER_DATABASE },
-    { "", "sqlite3.Cursor.execute", SL_LAYER_DATABASE },
-    { "", "sqlite3.Connection.execute", SL_LAYER_DATABASE },
-    { "", "sqlite3.Cursor.fetchall", SL_LAYER_FETCH },
-    { "", "sqlite3.Cursor.fetchmany", SL_LAYER_FETCH },
-    { "", "sqlite3.Cursor.fetchone", SL_LAYER_FETCH },
-    { "", "Cursor.execute", SL_LAYER_DATABASE },
-    { "django/template/base.py", "Template.render", SL_LAYER_TEMPLATE },
-    { "django/template/base.py", "Template.compile_nodelist",
-      SL_LAYER_TEMPLATE },
-    { "django/template/loader.py", "render_to_string", SL_LAYER_TEMPLATE },
-    { "jinja2/environment.py", "Template.render", SL_LAYER_TEMPLATE },
-    { "jinja2/environment.py", "Template.render_async", SL_LAYER_TEMPLATE },
-    { "jinja2/environment.py", "Environment.compile", SL_LAYER_TEMPLATE },
-    { "mako/template.py", "Template.render", SL_LAYER_TEMPLATE },
+#define ONE(file, name, layer)                                                 \
+    { file, name, sizeof(file) - 1, sizeof(name) - 1, layer }
+    ONE("django/db/backends/utils.py", "CursorWrapper.execute",
+        SL_LAYER_DATABASE),
+    ONE("django/db/backends/utils.py", "CursorWrapper.executemany",
+        SL_LAYER_DATABASE),
+    ONE("django/db/backends/utils.py", "CursorDebugWrapper.execute",
+        SL_LAYER_DATABASE),
+    ONE("django/db/models/sql/compiler.py", "SQLCompiler.execute_sql",
+        SL_LAYER_DATABASE),
+    ONE("django/db/models/sql/compiler.py", "cursor_iter", SL_LAYER_FETCH),
+    ONE("sqlalchemy/engine/base.py", "Connection.execute", SL_LAYER_DATABASE),
+    ONE("psycopg/cursor.py", "Cursor.execute", SL_LAYER_DATABASE),
+    ONE("pymysql/cursors.py", "Cursor.execute", SL_LAYER_DATABASE),
+    ONE("asyncpg/connection.py", "Connection._execute", SL_LAYER_DATABASE),
+    ONE("", "sqlite3.Cursor.execute", SL_LAYER_DATABASE),
+    ONE("", "sqlite3.Connection.execute", SL_LAYER_DATABASE),
+    ONE("", "sqlite3.Cursor.fetchall", SL_LAYER_FETCH),
+    ONE("", "sqlite3.Cursor.fetchmany", SL_LAYER_FETCH),
+    ONE("", "sqlite3.Cursor.fetchone", SL_LAYER_FETCH),
+    ONE("", "Cursor.execute", SL_LAYER_DATABASE),
+    ONE("django/template/base.py", "Template.render", SL_LAYER_TEMPLATE),
+    ONE("django/template/base.py", "Template.compile_nodelist",
+        SL_LAYER_TEMPLATE),
+    ONE("django/template/loader.py", "render_to_string", SL_LAYER_TEMPLATE),
+    ONE("jinja2/environment.py", "Template.render", SL_LAYER_TEMPLATE),
+    ONE("jinja2/environment.py", "Template.render_async", SL_LAYER_TEMPLATE),
+    ONE("jinja2/environment.py", "Environment.compile", SL_LAYER_TEMPLATE),
+    ONE("mako/template.py", "Template.render", SL_LAYER_TEMPLATE),
+#undef ONE
 };
 
 static int
@@ -63,9 +67,11 @@ layer_of(const sl_function *f)
     if (f->origin == SL_ORIGIN_PROJECT)
         return SL_LAYER_NONE;
     for (size_t i = 0; i < sizeof(known_layers) / sizeof(*known_layers); i++) {
-        if (sl_outline_function_is(f, known_layers[i].file,
-                                   known_layers[i].name) &&
-            (known_layers[i].file[0] != 0 || f->kind == SL_KIND_C))
+        if (sl_outline_name_is(f, known_layers[i].name,
+                               known_layers[i].name_len) &&
+            sl_outline_file_ends(f, known_layers[i].file,
+                                 known_layers[i].file_len) &&
+            (known_layers[i].file_len != 0 || f->kind == SL_KIND_C))
             return known_layers[i].layer;
     }
     return SL_LAYER_NONE;

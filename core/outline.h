@@ -100,6 +100,22 @@ sl_outline_function_is(const sl_function *f, const char *file, const char *name)
            memcmp(f->file + f->file_len - end, file, end) == 0;
 }
 
+/* The same two questions where the length is known, for tables that each
+ * function is held against: a length and a letter rule out nearly all. */
+static inline bool
+sl_outline_name_is(const sl_function *f, const char *name, size_t len)
+{
+    return f->name_len == len && memcmp(f->name, name, len) == 0;
+}
+
+static inline bool
+sl_outline_file_ends(const sl_function *f, const char *file, size_t len)
+{
+    return len == 0 ||
+           (f->file_len >= len && f->file[f->file_len - len] == file[0] &&
+            memcmp(f->file + f->file_len - len, file, len) == 0);
+}
+
 /* Whether a function does nothing but wait as long as it was asked to: one that
  * is awaited, or one that holds its thread. */
 static inline bool
