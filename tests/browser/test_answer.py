@@ -854,8 +854,14 @@ def test_what_runs_now(browser: Any, tmp_path: Path) -> None:
         browser.get(base + VIEWER)
         wait(browser, "#nav-live").click()
         wait(browser, "h1", "Running now")
-        row = wait(browser, "table.live tbody tr", "/slow")
-        assert re.search(r"[\d.]+ m?s", row.text)
+        # Rows are drawn anew each second.
+        until(browser, lambda: re.search(r"[\d.]+ m?s", wait(browser, "table.live tbody tr", "/slow").text))
+        # It can be opened once it has run for two; the hand that is on it stays there.
+        until(browser, lambda: element(browser, "table.live a[data-row]"))
+        press(browser, "j")
+        first = browser.switch_to.active_element
+        until(browser, lambda: browser.switch_to.active_element != first)
+        assert browser.switch_to.active_element.text == "/slow"
         go_on.set()
         slow.join()
         wait(browser, ".empty", "No request is running")

@@ -7,9 +7,10 @@ import time
 from typing import Any
 
 import pytest
+from selenium.webdriver import Keys
 from selenium.webdriver.common.by import By
 from test_answer import element, until
-from test_views import show, slowest
+from test_views import press, show, slowest
 
 from conftest import VIEWER, open_list, size, wait
 
@@ -85,6 +86,24 @@ def test_merged_profiles_know_who_calls(browser: Any, shop: str) -> None:
     assert "reports.build" in wait(browser, "#side .pairs", "Called by").text, "its own numbers of functions"
     wait(browser, "#side .acts button", "Callers and callees").click()
     wait(browser, ".chosen .middle", "copy.deepcopy")
+
+
+def test_the_focus_stays_where_the_hand_was(browser: Any, shop: str) -> None:
+    show(browser, shop, "#page=routes")
+    wait(browser, "table.routes td.path a")
+    press(browser, "j", "j", "j")
+    focused = browser.switch_to.active_element.text
+    press(browser, Keys.ENTER)
+    wait(browser, "table.requests td.path")
+    browser.back()
+    wait(browser, "table.routes td.path a")
+    until(browser, lambda: browser.switch_to.active_element.text == focused)
+    show(browser, shop, f"#r={slowest(shop, '/report/')}")
+    wait(browser, ".tree .row", "copy.deepcopy").click()
+    press(browser, "4")
+    wait(browser, "table.functions td", "copy.deepcopy")
+    assert browser.switch_to.active_element.text == "Functions", "not nowhere"
+    assert [tab.text for tab in browser.find_elements(By.CSS_SELECTOR, "[role=tab][tabindex='0']")] == ["Functions"]
 
 
 @pytest.mark.parametrize("page", ["list", "profile"])

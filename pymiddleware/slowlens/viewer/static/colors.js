@@ -23,7 +23,6 @@ export const KINDS = {
   other: ["not measured", "#a8a29e", "#78716c"],
 };
 
-/** What colours mean, as items of a list. */
 export const kindsKey = (kinds) => kinds.map((kind) => el("li", {}, el("span", { class: `key k-${kind}` }), KINDS[kind][0]));
 
 /** The kind of a function: whose code, or what the time of a pseudo function was. */

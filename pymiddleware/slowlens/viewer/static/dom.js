@@ -114,7 +114,6 @@ export function putCard(card, within, event) {
   card.style.top = `${y + 18 + height > bounds.height ? Math.max(0, y - height - 10) : y + 18}px`;
 }
 
-/** A column of numbers. */
 export const numbers = (title) => ({ title, number: true });
 
 /** A table that nobody sorts. */

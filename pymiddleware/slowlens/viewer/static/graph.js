@@ -129,7 +129,6 @@ export function graphView(report, { text, heat, times, note, open }) {
   }
   return {
     root,
-    /** Shows where a function is; nothing when it is below the threshold. */
     show(id) {
       for (const [one, box] of boxes) box.classList.toggle("chosen", one === id);
       boxes.get(id)?.scrollIntoView({ block: "center", inline: "center" });

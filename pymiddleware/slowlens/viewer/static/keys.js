@@ -51,7 +51,6 @@ export function showHelp() {
 
 const writes = (target) => target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
 
-/** The rows of the page that can be walked. */
 function walk(by, page) {
   if (page?.step) return page.step(by);
   const rows = Array.from(document.querySelectorAll("main [data-row]"));

@@ -17,6 +17,7 @@ export async function show(main) {
   const place = el("div", { class: "rows" });
   const draw = async () => {
     const { requests } = await api.live();
+    const focused = document.activeElement.closest("tr")?.dataset.id;
     body.replaceChildren(...requests.map((one) => {
       const name = middle(tame(one.path || one.route || ""), 90);
       const values = [
@@ -24,9 +25,10 @@ export async function show(main) {
         duration((one.running_ms || 0) * 1e6), el("span", { title: tame(one.hot || "") }, tame(one.hot || "")),
         tame([one.host, one.pid, one.thread].filter(Boolean).join(" "), 60), one.killed ? "killed" : one.state === "waits" ? "waits" : "runs",
       ];
-      return tableRow(COLUMNS, values, { class: one.killed ? "bad" : null });
+      return tableRow(COLUMNS, values, { class: one.killed ? "bad" : null, "data-id": one.id });
     }));
     place.replaceChildren(requests.length ? el("table", { class: "live", "aria-label": "Running requests" }, header(COLUMNS), body) : none);
+    if (focused) body.querySelector(`[data-id="${focused}"] a`)?.focus();
   };
   await draw();
   main.replaceChildren(el("h1", {}, "Running now"), place);

@@ -39,7 +39,6 @@ const trend = (route) => svg("svg", { class: "trend", width: 90, height: 20, rol
 /** Whether a route was asked for only lately, in the last quarter of the time that is known. Pure. */
 export const isNew = ({ trend_count: counts = [] }) => counts.findIndex((one) => one > 0) >= counts.length * 0.75;
 
-/** How much of all time went to a route, as a bar and in words. */
 function shareOf(route, all) {
   const piece = el("span", { class: "k-plain" });
   piece.style.width = `${(route.total_ms / (all || 1)) * 100}%`;
@@ -87,8 +86,11 @@ export async function show(main, state) {
     el("div", { class: "rows" }, el("table", { class: "routes", "aria-label": "Routes" },
       header(COLUMNS, sort, (next) => go({ ...state, page: "routes", sort: next })), body)));
   const key = `routes ${entry()}`;
-  scrollTo(0, recall(key)?.scroll || 0);
-  const save = () => remember(key, { scroll: Math.round(scrollY) });
+  const before = recall(key);
+  scrollTo(0, before?.scroll || 0);
+  const href = (one) => one?.getAttribute("href");
+  [...body.querySelectorAll("a")].find((one) => href(one) === before?.focus)?.focus({ preventScroll: true });
+  const save = () => remember(key, { scroll: Math.round(scrollY), focus: href(document.activeElement) });
   return { title: "Routes", save, stop: save, search: () => field.focus() };
 }
 
@@ -98,7 +100,6 @@ const WHAT = { function: " itself ", node: " with what it called " };
 const percents = (part) => `${Math.round(part * 100)} %`;
 const WHAT_DIFFERS = [{ title: "What", class: "path" }, ...["Of the difference", "In proportion", "In slow ones", "In usual ones", "Occurs, slow / usual"].map(numbers)];
 
-/** Of one thing: how much of the difference it is, and in how many it occurs. */
 function rowOf(row, found, ids) {
   const name = row.function ? label(row.function) : tame(row.name);
   return tableRow(WHAT_DIFFERS, [

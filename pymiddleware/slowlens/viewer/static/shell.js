@@ -113,7 +113,6 @@ export async function copy(text, what) {
 
 let known = null;
 
-/** {problem, formats, features, editor...}: asked for once. */
 export const server = () => (known ||= api.status().catch(() => {
   known = null;
   return { problem: null };

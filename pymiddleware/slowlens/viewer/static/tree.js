@@ -165,7 +165,6 @@ export class Tree {
     return cell;
   }
 
-  /** The row of a node with what surrounds it, as the panel beside the view shows it. */
   chosen(node) {
     const { row, callee, caller } = this.model.describe(node);
     const parent = node === 0 ? null : this.model.rows.get(row.parent);

@@ -113,7 +113,10 @@ export class ViewPage {
     this.panel = {};
     const { view } = this;
     this.shown = null;
-    for (const tab of this.tabs.children) tab.setAttribute("aria-selected", String(tab.dataset.view === view));
+    for (const tab of this.tabs.children) {
+      tab.setAttribute("aria-selected", String(tab.dataset.view === view));
+      tab.tabIndex = tab.dataset.view === view ? 0 : -1; // arrow keys reach the others
+    }
     this.area.setAttribute("aria-label", this.views[view][0]);
     const late = setTimeout(() => turn === this.turn && this.area.replaceChildren(el("p", { class: "state loading" }, "Loading…")), 250);
     try {
@@ -151,7 +154,10 @@ export class ViewPage {
       match: (by) => this.search.step(by),
       step: (by) => this.panel.step?.(by),
       leave: toList,
-      view: (i) => this.tabs.children[i]?.click(),
+      view: (i) => {
+        this.tabs.children[i]?.focus(); // what had it is gone with its view
+        this.tabs.children[i]?.click();
+      },
       places: () => Object.entries(this.views).map(([view, [title]]) => ({ kind: "view", text: title, act: () => this.open({ view }) })),
     };
   }
