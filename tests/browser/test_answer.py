@@ -590,11 +590,11 @@ def test_upside_down_what_took_the_time_comes_first(browser: Any, shop: str) -> 
     wait(browser, ".viewtools label", "Invert").click()
     first = wait(browser, ".tree .row[aria-level='2']", "deepcopy")
     assert "invert=1" in browser.current_url
-    first.click()
-    press(browser, Keys.ENTER)
+    first.click()  # which is open where what was chosen before stands below it
+    press(browser, Keys.ARROW_RIGHT)
     callers = wait(browser, ".tree .row[aria-level='3']", "deepcopy")
     callers.click()
-    press(browser, Keys.ENTER)
+    press(browser, Keys.ARROW_RIGHT)
     wait(browser, ".tree .row[aria-level='4']")
     show(browser, shop, f"#r={one}&view=flame&invert=1")
     until(browser, lambda: painted(browser, "canvas.flame") > 3)
