@@ -219,7 +219,7 @@ host_text(PyObject *host, PyObject *port, char *out)
 
     if (PyErr_Occurred())
         PyErr_Clear();
-    if (bytes != NULL && memmem(bytes, len, "://", 3) != NULL)
+    if (bytes != NULL && strstr(bytes, "://") != NULL)
         return url_text(bytes, len, out); /* what a proxy is asked for */
     if (bytes == NULL || len > NAME_MAX_BYTES)
         return 0;
