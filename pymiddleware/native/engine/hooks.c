@@ -109,13 +109,16 @@ hook_site(sl_strand *strand)
         sl_strand_site(strand, site);
 }
 
-/* A Python function begins on the strand. */
-static inline void
-hook_enter(sl_strand *strand, PyObject *code, uint64_t now)
+/* A Python function begins on the strand; returns when. The clock is read last:
+ * kept over the call before it, it would cost each event a register. */
+static inline uint64_t
+hook_enter(sl_strand *strand, PyObject *code)
 {
     if (sl_py_active.c_calls != SL_C_NONE)
         hook_site(strand);
+    uint64_t now = sl_py_now();
     sl_strand_enter(strand, code, SL_KIND_PYTHON, now);
+    return now;
 }
 
 /* The time of an event that moves the strand; where lines are told, what passed
@@ -141,10 +144,8 @@ probed_start(const sl_py_probe *probe, PyObject *code)
     if (!inside && sl_py_probe_start(probe))
         return;
     sl_strand *strand = hook_strand(false);
-    if (strand != NULL) {
-        sl_py_event_at = sl_py_now();
-        hook_enter(strand, code, sl_py_event_at);
-    }
+    if (strand != NULL)
+        sl_py_event_at = hook_enter(strand, code);
     if (inside)
         sl_py_probe_start(probe);
     sl_py_event_at = 0;
@@ -220,7 +221,7 @@ start(PyObject *const *args, bool plain)
     if (probe != NULL)
         probed_start(probe, args[0]);
     else if ((strand = undone_strand(args[0], SL_PY_START)) != NULL)
-        hook_enter(strand, args[0], sl_py_now());
+        hook_enter(strand, args[0]);
 }
 HOOK(start, 2)
 
