@@ -431,14 +431,20 @@ def test_run_a_script(mode: str, tmp_path: Path) -> None:
     assert target.stat().st_size > 100, "and the profile is there"
 
 
+def as_at_a_terminal() -> None:
+    """In a child: a shell that runs these tests in the background has SIGINT ignored, nohup SIGHUP, and children
+    inherit that."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def end_by(number: int, tmp_path: Path, body: str, mode: str = "deterministic") -> tuple[int, str, Path]:
     """Exit status and what a script printed that was ended by a signal, and where its profile should be."""
     script, target = tmp_path / "job.py", tmp_path / "job.slowlens"
     script.write_text(textwrap.dedent(body))
-    # A shell that runs these tests in the background has SIGINT ignored, and its children inherit that.
     with subprocess.Popen([sys.executable, "-m", "slowlens", "run", "--mode", mode, "-o", str(target), str(script)],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
+                          preexec_fn=as_at_a_terminal) as process:
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline() == "ready\n", process.stderr.read()
         process.send_signal(number)

@@ -188,7 +188,7 @@ def test_two_that_switch_to_each_other_in_a_task() -> None:
     one = other = greenlet.getcurrent()
     recording = asyncio.run(main())
     ms = milliseconds(recording)
-    assert ms["pong"] > 25
+    assert ms["pong"] > 15, "all turns, not the first alone"
     assert in_order(["[task]", "task", "ping", "pong"], path(tree(recording), "pong"))
 
 
