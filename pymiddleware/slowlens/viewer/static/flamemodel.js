@@ -89,7 +89,7 @@ export class FlameModel {
   }
 }
 
-/** A report with recursion merged: calls of what is open already, and their callees, count as the outermost call's. */
+/** A report with recursion merged into the outermost call. */
 export function mergeRecursion(report) {
   const size = report.nodes.length;
   const made = { ...report, nodes: [], parents: [], function: [], call_lines: [], calls: [], self_ns: [], total_ns: [], strands: [] };
@@ -130,7 +130,7 @@ export function mergeRecursion(report) {
   return made;
 }
 
-/** A report upside down: what took the time itself, below each who called it. Only the request's own; nodes are numbered anew. */
+/** A report upside down, the request's own time only; nodes are numbered anew. */
 export function invert(report) {
   const { parents, strands, self_ns: self } = report;
   const made = { ...report, nodes: [], parents: [], function: [], call_lines: [], calls: [], self_ns: [], total_ns: [], strands: [] };

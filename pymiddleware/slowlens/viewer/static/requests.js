@@ -54,7 +54,7 @@ export function hotPath({ hot, mode, calls }) {
   return /[\u0590-\u08ff]/.test(text) ? text.replace(/ (>|(about )?\d+ %$)/g, "\u200e $1") : text;
 }
 
-/** Findings that name what to mend come before those that say what it waited for. Pure. */
+/** Findings to mend come before waits. Pure. */
 export const ranked = (findings) => [...findings].sort((a, b) => MENDED.has(b) - MENDED.has(a));
 
 function row(request, page) {
@@ -110,7 +110,7 @@ class List {
       el("div", { class: "toolbar" }, this.range, this.quick, this.compareButton, this.removal, this.news, this.legend, this.order), this.place, this.more);
   }
 
-  /** Shows what a state asks for. What is shown stays until the answer is there, and when there is none. */
+  /** Shows what a state asks for; until there is an answer, what was there stays. */
   async apply(state) {
     const turn = ++this.turn;
     const next = { state, key: `list ${entry()}`, sort: state.sort || "-ended", body: el("tbody", { click: (event) => this.open(event) }), seen: new Set(), fresh: [], cursor: null, most: 0, mark: "" };

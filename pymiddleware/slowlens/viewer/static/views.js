@@ -26,7 +26,7 @@ function foldTick(page, change) {
   });
 }
 
-/** Whether calls of what is open already are shown as one with it; whether callers stand below what they called. */
+/** Whether recursion is merged; whether callers stand below what they called. */
 const shapes = (page) => [["recursion", "Merge recursion", "Calls of what is open already are part of it"], ["invert", "Invert", "What took the time itself, and below it who called it"]]
   .map(([name, title, why]) => {
     const made = tick(title, page.state[name] === "1", (on) => page.redraw({ recursion: undefined, invert: undefined, root: undefined, [name]: on ? "1" : undefined }));
@@ -273,7 +273,7 @@ async function graphPanel(page) {
   };
 }
 
-/** The report (sl_report_aggregate) as an answer for a tree, `known` the functions of the merged profile, which has other numbers for them. Pure. */
+/** The report (sl_report_aggregate) as an answer for a tree; `known`: the merged profile's functions. Pure. */
 export function spreadTree(report, known) {
   const key = ({ name, file, line }) => JSON.stringify([name, file, line]);
   const ids = new Map(known.map((one) => [key(one), one.id]));
