@@ -75,7 +75,7 @@ class ProfilerMiddleware:
         if socket:
             return await _Messages(recorder, incoming, scope).run(self.app, receive, send)
         if below:
-            if await serve_asgi(lambda: recorder.viewer, incoming, receive, send, self._viewer_path):
+            if await serve_asgi(recorder, incoming, receive, send, self._viewer_path):
                 return None
             return await self.app(scope, receive, send)
         transaction = recorder.begin(incoming, follows=True)

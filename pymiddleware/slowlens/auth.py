@@ -30,8 +30,8 @@ from .peer import CLOSED, against, ends_of
 from .request import Incoming
 
 __all__ = [
-    "COOKIE", "PURPOSES", "Access", "from_elsewhere", "is_local", "make_token", "may_be_from_elsewhere", "query_value",
-    "token_grants",
+    "COOKIE", "PURPOSES", "Access", "from_elsewhere", "is_local", "link_token", "make_token", "may_be_from_elsewhere",
+    "query_value", "token_grants",
 ]
 
 COOKIE = "slowlens_session"
@@ -248,6 +248,13 @@ def query_value(incoming: Incoming, name: str) -> str:
     """The first value of a query parameter of ours, as it is sent; "" without one. Looks at a constant length."""
     match = re.search(f"(?:^|&){name}=([^&]*)", incoming.query[:2000])
     return match[1] if match is not None else ""
+
+
+def link_token(incoming: Incoming, path: str) -> str:
+    """A link's token; "" without one. It is taken where it leads on at once to an address without it, the first page
+    (``path``, below the viewer's own, is ""), and nowhere else."""
+    taken = path == "" and incoming.method == "GET" and incoming.query.startswith("token=")
+    return query_value(incoming, "token") if taken else ""
 
 
 # ---- answers ----

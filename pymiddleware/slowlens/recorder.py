@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, engine, ownership, throttling
 from ._core import Transaction, current
-from .auth import Access, is_local, is_local_host
+from .auth import Access, is_local, is_local_host, link_token
 from .board import Board
 from .hello import at_a_terminal, develops, greet, say_what_is_missing, server_url
 from .layers import hooks
@@ -33,6 +33,7 @@ from .writer import LAST_SECONDS, Job, Writer, writer_of
 
 if TYPE_CHECKING:
     from .viewer.app import Viewer
+    from .viewer.response import Response
 
 __all__ = ["Breaker", "Recorder", "Transaction", "current", "name", "tag"]
 
@@ -242,6 +243,23 @@ class Recorder(_core.Door):
 
             self._viewer = Viewer(self.store, self.access, self.counters, self._shows_source, self.writer.flush)
         return self._viewer
+
+    def handle(
+        self, incoming: Incoming, path: str, prefix: str, granted: frozenset[str] | None = None
+    ) -> Response | None:
+        """As the viewer's own ``handle``: a stranger does not have it loaded. Never raises."""
+        try:
+            if self._viewer is None and granted is None:
+                granted = self.access.grants(incoming, link_token(incoming, path))
+                if "view" not in granted:
+                    if path == "":
+                        self.access.explain_refusal(incoming, prefix)
+                    return None
+            viewer = self.viewer
+        except Exception:  # the package was updated below a worker, no file can be opened
+            self._fault("loading the viewer", self.reading)
+            return None
+        return viewer.handle(incoming, path, prefix, granted)
 
     def _shows_source(self) -> bool:
         chosen = self.options.viewer_source

@@ -13,7 +13,11 @@ from collections.abc import Callable, Iterator
 __all__ = ["find"]
 
 _TABLE = re.compile(r"[0-9A-Za-z_.-]{1,200}\.ref")
+#: What is read at most of one stack: above the project's folder it may be whatever another user made.
 TABLES_MAX = 200
+BYTES_MAX = 64 << 20
+RECORDS_MAX = 1_000_000
+NAME_MAX = 4096
 _DELETED, _HASH, _HASH_AND_PEELED, _SYMBOLIC = range(4)
 
 
@@ -23,12 +27,18 @@ def find(folder: str, name: str, read: Callable[[str], bytes]) -> str:
     :param read: gives the bytes of a file, or raises OSError.
     """
     stack = os.path.join(folder, "reftable")
+    bytes_left, records_left = BYTES_MAX, RECORDS_MAX
     try:
         names = read(os.path.join(stack, "tables.list")).decode("ascii", "replace").split()
         for table in names[::-1][:TABLES_MAX]:
             if _TABLE.fullmatch(table) is None:
                 continue
-            for known, value in _records(read(os.path.join(stack, table))):
+            data = read(os.path.join(stack, table))
+            bytes_left -= len(data)
+            for known, value in _records(data):
+                records_left -= 1
+                if bytes_left < 0 or records_left < 0:
+                    return ""
                 if known == name.encode():
                     return value
                 if known > name.encode():
@@ -59,6 +69,8 @@ def _records(data: bytes) -> Iterator[tuple[bytes, str]]:
             shared, at = _varint(data, at)
             more, at = _varint(data, at)
             name, at = name[:shared] + data[at:at + (more >> 3)], at + (more >> 3)
+            if len(name) > NAME_MAX:
+                raise ValueError("a name that is too long")
             _, at = _varint(data, at)  # when it was written
             kind = more & 7
             value = ""

@@ -55,7 +55,7 @@ class ProfilerMiddleware:
         if incoming is None:
             return self.app(environ, start_response)
         if is_below(incoming.path, self._viewer_path):
-            response = serve_wsgi(recorder.viewer, incoming, environ, self._viewer_path)
+            response = serve_wsgi(recorder, incoming, environ, self._viewer_path)
             if response is not None:
                 return response.send(start_response)
             return self.app(environ, start_response)

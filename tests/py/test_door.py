@@ -800,3 +800,36 @@ def test_each_line_of_the_threat_model_has_its_tests() -> None:
             assert path.exists(), row
             for test in re.findall(r"test_\w+", tests):
                 assert f"def {test}(" in path.read_text(), (test, row)
+
+
+# ---- a viewer that cannot be loaded ----
+
+
+def test_a_viewer_that_cannot_be_loaded_is_the_apps_own_answer(
+    store_path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where the package was updated below a running worker. A stranger does not even have it loaded."""
+    site = make(store_path, debug=True)
+    asgi = ASGIMiddleware(_answers, store=store_path, debug=True)
+    assert wsgi_call(site, BASE, **STRANGER)[2] == b"the app's own" and site.recorder._viewer is None
+    monkeypatch.setitem(sys.modules, "slowlens.viewer.app", None)
+    local = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost"}
+    assert wsgi_call(site, BASE, **local)[2] == b"the app's own"
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    asyncio.run(asgi({"type": "http", "method": "GET", "path": BASE, "raw_path": BASE.encode(), "query_string": b"",
+                      "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1), "server": ("localhost", 80)},
+                     receive, send))
+    assert sent[1]["body"] == b"the app's own"
+    assert "loading the viewer" in caplog.text
+
+
+async def _answers(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"the app's own"})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from slowlens import reftable
 from slowlens.release import find_release, git_revision
 
 
@@ -121,3 +122,27 @@ def test_a_repository_of_reftables(tmp_path: Path) -> None:
         assert git_revision(str(tmp_path)) is None
     (git / "reftable" / "tables.list").write_text("../../../etc/passwd\n" * 3 + "x" * 1000)
     assert git_revision(str(tmp_path)) is None
+
+
+def test_a_hostile_table_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the project's folder it may be another user's: no work without end at a worker's start."""
+    def varint(value: int) -> bytes:
+        rest = b""
+        while value >= 0x80:
+            rest = bytes([value & 0x7F | (0x80 if rest else 0)]) + rest
+            value = (value >> 7) - 1
+        return bytes([value | (0x80 if rest else 0)]) + rest
+
+    size = reftable.NAME_MAX + 1
+    records = varint(0) + varint(size << 3) + b"A" * size + b"\0" + 9 * (varint(size) + varint(1 << 3) + b"A\0")
+    block = b"r" + (24 + 4 + len(records) + 2).to_bytes(3, "big") + records + b"\0\0"
+    data = b"REFT\x01" + b"\0" * 19 + block
+    with pytest.raises(ValueError, match="too long"):
+        list(reftable._records(data))
+    tables = [base64.b64decode(table) for table in TABLES]
+    reftables(tmp_path / ".git", tables)
+    assert git_revision(str(tmp_path)) is not None
+    for name in ("BYTES_MAX", "RECORDS_MAX"):
+        with monkeypatch.context() as patched:
+            patched.setattr(reftable, name, 1)
+            assert git_revision(str(tmp_path)) is None

@@ -128,7 +128,7 @@ class ProfilerMiddleware:
     # to look at, and a stranger has the project's own answer already. No body is read.
 
     def _show(self, request: Any, incoming: Incoming) -> Any:
-        served = serve(self.recorder.viewer, incoming, self._viewer_path, script_name(request))
+        served = serve(self.recorder, incoming, self._viewer_path, script_name(request))
         if served is not None:
             return to_django(served)
         response = self.get_response(request)
@@ -138,7 +138,7 @@ class ProfilerMiddleware:
 
     async def _show_async(self, request: Any, incoming: Incoming) -> Any:
         served = await asyncio.to_thread(  # where the viewer is loaded, too
-            lambda: serve(self.recorder.viewer, incoming, self._viewer_path, script_name(request)))
+            lambda: serve(self.recorder, incoming, self._viewer_path, script_name(request)))
         if served is not None:
             return to_django(served)
         response = await self.get_response(request)
@@ -150,7 +150,7 @@ class ProfilerMiddleware:
         granted = self.recorder.access.authorized(request)
         if "view" not in granted:
             return response
-        served = serve(self.recorder.viewer, incoming, self._viewer_path, script_name(request), granted)
+        served = serve(self.recorder, incoming, self._viewer_path, script_name(request), granted)
         if served is None:
             return response
         shown = to_django(served)

@@ -19,7 +19,7 @@ def viewer(request: Any, rest: str) -> Any:
     prefix = incoming.path[: len(incoming.path) - len(rest)] if rest else incoming.path
     recorder = make_recorder()
     granted = recorder.access.grants(incoming) | recorder.access.authorized(request)
-    response = serve(recorder.viewer, incoming, prefix, script_name(request), granted if granted else None)
+    response = serve(recorder, incoming, prefix, script_name(request), granted if granted else None)
     if response is None:
         raise Http404
     return to_django(response)

@@ -69,7 +69,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from .. import __version__, _core, killed, live
-from ..auth import EVERYTHING, Access, query_value
+from ..auth import EVERYTHING, Access, link_token
 from ..insight import budgets, cohorts, regressions, windows
 from ..log import Seldom, late
 from ..request import Incoming
@@ -148,11 +148,8 @@ class Viewer:
 
         :param granted: what the client may do, if somebody else has asked that.
         """
-        token = ""
+        token = link_token(incoming, path)
         if granted is None:
-            # A link is taken where it leads on at once to an address without it, and nowhere else.
-            if path == "" and incoming.method == "GET" and incoming.query.startswith("token="):
-                token = query_value(incoming, "token")
             granted = EVERYTHING if self.access is None else self.access.grants(incoming, token)
         if "view" not in granted:
             if self.access is not None and path == "":

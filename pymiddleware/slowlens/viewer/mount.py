@@ -8,18 +8,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ..request import Incoming, url_path, wsgi_text
 from .response import Response
-
-if TYPE_CHECKING:
-    from .app import Viewer
 
 __all__ = ["Response", "WSGIResponse", "in_a_thread", "is_below", "serve", "serve_asgi", "serve_wsgi", "wsgi_app"]
 
 
 T = TypeVar("T")
+
+
+class Shows(Protocol):
+    """A viewer, or who loads one for whoever may look."""
+
+    def handle(
+        self, incoming: Incoming, path: str, prefix: str, granted: frozenset[str] | None = None
+    ) -> Response | None:
+        ...
 
 
 def is_below(path: str, mount: str) -> bool:
@@ -28,7 +34,7 @@ def is_below(path: str, mount: str) -> bool:
 
 
 def serve(
-    viewer: Viewer, incoming: Incoming, mount: str, root: str = "", granted: frozenset[str] | None = None
+    viewer: Shows, incoming: Incoming, mount: str, root: str = "", granted: frozenset[str] | None = None
 ) -> Response | None:
     """The viewer's answer if the path lies under ``mount`` and the client may look. No body is ever read.
 
@@ -53,7 +59,7 @@ class WSGIResponse:
 
 
 def serve_wsgi(
-    viewer: Viewer, incoming: Incoming, environ: dict[str, Any], mount: str
+    viewer: Shows, incoming: Incoming, environ: dict[str, Any], mount: str
 ) -> WSGIResponse | None:
     """As :func:`serve`, ready for ``start_response``."""
     response = serve(viewer, incoming, mount, wsgi_text(environ.get("SCRIPT_NAME", "")))
@@ -61,11 +67,11 @@ def serve_wsgi(
 
 
 async def serve_asgi(
-    viewer: Callable[[], Viewer], incoming: Incoming, receive: Any, send: Any, mount: str
+    viewer: Shows, incoming: Incoming, receive: Any, send: Any, mount: str
 ) -> bool:
     """As :func:`serve`, sent. False: nothing was, the app shall answer. Loads the viewer and reads in a thread."""
     root = incoming.native.get("root_path", "")
-    response = await in_a_thread(lambda: serve(viewer(), incoming, mount, root))
+    response = await in_a_thread(lambda: serve(viewer, incoming, mount, root))
     if response is None:
         return False
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers]
@@ -104,7 +110,7 @@ async def in_a_thread(work: Callable[[], T]) -> T:
         return work()
 
 
-def wsgi_app(viewer: Viewer) -> Callable[..., Iterable[bytes]]:
+def wsgi_app(viewer: Shows) -> Callable[..., Iterable[bytes]]:
     """The viewer alone at the root, for ``slowlens serve``."""
     from ..request import wsgi_incoming
 
