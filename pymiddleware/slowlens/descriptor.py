@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 __all__ = ["kept", "standard_streams"]
 
@@ -32,9 +32,10 @@ def standard_streams() -> Iterator[None]:
     """In the block none of their numbers is free: for what opens its descriptor itself."""
     taken = []
     try:
-        while (fd := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
-            taken.append(fd)
-        os.close(fd)
+        with suppress(OSError):  # no /dev/null in a chroot, or no descriptor left: as it was
+            while (fd := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
+                taken.append(fd)
+            os.close(fd)
         yield
     finally:
         for fd in taken:

@@ -7,7 +7,7 @@
 
 import { FOLD_LEAST, FOLD_SHARE } from "./treemodel.js";
 
-/** The columns of a report (sl_report_flame) as typed arrays, with depths and children. */
+/** The columns of sl_report_flame as typed arrays, with depths and children. */
 export class FlameModel {
   constructor(report) {
     const size = report.nodes.length;
@@ -368,7 +368,7 @@ export function timeOrder(model, report, { fold = null, open: openLanes = new Se
   return Object.assign(picture, { lanes, fold, above: above.length && `asked of others: ${said.join(", ")}` });
 }
 
-/** Levels of marks, a kind below the other; what overlaps stands in rows of its own, as far as four go. */
+/** Levels of marks, a kind below the other; what overlaps has up to four rows. */
 function markRows(model, marks) {
   const rows = [];
   for (const one of [...marks].sort((a, b) => a.kind.localeCompare(b.kind) || a.from_ns - b.from_ns)) {

@@ -32,6 +32,6 @@ export async function show(main) {
   };
   await draw();
   main.replaceChildren(el("h1", {}, "Running now"), place);
-  const timer = setInterval(() => document.hidden || draw().then(() => answered(), answered), POLL);
+  const timer = setInterval(() => document.hidden || draw().then(() => answered(place), (error) => answered(place, error)), POLL);
   return { title: "Live", stop: () => clearInterval(timer) };
 }

@@ -258,7 +258,7 @@ class List {
     this.more.hidden = this.cursor === null;
   }
 
-  /** What was stored since: not what began since, for a slow request began before many that are here. */
+  /** What was stored since, whenever it began. */
   async poll() {
     if (document.hidden || this.polling || this.refused || !this.mark) return; // files stay as they are
     this.polling = true;
@@ -270,9 +270,9 @@ class List {
       const have = new Set(this.fresh.map((one) => one.id));
       this.fresh.unshift(...page.requests.filter((one) => !this.seen.has(one.id) && !have.has(one.id) && !isGone(one.id)));
       if (this.fresh.length) this.takeNews(false);
-      answered();
+      answered(this.place);
     } catch (error) {
-      answered(error);
+      answered(this.place, error);
     } finally {
       this.polling = false;
     }

@@ -74,10 +74,11 @@ export function notice(text) {
 
 let away = false;
 
-/** What asks again and again tells that it was not answered, until it is. */
-export function answered(error) {
+/** What asks again and again, shown in `at`, tells that it was not answered, until it is. */
+export function answered(at, error) {
+  if (!at.isConnected) return; // that page was left
   if (error) notice(`Not up to date: ${error.message}.`);
-  else if (away) notice("");
+  else if (away) server().then(({ problem }) => notice(problem || ""));
   away = Boolean(error);
 }
 

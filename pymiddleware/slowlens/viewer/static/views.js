@@ -91,7 +91,7 @@ function describe(page, model, node) {
 /** "14 frames of django", where they are folded into one box; else "". */
 const folded = (model, fold, node) => (fold && fold.next[node] >= 0 ? packages(chainOf(model, fold, node).map((one) => model.callee(one))) : "");
 
-/** The card at the pointer: all there is to say of a box, or of a mark above the timeline. */
+/** The card at the pointer: all of a box, or of a mark above the timeline. */
 function card(page, model, node, fold, box = {}) {
   const one = fromModel(model, node);
   const row = (title, value) => [el("dt", {}, title), el("dd", {}, value)];
@@ -126,7 +126,7 @@ async function canvasPanel(page, title, picture) {
     lane: (node, wide) => {
       const [child, other] = model.children(node);
       const name = child === undefined ? "" : ` ${label(model.callee(child))}${other === undefined ? "" : "…"}`;
-      // In the order of time a lane is one of them; else it is all together, at a scale of its own.
+      // In the order of time a lane is one of them; else all together, at its own scale.
       const all = page.view !== "timeline";
       return `${all && model.calls[node] > 1 ? `${count(model.calls[node])}× ` : ""}${label(model.callee(node))}${name} ${duration(all ? model.total[node] : wide)}`;
     },
