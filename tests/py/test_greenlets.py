@@ -159,7 +159,7 @@ def test_two_that_switch_to_each_other(sampled: bool) -> None:
     assert recording.totals()["mended"] == 0
 
 
-def test_two_that_switch_to_each_other_in_a_task() -> None:
+def test_two_that_switch_to_each_other_in_a_sampled_task() -> None:
     """By events they are not seen in a task, as a plain greenlet takes no context along: see native/README.md."""
     def pong() -> None:
         for _ in range(5):
