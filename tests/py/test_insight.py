@@ -171,6 +171,7 @@ def test_two_reasons_are_told_as_two(store_path: str) -> None:
     assert lines == {refresh.__code__.co_firstlineno + 1, audit.__code__.co_firstlineno + 1}, found["named"]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 does not tell what C drivers are asked (README)")
 @pytest.mark.parametrize("mode", ["sampling", "deterministic"])
 def test_compare_counts_before_it_times(mode: str, store_path: str) -> None:
     """What the slow ones ask for more often is told of the counts, which are exact, and from twenty requests on."""
