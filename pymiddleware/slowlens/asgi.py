@@ -70,7 +70,7 @@ class ProfilerMiddleware:
         if incoming is None:
             return await self.app(scope, receive, send)
         below = not socket and is_below(incoming.path, self._viewer_path)
-        if incoming.asks and not below and recorder.access.has_authorize:
+        if incoming.asks and not below and recorder.access.takes_long():
             await in_a_thread(partial(recorder.policy.look_ahead, incoming))
         if socket:
             return await _Messages(recorder, incoming, scope).run(self.app, receive, send)

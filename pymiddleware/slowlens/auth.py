@@ -200,9 +200,10 @@ def is_local(incoming: Incoming, trusted: Networks | None = None, quick: bool = 
 
 def _stranger(incoming: Incoming, quick: bool = False) -> str:
     """What the kernel says against a client at this machine; "": nothing."""
-    if not incoming.ends:
-        incoming.ends = ends_of(incoming.remote, incoming.native, quick)
-    return against(incoming.ends, quick)
+    known = incoming.ends
+    if known is None or (known[0] and not quick):  # what was found out quickly may be less than can be known
+        known = incoming.ends = (quick, ends_of(incoming.remote, incoming.native, quick))
+    return against(known[1], quick)
 
 
 def from_elsewhere(incoming: Incoming) -> bool:
@@ -275,6 +276,14 @@ class Access:
     @property
     def has_authorize(self) -> bool:
         return self._authorize is not None
+
+    def takes_long(self) -> bool:
+        """Whether finding out who asks may take milliseconds: ``authorize`` may ask a database, and while debugging
+        programs are looked at that may pass on what others send. Never raises."""
+        try:
+            return self._authorize is not None or self._debug()
+        except Exception:
+            return False  # nobody is let in by this machine then
 
     def grants(self, incoming: Incoming, token: str = "", quick: bool = False) -> frozenset[str]:
         """What the client of this request may do: some of PURPOSES. Never raises. ``quick``: see :func:`is_local`."""

@@ -285,7 +285,7 @@ class Recorder(_core.Door):
                 if self.debug():  # some frameworks know only now
                     here = is_local_host(incoming.host) and not incoming.secure
                     greet(self.options, server_url() or (f"http://{incoming.host}" if here else ""))
-                elif self._is_closed() and at_a_terminal() and is_local(incoming):
+                elif self._is_closed() and at_a_terminal() and is_local(incoming, quick=True):
                     say_what_is_missing(self.options, self.framework)
                 self._look_odd()
             decision = self.policy.decide(incoming)

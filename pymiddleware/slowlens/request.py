@@ -73,8 +73,9 @@ class Incoming:
         self.asks = asks
         #: What the client may do, if that was found out ahead of the decision.
         self.granted: frozenset[str] | None = None
-        #: Whose the connection's other end is (``peer``), where the client is at this machine, as far as asked.
-        self.ends: list[Any] = []
+        #: Whether it was asked quickly whose the connection's other end is (``peer``), where the client is at this
+        #: machine, and what was said.
+        self.ends: tuple[bool, list[Any]] | None = None
         self.method = method if method in METHODS else OTHER_METHOD
         self.path = path
         self.query = query

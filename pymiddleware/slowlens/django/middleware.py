@@ -103,6 +103,15 @@ class ProfilerMiddleware:
             return self.get_response(request)
         if is_below(incoming.path, self._viewer_path):
             return self._show_async(request, incoming) if self._async else self._show(request, incoming)
+        if self._async and incoming.asks and self.recorder.access.takes_long():
+            return self._look_ahead(request, incoming)
+        return self._go(request, incoming)
+
+    async def _look_ahead(self, request: Any, incoming: Incoming) -> Any:
+        await asyncio.to_thread(self.recorder.policy.look_ahead, incoming)
+        return await self._go(request, incoming)
+
+    def _go(self, request: Any, incoming: Incoming) -> Any:
         transaction = self.recorder.begin(incoming, follows=self._async)
         if transaction is None:
             tally = self.recorder.tally(incoming.method, incoming.path)
