@@ -111,6 +111,13 @@ def test_sync(store_path: str) -> None:
 
 def test_async(store_path: str) -> None:
     found = run(store_path, "", """
+        import threading
+        from slowlens.auth import Access
+        grants, beside = Access.grants, []
+        def asked(self, incoming, token="", quick=False):
+            if not quick:
+                beside.append(threading.current_thread() is not threading.main_thread())
+            return grants(self, incoming, token, quick)
         client = AsyncClient(raise_request_exception=False)
         async def main():
             answers = await asyncio.gather(*(client.get(f"/async/{n}/") for n in range(20)))
@@ -118,6 +125,8 @@ def test_async(store_path: str) -> None:
             text = "".join([chunk.decode() async for chunk in streamed])
             await sync_to_async(streamed.close)()
             await client.get("/view/4/")
+            Access.grants = asked
+            await client.get("/view/4/?slowlens=deterministic", headers={"host": "localhost"})
             return [answer.json()["n"] for answer in answers], text
         answers, text = asyncio.run(main())
         r = rows(limit=100)
@@ -131,9 +140,9 @@ def test_async(store_path: str) -> None:
         # Nineteen others run meanwhile: what they held up is theirs, and awaited all the same.
         awaited = meta.get("await_ns", 0) + meta.get("loop_ns", 0)
         print(json.dumps([answers, text, len(r), counts, expected, awaited,
-                          "fib" in names(r["/astream/"]), "view" in names(r["/view/4/"])]))
+                          "fib" in names(r["/astream/"]), "view" in names(r["/view/4/"]), beside]))
     """)
-    answers, text, count, counts, expected, awaited, streamed, threaded = found
+    answers, text, count, counts, expected, awaited, streamed, threaded, beside = found
     assert answers == list(range(20))
     assert text == "012"
     assert count == 22
@@ -145,6 +154,7 @@ def test_async(store_path: str) -> None:
     assert awaited > 9e6, "a sleep of 10 ms, and a thread"
     assert streamed
     assert threaded or sys.version_info < (3, 12)
+    assert beside == [True], "who asks for a trigger is not found out on the event loop"
 
 
 def test_viewer_in_the_middleware_and_behind_a_urlconf(store_path: str) -> None:
