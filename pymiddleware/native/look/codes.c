@@ -29,7 +29,7 @@ struct entry {
     int first_line;
     uint32_t units;
     bool shim;         /* none of its instructions is the program's */
-    uint32_t *lines;   /* by code unit; NULL: not function */
+    uint32_t *lines;   /* by code unit; NULL: not known */
     uint16_t *callees; /* likewise, see depths.h; NULL: not asked, or none */
     uint32_t variables;
     bool callees_asked;
