@@ -28,7 +28,7 @@ from slowlens.store.segments import BEGIN, NUMBERS, PROFILE
 from slowlens.writer import LINGER, Writer
 from slowlens.wsgi import ProfilerMiddleware
 
-from conftest import Stored, wsgi_call
+from conftest import Stored, patient, wsgi_call
 from programs import fib
 
 
@@ -602,15 +602,45 @@ def test_exit_flushes_and_is_clean(store_path: str) -> None:
     assert DirectoryStore(store_path).contents()["profiles"] == 20
 
 
-@pytest.mark.parametrize("library", ["CDLL", "PyDLL"])
-def test_a_process_that_c_code_ends_stores_what_waits(library: str, store_path: str) -> None:
+BESIDE = {
+    "": "",
+    # Once there has been one, PyGILState_Check() says yes to everybody.
+    "sub-interpreter": """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+interpreters.create()
+""",
+    # As a host that ends the interpreter itself: a handler of exit() that was registered before ours.
+    "host": """
+import ctypes
+ctypes.CDLL(None).__cxa_atexit(ctypes.cast(ctypes.CDLL(None).Py_FinalizeEx, ctypes.c_void_p), None, None)
+""",
+}
+
+
+@pytest.mark.parametrize(("library", "beside"), [
+    ("CDLL", ""), ("PyDLL", ""), ("CDLL", "sub-interpreter"), ("PyDLL", "sub-interpreter"), ("PyDLL", "host")])
+def test_a_process_that_c_code_ends_stores_what_waits(library: str, beside: str, store_path: str) -> None:
     """uWSGI with threads runs no hooks of Python's in a worker that is busy when it is told to stop: it calls exit(),
     holding the interpreter's lock (PyDLL) or not."""
-    script = EXIT.format(path=[str(Path(__file__).parent)], store=store_path)
+    script = BESIDE[beside] + EXIT.format(path=[str(Path(__file__).parent)], store=store_path)
     script += f"import ctypes; ctypes.{library}(None).exit(7)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 7
     assert DirectoryStore(store_path).contents()["profiles"] == 20
+
+
+@patient
+def test_a_worker_that_has_ended_is_not_waited_for() -> None:
+    """Woken once more, nobody says that it has nothing to do."""
+    script = ("import ctypes, time\nfrom slowlens import _core\nended = []\nworker = _core.Worker()\n"
+              "worker.start(lambda worker, argument: None, None)\nworker.join(5)\nworker.wake()\n"
+              "print(time.monotonic(), flush=True)\nctypes.PyDLL(None).exit(7)")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 7, done.stderr
+    assert time.monotonic() - float(done.stdout) < 0.9, "exit() waits for a second"
 
 
 KEPT = """

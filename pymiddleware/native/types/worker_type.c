@@ -78,25 +78,41 @@ pass_it_on(void *ignored)
     return NULL;
 }
 
-/* At exit(): of the interpreter only what is asked here may be called, and no
- * lock may be taken: a handler of a signal may be what called it. */
+/* Whether the thread holds the GIL. PyGILState_Check() says yes to everybody
+ * once there has been a sub-interpreter; before 3.12 the state that is current
+ * is whoever's. */
+static bool
+holds_gil(void)
+{
+    PyThreadState *state = sl_py_borrow_tstate();
+
+    return state != NULL && state == PyGILState_GetThisThreadState();
+}
+
+/* At exit(), which the handler of a signal may have called: of the interpreter
+ * only what is asked here. A handler that came in the middle of malloc can
+ * wait for its lock here, as in exit() itself. Whoever held the GIL has it again
+ * afterwards: handlers that the program registered before ours may need it. */
 static void
 let_them_end(void)
 {
     const struct timespec look = { 0, EXIT_LOOK_MS * 1000000L };
+    PyThreadState *given = NULL;
     pthread_t helper;
 
     if (at_work_pid != getpid() || !Py_IsInitialized() ||
         __atomic_load_n(&at_work, __ATOMIC_RELAXED) == 0)
         return;
-    if (PyGILState_Check())
-        (void)PyEval_SaveThread(); /* this thread runs no Python any more */
+    if (holds_gil())
+        given = PyEval_SaveThread();
     else if (pthread_create(&helper, NULL, pass_it_on, NULL) == 0)
         pthread_detach(helper);
     for (int ms = 0;
          ms < EXIT_MS && __atomic_load_n(&at_work, __ATOMIC_RELAXED) > 0;
          ms += EXIT_LOOK_MS)
         nanosleep(&look, NULL);
+    if (given != NULL && Py_IsInitialized())
+        PyEval_RestoreThread(given);
 }
 
 /* A condition that is waited for by CLOCK_MONOTONIC: the wall clock may be set
@@ -276,7 +292,8 @@ worker_wake(PyObject *object, PyObject *ignored)
                            be held for ever */
     pthread_mutex_lock(&self->mutex);
     self->woken = true;
-    note_busy(self, true);
+    if (!self->done) /* nobody would say that it has nothing to do */
+        note_busy(self, true);
     pthread_cond_broadcast(&self->changed);
     pthread_mutex_unlock(&self->mutex);
     Py_RETURN_NONE;
