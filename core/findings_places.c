@@ -24,13 +24,8 @@ sl_finding_at(sl_finding_rule rule)
 /* Functions where a layer begins, by the end of their file and by name. What
  * runs below them is the layer's, up to code of the project. Those that fetch:
  * SQLite and server-side cursors look for the rows only then. */
-static const struct {
-    const char *file, *name;
-    size_t file_len, name_len;
-    int layer;
-} known_layers[] = {
-#define ONE(file, name, layer)                                                 \
-    { file, name, sizeof(file) - 1, sizeof(name) - 1, layer }
+static const sl_outline_known known_layers[] = {
+#define ONE SL_OUTLINE_KNOWN
     ONE("django/db/backends/utils.py", "CursorWrapper.execute",
         SL_LAYER_DATABASE),
     ONE("django/db/backends/utils.py", "CursorWrapper.executemany",
@@ -61,22 +56,6 @@ static const struct {
 #undef ONE
 };
 
-static int
-layer_of(const sl_function *f)
-{
-    if (f->origin == SL_ORIGIN_PROJECT)
-        return SL_LAYER_NONE;
-    for (size_t i = 0; i < sizeof(known_layers) / sizeof(*known_layers); i++) {
-        if (sl_outline_name_is(f, known_layers[i].name,
-                               known_layers[i].name_len) &&
-            sl_outline_file_ends(f, known_layers[i].file,
-                                 known_layers[i].file_len) &&
-            (known_layers[i].file_len != 0 || f->kind == SL_KIND_C))
-            return known_layers[i].layer;
-    }
-    return SL_LAYER_NONE;
-}
-
 /* By function: the layer that begins there; free() it. */
 static uint8_t *
 layers_of(const sl_outline *o)
@@ -87,7 +66,9 @@ layers_of(const sl_outline *o)
     for (uint32_t i = 0; i < o->span_count; i++)
         told = told || sl_findings_is_kind(&o->spans[i], "db");
     for (uint32_t i = 0; layers != NULL && i < count; i++) {
-        layers[i] = (uint8_t)layer_of(&o->functions[i]);
+        layers[i] = (uint8_t)sl_outline_known_as(
+            &o->functions[i], known_layers,
+            sizeof(known_layers) / sizeof(*known_layers), SL_LAYER_NONE);
         if (told && layers[i] == SL_LAYER_DATABASE)
             layers[i] = SL_LAYER_NONE;
         else if (!told && layers[i] == SL_LAYER_FETCH)

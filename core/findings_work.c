@@ -9,14 +9,9 @@
 /* By the end of the file and the name; without a name, all that the file has;
  * without a file, C functions; with a slash before it, of the standard library
  * (a framework's middleware/gzip.py runs all of the request below it). */
-static const struct {
-    const char *file, *name;
-    size_t file_len, name_len;
-    sl_finding_rule rule;
-} known[] = {
-#define ONE(file, name, rule)                                                  \
-    { file, name, sizeof(file) - 1, sizeof(name) - 1, rule }
-#define ALL_OF(file, rule) { file, NULL, sizeof(file) - 1, 0, rule }
+static const sl_outline_known known[] = {
+#define ONE    SL_OUTLINE_KNOWN
+#define ALL_OF SL_OUTLINE_KNOWN_FILE
     ALL_OF("json/__init__.py", SL_FINDING_JSON),
     ALL_OF("json/encoder.py", SL_FINDING_JSON),
     ALL_OF("json/decoder.py", SL_FINDING_JSON),
@@ -118,25 +113,6 @@ least_part(sl_finding_rule rule)
     }
 }
 
-static sl_finding_rule
-kind_of(const sl_function *f)
-{
-    if (f->origin == SL_ORIGIN_PROJECT || f->kind == SL_KIND_PSEUDO)
-        return SL_FINDING_HOT;
-    for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
-        if (known[i].file_len == 0 ? f->kind != SL_KIND_C
-                                   : !sl_outline_file_ends(f, known[i].file,
-                                                           known[i].file_len))
-            continue;
-        if (known[i].file[0] == '/' && f->origin != SL_ORIGIN_STDLIB)
-            continue;
-        if (known[i].name == NULL ||
-            sl_outline_name_is(f, known[i].name, known[i].name_len))
-            return known[i].rule;
-    }
-    return SL_FINDING_HOT;
-}
-
 uint8_t *
 sl_findings_kinds(const sl_findings_work *w)
 {
@@ -148,7 +124,9 @@ sl_findings_kinds(const sl_findings_work *w)
         return NULL;
     uint8_t *of_function = kinds + o->count;
     for (uint32_t f = 0; f < o->function_count; f++) {
-        of_function[f] = (uint8_t)kind_of(&o->functions[f]);
+        of_function[f] = (uint8_t)sl_outline_known_as(
+            &o->functions[f], known, sizeof(known) / sizeof(*known),
+            SL_FINDING_HOT);
         any |= of_function[f] != SL_FINDING_HOT;
     }
     if (!any)

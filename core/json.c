@@ -129,6 +129,15 @@ sl_json_number(sl_json *json, const char *key, uint64_t value)
 }
 
 void
+sl_json_real(sl_json *json, const char *key, double value, int digits)
+{
+    char text[32];
+    snprintf(text, sizeof(text), "%.*g", digits, value);
+    sl_json_key(json, key);
+    sl_json_raw(json, text);
+}
+
+void
 sl_json_text(sl_json *json, const char *key, const char *value)
 {
     sl_json_key(json, key);

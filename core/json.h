@@ -30,5 +30,7 @@ void sl_json_bool(sl_json *json, bool value);
 /* "key":value */
 void sl_json_number(sl_json *json, const char *key, uint64_t value);
 void sl_json_text(sl_json *json, const char *key, const char *value);
+/* A finite one, to so many significant digits. */
+void sl_json_real(sl_json *json, const char *key, double value, int digits);
 
 #endif /* SL_CORE_JSON_H */

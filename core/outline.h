@@ -100,20 +100,50 @@ sl_outline_function_is(const sl_function *f, const char *file, const char *name)
            memcmp(f->file + f->file_len - end, file, end) == 0;
 }
 
-/* The same two questions where the length is known, for tables that each
- * function is held against: a length and a letter rule out nearly all. */
+/* A row of a table of functions that are known, by where they are: what they
+ * are there is `what`. No name: all of the file. No file: a C function. "/..."
+ * is a file of the standard library. */
+typedef struct {
+    const char *file, *name;
+    size_t file_len, name_len;
+    int what;
+} sl_outline_known;
+
+#define SL_OUTLINE_KNOWN(file, name, what)                                     \
+    { file, name, sizeof(file) - 1, sizeof(name) - 1, what }
+#define SL_OUTLINE_KNOWN_FILE(file, what)                                      \
+    { file, NULL, sizeof(file) - 1, 0, what }
+
+/* Each function is held against each row: a length and a letter rule out nearly
+ * all. */
 static inline bool
-sl_outline_name_is(const sl_function *f, const char *name, size_t len)
+sl_outline_is_known(const sl_function *f, const sl_outline_known *k)
 {
-    return f->name_len == len && memcmp(f->name, name, len) == 0;
+    if (k->name != NULL && (f->name_len != k->name_len ||
+                            memcmp(f->name, k->name, k->name_len) != 0))
+        return false;
+    if (k->file_len == 0)
+        return f->kind == SL_KIND_C;
+    return f->file_len >= k->file_len &&
+           f->file[f->file_len - k->file_len] == k->file[0] &&
+           memcmp(f->file + f->file_len - k->file_len, k->file, k->file_len) ==
+               0 &&
+           (k->file[0] != '/' || f->origin == SL_ORIGIN_STDLIB);
 }
 
-static inline bool
-sl_outline_file_ends(const sl_function *f, const char *file, size_t len)
+/* What the function is by the first row that it is known by; `otherwise` if by
+ * none, and for functions of the project, whatever they are called. */
+static inline int
+sl_outline_known_as(const sl_function *f, const sl_outline_known *table,
+                    size_t count, int otherwise)
 {
-    return len == 0 ||
-           (f->file_len >= len && f->file[f->file_len - len] == file[0] &&
-            memcmp(f->file + f->file_len - len, file, len) == 0);
+    if (f->origin == SL_ORIGIN_PROJECT || f->kind == SL_KIND_PSEUDO)
+        return otherwise;
+    for (size_t i = 0; i < count; i++) {
+        if (sl_outline_is_known(f, &table[i]))
+            return table[i].what;
+    }
+    return otherwise;
 }
 
 /* Whether a function does nothing but wait as long as it was asked to: one that

@@ -563,7 +563,7 @@ put_tag_text(const job *j, const sl_cohort_gap *gap, const tag_found *tag,
 /* The sentence that answers. */
 static void
 put_times_answer(const job *j, const sl_cohort_gap *gap, const tag_found *tags,
-           uint32_t tag_count, sl_buf *out)
+                 uint32_t tag_count, sl_buf *out)
 {
     char text[200];
 
@@ -623,15 +623,6 @@ put_signed(sl_json *json, const char *key, double ns)
 }
 
 static void
-put_part(sl_json *json, const char *key, double part)
-{
-    char text[32];
-    snprintf(text, sizeof(text), "%.4g", part);
-    sl_json_key(json, key);
-    sl_json_raw(json, text);
-}
-
-static void
 put_row(sl_json *json, const job *j, const sl_cohort_gap *gap,
         const sl_cohort_row *row, sl_buf *text)
 {
@@ -661,10 +652,10 @@ put_row(sl_json *json, const job *j, const sl_cohort_gap *gap,
     put_row_text(j, gap, row, text);
     sl_json_key(json, "text");
     sl_json_str(json, (const char *)text->data, text->size);
-    put_part(json, "share", row->share);
-    put_part(json, "expected", row->expected);
-    put_part(json, "low", row->low);
-    put_part(json, "p_new", row->p_new);
+    sl_json_real(json, "share", row->share, 4);
+    sl_json_real(json, "expected", row->expected, 4);
+    sl_json_real(json, "low", row->low, 4);
+    sl_json_real(json, "p_new", row->p_new, 4);
     put_signed(json, "slow_ns", row->slow_ns);
     put_signed(json, "usual_ns", row->usual_ns);
     sl_json_number(json, "slow_has", row->slow_has);
@@ -688,7 +679,7 @@ put_tags(sl_json *json, const job *j, const sl_cohort_gap *gap,
         sl_json_str(json, tags[t].item->text, tags[t].item->text_len);
         sl_json_number(json, "slow", tags[t].slow);
         sl_json_number(json, "usual", tags[t].usual);
-        put_part(json, "p", tags[t].p);
+        sl_json_real(json, "p", tags[t].p, 4);
         sl_json_key(json, "text");
         sl_json_str(json, (const char *)text->data, text->size);
         sl_json_close(json, '}');
@@ -756,8 +747,8 @@ sl_report_cohort(const sl_profile *const *profiles, size_t count,
     for (size_t i = 0; group != NULL && status == SL_OK && i < count; i++)
         j.group[i] = group[i];
     if (status == SL_OK)
-        status = sl_counts_find(profiles, j.count, j.group, j.by_wall,
-                                &j.counts);
+        status =
+            sl_counts_find(profiles, j.count, j.group, j.by_wall, &j.counts);
     if (status == SL_OK)
         status = job_features(&j);
     if (status == SL_OK)

@@ -168,16 +168,15 @@ measure(job *j, uint32_t f, bool more, const sl_counts *all, sl_counts_row *out)
     }
     out->slow = sums[1] / all->slow;
     out->usual = sums[0] / all->usual;
-    if (!is_far(out) ||
-        !sl_cohort_is_more(out->slow_over, out->usual_over, all->slow,
-                           all->usual, j->tried))
+    if (!is_far(out) || !sl_cohort_is_more(out->slow_over, out->usual_over,
+                                           all->slow, all->usual, j->tried))
         return false;
     out->p = j->tried * sl_cohort_fisher(out->slow_over, out->usual_over,
                                          all->slow, all->usual);
     return true;
 }
 
-/* Queries before others, what is more before what is fewer, all of a kind
+/* What is more before what is fewer, all of a kind
  * before one text of it, bytes last; then by how many they are. */
 static bool
 is_before(const sl_counts_row *a, const sl_counts_row *b)
@@ -410,8 +409,8 @@ sl_counts_put_text(sl_buf *out, const sl_counts *counts, uint32_t at,
         put_bytes(out, row->slow);
     else
         put_many(out, row, row->slow);
-    sl_buf_put_str(out, by_wall ? " where the usual ones "
-                                : " where the others ");
+    sl_buf_put_str(out,
+                   by_wall ? " where the usual ones " : " where the others ");
     sl_buf_put_str(out, verb_of(row));
     sl_buf_put_u8(out, ' ');
     if (row->kind[0] == '\0')
@@ -435,15 +434,6 @@ sl_counts_put_text(sl_buf *out, const sl_counts *counts, uint32_t at,
     sl_buf_put_u8(out, '.');
 }
 
-static void
-put_number(sl_json *json, const char *key, double number)
-{
-    char text[32];
-    snprintf(text, sizeof(text), "%.6g", number);
-    sl_json_key(json, key);
-    sl_json_raw(json, text);
-}
-
 void
 sl_counts_put(sl_json *json, const sl_counts *counts,
               const sl_profile *const *profiles, bool by_wall)
@@ -456,10 +446,9 @@ sl_counts_put(sl_json *json, const sl_counts *counts,
     for (uint32_t i = 0; i < counts->count; i++) {
         const sl_counts_row *row = &counts->rows[i];
         uint32_t line = 0;
-        const sl_function *f =
-            row->kind[0] == '\0'
-                ? NULL
-                : place_of(profiles[row->worst], row, &line);
+        const sl_function *f = row->kind[0] == '\0'
+                                   ? NULL
+                                   : place_of(profiles[row->worst], row, &line);
         text.size = 0;
         sl_counts_put_text(&text, counts, i, profiles, by_wall);
         sl_json_open(json, '{');
@@ -467,11 +456,11 @@ sl_counts_put(sl_json *json, const sl_counts *counts,
         sl_json_text(json, "shape", row->text);
         sl_json_key(json, "text");
         sl_json_str(json, (const char *)text.data, text.size);
-        put_number(json, "slow", row->slow);
-        put_number(json, "usual", row->usual);
+        sl_json_real(json, "slow", row->slow, 6);
+        sl_json_real(json, "usual", row->usual, 6);
         sl_json_number(json, "slow_over", row->slow_over);
         sl_json_number(json, "usual_over", row->usual_over);
-        put_number(json, "p", row->p);
+        sl_json_real(json, "p", row->p, 6);
         sl_json_number(json, "worst", row->worst);
         if (f != NULL) {
             sl_json_key(json, "file");

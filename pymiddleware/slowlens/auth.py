@@ -335,6 +335,19 @@ class Access:
         cookie = f"{COOKIE}={value}; Path={path}; Max-Age={SESSION_SECONDS}; HttpOnly; SameSite=Strict"
         return cookie + ("; Secure" if is_https(incoming) else "")
 
+    def admitted(
+        self, incoming: Incoming, path: str, prefix: str, granted: frozenset[str] | None = None
+    ) -> frozenset[str]:
+        """What who asks for ``path`` of the viewer may do; a refusal of its first page is explained.
+
+        :param granted: what that is, if somebody else has asked.
+        """
+        if granted is None:
+            granted = self.grants(incoming, link_token(incoming, path))
+        if "view" not in granted and path == "":
+            self.explain_refusal(incoming, prefix)
+        return granted
+
     def explain_refusal(self, incoming: Incoming, path: str) -> None:
         """Says in the log of a debugging app, once for each reason, why its viewer stayed closed and what to add."""
         try:

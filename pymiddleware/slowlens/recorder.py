@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, engine, ownership, throttling
 from ._core import Transaction, current
-from .auth import Access, is_local, is_local_host, link_token
+from .auth import Access, is_local, is_local_host
 from .board import Board
 from .hello import at_a_terminal, develops, greet, say_what_is_missing, server_url
 from .layers import hooks
@@ -249,12 +249,9 @@ class Recorder(_core.Door):
     ) -> Response | None:
         """As the viewer's own ``handle``: a stranger does not have it loaded. Never raises."""
         try:
-            if self._viewer is None and granted is None:
-                granted = self.access.grants(incoming, link_token(incoming, path))
-                if "view" not in granted:
-                    if path == "":
-                        self.access.explain_refusal(incoming, prefix)
-                    return None
+            granted = self.access.admitted(incoming, path, prefix, granted)
+            if "view" not in granted:
+                return None
             viewer = self.viewer
         except Exception:  # the package was updated below a worker, no file can be opened
             self._fault("loading the viewer", self.reading)

@@ -25,6 +25,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from apps import opentelemetry
+
 QUERIES = 120
 QUERIES_SMALL = 30
 PAGE = """<ul>{% for author in authors %}<li>{{ author.name }}: {{ author.book_set.first.title }}</li>
@@ -74,21 +76,6 @@ def settings(variant: str) -> None:
             ("django.template.loaders.locmem.Loader", {"page.html": PAGE}),
             "django.template.loaders.app_directories.Loader"]}}],
     )
-
-
-def opentelemetry() -> None:
-    """A provider whose spans go nowhere."""
-    from opentelemetry import trace
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-
-    class Nowhere(SpanExporter):
-        def export(self, spans: Any) -> Any:
-            return SpanExportResult.SUCCESS
-
-    provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(Nowhere()))
-    trace.set_tracer_provider(provider)
 
 
 def django_page(variant: str) -> Page:

@@ -115,23 +115,19 @@ def fill(store: Any, batch: list[tuple[dict[str, Any], bytes]]) -> tuple[float, 
     return cpu() - before, took
 
 
-def timed(call: Callable[[], Any], rounds: int = 3) -> float:
+def timed(call: Callable[[], Any], rounds: int = 3, clock: Callable[[], float] = time.perf_counter) -> float:
+    """The least of some, in ms."""
     best = math.inf
     for _ in range(rounds):
-        start = time.perf_counter()
+        start = clock()
         call()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, clock() - start)
     return best * 1e3
 
 
 def cpu_of(call: Callable[[], Any], rounds: int = 3) -> float:
-    """The least of some, in ms: what its caller waits where nobody else wants the processor."""
-    best = math.inf
-    for _ in range(rounds):
-        start = time.process_time()
-        call()
-        best = min(best, time.process_time() - start)
-    return best * 1e3
+    """What its caller waits where nobody else wants the processor."""
+    return timed(call, rounds, time.process_time)
 
 
 def one_size(kind: type, name: str, count: int) -> list[dict[str, Any]]:

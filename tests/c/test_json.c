@@ -65,11 +65,30 @@ START_TEST(commas_come_by_themselves)
 }
 END_TEST
 
+START_TEST(numbers_with_a_point_are_as_long_as_is_asked)
+{
+    sl_buf buf;
+    sl_json json = { .out = &buf };
+    sl_buf_init(&buf, NULL, 0);
+    sl_json_open(&json, '{');
+    sl_json_real(&json, "a", 2. / 3, 4);
+    sl_json_real(&json, "b", -1e20 / 3, 6);
+    sl_json_real(&json, "c", 10, 4);
+    sl_json_close(&json, '}');
+    sl_buf_put_u8(&buf, 0);
+    ck_assert_str_eq((const char *)buf.data,
+                     "{\"a\":0.6667,\"b\":-3.33333e+19,\"c\":10}");
+    sl_buf_free(&buf);
+}
+END_TEST
+
 Suite *
 json_suite(void)
 {
     const TTest *const tests[] = { text_is_safe_anywhere,
                                    what_is_not_utf8_is_replaced,
-                                   commas_come_by_themselves, NULL };
+                                   commas_come_by_themselves,
+                                   numbers_with_a_point_are_as_long_as_is_asked,
+                                   NULL };
     return suite_of("json", tests);
 }

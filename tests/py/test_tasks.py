@@ -40,19 +40,20 @@ def _no_brake() -> Iterator[None]:
     _core.sampler_configure(0.001, 1)
 
 
+async def stepped(app: Callable[[], Awaitable[Any]], sampled: bool = True) -> _core.Recording:
+    profile = _core.Recording("none", sampled=sampled, follows=True)
+    try:
+        await profile.step(app())
+    finally:
+        profile.finish()
+    return profile
+
+
 def profiled(
     app: Callable[[], Awaitable[Any]], loop: Any = asyncio.new_event_loop, sampled: bool = True,
 ) -> _core.Recording:
-    async def main() -> _core.Recording:
-        profile = _core.Recording("none", sampled=sampled, follows=True)
-        try:
-            await profile.step(app())
-        finally:
-            profile.finish()
-        return profile
-
     with asyncio.Runner(loop_factory=loop) as runner:
-        return runner.run(main())
+        return runner.run(stepped(app, sampled))
 
 
 def awaits(profile: _core.Recording) -> dict[str, float]:
@@ -256,14 +257,8 @@ def test_tasks_of_trio() -> None:
             nursery.start_soon(naps)
             nursery.start_soon(naps)
 
-    async def main() -> _core.Recording:
-        profile = _core.Recording("none", sampled=True, follows=True)
-        await profile.step(app())
-        profile.finish()
-        return profile
-
     took.clear()
-    profile = trio.run(main)
+    profile = trio.run(stepped, app)
     ((name, _),) = took.items()
     holds(awaits(profile), name, 0.12)
     below = {row["node"]: row for row in tree(profile)["rows"]}
@@ -282,13 +277,7 @@ def test_a_thread_of_trios_that_has_its_request_run_something() -> None:
     async def app() -> None:
         await trio.to_thread.run_sync(lambda: trio.from_thread.run(step))
 
-    async def main() -> _core.Recording:
-        profile = _core.Recording("none", sampled=True, follows=True)
-        await profile.step(app())
-        profile.finish()
-        return profile
-
-    report = tree(trio.run(main))
+    report = tree(trio.run(stepped, app))
     assert len([row for row in report["rows"] if row["name"] == "computes"]) == 1
     assert not any(row["name"] == "[task]" for row in report["rows"])
 
@@ -307,14 +296,8 @@ def test_a_thread_that_idles_between_two_jobs() -> None:
             await trio.to_thread.run_sync(dozes)
             await trio.sleep(0.06)
 
-    async def main() -> _core.Recording:
-        profile = _core.Recording("none", sampled=True, follows=True)
-        await profile.step(app())
-        profile.finish()
-        return profile
-
     took.clear()
-    report = tree(trio.run(main))
+    report = tree(trio.run(stepped, app))
     found = sum(row["total_ns"] for row in report["rows"] if row["name"].endswith("dozes")) / 1e9
     assert found < took["dozes"] + 0.02
     assert not any(row["name"] == "[not seen] sampler late" and row["self_ns"] > 40e6 for row in report["rows"])

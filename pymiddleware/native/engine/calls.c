@@ -101,18 +101,17 @@ static PyObject *partial;              /* strong: functools.partial */
 static const PyMethodDef *context_run; /* Context.run */
 
 /* The call of `callable` with `first` that the current frame is about to make
- * at `offset` of `code`. */
+ * at `offset`. */
 static call
-call_at(PyObject *code, long offset, PyObject *callable, PyObject *first)
+call_at(uintptr_t frame, long offset, PyObject *callable, PyObject *first)
 {
     call c = { .callable = callable };
     PyObject *found[ARGUMENTS_MAX + 1];
 
     if (first == missing)
         return c;
-    int count =
-        sl_py_own_arguments((const PyCodeObject *)code, (uint32_t)offset,
-                            callable, first, found, ARGUMENTS_MAX + 1);
+    int count = sl_py_own_arguments(frame, (uint32_t)offset, callable, first,
+                                    found, ARGUMENTS_MAX + 1);
     bool method = Py_IS_TYPE(callable, &PyMethodDescr_Type);
     if (count == 0 && !method) {
         found[0] = first;
@@ -292,13 +291,14 @@ on_start(PyObject *module, PyObject *const *args, Py_ssize_t count)
 }
 
 /* The frame that runs `code`, told of at `offset`; 0: another one does, or has
- * no such place, so it was no event but somebody who called the callback. */
+ * no such place. */
 static uintptr_t
 frame_of(const PyObject *code, long offset)
 {
-    uintptr_t frame = sl_py_own_frame();
+    /* First: what another frame does not run may be anything. */
+    uintptr_t frame = sl_py_own_frame_running(code);
 
-    if ((const PyObject *)sl_py_own_code(frame) != code || offset <= 0 ||
+    if (frame == 0 || offset <= 0 ||
         (size_t)offset / sizeof(uint16_t) >= (size_t)Py_SIZE(code))
         return 0;
     return frame;
@@ -312,7 +312,7 @@ on_call(PyObject *module, PyObject *const *args, Py_ssize_t count)
     uintptr_t frame = count < 4 ? 0 : frame_of(args[0], offset);
     if (frame == 0)
         Py_RETURN_NONE;
-    call made = call_at(args[0], offset, args[2], args[3]);
+    call made = call_at(frame, offset, args[2], args[3]);
     PyObject *argument = NULL;
     const sl_py_target *target = target_of_call(made, &argument);
     if (target == NULL)

@@ -22,20 +22,10 @@ sl_py_probe_put(sl_py_probe *probe)
     return true;
 }
 
-/* The frame that runs the probed code; 0: another one does, so it was no event
- * but somebody who called the callback. */
-static uintptr_t
-probe_frame(const sl_py_probe *probe)
-{
-    uintptr_t frame = sl_py_own_frame();
-
-    return (const PyObject *)sl_py_own_code(frame) == probe->code ? frame : 0;
-}
-
 bool
 sl_py_probe_start(const sl_py_probe *probe)
 {
-    uintptr_t frame = probe_frame(probe);
+    uintptr_t frame = sl_py_own_frame_running(probe->code);
     PyObject *argument = NULL;
 
     if (frame == 0)
@@ -51,7 +41,7 @@ sl_py_probe_start(const sl_py_probe *probe)
 void
 sl_py_probe_leave(const sl_py_probe *probe, PyObject *result)
 {
-    uintptr_t frame = probe_frame(probe);
+    uintptr_t frame = sl_py_own_frame_running(probe->code);
 
     if (frame != 0 && probe->target->action->leave != NULL)
         probe->target->action->leave(probe->target, frame, result);
@@ -60,7 +50,7 @@ sl_py_probe_leave(const sl_py_probe *probe, PyObject *result)
 void
 sl_py_probe_line(const sl_py_probe *probe)
 {
-    uintptr_t frame = probe_frame(probe);
+    uintptr_t frame = sl_py_own_frame_running(probe->code);
 
     if (frame != 0 && probe->target->action->line != NULL)
         probe->target->action->line(probe->target, frame);
@@ -69,7 +59,7 @@ sl_py_probe_line(const sl_py_probe *probe)
 void
 sl_py_probe_calls(const sl_py_probe *probe, PyObject *callable)
 {
-    uintptr_t frame = probe_frame(probe);
+    uintptr_t frame = sl_py_own_frame_running(probe->code);
 
     if (frame != 0 && probe->target->action->calls != NULL)
         probe->target->action->calls(probe->target, frame, callable);

@@ -78,6 +78,14 @@ sl_py_own_frame(void)
     return current_frame(&trusted);
 }
 
+uintptr_t
+sl_py_own_frame_running(const PyObject *code)
+{
+    uintptr_t frame = current_frame(&trusted);
+
+    return (const PyObject *)sl_py_own_code(frame) == code ? frame : 0;
+}
+
 /* The frame's variables begin where the rest of it ends. Tagged references
  * (3.14+) are masked like those to code. */
 PyObject *
@@ -176,15 +184,10 @@ first_slot(uintptr_t stack, int at, bool *own)
  * arguments lie below the top with it. Of f(*x), 3.12 and 3.13 leave an x that
  * is no tuple in its slot when they have made one of it and let go of x. */
 int
-sl_py_own_arguments(const PyCodeObject *code, uint32_t offset,
-                    const PyObject *callable, PyObject *first, PyObject **out,
-                    int max)
+sl_py_own_arguments(uintptr_t frame, uint32_t offset, const PyObject *callable,
+                    PyObject *first, PyObject **out, int max)
 {
-    uintptr_t frame = current_frame(&trusted);
-
-    if (sl_py_own_code(frame) != code ||
-        offset / sizeof(uint16_t) >= (size_t)Py_SIZE(code))
-        return 0; /* no event of here: nothing is known of `code` */
+    const PyCodeObject *code = sl_py_own_code(frame);
     uintptr_t stack = frame + trusted.frame_size +
                       (size_t)code->co_nlocalsplus * sizeof(uintptr_t);
     int arguments =

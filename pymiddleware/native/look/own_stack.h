@@ -27,6 +27,10 @@ bool sl_py_own_is_trusted(void);
 /* Address of the calling thread's innermost frame. The layout is trusted. */
 uintptr_t sl_py_own_frame(void);
 
+/* The same if it runs `code`; 0: another one does, so what was told was no
+ * event but somebody who called the callback. */
+uintptr_t sl_py_own_frame_running(const PyObject *code);
+
 /* Variable `index` of that frame, BORROWED; NULL: not set. The layout is
  * trusted. */
 PyObject *sl_py_own_local(uintptr_t frame, int index);
@@ -54,10 +58,10 @@ uint32_t sl_py_own_site(const void *code);
 uint32_t sl_py_own_caller_site(const void *code);
 
 /* The arguments, `max` at most, of the call of `callable` that the calling
- * thread's current frame is about to make at `offset` of `code`, BORROWED, and
- * how many; 0: not found. `first` is the first of them (a method's object is).
- * The layout is trusted. */
-int sl_py_own_arguments(const PyCodeObject *code, uint32_t offset,
+ * thread's current frame is about to make at `offset`, a place of its code,
+ * BORROWED, and how many; 0: not found. `first` is the first of them (a
+ * method's object is). The layout is trusted. */
+int sl_py_own_arguments(uintptr_t frame, uint32_t offset,
                         const PyObject *callable, PyObject *first,
                         PyObject **out, int max);
 

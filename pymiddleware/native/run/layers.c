@@ -414,8 +414,7 @@ span_begin(const beginning *b, PyThreadState *ts, sl_py_recording *recording,
         part = part || asked_by(o, &add, b, recording);
     }
     sl_span_what what = { .text = add.text };
-    if (!part &&
-        sl_py_span_stands(recording, ts, b->frame, strand, &what)) {
+    if (!part && sl_py_span_stands(recording, ts, b->frame, strand, &what)) {
         size_t len = template == 0 ? 0 : line_text(b->frame, template, line);
         what.kind = kind_of(b->row, recording);
         what.where = sl_span_word(recording->core, line, len);
@@ -690,8 +689,9 @@ sl_py_layers_open(PyObject *module, PyObject *kind)
     (void)module;
     if (word == NULL)
         return NULL;
+    uint64_t here = work_of(sl_py_borrow_tstate());
     for (const open_span *o = recording != NULL ? recording->open_spans : NULL;
          o != NULL; o = o->outer)
-        is_open |= o->work == work_of(sl_py_borrow_tstate()) && strcmp(o->row->kind, word) == 0;
+        is_open |= o->work == here && strcmp(o->row->kind, word) == 0;
     return PyBool_FromLong(is_open);
 }

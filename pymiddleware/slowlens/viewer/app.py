@@ -148,13 +148,13 @@ class Viewer:
 
         :param granted: what the client may do, if somebody else has asked that.
         """
-        token = link_token(incoming, path)
-        if granted is None:
-            granted = EVERYTHING if self.access is None else self.access.grants(incoming, token)
+        if self.access is not None:
+            granted = self.access.admitted(incoming, path, prefix, granted)
+        elif granted is None:
+            granted = EVERYTHING
         if "view" not in granted:
-            if self.access is not None and path == "":
-                self.access.explain_refusal(incoming, prefix)
             return None
+        token = link_token(incoming, path)
         try:
             if token and self.access is not None:
                 cookie = self.access.session_cookie(incoming, token, prefix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -91,22 +92,21 @@ _ORDERED = {
     "route": ("started", "ended", "wall_ns"), "host": ("ended",), "release": ("started", "ended"), "status": ("ended",),
     "min_ns": ("started", "ended"),
 }
-_FILTERS = ("route", "method", "status", "mode", "host", "release", "min_ns", "max_ns", "since", "until", "text",
-            "words", "layer", "tag", "finding", "stored_since")
+_FILTERS = tuple(one.name for one in fields(Query) if one.name not in ("sort", "limit", "cursor"))
 
 
 def _is_ordered(query: Query, column: str) -> bool:
     """Whether the database finds the rows where they stand, the first one first."""
-    asked = [name for name in _FILTERS if getattr(query, name) not in (None, ())]
-    if len(asked) != 1:
-        return not asked
-    if asked == ["status"]:
+    given = [name for name in _FILTERS if getattr(query, name) not in (None, ())]
+    if len(given) != 1:
+        return not given
+    if given == ["status"]:
         first, last = statuses(query.status or "")
         if first != last:
             return first >= 500 and column in ("started", "ended", "wall_ns")
-    if asked == ["min_ns"] and (query.min_ns or 0) < SLOW_NS:
+    if given == ["min_ns"] and (query.min_ns or 0) < SLOW_NS:
         return False
-    return column in _ORDERED.get(asked[0], ())
+    return column in _ORDERED.get(given[0], ())
 
 
 def _apart(days: Sequence[int]) -> list[str]:
