@@ -113,10 +113,113 @@ sl_pending_charge(sl_strand *strand)
     strand->pending = (sl_times){ 0 };
 }
 
+/* ---- work that no sample met ---- */
+
+/* Functions that a request may hand over; those beyond share nothing. */
+#define OWED_MAX 64
+
+struct sl_owed {
+    sl_owed *next;
+    sl_node *base; /* where the work hangs */
+    uint64_t alike;
+    const void *work; /* its function */
+    sl_times times;
+    sl_node *node; /* where the last one stood, or NULL */
+    uint32_t line;
+};
+
+static sl_owed *
+owed_find(const sl_strand *strand)
+{
+    sl_owed *at = sl_recording_of(strand->tree)->owed;
+
+    while (at != NULL &&
+           (at->alike != strand->alike || at->base != strand->base))
+        at = at->next;
+    return at;
+}
+
+/* The one of the strand's work, made if need be; NULL: no room. */
+static sl_owed *
+owed_at(const sl_strand *strand)
+{
+    sl_recording *recording = sl_recording_of(strand->tree);
+    sl_owed *owed = owed_find(strand);
+    void *mem;
+
+    if (owed != NULL || recording->owed_count == OWED_MAX ||
+        sl_arena_take(recording->arena, sizeof(*owed), &mem) < 0)
+        return owed;
+    owed = mem;
+    *owed = (sl_owed){ .next = recording->owed,
+                       .base = strand->base,
+                       .alike = strand->alike,
+                       .work = strand->work };
+    recording->owed = owed;
+    recording->owed_count++;
+    return owed;
+}
+
+void
+sl_pending_owe(sl_strand *strand)
+{
+    const sl_path *path = strand->path;
+    sl_owed *owed =
+        strand->alike == 0 || strand->looked || strand->pending.wall == 0
+            ? NULL
+            : owed_at(strand);
+
+    if (owed == NULL) {
+        sl_pending_charge(strand);
+        return;
+    }
+    /* What is too long for that is owed to nobody. */
+    sl_times late = sl_pending_late(strand);
+    sl_late_charge(strand, strand->base, &late, strand->last);
+    owed->times.wall += strand->pending.wall;
+    owed->times.cpu += strand->pending.cpu;
+    owed->times.gil += strand->pending.gil;
+    strand->pending = (sl_times){ 0 };
+    if (path != NULL && path->depth > 0) {
+        owed->node = path->nodes[path->depth - 1];
+        owed->line = path->line;
+    }
+}
+
+void
+sl_pending_collect(sl_strand *strand)
+{
+    sl_owed *owed = strand->alike == 0 ? NULL : owed_find(strand);
+
+    if (owed == NULL)
+        return;
+    sl_pending_add(strand, &owed->times);
+    owed->times = (sl_times){ 0 };
+}
+
+static void
+owed_charge_all(sl_recording *recording)
+{
+    for (sl_owed *owed = recording->owed; owed != NULL; owed = owed->next) {
+        if (owed->times.wall == 0)
+            continue;
+        sl_node *node = owed->node != NULL
+                            ? owed->node
+                            : sl_tree_child(&recording->tree, owed->base,
+                                            owed->work, 0, SL_KIND_PYTHON);
+        if (node == NULL) /* no room for it */
+            node = owed->base;
+        node->self += owed->times.wall;
+        sl_sampled_mark(recording, node, owed->line, &owed->times, false);
+        owed->times = (sl_times){ 0 };
+    }
+}
+
 void
 sl_pending_charge_all(sl_recording *recording)
 {
     sl_pending_charge(&recording->main);
     for (sl_strand *s = recording->strands; s != NULL; s = s->next)
         sl_pending_charge(s);
+    owed_charge_all(recording);
 }

@@ -7,7 +7,14 @@
  *                                     what is too long for that was not seen
  *
  * So a coroutine's short steps are charged in proportion, and none of its time
- * is lost. Called by what feeds a recording; the rules of slowlens/recording.h
+ * is lost. Likewise short jobs and tasks:
+ *
+ *   f | g | f . | g | f | f .        work that no sample met is owed to its
+ *   `-owed--^                        function, and goes to the next sample of
+ *                                    work of the same function
+ *
+ * or each job that is met would count for itself alone, and what happens in the
+ * short ones would be told too small. Called by what feeds a recording; the rules of slowlens/recording.h
  * about threads hold.
  */
 #ifndef SL_CORE_PENDING_H
@@ -36,9 +43,17 @@ void sl_sampled_charge(sl_strand *strand, sl_node *node, uint32_t line,
 /* Adds to what is pending. */
 void sl_pending_add(sl_strand *strand, const sl_times *passed);
 
-/* Charges what is pending to where the strand (each strand of the recording)
- * was seen last. */
+/* Charges what is pending to where the strand (each strand of the recording,
+ * and what is owed to the functions themselves) was seen last. */
 void sl_pending_charge(sl_strand *strand);
 void sl_pending_charge_all(sl_recording *recording);
+
+/* The strand's work is over, and what is pending of it is no sample's yet: what
+ * it owes to its function, or charged as sl_pending_charge does. */
+void sl_pending_owe(sl_strand *strand);
+
+/* Takes what is owed to the function of the strand's work into what is pending.
+ */
+void sl_pending_collect(sl_strand *strand);
 
 #endif /* SL_CORE_PENDING_H */

@@ -213,6 +213,8 @@ strand_restart(sl_strand *strand, sl_pseudo pseudo, sl_node *begun_at,
     sl_strand_stand(strand, strand->base);
     strand->awaiting = NULL;
     strand->known = false;
+    strand->alike = 0;
+    strand->looked = false;
     strand->last = now;
     /* What the last sample saw is of the job before: nothing of it is shared by
      * the first one of this. */

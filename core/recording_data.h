@@ -17,6 +17,8 @@
 /* The part of its limits that is kept back for sl_recording_sample_on. */
 #define SL_SPARE_PART 8
 
+typedef struct sl_owed sl_owed;
+
 struct sl_recording {
     sl_alloc alloc;
     sl_arena *arena;
@@ -52,6 +54,8 @@ struct sl_recording {
     sl_cells marks;    /* what samples saw of lines */
     sl_cells counters; /* metrics of nodes */
     sl_cells hits;     /* empty but where lines are told by events */
+    sl_owed *owed; /* see pending.h */
+    uint32_t owed_count;
     sl_stretches stretches;
     sl_times seen; /* sums over the marks of lane 0 */
     sl_spans spans;

@@ -140,6 +140,7 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
     sl_node *node = strand_descend(strand, path, frames, count);
     uint32_t line = count > 0 ? frames[count - 1].line : 0;
     strand->known = true;
+    strand->looked = true;
     if (top != SL_PSEUDO_ROOT) {
         sl_node *child = sl_tree_child(strand->tree, node, sl_pseudo_key(top),
                                        line, SL_KIND_PSEUDO);
@@ -161,6 +162,7 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
                        &late, now - strand->pending.wall);
     }
     recording->samples++;
+    sl_pending_collect(strand);
     look_count(strand, now);
 }
 
@@ -185,6 +187,14 @@ sl_strand_unseen(sl_strand *strand, sl_pseudo why, const sl_times *passed,
     path->charged_line = 0;
     strand->known = true;
     look_count(strand, now);
+}
+
+void
+sl_strand_works(sl_strand *strand, uint64_t alike, const void *key)
+{
+    strand->alike = alike;
+    strand->work = key;
+    strand->looked = false;
 }
 
 void
@@ -246,7 +256,7 @@ void
 sl_strand_end(sl_strand *strand, const sl_times *passed, uint64_t now)
 {
     sl_strand_pause(strand, NULL, 0, passed, now);
-    sl_pending_charge(strand);
+    sl_pending_owe(strand);
 }
 
 sl_status

@@ -293,8 +293,15 @@ bool sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now);
 void sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
                      const sl_times *passed, uint64_t now);
 
+/* The sampled strand's work, which begins now, is the function `key`, and does
+ * what other work does whose `alike` is the same (0: not known, as at first). If
+ * it ends before a sample met it, its time goes to the next sample of such work,
+ * or to the function. */
+void sl_strand_works(sl_strand *strand, uint64_t alike, const void *key);
+
 /* The sampled strand's work is over: what passed since the last sample is
- * charged to where it was seen last, or paused. */
+ * charged to where it was seen last, or paused; what no sample met, see
+ * sl_strand_works. */
 void sl_strand_end(sl_strand *strand, const sl_times *passed, uint64_t now);
 
 /* Of the time that passed up to the last sample (or look, see _observe) of the

@@ -96,6 +96,89 @@ START_TEST(clocks_that_disagree_are_cut)
 }
 END_TEST
 
+/* A job of so many ticks; `met`: by a sample, in COPY. */
+static sl_strand *
+run_job(sl_recording *r, uint64_t alike, const void *function, uint64_t ticks,
+        bool met)
+{
+    const sl_frame frames[] = { { function, 0 }, { COPY, 7 } };
+    uint64_t now = r->start_ticks;
+    sl_strand *s =
+        sl_recording_job(r, SL_PSEUDO_THREAD, r->tree.root, now, now);
+
+    sl_strand_works(s, alike, function);
+    if (met)
+        sl_strand_sample(s, frames, 2, SL_PSEUDO_ROOT, &(sl_times){ 0 }, now);
+    sl_strand_end(s, &(sl_times){ ticks, ticks, 0 }, now + ticks);
+    sl_strand_done(s, now + ticks);
+    return s;
+}
+
+/* Below [thread]; NULL: there is none. */
+static const sl_node *
+below(const sl_node *base, const void *key)
+{
+    const sl_node *at = base->tail;
+
+    while (at != NULL && at->key != key && at->next != base->tail)
+        at = at->next;
+    return at != NULL && at->key == key ? at : NULL;
+}
+
+START_TEST(jobs_that_no_sample_met_are_told_by_those_that_one_met)
+{
+    sl_recording *r = start();
+
+    run_job(r, 1, VIEW, 30, false);
+    run_job(r, 2, DUMPS, 500, false); /* other work, another function */
+    run_job(r, 1, VIEW, 30, false);
+    const sl_node *base = run_job(r, 1, VIEW, 40, true)->base;
+    const sl_node *view = below(base, VIEW);
+    ck_assert_ptr_nonnull(view);
+    ck_assert_uint_eq(view->self, 0);
+    ck_assert_uint_eq(below(view, COPY)->self, 30 + 30 + 40);
+    ck_assert_ptr_null(below(base, DUMPS));
+    run_job(r, 1, VIEW, 30, false); /* nobody tells of this one */
+    sl_pending_charge_all(r);
+    ck_assert_uint_eq(below(view, COPY)->self, 100);
+    ck_assert_uint_eq(view->self, 30);
+    ck_assert_uint_eq(below(base, DUMPS)->self, 500);
+    ck_assert_uint_eq(base->self, 0);
+    sl_pending_charge_all(r); /* once */
+    ck_assert_uint_eq(below(base, DUMPS)->self, 500);
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(jobs_of_which_nothing_is_known_owe_nothing)
+{
+    sl_recording *r = start();
+
+    const sl_node *base = run_job(r, 0, NULL, 30, false)->base;
+    ck_assert_uint_eq(base->self, 30);
+    /* The strand does for another job, which a sample meets. */
+    run_job(r, 1, VIEW, 40, true);
+    ck_assert_uint_eq(base->self, 30);
+    ck_assert_uint_eq(below(below(base, VIEW), COPY)->self, 40);
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(more_kinds_of_work_than_are_told_apart)
+{
+    enum { KINDS = 100 };
+    sl_recording *r = start();
+    sl_strand *s = NULL;
+
+    for (uint64_t i = 1; i <= KINDS; i++)
+        s = run_job(r, i, VIEW, 10, false);
+    sl_pending_charge_all(r);
+    ck_assert_uint_eq(s->base->self + below(s->base, VIEW)->self, KINDS * 10);
+    ck_assert_uint_ge(below(s->base, VIEW)->self, KINDS / 2 * 10);
+    sl_recording_free(r);
+}
+END_TEST
+
 Suite *
 pending_suite(void)
 {
@@ -104,6 +187,9 @@ pending_suite(void)
         never_seen_is_the_base,
         no_sample_speaks_for_more_than_it_vouches,
         clocks_that_disagree_are_cut,
+        jobs_that_no_sample_met_are_told_by_those_that_one_met,
+        jobs_of_which_nothing_is_known_owe_nothing,
+        more_kinds_of_work_than_are_told_apart,
         NULL,
     };
     return suite_of("pending", tests);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import sys
 import threading
 import time
@@ -207,6 +208,64 @@ def test_very_short_jobs_are_all_found(sampled: bool) -> None:
     report = tree(recording)
     queued = sum(row["calls"] for row in report["rows"] if row["name"] == "[queued]")
     assert queued == jobs
+
+
+def first() -> None:
+    time.sleep(0.002)
+
+
+def second() -> None:
+    time.sleep(0.001)
+
+
+def third() -> None:
+    time.sleep(0.001)
+
+
+def timed(call: Callable[[], None]) -> Callable[[], None]:
+    def wrapped() -> None:
+        call()
+
+    return wrapped
+
+
+class Odd:
+    def method(self) -> None:
+        time.sleep(0.001)
+
+    def __call__(self) -> None:
+        time.sleep(0.001)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="without local events nobody tells of jobs")
+def test_jobs_that_no_look_met_are_told_by_their_function() -> None:
+    """As long as nobody looks their time is known all the same, and what they call is not."""
+    def view() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            for _ in range(10):
+                pool.submit(first).result()
+                pool.submit(functools.partial(contextvars.copy_context().run, second)).result()
+            pool.submit(timed(first)).result()
+            pool.submit(Odd().method).result()
+            pool.submit(Odd()).result()
+        thread = threading.Thread(target=third)
+        thread.start()
+        thread.join()
+
+    _core.sampler_configure(1.0, 1)
+    try:
+        recording = record(view, sampled=True)
+    finally:
+        _core.sampler_configure(0.001, 1)
+    threads = [row for row in tree(recording)["rows"] if row["name"] == "[thread]"]
+    took = {row["function"]["name"]: row["total_ns"] / 1e6 for row in functions(recording)}
+    assert took["first"] >= 20
+    assert took["second"] >= 10  # whatever the first tick of the sampler met
+    assert took["timed.<locals>.wrapped"] >= 2
+    assert took["Odd.method"] >= 1
+    assert took["Odd.__call__"] >= 1
+    assert "third" in names(recording)
+    assert sum(row["self_ns"] for row in threads) == 0
 
 
 @both

@@ -350,7 +350,7 @@ spawned_begin(PyObject *target)
     if (s == NULL)
         return;
     sl_strand *strand = sl_py_sampler_job_begin(
-        &recording->sampled, SL_PSEUDO_TASK, node, since, 0, &s->slot);
+        &recording->sampled, SL_PSEUDO_TASK, node, since, 0, NULL, &s->slot);
     if (strand == NULL) {
         PyMem_Free(s);
         return;

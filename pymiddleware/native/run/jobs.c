@@ -6,6 +6,7 @@
 #include "engine/probes.h"
 #include "look/own_stack.h"
 #include "run/active.h"
+#include "run/handed.h"
 #include "run/live.h"
 #include "run/stints.h"
 #include "sampler/jobs.h"
@@ -214,10 +215,10 @@ job_new(void)
 }
 
 /* `object` runs in the calling thread, above `anchor`, until the call in
- * `frame` ends. Whether it is a job. */
+ * `frame` ends. Whether it is a job. `handed`: the object, if it is one. */
 static bool
-job_begin_above(const void *object, uintptr_t anchor, uintptr_t frame,
-                bool may_leak)
+job_begin_above(const void *object, PyObject *handed, uintptr_t anchor,
+                uintptr_t frame, bool may_leak)
 {
     const void *node;
     uint64_t since;
@@ -241,8 +242,13 @@ job_begin_above(const void *object, uintptr_t anchor, uintptr_t frame,
     job *j = job_new();
     if (j == NULL)
         return false;
-    sl_strand *strand = sl_py_sampler_job_begin(
-        &recording->sampled, SL_PSEUDO_THREAD, node, since, anchor, &j->slot);
+    sl_py_work work = { 0 };
+    if (handed != NULL && recording->sampled.by_samples)
+        work = sl_py_handed_work(handed);
+    sl_strand *strand =
+        sl_py_sampler_job_begin(&recording->sampled, SL_PSEUDO_THREAD, node,
+                                since, anchor, &work, &j->slot);
+    Py_XDECREF((PyObject *)work.code); /* whose work it is holds it */
     if (strand == NULL) {
         j->next = unused;
         unused = j;
@@ -258,9 +264,9 @@ job_begin_above(const void *object, uintptr_t anchor, uintptr_t frame,
 }
 
 static bool
-job_begin(const void *object, uintptr_t frame, bool may_leak)
+job_begin(const void *object, PyObject *handed, uintptr_t frame, bool may_leak)
 {
-    return job_begin_above(object, frame, frame, may_leak);
+    return job_begin_above(object, handed, frame, frame, may_leak);
 }
 
 static void
@@ -337,7 +343,7 @@ on_handed_over(const sl_py_target *target, uintptr_t frame, PyObject *self)
 static bool
 on_begun(const sl_py_target *target, uintptr_t frame, PyObject *self)
 {
-    return self != NULL && job_begin(self, frame, target->detail != 0);
+    return self != NULL && job_begin(self, self, frame, target->detail != 0);
 }
 
 static void
@@ -428,7 +434,7 @@ on_worker_line(const sl_py_target *target, uintptr_t frame)
                              ? (const void *)handed
                              : numbered(handed);
     if (object != NULL)
-        job_begin(object, frame, true);
+        job_begin(object, NULL, frame, true);
 }
 
 static void
@@ -595,7 +601,7 @@ on_initializer(const sl_py_target *target, uintptr_t frame, PyObject *ignored)
 {
     (void)target, (void)ignored;
     if (notes_count > 0)
-        job_begin_above(this_thread(), sl_py_own_back(frame), frame, true);
+        job_begin_above(this_thread(), NULL, sl_py_own_back(frame), frame, true);
     return false;
 }
 

@@ -146,9 +146,9 @@ sl_py_sampler_stands(sl_py_sampled *sampled, PyThreadState *ts, uintptr_t frame,
 sl_strand *
 sl_py_sampler_job_begin(sl_py_sampled *sampled, sl_pseudo pseudo,
                         const void *node, uint64_t since, uintptr_t anchor,
-                        sl_py_job_slot *slot)
+                        const sl_py_work *work, sl_py_job_slot *slot)
 {
-    (void)anchor;
+    (void)anchor, (void)work;
     *slot = (sl_py_job_slot){ .slot = -1 };
     return sampled->by_samples
                ? NULL

@@ -6,10 +6,22 @@
 #include "sampler/look.h"
 #include "sampler/thread.h"
 
+/* The strand's work: the place where its function begins is one like others. */
+static void
+work_tell(sl_strand *strand, const sl_py_work *work)
+{
+    const sl_py_raw_frame start = { (uintptr_t)work->code,
+                                    (uintptr_t)work->code +
+                                        sl_py_sampler.layout.code_bytes };
+
+    if (sl_py_alive_stack(&start, 1) == 1)
+        sl_strand_works(strand, work->alike, sl_py_sampler.stack[0].key);
+}
+
 sl_strand *
 sl_py_sampler_job_begin(sl_py_sampled *sampled, sl_pseudo pseudo,
                         const void *node, uint64_t since, uintptr_t anchor,
-                        sl_py_job_slot *slot)
+                        const sl_py_work *work, sl_py_job_slot *slot)
 {
     uint64_t cpu = sampled->by_samples ? sl_py_cpu_clock_ns() : 0;
 
@@ -25,6 +37,8 @@ sl_py_sampler_job_begin(sl_py_sampled *sampled, sl_pseudo pseudo,
             ? NULL
             : sl_py_slot_open(sampled, strand, now, sl_clock_monotonic_ns(),
                               cpu, anchor);
+    if (s != NULL && work != NULL && work->code != NULL)
+        work_tell(strand, work);
     if (s != NULL) {
         slot->slot = (int)(s - sl_py_slots);
         slot->serial = s->serial;
