@@ -113,10 +113,10 @@ sl_pending_charge(sl_strand *strand)
     strand->pending = (sl_times){ 0 };
 }
 
-/* ---- work that no sample met ---- */
+/* ---- work that is like other work ---- */
 
-/* Functions that a request may hand over; those beyond share nothing. */
-#define OWED_MAX 64
+/* Kinds of work that a request may hand over; those beyond share nothing. */
+#define OWED_MAX 256
 
 struct sl_owed {
     sl_owed *next;
@@ -124,63 +124,52 @@ struct sl_owed {
     uint64_t alike;
     const void *work; /* its function */
     sl_times times;
-    sl_node *node; /* where the last one stood, or NULL */
+    sl_node *node; /* where a sample met one last, or NULL */
     uint32_t line;
 };
 
+/* Where the strand's work owes, made if need be; NULL: no room. */
 static sl_owed *
-owed_find(const sl_strand *strand)
+owed_of(sl_strand *strand)
 {
-    sl_owed *at = sl_recording_of(strand->tree)->owed;
+    sl_recording *recording = sl_recording_of(strand->tree);
+    sl_owed *at = strand->owed != NULL ? strand->owed : recording->owed;
+    void *mem;
 
     while (at != NULL &&
            (at->alike != strand->alike || at->base != strand->base))
         at = at->next;
-    return at;
-}
-
-/* The one of the strand's work, made if need be; NULL: no room. */
-static sl_owed *
-owed_at(const sl_strand *strand)
-{
-    sl_recording *recording = sl_recording_of(strand->tree);
-    sl_owed *owed = owed_find(strand);
-    void *mem;
-
-    if (owed != NULL || recording->owed_count == OWED_MAX ||
-        sl_arena_take(recording->arena, sizeof(*owed), &mem) < 0)
-        return owed;
-    owed = mem;
-    *owed = (sl_owed){ .next = recording->owed,
-                       .base = strand->base,
-                       .alike = strand->alike,
-                       .work = strand->work };
-    recording->owed = owed;
-    recording->owed_count++;
-    return owed;
+    if (at == NULL && recording->owed_count < OWED_MAX &&
+        sl_arena_take(recording->arena, sizeof(*at), &mem) == SL_OK) {
+        at = mem;
+        *at = (sl_owed){ .next = recording->owed,
+                         .base = strand->base,
+                         .alike = strand->alike,
+                         .work = strand->work };
+        recording->owed = at;
+        recording->owed_count++;
+    }
+    return strand->owed = at;
 }
 
 void
-sl_pending_owe(sl_strand *strand)
+sl_pending_owe(sl_strand *strand, uint64_t now)
 {
     const sl_path *path = strand->path;
-    sl_owed *owed =
-        strand->alike == 0 || strand->looked || strand->pending.wall == 0
-            ? NULL
-            : owed_at(strand);
+    sl_owed *owed = strand->alike == 0 || strand->pending.wall == 0
+                        ? NULL
+                        : owed_of(strand);
 
-    if (owed == NULL) {
-        sl_pending_charge(strand);
+    if (owed == NULL)
         return;
-    }
-    /* What is too long for that is owed to nobody. */
+    /* What is too long for a sample is for nobody's. */
     sl_times late = sl_pending_late(strand);
-    sl_late_charge(strand, strand->base, &late, strand->last);
+    sl_late_charge(strand, strand->base, &late, now - strand->pending.wall);
     owed->times.wall += strand->pending.wall;
     owed->times.cpu += strand->pending.cpu;
     owed->times.gil += strand->pending.gil;
     strand->pending = (sl_times){ 0 };
-    if (path != NULL && path->depth > 0) {
+    if (strand->known && path->depth > 0) {
         owed->node = path->nodes[path->depth - 1];
         owed->line = path->line;
     }
@@ -189,7 +178,7 @@ sl_pending_owe(sl_strand *strand)
 void
 sl_pending_collect(sl_strand *strand)
 {
-    sl_owed *owed = strand->alike == 0 ? NULL : owed_find(strand);
+    sl_owed *owed = strand->alike == 0 ? NULL : owed_of(strand);
 
     if (owed == NULL)
         return;

@@ -7,15 +7,17 @@
  *                                     what is too long for that was not seen
  *
  * So a coroutine's short steps are charged in proportion, and none of its time
- * is lost. Likewise short jobs and tasks:
+ * is lost. Work that is like other work (jobs, tasks of one function) shares:
+ * what is pending when a section of it ends is owed, and goes to the next sample
+ * of any work like it,
  *
- *   f | g | f . | g | f | f .        work that no sample met is owed to its
- *   `-owed--^                        function, and goes to the next sample of
- *                                    work of the same function
+ *   f 1 | f 2 | f . 3 | f 4 | f 5 . |
+ *   `--- owed --^ `---- owed -----^
  *
- * or each job that is met would count for itself alone, and what happens in the
- * short ones would be told too small. Called by what feeds a recording; the rules of slowlens/recording.h
- * about threads hold.
+ * or, if none comes, to where one was seen last, at first the function itself.
+ * Else a short job would be told as if it had done one thing all the time, and
+ * a task to have computed where it waits. Called by what feeds a recording; the
+ * rules of slowlens/recording.h about threads hold.
  */
 #ifndef SL_CORE_PENDING_H
 #define SL_CORE_PENDING_H
@@ -43,17 +45,16 @@ void sl_sampled_charge(sl_strand *strand, sl_node *node, uint32_t line,
 /* Adds to what is pending. */
 void sl_pending_add(sl_strand *strand, const sl_times *passed);
 
-/* Charges what is pending to where the strand (each strand of the recording,
- * and what is owed to the functions themselves) was seen last. */
+/* Charges what is pending to where the strand was seen last; for each strand of
+ * the recording, with what is owed. */
 void sl_pending_charge(sl_strand *strand);
 void sl_pending_charge_all(sl_recording *recording);
 
-/* The strand's work is over, and what is pending of it is no sample's yet: what
- * it owes to its function, or charged as sl_pending_charge does. */
-void sl_pending_owe(sl_strand *strand);
+/* The strand stops at `now`: what is pending is owed from now on, if its work
+ * is known (sl_strand_works). Its path is still the last sample's. */
+void sl_pending_owe(sl_strand *strand, uint64_t now);
 
-/* Takes what is owed to the function of the strand's work into what is pending.
- */
+/* Takes what work like the strand's owes into what is pending. */
 void sl_pending_collect(sl_strand *strand);
 
 #endif /* SL_CORE_PENDING_H */

@@ -102,6 +102,17 @@ strand_descend(sl_strand *strand, sl_path *path, const sl_frame *frames,
     return node;
 }
 
+/* Leaves pending what this look may speak for. */
+static void
+look_begin(sl_strand *strand)
+{
+    if (!strand->aside)
+        strand->carried = (sl_times){ 0 };
+    strand->pending.wall -= strand->carried.wall;
+    strand->pending.cpu -= strand->carried.cpu;
+    strand->pending.gil -= strand->carried.gil;
+}
+
 /* One look more, whose time goes where its path says. */
 static void
 look_count(sl_strand *strand, uint64_t now)
@@ -112,7 +123,8 @@ look_count(sl_strand *strand, uint64_t now)
     node->calls++;
     sl_sampled_charge(strand, node, strand->path->charged_line,
                       &strand->pending);
-    strand->pending = (sl_times){ 0 };
+    strand->pending = strand->carried;
+    strand->aside = false;
     sl_stretches_add(&recording->stretches,
                      &(sl_stretch){ .node = node,
                                     .from = strand->last,
@@ -135,12 +147,12 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
         strand->last = now;
         return;
     }
+    look_begin(strand);
     /* Before the descent, which writes the path. */
     const sl_node *before = strand->known ? path->charged : NULL;
     sl_node *node = strand_descend(strand, path, frames, count);
     uint32_t line = count > 0 ? frames[count - 1].line : 0;
     strand->known = true;
-    strand->looked = true;
     if (top != SL_PSEUDO_ROOT) {
         sl_node *child = sl_tree_child(strand->tree, node, sl_pseudo_key(top),
                                        line, SL_KIND_PSEUDO);
@@ -161,8 +173,9 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
                                         : strand->base,
                        &late, now - strand->pending.wall);
     }
+    if (!strand->aside)
+        sl_pending_collect(strand);
     recording->samples++;
-    sl_pending_collect(strand);
     look_count(strand, now);
 }
 
@@ -180,6 +193,7 @@ sl_strand_unseen(sl_strand *strand, sl_pseudo why, const sl_times *passed,
         strand->last = now;
         return;
     }
+    look_begin(strand);
     sl_node *node = sl_tree_child(tree, strand->base, sl_pseudo_key(why), 0,
                                   SL_KIND_PSEUDO);
     /* What it waited for meanwhile is told later, and is of this node. */
@@ -190,11 +204,17 @@ sl_strand_unseen(sl_strand *strand, sl_pseudo why, const sl_times *passed,
 }
 
 void
+sl_strand_aside(sl_strand *strand)
+{
+    strand->aside = true;
+}
+
+void
 sl_strand_works(sl_strand *strand, uint64_t alike, const void *key)
 {
     strand->alike = alike;
     strand->work = key;
-    strand->looked = false;
+    strand->owed = NULL;
 }
 
 void
@@ -223,6 +243,7 @@ sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now)
     if (!strand->known)
         return false;
     sl_pending_add(strand, passed);
+    look_begin(strand);
     sl_recording_of(strand->tree)->samples++;
     look_count(strand, now);
     return true;
@@ -236,6 +257,10 @@ sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
 
     samples_feed(recording);
     sl_pending_add(strand, passed);
+    /* Before the path is another one. */
+    sl_pending_owe(strand, now);
+    strand->carried = strand->pending;
+    strand->aside = false;
     strand->awaiting = NULL;
     strand->known = false;
     if (count > 0) {
@@ -256,7 +281,7 @@ void
 sl_strand_end(sl_strand *strand, const sl_times *passed, uint64_t now)
 {
     sl_strand_pause(strand, NULL, 0, passed, now);
-    sl_pending_owe(strand);
+    sl_pending_charge(strand);
 }
 
 sl_status

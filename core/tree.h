@@ -88,7 +88,9 @@ struct sl_strand {
     sl_times pending;    /* passed, but no sample has told where */
     uint64_t alike;      /* what its work shares with other work; 0: none */
     const void *work;    /* key of the function that it is, if that is not 0 */
-    bool looked;         /* a sample has told of that work */
+    struct sl_owed *owed; /* where that work owes, or NULL: not known yet */
+    sl_times carried;    /* of it, from before this section */
+    bool aside;          /* the next sample speaks for this section alone */
     uint64_t vouch;      /* ticks that a sample speaks for; 0: all */
     uint32_t lane;       /* 0: the main strand */
     sl_strand *next;

@@ -265,6 +265,11 @@ typedef struct {
 void sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
                       sl_pseudo top, const sl_times *passed, uint64_t now);
 
+/* The next sample (or look in vain) comes because the strand goes on, not when
+ * one was planned whatever it does: it speaks for the time since then only, and
+ * what was pending before waits for another. */
+void sl_strand_aside(sl_strand *strand);
+
 /* The strand was looked at in vain, `why` says the reason (SL_UNSEEN_MAP): the
  * time since the last sample goes there and to no neighbour. */
 void sl_strand_unseen(sl_strand *strand, sl_pseudo why, const sl_times *passed,
@@ -294,14 +299,13 @@ void sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
                      const sl_times *passed, uint64_t now);
 
 /* The sampled strand's work, which begins now, is the function `key`, and does
- * what other work does whose `alike` is the same (0: not known, as at first). If
- * it ends before a sample met it, its time goes to the next sample of such work,
- * or to the function. */
+ * what other work does whose `alike` is the same (0: not known, as at first):
+ * what no sample of it tells, the next one of such work does, or it is the
+ * function's. */
 void sl_strand_works(sl_strand *strand, uint64_t alike, const void *key);
 
 /* The sampled strand's work is over: what passed since the last sample is
- * charged to where it was seen last, or paused; what no sample met, see
- * sl_strand_works. */
+ * charged to where it was seen last, or paused; or as sl_strand_works says. */
 void sl_strand_end(sl_strand *strand, const sl_times *passed, uint64_t now);
 
 /* Of the time that passed up to the last sample (or look, see _observe) of the

@@ -136,13 +136,17 @@ START_TEST(jobs_that_no_sample_met_are_told_by_those_that_one_met)
     const sl_node *view = below(base, VIEW);
     ck_assert_ptr_nonnull(view);
     ck_assert_uint_eq(view->self, 0);
-    ck_assert_uint_eq(below(view, COPY)->self, 30 + 30 + 40);
+    /* What it did after the sample, the next one tells. */
+    ck_assert_uint_eq(below(view, COPY)->self, 30 + 30);
     ck_assert_ptr_null(below(base, DUMPS));
-    run_job(r, 1, VIEW, 30, false); /* nobody tells of this one */
+    run_job(r, 1, VIEW, 20, false);
+    run_job(r, 1, VIEW, 0, true);
+    ck_assert_uint_eq(below(view, COPY)->self, 30 + 30 + 40 + 20);
+    run_job(r, 1, VIEW, 7, false); /* nobody tells of this one */
     sl_pending_charge_all(r);
-    ck_assert_uint_eq(below(view, COPY)->self, 100);
-    ck_assert_uint_eq(view->self, 30);
-    ck_assert_uint_eq(below(base, DUMPS)->self, 500);
+    ck_assert_uint_eq(below(view, COPY)->self, 127); /* seen there last... */
+    ck_assert_uint_eq(view->self, 0);
+    ck_assert_uint_eq(below(base, DUMPS)->self, 500); /* ...or never */
     ck_assert_uint_eq(base->self, 0);
     sl_pending_charge_all(r); /* once */
     ck_assert_uint_eq(below(base, DUMPS)->self, 500);
@@ -158,8 +162,34 @@ START_TEST(jobs_of_which_nothing_is_known_owe_nothing)
     ck_assert_uint_eq(base->self, 30);
     /* The strand does for another job, which a sample meets. */
     run_job(r, 1, VIEW, 40, true);
+    sl_pending_charge_all(r);
     ck_assert_uint_eq(base->self, 30);
     ck_assert_uint_eq(below(below(base, VIEW), COPY)->self, 40);
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(a_sample_aside_speaks_for_its_section_alone)
+{
+    sl_recording *r = start();
+    sl_strand *s = sl_recording_main(r);
+    const sl_frame frames[] = { { VIEW, 3 }, { COPY, 7 } };
+    uint64_t now = r->start_ticks;
+
+    sl_strand_pause(s, NULL, 0, &(sl_times){ 50, 50, 0 }, now += 50);
+    sl_strand_continue(s, SL_PSEUDO_AWAIT, now);
+    sl_strand_aside(s);
+    sl_strand_sample(s, frames, 2, SL_PSEUDO_ROOT, &(sl_times){ 4, 4, 0 },
+                     now += 4);
+    const sl_node *seen = s->path->charged;
+    ck_assert_uint_eq(seen->self, 4);
+    ck_assert_uint_eq(s->pending.wall, 50);
+    /* The next one is planned. */
+    sl_strand_sample(s, frames, 1, SL_PSEUDO_ROOT, &(sl_times){ 6, 6, 0 },
+                     now += 6);
+    ck_assert_uint_eq(seen->self, 4);
+    ck_assert_uint_eq(s->path->charged->self, 56);
+    ck_assert_uint_eq(s->pending.wall, 0);
     sl_recording_free(r);
 }
 END_TEST
@@ -189,6 +219,7 @@ pending_suite(void)
         clocks_that_disagree_are_cut,
         jobs_that_no_sample_met_are_told_by_those_that_one_met,
         jobs_of_which_nothing_is_known_owe_nothing,
+        a_sample_aside_speaks_for_its_section_alone,
         more_kinds_of_work_than_are_told_apart,
         NULL,
     };

@@ -5,6 +5,7 @@
 #include "engine/probes.h"
 #include "look/own_stack.h"
 #include "run/active.h"
+#include "run/handed.h"
 #include "run/hub.h"
 #include "run/jobs.h"
 #include "run/live.h"
@@ -349,14 +350,20 @@ spawned_begin(PyObject *target)
     spawned *s = recording == NULL ? NULL : PyMem_Calloc(1, sizeof(*s));
     if (s == NULL)
         return;
-    sl_strand *strand = sl_py_sampler_job_begin(
-        &recording->sampled, SL_PSEUDO_TASK, node, since, 0, NULL, &s->slot);
+    s->what = sl_py_hub_what(target);
+    sl_py_work work = { 0 };
+    if (recording->sampled.by_samples)
+        work = sl_py_handed_call(s->what, NULL);
+    sl_strand *strand =
+        sl_py_sampler_job_begin(&recording->sampled, SL_PSEUDO_TASK, node,
+                                since, 0, &work, &s->slot);
+    Py_XDECREF((PyObject *)work.code); /* `what` holds it */
     if (strand == NULL) {
+        Py_XDECREF(s->what);
         PyMem_Free(s);
         return;
     }
     s->greenlet = target;
-    s->what = sl_py_hub_what(target);
     s->next = all_spawned;
     all_spawned = s;
     sl_py_stint_push(&s->stint, recording, strand, &s->slot);

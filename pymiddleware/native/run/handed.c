@@ -92,12 +92,13 @@ look_into(sl_py_work *work, PyObject *value, int deep)
     }
 }
 
-/* A call of `function` with `args`. */
-static sl_py_work
-work_of(PyObject *function, PyObject *args)
+sl_py_work
+sl_py_handed_call(PyObject *function, PyObject *args)
 {
     sl_py_work work = { 0 };
 
+    if (!find_names())
+        return work;
     look_into(&work, function, WRAPPERS_MAX);
     look_into_all(&work, args, WRAPPERS_MAX);
     return work;
@@ -129,11 +130,12 @@ sl_py_handed_work(PyObject *object)
     PyObject *target = sl_py_plain_attribute(object, known.target);
     PyObject *of_thread = sl_py_plain_attribute(object, known.thread_args);
     if (function != NULL)
-        work = work_of(function, args);
+        work = sl_py_handed_call(function, args);
     else if (task != NULL && PyTuple_Check(task) && PyTuple_GET_SIZE(task) > 1)
-        work = work_of(PyTuple_GET_ITEM(task, 0), PyTuple_GET_ITEM(task, 1));
+        work = sl_py_handed_call(PyTuple_GET_ITEM(task, 0),
+                                 PyTuple_GET_ITEM(task, 1));
     else if (target != NULL && runs_target(object))
-        work = work_of(target, of_thread);
+        work = sl_py_handed_call(target, of_thread);
     Py_XDECREF(function);
     Py_XDECREF(args);
     Py_XDECREF(task);

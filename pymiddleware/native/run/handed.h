@@ -14,4 +14,8 @@
  * what is not written in Python. Its code is a NEW reference. */
 sl_py_work sl_py_handed_work(PyObject *object);
 
+/* The same of a call of `function` (NULL: nothing is known) with the tuple
+ * `args`, or NULL. */
+sl_py_work sl_py_handed_call(PyObject *function, PyObject *args);
+
 #endif /* SL_PY_HANDED_H */

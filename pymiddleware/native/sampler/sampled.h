@@ -62,6 +62,11 @@ struct sl_py_sampled {
     uint64_t unseen[SL_PY_UNSEEN]; /* looks in vain, by reason */
     uint64_t interval_ns;  /* between samples, when the last section ended */
     uint64_t lost_strands; /* for which there was no room */
+    /* All its threads are looked at together, and when does not depend on what
+     * they do: else what jobs and steps begin with would be met more often. */
+    uint64_t due_ns;       /* to be looked at next; 0: never was */
+    uint64_t planned_ns;   /* from the last look to that */
+    uint32_t looked;       /* in this tick */
     bool copied;           /* it is not looked at meanwhile, see checkpoint.c */
     sl_py_child **children; /* in blocks, see strands.c */
     uint32_t child_count;

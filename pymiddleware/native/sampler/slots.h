@@ -55,8 +55,8 @@ typedef struct {
     bool asked;             /* ...and asked about */
     bool walked;            /* its stack is known as of then */
     uint64_t wall_ns, cpu_ns, ticks; /* when last seen */
-    uint64_t due_ns;                 /* to be seen next */
-    uint64_t planned_ns;             /* from the last look to that */
+    uint64_t planned_ns;             /* from the last look to the next */
+    bool aside;                      /* to be looked at in between, once */
     uint64_t vouch_ticks;            /* a sample speaks for; 0: for all */
     uint64_t born_ns;                /* when the recording began */
 } sl_py_slot;

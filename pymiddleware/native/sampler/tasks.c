@@ -36,11 +36,15 @@ task_resume(sl_py_sampled *sampled, sl_py_child *child, const waiting *w,
     sl_py_child_waits(child, false);
     if (strand == NULL)
         return NULL;
-    /* What it does before a sample comes is charged to where it waits. */
-    if (first)
-        sl_strand_pause(strand, sl_py_sampler.stack,
-                        sl_py_alive_stack(w->frames, w->count),
-                        &(sl_times){ 0 }, since);
+    if (first) {
+        uint32_t count = sl_py_alive_stack(w->frames, w->count);
+        const void *function = sl_py_sampler.stack[0].key;
+        if (count > 0)
+            sl_strand_works(strand, (uint64_t)(uintptr_t)function, function);
+        /* What it does not tell of itself is charged to where it waits. */
+        sl_strand_pause(strand, sl_py_sampler.stack, count, &(sl_times){ 0 },
+                        since);
+    }
     sl_strand_continue(strand, SL_PSEUDO_AWAIT, now);
     return strand;
 }

@@ -47,12 +47,34 @@ grace(void)
     return sl_py_sampler.interval_ns / 2;
 }
 
+/* Looks at the slot if it is time to, in the tick of that number, which began
+ * at `start`. */
+static void
+look_if_due(sl_py_slot *s, uint32_t ticks, uint64_t start)
+{
+    sl_py_sampled *sampled = s->sampled;
+
+    if (sampled->looked != ticks && start >= sampled->due_ns) {
+        sampled->looked = ticks;
+        sampled->planned_ns = sl_py_brake_interval(start - s->born_ns);
+        sampled->due_ns = start + sampled->planned_ns - grace();
+    }
+    bool due = sampled->looked == ticks;
+    if (!due && !s->aside)
+        return;
+    if (!due && s->strand != NULL)
+        sl_strand_aside(s->strand);
+    s->aside = false;
+    sl_py_slot_look(s);
+    s->planned_ns = sampled->planned_ns;
+}
+
 /* Looks at whoever is due. Returns when the next one is; UINT64_MAX: nobody is
  * looked at. */
 static uint64_t
-tick(uint64_t ticks)
+tick(uint32_t ticks)
 {
-    uint64_t next = UINT64_MAX;
+    uint64_t next = UINT64_MAX, start = sl_clock_monotonic_ns();
     int cpu = sched_getcpu();
     bool same_cpu = false;
 
@@ -61,16 +83,12 @@ tick(uint64_t ticks)
         sl_py_lock();
         sl_py_slot *s = i < sl_py_slots_used ? &sl_py_slots[i] : NULL;
         if (s != NULL && s->sampled != NULL) {
-            uint64_t now = sl_clock_monotonic_ns();
             /* One that is copied is due at the next tick. */
-            if (now >= s->due_ns && !s->sampled->copied) {
-                sl_py_slot_look(s);
-                s->planned_ns = sl_py_brake_interval(now - s->born_ns);
-                s->due_ns = now + s->planned_ns - grace();
-            }
+            if (!s->sampled->copied)
+                look_if_due(s, ticks, start);
             same_cpu |= s->cpu == cpu;
-            if (!s->sampled->copied && s->due_ns + grace() < next)
-                next = s->due_ns + grace();
+            if (!s->sampled->copied && s->sampled->due_ns + grace() < next)
+                next = s->sampled->due_ns + grace();
         }
         sl_py_unlock();
         if (s == NULL)
@@ -193,13 +211,15 @@ sampler_run(void *unused)
     sl_py_unlock();
     for (uint32_t n = 1; park(idle, &t); n++) {
         /* Ticks keep to a grid, so that being late once does not shift all
-         * that follow. After a sleep, or a gap of an interval and more, the
-         * grid begins anew: looks in quick succession to catch up would
-         * count one moment many times. */
+         * that follow. After a sleep it is the clock's own: if it began with
+         * who woke us, what requests begin with would always be met at the
+         * same place. After a gap of an interval and more the grid begins anew:
+         * looks in quick succession to catch up would count one moment many
+         * times. */
         uint64_t now = sl_clock_monotonic_ns(), late = 0;
         if (t.slept) {
-            next = now;
-            due = now + t.least_ns;
+            next = now - now % t.least_ns;
+            due = next + t.least_ns;
             idle = 0;
         }
         next += t.interval_ns;
@@ -213,8 +233,11 @@ sampler_run(void *unused)
             next = now + t.least_ns;
         }
         sleep_until(next, long_one);
-        if (long_one) /* it may have been woken before */
-            next = sl_clock_monotonic_ns();
+        now = sl_clock_monotonic_ns();
+        if (long_one && now < next) { /* woken: somebody goes on */
+            next = now - now % t.least_ns + t.least_ns;
+            sleep_until(next, false);
+        }
         idle = t.busy ? 0 : idle + 1;
         due = tick(n);
         count_tick(late, n);
