@@ -159,8 +159,9 @@ def test_two_that_switch_to_each_other(sampled: bool) -> None:
     assert recording.totals()["mended"] == 0
 
 
-def test_two_that_switch_to_each_other_in_a_sampled_task() -> None:
-    """By events they are not seen in a task, as a plain greenlet takes no context along: see native/README.md."""
+@both
+def test_two_that_switch_to_each_other_in_a_task(sampled: bool) -> None:
+    """They take no context along, and are of the task whose step switches to them."""
     def pong() -> None:
         for _ in range(5):
             spin(0.006)
@@ -177,7 +178,7 @@ def test_two_that_switch_to_each_other_in_a_sampled_task() -> None:
         one.switch()
 
     async def main() -> _core.Recording:
-        recording = _core.Recording("none", follows=True, sampled=True)
+        recording = _core.Recording("none", follows=True, sampled=sampled)
         await recording.step(view())
         recording.finish()
         return recording
@@ -190,6 +191,54 @@ def test_two_that_switch_to_each_other_in_a_sampled_task() -> None:
     ms = milliseconds(recording)
     assert ms["pong"] > 15, "all turns, not the first alone"
     assert in_order(["[task]", "task", "ping", "pong"], path(tree(recording), "pong"))
+    if not sampled:
+        calls = {row["function"]["name"].rpartition(".")[2]: row["calls"] for row in functions(recording)}
+        assert (calls["ping"], calls["pong"], calls["spin"]) == (1, 1, 11)
+    assert recording.totals()["mended"] == 0
+
+
+def test_greenlets_of_a_task_that_wait_over_its_steps() -> None:
+    """A driver as SQLAlchemy's, but without a context of its task: in one piece over all steps, of nobody else."""
+    def inside() -> None:
+        for _ in range(3):
+            part()
+            greenlet.getcurrent().parent.switch()
+
+    def part() -> None:
+        spin(0.002)
+
+    def elsewhere() -> None:
+        spin(0.002)
+
+    async def task() -> None:
+        one = greenlet.greenlet(inside)
+        while not one.dead:
+            one.switch()
+            await asyncio.sleep(0)
+
+    async def stranger() -> None:
+        while not over:
+            greenlet.greenlet(elsewhere).switch()
+            await asyncio.sleep(0)
+
+    async def view() -> None:
+        await asyncio.gather(task(), task())
+
+    async def main() -> _core.Recording:
+        background = asyncio.create_task(stranger())
+        recording = _core.Recording("none", follows=True)
+        await recording.step(view())
+        recording.finish()
+        over.append(True)
+        await background
+        return recording
+
+    over: list[bool] = []
+    recording = asyncio.run(main())
+    calls = {row["function"]["name"].rpartition(".")[2]: row["calls"] for row in functions(recording)}
+    assert (calls["inside"], calls["part"], calls["spin"]) == (2, 6, 6) and "elsewhere" not in calls
+    assert in_order(["[task]", "task", "inside", "part"], path(tree(recording), "part"))
+    assert recording.totals()["mended"] == 0
 
 
 @both

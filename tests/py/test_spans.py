@@ -6,8 +6,10 @@ import asyncio
 import contextvars
 import gc
 import json
+import sqlite3
 import sys
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +23,7 @@ from slowlens.cli import main
 from slowlens.store import Query
 from slowlens.wsgi import ProfilerMiddleware
 
-from conftest import Stored, wsgi_call
+from conftest import Stored, record, wsgi_call
 
 MODES = [False, True] if sys.platform == "linux" else [False]
 
@@ -377,3 +379,39 @@ def test_a_profile_within_another_is_a_span_of_it(store_path: str, sampled: bool
     assert texts == {"charge card", "nightly", "send mail", "import"}
     tree = profile.text().decode()
     assert all(f"[profile] {text}" in tree for text in texts)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 has no local events")
+def test_the_time_of_an_event_is_that_of_its_thread() -> None:
+    """What an action drops may have a destructor, in which another thread goes on: its queries take their own time."""
+    dropping, done = threading.Event(), threading.Event()
+
+    class Callback:
+        def __call__(self) -> None:
+            handles.pop().cancel()  # which has ours the last reference
+
+        def __del__(self) -> None:
+            dropping.set()
+            done.wait(10)
+
+    async def app() -> None:
+        handles.append(asyncio.get_running_loop().call_soon(Callback()))
+        await asyncio.sleep(0.01)
+
+    def view() -> None:
+        connection = sqlite3.connect(":memory:")
+        connection.create_function("nap", 1, time.sleep)
+        assert dropping.wait(10)
+        for _ in range(3):
+            connection.execute("SELECT nap(0.02)").fetchall()
+        done.set()
+        connection.close()
+
+    handles: list[asyncio.Handle] = []
+    recordings: list[_core.Recording] = []
+    thread = threading.Thread(target=lambda: recordings.append(record(view)))
+    thread.start()
+    record(lambda: asyncio.run(app()), follows=True)  # the loop's own functions are the request's, and have events
+    thread.join()
+    count, took = recordings[0].totals()["spans"]["db"]
+    assert count >= 3 and took >= 0.059e9

@@ -266,8 +266,10 @@ def test_tasks_of_trio() -> None:
     assert above == {"[task]"}, "none of what runs the loop"
 
 
-def test_a_thread_of_trios_that_has_its_request_run_something() -> None:
-    """Which the request's own task does, in the thread's context."""
+@both
+@pytest.mark.parametrize("deep", (0, 1, 3))
+def test_a_thread_of_trios_that_has_its_request_run_something(deep: int, sampled: bool) -> None:
+    """Which the request's own task does, in the thread's context; however deep below its coroutine the request is."""
     trio = pytest.importorskip("trio")
 
     async def step() -> None:
@@ -277,7 +279,10 @@ def test_a_thread_of_trios_that_has_its_request_run_something() -> None:
     async def app() -> None:
         await trio.to_thread.run_sync(lambda: trio.from_thread.run(step))
 
-    report = tree(trio.run(stepped, app))
+    async def served(more: int = deep) -> _core.Recording:
+        return await (served(more - 1) if more else stepped(app, sampled))
+
+    report = tree(trio.run(served))
     assert len([row for row in report["rows"] if row["name"] == "computes"]) == 1
     assert not any(row["name"] == "[task]" for row in report["rows"])
 

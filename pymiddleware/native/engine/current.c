@@ -3,6 +3,6 @@
 
 sl_clock_kind sl_py_clock = SL_CLOCK_MONOTONIC;
 sl_py_current sl_py_active;
-uint64_t sl_py_event_at;
+sl_py_event_time sl_py_event;
 sl_strand *(*sl_py_active_resync)(PyThreadState *ts);
 PyObject *sl_py_pending_callable;

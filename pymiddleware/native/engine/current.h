@@ -33,9 +33,38 @@ extern sl_py_current sl_py_active;
  * its strand. Set once, by run/active.c. Never raises. */
 extern sl_strand *(*sl_py_active_resync)(PyThreadState *ts);
 
-/* When the event was whose probe's action runs, by sl_py_now; 0: nobody has
- * asked the clock. It is asked once for both: that is a fifth of a span. */
-extern uint64_t sl_py_event_at;
+/* When the event was whose probe's action runs, by sl_py_now, and in which
+ * thread: an action may drop what has a destructor, and with that another
+ * thread may run before it is over. It is asked once for both: that is a fifth
+ * of a span. */
+typedef struct {
+    uint64_t at; /* 0: nobody has asked the clock */
+    uint64_t thread;
+} sl_py_event_time;
+
+extern sl_py_event_time sl_py_event;
+
+static inline void
+sl_py_event_told(uint64_t at)
+{
+    sl_py_event = (sl_py_event_time){ at, sl_py_borrow_tstate()->id };
+}
+
+static inline void
+sl_py_event_forget(void)
+{
+    sl_py_event.at = 0;
+}
+
+/* The time of what is told of now, in the calling thread. */
+static inline uint64_t
+sl_py_event_now(void)
+{
+    return sl_py_event.at != 0 &&
+                   sl_py_event.thread == sl_py_borrow_tstate()->id
+               ? sl_py_event.at
+               : sl_py_now();
+}
 
 /* The strand the calling thread records into now, or NULL. Never raises. */
 static inline sl_strand *

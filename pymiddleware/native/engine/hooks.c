@@ -145,10 +145,10 @@ probed_start(const sl_py_probe *probe, PyObject *code)
         return;
     sl_strand *strand = hook_strand(false);
     if (strand != NULL)
-        sl_py_event_at = hook_enter(strand, code);
+        sl_py_event_told(hook_enter(strand, code));
     if (inside)
         sl_py_probe_start(probe);
-    sl_py_event_at = 0;
+    sl_py_event_forget();
 }
 
 /* A probe's action comes last: what it ends is no strand for others. */
@@ -157,11 +157,12 @@ probed_leave(const sl_py_probe *probe, PyObject *code, PyObject *result)
 {
     sl_strand *strand = hook_strand(false);
     if (strand != NULL) {
-        sl_py_event_at = hook_now(strand, false);
-        sl_strand_leave(strand, code, sl_py_event_at);
+        uint64_t now = hook_now(strand, false);
+        sl_strand_leave(strand, code, now);
+        sl_py_event_told(now);
     }
     sl_py_probe_leave(probe, result);
-    sl_py_event_at = 0;
+    sl_py_event_forget();
 }
 
 static PyObject *

@@ -322,11 +322,17 @@ sl_py_own_try(const sl_py_layout *layout)
     return same;
 }
 
+static bool
+is_in_chain(PyObject *at)
+{
+    return PyCoro_CheckExact(at) || PyGen_CheckExact(at) ||
+           PyAsyncGen_CheckExact(at);
+}
+
 static int
 keep_referent(PyObject *object, void *out)
 {
-    if (PyCoro_CheckExact(object) || PyGen_CheckExact(object) ||
-        PyAsyncGen_CheckExact(object))
+    if (is_in_chain(object))
         *(PyObject **)out = object;
     return 0;
 }
@@ -386,6 +392,13 @@ chain_inner(PyObject *at)
     return inner;
 }
 
+PyObject *
+sl_py_own_awaited(PyObject *awaitable)
+{
+    return is_in_chain(awaitable) ? chain_inner(awaitable)
+                                  : Py_XNewRef(unwrap(awaitable));
+}
+
 int
 sl_py_own_await_chain(const sl_py_layout *layout, PyObject *awaitable,
                       sl_py_raw_frame frames[SL_PY_WALK_MAX])
@@ -394,8 +407,7 @@ sl_py_own_await_chain(const sl_py_layout *layout, PyObject *awaitable,
     int count = 0;
 
     while (at != NULL && count < SL_PY_WALK_MAX) {
-        if (!PyCoro_CheckExact(at) && !PyGen_CheckExact(at) &&
-            !PyAsyncGen_CheckExact(at)) {
+        if (!is_in_chain(at)) {
             Py_SETREF(at, Py_XNewRef(unwrap(at)));
             continue;
         }

@@ -88,6 +88,10 @@ void sl_py_own_forget_line(sl_py_raw_frame *frame);
 int sl_py_own_await_chain(const sl_py_layout *layout, PyObject *awaitable,
                           sl_py_raw_frame frames[SL_PY_WALK_MAX]);
 
+/* What that coroutine, generator, or what stands before one, is suspended in,
+ * NEW; NULL: nothing that is known. */
+PyObject *sl_py_own_awaited(PyObject *awaitable);
+
 /* The same by the layout that is trusted; none is: 0. */
 int sl_py_own_awaits(PyObject *awaitable,
                      sl_py_raw_frame frames[SL_PY_WALK_MAX]);

@@ -96,6 +96,12 @@ active_side(sl_py_recording *recording, PyThreadState *ts)
     return side_new(recording, ts, now);
 }
 
+sl_strand *
+sl_py_active_task(sl_py_recording *recording)
+{
+    return active_side(recording, sl_py_borrow_tstate());
+}
+
 sl_py_side *
 sl_py_active_own_side(sl_py_recording *recording)
 {

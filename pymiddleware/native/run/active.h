@@ -24,6 +24,11 @@ sl_py_recording *sl_py_active_owner_known(PyThreadState *ts,
  * own; NULL: nothing. Valid until the next event. */
 sl_py_side *sl_py_active_own_side(sl_py_recording *recording);
 
+/* The strand of the recording's task in the calling thread's context, which is
+ * not its own, new if need be; NULL: no room (counted). Events feed it. Never
+ * raises. */
+sl_strand *sl_py_active_task(sl_py_recording *recording);
+
 /* The recording's task in the calling thread's context, whose coroutine this
  * is, goes on at `now`, and waited since its last step; both are told on the
  * stack they run on, the wait is not. Ticks. Events feed the recording. Never

@@ -90,8 +90,8 @@ open_unlink(open_span *o)
 static uint64_t
 time_of(const sl_py_recording *recording)
 {
-    return sl_py_event_at != 0 && recording->sampled.clock == sl_py_clock
-               ? sl_py_event_at
+    return recording->sampled.clock == sl_py_clock
+               ? sl_py_event_now()
                : sl_clock_ticks(recording->sampled.clock);
 }
 

@@ -66,6 +66,14 @@ sl_py_live_set(sl_py_handle *handle)
 }
 
 void
+sl_py_live_reset(PyObject *token)
+{
+    if (PyContextVar_Reset(variable, token) < 0)
+        PyErr_Clear();
+    Py_DECREF(token);
+}
+
+void
 sl_py_live_leave_context(sl_py_recording *recording)
 {
     if (recording->context != NULL &&

@@ -16,6 +16,10 @@ int sl_py_live_init(void);
  * token; NULL with an exception. */
 PyObject *sl_py_live_set(sl_py_handle *handle);
 
+/* As it was before; the token, which is given up, is of that call, in the same
+ * context. Never raises. */
+void sl_py_live_reset(PyObject *token);
+
 /* The live recording of the calling thread's context, BORROWED, or NULL. Never
  * raises. */
 sl_py_recording *sl_py_live_recording(void);

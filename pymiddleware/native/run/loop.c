@@ -1,5 +1,6 @@
 /* What the event loop did while a request waited in it; see loop.h. */
 #include "run/loop.h"
+#include "engine/current.h"
 #include "engine/probes.h"
 #include "run/names.h"
 #include "run/polls.h"
@@ -396,6 +397,12 @@ sl_py_loop_task_suspends(sl_py_recording *recording, const PyObject *coroutine,
     step_watches(now);
 }
 
+bool
+sl_py_loop_task_is_known(sl_py_recording *recording, const PyObject *coroutine)
+{
+    return task_find(&recording->turn, coroutine) != NULL;
+}
+
 void
 sl_py_loop_task_stands(sl_py_recording *recording, const PyObject *coroutine,
                        uint64_t since)
@@ -525,6 +532,8 @@ callback_ends(loop_callback *c)
     /* The next poll is to be known, however late whoever waits for it runs. */
     if (now - c->step.began >= HELD_NS && sl_py_polls_here.loop == NULL)
         Py_AddPendingCall(watch_later, NULL);
+    /* What it does where this is the last reference is not of now. */
+    sl_py_event_forget();
     Py_DECREF(what);
 }
 

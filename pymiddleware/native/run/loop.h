@@ -62,6 +62,10 @@ void sl_py_loop_task_suspends(sl_py_recording *recording,
                               PyObject *awaited, uint64_t now,
                               const sl_py_loop_step *step);
 
+/* Whether steps of that one were told, and it waits. */
+bool sl_py_loop_task_is_known(sl_py_recording *recording,
+                              const PyObject *coroutine);
+
 /* The task's step before, which has suspended, ran on the stack of another
  * strand: it waits since then (ticks) / since when, if so, which is forgotten;
  * 0: it did not, or that is not known. */

@@ -103,8 +103,6 @@ struct sl_py_recording {
     sl_py_turn turn;
     sl_py_handle *handle; /* strong */
     PyObject *context;    /* strong: where the main strand runs */
-    const void *driver;   /* the coroutine whose steps are its own, as far as
-                           * is known; not owned: to be compared */
     uint64_t thread;      /* id of the thread it last ran in */
     bool running;         /* the main strand is inside a section */
     bool watches;         /* steps of tasks are told on its account */

@@ -12,6 +12,7 @@
  * from where it calls `follow`, its work is that recording's. */
 #include "run/step.h"
 #include "look/code_map.h"
+#include "look/own_stack.h"
 #include "run/active.h"
 #include "run/loop.h"
 #include "run/sections.h"
@@ -328,6 +329,21 @@ step_dealloc(PyObject *object)
     Py_CLEAR(self->below);
     Py_CLEAR(self->recording);
     PyObject_GC_Del(object);
+}
+
+bool
+sl_py_step_is_awaited_by(const sl_py_recording *recording, PyObject *coroutine)
+{
+    PyObject *at = Py_NewRef(coroutine);
+    bool found = false;
+
+    for (int i = 0; at != NULL && !found && i < SL_PY_WALK_MAX; i++) {
+        found = Py_IS_TYPE(at, &step_type) &&
+                ((const step *)at)->recording == recording;
+        Py_SETREF(at, sl_py_own_awaited(at));
+    }
+    Py_XDECREF(at);
+    return found;
 }
 
 static PyAsyncMethods step_async = {

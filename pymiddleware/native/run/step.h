@@ -21,4 +21,10 @@ PyObject *sl_py_step_of(sl_py_recording *recording, PyObject *awaitable,
  * its `follow` is called); NULL: exception. */
 PyObject *sl_py_step_new(sl_py_recording *recording, PyObject *awaitable);
 
+/* Whether the coroutine, which is suspended or has not begun, waits in a step
+ * of that recording: it is the task that the request is served in. Never
+ * raises. */
+bool sl_py_step_is_awaited_by(const sl_py_recording *recording,
+                              PyObject *coroutine);
+
 #endif /* SL_PY_STEP_H */

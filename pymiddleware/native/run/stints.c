@@ -36,6 +36,16 @@ sl_py_stint_drop(sl_py_stint *stint)
     stint->recording = NULL;
 }
 
+void
+sl_py_stints_forget(const struct sl_py_recording *recording)
+{
+    for (sl_py_stint *at = stints, *next; at != NULL; at = next) {
+        next = at->next;
+        if (at->recording == recording)
+            sl_py_stint_drop(at);
+    }
+}
+
 sl_py_stint *
 sl_py_stint_here(uint64_t thread)
 {

@@ -53,6 +53,9 @@ void sl_py_stint_push(sl_py_stint *stint, struct sl_py_recording *recording,
                       sl_strand *strand, sl_py_job_slot *slot);
 void sl_py_stint_drop(sl_py_stint *stint);
 
+/* The recording is over: none is its any more. */
+void sl_py_stints_forget(const struct sl_py_recording *recording);
+
 /* All of them, innermost first; NULL: there are none. */
 sl_py_stint *sl_py_stint_first(void);
 

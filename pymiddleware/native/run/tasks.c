@@ -1,8 +1,12 @@
 /* The steps of tasks while an asynchronous request is recorded; see tasks.h. */
 #include "run/tasks.h"
+#include "engine/current.h"
 #include "run/active.h"
+#include "run/adopted.h"
+#include "run/greenlets.h"
 #include "run/live.h"
 #include "run/loop.h"
+#include "run/step.h"
 #include "run/stints.h"
 #include "sampler/tasks.h"
 
@@ -36,21 +40,22 @@ typedef struct {
     sl_py_recording *recording; /* strong; NULL: no profiled request's */
     const PyObject *outer;      /* `inside` before */
     const PyObject *below;      /* `stepping` before */
-    bool sampled;               /* the sampler knows of it */
-    bool told;                  /* by events, on another strand's stack */
+    PyObject *token; /* strong: the context names it meanwhile; or NULL */
+    bool sampled;    /* the sampler knows of it */
+    bool told;       /* by events, on another strand's stack */
     sl_py_task_step step;
     sl_py_loop_step turn;
-    task_stint *stint; /* NULL: nobody looks at it */
+    task_stint *stint; /* NULL: it has none of its own */
 } task_step;
 
-/* The step that is looked at is a stint of its thread. */
+/* The step is a stint of its thread: a greenlet that it switches to is a part
+ * of it, and so is what runs in a context that names nobody. */
 static task_stint *
-stint_begin(sl_py_recording *recording, const sl_py_job_slot *slot)
+stint_begin(sl_py_recording *recording, sl_strand *strand,
+            const sl_py_job_slot *slot)
 {
     task_stint *t = unused;
 
-    if (slot->slot < 0)
-        return NULL;
     if (t != NULL)
         unused = t->next;
     else
@@ -58,7 +63,8 @@ stint_begin(sl_py_recording *recording, const sl_py_job_slot *slot)
     if (t == NULL)
         return NULL;
     t->slot = *slot;
-    sl_py_stint_push(&t->stint, recording, NULL, &t->slot);
+    sl_py_stint_push(&t->stint, recording, strand, &t->slot);
+    sl_py_active_forget();
     return t;
 }
 
@@ -67,10 +73,43 @@ stint_end(task_stint *t, sl_py_job_slot *slot)
 {
     if (t == NULL)
         return;
+    if (t->stint.recording != NULL && t->stint.strand != NULL)
+        sl_py_greenlets_leave(&t->stint);
     *slot = t->slot;
     sl_py_stint_drop(&t->stint);
+    sl_py_active_forget();
     t->next = unused;
     unused = t;
+}
+
+/* Whether it is suspended, and so has begun. */
+static bool
+is_suspended(PyObject *coroutine)
+{
+    PyObject *is = PyObject_GetAttrString(coroutine, "cr_suspended");
+
+    PyErr_Clear();
+    Py_XDECREF(is); /* True and False live for ever */
+    return is == Py_True;
+}
+
+/* The step of a recording that events feed. */
+static void
+step_is_told(task_step *s, sl_py_recording *recording, PyObject *coroutine,
+             bool on_it, uint64_t now)
+{
+    const sl_py_job_slot none = { .slot = -1 };
+    uint64_t stood = sl_py_loop_task_stood(recording, coroutine);
+
+    /* Else another one stood there, which is gone without an end, and this one
+     * lies at its address. */
+    if (stood != 0 && is_suspended(coroutine))
+        sl_py_active_waited(recording, coroutine, stood,
+                            sl_py_ticks_at(&recording->sampled, now));
+    s->told = on_it;
+    sl_strand *strand = on_it ? NULL : sl_py_active_task(recording);
+    if (strand != NULL)
+        s->stint = stint_begin(recording, strand, &none);
 }
 
 /* A task of a profiled request goes on. */
@@ -92,17 +131,41 @@ step_is_of(task_step *s, sl_py_recording *recording, PyObject *coroutine)
                             now, &s->turn);
     s->sampled = recording->sampled.by_samples;
     if (!s->sampled) {
-        uint64_t stood = sl_py_loop_task_stood(recording, coroutine);
-        if (stood != 0)
-            sl_py_active_waited(recording, coroutine, stood,
-                                sl_py_ticks_at(&recording->sampled, now));
-        s->told = on_it;
+        step_is_told(s, recording, coroutine, on_it, now);
         return;
     }
     inside = ts->context;
     sl_py_sampler_task_begin(&recording->sampled, coroutine, nested, now,
                              &s->step);
-    s->stint = stint_begin(recording, &s->step.slot);
+    if (s->step.slot.slot >= 0)
+        s->stint = stint_begin(recording, NULL, &s->step.slot);
+}
+
+/* Whose task it is where its context does not say so: it does from here to the
+ * step's end. */
+static sl_py_recording *
+step_adopts(task_step *s, const PyObject *coroutine)
+{
+    sl_py_recording *recording = sl_py_adopted_of(coroutine);
+
+    if (recording == NULL)
+        return NULL;
+    s->token = sl_py_live_set(recording->handle);
+    if (s->token == NULL)
+        PyErr_Clear();
+    sl_py_active_forget();
+    return s->token != NULL ? recording : NULL;
+}
+
+/* Whether the coroutine is that of the task whose steps are the recording's
+ * own, which is known by what it waits for. Asked of none that is known to be
+ * another task's. */
+static bool
+is_driver(sl_py_recording *recording, PyObject *coroutine)
+{
+    return !recording->running &&
+           !sl_py_loop_task_is_known(recording, coroutine) &&
+           sl_py_step_is_awaited_by(recording, coroutine);
 }
 
 /* Whether the coroutine that goes on is a task's. What is sent into within a
@@ -123,15 +186,20 @@ step_begin(task_step *s, PyObject *coroutine)
         recording = below->recording;
     /* Its main strand tells by itself (step.c), also where trio has its task
      * go on in another context for a while (from_thread.run). */
-    if (recording != NULL && recording->context == ts->context) {
-        if (!recording->running)
-            recording->driver = coroutine;
+    if (recording != NULL && recording->context == ts->context)
+        return false;
+    if (recording != NULL && is_driver(recording, coroutine)) {
+        /* What runs there before its section begins is nobody's task. */
+        if (below == NULL && !recording->sampled.by_samples) {
+            Py_XSETREF(recording->context, Py_NewRef(ts->context));
+            sl_py_active_forget();
+        }
         return false;
     }
-    if (recording != NULL && recording->driver == coroutine)
-        return false;
     *s = (task_step){ .outer = inside, .below = stepping };
     stepping = ts->context;
+    if (recording == NULL && sl_py_adopted_count > 0)
+        recording = step_adopts(s, coroutine);
     if (recording != NULL)
         step_is_of(s, recording, coroutine);
     else
@@ -164,6 +232,12 @@ step_end(task_step *s, PyObject *coroutine, PyObject *awaited)
                                    sl_py_ticks_at(&s->recording->sampled, now));
         Py_DECREF((PyObject *)s->recording);
     }
+    if (s->token != NULL) {
+        sl_py_live_reset(s->token);
+        sl_py_active_forget();
+    }
+    if (awaited == NULL && sl_py_adopted_count > 0)
+        sl_py_adopted_over(coroutine);
     PyErr_Restore(type, value, traceback);
 }
 

@@ -15,6 +15,10 @@
  * asynchronous request that is recorded, and are put back with the last of
  * them. Coroutines, tasks and what they answer are what they were.
  *
+ * Whose task it is its context says; where that names nobody, who made it
+ * (adopted.h). A step of an exact recording's task is a stint (stints.h):
+ * greenlets that it switches to are nested in it.
+ *
  * A step that runs on the stack of its request, or of a job of it (an eager
  * task until it waits; all of a loop that the request runs itself), is told
  * there; only what it waits for is a strand of its own.

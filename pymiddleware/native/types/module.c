@@ -9,6 +9,7 @@
 #include "engine/probes.h"
 #include "look/code_map.h"
 #include "run/active.h"
+#include "run/adopted.h"
 #include "run/budget.h"
 #include "run/greenlets.h"
 #include "run/handlers.h"
@@ -516,6 +517,7 @@ module_exec(PyObject *module)
     if (sl_py_greenlets_init() < 0)
         return -1;
     sl_py_jobs_init();
+    sl_py_adopted_init();
     sl_py_loop_init();
     if (sl_py_corrupt_error == NULL)
         sl_py_corrupt_error = PyErr_NewExceptionWithDoc(

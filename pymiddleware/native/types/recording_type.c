@@ -7,6 +7,7 @@
 #include "engine/probes.h"
 #include "look/code_map.h"
 #include "run/active.h"
+#include "run/adopted.h"
 #include "run/greenlets.h"
 #include "run/jobs.h"
 #include "run/layers.h"
@@ -272,6 +273,9 @@ sl_py_recording_finish(sl_py_recording *self)
     sl_recording_stop(self->core, sl_clock_ticks(self->sampled.clock));
     self->wall_ns = sl_recording_wall_ns(self->core);
     sl_py_live_remove(self);
+    sl_py_stints_forget(self);
+    if (sl_py_adopted_count > 0)
+        sl_py_adopted_prune();
 }
 
 static void
