@@ -11,6 +11,10 @@
 #include <string.h>
 
 enum { POPS, FUNCTION, CALLS, RESUMES, SELF, LINE, COLUMNS };
+
+/* Bytes that a number of each may take: all but SELF have 32 bits. */
+static const uint8_t column_bytes[COLUMNS] = { 5, 5, 5, 5, SL_VARINT_MAX, 5 };
+
 #define UNSEEN      UINT32_MAX
 #define HIT_COLUMNS 4
 
@@ -86,7 +90,7 @@ writer_room(writer *w, uint8_t **at)
     size_t nodes = w->recording->tree.nodes;
 
     for (int i = 0; i < COLUMNS; i++) {
-        at[i] = sl_buf_room(&w->columns[i], nodes * SL_VARINT_MAX);
+        at[i] = sl_buf_room(&w->columns[i], nodes * column_bytes[i]);
         if (at[i] == NULL)
             return w->columns[i].status;
     }

@@ -56,9 +56,13 @@ static const sl_outline_known known_layers[] = {
 #undef ONE
 };
 
-/* By function: the layer that begins there; free() it. */
+/* What is asked of the function of each node, in one byte: the layer that
+ * begins there, and these. */
+enum { LAYER = 0x0F, OWN = 0x10, STRAND = 0x20 };
+
+/* By function; free() it. */
 static uint8_t *
-layers_of(const sl_outline *o)
+traits_of(const sl_outline *o)
 {
     uint32_t count = o->function_count;
     uint8_t *layers = malloc(count);
@@ -73,6 +77,10 @@ layers_of(const sl_outline *o)
             layers[i] = SL_LAYER_NONE;
         else if (!told && layers[i] == SL_LAYER_FETCH)
             layers[i] = SL_LAYER_DATABASE;
+        if (o->functions[i].origin == SL_ORIGIN_PROJECT)
+            layers[i] |= OWN;
+        if (o->pseudo[i] == SL_PSEUDO_TASK || o->pseudo[i] == SL_PSEUDO_THREAD)
+            layers[i] |= STRAND;
     }
     return layers;
 }
@@ -147,6 +155,43 @@ find_orm(sl_findings_work *w)
     return fine;
 }
 
+static void
+find_places(sl_findings_work *w, const uint8_t *traits)
+{
+    const sl_outline_node *nodes = w->o->nodes;
+    const sl_findings_place nobodys = { .own = NONE,
+                                        .from = NONE,
+                                        .entry = NONE };
+    uint32_t layers = 0;
+
+    for (uint32_t i = 0; i < w->o->count; i++) {
+        sl_findings_place *at = &w->places[i];
+        const uint8_t is = traits[nodes[i].function], layer = is & LAYER;
+        *at = i == 0 ? nobodys : w->places[nodes[i].parent];
+        if ((is & STRAND) != 0 && i > 0) {
+            at->strand = i;
+            at->entry = NONE;
+        }
+        at->rendering |= layer == SL_LAYER_TEMPLATE;
+        if ((is & OWN) != 0) {
+            at->own = i;
+            at->from = at->entry = NONE;
+            at->layer = SL_LAYER_NONE;
+        } else {
+            if (at->own != NONE && at->entry == NONE && at->strand != i)
+                at->entry = i;
+            if (at->own != NONE && at->from == NONE)
+                at->from = i;
+            /* A query that a template makes is a query. */
+            if (layer == SL_LAYER_DATABASE || layer == SL_LAYER_FETCH ||
+                at->layer == SL_LAYER_NONE)
+                at->layer = layer;
+        }
+        layers |= 1u << at->layer;
+    }
+    w->layers |= layers;
+}
+
 bool
 sl_findings_places(sl_findings_work *w)
 {
@@ -157,42 +202,13 @@ sl_findings_places(sl_findings_work *w)
             w->pseudos |= (uint64_t)1 << o->pseudo[f];
     }
     w->strands = sl_outline_has_strands(o);
-    uint8_t *layers = layers_of(o);
+    uint8_t *traits = traits_of(o);
     size_t bytes = (size_t)o->count * sizeof(*w->places);
     w->places = sl_alloc_filled(malloc(bytes), bytes);
-    for (uint32_t i = 0; layers != NULL && w->places != NULL && i < o->count;
-         i++) {
-        const sl_function *f = sl_outline_function(o, i);
-        sl_findings_place above = {
-            NONE, NONE, NONE, 0, 0, SL_LAYER_NONE, false
-        };
-        if (i > 0)
-            above = w->places[o->nodes[i].parent];
-        if (w->strands && sl_outline_is_strand(o, i)) {
-            above.strand = i;
-            above.entry = NONE;
-        }
-        uint8_t layer = layers[o->nodes[i].function];
-        above.rendering |= layer == SL_LAYER_TEMPLATE;
-        if (f->origin == SL_ORIGIN_PROJECT) {
-            above = (sl_findings_place){
-                i, NONE, NONE, above.strand, 0, SL_LAYER_NONE, above.rendering
-            };
-        } else {
-            if (above.own != NONE && above.entry == NONE && above.strand != i)
-                above.entry = i;
-            if (above.own != NONE && above.from == NONE)
-                above.from = i;
-            /* A query that a template makes is a query. */
-            if (layer == SL_LAYER_DATABASE || layer == SL_LAYER_FETCH ||
-                above.layer == SL_LAYER_NONE)
-                above.layer = layer;
-        }
-        w->layers |= 1u << above.layer;
-        w->places[i] = above;
-    }
-    bool fine = layers != NULL && w->places != NULL;
-    free(layers);
+    bool fine = traits != NULL && w->places != NULL;
+    if (fine)
+        find_places(w, traits);
+    free(traits);
     return fine && find_orm(w);
 }
 

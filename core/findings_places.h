@@ -77,6 +77,7 @@ typedef struct {
     uint32_t layers;   /* bit by layer: a node is in it */
     bool exact;
     bool strands; /* there are some */
+    bool works;   /* a function is known by what it does */
     bool few;     /* too few samples: what is told is told of spans alone */
 } sl_findings_work;
 

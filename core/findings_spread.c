@@ -14,13 +14,20 @@
 
 typedef struct {
     uint64_t ns;
-    uint32_t node; /* with most of it */
+    uint32_t node; /* with most of it: only what entry_of fills */
 } sum;
 
 typedef struct {
     uint32_t own;   /* node of the function of own code that it is charged to */
     uint32_t entry; /* node of what that called to get here; NONE: nothing */
 } charge;
+
+/* What is asked of the function of each node, as bits of one byte. */
+enum {
+    NOBODYS = 1, /* nobody's work, or not the request's */
+    PSEUDO = 2,  /* no function at all */
+    PART = 4     /* runs in the middle of another one */
+};
 
 typedef struct {
     const sl_findings_work *w;
@@ -29,7 +36,7 @@ typedef struct {
     uint64_t *of_own; /* by node: what is charged to it as own */
     uint64_t *of_entry;
     sum *own, *entry; /* by function */
-    uint8_t *parts;   /* by function: runs in the middle of another one */
+    uint8_t *traits;  /* by function */
 } spread;
 
 static charge
@@ -40,10 +47,10 @@ charge_of(const spread *s, uint32_t i)
     charge at = { w->places[i].own, w->places[i].entry };
 
     if (at.entry != NONE &&
-        o->functions[o->nodes[at.entry].function].kind == SL_KIND_PSEUDO)
+        (s->traits[o->nodes[at.entry].function] & PSEUDO) != 0)
         at.entry = NONE;
     while (at.own != NONE && at.own != 0 &&
-           s->parts[o->nodes[at.own].function]) {
+           (s->traits[o->nodes[at.own].function] & PART) != 0) {
         const sl_function *part = sl_outline_function(o, at.own);
         uint32_t up = w->places[o->nodes[at.own].parent].own;
         const sl_function *whole =
@@ -68,46 +75,56 @@ is_nobodys(sl_pseudo pseudo)
 }
 
 static void
-add_up(spread *s)
+find_traits(spread *s)
 {
     const sl_outline *o = s->w->o;
 
-    for (uint32_t i = 0; i < o->count; i++) {
-        charge at = { NONE, NONE };
-        if (s->w->places[i].strand == s->strand &&
-            !is_nobodys(sl_outline_pseudo(o, i)))
-            at = charge_of(s, i);
-        s->charges[i] = at;
-        if (at.own == NONE)
-            continue;
-        uint64_t ns = o->nodes[i].self_ns;
-        sum *own = &s->own[o->nodes[at.own].function];
-        own->ns += ns;
-        s->of_own[at.own] += ns;
-        if (at.entry == NONE)
-            continue;
-        s->entry[o->nodes[at.entry].function].ns += ns;
-        s->of_entry[at.entry] += ns;
+    for (uint32_t f = 0; f < s->functions; f++) {
+        const sl_function *one = &o->functions[f];
+        s->traits[f] =
+            (uint8_t)((is_nobodys((sl_pseudo)o->pseudo[f]) ? NOBODYS : 0) |
+                      (one->kind == SL_KIND_PSEUDO ? PSEUDO : 0) |
+                      (sl_findings_whole_name(one) < one->name_len ? PART : 0));
     }
 }
 
 static void
-find_nodes(spread *s)
+add_up(spread *s)
 {
-    const sl_outline *o = s->w->o;
+    const sl_outline_node *nodes = s->w->o->nodes;
 
-    for (uint32_t i = 0; i < o->count; i++) {
-        if ((s->of_own[i] | s->of_entry[i]) == 0)
+    for (uint32_t i = 0; i < s->w->o->count; i++) {
+        charge at = { NONE, NONE };
+        if (s->w->places[i].strand == s->strand &&
+            (s->traits[nodes[i].function] & NOBODYS) == 0)
+            at = charge_of(s, i);
+        s->charges[i] = at;
+        if (at.own == NONE)
             continue;
-        sum *own = &s->own[o->nodes[i].function];
-        sum *entry = &s->entry[o->nodes[i].function];
-        if (s->of_own[i] > 0 &&
-            (own->node == NONE || s->of_own[i] > s->of_own[own->node]))
-            own->node = i;
-        if (s->of_entry[i] > 0 &&
-            (entry->node == NONE || s->of_entry[i] > s->of_entry[entry->node]))
-            entry->node = i;
+        uint64_t ns = nodes[i].self_ns;
+        s->own[nodes[at.own].function].ns += ns;
+        s->of_own[at.own] += ns;
+        if (at.entry == NONE)
+            continue;
+        s->entry[nodes[at.entry].function].ns += ns;
+        s->of_entry[at.entry] += ns;
     }
+}
+
+/* The node of a function that most is charged to, the first of equals; NONE:
+ * nothing is. */
+static uint32_t
+most_charged(const spread *s, const uint64_t *charged, uint32_t function)
+{
+    const sl_outline_node *nodes = s->w->o->nodes;
+    uint32_t best = NONE;
+
+    for (uint32_t i = 0; i < s->w->o->count; i++) {
+        if (nodes[i].function == function && charged[i] > 0 &&
+            (best == NONE || charged[i] > charged[best]))
+            best = i;
+    }
+    return best;
 }
 
 static uint32_t
@@ -276,7 +293,8 @@ choose(spread *s, sl_finding *out)
     out->score = out->ns > other ? out->ns - other : 0;
     out->work = out->ns;
     out->scattered = scattered;
-    out->node = scattered ? s->entry[entry].node : s->own[own].node;
+    out->node =
+        most_charged(s, scattered ? s->of_entry : s->of_own, function);
     sl_status status = find_callers(s, function, scattered, out);
     uint32_t called = scattered ? out->node : entry_of(s, own);
     if (called != NONE) {
@@ -315,23 +333,18 @@ sl_findings_spread(const sl_findings_work *w, uint32_t strand, sl_finding *out)
     s.charges = sl_alloc_filled(malloc(charges), charges);
     s.of_own = sl_alloc_filled(calloc(1, times), times);
     s.own = calloc((size_t)s.functions * 2, sizeof(*s.own));
-    s.parts = malloc(s.functions);
+    s.traits = malloc(s.functions);
     if (s.charges != NULL && s.of_own != NULL && s.own != NULL &&
-        s.parts != NULL) {
-        for (uint32_t f = 0; f < s.functions; f++)
-            s.parts[f] = sl_findings_whole_name(&o->functions[f]) <
-                         o->functions[f].name_len;
+        s.traits != NULL) {
         s.of_entry = s.of_own + o->count;
         s.entry = s.own + s.functions;
-        for (uint32_t f = 0; f < 2 * s.functions; f++)
-            s.own[f] = (sum){ 0, NONE };
+        find_traits(&s);
         add_up(&s);
-        find_nodes(&s);
         status = choose(&s, out);
     }
     free(s.charges);
     free(s.of_own);
     free(s.own);
-    free(s.parts);
+    free(s.traits);
     return status;
 }

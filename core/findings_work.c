@@ -114,12 +114,13 @@ least_part(sl_finding_rule rule)
 }
 
 uint8_t *
-sl_findings_kinds(const sl_findings_work *w)
+sl_findings_kinds(sl_findings_work *w)
 {
     const sl_outline *o = w->o;
     uint8_t *kinds = malloc((size_t)o->count + o->function_count);
     bool any = false;
 
+    w->works = false;
     if (kinds == NULL)
         return NULL;
     uint8_t *of_function = kinds + o->count;
@@ -129,6 +130,7 @@ sl_findings_kinds(const sl_findings_work *w)
             SL_FINDING_HOT);
         any |= of_function[f] != SL_FINDING_HOT;
     }
+    w->works = any;
     if (!any)
         memset(kinds, SL_FINDING_HOT, o->count);
     for (uint32_t i = 0; any && i < o->count; i++) {
@@ -154,7 +156,7 @@ sl_findings_as_work(const sl_findings_work *w, const uint8_t *kinds,
     const sl_outline *o = w->o;
     uint64_t sums[SL_FINDING_COUNT] = { 0 }, all = 0;
 
-    if (f->rule != SL_FINDING_HOT || f->node == NONE)
+    if (f->rule != SL_FINDING_HOT || f->node == NONE || !w->works)
         return;
     uint32_t function = o->nodes[f->node].function;
     for (uint32_t i = 1; i < o->count; i++) {
@@ -204,6 +206,8 @@ sl_findings_work_add(sl_findings_work *w, const uint8_t *kinds)
 {
     bool there[SL_FINDING_COUNT] = { false };
 
+    if (!w->works)
+        return;
     for (uint32_t i = 1; i < w->o->count; i++)
         there[kinds[i]] = true;
     for (uint32_t i = 0; i < w->out->count; i++)

@@ -12,7 +12,7 @@
 
 /* What each node does, as sl_finding_rule, SL_FINDING_HOT: nothing known;
  * free() it. NULL: no memory. */
-uint8_t *sl_findings_kinds(const sl_findings_work *w);
+uint8_t *sl_findings_kinds(sl_findings_work *w);
 
 /* Where most of what a finding about a function tells is work of one kind, it
  * is told as that. */

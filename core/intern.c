@@ -60,11 +60,17 @@ sl_intern_free(sl_intern *table)
 static unsigned
 intern_hash(const sl_intern *table, const char *str, size_t len)
 {
-    uint64_t hash = table->seed;
+    uint64_t hash = sl_hash_mix(table->seed, len), eight = 0;
+    size_t at = 0;
 
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ (uint8_t)str[i]) * 1099511628211u;
-    return (unsigned)(sl_hash_mix(hash, len) >> 16);
+    for (; at + sizeof(eight) <= len; at += sizeof(eight)) {
+        memcpy(&eight, str + at, sizeof(eight));
+        hash = sl_hash_mix(hash, eight);
+    }
+    eight = 0;
+    if (at < len)
+        memcpy(&eight, str + at, len - at);
+    return (unsigned)(sl_hash_mix(hash, eight) >> 16);
 }
 
 sl_status

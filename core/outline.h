@@ -263,19 +263,25 @@ sl_outline_find_own(sl_outline *o)
                          : 0;
 }
 
-/* Fills size and total_ns from parent and self_ns, and own_ns. */
+/* Fills size and total_ns, which are 0 before, from parent and self_ns, and
+ * own_ns. */
 static inline void
 sl_outline_derive(sl_outline *o)
 {
-    for (uint32_t i = 0; i < o->count; i++) {
-        o->nodes[i].size = 1;
-        o->nodes[i].total_ns = o->nodes[i].self_ns;
-    }
-    for (uint32_t i = o->count; i-- > 1;) {
-        sl_outline_node *parent = &o->nodes[o->nodes[i].parent];
-        parent->size += o->nodes[i].size;
-        if (!sl_outline_is_strand(o, i))
-            parent->total_ns += o->nodes[i].total_ns;
+    const bool strands = sl_outline_has_strands(o);
+
+    /* Children stand behind their parents: what comes to a node's own has come
+     * when its turn does. */
+    for (uint32_t i = o->count; i-- > 0;) {
+        sl_outline_node *node = &o->nodes[i];
+        node->size += 1;
+        node->total_ns += node->self_ns;
+        if (i == 0)
+            break;
+        sl_outline_node *parent = &o->nodes[node->parent];
+        parent->size += node->size;
+        if (!strands || !sl_outline_is_strand(o, i))
+            parent->total_ns += node->total_ns;
     }
     sl_outline_find_own(o);
 }

@@ -11,11 +11,13 @@
 void
 sl_summary_split(const sl_outline *o, uint64_t split[SL_SPLITS])
 {
+    const bool strands = sl_outline_has_strands(o);
+
     memset(split, 0, SL_SPLITS * sizeof(*split));
     for (uint32_t i = 0; i < o->count;) {
         const sl_outline_node *node = &o->nodes[i];
         const sl_function *f = &o->functions[node->function];
-        if (sl_outline_is_strand(o, i)) {
+        if (strands && sl_outline_is_strand(o, i)) {
             i += node->size;
             continue;
         }

@@ -2,6 +2,7 @@
 #include "look/codes.h"
 #include "compat/py_compat.h"
 #include "look/depths.h"
+#include "look/lines.h"
 #include "look/memory.h"
 
 #include <stdlib.h>
@@ -165,61 +166,16 @@ sl_py_read_str(uintptr_t address, uint32_t *len)
 
 /* ---- line tables ---- */
 
-static bool
-table_varint(const uint8_t **at, const uint8_t *end, uint32_t *out)
-{
-    uint32_t value = 0;
-    for (int shift = 0; *at < end && shift < 32; shift += 6) {
-        uint8_t byte = *(*at)++;
-        value |= (uint32_t)(byte & 63) << shift;
-        if ((byte & 64) == 0) {
-            *out = value;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Lines by code unit, from a location table: InternalDocs/code_objects.md of
- * CPython ("Location table"), the same since 3.11. */
+/* Lines by code unit. */
 static void
 table_decode(const uint8_t *at, const uint8_t *end, uint32_t first,
              uint32_t *lines, uint32_t units)
 {
-    int64_t line = first;
-    uint32_t unit = 0, number;
+    sl_py_lines walk = { .at = at, .line = first };
 
-    while (at < end && unit < units) {
-        uint8_t head = *at++;
-        uint32_t length = (head & 7u) + 1, kind = head >> 3 & 15u;
-        int skip = 0;
-        bool none = false;
-
-        /* Also where a torn copy lost its place: better no lines than wrong
-         * ones. */
-        if ((head & 128) == 0)
-            return; /* not the beginning of an entry */
-        if (kind <= 9) {
-            skip = 1;
-        } else if (kind <= 12) {
-            line += kind - 10;
-            skip = 2;
-        } else if (kind <= 14) {
-            if (!table_varint(&at, end, &number))
-                return;
-            line +=
-                number & 1 ? -(int64_t)(number >> 1) : (int64_t)(number >> 1);
-            for (int i = 0; kind == 14 && i < 3; i++) {
-                if (!table_varint(&at, end, &number))
-                    return;
-            }
-        } else {
-            none = true;
-        }
-        at += skip;
-        for (; length > 0 && unit < units; length--)
-            lines[unit++] =
-                none || line < 0 || line > INT32_MAX ? 0 : (uint32_t)line;
+    while (walk.to < units && sl_py_lines_next(&walk, end)) {
+        for (uint32_t unit = walk.from; unit < walk.to && unit < units; unit++)
+            lines[unit] = sl_py_lines_here(&walk);
     }
 }
 

@@ -47,6 +47,15 @@ static uint64_t less_sampled, less_timed;
 
 static head *spare[SPARE_MAX]; /* atomic, each; NULL: free */
 
+/* What a profile is encoded in is kept for the next one, a few pieces and so
+ * much of it together: to have the kernel clear pages anew took as long as all
+ * the rest of encoding. */
+#define SCRATCH_MAX   8
+#define SCRATCH_BYTES ((size_t)2 << 20)
+
+static head *scratch[SCRATCH_MAX]; /* likewise */
+static size_t scratch_bytes;       /* atomic: of those that are kept */
+
 static size_t
 page_round(size_t size)
 {
@@ -54,32 +63,85 @@ page_round(size_t size)
     return (size + PAGE - 1) & ~(size_t)(PAGE - 1);
 }
 
+static bool
+slot_put(head **slot, head *mem)
+{
+    head *none = NULL;
+
+    return __atomic_load_n(slot, __ATOMIC_RELAXED) == NULL &&
+           __atomic_compare_exchange_n(slot, &none, mem, false,
+                                       __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+static head *
+slot_take(head **slot)
+{
+    return __atomic_load_n(slot, __ATOMIC_RELAXED) == NULL
+               ? NULL
+               : __atomic_exchange_n(slot, NULL, __ATOMIC_ACQUIRE);
+}
+
+static bool
+scratch_give(head *mem)
+{
+    size_t kept =
+        __atomic_add_fetch(&scratch_bytes, mem->size, __ATOMIC_RELAXED);
+
+    for (int i = 0; kept <= SCRATCH_BYTES && i < SCRATCH_MAX; i++) {
+        if (slot_put(&scratch[i], mem))
+            return true;
+    }
+    __atomic_sub_fetch(&scratch_bytes, mem->size, __ATOMIC_RELAXED);
+    return false;
+}
+
+/* One that is kept, less than twice as large; or NULL. */
+static head *
+scratch_take(size_t size)
+{
+    for (int i = 0; i < SCRATCH_MAX; i++) {
+        head *mem = slot_take(&scratch[i]);
+        if (mem == NULL)
+            continue;
+        __atomic_sub_fetch(&scratch_bytes, mem->size, __ATOMIC_RELAXED);
+        if (mem->size >= size && mem->size / 2 < size)
+            return mem;
+        if (!scratch_give(mem))
+            munmap(mem, mem->size);
+    }
+    return NULL;
+}
+
+/* Of at least `size` bytes; its head says how many. */
 static head *
 pages_take(size_t size)
 {
-    for (int i = 0; size == BLOCK_BYTES && i < SPARE_MAX; i++) {
-        if (__atomic_load_n(&spare[i], __ATOMIC_RELAXED) == NULL)
-            continue;
-        head *mem = __atomic_exchange_n(&spare[i], NULL, __ATOMIC_ACQUIRE);
-        if (mem != NULL)
-            return mem;
-    }
-    void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return mem == MAP_FAILED ? NULL : mem;
+    head *mem = NULL;
+
+    for (int i = 0; size == BLOCK_BYTES && mem == NULL && i < SPARE_MAX; i++)
+        mem = slot_take(&spare[i]);
+    if (mem == NULL && encoding)
+        mem = scratch_take(size);
+    if (mem != NULL)
+        return mem;
+    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
+        return NULL;
+    mem = pages;
+    mem->size = size;
+    return mem;
 }
 
 static void
-pages_give(head *mem, size_t size)
+pages_give(head *mem)
 {
-    for (int i = 0; size == BLOCK_BYTES && i < SPARE_MAX; i++) {
-        head *none = NULL;
-        if (__atomic_load_n(&spare[i], __ATOMIC_RELAXED) == NULL &&
-            __atomic_compare_exchange_n(&spare[i], &none, mem, false,
-                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+    for (int i = 0; mem->size == BLOCK_BYTES && i < SPARE_MAX; i++) {
+        if (slot_put(&spare[i], mem))
             return;
     }
-    munmap(mem, size);
+    if (!encoding || !scratch_give(mem))
+        munmap(mem, mem->size);
 }
 
 /* ---- accounts ---- */
@@ -124,7 +186,12 @@ budget_take(void *ctx, size_t size)
         __atomic_sub_fetch(&used, whole, __ATOMIC_RELAXED);
         return NULL;
     }
-    mem->size = whole;
+    if (whole < PAGES_MIN)
+        mem->size = whole;
+    else if (mem->size > whole) { /* it was another's before */
+        now = __atomic_add_fetch(&used, mem->size - whole, __ATOMIC_RELAXED);
+        whole = mem->size;
+    }
     __atomic_add_fetch(&account->bytes, whole, __ATOMIC_RELAXED);
     raise_to(&peak, now);
     return mem + 1;
@@ -143,7 +210,7 @@ budget_give(void *ctx, void *ptr)
     __atomic_sub_fetch(&account->bytes, whole, __ATOMIC_RELAXED);
     __atomic_sub_fetch(&used, whole, __ATOMIC_RELAXED);
     if (whole >= PAGES_MIN)
-        pages_give(mem, whole);
+        pages_give(mem);
     else
         free(mem);
 }

@@ -13,7 +13,8 @@
  * is not stopped: it is what gives memory back.
  *
  * Blocks of the core's usual size and above are pages of their own, so what a
- * burst took goes back to the system as soon as it is over, but for a few.
+ * burst took goes back to the system as soon as it is over, but for a few; so
+ * does what it is encoded in, but for 2 MiB.
  *
  * The counts are atomic: the sampler's thread takes memory without the GIL.
  */

@@ -3,6 +3,7 @@
 #include "engine/functions.h"
 #include "look/code_map.h"
 #include "look/codes.h"
+#include "look/lines.h"
 #include "sampler/lock.h"
 #include "sampler/sampler.h"
 
@@ -147,20 +148,56 @@ sl_py_object_where(PyObject *object)
     return where;
 }
 
-uint32_t
-sl_py_site_line(void *ctx, uint32_t id, uint32_t site)
+/* Where the look for a line in each function's table got to: what a function
+ * calls first stands further up most times, and a table is walked once, not
+ * for each of its call sites. */
+typedef struct {
+    const sl_py_recording *recording;
+    sl_py_lines *walks; /* by function; NULL: no memory, none is kept */
+} sites;
+
+/* Line of the call site `site` in function `id`; 0: not known. */
+static uint32_t
+site_line(void *ctx, uint32_t id, uint32_t site)
 {
-    const sl_py_recording *recording = ctx;
+    const sites *s = ctx;
     PyObject *holder;
 
-    if (id >= sl_recording_first_sampled(recording->core))
+    if (id >= sl_recording_first_sampled(s->recording->core))
         return site; /* a line already */
     holder =
-        id < SL_PSEUDO_COUNT ? NULL : sl_py_function(&recording->traced, id);
+        id < SL_PSEUDO_COUNT ? NULL : sl_py_function(&s->recording->traced, id);
     if (holder == NULL || !PyCode_Check(holder))
         return 0;
-    int line = PyCode_Addr2Line((PyCodeObject *)holder, (int)site);
-    return line > 0 ? (uint32_t)line : 0;
+
+    const PyCodeObject *code = (PyCodeObject *)holder;
+    const uint8_t *table =
+        (const uint8_t *)PyBytes_AS_STRING(code->co_linetable);
+    const uint8_t *end = table + PyBytes_GET_SIZE(code->co_linetable);
+    const uint32_t unit = site / 2; /* an instruction is two bytes, or more */
+    sl_py_lines once = { 0 };
+    sl_py_lines *walk =
+        s->walks != NULL ? &s->walks[id - SL_PSEUDO_COUNT] : &once;
+    if (walk->at == NULL || unit < walk->from)
+        *walk = (sl_py_lines){ .at = table, .line = code->co_firstlineno };
+    while (walk->to <= unit) {
+        if (!sl_py_lines_next(walk, end))
+            return 0;
+    }
+    return sl_py_lines_here(walk);
+}
+
+void
+sl_py_names_sites(const sl_py_recording *recording, sl_recording *core)
+{
+    const uint32_t count = recording->traced.function_count;
+    sites s = { .recording = recording };
+
+    if (count == 0)
+        return;
+    s.walks = PyMem_Calloc(count, sizeof(*s.walks));
+    sl_recording_resolve_sites(core, site_line, &s);
+    PyMem_Free(s.walks);
 }
 
 bool
@@ -181,8 +218,7 @@ sl_py_names_resolve(sl_py_recording *recording)
         PyErr_NoMemory();
         return false;
     }
-    if (recording->traced.function_count > 0)
-        sl_recording_resolve_sites(recording->core, sl_py_site_line, recording);
+    sl_py_names_sites(recording, recording->core);
     for (uint32_t i = 0; i < named->count; i++) {
         if (!sl_py_function_describe(recording, i + SL_PSEUDO_COUNT,
                                      named->keep, &named->functions[i]))

@@ -9,9 +9,9 @@
 bool sl_py_function_describe(const sl_py_recording *recording, uint32_t id,
                              PyObject *keep, sl_function *out);
 
-/* Line of the call site `site` in function `id`; 0: not known. For
- * sl_recording_resolve_sites; `ctx` is the recording. */
-uint32_t sl_py_site_line(void *ctx, uint32_t id, uint32_t site);
+/* Makes the call sites of `core`, which is the recording's or a copy of it,
+ * lines. Once, before it is encoded. */
+void sl_py_names_sites(const sl_py_recording *recording, sl_recording *core);
 
 /* Names all functions of a finished recording and makes its call sites lines.
  * Once is enough. false, with an exception: no memory. */

@@ -188,8 +188,7 @@ sl_py_checkpoint(PyObject *module, PyObject *args)
     sl_recording_totals_get(copy, &t);
     if (!learn_names(self, t.functions, keep, &table))
         goto done;
-    if (self->traced.function_count > 0)
-        sl_recording_resolve_sites(copy, sl_py_site_line, self);
+    sl_py_names_sites(self, copy);
     memcpy(meta, given, count * sizeof(*meta));
     meta[count++] = number("wall_ns", t.wall_ns);
     meta[count++] =
