@@ -293,8 +293,7 @@ choose(spread *s, sl_finding *out)
     out->score = out->ns > other ? out->ns - other : 0;
     out->work = out->ns;
     out->scattered = scattered;
-    out->node =
-        most_charged(s, scattered ? s->of_entry : s->of_own, function);
+    out->node = most_charged(s, scattered ? s->of_entry : s->of_own, function);
     sl_status status = find_callers(s, function, scattered, out);
     uint32_t called = scattered ? out->node : entry_of(s, own);
     if (called != NONE) {

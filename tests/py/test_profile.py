@@ -352,3 +352,28 @@ def test_a_request_says_what_it_cost(store_path: str) -> None:
     listed = _core.read_meta(stored.recorder.store.get(row["id"]))
     listed = json.loads(listed)["summary"]
     assert listed["self_project_ns"] == summary["self_ns"]["project"]
+
+
+
+def test_lines_of_calls_that_do_not_stand_in_the_order_of_their_calls() -> None:
+    """Each call's line is looked up from where the one before was: also one further up, one after thousands of lines,
+    one within an expression of several lines, and two on one line."""
+    seen: list[int] = []
+
+    def tell() -> None:
+        seen.append(sys._getframe(1).f_lineno)
+
+    source = (
+        "def first(tell):\n"
+        "    for step in (3, 1, 2, 0):\n"
+        "        if step == 0:\n            tell()\n"
+        "        elif step == 1:" + "\n" * 3000 + "            tell()\n"
+        "        elif step == 2:\n            (1 +\n                (tell() or\n                 2))\n"
+        "        else:\n            tell(); tell()\n"
+    )
+    space: dict[str, Any] = {}
+    exec(compile(source, "called.py", "exec"), space)
+    profile = record(lambda: space["first"](tell))
+    rows = [row for row in tree(profile)["rows"] if row["name"].endswith("tell")]
+    assert sorted(row["call_line"] for row in rows for _ in range(row["calls"])) == sorted(seen)
+    assert len(set(seen)) == 4 and max(seen) > 3000
