@@ -149,6 +149,19 @@ sl_recording_main(sl_recording *recording)
     return &recording->main;
 }
 
+/* Whether the node is one of a task or a thread beside the request, which knows
+ * better than its main strand what it began. */
+static bool
+is_beside(const sl_node *node)
+{
+    for (; node != NULL; node = node->parent) {
+        if (node->key == sl_pseudo_key(SL_PSEUDO_TASK) ||
+            node->key == sl_pseudo_key(SL_PSEUDO_THREAD))
+            return true;
+    }
+    return false;
+}
+
 /* Where the work of a strand that begins now hangs. */
 static sl_node *
 strand_base(sl_recording *recording, sl_pseudo pseudo, sl_node *begun_at)
@@ -158,7 +171,8 @@ strand_base(sl_recording *recording, sl_pseudo pseudo, sl_node *begun_at)
 
     /* The awaiting function is most often the one that started the work; a
      * main strand that runs on says nothing about who did. */
-    if (recording->suspended && recording->main.awaiting != NULL)
+    if (recording->suspended && recording->main.awaiting != NULL &&
+        !is_beside(begun_at))
         under = recording->main.awaiting;
     sl_node *base =
         sl_tree_child(tree, under, sl_pseudo_key(pseudo), 0, SL_KIND_PSEUDO);

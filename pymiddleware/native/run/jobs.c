@@ -7,7 +7,9 @@
 #include "look/own_stack.h"
 #include "run/active.h"
 #include "run/handed.h"
+#include "run/lent.h"
 #include "run/live.h"
+#include "run/spans.h"
 #include "run/stints.h"
 #include "sampler/jobs.h"
 
@@ -22,6 +24,7 @@ typedef struct {
     sl_py_handle *handle; /* strong */
     uint64_t since;       /* ticks of the recording's clock */
     const void *node;     /* where the strand that handed it over stood */
+    uint32_t lane;        /* that strand's */
     bool parts;           /* it may be taken more than once */
     bool initial;         /* a pool's thread, of which only its start is */
 } note;
@@ -110,6 +113,24 @@ note_forget(const void *object)
         note_remove(n);
 }
 
+/* Where the calling thread stands: what called its innermost function, which is
+ * the pool's own and has handed something over. */
+static sl_span_what
+handed_at(sl_py_recording *recording, sl_strand *strand)
+{
+    sl_span_what at = { 0 };
+    uintptr_t frame = sl_py_own_is_trusted() ? sl_py_own_frame() : 0;
+
+    if (strand != NULL) {
+        at.node = sl_strand_node(strand);
+        at.lane = sl_strand_lane(strand);
+    } else if (frame != 0 && sl_py_own_back(frame) != 0) {
+        sl_py_span_stands(recording, sl_py_borrow_tstate(),
+                          sl_py_own_back(frame), NULL, &at);
+    }
+    return at;
+}
+
 static void
 note_set(const void *object, bool elsewhere, bool parts)
 {
@@ -135,13 +156,13 @@ note_set(const void *object, bool elsewhere, bool parts)
     }
     if (elsewhere && !recording->sampled.by_samples)
         sl_py_engine_hand_over(&recording->traced);
+    sl_span_what at = handed_at(recording, strand);
     *known = (note){ .object = object,
                      .handle = (sl_py_handle *)Py_NewRef(
                          (PyObject *)recording->handle),
                      .since = sl_clock_ticks(recording->sampled.clock),
-                     .node = recording->sampled.by_samples || strand == NULL
-                                 ? NULL
-                                 : sl_strand_node(strand),
+                     .node = at.node,
+                     .lane = at.lane,
                      .parts = parts };
 }
 
@@ -183,6 +204,14 @@ sl_py_jobs_take(const void *object, const void **node, uint64_t *since)
     return recording;
 }
 
+static uint32_t
+note_lane(const void *object)
+{
+    const note *n = notes_count == 0 ? NULL : note_slot(object);
+
+    return n == NULL || n->object == NULL ? 0 : n->lane;
+}
+
 /* ---- running ---- */
 
 typedef struct job {
@@ -222,12 +251,17 @@ job_begin_above(const void *object, PyObject *handed, uintptr_t anchor,
 {
     const void *node;
     uint64_t since;
+    uint32_t lane = note_lane(object);
     sl_py_recording *recording = sl_py_jobs_take(object, &node, &since);
     PyThreadState *ts = sl_py_borrow_tstate();
     sl_py_stint *here = sl_py_stint_here(ts->id);
-    /* On a stack of the request itself: a part of it like any other. */
-    if (recording == NULL || (here != NULL && here->recording == recording))
+    if (recording == NULL)
         return false;
+    /* On a stack of the request itself: a part of it like any other. */
+    if (here != NULL && here->recording == recording) {
+        sl_py_lent_begin(recording, frame, node, lane);
+        return false;
+    }
     if (on_begin != NULL) {
         /* What it calls may run Python: the request can end meanwhile, and let
          * go of its recording. */
@@ -314,6 +348,7 @@ sl_py_jobs_end(sl_py_recording *recording)
 void
 sl_py_jobs_after_fork(void)
 {
+    sl_py_lent_after_fork();
     while (running != NULL) {
         job *j = running;
         running = j->next;
@@ -352,6 +387,7 @@ on_ended(const sl_py_target *target, uintptr_t frame, PyObject *result)
     (void)target, (void)result;
     if (running != NULL)
         job_end(frame);
+    sl_py_lent_end(frame);
 }
 
 /* The calling thread, as an address that no object has. */
@@ -698,6 +734,10 @@ static const sl_py_target targets[] = {
     { "concurrent.futures.thread", "_WorkItem.__init__", "self", &handed_over,
       0 },
     { "concurrent.futures.thread", "_WorkItem.run", "self", &runs, 0 },
+    /* asgiref's, for what must run in the thread that waits for it. */
+    { "asgiref.current_thread_executor", "_WorkItem.__init__", "self",
+      &handed_over, 0 },
+    { "asgiref.current_thread_executor", "_WorkItem.run", "self", &runs, 0 },
     { "threading", "Thread.start", "self", &thread_started, 0 },
     { "threading", "Thread._bootstrap_inner", "self", &thread_runs, 0 },
     { "gevent.threadpool", "ThreadResult.__init__", "self", &handed_over, 0 },

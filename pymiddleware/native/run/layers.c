@@ -7,6 +7,7 @@
 #include "engine/probes.h"
 #include "look/own_stack.h"
 #include "run/active.h"
+#include "run/lent.h"
 #include "run/live.h"
 #include "run/span_text.h"
 #include "run/spans.h"
@@ -420,6 +421,7 @@ span_begin(const beginning *b, PyThreadState *ts, sl_py_recording *recording,
         what.where = sl_span_word(recording->core, line, len);
         if (b->row->target.action->call == NULL)
             what.site = 0; /* it has just begun */
+        sl_py_lent_stands(recording, b->frame, &what);
         add.span = sl_span_begin(recording->core, &what, time_of(recording));
     }
     open_add(&add, recording);
