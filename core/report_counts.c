@@ -267,15 +267,21 @@ static const struct {
     { "rpc", "make", "call of a service", "calls of services" },
 };
 
-static void
+/* Whether what stands there is one. Of a file that lies a mean may be more than
+ * any integer holds. */
+static bool
 put_mean(sl_buf *out, double mean)
 {
     char text[40];
-    double off = mean - (double)(int64_t)(mean + .5);
-    bool whole = mean >= 10 || (off > -.05 && off < .05);
+    bool whole = mean >= 10;
 
+    if (!whole) {
+        double off = mean - (double)(int)(mean + .5);
+        whole = off > -.05 && off < .05;
+    }
     snprintf(text, sizeof(text), whole ? "%.0f" : "%.1f", mean);
     sl_buf_put_str(out, text);
+    return strcmp(text, "1") == 0;
 }
 
 static void
@@ -299,12 +305,12 @@ put_many(sl_buf *out, const sl_counts_row *row, double mean)
             many = words[i].many;
         }
     }
-    put_mean(out, mean);
+    bool is_one = put_mean(out, mean);
     sl_buf_put_u8(out, ' ');
-    const char *word = mean == 1 ? one : many;
+    const char *word = is_one ? one : many;
     sl_label_text(out, word, strlen(word), SL_LABEL_MAX);
     if (many == row->kind) /* the application's own, whatever its plural is */
-        sl_buf_put_str(out, mean == 1 ? " span" : " spans");
+        sl_buf_put_str(out, is_one ? " span" : " spans");
 }
 
 static const char *

@@ -95,6 +95,17 @@ def test_asyncpg(postgres: Any, asked: Asked) -> None:
         await connection.execute("SELECT 3::int AS x3, 'secret'")
         await connection.close()
 
+    async def reads() -> None:
+        connection = await asyncpg.connect(postgres.url)
+        async with connection.transaction():
+            assert len([row async for row in connection.cursor("SELECT generate_series(1, 120) AS y3")]) == 120
+            cursor = await connection.cursor("SELECT generate_series(1, 9), 'secret' AS y3")
+            assert len(await cursor.fetch(4)) + len(await cursor.fetch(9)) == 9
+        await connection.close()
+
+    found = asked(lambda: asyncio.run(reads()), "db")
+    assert [n for text, n in found.items() if "y3" in text] == [1, 1], "rows that are fetched later are no more queries"
+
     async def moves() -> None:
         connection = await asyncpg.connect(postgres.url)
         await connection.execute("CREATE TEMP TABLE moved (a text)")
@@ -126,8 +137,9 @@ def test_pymysql(mariadb: Any, asked: Asked, above: str) -> None:
     def run() -> None:
         if above == "itself":
             with connection.cursor() as cursor:
-                for i in range(9):
+                for i in range(8):
                     cursor.execute("SELECT %s AS x, \"secret\", 'a\\'secret'", (i,))
+            connection.query("SELECT 9 AS x, \"secret\"")
         else:
             with sa_engine.connect() as other:
                 for _ in range(9):

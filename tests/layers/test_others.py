@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import http.client
 import time
 import urllib.request
@@ -245,9 +246,13 @@ def test_celery_rq_and_dramatiq(redis_port: int, asked: Asked) -> None:
         charge.apply_async(("cardsecret",))
         app.send_task("shop.other", ("cardsecret",))
         mail.send("mailsecret")
+        dramatiq.group([mail.message("mailsecret") for _ in range(3)], broker=broker).run()
         queue.enqueue("shop.count", "countsecret")
+        queue.enqueue_in(datetime.timedelta(seconds=9), "shop.later", "countsecret")
+        queue.enqueue_many([rq.Queue.prepare_data("shop.many", ("countsecret",)) for _ in range(2)])
 
-    assert asked(run, "task") == {"shop.charge": 2, "shop.other": 1, "mail": 1, "shop.count": 1}
+    assert asked(run, "task") == {"shop.charge": 2, "shop.other": 1, "mail": 4, "shop.count": 1, "shop.later": 1,
+                                  "shop.many": 2}
 
 
 @pytest.fixture
@@ -321,9 +326,10 @@ def test_grpc(asked: Asked) -> None:
 
     import grpc
 
-    method = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+    methods = {"Get": grpc.unary_unary_rpc_method_handler(lambda request, context: request),
+               "All": grpc.unary_stream_rpc_method_handler(lambda request, context: iter([request] * 3))}
     server = grpc.server(futures.ThreadPoolExecutor(2))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Prices", {"Get": method}),))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Prices", methods),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
 
@@ -332,8 +338,15 @@ def test_grpc(asked: Asked) -> None:
             call = channel.unary_unary("/shop.Prices/Get")
             for _ in range(3):
                 assert call(b"requestsecret") == b"requestsecret"
+            assert call.future(b"requestsecret").result() == b"requestsecret"
+            assert len(list(channel.unary_stream("/shop.Prices/All")(b"requestsecret"))) == 3
 
-    assert asked(run, "rpc") == {"/shop.Prices/Get": 3}
+    async def main() -> None:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            assert await channel.unary_unary("/shop.Prices/Get")(b"requestsecret") == b"requestsecret"
+
+    assert asked(run, "rpc") == {"/shop.Prices/Get": 4, "/shop.Prices/All": 1}
+    assert asked(lambda: asyncio.run(main()), "rpc") == {"/shop.Prices/Get": 1}
     server.stop(None)
 
 

@@ -219,6 +219,37 @@ def test_compare_counts_before_it_times(mode: str, store_path: str) -> None:
     assert sum(span["count"] for span in json.loads(worst.spans())["rows"] if span["kind"] == "db") == 1501
 
 
+def asks(*texts: str) -> bytes:
+    recording = _core.Recording()
+    recording.enter()
+    for text in texts:
+        with slowlens.span(text, kind="db"):
+            pass
+    recording.leave()
+    recording.finish()
+    return recording.encode({})
+
+
+def counted(slow: list[bytes], usual: list[bytes]) -> str:
+    profiles = [_core.Profile(blob) for blob in (*slow, *usual)]
+    groups = bytes([2] * len(slow) + [1] * len(usual))
+    return str(json.loads(_core.cohort(profiles, groups, False))["counts"][0]["text"])
+
+
+def test_counts_in_words() -> None:
+    """What is told as one is one; of a file whose numbers nobody counted the words are as long as they need be."""
+    few = counted([asks("q", "q"), *[asks("q")] * 29], [asks()] * 30)
+    assert few == "These make 1 query where the others make none, most of them q."
+    blob = asks("q", "r", "s", "t", "u")
+    for _ in range(3):
+        gather = _core.Gather()
+        for _ in range(4):
+            gather.add(blob, 2**32 - 1)
+        blob = gather.encode({})
+    many = counted([blob] * 30, [asks("q")] * 30)
+    assert many.startswith(f"These make {2**62} queries where the others make 1 ({2**62} times as many)"), many
+
+
 def test_compare_counts_of_two_releases(store_path: str) -> None:
     """One query more is told though times are the same; a query less, too; and what differs by chance is not."""
     turns = iter(range(60))

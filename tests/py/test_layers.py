@@ -234,6 +234,69 @@ def test_sqlite3_is_seen_by_whomever_it_is_handed_to(sampled: bool) -> None:
     assert found == {"SELECT ?": 20} and len(statements) == 20, found
 
 
+kept_by_a_module: Callable[..., Any] = len
+
+
+@EVENTS
+def test_sqlite3_is_seen_by_whatever_name_it_is_kept(sampled: bool) -> None:
+    """By an attribute, a module's variable, an item, a partial that is kept: what is called counts, not its name."""
+    global kept_by_a_module
+
+    class Store:
+        def __init__(self) -> None:
+            self.ask = connection.cursor().execute
+            self.ready = functools.partial(connection.execute, sql)
+            self.ways = {"sql": connection.execute}
+
+        def asks(self) -> None:
+            self.ask(sql)
+            self.ready()
+            self.ways["sql"](sql)
+
+        def hands_on(self) -> None:
+            calls_what_it_is_given(self.ask, sql)
+            calls_what_it_is_given(functools.partial(self.ask, sql))
+
+    def by_a_module() -> None:
+        kept_by_a_module(sql)
+
+    connection = sqlite3.connect(":memory:", check_same_thread=False)
+    sql, statements = "SELECT 'secret'", []
+    connection.set_trace_callback(statements.append)
+    kept_by_a_module = connection.execute
+    store = Store()
+
+    def run() -> None:
+        statements.clear()
+        for _ in range(3):
+            store.asks()
+            store.hands_on()
+            by_a_module()
+
+    assert asked(spans_of(run, sampled), "db") == {"SELECT ?": 18} and len(statements) == 18
+
+
+@EVENTS
+def test_what_is_called_out_of_c_is_not_seen_and_said(sampled: bool) -> None:
+    connection = sqlite3.connect(":memory:")
+    found = spans_of(lambda: list(map(connection.execute, ["SELECT 'secret'"] * 4)), sampled)
+    assert asked(found, "db") == {"map(execute): queries that are not seen": 1}
+
+
+@EVENTS
+def test_aiosqlites_own_thread_does_not_ask_again(sampled: bool) -> None:
+    import aiosqlite
+
+    async def main() -> None:
+        async with aiosqlite.connect(":memory:") as connection:
+            await connection.execute("CREATE TABLE t (a)")
+            await connection.execute_insert("INSERT INTO t VALUES (1)")
+            await connection.execute_fetchall("SELECT a FROM t")
+
+    found = asked(spans_of(lambda: asyncio.run(main()), sampled, follows=True), "db")
+    assert found == {"CREATE TABLE t (a)": 1, "INSERT INTO t VALUES (?)": 1, "SELECT a FROM t": 1}
+
+
 DJANGO = """
 import sys
 from slowlens import _core, engine
@@ -267,6 +330,87 @@ def test_django_over_sqlite3_is_one(sampled: bool) -> None:
     ran = subprocess.run([sys.executable, "-c", DJANGO, str(sampled)], capture_output=True, text=True, check=True)
     assert sorted(ast.literal_eval(ran.stdout)) == [
         ('CREATE TABLE IF NOT EXISTS t (a, b)', 1), ("SELECT ?", 8), ('UPDATE "t" SET "a" = ?, "b" = ?', 8)]
+
+
+# ---- who asked ----
+
+ASYNC_ORM = """
+import asyncio, json, sys
+from django.conf import settings
+settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="x", USE_TZ=True, DATABASES={"default": {
+    "ENGINE": "django.db.backends.sqlite3", "NAME": sys.argv[1]}}, INSTALLED_APPS=["django.contrib.contenttypes"])
+import django
+django.setup()
+from asgiref.sync import sync_to_async
+from django.contrib.contenttypes.models import ContentType as Thing
+from django.core.management import call_command
+from django.http import HttpResponse
+from django.test import AsyncClient, Client
+from django.urls import path
+from slowlens import _core, engine
+engine.prepare()
+call_command("migrate", verbosity=0)
+
+async def plain(request):
+    async for thing in Thing.objects.all()[:1]:
+        for i in range(20):
+            await Thing.objects.filter(id=i, model="plain").aexists()
+    return HttpResponse()
+
+async def child(i):
+    await Thing.objects.filter(id=i, model="child").afirst()
+
+async def several(request):
+    await asyncio.gather(*(child(i) for i in range(20)))
+    return HttpResponse()
+
+def function(i):
+    return Thing.objects.filter(id=i, model="function").first()
+
+async def handed(request):
+    for i in range(20):
+        await sync_to_async(function)(i)
+    return HttpResponse()
+
+urlpatterns = [path(view.__name__, view) for view in (plain, several, handed)]
+
+async def asgi(recording, where):
+    client = AsyncClient()
+    await (recording.step(client.get(where)) if recording else client.get(where))
+
+for sampled in (True, False)[sys.version_info < (3, 12):]:
+    for gateway in ("wsgi", "asgi"):
+        for where in ("plain", "several", "handed"):
+            for recording in (None, _core.Recording(sampled=sampled, follows=True)):
+                if gateway == "asgi":
+                    asyncio.run(asgi(recording, "/" + where))
+                    continue
+                client = Client()
+                if recording:
+                    recording.enter()
+                client.get("/" + where)
+                if recording:
+                    recording.leave()
+            recording.finish()
+            rows = json.loads(_core.Profile(recording.encode({})).spans())["rows"]
+            row = max((row for row in rows if row["kind"] == "db"), key=lambda row: row["count"])
+            print([sampled, gateway, where, row["function"]["name"], row["count"], row["line"]])
+"""
+
+
+def test_the_line_of_djangos_async_orm_is_of_who_awaits(tmp_path: Path) -> None:
+    """Under ASGI its queries run in a thread of a pool, under WSGI in the request's own, which waits for the view."""
+    (tmp_path / "shop.py").write_text(ASYNC_ORM)
+    ran = subprocess.run([sys.executable, tmp_path / "shop.py", tmp_path / "db"], capture_output=True, text=True,
+                         check=True)
+    lines = ASYNC_ORM.splitlines()
+    found = list(map(ast.literal_eval, ran.stdout.splitlines()))
+    assert len(found) == 6 * len(MODES)
+    for sampled, gateway, where, function, count, line in found:
+        who = {"plain": "plain", "several": "child", "handed": "function"}[where]
+        here = next(i for i, text in enumerate(lines, 1) if f'model="{who}"' in text)
+        assert (function, count) == (who, 20), (sampled, gateway, found)
+        assert line == here or not sampled, (gateway, found)
 
 
 # ---- templates ----
@@ -347,7 +491,7 @@ def test_all_rows_are_well_formed(caplog: pytest.LogCaptureFixture) -> None:
     layers.install(found)
     assert not caplog.records and len(found) > 100
     kinds = {row.kind for row in found if row.kind}
-    assert kinds == {"db", "http", "cache", "template", "line", "rpc", "process", "task", "mail"}
+    assert kinds == {"db", "http", "cache", "template", "line", "rpc", "process", "task", "mail", "file"}
 
 
 class Asks:
@@ -557,6 +701,22 @@ def test_programs(sampled: bool) -> None:
 
     found = asked(spans_of(run, sampled), "process")
     assert sum(found.values()) == 1 and next(iter(found)).startswith("python")
+
+
+@EVENTS
+def test_shells_and_files(sampled: bool, tmp_path: Path) -> None:
+    """How often, and from where; no name of a file is kept."""
+    def run() -> None:
+        os.system("true secret")
+        for _ in range(3):
+            with open(tmp_path / "secret", "w") as file:
+                file.write("secret")
+        (tmp_path / "secret").read_text()
+
+    found = spans_of(run, sampled)
+    assert asked(found, "process") == {"true": 1}
+    assert asked(found, "file") == {"open": 4}
+    assert "secret" not in str(found)
 
 
 # ---- the demo ----

@@ -1,6 +1,7 @@
 /* Calls of known C functions: see calls.h. */
 #include "engine/calls.h"
 #include "engine/tools.h"
+#include "look/code_map.h"
 #include "look/own_stack.h"
 
 #include <string.h>
@@ -133,6 +134,19 @@ held(PyObject *object, const char *name)
     return value;
 }
 
+/* Whether the function that runs `code` calls something by a known name. */
+static bool
+names_one(const PyObject *code)
+{
+    PyObject *used = ((const PyCodeObject *)code)->co_names;
+
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(used); i++) {
+        if (is_name(PyTuple_GET_ITEM(used, i)))
+            return true;
+    }
+    return false;
+}
+
 static bool
 is_wrapper(PyObject *callable)
 {
@@ -201,15 +215,19 @@ is_handed(PyObject *code)
     return false;
 }
 
+static void
+set_local(PyObject *code, long events)
+{
+    if (!sl_py_tool_did(PyObject_CallMethod(monitoring, "set_local_events",
+                                            "iOl", tool, code, events)))
+        PyErr_Clear();
+}
+
 /* Calls in `code` are told of from now on. */
 static void
 watch(PyObject *code)
 {
-    PyObject *done = PyObject_CallMethod(monitoring, "set_local_events", "iOl",
-                                         tool, code, call_events);
-    if (done == NULL)
-        PyErr_Clear();
-    Py_XDECREF(done);
+    set_local(code, call_events);
 }
 
 void
@@ -218,8 +236,24 @@ sl_py_calls_handed(PyObject *code)
     if (is_handed(code) || handed_count == HANDED_MAX)
         return;
     handed[handed_count++] = Py_NewRef(code);
-    if (call_events != 0)
-        watch(code);
+    if (call_events == 0)
+        return;
+    /* Where it called others so far, it is asked again. */
+    set_local(code, 0);
+    watch(code);
+}
+
+/* The known function that the call hands on; NULL: none. */
+static const sl_py_target *
+handed_on(const call *c)
+{
+    const sl_py_target *target = NULL;
+
+    for (int i = 0; i < c->count && target == NULL; i++) {
+        if (c->arguments[i] != NULL)
+            target = target_of(c->arguments[i]);
+    }
+    return target;
 }
 
 /* Whether what the call hands on, or the called function's closure, is a
@@ -229,10 +263,8 @@ hands_on(const call *c, PyObject *function)
 {
     PyObject *cells = PyFunction_GET_CLOSURE(function);
 
-    for (int i = 0; i < c->count; i++) {
-        if (c->arguments[i] != NULL && target_of(c->arguments[i]) != NULL)
-            return true;
-    }
+    if (handed_on(c) != NULL)
+        return true;
     for (Py_ssize_t i = 0; cells != NULL && i < PyTuple_GET_SIZE(cells); i++) {
         PyObject *inside = PyCell_GET(PyTuple_GET_ITEM(cells, i));
         if (inside != NULL && target_of(inside) != NULL)
@@ -259,7 +291,23 @@ call_other(PyObject *code, const call *c)
      * that is known. */
     return is_handed(code) ||
            (!PyCFunction_Check(function) && !PyType_Check(function) &&
-            !Py_IS_TYPE(function, &PyMethodDescr_Type));
+            !Py_IS_TYPE(function, &PyMethodDescr_Type) && names_one(code));
+}
+
+/* The known function that map() or its like will call out of C, untold: that
+ * this is so can be said. NULL: it is another call. */
+static const sl_py_target *
+mapped(const call *c)
+{
+    static const char *const types[] = { "map", "filter", "itertools.starmap" };
+
+    if (!PyType_Check(c->callable))
+        return NULL;
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (strcmp(((PyTypeObject *)c->callable)->tp_name, types[i]) == 0)
+            return handed_on(c);
+    }
+    return NULL;
 }
 
 /* ---- events ---- */
@@ -267,17 +315,13 @@ call_other(PyObject *code, const call *c)
 void
 sl_py_calls_started(PyObject *code)
 {
-    PyObject *used = ((PyCodeObject *)code)->co_names;
     const sl_py_probe *probe = sl_py_probe_of(code);
 
     if (call_events == 0 || (probe != NULL && probe->target->action->quiet))
         return;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(used); i++) {
-        if (is_name(PyTuple_GET_ITEM(used, i))) {
-            watch(code);
-            break;
-        }
-    }
+    if (names_one(code) ||
+        sl_py_code_origin((PyCodeObject *)code) == SL_ORIGIN_PROJECT)
+        watch(code);
 }
 
 static PyObject *
@@ -315,6 +359,10 @@ on_call(PyObject *module, PyObject *const *args, Py_ssize_t count)
     call made = call_at(frame, offset, args[2], args[3]);
     PyObject *argument = NULL;
     const sl_py_target *target = target_of_call(made, &argument);
+    if (target == NULL && (target = mapped(&made)) != NULL) {
+        target->action->unseen(target, frame);
+        Py_RETURN_NONE;
+    }
     if (target == NULL)
         return Py_NewRef(call_other(args[0], &made) ? Py_None : disable);
     target->action->call(target, frame, argument, (uint32_t)offset);

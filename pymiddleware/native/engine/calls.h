@@ -3,18 +3,21 @@
  *   drivers whose execute() is C (sqlite3, psycopg2) have no code object to put
  *   a probe on, and a call of theirs is not seen by samples. So:
  *
- *     a function runs for the first time    it calls something `execute`?
+ *     a function runs for the first time    is it of the project, or does it
+ *                                           call something `execute`?
  *       no  -> never asked again            yes -> its calls are told of
  *     a call in it is made                  of a C function that is known?
  *       no  -> this place: never again      yes -> the action, each time
  *
  * Under a tool id of its own, because an answer "never again" counts for all
- * of an id's events at that place. What is never asked again costs nothing.
- * Who is handed such a C function (a decorator, a pool of threads) is watched
- * from then on, whatever it calls it: a function that gets it as one of its
- * first arguments or holds it in its closure, and those of a table. A call
- * through functools.partial or a context's run() is one of what it calls. Out
- * of C (map) none is told of.
+ * of an id's events at that place. What is never asked again costs nothing. In
+ * the project it is the callable that counts: `self.ask = cursor.execute` is
+ * found where it is called. A place that calls others first is not asked again,
+ * unless its function says `execute` or is handed such a C function (a
+ * decorator, a pool of threads): as one of its first arguments, in its closure,
+ * or by a table. A call through functools.partial or a context's run() is one
+ * of what it calls. Out of C (map) none is told of; that map() is given one,
+ * is.
  *
  * All of it with the GIL. Never raises.
  */

@@ -488,6 +488,27 @@ on_returned(const sl_py_target *target, uintptr_t frame)
     span_leave(end_of_call(frame));
 }
 
+/* It is given to what will call it out of C: one span says so, at the place. */
+static void
+on_unseen(const sl_py_target *target, uintptr_t frame)
+{
+    static const char text[] = "map(execute): queries that are not seen";
+    PyThreadState *ts = sl_py_borrow_tstate();
+    const row *r = (const row *)target;
+    sl_strand *strand;
+    sl_py_recording *recording =
+        sl_py_live_count() == 0 ? NULL : sl_py_active_owner_known(ts, &strand);
+    sl_span_what what = { 0 };
+
+    if (recording == NULL || recording->layers == SL_PY_LAYERS_OFF ||
+        !sl_py_span_stands(recording, ts, frame, strand, &what))
+        return;
+    uint64_t now = time_of(recording);
+    what.kind = kind_of(r, recording);
+    what.text = sl_span_word(recording->core, text, sizeof(text) - 1);
+    sl_span_add(recording->core, &what, now, now);
+}
+
 /* ---- Jinja2 ----
  *
  * A template is a module of functions that are made when it is loaded: one for
@@ -619,7 +640,8 @@ static const sl_py_action line_action = { .start = NULL };
 static const sl_py_action quiet_action = { .quiet = true };
 static const sl_py_action hands_action = { .hands = true };
 static const sl_py_action call_action = { .call = on_call,
-                                          .returned = on_returned };
+                                          .returned = on_returned,
+                                          .unseen = on_unseen };
 
 /* ---- rows of Python ---- */
 

@@ -48,9 +48,9 @@ class Row(NamedTuple):
 
 #: The files here, one a library.
 LIBRARIES = (
-    "aiohttp", "aiosqlite", "asyncpg", "botocore", "celery", "django", "dramatiq", "drivers", "grpc", "httpx", "jinja2",
-    "memcached", "mysql", "peewee", "psycopg", "pymongo", "redis", "rq", "smtplib", "sqlalchemy", "subprocess",
-    "urllib", "urllib3",
+    "aiohttp", "aiosqlite", "asyncpg", "botocore", "celery", "django", "dramatiq", "drivers", "files", "grpc", "httpx",
+    "jinja2", "memcached", "mysql", "peewee", "psycopg", "pymongo", "redis", "rq", "smtplib", "sqlalchemy",
+    "subprocess", "urllib", "urllib3",
 )
 
 

@@ -13,6 +13,7 @@ ROWS = (
     Row("asyncpg.connection", "Connection.copy_records_to_table", "db", "=COPY", "name", "table_name"),
     Row("asyncpg.prepared_stmt", "PreparedStatement.__do_execute", "db", "self._query", "sql", "=postgresql"),
     Row("asyncpg.prepared_stmt", "PreparedStatement.executemany", "db", "self._query", "sql", "=postgresql"),
-    Row("asyncpg.cursor", "BaseCursor._exec", "db", "self._query", "sql", "=postgresql"),
+    # A cursor begins; what it fetches afterwards is no query of its own.
+    Row("asyncpg.cursor", "BaseCursor._bind", "db", "self._query", "sql", "=postgresql"),
     Row("asyncpg.cursor", "BaseCursor._bind_exec", "db", "self._query", "sql", "=postgresql"),
 )

@@ -11,7 +11,9 @@ _SQLITE = tuple((f"{of}.{name}", "=sqlite") for of in ("Connection", "Cursor")
 #: What runs in other threads what it was given: `executor.submit(connection.execute, sql)`, `asyncio.to_thread`.
 _HANDS = (
     ("concurrent.futures.thread", "_WorkItem.run"), ("concurrent.futures.thread", "WorkerContext.run"),
-    ("threading", "Thread.run"),
+    ("threading", "Thread.run"), ("asgiref.sync", "SyncToAsync.thread_handler"),
+    ("asgiref.sync", "SyncToAsync.__call__.<locals>.func.<locals>.run_child"),
+    ("anyio._backends._asyncio", "WorkerThread.run"), ("trio._threads", "to_thread_run_sync.<locals>.worker_fn"),
 )
 
 ROWS = (

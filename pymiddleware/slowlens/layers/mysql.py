@@ -11,7 +11,10 @@ _CURSORS = (
 )
 
 ROWS = (
-    *(Row(module, f"{cursor}.{name}", "db", "query|operation", "sql", "=mysql", name == "executemany")
+    *(Row(module, f"{cursor}.{name}", "db", "query|operation", "sql", "=mysql", whole=True)
       for module, cursor in _CURSORS for name in ("execute", "executemany")),
+    # Without a cursor; with one, the query has its values in it by now.
+    *(Row(module, "Connection.query", "db", "sql", "sql", "=mysql")
+      for module in ("pymysql.connections", "aiomysql.connection")),
     *(Row(module, f"{cursor}.callproc", "db", "procname", "name", whole=True) for module, cursor in _CURSORS),
 )

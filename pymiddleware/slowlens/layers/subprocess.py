@@ -8,4 +8,5 @@ ROWS = (
     Row("subprocess", "run", "process", "popenargs[0]", "command", whole=True),
     Row("subprocess", "call", "process", "popenargs[0]", "command", whole=True),
     Row("subprocess", "Popen.__init__", "process", "args", "command", whole=True),
+    Row("os", "system", "process", "()", "command"),
 )
