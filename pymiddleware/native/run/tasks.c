@@ -43,6 +43,7 @@ typedef struct {
     PyObject *token; /* strong: the context names it meanwhile; or NULL */
     bool sampled;    /* the sampler knows of it */
     bool told;       /* by events, on another strand's stack */
+    bool drives;     /* the request's own step, which tells by itself */
     sl_py_task_step step;
     sl_py_loop_step turn;
     task_stint *stint; /* NULL: it has none of its own */
@@ -169,9 +170,11 @@ is_driver(sl_py_recording *recording, PyObject *coroutine)
 }
 
 /* Whether the coroutine that goes on is a task's. What is sent into within a
- * step, in the same context, is of that step: CPython 3.11 awaits that way. */
+ * step, in the same context, is of that step: CPython 3.11 awaits that way.
+ * `called`: by a method of its, and so not by asyncio, whose tasks keep to one
+ * context. */
 static bool
-step_begin(task_step *s, PyObject *coroutine)
+step_begin(task_step *s, PyObject *coroutine, bool called)
 {
     PyThreadState *ts = sl_py_borrow_tstate();
 
@@ -188,15 +191,17 @@ step_begin(task_step *s, PyObject *coroutine)
      * go on in another context for a while (from_thread.run). */
     if (recording != NULL && recording->context == ts->context)
         return false;
-    if (recording != NULL && is_driver(recording, coroutine)) {
+    *s = (task_step){ .outer = inside, .below = stepping };
+    if (called && recording != NULL && is_driver(recording, coroutine)) {
         /* What runs there before its section begins is nobody's task. */
         if (below == NULL && !recording->sampled.by_samples) {
             Py_XSETREF(recording->context, Py_NewRef(ts->context));
             sl_py_active_forget();
         }
-        return false;
+        stepping = ts->context;
+        s->drives = true;
+        return true;
     }
-    *s = (task_step){ .outer = inside, .below = stepping };
     stepping = ts->context;
     if (recording == NULL && sl_py_adopted_count > 0)
         recording = step_adopts(s, coroutine);
@@ -216,6 +221,8 @@ step_end(task_step *s, PyObject *coroutine, PyObject *awaited)
 
     stepping = s->below;
     inside = s->outer;
+    if (s->drives)
+        return;
     PyErr_Fetch(&type, &value, &traceback);
     if (s->recording == NULL) {
         sl_py_loop_ends(&s->turn, coroutine);
@@ -246,7 +253,7 @@ task_send(PyObject *coroutine, PyObject *value, PyObject **result)
 {
     task_step step;
 
-    if (!step_begin(&step, coroutine))
+    if (!step_begin(&step, coroutine, false))
         return send_before(coroutine, value, result);
     PySendResult sent = send_before(coroutine, value, result);
     step_end(&step, coroutine, sent == PYGEN_NEXT ? *result : NULL);
@@ -259,7 +266,7 @@ task_send_method(PyObject *coroutine, PyObject *value)
 {
     task_step step;
 
-    if (!step_begin(&step, coroutine))
+    if (!step_begin(&step, coroutine, true))
         return send_method_before(coroutine, value);
     PyObject *result = send_method_before(coroutine, value);
     step_end(&step, coroutine, result);
@@ -271,7 +278,7 @@ task_throw(PyObject *coroutine, PyObject *const *args, Py_ssize_t count)
 {
     task_step step;
 
-    if (!step_begin(&step, coroutine))
+    if (!step_begin(&step, coroutine, true))
         return throw_before(coroutine, args, count);
     PyObject *result = throw_before(coroutine, args, count);
     step_end(&step, coroutine, result);
