@@ -5,7 +5,8 @@
  * the one that it has now, whatever was at its address before.
  *
  * Input: a program of one-byte commands, see run(). It says what the objects
- * hold; where their fields are comes from the headers. */
+ * hold; where their fields are comes from the headers. An odd number of bytes:
+ * the interpreter tells of code objects that go. */
 #include "look_memory.h"
 
 #include "compat/layout.h"
@@ -69,9 +70,13 @@ large(uint8_t length)
     return (Py_ssize_t)((size_t)length << (8 * (length & 7)));
 }
 
+/* What lay anywhere may be something else now: where code objects are watched,
+ * the interpreter said so before. */
 static void
 nothing_is_still(void)
 {
+    if (sl_py_codes_are_watched())
+        sl_py_codes_gone();
     for (int i = 0; i < UNITS; i++)
         made[i].still = false;
 }
@@ -189,7 +194,12 @@ resolve(look_input *in, bool torn)
             frames[i].code + layout.code_bytes + (uintptr_t)look_take(in) * 2 - 2;
     }
     look_torn_at = torn ? look_reads + look_take(in) % 8 : SIZE_MAX;
-    bool good = sl_py_codes_resolve(&layout, frames, count, false, places);
+    sl_py_codes_found how = SL_PY_CODES_MORE;
+    for (int tries = 0; how == SL_PY_CODES_MORE; tries++) {
+        look_demand(tries <= count);
+        how = sl_py_codes_resolve(&layout, frames, count, false, places);
+    }
+    bool good = how == SL_PY_CODES_FOUND;
     for (int i = 0; good && i < count; i++) {
         const sl_py_code *code = places[i].code;
         look_demand(code != NULL && code->name[code->name_len] == '\0' &&
@@ -243,6 +253,7 @@ forget(void)
             code_count--;
         }
     }
+    gone = 0;
     memset(arena, 0, sizeof(arena));
     memset(made, 0, sizeof(made));
     next_version = 0;
@@ -259,6 +270,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         look_demand(sl_py_codes_init("/own/"));
         look_regions[0] = (look_region){ BASE, ARENA, { arena[0], arena[1] } };
     }
+    if (size % 2 != 0)
+        sl_py_codes_watched();
     run(&in);
     forget();
     return 0;

@@ -7,11 +7,13 @@ import gc
 import hashlib
 import json
 import platform
+import random
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -71,6 +73,30 @@ def test_it_works_on_this_interpreter() -> None:
     assert sampler()["why_not"] is None
     assert sampler()["children"] is True
     assert sampler()["memory"] == "process_vm_writev"
+    assert sampler()["codes_watched"] is (sys.version_info >= (3, 12))
+
+
+@patient
+def test_a_stack_of_new_functions_is_seen_though_a_look_learns_few_of_them() -> None:
+    """The sampler's lock is given back in between; nothing is lost, or told of anybody else."""
+
+    def link(chain: list[Any], at: int) -> None:
+        if at == len(chain):
+            time.sleep(0.1)
+        else:
+            chain[at](chain, at + 1)
+
+    def bottom() -> None:
+        chain = [types.FunctionType(link.__code__.replace(co_firstlineno=first + n), globals()) for n in range(300)]
+        link(chain, 0)
+
+    first = random.randrange(1 << 20, 1 << 28)  # patient may come again
+    _core.sampler_lock_measure(False)
+    profile = record(bottom, sampled=True)
+    assert 0 < sampler()["lock_learnt"] <= 32
+    rows = [row for row in functions(profile) if first <= row["function"]["line"] < first + 300]
+    assert len(rows) == 300
+    assert min(row["total_ns"] for row in rows) > 0.05e9
 
 
 @patient

@@ -576,11 +576,12 @@ for n in range(150):  # 72,000 functions, each on a stack of which a query's pla
     kept.append(chain(1000 * n))
     link(kept[-1], 0)
     steps.append(_core.engine_info()["sampler"]["lock_steps"])
+learnt = _core.engine_info()["sampler"]["lock_learnt"]
 link(chain(0), 0)
 recording.leave(); recording.finish()
 asked = recording.totals()["spans"]["db"][0]
 recording.discard()
-print(json.dumps([steps[100], steps[-1], asked, _core.engine_info()["sampler"]["unnamed"] > 0]))
+print(json.dumps([steps[100], steps[-1], learnt, asked, _core.engine_info()["sampler"]["unnamed"] > 0]))
 """
 
 
@@ -591,6 +592,7 @@ def test_code_objects_by_the_thousand_are_given_up_a_few_at_a_time(tmp_path: Pat
     made = subprocess.run(
         [sys.executable, "-c", CODE_THAT_COMES_AND_GOES], capture_output=True, text=True, timeout=300, check=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])})
-    before, most, asked, unnamed = json.loads(made.stdout)
+    before, most, learnt, asked, unnamed = json.loads(made.stdout)
     assert before < most <= 64
+    assert 0 < learnt <= 64  # 32, and those that were given up just now
     assert (asked, unnamed) == (151, True)

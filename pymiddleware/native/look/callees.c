@@ -285,17 +285,22 @@ sl_py_callee(const sl_py_layout *layout, uintptr_t frame,
 
     if (first == 0 || (frame & 7) != 0)
         return NULL;
-    sl_py_piece pieces[] = { { (const void *)frame, layout->frame_size },
-                             { (const char *)frame + layout->frame_size +
-                                   ((size_t)below + first - 1) *
-                                       sizeof(uintptr_t),
-                               sizeof(slots) } };
-    const char *copy = sl_py_memory_read(pieces, 2);
+    size_t at =
+        layout->frame_size + ((size_t)below + first - 1) * sizeof(uintptr_t);
+    /* Nearly always the walk has copied both: what is called lies above its
+     * frame, on the same chunk. Not of a generator. */
+    const char *copy = sl_py_frames_copied(frame, at + sizeof(slots));
+    if (copy == NULL) {
+        sl_py_piece pieces[] = { { (const void *)frame, layout->frame_size },
+                                 { (const char *)frame + at, sizeof(slots) } };
+        copy = sl_py_memory_read(pieces, 2);
+        at = layout->frame_size;
+    }
     if (copy == NULL)
         return NULL;
     memcpy(&code, copy + layout->frame_code, sizeof(code));
     memcpy(&instruction, copy + layout->frame_instruction, sizeof(instruction));
-    memcpy(slots, copy + layout->frame_size, sizeof(slots));
+    memcpy(slots, copy + at, sizeof(slots));
     if ((code & layout->code_mask) != raw->code ||
         instruction != raw->instruction)
         return NULL; /* it went on meanwhile */

@@ -34,6 +34,7 @@ struct entry {
     uint16_t *callees; /* likewise, see depths.h; NULL: not asked, or none */
     uint32_t variables;
     bool callees_asked;
+    uintptr_t as_of; /* what `gone` was before its head was compared */
     const sl_py_code *code;
     entry *next; /* in its slot */
 };
@@ -50,7 +51,7 @@ static entry *entries[SLOTS];
 static uint32_t entry_count;
 static uint32_t cleared =
     SLOTS;             /* slots, of this round; SLOTS: there is none */
-static uint32_t freed; /* entries, at the last look */
+static uint32_t freed, learnt; /* entries, at the last look */
 
 /* Distinct functions, by content. As many slots as ever, so that there is no
  * moment in which all move to other ones. */
@@ -65,6 +66,10 @@ static function *codes[CODE_SLOTS];
 static uint32_t code_count;
 static uint64_t refused; /* functions that found no room */
 static char *own_prefix;
+/* How many code objects have gone, and one; 0: nobody tells. Written with the
+ * GIL, read by whoever has the lock. */
+static uintptr_t gone;
+
 static const sl_py_code unknown = { "[unknown]", "",    9,     0,    0,
                                     false,       false, false, false };
 
@@ -77,6 +82,30 @@ sl_py_codes_init(const char *own)
     free(own_prefix);
     own_prefix = copy;
     return true;
+}
+
+void
+sl_py_codes_watched(void)
+{
+    if (__atomic_load_n(&gone, __ATOMIC_RELAXED) == 0)
+        __atomic_store_n(&gone, 1, __ATOMIC_RELEASE);
+}
+
+bool
+sl_py_codes_are_watched(void)
+{
+    return __atomic_load_n(&gone, __ATOMIC_RELAXED) != 0;
+}
+
+void
+sl_py_codes_gone(void)
+{
+    uintptr_t before = __atomic_load_n(&gone, __ATOMIC_RELAXED);
+
+    /* One writer at a time. In front of all that is written to the memory
+     * that is given back: whoever finds something new there, finds this. */
+    __atomic_store_n(&gone, before + 1 == 0 ? 1 : before + 1, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 /* Bytes of an object, copied; NULL: not readable. */
@@ -331,9 +360,28 @@ entry_fill(entry *e)
     return true;
 }
 
-/* The entry of the code object whose head was copied; NULL: it is none. */
+/* The entry of the code object at `address`, if it is known without a look that
+ * it is still the same one: no code object has gone since it was compared. */
 static entry *
-entry_find(uintptr_t address, const PyCodeObject *head)
+entry_sure(uintptr_t address, uintptr_t as_of)
+{
+    entry *e = entries[entry_slot(address)];
+
+    if (as_of == 0)
+        return NULL;
+    while (e != NULL && e->address != address)
+        e = e->next;
+    return e != NULL && e->as_of == as_of && e->qualname != 0 ? e : NULL;
+}
+
+/* What learning a function takes, as a part of SL_PY_CODES_NEW: its texts, and
+ * its lines by the code unit. */
+#define UNITS_A_PART 2048u
+
+/* The entry of the code object whose head was copied; NULL: it is none. *spent
+ * grows by what it took to learn it. */
+static entry *
+entry_find(uintptr_t address, const PyCodeObject *head, uint32_t *spent)
 {
     entry **slot = &entries[entry_slot(address)];
     entry *e = *slot;
@@ -373,6 +421,9 @@ entry_find(uintptr_t address, const PyCodeObject *head)
      * trampoline, and (3.13+) what a specialised call of a class pushes under
      * __init__. */
     e->shim = head->_co_firsttraceable >= (int)units;
+    e->as_of = 0;
+    *spent += 1 + e->units / UNITS_A_PART;
+    learnt++;
     if (entry_fill(e))
         return e;
     e->qualname = 0; /* as if never seen */
@@ -404,6 +455,12 @@ uint32_t
 sl_py_codes_freed(void)
 {
     return freed;
+}
+
+uint32_t
+sl_py_codes_learnt(void)
+{
+    return learnt;
 }
 
 /* What of the name's object is compared. */
@@ -459,48 +516,16 @@ names_forget(entry *const *found, int count, bool alive)
     return any;
 }
 
-bool
-sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
-                    int count, bool alive, sl_py_place *places)
+/* The places of `count` frames whose entries are found. false: frame and code
+ * were not read in one piece, and do not belong together. */
+static bool
+places_fill(const sl_py_layout *layout, const sl_py_raw_frame *frames,
+            entry *const *found, int count, sl_py_place *places)
 {
-    static sl_py_piece pieces[SL_PY_WALK_MAX];
-    static char heads[SL_PY_WALK_MAX * HEAD_BYTES];
-    static entry *found[SL_PY_WALK_MAX];
-    bool versions = true;
-
-    /* Not while a walk's entries are in use: at the beginning of the next. */
-    entries_clear(FREED_MAX);
-    if (count <= 0 || count > SL_PY_WALK_MAX)
-        return count == 0;
-    /* The heads of all code objects of the stack in one system call: their
-     * bytes are compared with what is known, and names and tables are read
-     * of new ones only. */
-    for (int i = 0; i < count; i++)
-        pieces[i] = (sl_py_piece){ (const void *)frames[i].code, HEAD_BYTES };
-    const char *copy = alive ? NULL : sl_py_memory_read(pieces, (size_t)count);
-    if (copy == NULL && !alive)
-        return false;
-    if (copy != NULL)
-        memcpy(heads, copy, (size_t)count * HEAD_BYTES);
-
     for (int i = 0; i < count; i++) {
-        union {
-            char bytes[HEAD_BYTES];
-            PyCodeObject head;
-        } code;
-        memcpy(code.bytes,
-               alive ? (const char *)frames[i].code
-                     : heads + (size_t)i * HEAD_BYTES,
-               HEAD_BYTES);
-        entry *e = entry_find(frames[i].code, &code.head);
-        if (e == NULL)
-            return false;
-        found[i] = e;
-        versions &= e->version != 0;
+        const entry *e = found[i];
         int64_t offset = (int64_t)(frames[i].instruction -
                                    (frames[i].code + layout->code_bytes));
-        /* Not within its instructions: frame and code were not read in one
-         * piece, and do not belong together. */
         /* One unit before the first: not begun yet (up to 3.12). */
         if (offset < -(int64_t)sizeof(uint16_t) || (offset & 1) != 0 ||
             offset / 2 >= (int64_t)e->units)
@@ -509,10 +534,82 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
         places[i].line = e->lines != NULL && offset >= 0 ? e->lines[offset / 2]
                                                          : e->code->line;
     }
+    return true;
+}
+
+/* The heads of `count` code objects, one behind the other, in one system call:
+ * their bytes are compared with what is known, and names and tables are read of
+ * new ones only. false: one of them is not there. */
+static bool
+heads_read(const sl_py_raw_frame *frames, const int *which, int count,
+           char *heads)
+{
+    static sl_py_piece pieces[SL_PY_WALK_MAX];
+
+    for (int i = 0; i < count; i++)
+        pieces[i] = (sl_py_piece){ (const void *)frames[which[i]].code,
+                                   HEAD_BYTES };
+    const char *copy = sl_py_memory_read(pieces, (size_t)count);
+    if (copy != NULL)
+        memcpy(heads, copy, (size_t)count * HEAD_BYTES);
+    return copy != NULL;
+}
+
+sl_py_codes_found
+sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
+                    int count, bool alive, sl_py_place *places)
+{
+    static char heads[SL_PY_WALK_MAX * HEAD_BYTES];
+    static entry *found[SL_PY_WALK_MAX];
+    static int unsure[SL_PY_WALK_MAX];
+    int unsure_count = 0;
+    uint32_t spent = 0;
+    bool versions = true;
+
+    /* Not while a walk's entries are in use: at the beginning of the next. */
+    entries_clear(FREED_MAX);
+    learnt = 0;
+    if (count <= 0 || count > SL_PY_WALK_MAX)
+        return count == 0 ? SL_PY_CODES_FOUND : SL_PY_CODES_TORN;
+    /* Behind the walk, and in front of what is read of code objects from here
+     * on: one that goes meanwhile is asked for again the next time. */
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    uintptr_t as_of = __atomic_load_n(&gone, __ATOMIC_ACQUIRE);
+    for (int i = 0; i < count; i++) {
+        found[i] = entry_sure(frames[i].code, as_of);
+        if (found[i] == NULL)
+            unsure[unsure_count++] = i;
+    }
+    if (unsure_count > 0 && !alive &&
+        !heads_read(frames, unsure, unsure_count, heads))
+        return SL_PY_CODES_TORN;
+
+    for (int n = 0; n < unsure_count; n++) {
+        union {
+            char bytes[HEAD_BYTES];
+            PyCodeObject head;
+        } code;
+        int i = unsure[n];
+        if (spent >= SL_PY_CODES_NEW)
+            return SL_PY_CODES_MORE;
+        memcpy(code.bytes,
+               alive ? (const char *)frames[i].code
+                     : heads + (size_t)n * HEAD_BYTES,
+               HEAD_BYTES);
+        entry *e = entry_find(frames[i].code, &code.head, &spent);
+        if (e == NULL)
+            return SL_PY_CODES_TORN;
+        e->as_of = as_of;
+        found[i] = e;
+        versions &= e->version != 0;
+    }
+    if (!places_fill(layout, frames, found, count, places))
+        return SL_PY_CODES_TORN;
     /* From 3.12 on each code object that was ever called has a number of its
      * own; without it another one may have come to lie where this one was,
      * with its strings where the old ones were. */
-    return versions || !names_forget(found, count, alive);
+    return versions || !names_forget(found, count, alive) ? SL_PY_CODES_FOUND
+                                                          : SL_PY_CODES_TORN;
 }
 
 /* ---- what a place calls ---- */

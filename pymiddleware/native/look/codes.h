@@ -34,13 +34,29 @@ typedef struct {
 /* Files that begin with `own` are ours; copied. false: no memory. */
 bool sl_py_codes_init(const char *own);
 
+typedef enum {
+    SL_PY_CODES_TORN, /* one was no code object, or its instruction is not its
+                       * own */
+    SL_PY_CODES_FOUND,
+    SL_PY_CODES_MORE /* so many were new that the others have to wait for the
+                      * next call, while others have the lock */
+} sl_py_codes_found;
+
+/* So many frames have no more new functions than one call learns, unless one of
+ * those is very long. */
+#define SL_PY_CODES_NEW 32
+
 /* Turns frames into places, one for one. `alive`: the caller holds the GIL and
- * what keeps the code objects alive, so that plain loads do. false: one of
- * them was no code object, or its instruction is not its own: the walk was
- * torn. */
-bool sl_py_codes_resolve(const sl_py_layout *layout,
-                         const sl_py_raw_frame *frames, int count, bool alive,
-                         sl_py_place *places);
+ * what keeps the code objects alive, so that plain loads do. If it is not
+ * FOUND, there is nothing in `places`. */
+sl_py_codes_found sl_py_codes_resolve(const sl_py_layout *layout,
+                                      const sl_py_raw_frame *frames, int count,
+                                      bool alive, sl_py_place *places);
+
+/* From now on sl_py_codes_gone is called before a code object's memory is given
+ * back, each time: what is known of the others need not be compared again. */
+void sl_py_codes_watched(void);
+void sl_py_codes_gone(void); /* any thread, with the GIL */
 
 /* Where on its stack, which begins behind so many variables as are returned,
  * the callee of the call at the frame's place lies, as depths.h says it in
@@ -54,8 +70,13 @@ const sl_py_code *sl_py_codes_c(const char *name);
 /* How often a function found no room and is [unknown]. */
 uint64_t sl_py_codes_refused(void);
 
-/* How many code objects the last call of _resolve gave up, to make room. */
+/* How many code objects the last call of _resolve gave up, to make room, and
+ * how many it met for the first time. */
 uint32_t sl_py_codes_freed(void);
+uint32_t sl_py_codes_learnt(void);
+
+/* Whether sl_py_codes_watched was called. */
+bool sl_py_codes_are_watched(void);
 
 /* The str at `address` as UTF-8, malloc'ed; NULL: it is none, or too long. */
 char *sl_py_read_str(uintptr_t address, uint32_t *len);

@@ -94,16 +94,25 @@ is_on_older(const sl_py_layout *layout, uintptr_t address)
     return address > stack.older && address - stack.older < stack.older_size;
 }
 
+/* So many bytes at `address` within the copy; NULL: it has not all of them.
+ * What a torn read gave may be any number: no sum that could overflow. */
+static inline const char *
+copied(uintptr_t address, size_t size)
+{
+    return address >= stack.from && address < stack.to &&
+                   stack.to - address >= size
+               ? stack.bytes + (address - stack.from)
+               : NULL;
+}
+
 /* The bytes of the frame at `address`, or NULL. */
 static const char *
 frame_bytes(const sl_py_layout *layout, uintptr_t address, uintptr_t anchor)
 {
     for (int try = 0; try < 2; try++) {
-        /* What a torn read gave may be any number: no sum that could overflow.
-         */
-        if (address >= stack.from && address < stack.to &&
-            stack.to - address >= layout->frame_size)
-            return stack.bytes + (address - stack.from);
+        const char *frame = copied(address, layout->frame_size);
+        if (frame != NULL)
+            return frame;
         if (!is_on_older(layout, address))
             break;
         stack_load(layout, stack.older, address + layout->frame_size, anchor);
@@ -219,7 +228,10 @@ sl_py_frames_walk(const sl_py_layout *layout, const void *ts, uintptr_t anchor,
             at = skipped ? far : at;
             count = skipped ? 0 : count;
         }
-        if ((at & 7) != 0 || (frame = frame_bytes(layout, at, anchor)) == NULL)
+        if ((at & 7) != 0)
+            return SL_PY_WALK_TORN;
+        frame = copied(at, layout->frame_size); /* nearly always */
+        if (frame == NULL && (frame = frame_bytes(layout, at, anchor)) == NULL)
             return SL_PY_WALK_TORN;
         owner = (unsigned char)frame[layout->frame_owner];
         if (owner > OWNER_LAST)
@@ -248,6 +260,12 @@ uintptr_t
 sl_py_frames_innermost(void)
 {
     return innermost;
+}
+
+const char *
+sl_py_frames_copied(uintptr_t address, size_t size)
+{
+    return copied(address, size);
 }
 
 bool

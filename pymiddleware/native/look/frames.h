@@ -21,7 +21,9 @@ enum {
     SL_PY_WALK_TORN = -1,  /* it changed while it was read */
     SL_PY_WALK_OTHER = -2, /* it is whole, but does not end at the anchor */
     SL_PY_WALK_SHIM = -3,  /* it ends where the interpreter is between frames */
-    SL_PY_WALK_DEEP = -4   /* it does not end, as far as one looks */
+    SL_PY_WALK_DEEP = -4,  /* it does not end, as far as one looks */
+    SL_PY_WALK_MORE = -5   /* not of a walk: it is whole, but has more functions
+                            * that nobody has met than are learnt at once */
 };
 
 /* An anchor that is no frame: walk to the outermost one. */
@@ -50,6 +52,10 @@ int sl_py_frames_walk(const sl_py_layout *layout, const void *ts,
 
 /* Where the innermost frame of the last walk, or look at the top, is. */
 uintptr_t sl_py_frames_innermost(void);
+
+/* So many bytes at `address`, as the last walk copied them; NULL: it has not
+ * all of them. */
+const char *sl_py_frames_copied(uintptr_t address, size_t size);
 
 /* Only the innermost frame of a function; false: torn, or there is none. */
 bool sl_py_frames_top(const sl_py_layout *layout, const void *ts,

@@ -23,6 +23,41 @@ static bool use_file;
 
 static bool window_open(bool file);
 
+/* A word that is 0 again in whatever child of whatever fork, also of one that
+ * calls no hooks: who asked for a thread's number before that would write into
+ * the parent's memory. NULL: the kernel cannot do it (before 4.14). */
+static volatile uint32_t *forget;
+
+static void
+forget_open(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *mem = forget != NULL ? MAP_FAILED
+                               : mmap(NULL, page, PROT_READ | PROT_WRITE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (mem == MAP_FAILED)
+        return;
+    if (madvise(mem, page, MADV_WIPEONFORK) == 0)
+        forget = mem;
+    else
+        munmap(mem, page);
+}
+
+/* The calling thread's number, which the kernel was asked for once: half of all
+ * system calls of a look were for it. */
+static long
+own_thread(void)
+{
+    static __thread long number;
+
+    if (forget == NULL || number == 0 || *forget == 0)
+        number = syscall(SYS_gettid);
+    if (forget != NULL)
+        *forget = 1;
+    return number;
+}
+
 /* What was copied lies in the window. By number, not by name: under the names
  * stand the sanitizers' own readers, which look through memory that its owner
  * frees meanwhile, and end the process when it changes under their eyes. By
@@ -31,8 +66,8 @@ static bool
 write_window(const struct iovec *from, size_t count, size_t size)
 {
     struct iovec to = { window, size };
-    long got = syscall(SYS_process_vm_writev, syscall(SYS_gettid), from, count,
-                       &to, 1L, 0L);
+    long got = syscall(SYS_process_vm_writev, own_thread(), from, count, &to,
+                       1L, 0L);
     return got == (long)size;
 }
 
@@ -100,6 +135,7 @@ window_open(bool file)
     int flags = file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
 
     window_close();
+    forget_open();
     use_file = file;
     if (file) {
         window_fd = memfd_create("slowlens", MFD_CLOEXEC);

@@ -293,14 +293,14 @@ sl_py_sampler_info(void)
 {
     return Py_BuildValue(
         "{s:O,s:s,s:O,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:O,"
-        "s:i,s:i,s:i,s:i,s:i}",
+        "s:i,s:i,s:i,s:i,s:i,s:i,s:O}",
         "children", Py_False, "why_not", sl_py_sampler_why_not(), "memory",
         Py_None, "cpu_clock", sl_py_cpu_clock_cheap() ? "rseq" : "system call",
         "interval_ns", 0, "current_ns", 0, "usual_ns", 0, "unusual_ns", 0,
         "ticks", 0, "late", 0, "samples", 0, "rejected", 0, "retried", 0,
         "moved", 0, "no_slot", 0, "cpu_ns", 0, "parked", Py_True, "lock_steps",
-        0, "lock_held_ns", 0, "not_followed", 0, "threads_left", 0, "unnamed",
-        0);
+        0, "lock_learnt", 0, "lock_held_ns", 0, "not_followed", 0,
+        "threads_left", 0, "unnamed", 0, "codes_watched", Py_False);
 }
 
 const char *

@@ -100,7 +100,7 @@ other_walk(const other *o, const char *state)
 {
     int count = SL_PY_WALK_TORN;
 
-    for (int try = 0; try < SL_PY_TRIES && count < 0; try++) {
+    for (int try = 0; try < SL_PY_TRIES && sl_py_look_goes_on(count); try++) {
         sl_py_sampler.counts.retried += try > 0;
         count = sl_py_stack_read(o->seen.ts, SL_PY_NO_ANCHOR, NULL);
         if (!same_context(o->ts, state))
@@ -109,7 +109,8 @@ other_walk(const other *o, const char *state)
     return count;
 }
 
-static void
+/* false: as sl_py_slot_look. */
+static bool
 other_sample(other *o, sl_py_sampled *sampled, uintptr_t context,
              const char *state)
 {
@@ -130,6 +131,8 @@ other_sample(other *o, sl_py_sampled *sampled, uintptr_t context,
     if (sl_py_sampler.live_following == 0)
         s->planned_ns *= OTHERS_EVERY;
     int count = other_walk(o, state);
+    if (count < 0 && sl_py_lock_learnt > 0) /* or it is another context's */
+        return count == MOVED;
     sl_py_slot_measure(s, &passed, &now, sl_py_cpu_of(s->tid), false);
     if (first && sampled->clock == SL_CLOCK_MONOTONIC) {
         /* It began at some time since the tick before. */
@@ -141,7 +144,7 @@ other_sample(other *o, sl_py_sampled *sampled, uintptr_t context,
                                       : sl_py_child_open(sampled, child, s->ts,
                                                          now - passed.wall);
     if (strand == NULL)
-        return;
+        return true;
     sl_strand_vouch(strand, s->vouch_ticks);
     uint32_t frames = count > 0 ? sl_py_stack_fill(sl_py_stack_cut(count)) : 0;
     if (frames == 0) { /* or a task on its way in or out */
@@ -152,12 +155,13 @@ other_sample(other *o, sl_py_sampled *sampled, uintptr_t context,
                            : count < 0    ? sl_py_unseen_why(count)
                                           : SL_PSEUDO_UNSEEN_SHIM,
                            &passed, now);
-        return;
+        return true;
     }
     frames = sl_py_callee_add(count, frames);
     sl_strand_sample(strand, sl_py_sampler.stack, frames, SL_PSEUDO_ROOT,
                      &passed, now);
     sl_py_sampler.counts.samples++;
+    return true;
 }
 
 static void
@@ -199,8 +203,8 @@ other_stops(uintptr_t ts)
     }
 }
 
-/* One thread state, a copy of which is `state`. */
-static void
+/* One thread state, a copy of which is `state`. false: as sl_py_slot_look. */
+static bool
 other_look(uintptr_t ts, const char *state)
 {
     uintptr_t context, vars;
@@ -210,7 +214,7 @@ other_look(uintptr_t ts, const char *state)
         if (sl_py_slots[i].sampled != NULL &&
             (uintptr_t)sl_py_slots[i].ts == ts) {
             other_stops(ts); /* a section: its own slot sees to it */
-            return;
+            return true;
         }
     }
     memcpy(&context, state + sl_py_sampler.layout.ts_context, sizeof(context));
@@ -221,12 +225,12 @@ other_look(uintptr_t ts, const char *state)
         other_stops(ts);
     other *o = context != 0 ? other_of(ts) : NULL;
     if (o == NULL)
-        return;
+        return true;
     o->serial = others_serial;
     o->seen.tid = (pid_t)tid;
     if (!sl_py_memory_copy(context + sl_py_sampler.layout.context_vars,
                            sizeof(vars), &vars))
-        return;
+        return true;
     if (o->context != context || o->vars != vars) {
         o->found = sampled_of(vars);
         o->context = context;
@@ -239,10 +243,9 @@ other_look(uintptr_t ts, const char *state)
     if (sampled == NULL || !live_has(sampled) || sampled->context == context ||
         (uintptr_t)sampled->enters_ts == ts) {
         o->seen.sampled = NULL;
-        return;
+        return true;
     }
-    if (!sampled->copied)
-        other_sample(o, sampled, context, state);
+    return sampled->copied || other_sample(o, sampled, context, state);
 }
 
 void
@@ -250,6 +253,7 @@ sl_py_children_look(uint64_t ticks)
 {
     static char state[SL_PY_TS_SIZE_MAX]; /* the sampler's thread's own */
     uintptr_t ts;
+    int again = 0;
 
     sl_py_lock();
     bool wanted =
@@ -262,8 +266,10 @@ sl_py_children_look(uint64_t ticks)
         wanted = sl_py_memory_copy(ts, sl_py_sampler.layout.ts_size, state);
         if (!wanted)
             break;
-        other_look(ts, state);
-        memcpy(&ts, state + sl_py_sampler.layout.ts_next, sizeof(ts));
+        if (other_look(ts, state) || ++again > SL_PY_LOOKS_AGAIN) {
+            again = 0;
+            memcpy(&ts, state + sl_py_sampler.layout.ts_next, sizeof(ts));
+        }
         /* One look a turn. */
         sl_py_unlock();
         sl_py_lock();

@@ -16,7 +16,7 @@ static __thread bool held;
 #endif
 
 /* Guarded by the lock. */
-uint32_t sl_py_lock_steps;
+uint32_t sl_py_lock_steps, sl_py_lock_learnt;
 static sl_py_lock_facts facts;
 static bool measured;
 static uint64_t since; /* CPU clock of who holds it, if measured */
@@ -35,7 +35,9 @@ hold_ends(void)
     HELD(false);
     if (sl_py_lock_steps > facts.steps)
         facts.steps = sl_py_lock_steps;
-    sl_py_lock_steps = 0;
+    if (sl_py_lock_learnt > facts.learnt)
+        facts.learnt = sl_py_lock_learnt;
+    sl_py_lock_steps = sl_py_lock_learnt = 0;
     if (!measured)
         return;
     uint64_t held_ns = sl_clock_thread_cpu_ns() - since;
@@ -128,7 +130,7 @@ void
 sl_py_lock_fork_child(void)
 {
     pthread_mutex_init(&mutex, NULL);
-    sl_py_lock_steps = 0;
+    sl_py_lock_steps = sl_py_lock_learnt = 0;
     HELD(false);
 }
 

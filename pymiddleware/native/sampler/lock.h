@@ -41,12 +41,18 @@ void sl_py_drop_later(PyObject *object);
 #define SL_PY_SCAN_STEPS (SL_PY_LOCK_STEPS / 2)
 extern uint32_t sl_py_lock_steps; /* of this hold; guarded by the lock */
 
+/* Functions that were met for the first time, in this hold: dearer than a step,
+ * and SL_PY_CODES_NEW at most in one look, but for those that were given up in
+ * it to make room. */
+extern uint32_t sl_py_lock_learnt; /* guarded by the lock */
+
 /* For who holds the lock, and nothing in it that another may change: others
  * may have it now. */
 void sl_py_lock_yield(void);
 
 typedef struct {
     uint32_t steps;   /* most of one hold */
+    uint32_t learnt;  /* likewise, functions */
     uint64_t held_ns; /* longest, on the CPU; 0: not measured */
 } sl_py_lock_facts;
 

@@ -145,25 +145,60 @@ sl_py_stack_fill(int count)
 }
 
 /* Frames to sl_py_sampler.places: sl_py_codes_resolve. */
-static bool
+static sl_py_codes_found
 places_find(const sl_py_raw_frame *raw, int count, bool alive)
 {
-    bool found = sl_py_codes_resolve(&sl_py_sampler.layout, raw, count, alive,
-                                     sl_py_sampler.places);
+    sl_py_codes_found found = sl_py_codes_resolve(
+        &sl_py_sampler.layout, raw, count, alive, sl_py_sampler.places);
     sl_py_lock_steps += sl_py_codes_freed();
+    sl_py_lock_learnt += sl_py_codes_learnt();
     return found;
+}
+
+/* The same for one frame, which is never too many. */
+static bool
+place_find(const sl_py_raw_frame *raw)
+{
+    return places_find(raw, 1, false) == SL_PY_CODES_FOUND;
 }
 
 uint32_t
 sl_py_alive_stack(const sl_py_raw_frame *raw, int count)
 {
     SL_PY_NEEDS_LOCK();
-    /* A second time, if what was known of these addresses was out of date. */
-    for (int try = 0; try < 2; try++) {
-        if (places_find(raw, count, true))
+    /* A second time, if what was known of these addresses was out of date. Of
+     * more than are learnt at once nearly all are known by now: see below. */
+    for (int try = 0; try < SL_PY_LOOKS_AGAIN; try++) {
+        sl_py_codes_found found = places_find(raw, count, true);
+        if (found == SL_PY_CODES_FOUND)
             return sl_py_stack_fill(count);
+        if (found == SL_PY_CODES_TORN && try > 0)
+            break;
     }
     return 0;
+}
+
+bool
+sl_py_alive_known(const sl_py_raw_frame *raw, int count)
+{
+    SL_PY_NEEDS_LOCK();
+    if (count <= SL_PY_CODES_NEW ||
+        places_find(raw, count, true) != SL_PY_CODES_MORE)
+        return true;
+    sl_py_lock_yield();
+    return false;
+}
+
+void
+sl_py_alive_learn(const sl_py_raw_frame *raw, int count)
+{
+    if (count <= SL_PY_CODES_NEW)
+        return;
+    sl_py_lock();
+    for (int try = 0; try < SL_PY_LOOKS_AGAIN && !sl_py_alive_known(raw, count);
+         try++)
+        continue;
+    sl_py_unlock();
 }
 
 /* ---- one look ---- */
@@ -196,8 +231,17 @@ sl_py_stack_read(const void *ts, uintptr_t anchor, sl_py_parts *parts)
                                   sl_py_sampler.raw);
     if (count < 0)
         return count;
-    return places_find(sl_py_sampler.raw, count, false) ? count
-                                                        : SL_PY_WALK_TORN;
+    switch (places_find(sl_py_sampler.raw, count, false)) {
+    case SL_PY_CODES_FOUND: return count;
+    case SL_PY_CODES_MORE: return SL_PY_WALK_MORE;
+    default: return SL_PY_WALK_TORN;
+    }
+}
+
+bool
+sl_py_look_goes_on(int count)
+{
+    return count < 0 && sl_py_lock_learnt == 0;
 }
 
 int
@@ -280,14 +324,17 @@ callee_alone(const sl_py_slot *s)
     if (!sl_py_frames_top(&sl_py_sampler.layout, s->ts,
                           &sl_py_sampler.raw[0]) ||
         sl_py_frames_innermost() != s->anchor ||
-        !places_find(sl_py_sampler.raw, 1, false) ||
+        !place_find(sl_py_sampler.raw) ||
         sl_py_callee_add(1, 0) == 0)
         return 0;
     const sl_py_code *callee = sl_py_sampler.stack[0].key;
     return strcmp(callee->name, "_contextvars.Context.run") == 0 ? 0 : 1;
 }
 
-static bool
+/* What a look at a slot comes to. */
+typedef enum { SAMPLED, IN_VAIN, AGAIN } sampled_how;
+
+static sampled_how
 slot_sample(sl_py_slot *s)
 {
     sl_strand *strand = s->strand;
@@ -304,22 +351,24 @@ slot_sample(sl_py_slot *s)
         sl_py_slot_measure(s, &passed, &now, cpu, false);
         sl_strand_again(strand, &passed, now);
         slot_tell(s, 0);
-        return true;
+        return SAMPLED;
     }
     /* The thread runs while it is read. A stack that changed under the
      * reader does not end at the anchor, or goes through memory that is no
      * frame. */
-    for (int try = 0; try < SL_PY_TRIES && count < 0; try++) {
+    for (int try = 0; try < SL_PY_TRIES && sl_py_look_goes_on(count); try++) {
         sl_py_sampler.counts.retried += try > 0;
         count = slot_walk(s);
     }
     s->walked = false;
+    if (count < 0 && sl_py_lock_learnt > 0)
+        return AGAIN;
     /* A task on its way in or out: its step is told by the next look, or when
      * it ends, and within what that may speak for. */
     uint32_t alone = 0;
     if (count == 0 && strand != sl_recording_main(s->sampled->core) &&
         (alone = callee_alone(s)) == 0)
-        return true;
+        return SAMPLED;
     /* The flag says that somebody collects; who holds the GIL meanwhile is
      * that somebody. */
     bool gc = sl_py_sampler.layout.collecting != NULL &&
@@ -328,7 +377,7 @@ slot_sample(sl_py_slot *s)
     if (count < 0) {
         sl_py_look_in_vain(s->sampled, strand, sl_py_unseen_why(count), &passed,
                            now);
-        return false;
+        return IN_VAIN;
     }
     uint32_t depth = alone > 0 ? alone : sl_py_stack_fill(count);
     uint32_t of_python = depth;
@@ -341,7 +390,7 @@ slot_sample(sl_py_slot *s)
                      &passed, now);
     slot_tell(s, of_python);
     s->walked = true;
-    return true;
+    return SAMPLED;
 }
 
 /* The innermost frame of a thread that is fed by events: they say which
@@ -352,24 +401,22 @@ slot_top(const sl_py_slot *s, sl_frame *top)
     sl_py_raw_frame raw;
 
     if (!sl_py_frames_top(&sl_py_sampler.layout, s->ts, &raw) ||
-        !places_find(&raw, 1, false))
+        !place_find(&raw))
         return false;
     *top = (sl_frame){ (const void *)raw.code, sl_py_sampler.places[0].line };
     return true;
 }
 
-void
+bool
 sl_py_slot_look(sl_py_slot *s)
 {
     SL_PY_NEEDS_LOCK();
     sl_py_entry_beat(s->sampled->entry, s->wall_ns);
     if (s->sampled->by_samples) {
-        if (slot_sample(s)) {
-            sl_py_sampler.counts.samples++;
-        } else {
-            sl_py_sampler.counts.rejected++;
-        }
-        return;
+        sampled_how how = slot_sample(s);
+        sl_py_sampler.counts.samples += how == SAMPLED;
+        sl_py_sampler.counts.rejected += how == IN_VAIN;
+        return how != AGAIN;
     }
     sl_times passed;
     uint64_t now;
@@ -378,4 +425,5 @@ sl_py_slot_look(sl_py_slot *s)
     sl_py_slot_measure(s, &passed, &now, sl_py_cpu_of(s->tid), false);
     sl_recording_observe(s->sampled->core, &passed, seen ? &top : NULL, now);
     sl_py_sampler.counts.samples++;
+    return true;
 }

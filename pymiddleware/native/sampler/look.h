@@ -29,8 +29,18 @@ void sl_py_look_in_vain(sl_py_sampled *sampled, sl_strand *strand,
  * frames.h. Returns how many frames; below 0: as sl_py_frames_walk. */
 int sl_py_stack_read(const void *ts, uintptr_t anchor, sl_py_parts *parts);
 
-/* Looks at a slot in use. */
-void sl_py_slot_look(sl_py_slot *slot);
+/* Whether a stack that came to `count` is to be read once more within this hold
+ * of the lock: it was torn, and has cost no more than a walk. */
+bool sl_py_look_goes_on(int count);
+
+/* Looks at a slot in use. false: it is to be looked at again, once others have
+ * had the lock: many of its functions are new, and not all of them are known
+ * yet. None of its time is charged until then. */
+bool sl_py_slot_look(sl_py_slot *slot);
+
+/* How often that may be said of one slot in one tick; a stack as deep as is
+ * told has no more new functions than that. */
+#define SL_PY_LOOKS_AGAIN (SL_PY_WALK_MAX / SL_PY_CODES_NEW + 2)
 
 /* `count` places to frames in sl_py_sampler.stack, outermost first and without
  * slowlens's own. Of a stack that is as deep as the limit the innermost is left
@@ -50,5 +60,14 @@ int sl_py_stack_cut(int count);
  * how many; 0 also: they cannot be read now. With the GIL, which is not given
  * up since they were told, so that their code lives. */
 uint32_t sl_py_alive_stack(const sl_py_raw_frame *raw, int count);
+
+/* Before the lock is taken for it: so many new functions are learnt at once,
+ * and others have the lock in between. Does nothing where there cannot be too
+ * many of them, as nearly always. */
+void sl_py_alive_learn(const sl_py_raw_frame *raw, int count);
+
+/* The same for who has the lock, and nothing in it that another may change.
+ * false: the lock was given up, and what was told is to be told again. */
+bool sl_py_alive_known(const sl_py_raw_frame *raw, int count);
 
 #endif /* SL_PY_LOOK_H */

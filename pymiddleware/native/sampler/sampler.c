@@ -98,6 +98,7 @@ sl_py_sampler_end(sl_py_sampled *sampled, PyObject *waiting, uint64_t now_ns,
             ? sl_py_own_await_chain(&sl_py_sampler.layout, waiting, frames)
             : 0;
 
+    sl_py_alive_learn(frames, count);
     sl_py_lock();
     if (sampled->timed) {
         sl_py_timed_end(sampled, strand, sl_clock_ticks(sampled->clock));
@@ -244,7 +245,7 @@ sl_py_sampler_info(void)
     sl_py_lock_facts lock = sl_py_lock_told();
     return Py_BuildValue(
         "{s:O,s:z,s:z,s:s,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:O,"
-        "s:I,s:K,s:K,s:K,s:K}",
+        "s:I,s:I,s:K,s:K,s:K,s:K,s:O}",
         "children", sl_py_sampler.children ? Py_True : Py_False, "why_not",
         sl_py_sampler_why_not(), "memory", sl_py_sampler.method, "cpu_clock",
         sl_py_cpu_clock_cheap() ? "rseq" : "system call", "interval_ns",
@@ -257,9 +258,11 @@ sl_py_sampler_info(void)
         (unsigned long long)c.retried, "moved", (unsigned long long)c.moved,
         "no_slot", (unsigned long long)c.no_slot, "cpu_ns",
         (unsigned long long)c.cpu_ns, "parked", idle ? Py_True : Py_False,
-        "lock_steps", (unsigned)lock.steps, "lock_held_ns",
+        "lock_steps", (unsigned)lock.steps, "lock_learnt",
+        (unsigned)lock.learnt, "lock_held_ns",
         (unsigned long long)lock.held_ns, "not_followed",
         (unsigned long long)c.not_followed, "threads_left",
         (unsigned long long)c.threads_left, "unnamed",
-        (unsigned long long)unnamed);
+        (unsigned long long)unnamed, "codes_watched",
+        sl_py_codes_are_watched() ? Py_True : Py_False);
 }

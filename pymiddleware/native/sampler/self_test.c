@@ -1,6 +1,7 @@
 /* Whether what the headers say holds in this process: tried on the calling
  * thread's own stack, which Python shows too. */
 #include "sampler/self_test.h"
+#include "compat/watcher.h"
 #include "look/callees.h"
 #include "look/contexts.h"
 #include "look/memory.h"
@@ -49,12 +50,21 @@ read_stack(sl_py_place places[SL_PY_WALK_MAX], int *count)
     const void *ts = sl_py_borrow_tstate();
 
     sl_py_lock();
-    *count = sl_py_frames_walk(&sl_py_sampler.layout, ts, SL_PY_NO_ANCHOR, NULL,
-                               sl_py_sampler.raw);
+    sl_py_codes_found found = SL_PY_CODES_MORE;
+    for (int try = 0; try < SL_PY_LOOKS_AGAIN && found == SL_PY_CODES_MORE;
+         try++) {
+        if (try > 0) /* all of its functions are new */
+            sl_py_lock_yield();
+        *count = sl_py_frames_walk(&sl_py_sampler.layout, ts, SL_PY_NO_ANCHOR,
+                                   NULL, sl_py_sampler.raw);
+        if (*count < 0)
+            break;
+        found = sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw,
+                                    *count, false, places);
+    }
     if (*count < 0)
         wrong = "frames are not where this interpreter's headers say";
-    else if (!sl_py_codes_resolve(&sl_py_sampler.layout, sl_py_sampler.raw,
-                                  *count, false, places))
+    else if (found != SL_PY_CODES_FOUND)
         wrong = "code objects are not what this interpreter's headers say";
     else if (!sl_py_holds_gil(&(sl_py_slot){ .ts = ts }))
         wrong = "the GIL is not where this interpreter's headers say";
@@ -188,6 +198,17 @@ prepare_memory(void)
     return can;
 }
 
+/* Asks to be told of code objects that go, once. */
+static void
+watch_codes(void)
+{
+    static bool asked;
+
+    if (!asked && sl_py_watch_codes(sl_py_codes_gone))
+        sl_py_codes_watched();
+    asked = true;
+}
+
 static void
 result_set(const char *wrong, bool children)
 {
@@ -212,8 +233,11 @@ sl_py_sampler_test(const char *own_files)
     else if (!prepare_memory()) {
         wrong = "this system lets no thread read the memory of its own process";
         sl_py_own_try(&sl_py_sampler.layout); /* the probes need no more */
-    } else if ((wrong = test_torn()) == NULL && (wrong = test_stack()) == NULL)
+    } else if ((wrong = test_torn()) == NULL &&
+               (wrong = test_stack()) == NULL) {
         sl_py_own_trust(&sl_py_sampler.layout);
+        watch_codes();
+    }
     result_set(wrong, wrong == NULL && test_context());
     return sl_py_sampler_why_not();
 }

@@ -71,7 +71,6 @@ slot_stands(const sl_py_sampled *sampled, const sl_py_slot *slot,
 {
     uint64_t hash = sampled->serial;
     int count = walk(slot, frame, &hash);
-
     known_stack *at = &known[hash % KNOWN];
 
     if (count >= 0 && at->hash == hash && at->serial == sampled->serial &&
@@ -82,10 +81,24 @@ slot_stands(const sl_py_sampled *sampled, const sl_py_slot *slot,
     if (count < 0) { /* very deep, or a greenlet that was not told of */
         sl_py_parts parts = { .below = slot->below,
                               .count = slot->below_count };
-        int read = sl_py_stack_read(slot->ts, slot->anchor, &parts);
+        int read = SL_PY_WALK_MORE;
+        for (int try = 0; try < SL_PY_LOOKS_AGAIN && read == SL_PY_WALK_MORE;
+             try++) {
+            if (try > 0)
+                sl_py_lock_yield();
+            read = sl_py_stack_read(slot->ts, slot->anchor, &parts);
+        }
         uint32_t used = read > 0 ? sl_py_stack_fill(read) : 0;
         *line = line_of(used);
         return sl_strand_place(slot->strand, sl_py_sampler.stack, used);
+    }
+    /* The lock was given up: the frames are told anew, and are the same. */
+    for (int try = 0; try < SL_PY_LOOKS_AGAIN &&
+                      !sl_py_alive_known(sl_py_sampler.raw, count);
+         try++) {
+        hash = sampled->serial;
+        if ((count = walk(slot, frame, &hash)) < 0)
+            return sl_strand_place(slot->strand, sl_py_sampler.stack, 0);
     }
     uint32_t used = sl_py_alive_stack(sl_py_sampler.raw, count);
     const void *node = sl_strand_place(slot->strand, sl_py_sampler.stack, used);
@@ -111,8 +124,13 @@ child_stands(sl_py_sampled *sampled, PyThreadState *ts, uintptr_t frame,
                                                sl_clock_ticks(sampled->clock));
     if (*strand == NULL)
         return NULL;
-    int count = sl_py_own_walk(frame, SL_PY_NO_ANCHOR,
-                               sl_py_sampler.raw, SL_PY_WALK_MAX, &hash);
+    int count;
+    int tries = 0;
+    do {
+        count = sl_py_own_walk(frame, SL_PY_NO_ANCHOR, sl_py_sampler.raw,
+                               SL_PY_WALK_MAX, &hash);
+    } while (++tries < SL_PY_LOOKS_AGAIN &&
+             !sl_py_alive_known(sl_py_sampler.raw, count));
     uint32_t used = count > 0 ? sl_py_alive_stack(sl_py_sampler.raw, count) : 0;
     if (used > 0)
         used = sl_py_stack_fill(sl_py_stack_cut(count));

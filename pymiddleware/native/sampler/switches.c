@@ -63,6 +63,8 @@ sl_py_switch_away(sl_py_sampled *sampled, sl_strand *strand,
     sl_times passed = { 0 };
     uintptr_t anchor = 0;
 
+    if (sampled->by_samples)
+        sl_py_alive_learn(raw, count);
     sl_py_lock();
     uint64_t now = sl_clock_ticks(sampled->clock);
     sl_py_slot *s = slot_of(sampled, slot);

@@ -19,6 +19,7 @@ waiting_tell(waiting *w, PyObject *coroutine)
 {
     w->count =
         sl_py_own_await_chain(&sl_py_sampler.layout, coroutine, w->frames);
+    sl_py_alive_learn(w->frames, w->count);
 }
 
 /* What waited in `child` since it was suspended goes on, in the calling

@@ -48,8 +48,8 @@ grace(void)
 }
 
 /* Looks at the slot if it is time to, in the tick of that number, which began
- * at `start`. */
-static void
+ * at `start`. false: it is to be looked at once more (sl_py_slot_look). */
+static bool
 look_if_due(sl_py_slot *s, uint32_t ticks, uint64_t start)
 {
     sl_py_sampled *sampled = s->sampled;
@@ -61,12 +61,38 @@ look_if_due(sl_py_slot *s, uint32_t ticks, uint64_t start)
     }
     bool due = sampled->looked == ticks;
     if (!due && !s->aside)
-        return;
+        return true;
     if (!due && s->strand != NULL)
         sl_strand_aside(s->strand);
     s->aside = false;
-    sl_py_slot_look(s);
+    bool done = sl_py_slot_look(s);
+    s->aside = !done && !due;
     s->planned_ns = sampled->planned_ns;
+    return done;
+}
+
+/* Looks at the slot in a hold of the lock, if it is due, and says in *same_cpu
+ * and *next what it is to the tick. false: the slots end before it. *again: it
+ * is to be looked at once more. */
+static bool
+slot_visit(int i, uint32_t ticks, uint64_t start, bool *same_cpu,
+           uint64_t *next, bool *again)
+{
+    int cpu = sched_getcpu();
+
+    *again = false;
+    sl_py_lock();
+    sl_py_slot *s = i < sl_py_slots_used ? &sl_py_slots[i] : NULL;
+    if (s != NULL && s->sampled != NULL) {
+        /* One that is copied is due at the next tick. */
+        if (!s->sampled->copied)
+            *again = !look_if_due(s, ticks, start);
+        *same_cpu |= s->cpu == cpu;
+        if (!s->sampled->copied && s->sampled->due_ns + grace() < *next)
+            *next = s->sampled->due_ns + grace();
+    }
+    sl_py_unlock();
+    return s != NULL;
 }
 
 /* Looks at whoever is due. Returns when the next one is; UINT64_MAX: nobody is
@@ -75,24 +101,15 @@ static uint64_t
 tick(uint32_t ticks)
 {
     uint64_t next = UINT64_MAX, start = sl_clock_monotonic_ns();
-    int cpu = sched_getcpu();
-    bool same_cpu = false;
+    bool same_cpu = false, again = false;
+    int looks = 0;
 
     sl_py_children_look(ticks);
-    for (int i = 0; i < SL_PY_SLOTS_MAX; i++) {
-        sl_py_lock();
-        sl_py_slot *s = i < sl_py_slots_used ? &sl_py_slots[i] : NULL;
-        if (s != NULL && s->sampled != NULL) {
-            /* One that is copied is due at the next tick. */
-            if (!s->sampled->copied)
-                look_if_due(s, ticks, start);
-            same_cpu |= s->cpu == cpu;
-            if (!s->sampled->copied && s->sampled->due_ns + grace() < next)
-                next = s->sampled->due_ns + grace();
-        }
-        sl_py_unlock();
-        if (s == NULL)
+    for (int i = 0; i < SL_PY_SLOTS_MAX; i += !again) {
+        if (!slot_visit(i, ticks, start, &same_cpu, &next, &again))
             break;
+        looks = again ? looks + 1 : 0;
+        again = again && looks <= SL_PY_LOOKS_AGAIN;
     }
     sl_py_lock();
     sl_py_brake_ticked(same_cpu);
