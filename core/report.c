@@ -227,8 +227,10 @@ put_findings(sl_json *json, const sl_outline *o, const sl_hotpath *path)
 }
 
 static void
-put_hot_path(sl_json *json, const sl_profile *profile, const sl_outline *o)
+put_hot_path(sl_json *json, const sl_profile *profile, const sl_outline *o,
+             bool glance)
 {
+    const sl_meta *said = sl_profile_summary_find(profile, "headline");
     sl_hotpath path;
     sl_buf text;
     sl_status status = sl_hotpath_find(o, 0, &path);
@@ -257,8 +259,10 @@ put_hot_path(sl_json *json, const sl_profile *profile, const sl_outline *o)
     sl_json_str(json, (const char *)text.data, text.size);
     if (status < 0 || text.status < 0)
         json->out->status = SL_ENOMEM;
-    else
+    else if (!glance)
         put_findings(json, o, &path);
+    else if (said != NULL && said->text != NULL)
+        sl_json_text(json, "headline", said->text);
     sl_buf_free(&text);
     sl_hotpath_free(&path);
 }
@@ -319,7 +323,7 @@ put_functions(sl_json *json, const sl_profile *profile, const char *key,
 }
 
 sl_status
-sl_report_summary(const sl_profile *profile, sl_bytes *out)
+sl_report_summary(const sl_profile *profile, bool glance, sl_bytes *out)
 {
     sl_buf buf;
     sl_json json = { .out = &buf };
@@ -336,7 +340,7 @@ sl_report_summary(const sl_profile *profile, sl_bytes *out)
     put_seen(&json, profile);
     put_metrics(&json, profile);
     sl_json_number(&json, "shared_ns", sl_outline_wall(&outline));
-    put_hot_path(&json, profile, &outline);
+    put_hot_path(&json, profile, &outline, glance);
     put_functions(&json, profile, "heaviest", HEAVIEST);
     sl_json_close(&json, '}');
     sl_profile_outline_free(&outline);

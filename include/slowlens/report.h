@@ -49,8 +49,12 @@ sl_status sl_report_meta(const sl_profile *profile, sl_bytes *out);
  * awaited tasks or threads, on into those; `total_ns` is then the part of the
  * wait that they explain); `hot_text`
  * keeps the project's own frames of it and what they called last; `heaviest`
- * are the five functions with the most self time. */
-sl_status sl_report_summary(const sl_profile *profile, sl_bytes *out);
+ * are the five functions with the most self time.
+ * At a `glance` there are no "findings", whose search takes longer than all the
+ * rest of a large tree, and "headline" is the sentence of whoever wrote the
+ * blob: missing where he wrote none. */
+sl_status sl_report_summary(const sl_profile *profile, bool glance,
+                            sl_bytes *out);
 
 typedef struct {
     uint32_t node;  /* whose children */

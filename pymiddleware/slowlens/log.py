@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-__all__ = ["ASKED", "Seldom", "SlowLog", "clean", "counted", "late", "printable", "say_hello", "slow_line"]
+__all__ = ["ASKED", "Seldom", "SlowLog", "clean", "counted", "late", "printable", "say_hello", "several", "slow_line"]
 
 
 class _Late:
@@ -57,6 +57,11 @@ AGAIN = 60.0
 def counted(kind: str, count: int) -> str:
     """``1 query``, ``120 queries``."""
     return f"{count} {ASKED.get(kind, (kind, kind))[count != 1]}"
+
+
+def several(count: int, what: str) -> str:
+    """``1 profile``, ``2 profiles``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def printable(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from . import log
 from .ledger import Ledger
-from .log import SlowLog, late
+from .log import SlowLog, late, several
 from .options import Options, default_store
 from .store import Store, open_sinks
 from .store.interface import Finished, Sink
@@ -53,7 +53,7 @@ class _StoreSink:
         except Exception as error:
             lost = min(getattr(error, "lost", len(batch)), len(batch))
             self._ledger.failed += lost
-            self._ledger.complain(f"slowlens: {lost} profiles could not be stored: {error}")
+            self._ledger.complain(f"slowlens: {several(lost, 'profile')} could not be stored: {error}")
         self._ledger.stored += len(batch) - lost
 
     def close(self) -> None:

@@ -816,6 +816,47 @@ def site(app: Any, store: Path) -> Iterator[str]:
         server.shutdown()
 
 
+def test_all_requests_of_a_route_as_one_flame_graph(browser: Any, tmp_path: Path) -> None:
+    def app(environ: Any, start: Any) -> Any:
+        start("200 OK", [("Content-Type", "text/plain")])
+        return [b"x"]
+
+    with site(app, tmp_path) as base:
+        for _ in range(3):
+            fetch(base + "/often")
+        fetch(base + VIEWER + "pprof?seconds=60")  # has what was gathered stored
+        browser.get(base + VIEWER + "#page=routes")
+        wait(browser, "td.links a", "flame").click()
+        wait(browser, "h1", "/often")
+        until(browser, lambda: painted(browser, "canvas.flame") > 2)
+        assert "last=1d" in browser.current_url and "view=flame" in browser.current_url
+        assert "/often" in json.loads(fetch(
+            base + VIEWER + "api/requests/aggregate?route=/often&method=GET&last=1d"))["meta"]["route"]
+        press(browser, Keys.ESCAPE)
+        wait(browser, "td.path a", "/often")
+
+
+@pytest.mark.parametrize("apart", [-5000, 5000])
+def test_a_badge_where_the_clocks_differ(browser: Any, tmp_path: Path, apart: int) -> None:
+    def app(environ: Any, start: Any) -> Any:
+        start("200 OK", [("Content-Type", "text/html")])
+        return [b"<!doctype html><title>x</title><link rel=icon href=data:,><p>page"
+                b"<script src=/__slowlens__/static/badge.js defer></script>"]
+
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": f"""
+        const now = Date.now;
+        Date.now = () => now() + {apart};
+        Object.defineProperty(performance, 'timeOrigin', {{ value: performance.timeOrigin + {apart} }});"""})
+    with site(app, tmp_path) as base:
+        fetch(base + "/caf%C3%A9")
+        browser.get(base + "/caf%C3%A9")
+        wait(browser, "slowlens-badge")
+        shown = browser.execute_script(
+            "return document.querySelector('slowlens-badge').shadowRoot.querySelector('a').href")
+        newest = json.loads(fetch(base + VIEWER + "api/requests?limit=1&sort=-started&q=/caf"))["requests"][0]
+        assert shown.endswith(newest["id"])
+
+
 def test_the_badge_is_the_developers_own_doing(browser: Any, tmp_path: Path) -> None:
     def app(environ: Any, start: Any) -> Any:
         start("200 OK", [("Content-Type", "text/html")])

@@ -396,7 +396,7 @@ static sl_status
 run_summary(const sl_profile *p, uint32_t number, sl_bytes *out)
 {
     (void)number;
-    return sl_report_summary(p, out);
+    return sl_report_summary(p, false, out);
 }
 
 static sl_status

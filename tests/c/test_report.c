@@ -40,11 +40,22 @@ holds(const sl_bytes *bytes, const char *text)
 START_TEST(summary_names_the_hot_path)
 {
     sl_bytes out = { 0 };
-    ck_assert_int_eq(sl_report_summary(profile, &out), SL_OK);
+    ck_assert_int_eq(sl_report_summary(profile, false, &out), SL_OK);
     ck_assert(holds(&out, "\"method\":\"GET\""));
     ck_assert(holds(&out, "\"hot_text\":\"views.view \\u003e copy.deepcopy"));
     ck_assert(holds(&out, "\"calls\":5,\"c_calls\":3"));
     ck_assert(holds(&out, "\"await\":40"));
+    sl_bytes_free(&out);
+}
+END_TEST
+
+START_TEST(a_glance_finds_nothing)
+{
+    sl_bytes out = { 0 };
+    ck_assert_int_eq(sl_report_summary(profile, true, &out), SL_OK);
+    ck_assert(!holds(&out, "\"findings\":"));
+    ck_assert(holds(&out, "\"headline\":\""));
+    ck_assert(holds(&out, "\"heaviest\":["));
     sl_bytes_free(&out);
 }
 END_TEST
@@ -259,7 +270,7 @@ summary_of_tasks(int tasks, uint64_t each, sl_bytes *out)
     sl_recording_free(r);
     ck_assert_int_eq(sl_profile_decode(&p, blob.data, blob.size, 0, NULL),
                      SL_OK);
-    ck_assert_int_eq(sl_report_summary(p, out), SL_OK);
+    ck_assert_int_eq(sl_report_summary(p, false, out), SL_OK);
     sl_profile_free(p);
     sl_bytes_free(&blob);
 }
@@ -289,6 +300,7 @@ report_suite(void)
     TCase *tc = tcase_create("all");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, summary_names_the_hot_path);
+    tcase_add_test(tc, a_glance_finds_nothing);
     tcase_add_test(tc, the_hot_path_goes_on_in_what_was_awaited);
     tcase_add_test(tc, tree_opens_level_by_level);
     tcase_add_test(tc, a_limit_is_said);

@@ -20,7 +20,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* Which node, function and limit is the input's to say as well. */
     uint32_t pick = size > 0 ? data[size / 2] : 0;
     fuzz_done(sl_report_meta(profile, &out), &out);
-    fuzz_done(sl_report_summary(profile, &out), &out);
+    fuzz_done(sl_report_summary(profile, false, &out), &out);
+    fuzz_done(sl_report_summary(profile, true, &out), &out);
     for (int hot = 0; hot < 2; hot++) {
         sl_report_tree_options options = { .node = pick % sl_profile_node_count(
                                                               profile),

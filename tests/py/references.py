@@ -762,6 +762,7 @@ def _() -> None:
     for call in (profile.meta, profile.summary, profile.tree, profile.functions, profile.timeline, profile.flame,
                  profile.calls, profile.repeats, profile.spans, profile.text):
         call()
+    profile.summary(True)
     profile.diff(OTHER)
     profile.lines(json.loads(profile.functions())["rows"][0]["function"]["id"])
     for name in _core.EXPORT_FORMATS:

@@ -336,6 +336,8 @@ def test_every_report_of_a_profile(site: Any, ref: str) -> None:
     where = f"api/requests/{site[1]}"
     if ref == "aggregate":
         query, where = "route=/some/path&method=GET", "api/requests/aggregate"
+    summary, glance = ask_json(site, where, query), ask_json(site, where, query + "&glance=1")
+    assert summary.pop("findings") is not None and glance == summary, "the sentence as it was stored, too"
     flame = ask_json(site, where + "/flame", query)
     size = len(flame["nodes"])
     assert size > 10 and not flame["truncated"]

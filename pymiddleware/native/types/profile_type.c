@@ -63,7 +63,6 @@ profile_dealloc(PyObject *object)
     }
 
 DOCUMENT(profile_meta, sl_report_meta)
-DOCUMENT(profile_summary, sl_report_summary)
 
 static PyObject *
 profile_tree(PyObject *object, PyObject *args, PyObject *kwargs)
@@ -98,6 +97,7 @@ profile_tree(PyObject *object, PyObject *args, PyObject *kwargs)
         Py_END_ALLOW_THREADS return sl_py_take_bytes(status, &out);            \
     }
 
+NUMBERED(profile_summary, sl_report_summary, "|p:summary")
 NUMBERED(profile_functions, sl_report_functions, "|I:functions")
 NUMBERED(profile_text, sl_report_text, "|I:text")
 NUMBERED(profile_lines, sl_report_lines, "I:lines")
@@ -452,8 +452,8 @@ sl_py_growth(PyObject *module, PyObject *args)
 static PyMethodDef profile_methods[] = {
     { "meta", profile_meta, METH_NOARGS,
       "meta()\n--\n\nIts metadata: JSON bytes." },
-    { "summary", profile_summary, METH_NOARGS,
-      "summary()\n--\n\nMetadata, counts, time split, hot path, heaviest "
+    { "summary", profile_summary, METH_VARARGS,
+      "summary(glance=False, /)\n--\n\nMetadata, counts, time split, hot path, heaviest "
       "functions: JSON bytes, see slowlens/report.h." },
     { "tree", (PyCFunction)(void (*)(void))profile_tree,
       METH_VARARGS | METH_KEYWORDS,

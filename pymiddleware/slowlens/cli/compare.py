@@ -9,6 +9,7 @@ import time
 from typing import Any, NamedTuple
 
 from .. import _core
+from ..log import several
 from ..request import new_id
 from .source import CliError, Opened, find_all, route_of
 from .terminal import clean, fit, width
@@ -56,7 +57,7 @@ def _merged_meta(profiles: list[Opened]) -> dict[str, Any]:
             total = sum(profile.meta.get(key) or 0 for profile in profiles)
             if total:
                 meta[key] = total
-    meta.setdefault("path", meta.get("route") or f"{len(profiles)} profiles")
+    meta.setdefault("path", meta.get("route") or several(len(profiles), "profile"))
     return meta
 
 
@@ -75,7 +76,7 @@ def merge(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps({"merged": len(profiles), "output": options.output, "bytes": len(data)}))
     else:
-        print(f"{options.output}: {len(profiles)} profiles, {len(data)} bytes")
+        print(f"{options.output}: {several(len(profiles), 'profile')}, {len(data)} bytes")
 
 
 def _groups(profiles: list[Opened]) -> dict[str, list[Opened]]:

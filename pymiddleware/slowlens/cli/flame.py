@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import _core
 from ..insight import windows
+from ..log import several
 from ..request import ID
 from ..store import Store
 from . import read
@@ -88,4 +89,4 @@ def _title(meta: dict[str, Any]) -> str:
     requests = meta.get("requests") or meta["merged"]
     mean = f", {meta['wall_ns'] / requests / 1e6:.3g} ms a request" if meta.get("wall_ns") else ""
     drawn = f" ({meta['merged']} added up, each for those it speaks for)" if requests != meta["merged"] else ""
-    return f"{where}: {requests} requests{drawn}, {meta.get('mode', '')}{mean}"
+    return f"{where}: {several(requests, 'request')}{drawn}, {meta.get('mode', '')}{mean}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import __version__, killed
 from ..auth import make_token
+from ..log import several
 from ..options import load
 from ..store import open_store
 from ..store.interface import name_of
@@ -24,7 +25,7 @@ PUBLIC = ("static", "staticfiles", "public", "public_html", "htdocs", "www", "me
 
 def serve(options: argparse.Namespace) -> None:
     from socketserver import ThreadingMixIn
-    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+    from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer, make_server
 
     from ..viewer.app import Viewer
     from ..viewer.mount import wsgi_app
@@ -32,7 +33,32 @@ def serve(options: argparse.Namespace) -> None:
     class Server(ThreadingMixIn, WSGIServer):
         daemon_threads = True
 
+    class Answer(ServerHandler):
+        http_version = "1.1"
+
     class Quiet(WSGIRequestHandler):
+        """Connections stay: a page asks for some thirty files, and whose a connection is, is looked up once."""
+
+        protocol_version = "HTTP/1.1"
+        timeout = 60
+        wbufsize = 1 << 16
+        disable_nagle_algorithm = True
+
+        def handle(self) -> None:
+            self.close_connection = False
+            while not self.close_connection:
+                try:
+                    self.raw_requestline = self.rfile.readline(65537)
+                except OSError:  # nothing was asked for a minute, or nobody is there any more
+                    return
+                if not self.parse_request():
+                    return
+                if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+                    self.close_connection = True  # nobody reads what follows
+                answer = Answer(self.rfile, self.wfile, self.get_stderr(), self.get_environ())  # type: ignore[arg-type]
+                answer.request_handler = self  # type: ignore[attr-defined]
+                answer.run(self.server.get_app())  # type: ignore[attr-defined]
+
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
@@ -92,9 +118,10 @@ def copy(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(done._asdict()))
     else:
-        print(f"{done.copied} profiles copied, {done.bytes / 1e6:.1f} MB; {done.known} were there already")
+        print(f"{several(done.copied, 'profile')} copied, {done.bytes / 1e6:.1f} MB; {done.known} were there already")
         if done.hours or done.trees:
-            print(f"numbers of all requests: {done.hours} hours; trees of all requests: {done.trees} times ten minutes")
+            print(f"numbers of all requests: {several(done.hours, 'hour')}; trees of all requests: "
+                  f"{several(done.trees, 'time')} ten minutes")
         if done.left:
             print(f"slowlens: numbers and trees of the source itself are not copied: {done.left}", file=sys.stderr)
     return 1 if done.left else 0
@@ -110,7 +137,7 @@ def gc(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(done))
     else:
-        print(f"deleted {done['deleted']}, {done['profiles']} profiles left, {done['bytes'] / 1e6:.1f} MB")
+        print(f"deleted {done['deleted']}, {several(done['profiles'], 'profile')} left, {done['bytes'] / 1e6:.1f} MB")
 
 
 def token(options: argparse.Namespace) -> None:
@@ -187,7 +214,7 @@ def doctor(options: argparse.Namespace) -> int:
         print(f"store: {report['store']}")
         if problem is None:
             contents = report["contents"]
-            print(f"  {contents['profiles']} profiles, {contents['bytes'] / 1e6:.1f} MB"
+            print(f"  {several(contents['profiles'], 'profile')}, {contents['bytes'] / 1e6:.1f} MB"
                   + (f"; {contents['waiting']} wait here to be sent" if contents.get("waiting") else ""))
             if made:
                 print("  it was not there, and was made to see that it can be: is its name right?")

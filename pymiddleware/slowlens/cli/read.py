@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import _core, killed, live
 from ..insight import short_path
-from ..log import ASKED, counted
+from ..log import ASKED, counted, several
 from ..options import load
 from ..store import Query, Store, StoreError
 from ..store.filter import parse
@@ -190,7 +190,8 @@ def show(options: argparse.Namespace) -> None:
     print("self time: " + ", ".join(f"{name} {ns / 1e6:.1f} ms" for name, ns in split.items()))
     if meta.get("mode") == "sampling":
         vain = [f"{meta[key]} {what}" for key, what in UNSEEN if meta.get(key)]
-        print(f"sampled: {meta.get('samples', 0)} samples" + (f"; not seen: {', '.join(vain)}" if vain else ""))
+        print(f"sampled: {several(meta.get('samples', 0), 'sample')}"
+              + (f"; not seen: {', '.join(vain)}" if vain else ""))
     else:
         print(f"calls: {summary['calls']} Python, {summary['c_calls']} C")
     if meta.get("flags"):
@@ -278,7 +279,8 @@ def print_tree(profile: Opened, options: argparse.Namespace, paint: Paint) -> No
         print(numbers + (paint("31", "▸") if hot else " ") + lead + paint(style, text))
         waiting += [(child, depth + 1) for child in reversed(shown.below(row))]
     if shown.hidden:
-        print(paint("2", f"{shown.hidden} nodes below {options.percent:g} % are not shown"))
+        print(paint("2", f"{several(shown.hidden, 'node')} below {options.percent:g} % " +
+                    f"{'is' if shown.hidden == 1 else 'are'} not shown"))
     if beside:
         print(paint("2", "more than 100 %: several ran or waited side by side, and their times add up"))
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from .. import _core
+from ..log import several
 from ..store import Store
 from .source import CliError, find, open_one
 from .terminal import clean
@@ -47,7 +48,7 @@ def replay(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"method": method, "path": path, "sides": sides}, indent=1))
     else:
-        print(f"{method} {clean(path)}, {options.count} times")
+        print(f"{method} {clean(path)}, {several(options.count, 'time')}")
         for side in sides:
             _print(side)
         if len(sides) == 2:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import _core
-from ..log import printable
+from ..log import printable, several
 from . import short_path
 
 __all__ = [
@@ -288,7 +288,7 @@ def _check(budget: str, one: Assertion, mine: Sequence[Measured], theirs: Sequen
         ok = one.compare(value, one.number)
     elif one.statistic:
         value = _statistic(values, one.statistic)
-        text, ok = f"it is {_number(value)} over {len(values)} profiles", one.compare(value, one.number)
+        text, ok = f"it is {_number(value)} over {several(len(values), 'profile')}", one.compare(value, one.number)
     else:
         bad = [pair for pair in known if not one.compare(pair[0], one.number)]
         ok = not bad

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from .. import _core
+from ..log import several
 from ..store import Query, Store, StoreError
 from ..store.interface import QueryError, each_row
 
@@ -68,7 +69,8 @@ def compare(store: Store, selection: Selection) -> dict[str, Any]:
     by_wall = not (selection.where or selection.against)
     for conditions, group in ((selection.where, _SLOW), (selection.against, _USUAL)):
         if conditions and groups is not None and group not in groups:
-            raise NoProfiles(f"none of {len(profiles)} profiles of {selection.route} has {' and '.join(conditions)}")
+            raise NoProfiles(f"none of {several(len(profiles), 'profile')} of {selection.route} has "
+                             f"{' and '.join(conditions)}")
     found: dict[str, Any] = json.loads(_core.cohort([one.profile for one in profiles], groups, by_wall))
     ids = [one.id for one in profiles]
     for row in (*found["counts"], *found["named"], *found["largest"]):

@@ -19,7 +19,7 @@ from collections import Counter
 from typing import Any
 
 from .. import _core
-from ..log import ASKED, counted, printable
+from ..log import ASKED, counted, printable, several
 from ..store import Query, Store
 from . import budgets, cohorts, short_path
 
@@ -120,12 +120,12 @@ def route(store: Store, name: str, method: str | None = None) -> dict[str, Any]:
     rows = store.list(Query(route=name, method=method, sort="-wall_ns", limit=100)).rows
     if not stats and not rows:
         raise cohorts.NoProfiles(f"nothing is known of the route {name}")
-    facts = [f"{one['method']}: {one['count']} requests, median {one['p50'] / 1e6:.1f} ms, "
+    facts = [f"{one['method']}: {several(one['count'], 'request')}, median {one['p50'] / 1e6:.1f} ms, "
              f"p95 {one['p95'] / 1e6:.1f} ms, slowest {one['max'] / 1e6:.0f} ms, {one['error_share']:.1%} errors"
              for one in stats]
     words = Counter(word for row in rows for word in str(row.get("findings") or "").split("\n") if word)
     if words:
-        facts.append(f"found in {_of(len(rows), 'stored request')}: " + ", ".join(
+        facts.append(f"found in {several(len(rows), 'stored request')}: " + ", ".join(
             f"{_titles().get(word, word)} in {count}" for word, count in words.most_common(6)))
     found: dict[str, Any] = {
         "kind": "route", "title": f"route {name}", "sentence": "", "place": "", "own": True, "facts": facts,
@@ -257,19 +257,15 @@ def _how(summary: dict[str, Any], meta: dict[str, Any]) -> str:
         samples = meta.get("samples", 0)
         measured = sum(meta.get(key, 0) for key in ("await_ns", "loop_ns", "idle_ns"))
         if samples < FEW and measured < summary["wall_ns"] / 2:
-            return f"seen by {_of(samples, 'sample')} (few: shares are rough), so calls were not counted"
+            return f"seen by {several(samples, 'sample')} (few: shares are rough), so calls were not counted"
         if samples < FEW:
-            return f"seen by {_of(samples, 'sample')}; waiting was measured"
-        points = _of(round(100 / samples ** 0.5), "point")
-        return (f"seen by {_of(samples, 'sample')}: a share may be off by {points} of a hundred, "
+            return f"seen by {several(samples, 'sample')}; waiting was measured"
+        points = several(round(100 / samples ** 0.5), "point")
+        return (f"seen by {several(samples, 'sample')}: a share may be off by {points} of a hundred, "
                 "calls were not counted")
     own = summary["wall_ns"] - summary["shared_ns"]
     cost = f"; that cost {own / 1e6:.0f} ms, which no share includes" if own >= summary["wall_ns"] / 20 else ""
     return f"every call counted: {summary['calls']:,} of Python functions, {summary['c_calls']:,} of C functions{cost}"
-
-
-def _of(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 def _titles() -> dict[str, str]:
@@ -339,7 +335,7 @@ def markdown(found: dict[str, Any], budget: int = BUDGET) -> str:
             parts[title] = part
             used += tokens(part)
     text = head + "".join(parts[title] for title in _ORDER if title in parts)
-    note = f"\n({left} lines more with a larger --budget)\n"
+    note = f"\n({several(left, 'line')} more with a larger --budget)\n"
     return text + note if left and tokens(text + note) <= budget else text
 
 
@@ -392,7 +388,7 @@ def _steps(path: list[dict[str, Any]]) -> list[str]:
         whole = [row for row in middle if row["share"] >= 0.5]
         keep = [whole[-1]] if whole and rows[-1]["share"] < 0.25 else []
         if len(middle) > 1 + len(keep):
-            lines.append(f"… {len(middle) - len(keep)} more calls in libraries")
+            lines.append(f"… {several(len(middle) - len(keep), 'more call')} in libraries")
             middle = keep
         lines += [_step(row) for row in middle]
         if len(rows) > 1:
@@ -419,7 +415,7 @@ def _step(one: dict[str, Any]) -> str:
     if one["name"] in _PSEUDO:
         return f"{_PSEUDO[one['name']]}, {one['share']:.0%}"
     return (f"`{one['name']}` {one['share']:.0%}" + (f" {_place(one)}" if one["file"] else "")
-            + (f", {_of(one['calls'], 'call')}" if one["calls"] else "") + (" (yours)" if one["own"] else ""))
+            + (f", {several(one['calls'], 'call')}" if one["calls"] else "") + (" (yours)" if one["own"] else ""))
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:

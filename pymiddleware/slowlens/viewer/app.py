@@ -15,7 +15,7 @@
     GET  /api/status                    counters of this process, and what can be downloaded: {"problem", "counters",
                                         "formats": [{"name", "title"}], "features": [name of a page],
                                         "fields": [{"name", "hint", "values"}] of a filter}
-    GET  /api/requests/ID               summary; see slowlens/report.h
+    GET  /api/requests/ID?glance=       summary, or (1) what of it takes no search; see slowlens/report.h
     GET  /api/requests/ID/tree?node=&depth=&hot=&limit=
     GET  /api/requests/ID/functions?limit=
     GET  /api/requests/ID/flame?node=&limit=
@@ -312,6 +312,8 @@ class Viewer:
                       "fields": [one._asdict() for one in FIELDS], "may": sorted(asked.granted)})
 
     def _summary(self, asked: Asked, ref: str) -> Response:
+        if asked.values["glance"]:
+            return self._report(asked, ref, lambda profile: profile.summary(True))
         return self._report(asked, ref, self._with_budgets)
 
     def _with_budgets(self, profile: _core.Profile) -> bytes:
@@ -535,7 +537,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "api/openapi.json", Viewer._openapi, "This description.", schema=_schema("openapi", "paths")),
     Route("GET", f"api/requests/{AGGREGATE}/spread", Viewer._spread, "How a route's profiles differ.", _TOGETHER,
           schema=_schema("ids")),
-    _report("", Viewer._summary, "One profile at a glance.", schema=_schema("meta", "wall_ns")),
+    _report("", Viewer._summary, "What is known of one profile.",
+            Parameter("glance", "flag", "without findings", False), schema=_schema("meta", "wall_ns")),
     _report("tree", Viewer._tree, "A part of the call tree.", _NODE, _whole("depth", 1, 64, "levels"),
             Parameter("hot", "flag", "the hot path opened", False), _whole("limit", 2000, 20000, "rows"),
             schema=_schema("rows", "functions")),

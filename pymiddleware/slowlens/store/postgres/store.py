@@ -540,7 +540,8 @@ class PostgresStore:
         if self.trouble and waits:
             return f"{self.shown}: {self.trouble}{waits}"
         if self._waiting.lost:
-            return f"{self._waiting.lost} profiles were given up while {self.shown} was away: there is no room for more"
+            lost = "1 profile was" if self._waiting.lost == 1 else f"{self._waiting.lost} profiles were"
+            return f"{lost} given up while {self.shown} was away: there is no room for more"
         return None
 
     def _who_waits(self) -> str:

@@ -66,7 +66,7 @@ function askFor(state) {
   const merged = state.r === "aggregate";
   const reports = profile(state.r, merged ? routeOf(state) : {});
   const draws = (view) => (state.view ?? (merged ? "" : "tree")) === view && !state.root && !state.recursion && !state.invert;
-  const found = { flame: draws("flame") ? reports.flame() : null, tree: draws("tree") && !merged ? reports.tree(FIRST) : null, summary: reports.summary() };
+  const found = { flame: draws("flame") ? reports.flame() : null, tree: draws("tree") && !merged ? reports.tree(FIRST) : null, summary: reports.summary({ glance: 1 }) };
   for (const one of Object.values(found)) one?.catch(() => {}); // told when the page waits for it
   return { profile: reports, ...found };
 }

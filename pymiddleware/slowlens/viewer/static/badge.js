@@ -1,9 +1,8 @@
-// badge.js - the newest profile of an HTML page of yours, in its corner: put in by you, see docs/howto/reading.md. Whoever may
-// not look sees nothing: the viewer then answers as if it were not there.
+// badge.js - for HTML pages of yours, put in by you: docs/howto/reading.md. Whoever may not look sees nothing.
 (() => {
   const base = new URL("..", document.currentScript.src);
   const begun = performance.timeOrigin;
-  const SLACK_MS = 5000; // clocks of browser and server
+  const SLACK_MS = 5000; // between the click and the server
   const TRIES = [300, 700, 1500, 3000]; // ms; a profile is stored after its response
 
   const text = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : `${ms >= 100 ? ms.toFixed(0) : ms.toFixed(1)} ms`);
@@ -42,12 +41,16 @@
   }
 
   async function look(left) {
-    const query = new URLSearchParams({ q: location.pathname, since: String(Math.floor(begun - SLACK_MS)), sort: "-started", limit: "20" });
+    const path = decodeURI(location.pathname);
+    const query = new URLSearchParams({ q: path, sort: "-started", limit: "20" });
     const response = await fetch(new URL(`api/requests?${query}`, base), { credentials: "same-origin" });
     if (!response.ok) return;
     const { requests } = await response.json();
-    const found = requests.filter((one) => one.path === location.pathname)
-      .sort((a, b) => Math.abs(a.started - begun) - Math.abs(b.started - begun))[0];
+    // Of two clocks, as far as whole seconds of a header tell that they differ.
+    const apart = Date.parse(response.headers.get("date")) + 500 - Date.now();
+    const from = Math.abs(apart) > 1500 ? begun + apart : begun;
+    const far = (one) => Math.abs(one.started - from);
+    const found = requests.filter((one) => one.path === path && one.started > from - SLACK_MS).sort((a, b) => far(a) - far(b))[0];
     if (found) show(found);
     else if (left.length) setTimeout(() => look(left.slice(1)).catch(() => {}), left[0]);
   }

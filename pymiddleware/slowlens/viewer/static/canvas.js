@@ -1,6 +1,4 @@
-// canvas.js - one component for flame graph, timeline and difference: zoom,
-// pan, minimap, hover, keyboard. Only what can be seen is drawn: by binary
-// search to the left edge, and one box for each half pixel.
+// canvas.js - one component for flame graph, timeline and difference (../README.md).
 import { isDark } from "./colors.js";
 import { button, el, putCard, surface } from "./dom.js";
 import { boxAt, boxOf, firstAfter, ticks } from "./flamemodel.js";

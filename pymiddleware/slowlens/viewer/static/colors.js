@@ -1,6 +1,4 @@
-// colors.js - what each colour means, everywhere, and the bar of them: a wall time as parts that add up to it. Whose code:
-// your own is orange, all others are cool and pale. Where time went: the hues of Okabe and Ito ("Color Universal Design",
-// 2008), which the colour-blind tell apart: tests/js/colors.test.js.
+// colors.js - what each colour means, everywhere, and the bar of them (../README.md).
 import { el } from "./dom.js";
 import { OWN_COST, duration, percent } from "./format.js";
 

@@ -1,10 +1,10 @@
-// diff.js - two profiles beside each other: what takes more, what takes less, and which functions that is.
+// diff.js - two profiles beside each other.
 import * as api from "./api.js";
 import { FlameCanvas } from "./canvas.js";
 import { category, isDark } from "./colors.js";
 import { button, el, header, menu, tableRow } from "./dom.js";
 import { FlameModel, around, folds, leftHeavy } from "./flamemodel.js";
-import { count, duration, label, middle, modeOf, ms, percent, tame, when } from "./format.js";
+import { count, duration, label, middle, modeOf, ms, percent, several, tame, when } from "./format.js";
 import { where } from "./tables.js";
 import { back, copy, go, slot } from "./shell.js";
 import { format, only } from "./state.js";
@@ -68,7 +68,7 @@ export function verdict(report, modes = ["", ""]) {
     const own = at >= 0 && at < path.length - 1 ? `, called by ${label(report.functions[path[at].function])}` : "";
     const { before, after } = guilty;
     const calls = modes.includes("sampling") || before.calls === after.calls ? ""
-      : `: ${before.calls ? count(before.calls) : "no"} calls before, ${after.calls ? count(after.calls) : "none"} after`;
+      : `: ${before.calls ? several(before.calls, "call") : "no calls"} before, ${after.calls ? count(after.calls) : "none"} after`;
     why = ` ${signed(guilty.change)} of it in ${label(one)}${own}${calls}.`;
   }
   return `${signed(change)}${size}.${why}`;
@@ -234,7 +234,7 @@ class Difference extends ViewPage {
 }
 
 async function side(id, extra) {
-  const summary = await api.profile(id, id === "aggregate" ? extra : {}).summary();
+  const summary = await api.profile(id, id === "aggregate" ? extra : {}).summary({ glance: 1 });
   const { meta } = summary;
   const merged = id === "aggregate";
   return {
@@ -248,7 +248,7 @@ export async function show(main, state) {
   const extra = only(state, "route", "method", "mode");
   if (state.a === "aggregate" && !extra.mode) {
     // The mean of the same kind of profiles, where there are such.
-    const { meta } = await api.profile(state.b).summary();
+    const { meta } = await api.profile(state.b).summary({ glance: 1 });
     const same = await api.requests({ route: state.route, mode: meta.mode, limit: 2 }).catch(() => ({ requests: [] }));
     if (same.requests.length > 1) extra.mode = meta.mode;
   }

@@ -1,4 +1,4 @@
-// filterbox.js - the list's one box: chips for what is filtered, words to add, completion, errors in place.
+// filterbox.js - the list's one box.
 import { el } from "./dom.js";
 import { tame } from "./format.js";
 import { complete, join, lastWord } from "./state.js";

@@ -1,5 +1,4 @@
-// firefox.js - hands a profile to the Firefox Profiler in another window, as its documentation says ("Loading in profiles",
-// from-post-message). This page alone may hold a window of another origin: its Cross-Origin-Opener-Policy allows it.
+// firefox.js - hands a profile to the Firefox Profiler in another window (../README.md).
 const ORIGIN = "https://profiler.firefox.com";
 const ASK_MS = 100;
 const LONGEST_MS = 30_000;

@@ -1,9 +1,4 @@
-// flamemodel.js - where every box of a flame graph or timeline lies. Pure: no
-// DOM, no network, and no recursion: stacks are deep.
-//
-// A Picture is what is drawn: levels[depth] = {x, w, node}, three typed arrays
-// sorted by x; x and w in nanoseconds within [0, width]; node is an index into
-// the model's columns.
+// flamemodel.js - where every box of a flame graph or timeline lies (../README.md). No recursion: stacks are deep.
 
 import { FOLD_LEAST, FOLD_SHARE } from "./treemodel.js";
 

@@ -1,4 +1,4 @@
-// format.js - numbers and names as people read them. Pure.
+// format.js - numbers and names as people read them.
 
 /** Milliseconds: three digits that matter, never exponents. */
 export function ms(value) {
@@ -23,6 +23,9 @@ export function percent(part, whole) {
 export function count(value) {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
+
+/** "1 query", "2 queries". */
+export const several = (many, one, more = `${one}s`) => `${count(many)} ${many === 1 ? one : more}`;
 
 export function bytes(value) {
   if (value >= 1e6) return `${(value / 1e6).toFixed(1)} MB`;

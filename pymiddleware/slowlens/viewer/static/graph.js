@@ -1,8 +1,4 @@
-// graph.js - functions as boxes, calls as arrows, callers above callees. The
-// layout is pure: layers by the longest way from above, then a few sweeps that
-// move each box towards the middle of its neighbours (Sugiyama, Tagawa and
-// Toda, "Methods for Visual Understanding of Hierarchical System Structures",
-// 1981).
+// graph.js - functions as boxes, calls as arrows, callers above callees (../README.md).
 import { svg } from "./dom.js";
 import { middle } from "./format.js";
 

@@ -1,5 +1,4 @@
-// keys.js - what keys do, anywhere: single ones, the page that tells of them, and the box that goes anywhere: pages,
-// views, routes, requests, functions.
+// keys.js - what keys do, anywhere; their help; the box that goes anywhere.
 import * as api from "./api.js";
 import { choice, el } from "./dom.js";
 import { duration, tame, when } from "./format.js";

@@ -1,4 +1,4 @@
-// profile.js - one request (or a route's merged profiles): the answer on top, a view, the panel beside it.
+// profile.js - one request, or a route's merged profiles.
 import * as api from "./api.js";
 import { bar, said, timeSplit } from "./colors.js";
 import { button, el, menu } from "./dom.js";
@@ -114,7 +114,7 @@ class Page extends ViewPage {
 
   sentence() {
     const text = answer(this.summary);
-    if (!text) return el("p", { class: "answer" }, "No function stands out.");
+    if (!text) return el("p", { class: "answer" }, this.summary.findings ? "No function stands out." : "…");
     return el("p", { class: "answer" }, linked(text, this.summary).map((part) => {
       if (typeof part === "string") return part;
       if (part.id) return el("a", { href: format({ r: part.id }) }, part.text);
@@ -122,6 +122,14 @@ class Page extends ViewPage {
       if (part.node !== undefined) return button(part.text, () => this.choose({ node: part.node }), { class: "link", title: "Show it in this view" });
       return [button(part.text, () => this.open({ view: "source", fn: part.fn, node: undefined }), { class: "link", title: "Its source, with times" }), this.editor(part)];
     }));
+  }
+
+  /** What took a search, behind what is seen first. */
+  tell({ headline, findings }) {
+    Object.assign(this.summary, { headline, findings });
+    this.side.tell();
+    const [before, now] = [this.main.querySelector(".answer"), this.sentence()];
+    if (before.textContent !== now.textContent) before.replaceWith(now);
   }
 
   editor({ file, line }) {
@@ -226,6 +234,7 @@ export async function show(main, state) {
     api.routes({ route: meta.route }).then(({ routes }) => page.compare(routes.find((one) => one.method === meta.method)), () => {});
   }
   await page.showView();
+  if (!summary.findings) profile.summary().then((found) => page.tell(found), () => {});
   return {
     title: `${page.title} ${duration(page.wall)}`,
     update(next) {

@@ -1,9 +1,9 @@
-// requests.js - the list of requests: filter, sort, page by page, live.
+// requests.js - the list of requests.
 import * as api from "./api.js";
 import { bar, kindsKey, rowSplit } from "./colors.js";
 import { button, choice, el, header, tableRow } from "./dom.js";
 import { filterBox } from "./filterbox.js";
-import { FEW, count, duration, middle, modeOf, moment, ms, tame, when } from "./format.js";
+import { FEW, count, duration, middle, modeOf, moment, ms, several, tame, when } from "./format.js";
 import { answered, entry, go, isGone, notice, recall, remember, removeLater, server, slot } from "./shell.js";
 import { format, join, listQuery, textOf, withText, write } from "./state.js";
 
@@ -69,7 +69,7 @@ function row(request, page) {
     request.killed ? el("span", { title: "Its process died before it ended" }, "killed") : request.kind === "checkpoint" ? el("span", { title: "It had not ended when this was stored" }, "runs") : request.status || "–",
     [found.slice(0, 2).map((one) => [el("a", { class: "finding", href: filtered("finding", one), title: "Only requests with this finding" }, tame(one, 30)), " "]),
       found.length > 2 ? [el("span", { class: "finding", title: tame(found.slice(2).join(", ")) }, `+${found.length - 2}`), " "] : null, el("span", { title: hotPath(request) }, hotPath(request))],
-    el("span", { class: request.wall_ms < 1e6 && "ms" }, ms(request.wall_ms)), el("div", { class: "barbox" }), modeOf(request.mode), request.db_count ? el("span", { title: `${count(request.db_count)} queries, ${duration(request.db_ms * 1e6)}` }, count(request.db_count)) : "", keepButton(request),
+    el("span", { class: request.wall_ms < 1e6 && "ms" }, ms(request.wall_ms)), el("div", { class: "barbox" }), modeOf(request.mode), request.db_count ? el("span", { title: `${several(request.db_count, "query", "queries")}, ${duration(request.db_ms * 1e6)}` }, count(request.db_count)) : "", keepButton(request),
   ];
   const made = tableRow(COLUMNS, values, { class: request.status >= 500 ? "bad" : request.killed ? "bad killed" : null, "data-id": request.id, "data-mode": request.mode });
   made.request = request;

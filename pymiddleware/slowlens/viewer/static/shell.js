@@ -1,5 +1,4 @@
-// shell.js - what every page has in common: moving on, what it remembers,
-// messages, and what the server says about itself.
+// shell.js - what every page has in common.
 import * as api from "./api.js";
 import { button, el } from "./dom.js";
 import { format } from "./state.js";

@@ -1,4 +1,4 @@
-// side.js - the panel beside every view: the chosen box, the heaviest functions, where time went, facts.
+// side.js - the panel beside every view.
 import { KINDS, bar, category, timeSplit } from "./colors.js";
 import { button, el, numbers, tableRow } from "./dom.js";
 import { count, duration, label, middle, share, tame } from "./format.js";
@@ -47,9 +47,15 @@ export function sidePanel(page) {
   const own = OWN.map((kind) => ({ kind, title: KINDS[kind][0], ns: kind === "cost" ? cost : Math.max(0, (summary.self_ns[kind] || 0) - (kind === "other" ? cost : 0)) }));
   const steps = phases(meta, wall);
   // What explains most is the sentence on top: of it the advice is here, too.
-  const found = (summary.findings || []).map((one) => el("li", {},
+  const list = el("ul", { class: "findings" });
+  const findings = section("Findings", list);
+  const tell = () => {
+    list.replaceChildren(...(summary.findings || []).map((one) => el("li", {},
     one.node === undefined ? el("strong", {}, tame(one.title)) : button(tame(one.title), () => page.choose({ node: one.node }), { class: "link" }),
-    ` ${tame(one.text, 400)} `, el("span", { class: "hint" }, tame(one.advice || "", 300))));
+    ` ${tame(one.text, 400)} `, el("span", { class: "hint" }, tame(one.advice || "", 300)))));
+    findings.hidden = !list.firstChild;
+  };
+  tell();
   let turn = 0;
 
   async function show(one) {
@@ -83,7 +89,7 @@ export function sidePanel(page) {
   const root = el("aside", { id: "side", "aria-label": "Chosen function and facts", tabindex: 0 },
     notices(meta).map((one) => el("p", { class: "notice" }, one.text, one.id ? [" ", el("a", { href: `#r=${encodeURIComponent(one.id)}` }, "Show that request")] : null)),
     chosen, // first: a click is answered where it is seen
-    found.length ? section("Findings", el("ul", { class: "findings" }, found)) : null,
+    findings,
     section("Heaviest by self time", el("table", { "aria-label": "Heaviest functions" }, el("tbody", {}, summary.heaviest.map((one) => tableRow([numbers(), { class: "path" }], [page.share(one.self_ns),
       button(middle(label(one.function), 90), () => page.choose({ fn: one.function.id }), { class: "link", title: where(one.function) })]))))),
     meta.cpu_ns === undefined || meta.merged ? null : section("Where the time went", legend(split, wall)),
@@ -92,5 +98,5 @@ export function sidePanel(page) {
     section("Facts", el("dl", { class: "facts" }, facts(summary).map(([title, value]) => line(title, title === "Route"
       ? el("a", { href: format({ page: "requests", route: meta.route, sort: "-wall_ms" }) }, value) : value)),
     tags(meta).length ? line("Tags", tags(meta).map((tag) => [el("a", { class: "tag", href: format({ page: "requests", tag }) }, tame(tag, 60)), " "])) : null)));
-  return { root, show };
+  return { root, show, tell };
 }

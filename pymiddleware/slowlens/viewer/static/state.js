@@ -1,5 +1,4 @@
-// state.js - the whole state of the page lives in the URL's fragment, the list's filter too: what its words mean, the
-// server says (store/filter.py). Pure.
+// state.js - all of the page's state is the URL's fragment; what words of a filter mean, the server says (store/filter.py).
 
 /** An object from "#a=b&c=d"; unknown names are kept. */
 export function parse(hash) {

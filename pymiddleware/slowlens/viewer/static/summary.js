@@ -1,5 +1,5 @@
-// summary.js - what is said about a profile: the sentence, what to know beside it, facts. Pure.
-import { bytes, count, duration, label, modeOf, moment, share, shortPath, tame } from "./format.js";
+// summary.js - what is said about a profile.
+import { bytes, count, duration, label, modeOf, moment, several, share, shortPath, tame } from "./format.js";
 
 export const isSampled = (summary) => summary.meta.mode === "sampling";
 
@@ -68,8 +68,6 @@ export function comparison(wall, route) {
   const said = times >= 10 ? times.toFixed(0) : times.toFixed(1);
   return { times, text: `${said}× usual`, whole: `${said} times the median of its route (${duration(route.p50_ms * 1e6)} over ${count(route.count)} ${route.all_requests ? "requests, kept or not" : "stored profiles"}).` };
 }
-
-const several = (many, what) => `${count(many)} ${what}${many === 1 ? "" : "s"}`;
 
 /** How it was profiled: "sampled, 12 samples (few)". */
 export function how(summary) {

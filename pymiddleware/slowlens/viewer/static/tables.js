@@ -1,8 +1,7 @@
-// tables.js - the views that are lists: functions (callers above the chosen one, callees below), what was asked of
-// others, calls made again and again from one line.
+// tables.js - the views that are lists.
 import { KINDS, category } from "./colors.js";
 import { button, el, header, numbers, plainTable, tableRow } from "./dom.js";
-import { OWN_COST, count, duration, label, middle, percent, shortPath, tame } from "./format.js";
+import { OWN_COST, count, duration, label, middle, percent, several, shortPath, tame } from "./format.js";
 import { sorted } from "./state.js";
 
 const COLUMNS = [
@@ -42,7 +41,7 @@ async function sandwich(page, id, open, actions) {
   return el("div", { class: "chosen" },
     sandwichTable("Called by", report.pairs.filter((pair) => pair.callee === id), functions, "caller", page, open),
     el("p", { class: "middle" }, el("strong", {}, label(chosen)), ` ${where(chosen)} · self ${duration(chosen.self_ns)} (${page.share(chosen.self_ns)}) · `,
-      `total ${duration(chosen.total_ns)} · ${count(chosen.calls)} ${page.counted(chosen)} `, actions(chosen)),
+      `total ${duration(chosen.total_ns)} · ${several(chosen.calls, page.counted(chosen).slice(0, -1))} `, actions(chosen)),
     sandwichTable("Calls", report.pairs.filter((pair) => pair.caller === id), functions, "callee", page, open));
 }
 
@@ -94,7 +93,7 @@ export async function functionsView(page) {
       page.keep({ fsort: next });
       draw();
     }), body);
-    more.textContent = found.length > SHOWN ? `${count(found.length - SHOWN)} more functions: search for them.` : "";
+    more.textContent = found.length > SHOWN ? `${several(found.length - SHOWN, "more function")}: search for them.` : "";
   };
   draw();
   return {

@@ -1,6 +1,4 @@
-// treemap.js - nested boxes whose areas are time. The layout is pure.
-//
-// Squarified treemaps: Bruls, Huizing and van Wijk, "Squarified Treemaps", 2000.
+// treemap.js - nested boxes whose areas are time (../README.md).
 import { el, putCard, surface } from "./dom.js";
 import { fitted } from "./format.js";
 

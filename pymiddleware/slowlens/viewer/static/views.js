@@ -4,7 +4,7 @@ import { KINDS, kindsKey, paint } from "./colors.js";
 import { button, choice, el, tick } from "./dom.js";
 import { FIRST } from "./api.js";
 import { around, asAnswer, chainOf, folds, laneOf, leftHeavy, timeOrder } from "./flamemodel.js";
-import { count, duration, label, ms, packages, percent, share, tame } from "./format.js";
+import { count, duration, label, ms, packages, percent, several, share, tame } from "./format.js";
 import { graphView } from "./graph.js";
 import { go } from "./shell.js";
 import { sourceView } from "./source.js";
@@ -85,7 +85,7 @@ function treePanel(page) {
 function describe(page, model, node) {
   const callee = model.callee(node);
   return `${label(callee)} · ${where(callee)} · total ${duration(model.total[node])} (${page.share(model.total[node])}) · ` +
-    `self ${duration(model.self[node])} · ${count(model.calls[node])} ${page.counted(callee)}${model.strands[node] ? " · beside the request" : ""}`;
+    `self ${duration(model.self[node])} · ${several(model.calls[node], page.counted(callee).slice(0, -1))}${model.strands[node] ? " · beside the request" : ""}`;
 }
 
 /** "14 frames of django", where they are folded into one box; else "". */
@@ -290,7 +290,7 @@ async function spreadView(page) {
   let worst = null;
   const open = button("Open the request where this node is worst", () => go({ r: report.ids[worst.worst] }));
   const tree = new Tree({
-    label: `${report.count} profiles as one tree`, load: async () => answer,
+    label: `${several(report.count, "profile")} as one tree`, load: async () => answer,
     onSelect: (node) => {
       worst = report.rows.find((row) => row.node === node);
       page.side.show(tree.chosen(node));
