@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import sys
 import textwrap
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -208,6 +210,20 @@ def test_serve(store: str, what: str, tmp_path: Path) -> None:
         assert len(rows) == (3 if what == "store" else 1)
         with urllib.request.urlopen(url) as response:
             assert b"<title>slowlens" in response.read()
+        # A page's files come over one connection; what follows a body that nobody reads is no request.
+        address = urllib.parse.urlsplit(url)
+        one = http.client.HTTPConnection(address.hostname or "", address.port, timeout=20)
+        for method, body, status in (("GET", None, 200), ("HEAD", None, 200), ("POST", b"GET / HTTP/1.1\r\n\r\n", 405)):
+            one.request(method, "/static/main.js", body)
+            if method == "GET":
+                first = one.sock
+            answer = one.getresponse()
+            answer.read()
+            assert answer.status == status and one.sock is first
+        with pytest.raises(OSError):
+            one.auto_open = 0
+            one.request("GET", "/")
+            one.getresponse()
         for header in ({"Host": "evil.example"}, {"X-Forwarded-For": "203.0.113.9"}):
             with pytest.raises(urllib.error.HTTPError) as caught:
                 urllib.request.urlopen(urllib.request.Request(url, headers=header))

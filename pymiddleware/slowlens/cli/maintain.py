@@ -53,7 +53,7 @@ def serve(options: argparse.Namespace) -> None:
                     return
                 if not self.parse_request():
                     return
-                if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+                if self.headers.get_all("Content-Length", ["0"]) != ["0"] or "Transfer-Encoding" in self.headers:
                     self.close_connection = True  # nobody reads what follows
                 answer = Answer(self.rfile, self.wfile, self.get_stderr(), self.get_environ())  # type: ignore[arg-type]
                 answer.request_handler = self  # type: ignore[attr-defined]
