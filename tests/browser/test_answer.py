@@ -129,6 +129,10 @@ for (const one of document.querySelectorAll(parts)) {
     const seen = document.elementFromPoint(right - 3, top + height / 2);
     if (left < 0 || right > innerWidth || !one.contains(seen)) wrong.push(`covered: ${one.outerHTML}`);
 }
+for (const one of document.querySelectorAll('.tree :is(.head, .row) > :not(:first-child)'))
+    if (one.scrollWidth > one.clientWidth + 1) wrong.push(`cut: ${one.textContent}`);
+for (const one of document.querySelectorAll('svg.graph .box text:last-child'))
+    if (one.textContent.includes('…') || one.getBBox().x + one.getBBox().width > 216) wrong.push(one.textContent);
 const brief = document.querySelector('.brief');
 if (brief && innerWidth <= 1400 && brief.scrollWidth > brief.clientWidth + 1) wrong.push(`cut: ${brief.textContent}`);
 return wrong;
@@ -136,13 +140,17 @@ return wrong;
 
 
 def test_nothing_is_cut_in_half_or_covered(browser: Any, shop: str, feed: str) -> None:
-    one = slowest(shop, "/report/")
-    for base, page in ((feed, "#page=requests"), (shop, f"#r={one}"), (shop, f"#r={one}&view=flame&node=3&root=3")):
+    one, other = slowest(shop, "/report/"), slowest(shop, "/report/repaired/")
+    for base, page in ((feed, "#page=requests"), (shop, f"#r={one}"), (shop, f"#r={one}&view=flame&node=3&root=3"),
+                       (shop, f"#page=diff&a={one}&b={other}"), (shop, "#r=aggregate&route=/report/&method=GET"),
+                       (shop, f"#r={one}&view=graph")):
+        legends = page in ("#page=requests", f"#r={one}") or "root" in page
         size(browser, 1440, 900)
         show(browser, base, page)
-        loaded(browser, "requests" if "page" in page else "tree")
-        until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "ul.inline li"))
-        for width in (1600, 1440, 1425, 1366, 1280, 1201, 1024, 768, 360):
+        loaded(browser, "requests" if "page=r" in page else "tree")
+        if legends:
+            until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "ul.inline li"))
+        for width in (1600, 1440, 1425, 1366, 1280, 1201, 1024, 768, 360) if legends else (1280, 768, 360):
             size(browser, width, 800)
             until(browser, lambda width=width: browser.execute_script("return innerWidth") == width)
             assert browser.execute_script(CUT) == [], (page, width)

@@ -80,7 +80,7 @@ export function layout(functions, pairs) {
 }
 
 /**
- * The picture: {root (SVG), show(id), mark(ids)}. `text(one)` -> lines of a box, `heat(one)` -> 0 to 1,
+ * The picture: {root (SVG), show(id), mark(ids)}. `text(one)` -> both lines of a box, `heat(one)` -> 0 to 1,
  * `open(id)` is what a click does.
  */
 export function graphView(report, { text, heat, times, note, open }) {
@@ -119,7 +119,7 @@ export function graphView(report, { text, heat, times, note, open }) {
     svg("title", {}, lines.join("\n")),
     svg("rect", { width: WIDTH, height: HEIGHT, rx: 4 }),
     svg("rect", { class: "heat", width: WIDTH, height: HEIGHT, rx: 4, "fill-opacity": heat(one).toFixed(3) }),
-    ...lines.map((line, i) => svg("text", { x: 8, y: 17 + i * 16 }, middle(line, 29))));
+    ...lines.map((line, i) => svg("text", { x: 8, y: 17 + i * 16 }, i ? line : middle(line, 29))));
     boxes.set(one.id, box);
     root.append(box);
   }

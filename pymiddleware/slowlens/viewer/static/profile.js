@@ -115,7 +115,7 @@ class Page extends ViewPage {
   sentence() {
     const text = answer(this.summary);
     if (!text) return el("p", { class: "answer" }, this.summary.findings ? "No function stands out." : "…");
-    return el("p", { class: "answer" }, linked(text, this.summary).map((part) => {
+    return el("p", { class: "answer", title: text }, linked(text, this.summary).map((part) => {
       if (typeof part === "string") return part;
       if (part.id) return el("a", { href: format({ r: part.id }) }, part.text);
       if (part.view) return button(part.text, () => this.open({ view: part.view }), { class: "link" });
