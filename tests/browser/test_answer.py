@@ -222,6 +222,16 @@ def test_another_view_keeps_rows_chosen_and_focus(browser: Any, shop: str) -> No
     wait(browser, "svg.graph g.chosen", "reports.build")
 
 
+def test_what_a_link_names_wins_over_what_was_chosen_before(browser: Any, shop: str) -> None:
+    show(browser, shop, f"#r={slowest(shop, '/report/')}")
+    wait(browser, ".tree .row", "shortcuts.render").click()
+    wait(browser, "#side .chosen-box h2", "shortcuts.render")
+    wait(browser, "[role=tab]", "Repeats").click()
+    wait(browser, "ol.repeats button", "copy.deepcopy").click()
+    until(browser, lambda: "copy.deepcopy" in element(browser, ".tree .row[aria-selected=true]").text)
+    wait(browser, "#side .chosen-box h2", "copy.deepcopy")
+
+
 def test_zoom_and_opened_rows_outlive_a_reload(browser: Any, shop: str) -> None:
     one = slowest(shop, "/report/")
     show(browser, shop, f"#r={one}")

@@ -104,6 +104,13 @@ def test_the_focus_stays_where_the_hand_was(browser: Any, shop: str) -> None:
     wait(browser, "table.functions td", "copy.deepcopy")
     assert browser.switch_to.active_element.text == "Functions", "not nowhere"
     assert [tab.text for tab in browser.find_elements(By.CSS_SELECTOR, "[role=tab][tabindex='0']")] == ["Functions"]
+    # On the head that was pressed, whichever table it is of.
+    for page, column in (("", "Wall ms"), ("#page=routes", "p95 ms")):
+        show(browser, shop, page)
+        for sort in ("descending", "ascending"):
+            wait(browser, "th button", column).send_keys(Keys.ENTER)
+            wait(browser, f"th[aria-sort={sort}]", column)
+            until(browser, lambda column=column: column in browser.switch_to.active_element.text)
 
 
 @pytest.mark.parametrize("page", ["list", "profile"])

@@ -4,7 +4,8 @@
     /static/NAME                        its files; badge.js is for pages of the app
     /firefox?r=ID                       hands a profile to the Firefox Profiler
     GET  /api/requests?filter=&...      {"requests": [ROW], "next": CURSOR|null, "mark": MARK, "sort": as it was
-                                        understood, "terms": [{"name", "text"}] of the filter}; see store/filter.py
+                                        understood, "terms": [{"name", "text"}] of the filter, "now": its clock, ms};
+                                        see store/filter.py
     GET  /api/counts?filter=            {"counts": [{"title", "term", "count"}], "most"}: how many requests of a filter
                                         are slow, failed...; none where the store does not count
     GET  /api/routes                    {"routes": [ROUTE], "all_requests": one of them is of all requests,
@@ -234,7 +235,8 @@ class Viewer:
         page = self.store.list(found.query)
         sort = re.sub(r"_ns\Z", "_ms", found.query.sort)
         return _json({"requests": [_row(row) for row in page.rows], "next": page.next, "mark": page.mark,
-                      "terms": [term._asdict() for term in found.terms], "sort": sort})
+                      "terms": [term._asdict() for term in found.terms], "sort": sort,
+                      "now": time.time_ns() // 1_000_000})
 
     def _counts(self, asked: Asked) -> Response:
         count = getattr(self.store, "count", None)

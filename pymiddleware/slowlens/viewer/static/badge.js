@@ -43,13 +43,15 @@
   async function look(left) {
     const path = decodeURI(location.pathname);
     const query = new URLSearchParams({ q: path, sort: "-started", limit: "20" });
+    const sent = Date.now();
     const response = await fetch(new URL(`api/requests?${query}`, base), { credentials: "same-origin" });
     if (!response.ok) return;
-    const { requests } = await response.json();
-    // Of two clocks, as far as whole seconds of a header tell that they differ.
-    const apart = Date.parse(response.headers.get("date")) + 500 - Date.now();
-    const from = Math.abs(apart) > 1500 ? begun + apart : begun;
-    const far = (one) => Math.abs(one.started - from);
+    const { requests, now } = await response.json();
+    const late = (Date.now() - sent) / 2;
+    const apart = now - sent - late; // the server's clock and this one
+    const from = Math.abs(apart) > late + 5 ? begun + apart : begun;
+    // The first since then, else the last before.
+    const far = ({ started }) => (started < from - 20 ? SLACK_MS : 0) + Math.abs(started - from);
     const found = requests.filter((one) => one.path === path && one.started > from - SLACK_MS).sort((a, b) => far(a) - far(b))[0];
     if (found) show(found);
     else if (left.length) setTimeout(() => look(left.slice(1)).catch(() => {}), left[0]);

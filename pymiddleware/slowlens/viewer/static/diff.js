@@ -105,8 +105,10 @@ function treeView(page) {
   return {
     root: tree.root, step: (by) => tree.move(tree.current + by), save: () => tree.saved(),
     async ready(saved) {
-      await tree.load(page.state.node === undefined ? undefined : Number(page.state.node), true);
+      await tree.load();
       if (saved) await tree.restore(saved);
+      const node = Number(page.state.node);
+      if (tree.model.rows.has(node)) tree.select(node, false);
       if (saved) tree.root.scrollTop = saved.scroll;
     },
     select: (model, index) => tree.reach(model.path(index).map((one) => model.nodes[one])),

@@ -84,6 +84,8 @@ export function tabList(views, open) {
   } }, tabs);
 }
 
+let sorting = null; // whose head was pressed: it keeps the focus
+
 const classes = (column) => [column.number ? "number" : "", column.class || ""].join(" ").trim() || null;
 
 /**
@@ -94,10 +96,14 @@ export function header(columns, sort = "", onSort = null) {
   return el("thead", {}, el("tr", {}, columns.map((column) => {
     const current = sort.replace(/^-/, "") === column.sort;
     const direction = current ? (sort.startsWith("-") ? "descending" : "ascending") : null;
-    const title = column.sort
-      ? el("button", { type: "button", click: () => onSort(toggleSort(sort, column.sort)) },
-        column.title, current ? (direction === "descending" ? " ▾" : " ▴") : "")
-      : column.title;
+    const title = column.sort ? button([column.title, current ? (direction === "descending" ? " ▾" : " ▴") : ""], () => {
+      sorting = column.sort;
+      onSort(toggleSort(sort, column.sort));
+    }) : column.title;
+    if (column.sort && column.sort === sorting) {
+      sorting = null;
+      setTimeout(() => title.focus({ preventScroll: true }));
+    }
     return el("th", { scope: "col", class: classes(column), "aria-sort": direction }, title);
   })));
 }

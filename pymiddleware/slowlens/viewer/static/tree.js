@@ -43,9 +43,10 @@ export class Tree {
     this.model = new TreeModel();
     this.model.least = options.least || 0;
     this.shown = [];
+    this.drawn = [];
     this.current = 0; // index in shown
     this.body = el("div", { role: "rowgroup" });
-    this.root = el("div", { class: "tree", role: "treegrid", "aria-readonly": "true", "aria-label": options.label, scroll: () => this.draw(), keydown: (event) => this.key(event) },
+    this.root = el("div", { class: "tree", role: "treegrid", "aria-readonly": "true", "aria-label": options.label, scroll: () => this.draw(true), keydown: (event) => this.key(event) },
       el("div", { role: "rowgroup", class: "top" }, el("div", { class: "head", role: "row" },
         ["Function", ...this.columns.map((one) => one.title)].map((title) => el("span", { role: "columnheader" }, title)))), this.body);
   }
@@ -106,9 +107,12 @@ export class Tree {
     this.select(node, false);
   }
 
-  draw() {
+  /** The rows that can be seen; `moved`: only if they are others than before. */
+  draw(moved = false) {
     const first = Math.max(0, Math.floor(this.root.scrollTop / ROW) - 10);
     const last = Math.min(this.shown.length, Math.ceil((this.root.scrollTop + this.root.clientHeight) / ROW) + 10);
+    if (moved && first === this.drawn[0] && last === this.drawn[1]) return;
+    this.drawn = [first, last];
     const focused = this.root.contains(document.activeElement) && document.activeElement.getAttribute("role") === "row";
     const rows = [];
     for (let i = first; i < last; i++) rows.push(this.row(i));
@@ -173,10 +177,11 @@ export class Tree {
 
   saved() {
     const { open, unfolded } = this.model;
-    return { scroll: this.root.scrollTop, open: [...open].slice(0, OPEN_MAX), unfolded: [...unfolded].slice(0, OPEN_MAX), current: this.shown[this.current]?.node };
+    return { scroll: this.root.scrollTop, open: [...open].slice(0, OPEN_MAX), unfolded: [...unfolded].slice(0, OPEN_MAX) };
   }
 
-  async restore({ open, unfolded, current }) {
+  /** Opens what was open; which row is chosen, the URL says. */
+  async restore({ open, unfolded }) {
     for (const node of unfolded) this.model.unfolded.add(node);
     this.model.open.clear();
     for (const node of open) {
@@ -185,7 +190,6 @@ export class Tree {
       this.model.open.add(node);
     }
     this.refresh();
-    if (current !== undefined && this.model.rows.has(current)) this.select(current, false);
   }
 
   /** One row for a chain of library frames; Enter or a click shows them. */
