@@ -453,7 +453,8 @@ static PyMethodDef profile_methods[] = {
     { "meta", profile_meta, METH_NOARGS,
       "meta()\n--\n\nIts metadata: JSON bytes." },
     { "summary", profile_summary, METH_VARARGS,
-      "summary(glance=False, /)\n--\n\nMetadata, counts, time split, hot path, heaviest "
+      "summary(glance=False, /)\n--\n\nMetadata, counts, time split, hot path, "
+      "heaviest "
       "functions: JSON bytes, see slowlens/report.h." },
     { "tree", (PyCFunction)(void (*)(void))profile_tree,
       METH_VARARGS | METH_KEYWORDS,
