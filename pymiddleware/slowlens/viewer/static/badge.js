@@ -50,9 +50,9 @@
     const late = (Date.now() - sent) / 2;
     const apart = now - sent - late; // the server's clock and this one
     const from = Math.abs(apart) > late + 5 ? begun + apart : begun;
-    // The first since then, else the last before.
-    const far = ({ started }) => (started < from - 20 ? SLACK_MS : 0) + Math.abs(started - from);
-    const found = requests.filter((one) => one.path === path && one.started > from - SLACK_MS).sort((a, b) => far(a) - far(b))[0];
+    // The first since then; at last, one shortly before.
+    const far = ({ started }) => Math.abs(started - from);
+    const found = requests.filter((one) => one.path === path && one.started > from - (left.length ? 20 : SLACK_MS)).sort((a, b) => far(a) - far(b))[0];
     if (found) show(found);
     else if (left.length) setTimeout(() => look(left.slice(1)).catch(() => {}), left[0]);
   }
