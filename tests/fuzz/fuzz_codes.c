@@ -196,7 +196,7 @@ resolve(look_input *in, bool torn)
     look_torn_at = torn ? look_reads + look_take(in) % 8 : SIZE_MAX;
     sl_py_codes_found how = SL_PY_CODES_MORE;
     for (int tries = 0; how == SL_PY_CODES_MORE; tries++) {
-        look_demand(tries <= count);
+        look_demand(tries <= 2 * count + 1); /* torn: all are new again */
         how = sl_py_codes_resolve(&layout, frames, count, false, places);
     }
     bool good = how == SL_PY_CODES_FOUND;

@@ -599,7 +599,8 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
         entry *e = entry_find(frames[i].code, &code.head, &spent);
         if (e == NULL)
             return SL_PY_CODES_TORN;
-        e->as_of = as_of;
+        /* Without a number it is not known yet whose name it has. */
+        e->as_of = e->version != 0 ? as_of : 0;
         found[i] = e;
         versions &= e->version != 0;
     }
@@ -608,8 +609,11 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
     /* From 3.12 on each code object that was ever called has a number of its
      * own; without it another one may have come to lie where this one was,
      * with its strings where the old ones were. */
-    return versions || !names_forget(found, count, alive) ? SL_PY_CODES_FOUND
-                                                          : SL_PY_CODES_TORN;
+    if (!versions && names_forget(found, count, alive))
+        return SL_PY_CODES_TORN;
+    for (int n = 0; n < unsure_count; n++)
+        found[unsure[n]]->as_of = as_of;
+    return SL_PY_CODES_FOUND;
 }
 
 /* ---- what a place calls ---- */

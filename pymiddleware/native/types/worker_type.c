@@ -31,6 +31,8 @@
 /* For how long exit() waits at most for threads of ours that are at work. */
 #define EXIT_MS 1000
 #define EXIT_LOOK_MS 2
+/* For how long it does so with nothing but what a signal's handler may do. */
+#define EXIT_ALONE_MS 100
 
 typedef struct {
     PyObject_HEAD pthread_mutex_t mutex;
@@ -89,14 +91,34 @@ holds_gil(void)
     return state != NULL && state == PyGILState_GetThisThreadState();
 }
 
+/* Waits until no thread of ours has anything to do, for so long at most; false:
+ * one still has. */
+static bool
+wait_for_them(int ms)
+{
+    const struct timespec look = { 0, EXIT_LOOK_MS * 1000000L };
+
+    for (; __atomic_load_n(&at_work, __ATOMIC_RELAXED) > 0; ms -= EXIT_LOOK_MS) {
+        if (ms <= 0)
+            return false;
+        nanosleep(&look, NULL);
+    }
+    return true;
+}
+
 /* At exit(), which the handler of a signal may have called: of the interpreter
- * only what is asked here. A handler that came in the middle of malloc can
- * wait for its lock here, as in exit() itself. Whoever held the GIL has it again
- * afterwards: handlers that the program registered before ours may need it. */
+ * only what is asked here. Whoever held the GIL has it again afterwards: handlers
+ * that the program registered before ours may need it.
+ *
+ * The handler may have come in the middle of malloc, whose lock its thread then
+ * holds for good. To give the GIL up and to sleep takes no memory. To make a
+ * thread does, and may wait for that lock for ever; so it is done last, for the
+ * one case that needs it: whoever has not ended until then waits for somebody to
+ * take the GIL that was given up for this thread, which was waiting for it and
+ * so was in no malloc. */
 static void
 let_them_end(void)
 {
-    const struct timespec look = { 0, EXIT_LOOK_MS * 1000000L };
     PyThreadState *given = NULL;
     pthread_t helper;
 
@@ -105,12 +127,12 @@ let_them_end(void)
         return;
     if (holds_gil())
         given = PyEval_SaveThread();
-    else if (pthread_create(&helper, NULL, pass_it_on, NULL) == 0)
+    if (!wait_for_them(given != NULL ? EXIT_MS : EXIT_ALONE_MS) &&
+        given == NULL &&
+        pthread_create(&helper, NULL, pass_it_on, NULL) == 0) {
         pthread_detach(helper);
-    for (int ms = 0;
-         ms < EXIT_MS && __atomic_load_n(&at_work, __ATOMIC_RELAXED) > 0;
-         ms += EXIT_LOOK_MS)
-        nanosleep(&look, NULL);
+        wait_for_them(EXIT_MS - EXIT_ALONE_MS);
+    }
     if (given != NULL && Py_IsInitialized())
         PyEval_RestoreThread(given);
 }
