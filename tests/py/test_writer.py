@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -630,6 +631,38 @@ def test_a_process_that_c_code_ends_stores_what_waits(library: str, beside: str,
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 7
     assert DirectoryStore(store_path).contents()["profiles"] == 20
+
+
+#: Whoever makes a thread waits for ever, as one that holds malloc's lock does.
+NO_THREADS = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *with)
+{
+    int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    while (getenv("NO_THREADS") != NULL)
+        pause();
+    *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+    return real(thread, how, run, with);
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@patient
+def test_exit_in_the_middle_of_malloc_makes_no_thread(tmp_path: Path) -> None:
+    """A signal's handler may call it there. What runs without the interpreter's lock ends without one."""
+    (tmp_path / "no.c").write_text(NO_THREADS)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "no.so", tmp_path / "no.c", "-ldl"], check=True)
+    script = ("import ctypes, os, time\nfrom slowlens import _core\nworker = _core.Worker()\n"
+              "worker.start(lambda worker, argument: time.sleep(0.03), None)\n"
+              "os.environ['NO_THREADS'] = '1'\nctypes.CDLL(None).exit(7)")
+    environ = {**os.environ, "LD_PRELOAD": str(tmp_path / "no.so"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], timeout=20, env=environ)
+    assert done.returncode == 7
 
 
 @patient
