@@ -318,14 +318,16 @@ sl_finding_path(const sl_function *f, size_t *len)
     return f->file + from;
 }
 
-/* The same in every run of the same program: no line, no number, no path of a
- * machine. */
+/* The same in every run of the same program, sampled or not: no line, no number,
+ * no path of a machine. What a query passed last is told by events alone (a C
+ * function): it and who asked say enough. */
 static void
 fingerprint(const sl_outline *o, sl_finding *f)
 {
     const char *word = sl_finding_at(f->rule)->word;
     uint64_t hash = fnv(14695981039346656037u, word, strlen(word));
-    uint32_t parts[2] = { f->own, f->node };
+    bool told = f->span != 0 && f->own != NONE;
+    uint32_t parts[2] = { f->own, told ? NONE : f->node };
 
     for (int p = 0; p < 2; p++) {
         if (parts[p] == NONE)

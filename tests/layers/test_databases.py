@@ -334,6 +334,27 @@ def test_drivers_of_mysql(mariadb: Any, asked: Asked, driver: str) -> None:
     connection.close()
 
 
+def test_prepared_statements_of_mysql(mariadb: Any, asked: Asked) -> None:
+    import mysql.connector
+
+    connection = mysql.connector.connect(**mariadb, use_pure=True)
+
+    def run() -> None:
+        with connection.cursor(prepared=True) as cursor:
+            for i in range(5):
+                cursor.execute("SELECT %s AS x7, 'secret'", (i,))
+                cursor.fetchall()
+
+    def executed() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW GLOBAL STATUS LIKE 'Com_stmt_execute'")
+            return int(cursor.fetchone()[1])
+
+    before = executed()
+    assert asked(run, "db").get("SELECT ? AS x7, ?") == 5 == executed() - before
+    connection.close()
+
+
 def test_mysqlclient_below_sqlalchemy(mariadb: Any, asked: Asked) -> None:
     import MySQLdb
     import sqlalchemy as sa

@@ -8,6 +8,7 @@ import concurrent.futures
 import contextlib
 import contextvars
 import functools
+import json
 import os
 import sqlite3
 import subprocess
@@ -330,6 +331,24 @@ def test_django_over_sqlite3_is_one(sampled: bool) -> None:
     ran = subprocess.run([sys.executable, "-c", DJANGO, str(sampled)], capture_output=True, text=True, check=True)
     assert sorted(ast.literal_eval(ran.stdout)) == [
         ('CREATE TABLE IF NOT EXISTS t (a, b)', 1), ("SELECT ?", 8), ('UPDATE "t" SET "a" = ?, "b" = ?', 8)]
+
+
+@EVENTS
+def test_the_same_n_plus_one_is_known_again_in_the_other_mode() -> None:
+    """By events the driver's own function is in the tree, by samples it is not: whose it is does not change by that."""
+    connection = sqlite3.connect(":memory:")
+
+    def finding(sampled: bool) -> tuple[str, int]:
+        recording = _core.Recording(sampled=sampled)
+        recording.enter()
+        for number in range(40):
+            connection.execute(f"SELECT name FROM sqlite_master WHERE name = '{number}'").fetchone()
+        recording.leave()
+        recording.finish()
+        found = json.loads(_core.Profile(recording.encode({"mode": "sampling" if sampled else "deterministic"})).summary())
+        return next((one["fingerprint"], one["count"]) for one in found["findings"] if one["rule"] == "n+1")
+
+    assert finding(True) == finding(False) and finding(True)[1] == 40
 
 
 # ---- who asked ----

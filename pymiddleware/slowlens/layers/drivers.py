@@ -13,7 +13,6 @@ _HANDS = (
     ("concurrent.futures.thread", "_WorkItem.run"), ("concurrent.futures.thread", "WorkerContext.run"),
     ("threading", "Thread.run"), ("asgiref.sync", "SyncToAsync.thread_handler"),
     ("asgiref.sync", "SyncToAsync.__call__.<locals>.func.<locals>.run_child"),
-    ("anyio._backends._asyncio", "WorkerThread.run"), ("trio._threads", "to_thread_run_sync.<locals>.worker_fn"),
 )
 
 ROWS = (

@@ -7,7 +7,8 @@ from . import Row
 
 _CURSORS = (
     ("pymysql.cursors", "Cursor"), ("MySQLdb.cursors", "BaseCursor"), ("aiomysql.cursors", "Cursor"),
-    ("mysql.connector.cursor", "MySQLCursor"), ("mysql.connector.cursor_cext", "CMySQLCursor"),
+    *((f"mysql.connector.{module}", f"{cursor}{kind}") for kind in ("", "Prepared")
+      for module, cursor in (("cursor", "MySQLCursor"), ("cursor_cext", "CMySQLCursor"), ("aio.cursor", "MySQLCursor"))),
 )
 
 ROWS = (
