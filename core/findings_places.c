@@ -318,9 +318,9 @@ sl_finding_path(const sl_function *f, size_t *len)
     return f->file + from;
 }
 
-/* The same in every run of the same program, sampled or not: no line, no number,
- * no path of a machine. What a query passed last is told by events alone (a C
- * function): it and who asked say enough. */
+/* The same in every run of the same program, sampled or not: no line, no
+ * number, no path of a machine. What a query passed last is told by events
+ * alone (a C function): it and who asked say enough. */
 static void
 fingerprint(const sl_outline *o, sl_finding *f)
 {

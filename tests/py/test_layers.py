@@ -345,7 +345,8 @@ def test_the_same_n_plus_one_is_known_again_in_the_other_mode() -> None:
             connection.execute(f"SELECT name FROM sqlite_master WHERE name = '{number}'").fetchone()
         recording.leave()
         recording.finish()
-        found = json.loads(_core.Profile(recording.encode({"mode": "sampling" if sampled else "deterministic"})).summary())
+        profile = _core.Profile(recording.encode({"mode": "sampling" if sampled else "deterministic"}))
+        found = json.loads(profile.summary())
         return next((one["fingerprint"], one["count"]) for one in found["findings"] if one["rule"] == "n+1")
 
     assert finding(True) == finding(False) and finding(True)[1] == 40

@@ -7,8 +7,8 @@ from . import Row
 
 _CURSORS = (
     ("pymysql.cursors", "Cursor"), ("MySQLdb.cursors", "BaseCursor"), ("aiomysql.cursors", "Cursor"),
-    *((f"mysql.connector.{module}", f"{cursor}{kind}") for kind in ("", "Prepared")
-      for module, cursor in (("cursor", "MySQLCursor"), ("cursor_cext", "CMySQLCursor"), ("aio.cursor", "MySQLCursor"))),
+    *((f"mysql.connector.{module}", f"{cursor}{kind}") for kind in ("", "Prepared") for module, cursor in (
+        ("cursor", "MySQLCursor"), ("cursor_cext", "CMySQLCursor"), ("aio.cursor", "MySQLCursor"))),
 )
 
 ROWS = (
