@@ -433,6 +433,26 @@ def test_the_line_of_djangos_async_orm_is_of_who_awaits(tmp_path: Path) -> None:
         assert line == here or not sampled, (gateway, found)
 
 
+@EVENTS
+def test_a_query_in_a_pools_thread_is_of_who_handed_it_over(sampled: bool) -> None:
+    connection = sqlite3.connect(":memory:", check_same_thread=False)
+
+    def hands_over() -> None:
+        for _ in range(4):
+            pool.submit(connection.execute, "SELECT 1").result()
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        hands_over()
+        recording = _core.Recording(sampled=sampled)
+        recording.enter()
+        hands_over()
+        recording.leave()
+        recording.finish()
+    (row,) = json.loads(_core.Profile(recording.encode({})).spans())["rows"]
+    assert row["function"]["name"].endswith("hands_over") and row["count"] == 4
+    assert row["line"] == hands_over.__code__.co_firstlineno + 2
+
+
 # ---- templates ----
 
 
