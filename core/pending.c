@@ -97,19 +97,20 @@ sl_late_charge(sl_strand *strand, sl_node *under, const sl_times *late,
 void
 sl_pending_charge(sl_strand *strand)
 {
-    sl_node *node = strand->base;
-    uint32_t line = 0;
+    const sl_path *path = strand->path;
+    sl_place place = strand->seen;
 
     if (strand->pending.wall == 0)
         return;
     sl_times late = sl_pending_late(strand);
     sl_late_charge(strand, strand->base, &late, strand->last);
-    /* No sample came to say where it went: to where the last one was. */
-    if (strand->path != NULL && strand->path->depth > 0) {
-        node = strand->path->nodes[strand->path->depth - 1];
-        line = strand->path->line;
-    }
-    sl_sampled_charge(strand, node, line, &strand->pending);
+    /* No sample came to say where it went: to where the last one was, or where
+     * it waited. */
+    if (place.node == NULL && path != NULL && path->depth > 0)
+        place = (sl_place){ path->nodes[path->depth - 1], path->line };
+    if (place.node == NULL)
+        place.node = strand->base;
+    sl_sampled_charge(strand, place.node, place.line, &strand->pending);
     strand->pending = (sl_times){ 0 };
 }
 
@@ -122,10 +123,9 @@ struct sl_owed {
     sl_owed *next;
     sl_node *base; /* where the work hangs */
     uint64_t alike;
-    const void *work; /* its function */
+    const void *work; /* its function, or NULL */
     sl_times times;
-    sl_node *node; /* where a sample met one last, or NULL */
-    uint32_t line;
+    sl_place seen; /* where a sample met one last */
 };
 
 /* Where the strand's work owes, made if need be; NULL: no room. */
@@ -152,10 +152,25 @@ owed_of(sl_strand *strand)
     return strand->owed = at;
 }
 
+sl_place
+sl_pending_seen(sl_strand *strand)
+{
+    const sl_owed *owed = strand->alike == 0 ? NULL : owed_of(strand);
+
+    return owed != NULL ? owed->seen : strand->seen;
+}
+
+void
+sl_pending_see(sl_strand *strand, sl_place place)
+{
+    sl_owed *owed = strand->alike == 0 ? NULL : owed_of(strand);
+
+    *(owed != NULL ? &owed->seen : &strand->seen) = place;
+}
+
 void
 sl_pending_owe(sl_strand *strand, uint64_t now)
 {
-    const sl_path *path = strand->path;
     sl_owed *owed = strand->alike == 0 || strand->pending.wall == 0
                         ? NULL
                         : owed_of(strand);
@@ -169,10 +184,6 @@ sl_pending_owe(sl_strand *strand, uint64_t now)
     owed->times.cpu += strand->pending.cpu;
     owed->times.gil += strand->pending.gil;
     strand->pending = (sl_times){ 0 };
-    if (strand->known && path->depth > 0) {
-        owed->node = path->nodes[path->depth - 1];
-        owed->line = path->line;
-    }
 }
 
 void
@@ -192,14 +203,14 @@ owed_charge_all(sl_recording *recording)
     for (sl_owed *owed = recording->owed; owed != NULL; owed = owed->next) {
         if (owed->times.wall == 0)
             continue;
-        sl_node *node = owed->node != NULL
-                            ? owed->node
-                            : sl_tree_child(&recording->tree, owed->base,
-                                            owed->work, 0, SL_KIND_PYTHON);
-        if (node == NULL) /* no room for it */
+        sl_node *node = owed->seen.node;
+        if (node == NULL && owed->work != NULL)
+            node = sl_tree_child(&recording->tree, owed->base, owed->work, 0,
+                                 SL_KIND_PYTHON);
+        if (node == NULL) /* or no room for it */
             node = owed->base;
         node->self += owed->times.wall;
-        sl_sampled_mark(recording, node, owed->line, &owed->times, false);
+        sl_sampled_mark(recording, node, owed->seen.line, &owed->times, false);
         owed->times = (sl_times){ 0 };
     }
 }

@@ -102,6 +102,18 @@ strand_descend(sl_strand *strand, sl_path *path, const sl_frame *frames,
     return node;
 }
 
+/* On the timeline it was at `node` up to `to`. */
+static void
+look_stretch(sl_strand *strand, const sl_node *node, uint64_t to)
+{
+    sl_stretches_add(&sl_recording_of(strand->tree)->stretches,
+                     &(sl_stretch){ .node = node,
+                                    .from = strand->last,
+                                    .to = to,
+                                    .lane = strand->lane });
+    strand->last = to;
+}
+
 /* Leaves pending what this look may speak for. */
 static void
 look_begin(sl_strand *strand)
@@ -113,24 +125,34 @@ look_begin(sl_strand *strand)
     strand->pending.gil -= strand->carried.gil;
 }
 
-/* One look more, whose time goes where its path says. */
+/* One look more, whose time goes where its path says. What passed since the
+ * look before is shared with that one's place: when in between the strand went
+ * from there to here nobody saw, and what a request begins with would be told
+ * too small, what it ends with too large. `adjacent`: it was in this section.
+ */
 static void
-look_count(sl_strand *strand, uint64_t now)
+look_count(sl_strand *strand, bool adjacent, uint64_t now)
 {
-    sl_recording *recording = sl_recording_of(strand->tree);
     sl_node *node = strand->path->charged;
+    sl_place before = sl_pending_seen(strand);
 
     node->calls++;
+    if (before.node != NULL && before.node != node && !strand->aside) {
+        sl_times half = { strand->pending.wall / 2, strand->pending.cpu / 2,
+                          strand->pending.gil / 2 };
+        sl_sampled_charge(strand, before.node, before.line, &half);
+        strand->pending.wall -= half.wall;
+        strand->pending.cpu -= half.cpu;
+        strand->pending.gil -= half.gil;
+        if (adjacent)
+            look_stretch(strand, before.node,
+                         strand->last + (now - strand->last) / 2);
+    }
     sl_sampled_charge(strand, node, strand->path->charged_line,
                       &strand->pending);
     strand->pending = strand->carried;
     strand->aside = false;
-    sl_stretches_add(&recording->stretches,
-                     &(sl_stretch){ .node = node,
-                                    .from = strand->last,
-                                    .to = now,
-                                    .lane = strand->lane });
-    strand->last = now;
+    look_stretch(strand, node, now);
 }
 
 void
@@ -148,6 +170,7 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
         return;
     }
     look_begin(strand);
+    bool adjacent = strand->known, aside = strand->aside;
     /* Before the descent, which writes the path. */
     const sl_node *before = strand->known ? path->charged : NULL;
     sl_node *node = strand_descend(strand, path, frames, count);
@@ -166,17 +189,23 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
     /* Nobody looked for longer than was planned, and it is elsewhere now: that
      * part was spent neither here nor there for sure. It goes to the last node
      * that both stacks share. */
+    bool seen = top == SL_PSEUDO_ROOT || top == SL_PSEUDO_GC;
+    sl_times late = { 0 };
     if (node != before) {
-        sl_times late = sl_pending_late(strand);
+        late = sl_pending_late(strand);
         sl_late_charge(strand,
                        path->shared > 0 ? path->nodes[path->shared - 1]
                                         : strand->base,
                        &late, now - strand->pending.wall);
     }
+    if (!seen || late.wall != 0) /* there is something between the two */
+        sl_pending_see(strand, (sl_place){ 0 });
     if (!strand->aside)
         sl_pending_collect(strand);
     recording->samples++;
-    look_count(strand, now);
+    look_count(strand, adjacent, now);
+    if (seen && !aside) /* what goes on is met too often to stand for more */
+        sl_pending_see(strand, (sl_place){ node, line });
 }
 
 void
@@ -200,7 +229,8 @@ sl_strand_unseen(sl_strand *strand, sl_pseudo why, const sl_times *passed,
     path->charged = node != NULL ? node : sl_tree_fold_wait(strand, why);
     path->charged_line = 0;
     strand->known = true;
-    look_count(strand, now);
+    sl_pending_see(strand, (sl_place){ 0 }); /* to no neighbour */
+    look_count(strand, false, now);
 }
 
 void
@@ -245,7 +275,7 @@ sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now)
     sl_pending_add(strand, passed);
     look_begin(strand);
     sl_recording_of(strand->tree)->samples++;
-    look_count(strand, now);
+    look_count(strand, true, now);
     return true;
 }
 

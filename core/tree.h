@@ -71,6 +71,12 @@ typedef struct {
     sl_node *nodes[];
 } sl_path;
 
+/* A node, and the line in it. */
+typedef struct {
+    sl_node *node;
+    uint32_t line;
+} sl_place;
+
 struct sl_strand {
     sl_tree *tree;
     sl_node *cur;      /* moved by sl_strand_stand */
@@ -90,6 +96,7 @@ struct sl_strand {
     const void *work;    /* key of the function that it is, if that is not 0 */
     struct sl_owed *owed; /* where that work owes, or NULL: not known yet */
     sl_times carried;    /* of it, from before this section */
+    sl_place seen;       /* by the last sample, unless that is in `owed` */
     bool aside;          /* the next sample speaks for this section alone */
     uint64_t vouch;      /* ticks that a sample speaks for; 0: all */
     uint32_t lane;       /* 0: the main strand */

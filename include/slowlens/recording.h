@@ -298,10 +298,10 @@ bool sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now);
 void sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
                      const sl_times *passed, uint64_t now);
 
-/* The sampled strand's work, which begins now, is the function `key`, and does
- * what other work does whose `alike` is the same (0: not known, as at first):
- * what no sample of it tells, the next one of such work does, or it is the
- * function's. */
+/* The sampled strand's work, which begins now, is the function `key` (NULL: not
+ * known), and does what other work does whose `alike` is the same (0: not known,
+ * as at first): what no sample of it tells, the next one of such work does, or
+ * it is the function's. */
 void sl_strand_works(sl_strand *strand, uint64_t alike, const void *key);
 
 /* The sampled strand's work is over: what passed since the last sample is

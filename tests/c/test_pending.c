@@ -154,6 +154,36 @@ START_TEST(jobs_that_no_sample_met_are_told_by_those_that_one_met)
 }
 END_TEST
 
+START_TEST(what_passed_between_two_samples_is_of_both)
+{
+    sl_recording *r = start();
+    sl_strand *s = sl_recording_main(r);
+    const sl_frame first[] = { { VIEW, 3 } }, then[] = { { DUMPS, 1 } };
+    uint64_t now = r->start_ticks;
+
+    sl_strand_sample(s, first, 1, SL_PSEUDO_ROOT, &(sl_times){ 5, 5, 0 },
+                     now += 5);
+    const sl_node *view = s->path->charged;
+    sl_strand_sample(s, then, 1, SL_PSEUDO_ROOT, &(sl_times){ 10, 8, 2 },
+                     now += 10);
+    const sl_node *dumps = s->path->charged;
+    ck_assert_uint_eq(view->self, 5 + 5);
+    ck_assert_uint_eq(dumps->self, 5);
+    /* A look in vain has no part in its neighbours' time, nor they in its. */
+    sl_strand_unseen(s, SL_PSEUDO_UNSEEN_TORN, &(sl_times){ 10, 0, 0 },
+                     now += 10);
+    ck_assert_uint_eq(s->path->charged->self, 10);
+    ck_assert_uint_eq(dumps->self, 5);
+    sl_strand_sample(s, first, 1, SL_PSEUDO_ROOT, &(sl_times){ 10, 8, 2 },
+                     now += 10);
+    ck_assert_uint_eq(view->self, 5 + 5 + 10);
+    /* What comes after the last one is its own. */
+    sl_strand_end(s, &(sl_times){ 3, 3, 0 }, now += 3);
+    ck_assert_uint_eq(view->self, 5 + 5 + 10 + 3);
+    sl_recording_free(r);
+}
+END_TEST
+
 START_TEST(jobs_of_which_nothing_is_known_owe_nothing)
 {
     sl_recording *r = start();
@@ -218,6 +248,7 @@ pending_suite(void)
         no_sample_speaks_for_more_than_it_vouches,
         clocks_that_disagree_are_cut,
         jobs_that_no_sample_met_are_told_by_those_that_one_met,
+        what_passed_between_two_samples_is_of_both,
         jobs_of_which_nothing_is_known_owe_nothing,
         a_sample_aside_speaks_for_its_section_alone,
         more_kinds_of_work_than_are_told_apart,

@@ -18,7 +18,7 @@ import pytest
 
 from slowlens import _core
 
-from conftest import functions, loops, record, tree
+from conftest import functions, loops, patient, record, tree
 
 # Without local events (3.11) only the hook of the deterministic engine sees work that changes threads.
 MODES = (False, True) if sys.version_info >= (3, 12) else (False,)
@@ -266,6 +266,43 @@ def test_jobs_that_no_look_met_are_told_by_their_function() -> None:
     assert took["Odd.__call__"] >= 1
     assert "third" in names(recording)
     assert sum(row["self_ns"] for row in threads) == 0
+
+
+def begins() -> None:
+    spin(0.001)
+
+
+def goes_on() -> None:
+    spin(0.001)
+
+
+def ends() -> None:
+    spin(0.001)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="without local events nobody tells of jobs")
+@patient
+def test_what_jobs_begin_with_is_not_met_more_often() -> None:
+    """Looks do not come because a job began."""
+    parts = (begins, goes_on, ends)
+    took = dict.fromkeys(parts, 0.0)
+
+    def all_parts() -> None:
+        for part in parts:
+            started = time.perf_counter()
+            part()
+            took[part] += time.perf_counter() - started
+
+    def view() -> None:
+        until = time.perf_counter() + 1.2
+        with ThreadPoolExecutor(1) as pool:
+            while time.perf_counter() < until:
+                pool.submit(all_parts).result()
+
+    rows = functions(record(view, sampled=True))
+    told = [sum(row["total_ns"] for row in rows if row["function"]["name"] == part.__name__) for part in parts]
+    # When they did, a job's first third was told as six tenths of it.
+    assert told[0] / sum(told) == pytest.approx(took[begins] / sum(took.values()), abs=0.12)
 
 
 @both

@@ -353,7 +353,7 @@ spawned_begin(PyObject *target)
     s->what = sl_py_hub_what(target);
     sl_py_work work = { 0 };
     if (recording->sampled.by_samples)
-        work = sl_py_handed_call(s->what, NULL);
+        work = sl_py_handed_work(&(sl_py_handed){ .function = s->what });
     sl_strand *strand =
         sl_py_sampler_job_begin(&recording->sampled, SL_PSEUDO_TASK, node,
                                 since, 0, &work, &s->slot);

@@ -82,6 +82,8 @@ look_into(sl_py_work *work, PyObject *value, int deep)
         look_into_all(work, args, deep - 1);
         Py_XDECREF(args);
         Py_XDECREF(function);
+    } else if (PyTuple_CheckExact(value)) {
+        look_into_all(work, value, deep - 1);
     } else if (PyCFunction_Check(value)) {
         mix(work, PyCFunction_GET_FUNCTION(value));
     } else {
@@ -92,16 +94,12 @@ look_into(sl_py_work *work, PyObject *value, int deep)
     }
 }
 
-sl_py_work
-sl_py_handed_call(PyObject *function, PyObject *args)
+/* A call of `function` with `args`. */
+static void
+look_into_call(sl_py_work *work, PyObject *function, PyObject *args)
 {
-    sl_py_work work = { 0 };
-
-    if (!find_names())
-        return work;
-    look_into(&work, function, WRAPPERS_MAX);
-    look_into_all(&work, args, WRAPPERS_MAX);
-    return work;
+    look_into(work, function, WRAPPERS_MAX);
+    look_into_all(work, args, WRAPPERS_MAX);
 }
 
 /* Whether the thread runs what it was made with, not a run() of its class's. */
@@ -117,30 +115,42 @@ runs_target(PyObject *thread)
            PyUnicode_CompareWithASCIIString(module, "threading") == 0;
 }
 
-sl_py_work
-sl_py_handed_work(PyObject *object)
+static void
+look_into_object(sl_py_work *work, PyObject *object)
 {
-    sl_py_work work = { 0 };
-
-    if (!find_names())
-        return work;
     PyObject *function = sl_py_plain_attribute(object, known.fn);
     PyObject *args = sl_py_plain_attribute(object, known.args);
     PyObject *task = sl_py_plain_attribute(object, known.task);
     PyObject *target = sl_py_plain_attribute(object, known.target);
     PyObject *of_thread = sl_py_plain_attribute(object, known.thread_args);
+
     if (function != NULL)
-        work = sl_py_handed_call(function, args);
+        look_into_call(work, function, args);
     else if (task != NULL && PyTuple_Check(task) && PyTuple_GET_SIZE(task) > 1)
-        work = sl_py_handed_call(PyTuple_GET_ITEM(task, 0),
-                                 PyTuple_GET_ITEM(task, 1));
+        look_into_all(work, task, WRAPPERS_MAX);
     else if (target != NULL && runs_target(object))
-        work = sl_py_handed_call(target, of_thread);
+        look_into_call(work, target, of_thread);
+    else
+        mix(work, Py_TYPE(object));
     Py_XDECREF(function);
     Py_XDECREF(args);
     Py_XDECREF(task);
     Py_XDECREF(target);
     Py_XDECREF(of_thread);
+}
+
+sl_py_work
+sl_py_handed_work(const sl_py_handed *handed)
+{
+    sl_py_work work = { .alike = 1 };
+
+    if (!find_names())
+        return work;
+    if (handed->function != NULL)
+        look_into_call(&work, handed->function, handed->args);
+    else if (handed->object != NULL)
+        look_into_object(&work, handed->object);
     PyErr_Clear();
+    work.alike |= 1; /* not 0 */
     return work;
 }

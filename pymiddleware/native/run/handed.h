@@ -10,12 +10,15 @@
 
 #include "sampler/jobs.h"
 
-/* The work of a _WorkItem or a Thread; zeros: it is another object, or calls
- * what is not written in Python. Its code is a NEW reference. */
-sl_py_work sl_py_handed_work(PyObject *object);
+/* BORROWED, or NULL: not known. */
+typedef struct {
+    PyObject *object; /* a _WorkItem or a Thread, or another one */
+    PyObject *function,
+        *args; /* else: what is called, and the tuple with what */
+} sl_py_handed;
 
-/* The same of a call of `function` (NULL: nothing is known) with the tuple
- * `args`, or NULL. */
-sl_py_work sl_py_handed_call(PyObject *function, PyObject *args);
+/* Zeros but for `alike`: it calls what is not known, or not written in Python.
+ * Its code is a NEW reference. */
+sl_py_work sl_py_handed_work(const sl_py_handed *handed);
 
 #endif /* SL_PY_HANDED_H */

@@ -244,10 +244,10 @@ job_new(void)
 }
 
 /* `object` runs in the calling thread, above `anchor`, until the call in
- * `frame` ends. Whether it is a job. `handed`: the object, if it is one. */
+ * `frame` ends. Whether it is a job. */
 static bool
-job_begin_above(const void *object, PyObject *handed, uintptr_t anchor,
-                uintptr_t frame, bool may_leak)
+job_begin_above(const void *object, const sl_py_handed *handed,
+                uintptr_t anchor, uintptr_t frame, bool may_leak)
 {
     const void *node;
     uint64_t since;
@@ -277,7 +277,7 @@ job_begin_above(const void *object, PyObject *handed, uintptr_t anchor,
     if (j == NULL)
         return false;
     sl_py_work work = { 0 };
-    if (handed != NULL && recording->sampled.by_samples)
+    if (recording->sampled.by_samples)
         work = sl_py_handed_work(handed);
     sl_strand *strand =
         sl_py_sampler_job_begin(&recording->sampled, SL_PSEUDO_THREAD, node,
@@ -298,7 +298,8 @@ job_begin_above(const void *object, PyObject *handed, uintptr_t anchor,
 }
 
 static bool
-job_begin(const void *object, PyObject *handed, uintptr_t frame, bool may_leak)
+job_begin(const void *object, const sl_py_handed *handed, uintptr_t frame,
+          bool may_leak)
 {
     return job_begin_above(object, handed, frame, frame, may_leak);
 }
@@ -375,10 +376,21 @@ on_handed_over(const sl_py_target *target, uintptr_t frame, PyObject *self)
     return false;
 }
 
+/* BORROWED; NULL: it is not set, or None. */
+static PyObject *
+variable(uintptr_t frame, const char *name)
+{
+    PyObject *value = sl_py_own_variable(frame, name);
+    return value != Py_None ? value : NULL;
+}
+
 static bool
 on_begun(const sl_py_target *target, uintptr_t frame, PyObject *self)
 {
-    return self != NULL && job_begin(self, self, frame, target->detail != 0);
+    const sl_py_handed handed = { self, variable(frame, "func"),
+                                  variable(frame, "args") };
+
+    return self != NULL && job_begin(self, &handed, frame, target->detail != 0);
 }
 
 static void
@@ -449,14 +461,6 @@ numbered(PyObject *number)
     return n < 0 ? NULL : (const void *)(((uintptr_t)n << 4) | 1);
 }
 
-/* BORROWED; NULL: it is not set, or None. */
-static PyObject *
-variable(uintptr_t frame, const char *name)
-{
-    PyObject *value = sl_py_own_variable(frame, name);
-    return value != Py_None ? value : NULL;
-}
-
 static void
 on_worker_line(const sl_py_target *target, uintptr_t frame)
 {
@@ -469,8 +473,12 @@ on_worker_line(const sl_py_target *target, uintptr_t frame)
     const void *object = handed == NULL || !PyLong_Check(handed)
                              ? (const void *)handed
                              : numbered(handed);
+    const sl_py_handed what = {
+        NULL, variable(frame, workers[target->detail].function),
+        variable(frame, "args")
+    };
     if (object != NULL)
-        job_begin(object, NULL, frame, true);
+        job_begin(object, &what, frame, true);
 }
 
 static void
@@ -637,7 +645,8 @@ on_initializer(const sl_py_target *target, uintptr_t frame, PyObject *ignored)
 {
     (void)target, (void)ignored;
     if (notes_count > 0)
-        job_begin_above(this_thread(), NULL, sl_py_own_back(frame), frame, true);
+        job_begin_above(this_thread(), &(sl_py_handed){ 0 },
+                        sl_py_own_back(frame), frame, true);
     return false;
 }
 

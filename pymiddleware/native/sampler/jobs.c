@@ -6,16 +6,18 @@
 #include "sampler/look.h"
 #include "sampler/thread.h"
 
-/* The strand's work: the place where its function begins is one like others. */
+/* The strand's work is that, or not known: then it is like all other such work.
+ * The place where its function begins is one like others. */
 static void
 work_tell(sl_strand *strand, const sl_py_work *work)
 {
     const sl_py_raw_frame start = { (uintptr_t)work->code,
                                     (uintptr_t)work->code +
                                         sl_py_sampler.layout.code_bytes };
+    bool found = work->code != NULL && sl_py_alive_stack(&start, 1) == 1;
 
-    if (sl_py_alive_stack(&start, 1) == 1)
-        sl_strand_works(strand, work->alike, sl_py_sampler.stack[0].key);
+    sl_strand_works(strand, work->alike,
+                    found ? sl_py_sampler.stack[0].key : NULL);
 }
 
 sl_strand *
@@ -37,7 +39,7 @@ sl_py_sampler_job_begin(sl_py_sampled *sampled, sl_pseudo pseudo,
             ? NULL
             : sl_py_slot_open(sampled, strand, now, sl_clock_monotonic_ns(),
                               cpu, anchor);
-    if (s != NULL && work != NULL && work->code != NULL)
+    if (s != NULL)
         work_tell(strand, work);
     if (s != NULL) {
         slot->slot = (int)(s - sl_py_slots);

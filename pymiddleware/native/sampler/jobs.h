@@ -12,15 +12,15 @@ typedef struct {
     uint64_t serial;
 } sl_py_job_slot;
 
-/* What a job is; zeros: not known. */
+/* What a job is. */
 typedef struct {
-    uint64_t alike;     /* the same for work that does the same */
-    PyCodeObject *code; /* of the function that it calls first */
+    uint64_t alike;     /* not 0; the same for work that does the same */
+    PyCodeObject *code; /* of the function that it calls first, or NULL */
 } sl_py_work;
 
 /* Work that was handed over at `since` (ticks), where the recording's `node`
  * is (NULL: not known), begins in the calling thread, above the frame `anchor`,
- * as a strand below `pseudo`; `work`: what it is, or NULL.
+ * as a strand below `pseudo`; `work`: what it is.
  * Returns its strand; NULL: no memory (counted). The recording is live. */
 sl_strand *sl_py_sampler_job_begin(sl_py_sampled *sampled, sl_pseudo pseudo,
                                    const void *node, uint64_t since,

@@ -47,6 +47,22 @@ grace(void)
     return sl_py_sampler.interval_ns / 2;
 }
 
+/* Anything below `limit`. In step with something that the application does in a
+ * beat of its own, looks would meet the same part of it each time: so ticks
+ * come up to half an interval behind their place on the grid, and old requests
+ * are looked at after half to one and a half times what is planned.
+ * (Marsaglia's xorshift) */
+static uint64_t
+any_below(uint64_t limit)
+{
+    static uint64_t random = 88172645463325252u;
+
+    random ^= random << 13;
+    random ^= random >> 7;
+    random ^= random << 17;
+    return limit == 0 ? 0 : random % limit;
+}
+
 /* Looks at the slot if it is time to, in the tick of that number, which began
  * at `start`. false: it is to be looked at once more (sl_py_slot_look). */
 static bool
@@ -57,7 +73,12 @@ look_if_due(sl_py_slot *s, uint32_t ticks, uint64_t start)
     if (sampled->looked != ticks && start >= sampled->due_ns) {
         sampled->looked = ticks;
         sampled->planned_ns = sl_py_brake_interval(start - s->born_ns);
-        sampled->due_ns = start + sampled->planned_ns - grace();
+        /* The youngest are looked at in each tick. */
+        uint64_t some = sampled->planned_ns > sl_py_sampler.interval_ns
+                            ? sampled->planned_ns / 2
+                            : 0;
+        sampled->due_ns =
+            start + sampled->planned_ns - grace() - some / 2 + any_below(some);
     }
     bool due = sampled->looked == ticks;
     if (!due && !s->aside)
@@ -249,11 +270,11 @@ sampler_run(void *unused)
             late = (now - next) / t.interval_ns + 1;
             next = now + t.least_ns;
         }
-        sleep_until(next, long_one);
+        sleep_until(next + any_below(t.least_ns / 2), long_one);
         now = sl_clock_monotonic_ns();
         if (long_one && now < next) { /* woken: somebody goes on */
             next = now - now % t.least_ns + t.least_ns;
-            sleep_until(next, false);
+            sleep_until(next + any_below(t.least_ns / 2), false);
         }
         idle = t.busy ? 0 : idle + 1;
         due = tick(n);
