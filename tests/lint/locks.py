@@ -5,6 +5,9 @@ text of a function runs under it, and so does every function of the glue that is
 Whoever is called with the lock held and gives it back in between (sl_py_unlock_drop ... sl_py_lock) is taken at its
 word: what is between is outside.
 
+What samples and events both write in the core (stretches of the timeline, marks) is written under the lock alone, which
+only sampler/ takes: nobody else in native/ calls a function of the core's that comes there, however deep.
+
 And the two tables of native/README.md, "Locks", name each file that has a lock or an atomic word, and no other.
 """
 
@@ -134,6 +137,25 @@ def followed(files: dict[pathlib.Path, dict[str, str]]) -> tuple[list[str], int,
     return bad, ranges, len(seen)
 
 
+#: What writes the two.
+SHARED = {"sl_stretches_add", "sl_sampled_mark"}
+#: Who comes there with what no look is at: a recording that is over, a copy.
+ALONE = {"sl_recording_stop", "sl_frozen_thaw"}
+
+
+def shared() -> list[str]:
+    """Where native/ comes to them past sampler/."""
+    core = {name: set(re.findall(r"\b(\w+)\(", body))
+            for file in sorted((ROOT / "core").glob("*.c")) for name, body in functions(file.read_text()).items()}
+    ways = set(SHARED)
+    while more := {name for name, calls in core.items() if name not in ways and calls & ways}:
+        ways |= more
+    return [f"{file.relative_to(ROOT)}: {name} calls {word}, which writes what samples write: sampler/'s affair"
+            for file in sorted(NATIVE.rglob("*.c")) if file.parent.name != "sampler"
+            for name, body in functions(file.read_text()).items()
+            for word in sorted((ways - ALONE) & set(re.findall(r"\b(sl_\w+)\(", body)))]
+
+
 #: Bodies of functions, and what this lint is to find in each.
 PLANTED = {
     "behind a branch that gives it back and returns": (
@@ -164,7 +186,7 @@ def blind() -> list[str]:
 def main() -> int:
     files = {file: functions(file.read_text()) for file in sorted(NATIVE.rglob("*.[ch]")) if file.name != LOCK}
     bad, ranges, under = followed(files)
-    bad += blind() + untold()
+    bad += blind() + untold() + shared()
     if ranges < 10:
         bad.append("the lock is hardly taken: this lint does not see it any more")
     print("\n".join(bad) or f"locks: {ranges} functions take the lock, {under} run under it, none calls Python")

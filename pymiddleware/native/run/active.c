@@ -131,8 +131,7 @@ sl_py_active_waited(sl_py_recording *recording, PyObject *coroutine,
     /* Innermost first, as a stack is. */
     for (int i = 0; i < count; i++)
         keys[i] = (const void *)frames[count - 1 - i].code;
-    sl_strand_wait_in(strand, keys, (uint32_t)count, SL_PSEUDO_AWAIT, since,
-                      now);
+    sl_py_sampler_waited_in(strand, keys, (uint32_t)count, since, now);
 }
 
 /* Whether the main strand runs in this thread now. */

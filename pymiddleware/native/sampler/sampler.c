@@ -171,6 +171,15 @@ sl_py_sampler_continue(sl_strand *strand, uint64_t now)
     sl_py_unlock();
 }
 
+void
+sl_py_sampler_waited_in(sl_strand *strand, const void *const *keys,
+                        uint32_t count, uint64_t since, uint64_t until)
+{
+    sl_py_lock();
+    sl_strand_wait_in(strand, keys, count, SL_PSEUDO_AWAIT, since, until);
+    sl_py_unlock();
+}
+
 uint32_t
 sl_py_sampler_seen(const sl_py_sampled *sampled, uint32_t *functions,
                    uint32_t max)

@@ -92,6 +92,10 @@ bool sl_py_sampler_take_over(sl_py_sampled *sampled);
  * of the main strand write into the same marks meanwhile. */
 void sl_py_sampler_continue(sl_strand *strand, uint64_t now);
 
+/* Likewise: sl_strand_wait_in, of an await. */
+void sl_py_sampler_waited_in(sl_strand *strand, const void *const *keys,
+                             uint32_t count, uint64_t since, uint64_t until);
+
 /* sl_recording_seen of the section that just ended. */
 uint32_t sl_py_sampler_seen(const sl_py_sampled *sampled, uint32_t *functions,
                             uint32_t max);
