@@ -526,6 +526,21 @@ def test_rows_that_are_none_are_told(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) == 4
 
 
+def test_other_packages_add_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                   caplog: pytest.LogCaptureFixture) -> None:
+    """By an entry point; one that cannot be had is told, and the rest stays."""
+    (tmp_path / "mydriver_rows.py").write_text(
+        'from slowlens.layers import Row\nROWS = [Row("mydriver", "Cursor.run", "db", "text", "sql", "=mysql")]\n')
+    (tmp_path / "mydriver-1.dist-info").mkdir()
+    (tmp_path / "mydriver-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: mydriver\nVersion: 1\n")
+    (tmp_path / "mydriver-1.dist-info" / "entry_points.txt").write_text(
+        "[slowlens.layers]\nmydriver = mydriver_rows:ROWS\nbroken = mydriver_rows:NOTHING\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = layers.rows()
+    assert [row.qualname for row in found if row.module == "mydriver"] == ["Cursor.run"] and len(found) > 100
+    assert [record.name for record in caplog.records] == ["slowlens"] and "mydriver_rows:NOTHING" in caplog.text
+
+
 def test_all_rows_are_well_formed(caplog: pytest.LogCaptureFixture) -> None:
     found = layers.rows()
     layers.install(found)
