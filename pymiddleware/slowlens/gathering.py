@@ -93,7 +93,8 @@ class Gathering(_core.Draw):
 
     def _gap(self) -> int:
         """How many pass until one is chosen, if each is with a chance of 1 in ``stride``, whatever came before."""
-        return 0 if self.stride == 1 else int(math.log(1.0 - _chance()) / math.log1p(-1.0 / self.stride))
+        stride = self.stride  # once: the writer's thread may change it meanwhile
+        return 0 if stride == 1 else int(math.log(1.0 - _chance()) / math.log1p(-1.0 / stride))
 
     def put(self, recording: _core.Recording, route: str, method: str, mode: str, weight: int) -> bool:
         """Takes over a recording that is not kept. False: no room (counted)."""

@@ -125,6 +125,16 @@ def test_many_are_drawn_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 10_000 < sum(drawn) < 30_000  # 20,000 +- 5 deviations of 2,000
 
 
+def test_the_writer_changes_how_many_while_a_request_draws() -> None:
+    """It is looked at once: where the second look found 1, the request's begin raised a ValueError."""
+    told = [2, 1]
+
+    class Changing(Gathering):
+        stride = property(lambda self: told.pop(0), lambda self, value: None)  # type: ignore[assignment]
+
+    assert Changing.__new__(Changing)._gap() >= 0
+
+
 def test_those_that_pass_are_counted_where_they_end(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One in so many speaks for all; of the others Python hears nothing."""
     middleware = ProfilerMiddleware(app, store=store_path, mode="sampling", keep="error", log=False)
