@@ -42,7 +42,9 @@ goes_on_late(sl_py_sampled *sampled, uint64_t wall)
 {
     uint64_t due = sampled->due_ns, every = sampled->planned_ns;
 
-    if (due == 0 || every == 0 || wall <= due + sl_py_sampler.interval_ns)
+    /* A young one is looked at in each tick, and so in the next. */
+    if (due == 0 || every <= sl_py_sampler.interval_ns ||
+        wall <= due + sl_py_sampler.interval_ns)
         return false;
     sampled->due_ns = due + ((wall - due) / every + 1) * every;
     return true;

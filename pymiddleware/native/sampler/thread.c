@@ -232,6 +232,15 @@ ask_for_short_turns(void)
     syscall(SYS_sched_setattr, 0, &now, 0);
 }
 
+/* The place on the clock's grid whose tick, so far behind it, comes next. */
+static uint64_t
+place_next(uint64_t now, uint64_t every, uint64_t behind)
+{
+    uint64_t place = now - now % every;
+
+    return place + behind > now ? place : place + every;
+}
+
 static void *
 sampler_run(void *unused)
 {
@@ -255,26 +264,28 @@ sampler_run(void *unused)
          * looks in quick succession to catch up would count one moment many
          * times. */
         uint64_t now = sl_clock_monotonic_ns(), late = 0;
+        uint64_t behind = any_below(t.least_ns / 2);
         if (t.slept) {
-            next = now - now % t.least_ns;
-            due = next + t.least_ns;
+            next = place_next(now, t.least_ns, behind);
+            due = UINT64_MAX;
             idle = 0;
+        } else {
+            next += t.interval_ns;
         }
-        next += t.interval_ns;
         /* Nobody is due for longer than an interval (old requests are looked
          * at less often): then one sleep, from which a new request wakes it. */
         bool long_one = due != UINT64_MAX && due > next + t.interval_ns;
         if (long_one || due < next)
             next = due;
-        if (!long_one && next < now) {
+        if (!long_one && next + behind < now) {
             late = (now - next) / t.interval_ns + 1;
             next = now + t.least_ns;
         }
-        sleep_until(next + any_below(t.least_ns / 2), long_one);
+        sleep_until(next + behind, long_one);
         now = sl_clock_monotonic_ns();
         if (long_one && now < next) { /* woken: somebody goes on */
-            next = now - now % t.least_ns + t.least_ns;
-            sleep_until(next + any_below(t.least_ns / 2), false);
+            next = place_next(now, t.least_ns, behind);
+            sleep_until(next + behind, false);
         }
         idle = t.busy ? 0 : idle + 1;
         due = tick(n);
