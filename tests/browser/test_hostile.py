@@ -12,7 +12,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from slowlens import _core
 from slowlens.request import new_id
 
-from conftest import served, wait
+from conftest import served, size, wait
 
 EVIL = [
     "<img src=x onerror=alert(1)>", "'\"><script>alert(1)</script>", "a\u202egnp.exe", "nul\x00nul", "line\nbreak",
@@ -73,6 +73,11 @@ def test_hostile_names_are_only_text(browser: Any, tmp_path: Path) -> None:
             browser.get("about:blank")
             browser.get(base + page)
             wait(browser, "main *" if "page=" in page and evil not in page else "#notice")
+        size(browser, 360, 740)
+        browser.get("about:blank")
+        browser.get(f"{base}#r={one}")
+        wait(browser, "#side .findings li")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 360, "however long the names"
         made = browser.execute_script(
             "return document.querySelectorAll('main img, main script, main b, main svg[onload]').length")
         assert made == 0
@@ -99,3 +104,12 @@ def test_many_functions_and_deep_stacks(browser: Any, tmp_path: Path, many: int)
         sys.setrecursionlimit(limit)
     with served(tmp_path / "big.slowlens") as base:
         every_view(browser, base, one)
+        browser.get("about:blank")
+        browser.get(f"{base}#r={one}&fold=0")
+        wait(browser, ".tree .row")
+        seen = browser.execute_script("""
+            document.querySelector('.tree').scrollTop = 2000;
+            return new Promise((done) => setTimeout(() => done([...document.querySelectorAll('.tree .row')].map((row) =>
+                row.querySelector('.name').getBoundingClientRect().left < row.firstChild.getBoundingClientRect().right)),
+                200));""")
+        assert seen and all(seen), "names of deep rows, too"
