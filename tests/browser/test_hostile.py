@@ -109,7 +109,8 @@ def test_many_functions_and_deep_stacks(browser: Any, tmp_path: Path, many: int)
         wait(browser, ".tree .row")
         seen = browser.execute_script("""
             document.querySelector('.tree').scrollTop = 2000;
-            return new Promise((done) => setTimeout(() => done([...document.querySelectorAll('.tree .row')].map((row) =>
-                row.querySelector('.name').getBoundingClientRect().left < row.firstChild.getBoundingClientRect().right)),
-                200));""")
+            const box = (one) => one.getBoundingClientRect();
+            const named = (row) => box(row.querySelector('.name')).left < box(row.firstChild).right;
+            return new Promise((done) => setTimeout(
+                () => done([...document.querySelectorAll('.tree .row')].map(named)), 200));""")
         assert seen and all(seen), "names of deep rows, too"
