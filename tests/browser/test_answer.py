@@ -132,7 +132,7 @@ for (const one of document.querySelectorAll(parts)) {
 for (const one of document.querySelectorAll('.tree :is(.head, .row) > :not(:first-child)'))
     if (one.scrollWidth > one.clientWidth + 1) wrong.push(`cut: ${one.textContent}`);
 for (const one of document.querySelectorAll('svg.graph .box text:last-child'))
-    if (one.textContent.includes('…') || one.getBBox().x + one.getBBox().width > 216) wrong.push(one.textContent);
+    if (one.textContent.includes('…') || one.getBBox().x + one.getBBox().width > 230) wrong.push(one.textContent);
 const brief = document.querySelector('.brief');
 if (brief && innerWidth <= 1400 && brief.scrollWidth > brief.clientWidth + 1) wrong.push(`cut: ${brief.textContent}`);
 return wrong;

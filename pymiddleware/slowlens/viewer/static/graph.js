@@ -2,7 +2,7 @@
 import { svg } from "./dom.js";
 import { middle } from "./format.js";
 
-const WIDTH = 218;
+const WIDTH = 232;
 const HEIGHT = 42;
 const GAP_X = 26;
 const GAP_Y = 54;
@@ -119,7 +119,7 @@ export function graphView(report, { text, heat, times, note, open }) {
     svg("title", {}, lines.join("\n")),
     svg("rect", { width: WIDTH, height: HEIGHT, rx: 4 }),
     svg("rect", { class: "heat", width: WIDTH, height: HEIGHT, rx: 4, "fill-opacity": heat(one).toFixed(3) }),
-    ...lines.map((line, i) => svg("text", { x: 8, y: 17 + i * 16 }, i ? line : middle(line, 29))));
+    ...lines.map((line, i) => svg("text", { x: 8, y: 17 + i * 16 }, i ? line : middle(line, 31))));
     boxes.set(one.id, box);
     root.append(box);
   }

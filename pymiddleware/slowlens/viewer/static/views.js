@@ -247,7 +247,7 @@ async function graphPanel(page) {
   const picture = graphView(report, {
     text(one) {
       const said = [page.share(one.total_ns), `self ${page.share(one.self_ns)}`, page.times(one.calls)].filter(Boolean);
-      return [label(one), (said.join(" · ").length > 29 ? said.slice(0, 2) : said).join(" · ")]; // no number is cut
+      return [label(one), (said.join(" · ").length > 32 ? said.slice(0, 2) : said).join(" · ")]; // no number is cut
     },
     heat: (one) => one.self_ns / most, times: (pair) => page.times(pair.calls),
     note: (pair) => `${names.get(pair.caller)} → ${names.get(pair.callee)}: ${duration(pair.total_ns)} ${page.times(pair.calls)}`,
