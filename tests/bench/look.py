@@ -5,8 +5,8 @@
 Each PATH is a folder that has a ``slowlens`` in it (a build's ``python``); without one, the slowlens that is installed.
 Needs valgrind and strace. A thread stands at the bottom of 35 functions and computes, is within a call of a C function,
 or sleeps; it is looked at every 20 ms, so that it has run since. Told is the difference of two runs, by the looks in
-between. Under valgrind one thread runs at a time, and the machine has other work: how often a look finds that its thread
-was off the CPU, and asks why, is a matter of chance, and so is a tenth of what is told.
+between. Under valgrind one thread runs at a time, and the machine has other work: how often a look finds its thread off
+the CPU, and asks why, is a matter of chance, and so is a tenth of what is told.
 """
 
 from __future__ import annotations
