@@ -221,47 +221,28 @@ read_functions(sl_profile *profile, sl_reader *in, const string_table *strings)
     return left(in) == 0 ? SL_OK : SL_ECORRUPT;
 }
 
+/* The next `count` numbers of `in` as a window of their own. */
 static sl_status
-read_tree_shape(sl_profile_node *nodes, uint64_t count, sl_reader *in)
+read_column(sl_reader *in, uint64_t count, sl_reader *column)
 {
-    uint64_t pops;
+    const uint64_t tops = 0x8080808080808080u;
+    const uint8_t *pos = in->pos;
+    uint64_t eight;
 
-    if (sl_varint_get_max(in, 0, &pops) < 0)
-        return SL_ECORRUPT;
-    nodes[0] = (sl_profile_node){ 0 };
-    for (uint32_t i = 1, at = 0; i < count; at = i++) {
-        if (sl_varint_get_max(in, count, &pops) < 0)
-            return SL_ECORRUPT;
-        /* Depth first: so many levels up from the node before, then one
-         * down. All pops together are at most all nodes, since each goes up
-         * a level that a node before went down: linear, whatever the numbers
-         * say. */
-        for (; pops > 0; pops--) {
-            if (at == 0)
-                return SL_ECORRUPT;
-            at = nodes[at].parent;
-        }
-        nodes[i] = (sl_profile_node){ .parent = at };
+    /* Each ends with the one of its bytes whose top bit is clear: eight bytes
+     * at a time, as long as they cannot be more than there are to be. */
+    while (count >= sizeof(eight) &&
+           (size_t)(in->end - pos) >= sizeof(eight)) {
+        memcpy(&eight, pos, sizeof(eight));
+        pos += sizeof(eight);
+        count -= ((~eight & tops) >> 7) * 0x0101010101010101u >> 56;
     }
-    return SL_OK;
-}
-
-static sl_status
-read_tree_functions(sl_profile *profile, uint64_t count, sl_reader *in)
-{
-    uint64_t value;
-    uint32_t seen = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        if (sl_varint_get_max(in, seen, &value) < 0)
+    for (; count > 0; count -= *pos++ < 0x80) {
+        if (pos == in->end)
             return SL_ECORRUPT;
-        /* 0 is the next function that was not named yet, so that functions
-         * are numbered as the tree meets them, and small numbers are the
-         * frequent ones. */
-        if (value == 0 && seen == profile->function_count)
-            return SL_ECORRUPT;
-        profile->nodes[i].function = value == 0 ? seen++ : (uint32_t)value - 1;
     }
+    *column = (sl_reader){ in->pos, pos };
+    in->pos = pos;
     return SL_OK;
 }
 
@@ -275,33 +256,55 @@ read_bounded(sl_reader *in, uint64_t *room, uint64_t *value)
     return SL_OK;
 }
 
+/* Nodes, of their six columns at once: each is written once, and of a large
+ * tree a pass takes longer than what is read in it. */
 static sl_status
-read_tree_numbers(sl_profile_node *nodes, uint64_t count, uint64_t quantum,
-                  sl_reader *in)
+read_nodes(sl_profile *profile, uint64_t count, uint64_t quantum, sl_reader *in)
 {
-    uint64_t value, room = SL_BLOB_MAX_SUM;
+    enum { POPS, FUNCTION, CALLS, RESUMES, SELF, LINE, COLUMNS };
+    sl_profile_node *const nodes = profile->nodes;
+    sl_reader columns[COLUMNS];
+    /* The sum of a column has the bound, not each number: what reports add up
+     * over any part of the tree cannot overflow. Calls and resumes have one
+     * together: they are added up. */
+    uint64_t counts = SL_BLOB_MAX_SUM, times = SL_BLOB_MAX_SUM / quantum;
+    uint64_t pops, function, calls, resumes, self, line;
+    uint32_t at = 0, seen = 0;
 
-    for (size_t i = 0; i < count; i++) {
-        if (read_bounded(in, &room, &nodes[i].calls) < 0)
+    for (int c = 0; c < COLUMNS; c++) {
+        if (read_column(in, count, &columns[c]) < 0)
             return SL_ECORRUPT;
     }
-    /* Calls and resumes together: they are added up. */
-    for (size_t i = 0; i < count; i++) {
-        if (read_bounded(in, &room, &nodes[i].resumes) < 0)
+    for (uint32_t i = 0; i < count; i++) {
+        if (sl_varint_get_max(&columns[POPS], i == 0 ? 0 : count, &pops) < 0 ||
+            sl_varint_get_max(&columns[FUNCTION], seen, &function) < 0 ||
+            read_bounded(&columns[CALLS], &counts, &calls) < 0 ||
+            read_bounded(&columns[RESUMES], &counts, &resumes) < 0 ||
+            read_bounded(&columns[SELF], &times, &self) < 0 ||
+            sl_varint_get_max(&columns[LINE], UINT32_MAX, &line) < 0)
             return SL_ECORRUPT;
-    }
-    /* The sum of a column has the bound, not each number: what reports add
-     * up over any part of the tree cannot overflow. */
-    room = SL_BLOB_MAX_SUM / quantum;
-    for (size_t i = 0; i < count; i++) {
-        if (read_bounded(in, &room, &value) < 0)
+        /* Depth first: so many levels up from the node before, then one down.
+         * All pops together are at most all nodes, since each goes up a level
+         * that a node before went down: linear, whatever the numbers say. */
+        for (; pops > 0; pops--) {
+            if (at == 0)
+                return SL_ECORRUPT;
+            at = nodes[at].parent;
+        }
+        /* 0 is the next function that was not named yet, so that functions are
+         * numbered as the tree meets them, and small numbers are the frequent
+         * ones. */
+        if (function == 0 && seen == profile->function_count)
             return SL_ECORRUPT;
-        nodes[i].self_ns = value * quantum;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (sl_varint_get_max(in, UINT32_MAX, &value) < 0)
-            return SL_ECORRUPT;
-        nodes[i].line = (uint32_t)value;
+        nodes[i] = (sl_profile_node){
+            .parent = at,
+            .function = function == 0 ? seen++ : (uint32_t)function - 1,
+            .line = (uint32_t)line,
+            .calls = calls,
+            .resumes = resumes,
+            .self_ns = self * quantum,
+        };
+        at = i;
     }
     return SL_OK;
 }
@@ -323,11 +326,7 @@ read_tree(sl_profile *profile, sl_reader *in)
         return status;
     profile->nodes = mem;
 
-    status = read_tree_shape(profile->nodes, count, in);
-    if (status == SL_OK)
-        status = read_tree_functions(profile, count, in);
-    if (status == SL_OK)
-        status = read_tree_numbers(profile->nodes, count, quantum, in);
+    status = read_nodes(profile, count, quantum, in);
     if (status < 0)
         return status;
     profile->node_count = (uint32_t)count;
