@@ -86,6 +86,14 @@ is_name(const PyObject *name)
     return false;
 }
 
+static bool asked;
+
+void
+sl_py_calls_asked(bool somebody)
+{
+    asked = somebody;
+}
+
 /* ---- what is called in the end ---- */
 
 /* First arguments that are looked at; wrappers around one another. */
@@ -352,8 +360,13 @@ static PyObject *
 on_call(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     (void)module;
-    long offset = count < 4 ? 0 : sl_py_small_int(args[1]);
-    uintptr_t frame = count < 4 ? 0 : frame_of(args[0], offset);
+    /* Where calls of known ones are made they are made again and again, also
+     * while no request is recorded; of all others something is to be learnt. */
+    if (count < 4 ||
+        (!asked && (is_wrapper(args[2]) || target_of(args[2]) != NULL)))
+        Py_RETURN_NONE;
+    long offset = sl_py_small_int(args[1]);
+    uintptr_t frame = frame_of(args[0], offset);
     if (frame == 0)
         Py_RETURN_NONE;
     call made = call_at(frame, offset, args[2], args[3]);

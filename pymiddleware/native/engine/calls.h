@@ -36,6 +36,10 @@ void sl_py_calls_handed(PyObject *code);
 /* `code` runs already, and may have begun before anybody watched. */
 void sl_py_calls_started(PyObject *code);
 
+/* Whether a request is recorded: else nobody asks of their calls. At first none
+ * is. */
+void sl_py_calls_asked(bool somebody);
+
 /* From now on calls of those are told of, if there are any. Cheap. */
 void sl_py_calls_watch(void);
 

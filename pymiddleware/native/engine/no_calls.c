@@ -20,6 +20,12 @@ sl_py_calls_started(PyObject *code)
 }
 
 void
+sl_py_calls_asked(bool somebody)
+{
+    (void)somebody;
+}
+
+void
 sl_py_calls_watch(void)
 {
 }

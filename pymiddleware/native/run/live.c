@@ -1,5 +1,6 @@
 /* The requests that run now, and the context variable that carries them. */
 #include "run/live.h"
+#include "engine/calls.h"
 #include "engine/current.h"
 #include "run/stints.h"
 #include "sampler/children.h"
@@ -96,7 +97,8 @@ sl_py_live_add(sl_py_recording *recording)
     if (live != NULL)
         live->previous = recording;
     live = recording;
-    live_count++;
+    if (live_count++ == 0)
+        sl_py_calls_asked(true);
 }
 
 void
@@ -113,7 +115,8 @@ sl_py_live_remove(sl_py_recording *recording)
         live = recording->next;
     if (recording->next != NULL)
         recording->next->previous = recording->previous;
-    live_count--;
+    if (--live_count == 0)
+        sl_py_calls_asked(false);
 
     sl_py_live_leave_context(recording);
     while (recording->side_count > 0)
