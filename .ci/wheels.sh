@@ -42,6 +42,7 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct 2>/d
 export SOURCE_DATE_EPOCH
 
 ZIG=0.17.1
+ZOPFLI=0.4.3
 ZSTANDARD=0.25.0
 SUITES="bookworm trixie sid"
 VERSIONS="3.11 3.12 3.13 3.14 3.15"
@@ -71,7 +72,7 @@ tools() {
     fi
     newest=$(interpreters | head -n 1)
     python=${newest#* }
-    wanted="ziglang==$ZIG wheel auditwheel scikit-build-core build"
+    wanted="ziglang==$ZIG zopfli==$ZOPFLI wheel auditwheel scikit-build-core build"
     if [ "$(cat "$work/venv/complete" 2>/dev/null)" != "$wanted" ]; then
         rm -rf "$work/venv"
         "${python:-python3}" -m venv "$work/venv"

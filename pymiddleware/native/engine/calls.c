@@ -107,6 +107,7 @@ typedef struct {
 } call;
 
 static PyObject *partial;              /* strong: functools.partial */
+static PyObject *s_args, *s_func;      /* interned */
 static const PyMethodDef *context_run; /* Context.run */
 
 /* The call of `callable` with `first` that the current frame is about to make
@@ -133,9 +134,9 @@ call_at(uintptr_t frame, long offset, PyObject *callable, PyObject *first)
 
 /* Attribute of an object that holds it, BORROWED. */
 static PyObject *
-held(PyObject *object, const char *name)
+held(PyObject *object, PyObject *name)
 {
-    PyObject *value = PyObject_GetAttrString(object, name);
+    PyObject *value = name == NULL ? NULL : PyObject_GetAttr(object, name);
 
     PyErr_Clear();
     Py_XDECREF(value);
@@ -173,11 +174,11 @@ unwrap(call *c)
                 (size_t)c->count * sizeof(*c->arguments));
         return;
     }
-    PyObject *given = held(c->callable, "args");
+    PyObject *given = held(c->callable, s_args);
     int before = given != NULL && PyTuple_Check(given)
                      ? (int)Py_MIN(PyTuple_GET_SIZE(given), ARGUMENTS_MAX)
                      : 0;
-    c->callable = held(c->callable, "func");
+    c->callable = held(c->callable, s_func);
     c->count = Py_MIN(c->count, ARGUMENTS_MAX - before);
     memmove(c->arguments + before, c->arguments,
             (size_t)c->count * sizeof(*c->arguments));
@@ -494,6 +495,8 @@ find_wrappers(void)
     PyObject *run = PyObject_GetAttrString((PyObject *)&PyContext_Type, "run");
 
     partial = module == NULL ? NULL : PyObject_GetAttrString(module, "partial");
+    s_args = PyUnicode_InternFromString("args");
+    s_func = PyUnicode_InternFromString("func");
     context_run = run == NULL ? NULL : method_of(run);
     Py_XDECREF(run);
     Py_XDECREF(module);
