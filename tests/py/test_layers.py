@@ -298,6 +298,26 @@ def test_aiosqlites_own_thread_does_not_ask_again(sampled: bool) -> None:
     assert found == {"CREATE TABLE t (a)": 1, "INSERT INTO t VALUES (?)": 1, "SELECT a FROM t": 1}
 
 
+@EVENTS
+def test_places_that_ran_while_no_request_was_recorded_are_seen_later(sampled: bool) -> None:
+    """Of calls that nobody asks for nothing is looked up; what may hand a driver on is learnt all the same."""
+    connection = sqlite3.connect(":memory:")
+    sql = "SELECT 'secret'"
+    engine.prepare()
+    decorated = tries_again(connection.execute)
+
+    def run() -> None:
+        connection.execute(sql)
+        functools.partial(connection.execute, sql)()
+        contextvars.copy_context().run(connection.execute, sql)
+        decorated(sql, ())
+        calls_what_it_is_given(connection.execute, sql)
+
+    for _ in range(3):
+        run()
+    assert asked(spans_of(run, sampled), "db") == {"SELECT ?": 5}
+
+
 DJANGO = """
 import sys
 from slowlens import _core, engine
