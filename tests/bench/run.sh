@@ -6,7 +6,7 @@
 #
 # Suites (what each measures is said in its file): bench (per call, per request in process), pages (per request in
 # process, beside all peers), concurrency, instructions (per call, step, task, switch, job; callgrind), request (begin and
-# finish, a step, a child task), layers, exports, accuracy, switches, viewer, store, insight, core, growth (with plots),
+# finish, a step, a child task), layers, exports, accuracy, pieces, switches, viewer, store, insight, core, growth (with plots),
 # load (gunicorn by threads and gevent, uvicorn by asyncio and uvloop; wrk's closed loop, and a fixed rate).
 #
 # Run `sh tests/run.sh` first: it makes the environments and the Debian root. What a suite needs beside them is
@@ -39,6 +39,7 @@ noop() { # PYTHON DIRECTORY
 needs() { # PYTHON SUITE: installs it
     case $2 in
         bench | concurrency) "$1" -m pip install -q yappi pyinstrument || true ;;
+        pieces) "$1" -m pip install -q gevent eventlet || true ;;
         accuracy | exports) "$1" -m pip install -q yappi pyinstrument || true ;;
         viewer) "$1" -m pip install -q selenium || true ;;
         layers) "$1" -m pip install -q opentelemetry-sdk opentelemetry-instrumentation-django \
@@ -98,7 +99,7 @@ done
 interpreters | head -n 1 | while read -r version python; do
     venv=$cache/test-venv-$version
     [ -x "$venv/bin/python" ] && [ -d "$root/build/py$version/python" ] || continue
-    for suite in exports accuracy switches viewer store layers request growth pages instructions load; do
+    for suite in exports accuracy pieces switches viewer store layers request growth pages instructions load; do
         needs "$venv/bin/python" "$suite"
         PYTHONPATH=$root/build/py$version/python "$venv/bin/python" "$root/tests/bench/$suite.py" \
             --json "$results/$suite-$version.jsonl" || true
