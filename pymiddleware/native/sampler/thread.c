@@ -75,7 +75,7 @@ look_if_due(sl_py_slot *s, uint32_t ticks, uint64_t start)
         sampled->planned_ns = sl_py_brake_interval(start - s->born_ns);
         /* The youngest are looked at in each tick. */
         uint64_t some = sampled->planned_ns > sl_py_sampler.interval_ns
-                            ? sampled->planned_ns / 2
+                            ? sampled->planned_ns
                             : 0;
         sampled->due_ns =
             start + sampled->planned_ns - grace() - some / 2 + any_below(some);
