@@ -205,6 +205,9 @@ move_strand(sl_frozen *f, sl_strand *s)
     MOVE(s->site_node);
     MOVE(s->flat);
     MOVE(s->path);
+    MOVE(s->met.node);
+    MOVE(s->seen.node);
+    MOVE(s->owed);
     MOVE(s->next);
     s->idle_next = NULL;
     for (uint32_t i = 0; s->flat != NULL && i < s->flat_depth; i++)
@@ -267,6 +270,13 @@ static void
 move_seen(sl_frozen *f)
 {
     sl_stretches *stretches = &f->copy.stretches;
+
+    MOVE(f->copy.owed);
+    for (sl_owed *owed = f->copy.owed; owed != NULL; owed = owed->next) {
+        MOVE(owed->next);
+        MOVE(owed->base);
+        MOVE(owed->seen.node);
+    }
 
     move_cells(f, &f->copy.marks);
     move_cells(f, &f->copy.counters);

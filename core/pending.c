@@ -22,15 +22,21 @@ sl_sampled_mark(sl_recording *recording, const sl_node *node, uint32_t line,
     }
 }
 
+static void
+charge(sl_recording *recording, sl_place at, const sl_times *times, bool main)
+{
+    at.node->self += times->wall;
+    if (at.node->function == SL_PSEUDO_GC)
+        recording->gc_ticks += times->wall;
+    sl_sampled_mark(recording, at.node, at.line, times, main);
+}
+
 void
 sl_sampled_charge(sl_strand *strand, sl_node *node, uint32_t line,
                   const sl_times *times)
 {
-    node->self += times->wall;
-    if (node->function == SL_PSEUDO_GC)
-        sl_recording_of(strand->tree)->gc_ticks += times->wall;
-    sl_sampled_mark(sl_recording_of(strand->tree), node, line, times,
-                    strand->lane == 0);
+    charge(sl_recording_of(strand->tree), (sl_place){ node, line }, times,
+           strand->lane == 0);
 }
 
 void
@@ -100,6 +106,7 @@ sl_pending_charge(sl_strand *strand)
     const sl_path *path = strand->path;
     sl_place place = strand->seen;
 
+    strand->carried = (sl_times){ 0 };
     if (strand->pending.wall == 0)
         return;
     sl_times late = sl_pending_late(strand);
@@ -117,16 +124,7 @@ sl_pending_charge(sl_strand *strand)
 /* ---- work that is like other work ---- */
 
 /* Kinds of work that a request may hand over; those beyond share nothing. */
-#define OWED_MAX 256
-
-struct sl_owed {
-    sl_owed *next;
-    sl_node *base; /* where the work hangs */
-    uint64_t alike;
-    const void *work; /* its function, or NULL */
-    sl_times times;
-    sl_place seen; /* where a sample met one last */
-};
+#define OWED_MAX 64
 
 /* Where the strand's work owes, made if need be; NULL: no room. */
 static sl_owed *
@@ -149,23 +147,17 @@ owed_of(sl_strand *strand)
         recording->owed = at;
         recording->owed_count++;
     }
+    if (at == NULL) /* it is not looked for again */
+        strand->alike = 0;
     return strand->owed = at;
 }
 
-sl_place
+sl_place *
 sl_pending_seen(sl_strand *strand)
-{
-    const sl_owed *owed = strand->alike == 0 ? NULL : owed_of(strand);
-
-    return owed != NULL ? owed->seen : strand->seen;
-}
-
-void
-sl_pending_see(sl_strand *strand, sl_place place)
 {
     sl_owed *owed = strand->alike == 0 ? NULL : owed_of(strand);
 
-    *(owed != NULL ? &owed->seen : &strand->seen) = place;
+    return owed != NULL ? &owed->seen : &strand->seen;
 }
 
 void
@@ -203,14 +195,13 @@ owed_charge_all(sl_recording *recording)
     for (sl_owed *owed = recording->owed; owed != NULL; owed = owed->next) {
         if (owed->times.wall == 0)
             continue;
-        sl_node *node = owed->seen.node;
-        if (node == NULL && owed->work != NULL)
-            node = sl_tree_child(&recording->tree, owed->base, owed->work, 0,
-                                 SL_KIND_PYTHON);
-        if (node == NULL) /* or no room for it */
-            node = owed->base;
-        node->self += owed->times.wall;
-        sl_sampled_mark(recording, node, owed->seen.line, &owed->times, false);
+        sl_place at = owed->seen;
+        if (at.node == NULL && owed->work != NULL)
+            at.node = sl_tree_child(&recording->tree, owed->base, owed->work, 0,
+                                    SL_KIND_PYTHON);
+        if (at.node == NULL) /* or no room for it */
+            at.node = owed->base;
+        charge(recording, at, &owed->times, false);
         owed->times = (sl_times){ 0 };
     }
 }

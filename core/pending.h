@@ -2,15 +2,14 @@
  * told about yet.
  *
  *   section | . . . . . | section     no sample in between: its time is pending
- *           `- pending -'             and goes to the next sample (half of it to
- *                                     the one before), or, at the end, to where
- *                                     the strand was seen last; what is too long
- *                                     for that was not seen
+ *           `- pending -'             and goes to the next sample (half of it
+ * to the one before), or, at the end, to where the strand was seen last; what
+ * is too long for that was not seen
  *
  * So a coroutine's short steps are charged in proportion, and none of its time
  * is lost. Work that is like other work (jobs, tasks of one function) shares:
- * what is pending when a section of it ends is owed, and goes to the next sample
- * of any work like it,
+ * what is pending when a section of it ends is owed, and goes to the next
+ * sample of any work like it,
  *
  *   f 1 | f 2 | f . 3 | f 4 | f 5 . |
  *   `--- owed --^ `---- owed -----^
@@ -55,10 +54,9 @@ void sl_pending_charge_all(sl_recording *recording);
  * is known (sl_strand_works). Its path is still the last sample's. */
 void sl_pending_owe(sl_strand *strand, uint64_t now);
 
-/* Where the last sample of the strand, or of work like its, was; no node: none
- * was, or it was in vain. / It was there. */
-sl_place sl_pending_seen(sl_strand *strand);
-void sl_pending_see(sl_strand *strand, sl_place place);
+/* Where the last planned sample of the strand, or of work like its, was; no
+ * node: none was. Of the recording; it may be written. */
+sl_place *sl_pending_seen(sl_strand *strand);
 
 /* Takes what work like the strand's owes into what is pending. */
 void sl_pending_collect(sl_strand *strand);

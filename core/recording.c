@@ -229,7 +229,7 @@ strand_restart(sl_strand *strand, sl_pseudo pseudo, sl_node *begun_at,
     strand->known = false;
     strand->alike = 0;
     strand->owed = NULL;
-    strand->seen.node = NULL;
+    strand->met.node = strand->seen.node = NULL;
     strand->last = now;
     /* What the last sample saw is of the job before: nothing of it is shared by
      * the first one of this. */

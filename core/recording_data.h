@@ -17,7 +17,16 @@
 /* The part of its limits that is kept back for sl_recording_sample_on. */
 #define SL_SPARE_PART 8
 
+/* What work of one kind owes: see pending.h. */
 typedef struct sl_owed sl_owed;
+struct sl_owed {
+    sl_owed *next;
+    sl_node *base; /* where the work hangs */
+    uint64_t alike;
+    const void *work; /* its function, or NULL */
+    sl_times times;
+    sl_place seen; /* where a planned sample met one last, or no node */
+};
 
 struct sl_recording {
     sl_alloc alloc;

@@ -114,43 +114,59 @@ look_stretch(sl_strand *strand, const sl_node *node, uint64_t to)
     strand->last = to;
 }
 
-/* Leaves pending what this look may speak for. */
+/* Leaves pending what passed in this section; the rest is carried. */
 static void
 look_begin(sl_strand *strand)
 {
-    if (!strand->aside)
-        strand->carried = (sl_times){ 0 };
     strand->pending.wall -= strand->carried.wall;
     strand->pending.cpu -= strand->carried.cpu;
     strand->pending.gil -= strand->carried.gil;
 }
 
-/* One look more, whose time goes where its path says. What passed since the
- * look before is shared with that one's place: when in between the strand went
- * from there to here nobody saw, and what a request begins with would be told
- * too small, what it ends with too large. `adjacent`: it was in this section.
- */
+/* Charges `times` to where this look is, or half of it to `before` (no node:
+ * nothing). When the strand went from there to here nobody saw; if all were
+ * this look's, what a request begins with would be told too small, what it ends
+ * with too large. */
 static void
-look_count(sl_strand *strand, bool adjacent, uint64_t now)
+look_share(sl_strand *strand, sl_place before, sl_times *times)
+{
+    sl_path *path = strand->path;
+
+    if (before.node != NULL && before.node != path->charged) {
+        sl_times half = { times->wall / 2, times->cpu / 2, times->gil / 2 };
+        sl_sampled_charge(strand, before.node, before.line, &half);
+        times->wall -= half.wall;
+        times->cpu -= half.cpu;
+        times->gil -= half.gil;
+    }
+    sl_sampled_charge(strand, path->charged, path->charged_line, times);
+    *times = (sl_times){ 0 };
+}
+
+/* One look more, at where the path says; `vain`: which is nowhere. `before`:
+ * where it was before, as far as what passed in this section goes. */
+static void
+look_count(sl_strand *strand, sl_place before, bool vain, uint64_t now)
 {
     sl_node *node = strand->path->charged;
-    sl_place before = sl_pending_seen(strand);
+    sl_place here = { node, strand->path->charged_line };
+    sl_place *seen = sl_pending_seen(strand);
 
     node->calls++;
-    if (before.node != NULL && before.node != node && !strand->aside) {
-        sl_times half = { strand->pending.wall / 2, strand->pending.cpu / 2,
-                          strand->pending.gil / 2 };
-        sl_sampled_charge(strand, before.node, before.line, &half);
-        strand->pending.wall -= half.wall;
-        strand->pending.cpu -= half.cpu;
-        strand->pending.gil -= half.gil;
-        if (adjacent)
-            look_stretch(strand, before.node,
-                         strand->last + (now - strand->last) / 2);
+    if (strand->met.node != NULL && before.node == strand->met.node &&
+        before.node != node && (int64_t)(now - strand->last) > 0)
+        look_stretch(strand, before.node,
+                     strand->last + (now - strand->last) / 2);
+    look_share(strand, before, &strand->pending);
+    if (!vain && !strand->aside) {
+        strand->pending = strand->carried;
+        strand->carried = (sl_times){ 0 };
+        sl_pending_collect(strand);
+        look_share(strand, *seen, &strand->pending);
+        *seen = here;
     }
-    sl_sampled_charge(strand, node, strand->path->charged_line,
-                      &strand->pending);
     strand->pending = strand->carried;
+    strand->met = vain ? (sl_place){ 0 } : here;
     strand->aside = false;
     look_stretch(strand, node, now);
 }
@@ -170,9 +186,13 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
         return;
     }
     look_begin(strand);
-    bool adjacent = strand->known, aside = strand->aside;
     /* Before the descent, which writes the path. */
-    const sl_node *before = strand->known ? path->charged : NULL;
+    const sl_node *stood = strand->known ? path->charged : NULL;
+    sl_place before = { 0 };
+    if (strand->known)
+        before = strand->met;
+    else if (!strand->aside)
+        before = *sl_pending_seen(strand);
     sl_node *node = strand_descend(strand, path, frames, count);
     uint32_t line = count > 0 ? frames[count - 1].line : 0;
     strand->known = true;
@@ -189,23 +209,19 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
     /* Nobody looked for longer than was planned, and it is elsewhere now: that
      * part was spent neither here nor there for sure. It goes to the last node
      * that both stacks share. */
-    bool seen = top == SL_PSEUDO_ROOT || top == SL_PSEUDO_GC;
+    bool vain = top != SL_PSEUDO_ROOT && top != SL_PSEUDO_GC;
     sl_times late = { 0 };
-    if (node != before) {
+    if (node != stood) {
         late = sl_pending_late(strand);
         sl_late_charge(strand,
                        path->shared > 0 ? path->nodes[path->shared - 1]
                                         : strand->base,
                        &late, now - strand->pending.wall);
     }
-    if (!seen || late.wall != 0) /* there is something between the two */
-        sl_pending_see(strand, (sl_place){ 0 });
-    if (!strand->aside)
-        sl_pending_collect(strand);
+    if (vain || late.wall != 0) /* there is something between the two */
+        before.node = NULL;
     recording->samples++;
-    look_count(strand, adjacent, now);
-    if (seen && !aside) /* what goes on is met too often to stand for more */
-        sl_pending_see(strand, (sl_place){ node, line });
+    look_count(strand, before, vain, now);
 }
 
 void
@@ -229,14 +245,13 @@ sl_strand_unseen(sl_strand *strand, sl_pseudo why, const sl_times *passed,
     path->charged = node != NULL ? node : sl_tree_fold_wait(strand, why);
     path->charged_line = 0;
     strand->known = true;
-    sl_pending_see(strand, (sl_place){ 0 }); /* to no neighbour */
-    look_count(strand, false, now);
+    look_count(strand, (sl_place){ 0 }, true, now); /* to no neighbour */
 }
 
 void
-sl_strand_aside(sl_strand *strand)
+sl_strand_aside(sl_strand *strand, bool aside)
 {
-    strand->aside = true;
+    strand->aside = aside;
 }
 
 void
@@ -275,7 +290,7 @@ sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now)
     sl_pending_add(strand, passed);
     look_begin(strand);
     sl_recording_of(strand->tree)->samples++;
-    look_count(strand, true, now);
+    look_count(strand, strand->met, strand->met.node == NULL, now);
     return true;
 }
 
@@ -291,6 +306,7 @@ sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
     sl_pending_owe(strand, now);
     strand->carried = strand->pending;
     strand->aside = false;
+    strand->met = (sl_place){ 0 };
     strand->awaiting = NULL;
     strand->known = false;
     if (count > 0) {

@@ -88,18 +88,19 @@ struct sl_strand {
     sl_node **flat; /* way back to the tree while flat */
     uint32_t flat_depth;
     uint32_t flat_capacity;
-    uint64_t lost_depth; /* flat frames beyond what `flat` could hold */
-    sl_path *path;       /* of the last sample, or NULL */
-    bool known;          /* ...which was of this section */
-    sl_times pending;    /* passed, but no sample has told where */
-    uint64_t alike;      /* what its work shares with other work; 0: none */
-    const void *work;    /* key of the function that it is, if that is not 0 */
+    uint64_t lost_depth;  /* flat frames beyond what `flat` could hold */
+    sl_path *path;        /* of the last sample, or NULL */
+    bool known;           /* ...which was of this section */
+    sl_times pending;     /* passed, but no sample has told where */
+    uint64_t alike;       /* what its work shares with other work; 0: none */
+    const void *work;     /* key of the function that it is, if that is not 0 */
     struct sl_owed *owed; /* where that work owes, or NULL: not known yet */
-    sl_times carried;    /* of it, from before this section */
-    sl_place seen;       /* by the last sample, unless that is in `owed` */
-    bool aside;          /* the next sample speaks for this section alone */
-    uint64_t vouch;      /* ticks that a sample speaks for; 0: all */
-    uint32_t lane;       /* 0: the main strand */
+    sl_times carried;     /* of it, from before this section */
+    sl_place met;   /* by the last sample of this section; no node: none */
+    sl_place seen;  /* by the last planned one, unless that is in `owed` */
+    bool aside;     /* the next sample speaks for this section alone */
+    uint64_t vouch; /* ticks that a sample speaks for; 0: all */
+    uint32_t lane;  /* 0: the main strand */
     sl_strand *next;
     sl_strand *idle_next; /* while it waits for its next job */
 };

@@ -238,7 +238,7 @@ bool sl_strand_is_empty(const sl_strand *strand);
 /* ---- sampling ----
  *
  * A strand may be fed by samples instead of enter and leave. Its nodes count
- * samples, and each of them stands for the time since the one before. The
+ * samples, and each two of them stand for the time between them. The
  * same samples may look at a strand that is fed by enter and leave, and say
  * where in time and how (on CPU, waiting for the GIL) it spent itself. */
 
@@ -265,10 +265,10 @@ typedef struct {
 void sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
                       sl_pseudo top, const sl_times *passed, uint64_t now);
 
-/* The next sample (or look in vain) comes because the strand goes on, not when
- * one was planned whatever it does: it speaks for the time since then only, and
- * what was pending before waits for another. */
-void sl_strand_aside(sl_strand *strand);
+/* `aside`: the next sample (or look in vain) comes because the strand goes on,
+ * not when one was planned whatever it does: it speaks for the time since then
+ * only, and what was pending before waits for another. */
+void sl_strand_aside(sl_strand *strand, bool aside);
 
 /* The strand was looked at in vain, `why` says the reason (SL_UNSEEN_MAP): the
  * time since the last sample goes there and to no neighbour. */
@@ -288,20 +288,21 @@ void sl_strand_vouch(sl_strand *strand, uint64_t ticks);
 const void *sl_strand_place(sl_strand *strand, const sl_frame *frames,
                             uint32_t count);
 
-/* The same as the sample before it: the thread has not run since. false: there
- * was none since the strand went on, and nothing is charged. */
+/* A sample at the place of the one before it: the thread has not run since.
+ * false: there was none since the strand went on, and nothing is charged. */
 bool sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now);
 
 /* The sampled strand stops running; sl_strand_continue as always. What passed
- * since the last sample is kept for the next one. `frames` is the stack that
+ * since the last sample is kept for the next planned one, or owed to work like
+ * its (sl_strand_works). `frames` is the stack that
  * waits (may be empty): the time until _continue(SL_PSEUDO_AWAIT) is its. */
 void sl_strand_pause(sl_strand *strand, const sl_frame *frames, uint32_t count,
                      const sl_times *passed, uint64_t now);
 
 /* The sampled strand's work, which begins now, is the function `key` (NULL: not
- * known), and does what other work does whose `alike` is the same (0: not known,
- * as at first): what no sample of it tells, the next one of such work does, or
- * it is the function's. */
+ * known), and does what other work does whose `alike` is the same (0: not
+ * known, as at first): what no sample of it tells, the next one of such work
+ * does, or it is the function's. */
 void sl_strand_works(sl_strand *strand, uint64_t alike, const void *key);
 
 /* The sampled strand's work is over: what passed since the last sample is

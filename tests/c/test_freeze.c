@@ -76,6 +76,37 @@ samples(sl_recording *r, uint64_t *now, int count)
     }
 }
 
+/* The same, with pauses, jobs of a few kinds that a sample meets or none does,
+ * and something pending at the end. */
+static void
+pieces(sl_recording *r, uint64_t *now, int count)
+{
+    sl_strand *main = sl_recording_main(r);
+
+    for (; count > 0; count--) {
+        const sl_frame frames[] = { { FUNCTIONS[chance(9)], 1 + chance(3) },
+                                    { FUNCTIONS[9 + chance(9)], 1 } };
+        uint64_t passed = 10 + chance(1000);
+        sl_times half = { passed / 2, passed / 2, 0 };
+        sl_strand *job =
+            sl_recording_job(r, SL_PSEUDO_THREAD, NULL, *now, *now);
+        sl_strand_works(job, chance(90), FUNCTIONS[20 + chance(9)]);
+        if (chance(3) == 0)
+            sl_strand_sample(job, frames, 2, SL_PSEUDO_ROOT, &half,
+                             *now + passed / 2);
+        *now += passed;
+        sl_strand_end(job, &half, *now);
+        sl_strand_done(job, *now);
+        if (chance(3) == 0) {
+            sl_strand_aside(main, chance(2) == 0);
+            sl_strand_sample(main, frames, 2, SL_PSEUDO_ROOT, &half, *now);
+        }
+        sl_strand_pause(main, frames, 1, &half, *now);
+        sl_strand_continue(main, SL_PSEUDO_AWAIT, *now += 5);
+    }
+    sl_strand_pause(main, NULL, 0, &(sl_times){ 7, 7, 0 }, *now += 7);
+}
+
 static void
 encode(sl_recording *r, sl_bytes *blob)
 {
@@ -128,6 +159,12 @@ END_TEST
 START_TEST(a_copy_of_samples_is_what_it_was)
 {
     copies_are_equal(samples);
+}
+END_TEST
+
+START_TEST(a_copy_of_pieces_is_what_it_was)
+{
+    copies_are_equal(pieces);
 }
 END_TEST
 
@@ -241,6 +278,7 @@ freeze_suite(void)
 {
     const TTest *const tests[] = { a_copy_of_events_is_what_it_was,
                                    a_copy_of_samples_is_what_it_was,
+                                   a_copy_of_pieces_is_what_it_was,
                                    a_copy_has_what_was_asked,
                                    the_original_goes_on,
                                    too_little_room_changes_nothing,

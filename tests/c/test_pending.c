@@ -208,7 +208,7 @@ START_TEST(a_sample_aside_speaks_for_its_section_alone)
 
     sl_strand_pause(s, NULL, 0, &(sl_times){ 50, 50, 0 }, now += 50);
     sl_strand_continue(s, SL_PSEUDO_AWAIT, now);
-    sl_strand_aside(s);
+    sl_strand_aside(s, true);
     sl_strand_sample(s, frames, 2, SL_PSEUDO_ROOT, &(sl_times){ 4, 4, 0 },
                      now += 4);
     const sl_node *seen = s->path->charged;
@@ -217,8 +217,50 @@ START_TEST(a_sample_aside_speaks_for_its_section_alone)
     /* The next one is planned. */
     sl_strand_sample(s, frames, 1, SL_PSEUDO_ROOT, &(sl_times){ 6, 6, 0 },
                      now += 6);
-    ck_assert_uint_eq(seen->self, 4);
-    ck_assert_uint_eq(s->path->charged->self, 56);
+    ck_assert_uint_eq(seen->self, 4 + 6 / 2);
+    ck_assert_uint_eq(s->path->charged->self, 50 + 6 / 2);
+    ck_assert_uint_eq(s->pending.wall, 0);
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(work_that_is_alike_and_runs_at_once_keeps_its_places)
+{
+    sl_recording *r = start();
+    const sl_frame waits[] = { { VIEW, 0 }, { COPY, 7 } };
+    const sl_frame runs[] = { { VIEW, 0 }, { DUMPS, 1 } };
+    const sl_times passed = { 10, 10, 0 };
+    uint64_t now = r->start_ticks;
+    sl_strand *one = sl_recording_job(r, SL_PSEUDO_THREAD, NULL, now, now);
+    sl_strand *other = sl_recording_job(r, SL_PSEUDO_THREAD, NULL, now, now);
+
+    sl_strand_works(one, 1, VIEW);
+    sl_strand_works(other, 1, VIEW);
+    sl_strand_sample(one, waits, 2, SL_PSEUDO_ROOT, &(sl_times){ 0 }, now);
+    sl_strand_sample(other, runs, 2, SL_PSEUDO_ROOT, &(sl_times){ 0 }, now);
+    for (int i = 0; i < 10; i++) {
+        now += 10;
+        ck_assert(sl_strand_again(one, &passed, now));
+        sl_strand_sample(other, runs, 2, SL_PSEUDO_ROOT, &passed, now);
+    }
+    ck_assert_uint_eq(one->path->charged->self, 100);
+    ck_assert_uint_eq(other->path->charged->self, 100);
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(what_was_told_at_the_end_is_not_pending_any_more)
+{
+    sl_recording *r = start();
+    const sl_frame frames[] = { { VIEW, 0 }, { COPY, 7 } };
+    uint64_t now = r->start_ticks;
+
+    run_job(r, 0, NULL, 30, false);
+    sl_strand *s = sl_recording_job(r, SL_PSEUDO_THREAD, NULL, now, now);
+    sl_strand_aside(s, true);
+    sl_strand_sample(s, frames, 2, SL_PSEUDO_ROOT, &(sl_times){ 4, 4, 0 },
+                     now + 4);
+    ck_assert_uint_eq(s->path->charged->self, 4);
     ck_assert_uint_eq(s->pending.wall, 0);
     sl_recording_free(r);
 }
@@ -251,6 +293,8 @@ pending_suite(void)
         what_passed_between_two_samples_is_of_both,
         jobs_of_which_nothing_is_known_owe_nothing,
         a_sample_aside_speaks_for_its_section_alone,
+        work_that_is_alike_and_runs_at_once_keeps_its_places,
+        what_was_told_at_the_end_is_not_pending_any_more,
         more_kinds_of_work_than_are_told_apart,
         NULL,
     };

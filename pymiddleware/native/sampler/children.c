@@ -131,8 +131,11 @@ other_sample(other *o, sl_py_sampled *sampled, uintptr_t context,
     if (sl_py_sampler.live_following == 0)
         s->planned_ns *= OTHERS_EVERY;
     int count = other_walk(o, state);
-    if (count < 0 && sl_py_lock_learnt > 0) /* or it is another context's */
+    if (count < 0 && sl_py_lock_learnt > 0) { /* or it is another context's */
+        if (first)
+            s->sampled = NULL; /* it still is */
         return count == MOVED;
+    }
     sl_py_slot_measure(s, &passed, &now, sl_py_cpu_of(s->tid), false);
     if (first && sampled->clock == SL_CLOCK_MONOTONIC) {
         /* It began at some time since the tick before. */

@@ -83,8 +83,8 @@ look_if_due(sl_py_slot *s, uint32_t ticks, uint64_t start)
     bool due = sampled->looked == ticks;
     if (!due && !s->aside)
         return true;
-    if (!due && s->strand != NULL)
-        sl_strand_aside(s->strand);
+    if (sampled->by_samples && s->strand != NULL)
+        sl_strand_aside(s->strand, !due);
     s->aside = false;
     bool done = sl_py_slot_look(s);
     s->aside = !done && !due;
@@ -125,6 +125,9 @@ tick(uint32_t ticks)
     bool same_cpu = false, again = false;
     int looks = 0;
 
+    sl_py_lock();
+    woken = false; /* who comes from here on may be passed over */
+    sl_py_unlock();
     sl_py_children_look(ticks);
     for (int i = 0; i < SL_PY_SLOTS_MAX; i += !again) {
         if (!slot_visit(i, ticks, start, &same_cpu, &next, &again))
@@ -165,7 +168,6 @@ park(int idle_ticks, turn *t)
     }
     if (t->slept)
         sl_py_brake_count();
-    woken = false;
     t->busy = work_is_there();
     t->interval_ns = sl_py_sampler.current_ns;
     t->least_ns = sl_py_sampler.interval_ns;
