@@ -88,12 +88,13 @@ class Gathering(_core.Draw):
         if self.skip > 0:
             self.skip -= 1
             return 0
-        self.skip = self._gap()
-        return self.stride
-
-    def _gap(self) -> int:
-        """How many pass until one is chosen, if each is with a chance of 1 in ``stride``, whatever came before."""
         stride = self.stride  # once: the writer's thread may change it meanwhile
+        self.skip = self._gap(stride)
+        return stride
+
+    @staticmethod
+    def _gap(stride: int) -> int:
+        """How many pass until one is chosen, if each is with a chance of 1 in ``stride``, whatever came before."""
         return 0 if stride == 1 else int(math.log(1.0 - _chance()) / math.log1p(-1.0 / stride))
 
     def put(self, recording: _core.Recording, route: str, method: str, mode: str, weight: int) -> bool:
@@ -179,7 +180,7 @@ class Gathering(_core.Draw):
         stride = max(1, min(STRIDE_MAX, math.ceil(self._rate * self._mean / CPU)))
         if stride != self.stride:
             self.stride = stride
-            self.skip = self._gap()
+            self.skip = self._gap(stride)
 
     @property
     def count(self) -> int:
