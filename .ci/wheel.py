@@ -99,10 +99,12 @@ class Deflate:
 
 
 def shrink(path: pathlib.Path) -> None:
-    """The same archive, its files deflated as well as that can be done: four bytes of a hundred less."""
+    """The same archive, its files deflated as well as that can be done: 3.5 bytes of a hundred less."""
     before = path.rename(path.with_suffix(".before"))
+    usual = zipfile._get_compressor
     with zipfile.ZipFile(before) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new, \
-            mock.patch.object(zipfile, "_get_compressor", lambda *_: Deflate()):
+            mock.patch.object(zipfile, "_get_compressor", lambda kind, *more: (
+                Deflate() if kind == zipfile.ZIP_DEFLATED else usual(kind, *more))):
         for info in old.infolist():
             new.writestr(info, old.read(info))
     with zipfile.ZipFile(before) as old, zipfile.ZipFile(path) as new:
