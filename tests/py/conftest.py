@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import functools
 import io
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -43,6 +44,18 @@ def nothing_left_running() -> Iterator[None]:
     assert _core.active_count() == 0
 
 
+@pytest.fixture
+def no_brake() -> Iterator[None]:
+    """The sampler looks as often as it is to, whatever that costs."""
+    _core.sampler_configure(0.001, 0)
+    yield
+    _core.sampler_configure(0.001, 1)
+
+
+#: A sanitizer's allocator is loaded: it lets memory rest before it is used again, and must be loaded first.
+SANITIZED = hasattr(ctypes.CDLL(None), "__sanitizer_get_current_allocated_bytes")
+
+
 def loops() -> list[Any]:
     """What makes an event loop: asyncio's, and uvloop's where that is installed."""
     try:
@@ -62,6 +75,24 @@ def record(call: Callable[[], Any], c_calls: str = "all", **options: Any) -> _co
         profile.leave()
         profile.finish()
     return profile
+
+
+async def stepped(app: Callable[[], Awaitable[Any]], sampled: bool = True) -> _core.Recording:
+    """Runs ``app`` as a request of the running loop."""
+    recording = _core.Recording("none", sampled=sampled, follows=True)
+    try:
+        await recording.step(app())
+    finally:
+        recording.finish()
+    return recording
+
+
+def profiled(
+    app: Callable[[], Awaitable[Any]], loop: Any = asyncio.new_event_loop, sampled: bool = True,
+) -> _core.Recording:
+    """The same in a loop of its own."""
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(stepped(app, sampled))
 
 
 def tree(profile: _core.Recording) -> dict[str, Any]:

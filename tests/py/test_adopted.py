@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -14,7 +13,9 @@ import pytest
 
 from slowlens import _core
 
-from conftest import functions, loops, patient, tree
+from conftest import SANITIZED, functions, loops, patient, profiled, stepped, tree
+
+pytestmark = pytest.mark.usefixtures("no_brake")
 
 # Samples alone (3.11) do not tell who made a task.
 MODES = (False, True) if sys.version_info >= (3, 12) and sys.platform == "linux" else (False,)
@@ -26,20 +27,6 @@ def spin(seconds: float) -> None:
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass
-
-
-async def stepped(app: Callable[[], Awaitable[Any]], sampled: bool) -> _core.Recording:
-    recording = _core.Recording("none", follows=True, sampled=sampled)
-    try:
-        await recording.step(app())
-    finally:
-        recording.finish()
-    return recording
-
-
-def profiled(app: Callable[[], Awaitable[Any]], sampled: bool, loop: Any = asyncio.new_event_loop) -> _core.Recording:
-    with asyncio.Runner(loop_factory=loop) as runner:
-        return runner.run(stepped(app, sampled))
 
 
 def names(recording: _core.Recording) -> set[str]:
@@ -93,7 +80,7 @@ async def one_of_one() -> None:
 @pytest.mark.parametrize("app", (by_create_task, by_group, from_within, one_of_one), ids=lambda app: app.__name__)
 @patient
 def test_tasks_in_an_empty_context(app: Callable[[], Awaitable[None]], sampled: bool, loop: Any) -> None:
-    recording = profiled(app, sampled, loop)
+    recording = profiled(app, loop, sampled)
     assert above(recording, "made") == {"[task]"}
     assert above(recording, "computes") == {"made"}
     if not sampled:
@@ -108,7 +95,7 @@ def test_tasks_that_the_loop_is_asked_for(sampled: bool) -> None:
     async def app() -> None:
         await asyncio.get_running_loop().create_task(made(), context=contextvars.Context())
 
-    assert above(profiled(app, sampled), "made") == {"[task]"}
+    assert above(profiled(app, sampled=sampled), "made") == {"[task]"}
 
 
 @both
@@ -120,7 +107,7 @@ def test_eager_tasks_in_an_empty_context(sampled: bool) -> None:
         asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
         await asyncio.create_task(made(), context=contextvars.Context())
 
-    recording = profiled(app, sampled)
+    recording = profiled(app, sampled=sampled)
     assert "[task]" in above(recording, "made")
     assert above(recording, "computes") == {"made"}
     if not sampled:
@@ -171,22 +158,29 @@ def test_what_such_a_task_hands_on_is_the_requests(sampled: bool) -> None:
     async def hands_on() -> None:
         await asyncio.to_thread(in_thread)
         asyncio.get_running_loop().call_soon(in_callback)
+        asyncio.get_running_loop().call_soon(of_nobody, context=contextvars.Context())
         await asyncio.sleep(0.01)
 
     def in_callback() -> None:
         spin(0.02)
 
+    def of_nobody() -> None:
+        spin(0.02)
+
     async def app() -> None:
         await asyncio.create_task(hands_on(), context=contextvars.Context())
 
-    recording = profiled(app, sampled)
-    # A callback that is no task is a strand of its own where samples met it.
-    assert {"hands_on", "in_thread"} <= names(recording)
-    assert above(recording, "in_thread") <= {"[thread]", "run"}
+    recording = profiled(app, sampled=sampled)
+    assert "hands_on" in names(recording)
+    assert above(recording, "in_thread") and above(recording, "in_thread") <= {"[thread]", "run"}
+    # No task, and a strand of its own: its context is a copy of the task's, which names the request meanwhile.
+    assert above(recording, "in_callback") == {"[task]"}
+    assert "of_nobody" not in names(recording)
 
 
 def test_ends_of_all_sorts_leave_nothing_behind() -> None:
-    """Cancelled before it began, closed, dropped, outliving the request: of others at its address nothing is told."""
+    """Cancelled before it began, closed by who was to make its task, outliving the request: of others at its address
+    nothing is told."""
     async def never() -> None:
         raise AssertionError
 
@@ -205,6 +199,21 @@ def test_ends_of_all_sorts_leave_nothing_behind() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         kept.append(asyncio.create_task(goes_on(), context=context))
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(refuses)
+        closed = [unmade() for _ in range(8)]
+        for one in closed:
+            with pytest.raises(ValueError):
+                await asyncio.create_task(one, context=context)
+        loop.set_task_factory(None)
+        noted.update(map(id, closed))
+
+    def refuses(loop: Any, coroutine: Any, **_: Any) -> Any:
+        coroutine.close()  # which tells nobody
+        raise ValueError
+
+    async def unmade() -> None:  # as large as the next one
+        stranger()
 
     async def other() -> None:
         stranger()
@@ -214,19 +223,27 @@ def test_ends_of_all_sorts_leave_nothing_behind() -> None:
 
     async def main() -> list[_core.Recording]:
         recordings = [await stepped(app, False) for _ in range(20)]
-        for task in kept:
-            await task
-        # Made where nothing tells of it, at addresses that were noted.
-        for _ in range(50):
-            await asyncio.Task(other(), loop=asyncio.get_running_loop(), context=contextvars.Context())
-        return recordings
+        noted.clear()
+        open_one = _core.Recording("none", follows=True)  # of those that are over nobody is told anything
+        try:
+            await open_one.step(app())
+            for task in kept:
+                await task
+            # Made where nothing tells of it, at addresses that are noted.
+            others = [other() for _ in range(50)]
+            assert SANITIZED or noted & set(map(id, others)), "used again"
+            for one in others:
+                await asyncio.Task(one, loop=asyncio.get_running_loop(), context=contextvars.Context())
+        finally:
+            open_one.finish()
+        assert "late" in names(open_one)
+        return [*recordings, open_one]
 
+    noted: set[int] = set()
     kept: list[asyncio.Task[None]] = []
     for recording in asyncio.run(main()):
         assert not {"stranger", "other"} & names(recording)
         assert recording.totals()["mended"] == 0
-    kept.clear()
-    gc.collect()
 
 
 def test_a_coroutine_at_the_address_of_one_that_was_dropped() -> None:
@@ -235,15 +252,18 @@ def test_a_coroutine_at_the_address_of_one_that_was_dropped() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(1)
 
-    def drive() -> None:
+    def drive() -> int:
         coroutine = waits()
         contextvars.copy_context().run(coroutine.send, None)
         coroutine.close()  # which tells nobody
+        return id(coroutine)
 
     async def app() -> None:
-        for _ in range(20):  # each at the same address, by any allocator but a sanitizer's
-            drive()
+        addresses = []
+        for _ in range(20):
+            addresses.append(drive())
             time.sleep(0.002)
+        assert SANITIZED or len(set(addresses)) < len(addresses), "used again"
 
-    recording = profiled(app, False)
+    recording = profiled(app, sampled=False)
     assert not any(row["name"] in ("[task]", "[await]") for row in tree(recording)["rows"])

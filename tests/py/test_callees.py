@@ -25,14 +25,8 @@ from slowlens import _core, interpreter
 
 from conftest import functions, patient, record, tree
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sampling is for Linux")
-
-
-@pytest.fixture(autouse=True)
-def _no_brake() -> Iterator[None]:
-    _core.sampler_configure(0.001, 0)
-    yield
-    _core.sampler_configure(0.001, 1)
+pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="sampling is for Linux"),
+              pytest.mark.usefixtures("no_brake")]
 
 
 TEXT = json.dumps([{"number": n, "list": [1, 2, 3]} for n in range(3000)])

@@ -238,6 +238,7 @@ class Odd:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="without local events nobody tells of jobs")
+@patient
 def test_jobs_that_no_look_met_are_told_by_their_function() -> None:
     """As long as nobody looks their time is known all the same, and what they call is not."""
     def view() -> None:

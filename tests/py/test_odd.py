@@ -11,20 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from slowlens import _core
-
 from conftest import functions, patient, record
 
 greenlet = pytest.importorskip("greenlet")
+pytestmark = pytest.mark.usefixtures("no_brake")
 
 truth: dict[str, float] = {}
-
-
-@pytest.fixture(autouse=True)
-def _no_brake() -> Iterator[None]:
-    _core.sampler_configure(0.001, 0)
-    yield
-    _core.sampler_configure(0.001, 1)
 
 
 def spin(seconds: float) -> None:

@@ -354,7 +354,6 @@ def test_a_request_says_what_it_cost(store_path: str) -> None:
     assert listed["self_project_ns"] == summary["self_ns"]["project"]
 
 
-
 def test_lines_of_calls_that_do_not_stand_in_the_order_of_their_calls() -> None:
     """Each call's line is looked up from where the one before was: also one further up, one after thousands of lines,
     one within an expression of several lines, and two on one line."""

@@ -26,14 +26,8 @@ from slowlens import _core
 
 from conftest import SECCOMP, functions, loops, patient, record, tree
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sampling is for Linux")
-
-
-@pytest.fixture(autouse=True)
-def _no_brake() -> Iterator[None]:
-    _core.sampler_configure(0.001, 0)
-    yield
-    _core.sampler_configure(0.001, 1)
+pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="sampling is for Linux"),
+              pytest.mark.usefixtures("no_brake")]
 
 
 def sampler() -> dict[str, Any]:

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,37 +23,15 @@ import pytest
 
 from slowlens import _core
 
-from conftest import loops, patient, tree
+from conftest import loops, patient, profiled, stepped, tree
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sampling is for Linux")
+pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="sampling is for Linux"),
+              pytest.mark.usefixtures("no_brake")]
 
 
 @pytest.fixture(params=loops(), ids=lambda loop: loop.__module__)
 def loop(request: pytest.FixtureRequest) -> Any:
     return request.param
-
-
-@pytest.fixture(autouse=True)
-def _no_brake() -> Iterator[None]:
-    _core.sampler_configure(0.001, 0)
-    yield
-    _core.sampler_configure(0.001, 1)
-
-
-async def stepped(app: Callable[[], Awaitable[Any]], sampled: bool = True) -> _core.Recording:
-    profile = _core.Recording("none", sampled=sampled, follows=True)
-    try:
-        await profile.step(app())
-    finally:
-        profile.finish()
-    return profile
-
-
-def profiled(
-    app: Callable[[], Awaitable[Any]], loop: Any = asyncio.new_event_loop, sampled: bool = True,
-) -> _core.Recording:
-    with asyncio.Runner(loop_factory=loop) as runner:
-        return runner.run(stepped(app, sampled))
 
 
 def awaits(profile: _core.Recording) -> dict[str, float]:

@@ -9,7 +9,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,14 +19,8 @@ from slowlens import _core
 
 from conftest import record, tree
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sampling is for Linux")
-
-
-@pytest.fixture(autouse=True)
-def _no_brake() -> Iterator[None]:
-    _core.sampler_configure(0.001, 0)
-    yield
-    _core.sampler_configure(0.001, 1)
+pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="sampling is for Linux"),
+              pytest.mark.usefixtures("no_brake")]
 
 
 def sampler() -> dict[str, Any]:

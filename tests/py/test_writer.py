@@ -29,7 +29,7 @@ from slowlens.store.segments import BEGIN, NUMBERS, PROFILE
 from slowlens.writer import LINGER, Writer
 from slowlens.wsgi import ProfilerMiddleware
 
-from conftest import Stored, patient, wsgi_call
+from conftest import SANITIZED, Stored, patient, wsgi_call
 from programs import fib
 
 
@@ -652,6 +652,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(vo
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.skipif(sys.platform != "linux" or SANITIZED, reason="a library before all others")
 @patient
 def test_exit_in_the_middle_of_malloc_makes_no_thread(tmp_path: Path) -> None:
     """A signal's handler may call it there. What runs without the interpreter's lock ends without one."""
