@@ -236,6 +236,10 @@ host_text(PyObject *host, PyObject *port, char *out)
     return sl_url_host(full, b.len, out, SL_PY_SPAN_TEXT_MAX);
 }
 
+/* What ends a word for a shell, and what may make anything of one. */
+#define ENDS_WORD " \t\n|&;<>()"
+#define QUOTES    "='\"$`"
+
 /* "/usr/bin/convert", or the first of ["convert", "a.png"]. Of a line for a
  * shell the first word, if it is a program's name. */
 static size_t
@@ -252,14 +256,13 @@ command_text(PyObject *command, char *out)
         return 0;
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)bytes[i];
-        if (c == ' ' || c == '\t' || c == '\n') {
+        if (c != 0 && strchr(ENDS_WORD, c) != NULL)
             len = i;
-        } else if (c == '/') {
+        else if (c == '/')
             from = i + 1;
-        } else if (c == '=' || c == '\'' || c == '"' || c == '$' || c < ' ' ||
-                   c >= 0x7F) {
-            return 0; /* an assignment, a quote: what follows may be anything */
-        }
+        else if (c < ' ' || c >= 0x7F || strchr(QUOTES, c) != NULL ||
+                 (c == '#' && i == 0))
+            return 0; /* an assignment, a quote: it may be anything */
     }
     if (len <= from || len - from > NAME_MAX_BYTES)
         return 0;
