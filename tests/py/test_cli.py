@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -194,6 +195,20 @@ def test_python_m_and_environment(store: str) -> None:
     assert done.returncode == 2 and "SLOWLENS_SLOW_MS" in done.stderr
 
 
+#: Heads of requests to `serve` that are the last of their connection: what follows may be a body.
+ALONE = {
+    "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 33\r\n\r\n": 405,
+    "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 33\r\n\r\n": 200,
+    "GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n": 200,
+    "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length : 33\r\n\r\n": 200,
+    "GET / HTTP/1.1\r\nHost: localhost\r\nno header\r\nContent-Length: 33\r\n\r\n": 200,
+    "GET / HTTP/1.1\r\nHost: localhost\r\nX: y\r\r\nContent-Length: 33\r\n\r\n": 200,
+    "GET / HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n": 404,
+    "HEAD / HTTP/1.1\r\nHost: evil.example\r\n\r\n": 404,
+    "GET /" + "x" * 65532: 414,
+}
+
+
 @pytest.mark.parametrize("what", ["store", "file"])
 def test_serve(store: str, what: str, tmp_path: Path) -> None:
     target = ["--store", store] if what == "store" else [single(store, tmp_path)]
@@ -210,20 +225,25 @@ def test_serve(store: str, what: str, tmp_path: Path) -> None:
         assert len(rows) == (3 if what == "store" else 1)
         with urllib.request.urlopen(url) as response:
             assert b"<title>slowlens" in response.read()
-        # A page's files come over one connection; what follows a body that nobody reads is no request.
         address = urllib.parse.urlsplit(url)
         one = http.client.HTTPConnection(address.hostname or "", address.port, timeout=20)
-        for method, body, status in (("GET", None, 200), ("HEAD", None, 200), ("POST", b"GET / HTTP/1.1\r\n\r\n", 405)):
-            one.request(method, "/static/main.js", body)
-            if method == "GET":
-                first = one.sock
-            answer = one.getresponse()
-            answer.read()
-            assert answer.status == status and one.sock is first
-        with pytest.raises(OSError):
-            one.auto_open = 0
-            one.request("GET", "/")
-            one.getresponse()
+        one.connect()
+        first = one.sock
+        for path in ("/static/main.js", "/static/none.js", "/static/main.js"):
+            one.request("GET", path)
+            one.getresponse().read()
+            assert one.sock is first, "a page's files come over one connection"
+        one.close()
+        for head, status in ALONE.items():
+            with socket.create_connection((address.hostname, address.port), timeout=20) as raw:
+                raw.sendall(head.encode() + (b"GET / HTTP/1.1\r\n\r\n" if head.endswith("\n") else b""))
+                answer = b"".join(iter(lambda: raw.recv(1 << 16), b""))
+            assert answer.startswith(b"HTTP/1.1 %d " % status) and answer.count(b"HTTP/1.1 ") == 1, head
+            assert b"\r\nConnection: close\r\n" in answer, head
+        for sent in (b"GET / HT", b"GET / HTTP/1.1\r\nHost: loc", b"GET /static/main.js HTTP/1.1\r\n\r\n" * 50):
+            with socket.create_connection((address.hostname, address.port)) as raw:
+                raw.sendall(sent)
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # goes away by a reset
         for header in ({"Host": "evil.example"}, {"X-Forwarded-For": "203.0.113.9"}):
             with pytest.raises(urllib.error.HTTPError) as caught:
                 urllib.request.urlopen(urllib.request.Request(url, headers=header))
@@ -233,7 +253,7 @@ def test_serve(store: str, what: str, tmp_path: Path) -> None:
     finally:
         server.terminate()
         said = server.communicate()[1]
-    assert said.count("SLOWLENS_TRUSTED_PROXIES") == 1, said
+    assert said.count("SLOWLENS_TRUSTED_PROXIES") == 1 and said.count("\n") == 1, said
 
 
 def profiles_of(store: str, *arguments: str, capsys: pytest.CaptureFixture[str]) -> Any:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 from .. import __version__, killed
@@ -35,29 +36,56 @@ def serve(options: argparse.Namespace) -> None:
 
     class Answer(ServerHandler):
         http_version = "1.1"
+        whole = False
+
+        def cleanup_headers(self) -> None:
+            super().cleanup_headers()
+            handler, headers = self.request_handler, self.headers  # type: ignore[attr-defined]
+            handler.close_connection |= "Content-Length" not in headers
+            if handler.close_connection:
+                headers["Connection"] = "close"
+
+        def close(self) -> None:
+            self.whole = True  # whoever is not there any more, or is told half, does not come here
+            super().close()
 
     class Quiet(WSGIRequestHandler):
         """Connections stay: a page asks for some thirty files, and whose a connection is, is looked up once."""
 
         protocol_version = "HTTP/1.1"
-        timeout = 60
         wbufsize = 1 << 16
         disable_nagle_algorithm = True
 
         def handle(self) -> None:
             self.close_connection = False
-            while not self.close_connection:
-                try:
-                    self.raw_requestline = self.rfile.readline(65537)
-                except OSError:  # nothing was asked for a minute, or nobody is there any more
-                    return
-                if not self.parse_request():
-                    return
-                if self.headers.get_all("Content-Length", ["0"]) != ["0"] or "Transfer-Encoding" in self.headers:
-                    self.close_connection = True  # nobody reads what follows
-                answer = Answer(self.rfile, self.wfile, self.get_stderr(), self.get_environ())  # type: ignore[arg-type]
-                answer.request_handler = self  # type: ignore[attr-defined]
-                answer.run(self.server.get_app())  # type: ignore[attr-defined]
+            with suppress(OSError):  # nothing was asked for a minute, or nobody is there any more
+                while not self.close_connection:
+                    self.answer_one()
+
+        def answer_one(self) -> None:
+            self.connection.settimeout(60)
+            self.raw_requestline = self.rfile.readline(65537)
+            if len(self.raw_requestline) > 65536:
+                self.requestline = self.request_version = self.command = ""
+                self.send_error(414)  # which ends the connection, as all that cannot be parsed
+                return
+            if not self.parse_request():
+                self.close_connection = True
+                return
+            # Nobody reads bodies: what may have one, or be read in two ways, is the last of its connection.
+            head = self.headers
+            if (self.command, self.request_version) != ("GET", "HTTP/1.1") or head.defects or head.get_payload() or (
+                    "Content-Length" in head or "Transfer-Encoding" in head):
+                self.close_connection = True
+            self.connection.settimeout(None)  # a download may pause
+            answer = Answer(self.rfile, self.wfile, self.get_stderr(), self.get_environ())  # type: ignore[arg-type]
+            answer.request_handler = self  # type: ignore[attr-defined]
+            answer.run(self.server.get_app())  # type: ignore[attr-defined]
+            self.close_connection |= not answer.whole
+
+        def finish(self) -> None:
+            with suppress(OSError):  # what could not be sent is tried again
+                super().finish()
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -215,7 +243,8 @@ def doctor(options: argparse.Namespace) -> int:
         if problem is None:
             contents = report["contents"]
             print(f"  {several(contents['profiles'], 'profile')}, {contents['bytes'] / 1e6:.1f} MB"
-                  + (f"; {contents['waiting']} wait here to be sent" if contents.get("waiting") else ""))
+                  + (f"; {contents['waiting']} {'waits' if contents['waiting'] == 1 else 'wait'} here to be sent"
+                     if contents.get("waiting") else ""))
             if made:
                 print("  it was not there, and was made to see that it can be: is its name right?")
         if unseen:
