@@ -438,10 +438,10 @@ def test_another_process_says_why_profiles_wait(server: Server, sql: Any, schema
     sql.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {schema}")
     store.put(*profile(2))
     store.close()
-    assert "may not write to the table profiles; 1 profiles wait" in told()
+    assert "may not write to the table profiles; 1 profile waits" in told()
     sql.execute(f"ALTER ROLE {schema} SUPERUSER")
     sql.execute(f"DROP TABLE {schema}.blobs CASCADE")
-    assert "there is no table blobs; 1 profiles wait" in told()
+    assert "there is no table blobs; 1 profile waits" in told()
 
 
 def test_a_role_with_habits_of_its_own(server: Server, sql: Any, schema: str, tmp_path: Path) -> None:
@@ -461,7 +461,7 @@ def test_a_role_with_habits_of_its_own(server: Server, sql: Any, schema: str, tm
     sql.execute(f"ALTER ROLE {schema} SET default_transaction_read_only = on")
     store.close()
     store.put(*profile(2))
-    assert "read-only" in str(store.problem()) and "1 profiles wait" in str(store.problem())
+    assert "read-only" in str(store.problem()) and "1 profile waits" in str(store.problem())
     store.close()
 
 
@@ -470,7 +470,7 @@ def test_a_table_that_is_gone_is_said(open_store: Open, sql: Any, schema: str) -
     fill(store, 1)
     sql.execute(f"DROP TABLE {schema}.blobs CASCADE")
     store.put(*profile(2))
-    assert "blobs" in str(store.problem()) and "1 profiles wait" in str(store.problem())
+    assert "blobs" in str(store.problem()) and "1 profile waits" in str(store.problem())
 
 
 def test_without_pg_trgm_and_without_rights_on_the_database(server: Server, sql: Any, schema: str) -> None:

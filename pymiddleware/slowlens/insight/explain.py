@@ -278,8 +278,8 @@ def _repeats(one: _core.Profile, wall: int, sentence: str, findings: list[dict[s
     own = [row for row in rows if row["caller"]["origin"] == "project" and row["total_ns"] >= wall / 20]
     told = " ".join([sentence, *(finding["text"] for finding in findings)])
     # By samples it is what was asked for that is counted, and its text says more than who asks.
-    return [f"{_one_line(row.get('text') or row['function']['name'], 160)} {row['calls']} times from {place} "
-            f"({row['total_ns'] / wall:.0%})" for row in own[:5]
+    return [f"{_one_line(row.get('text') or row['function']['name'], 160)} {several(row['calls'], 'time')} "
+            f"from {place} ({row['total_ns'] / wall:.0%})" for row in own[:5]
             if (place := f"{short_path(row['caller']['file'])}:{row['call_line']}") not in told
             or str(row["calls"]) not in told]
 

@@ -546,7 +546,8 @@ class PostgresStore:
 
     def _who_waits(self) -> str:
         count = self._waiting.count()
-        return f"; {count} profiles wait in {self._waiting.folder}" if count else ""
+        who = "1 profile waits" if count == 1 else f"{count} profiles wait"
+        return f"; {who} in {self._waiting.folder}" if count else ""
 
     def close(self) -> None:
         with self._connections.lock:
