@@ -15,14 +15,14 @@ from test_views import press, show, slowest
 from conftest import VIEWER, open_list, size, wait
 
 #: The page's own requests, as the test wants them: `away`: no server; `refused`: a status; `late`: what a URL has, and
-#: for how many ms that waits.
+#: for how many ms that waits; `lost`: what no answer comes to.
 WEATHER = """
 const ask = window.fetch;
 window.weather = {};
 window.fetch = async (url, options) => {
-  const { away, refused, late } = window.weather;
+  const { away, refused, late, lost } = window.weather;
   if (late && String(url).includes(late[0])) await new Promise((go) => setTimeout(go, late[1]));
-  if (away) throw new TypeError('Failed to fetch');
+  if (away || lost?.test(url)) throw new TypeError('Failed to fetch');
   return refused ? new Response('<h1>Log in</h1>', { status: refused }) : ask(url, options);
 };
 """
@@ -58,6 +58,11 @@ def test_a_server_that_is_away_is_told_until_it_is_back(browser: Any, shop: str)
     wait(browser, "#panel button", "Try again").click()
     wait(browser, "table.functions td", "copy.deepcopy")
     assert element(browser, "#notice").text == ""
+    # What comes behind what is seen first, and does not come.
+    weather(browser, "lost: /requests[/]aggregate[?](?!.*glance)/")
+    browser.execute_script("location.hash = '#r=aggregate&route=/report/&method=GET'")
+    assert wait(browser, "#notice", "Not up to date").is_displayed()
+    assert "copy.deepcopy" in element(browser, ".answer").text
 
 
 def test_a_view_that_comes_late_takes_nothing_of_the_next(browser: Any, shop: str) -> None:
@@ -104,7 +109,18 @@ def test_the_focus_stays_where_the_hand_was(browser: Any, shop: str) -> None:
     wait(browser, "table.functions td", "copy.deepcopy")
     assert browser.switch_to.active_element.text == "Functions", "not nowhere"
     assert [tab.text for tab in browser.find_elements(By.CSS_SELECTOR, "[role=tab][tabindex='0']")] == ["Functions"]
-    # On the head that was pressed, whichever table it is of.
+    # On the head that was pressed, whichever table it is of; not where that drew nothing, and the hand went on.
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WEATHER})
+    show(browser, shop, "")
+    weather(browser, "away: true")
+    wait(browser, "th button", "Wall ms").send_keys(Keys.ENTER)
+    wait(browser, "#notice", "the server does not answer")
+    weather(browser, "")
+    element(browser, "#nav-routes").click()
+    wait(browser, "table.routes td.path a")
+    browser.back()
+    wait(browser, "table.requests td.path")
+    assert browser.switch_to.active_element.tag_name != "button"
     for page, column in (("", "Wall ms"), ("#page=routes", "p95 ms")):
         show(browser, shop, page)
         for sort in ("descending", "ascending"):

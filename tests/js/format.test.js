@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytes, count, duration, hasSamples, label, middle, modeOf, moment, ms, packages, percent, share, shortPath, tame, when } from "../../pymiddleware/slowlens/viewer/static/format.js";
+import { bytes, count, duration, hasSamples, label, middle, modeOf, moment, ms, packages, percent, several, share, shortPath, tame, when } from "../../pymiddleware/slowlens/viewer/static/format.js";
 
 test("milliseconds keep three digits that matter", () => {
   assert.deepEqual([1234.5, 99.95, 12.34, 1.234, 0.1234, 0].map(ms), ["1235", "100.0", "12.3", "1.23", "0.123", "0.000"]);
@@ -19,6 +19,7 @@ test("shares of nothing are nothing", () => {
 test("numbers and sizes", () => {
   assert.equal(count(1234567), "1\u202f234\u202f567");
   assert.deepEqual([12, 1234, 12345678].map(bytes), ["12 B", "1.2 kB", "12.3 MB"]);
+  assert.deepEqual([0, 1, 1.25, 1.5].map((many) => several(many, "call")), ["0 calls", "1 call", "1 call", "2 calls"], "means, too, as they are told");
 });
 
 test("times of today have no date", () => {

@@ -105,6 +105,7 @@ test("search by text and by expression", () => {
 test("a repeated call as a sentence", () => {
   const row = { function: callee("Cursor.execute", "/lib/db.py"), caller: callee("load"), call_line: 20, calls: 212, total_ns: 61 };
   assert.equal(sentence(row, 100), "db.Cursor.execute 212 times from shop.py:20, 61.0 % of the request");
+  assert.match(sentence({ ...row, calls: 1 }, 100), / 1 time from /);
 });
 
 const sum = (calls, total_ns) => ({ calls, self_ns: total_ns / 2, total_ns });
@@ -225,6 +226,8 @@ test("a difference in a sentence: which function, called by whom", () => {
     row(0, 0, before(1, 1e9), before(1, 4e8)), row(1, 0, before(1, 9e8), before(1, 3e8)), row(2, 1, before(800, 6e8), before(0, 0))] };
   assert.equal(verdict(report), "−600 ms (−60.0 %). −600 ms of it in shop.deepcopy, called by shop.build: 800 calls before, none after.");
   assert.ok(!verdict(report, ["sampling", "sampling"]).includes("calls"), "samples count no calls");
+  const mean = { ...report, rows: [...report.rows.slice(0, 2), row(2, 1, before(1.25, 6e8), before(1, 0))] };
+  assert.ok(!verdict(mean).includes("before"), "1 call before, 1 after: not why");
   assert.match(verdict({ ...report, after_ns: 1.001e9 }), /about the same/);
 });
 

@@ -1,4 +1,4 @@
-// api.js - the server's JSON. URLs are relative: the page may be mounted anywhere.
+// The server's JSON. URLs are relative: the page may be mounted anywhere.
 import { only, parse } from "./state.js";
 
 async function ask(path, options) {

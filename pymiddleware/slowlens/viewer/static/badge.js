@@ -1,4 +1,4 @@
-// badge.js - for HTML pages of yours, put in by you: docs/howto/reading.md. Whoever may not look sees nothing.
+// For HTML pages of yours, put in by you: docs/howto/reading.md. Whoever may not look sees nothing.
 (() => {
   const base = new URL("..", document.currentScript.src);
   const begun = performance.timeOrigin;
@@ -41,7 +41,9 @@
   }
 
   async function look(left) {
-    const path = decodeURI(location.pathname);
+    const path = location.pathname.replace(/(%[\da-f]{2})+/gi, (bytes) => {
+      try { return decodeURIComponent(bytes); } catch { return bytes; }
+    });
     const query = new URLSearchParams({ q: path, sort: "-started", limit: "20" });
     const sent = Date.now();
     const response = await fetch(new URL(`api/requests?${query}`, base), { credentials: "same-origin" });

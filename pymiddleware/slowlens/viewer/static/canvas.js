@@ -1,4 +1,4 @@
-// canvas.js - one component for flame graph, timeline and difference (../README.md).
+// One component for flame graph, timeline and difference (../README.md).
 import { isDark } from "./colors.js";
 import { button, el, putCard, surface } from "./dom.js";
 import { boxAt, boxOf, firstAfter, ticks } from "./flamemodel.js";

@@ -1,4 +1,4 @@
-// colors.js - what each colour means, everywhere, and the bar of them (../README.md).
+// What each colour means, everywhere, and the bar of them (../README.md).
 import { el } from "./dom.js";
 import { OWN_COST, duration, percent } from "./format.js";
 

@@ -1,4 +1,4 @@
-// diff.js - two profiles beside each other.
+// Two profiles beside each other.
 import * as api from "./api.js";
 import { FlameCanvas } from "./canvas.js";
 import { category, isDark } from "./colors.js";
@@ -67,7 +67,7 @@ export function verdict(report, modes = ["", ""]) {
   if (guilty.node !== 0 && one.kind !== "pseudo") {
     const own = at >= 0 && at < path.length - 1 ? `, called by ${label(report.functions[path[at].function])}` : "";
     const { before, after } = guilty;
-    const calls = modes.includes("sampling") || before.calls === after.calls ? ""
+    const calls = modes.includes("sampling") || count(before.calls) === count(after.calls) ? ""
       : `: ${before.calls ? several(before.calls, "call") : "no calls"} before, ${after.calls ? count(after.calls) : "none"} after`;
     why = ` ${signed(guilty.change)} of it in ${label(one)}${own}${calls}.`;
   }
@@ -98,7 +98,7 @@ function treeView(page) {
       { title: "Change", value: (row) => signed(change(row)), tone: (row) => tone(change(row), answer.wall_ns) },
       { title: "Relative", value: (row) => (row.before.total_ns ? `${change(row) >= 0 ? "+" : "−"}${percent(Math.abs(change(row)), row.before.total_ns)}` : "new") },
       // Samples and calls cannot stand beside each other.
-      ...page.sides[0].meta.mode !== page.sides[1].meta.mode ? [] : [{ title: page.sides[0].meta.mode === "sampling" ? "Samples" : "Calls", alone: true, value: (row) => (row.before.calls === row.after.calls ? count(row.after.calls) : `${count(row.before.calls)} → ${count(row.after.calls)}`) }],
+      ...page.sides[0].meta.mode !== page.sides[1].meta.mode ? [] : [{ title: page.sides[0].meta.mode === "sampling" ? "Samples" : "Calls", alone: true, value: ({ before, after }) => [...new Set([count(before.calls), count(after.calls)])].join(" → ") }],
     ],
   });
   tree.root.classList.add("wide", "diff");
@@ -187,7 +187,7 @@ const QUERIES = {
 };
 const VIEWS = { tree: ["Call tree", treeView], flame: ["Flame graph", flameView], functions: ["Functions", table(FUNCTIONS)], queries: ["Queries", table(QUERIES)] };
 
-/** Both sides in a table, the greatest changes, and what colours mean. */
+/** Both sides in a table, and the greatest changes. */
 function beside(sides, report) {
   const row = (title, value) => {
     const both = sides.map(value);
@@ -221,6 +221,7 @@ class Difference extends ViewPage {
     const [before, after] = this.sides;
     const link = (one) => el("a", { href: one.href, title: one.name }, middle(one.name, 36));
     const warning = caution(before.meta, after.meta);
+    const told = verdict(report, [before.meta.mode, after.meta.mode]);
     slot().replaceChildren(el("div", { class: "titlebar" },
       back(),
       el("h1", {}, "Difference"),
@@ -228,7 +229,7 @@ class Difference extends ViewPage {
       el("div", { class: "actions" }, button("Exchange", () => go({ ...this.state, a: state.b, b: state.a }), { disabled: state.a === "aggregate", title: "What is before becomes after" }),
         menu("Copy", [button("link", () => copy(location.href, "Link")), button("slowlens command", () => copy(`slowlens diff ${state.a} ${state.b}`, "Command"))]))));
     main.replaceChildren(
-      el("p", { class: "answer" }, verdict(report, [before.meta.mode, after.meta.mode])),
+      el("p", { class: "answer", title: told }, told),
       el("div", { class: "splitline" }, el("p", { class: before.meta.mode !== after.meta.mode ? "caution" : "hint", title: warning }, warning || `Of one kind: ${tame(before.meta.mode || "")} both.`), this.search.form),
       el("div", { class: "viewbar" }, this.tabs, this.tools),
       el("div", { class: "work" }, this.area, beside(this.sides, report)));

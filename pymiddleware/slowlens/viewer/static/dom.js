@@ -1,4 +1,4 @@
-// dom.js - elements without markup: text is only ever text.
+// Elements without markup: text is only ever text.
 import { toggleSort } from "./state.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -15,9 +15,7 @@ function fill(node, attributes, children) {
 }
 
 /**
- * An element. `attributes`: "class", "data-x", "aria-x"...; a function is an
- * event listener; false, null and undefined are left out. `children`: nodes or
- * text.
+ * An element. `attributes`: a function is an event listener; false, null and undefined are left out. `children`: nodes or text.
  */
 export const el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 
@@ -84,7 +82,7 @@ export function tabList(views, open) {
   } }, tabs);
 }
 
-let sorting = null; // whose head was pressed: it keeps the focus
+let pressed = null; // a head, until another thing has the focus: drawn anew, it keeps it
 
 const classes = (column) => [column.number ? "number" : "", column.class || ""].join(" ").trim() || null;
 
@@ -96,12 +94,12 @@ export function header(columns, sort = "", onSort = null) {
   return el("thead", {}, el("tr", {}, columns.map((column) => {
     const current = sort.replace(/^-/, "") === column.sort;
     const direction = current ? (sort.startsWith("-") ? "descending" : "ascending") : null;
-    const title = column.sort ? button([column.title, current ? (direction === "descending" ? " ▾" : " ▴") : ""], () => {
-      sorting = column.sort;
+    const title = column.sort ? button([column.title, current ? (direction === "descending" ? " ▾" : " ▴") : ""], ({ target }) => {
+      pressed = target;
       onSort(toggleSort(sort, column.sort));
-    }) : column.title;
-    if (column.sort && column.sort === sorting) {
-      sorting = null;
+    }, { name: column.sort, blur: ({ relatedTarget }) => relatedTarget && (pressed = null) }) : column.title;
+    if (pressed && column.sort === pressed.name && [document.body, pressed].includes(document.activeElement)) {
+      pressed = null;
       setTimeout(() => title.focus({ preventScroll: true }));
     }
     return el("th", { scope: "col", class: classes(column), "aria-sort": direction }, title);

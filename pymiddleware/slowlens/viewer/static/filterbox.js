@@ -1,4 +1,4 @@
-// filterbox.js - the list's one box.
+// The list's one box.
 import { el } from "./dom.js";
 import { tame } from "./format.js";
 import { complete, join, lastWord } from "./state.js";

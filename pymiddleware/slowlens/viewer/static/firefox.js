@@ -1,4 +1,4 @@
-// firefox.js - hands a profile to the Firefox Profiler in another window (../README.md).
+// Hands a profile to the Firefox Profiler in another window (../README.md).
 const ORIGIN = "https://profiler.firefox.com";
 const ASK_MS = 100;
 const LONGEST_MS = 30_000;

@@ -1,4 +1,4 @@
-// flamemodel.js - where every box of a flame graph or timeline lies (../README.md). No recursion: stacks are deep.
+// Where every box of a flame graph or timeline lies (../README.md). No recursion: stacks are deep.
 
 import { FOLD_LEAST, FOLD_SHARE } from "./treemodel.js";
 

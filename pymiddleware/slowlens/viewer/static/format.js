@@ -1,4 +1,4 @@
-// format.js - numbers and names as people read them.
+// Numbers and names as people read them.
 
 /** Milliseconds: three digits that matter, never exponents. */
 export function ms(value) {
@@ -25,7 +25,7 @@ export function count(value) {
 }
 
 /** "1 query", "2 queries". */
-export const several = (many, one, more = `${one}s`) => `${count(many)} ${many === 1 ? one : more}`;
+export const several = (many, one, more = `${one}s`) => `${count(many)} ${Math.round(many) === 1 ? one : more}`;
 
 export function bytes(value) {
   if (value >= 1e6) return `${(value / 1e6).toFixed(1)} MB`;

@@ -1,4 +1,4 @@
-// graph.js - functions as boxes, calls as arrows, callers above callees (../README.md).
+// Functions as boxes, calls as arrows, callers above callees (../README.md).
 import { svg } from "./dom.js";
 import { middle } from "./format.js";
 

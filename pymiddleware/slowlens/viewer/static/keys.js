@@ -1,4 +1,4 @@
-// keys.js - what keys do, anywhere; their help; the box that goes anywhere.
+// What keys do, anywhere; their help; the box that goes anywhere.
 import * as api from "./api.js";
 import { choice, el } from "./dom.js";
 import { duration, tame, when } from "./format.js";
@@ -10,7 +10,7 @@ const KEYS = [
   ["x", "choose a row of the list to compare or delete"], ["c", "compare the two that are chosen"], ["s", "show or hide the panel at the side"],
   ["g r", "requests"], ["g o", "routes"], ["g l", "live"], ["g c", "changes"], ["Ctrl K", "go to any route, request, function or view"], ["?", "this"],
 ];
-export const EDITORS = {
+const EDITORS = {
   "": "none", "vscode://file/{file}:{line}": "VS Code", "cursor://file/{file}:{line}": "Cursor", "zed://file/{file}:{line}": "Zed",
   "pycharm://open?file={file}&line={line}": "PyCharm", "idea://open?file={file}&line={line}": "IntelliJ IDEA", "subl://open?url=file://{file}&line={line}": "Sublime Text",
 };
@@ -31,7 +31,7 @@ function open(box) {
   box.showModal();
 }
 
-export function showHelp() {
+function showHelp() {
   const field = (label, name, hint) => el("label", { class: "choice" }, `${label} `,
     el("input", { type: "text", value: setting(name), placeholder: hint, size: 30, change: (event) => setting(name, event.target.value) }));
   open(el("dialog", { class: "help", "aria-labelledby": "help-title" },
@@ -144,7 +144,7 @@ const places = () => [
   { kind: "page", text: "Failed requests", act: () => go({ page: "requests", status: "error" }) },
 ];
 
-export function openPalette(page) {
+function openPalette(page) {
   let items = [...(page?.places?.() || []), ...places()];
   let shown = [];
   let at = 0;

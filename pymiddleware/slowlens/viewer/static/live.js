@@ -1,4 +1,4 @@
-// live.js - the requests that run now, on all workers of this store.
+// The requests that run now, on all workers of this store.
 import * as api from "./api.js";
 import { el, header, tableRow } from "./dom.js";
 import { duration, middle, tame, when } from "./format.js";

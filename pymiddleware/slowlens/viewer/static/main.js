@@ -1,4 +1,4 @@
-// main.js - from the URL's fragment to a page, and back.
+// From the URL's fragment to a page, and back.
 // How the modules hang together: ../README.md.
 import { dress } from "./colors.js";
 import * as diff from "./diff.js";

@@ -1,10 +1,10 @@
-// profile.js - one request, or a route's merged profiles.
+// One request, or a route's merged profiles.
 import * as api from "./api.js";
 import { bar, said, timeSplit } from "./colors.js";
 import { button, el, menu } from "./dom.js";
 import { FlameModel, invert, mergeRecursion } from "./flamemodel.js";
-import { OWN_COST, count, duration, hasSamples, label, middle, share, tame } from "./format.js";
-import { back, copy, entry, go, removeLater, server, slot, toList } from "./shell.js";
+import { OWN_COST, count, duration, hasSamples, label, middle, several, share, tame } from "./format.js";
+import { answered, back, copy, entry, go, removeLater, server, slot, toList } from "./shell.js";
 import { sidePanel, place } from "./side.js";
 import { format } from "./state.js";
 import { LAYERS } from "./tables.js";
@@ -40,9 +40,10 @@ class Page extends ViewPage {
     return share(part === this.wall ? this.shared : part, this.shared, this.samples);
   }
 
-  /** What the number of calls of a function is. */
-  counted(callee) {
-    return !this.sampled ? "calls" : hasSamples(callee) ? "samples" : "times";
+  /** What the number of calls of a function is: "calls"; with it, "1 call". */
+  counted(callee, many) {
+    const one = !this.sampled ? "call" : hasSamples(callee) ? "sample" : "time";
+    return many === undefined ? `${one}s` : several(many, one);
   }
 
   /** "800×"; samples are no calls. */
@@ -128,8 +129,12 @@ class Page extends ViewPage {
   tell({ headline, findings }) {
     Object.assign(this.summary, { headline, findings });
     this.side.tell();
-    const [before, now] = [this.main.querySelector(".answer"), this.sentence()];
-    if (before.textContent !== now.textContent) before.replaceWith(now);
+    const now = this.sentence();
+    if (this.told.textContent === now.textContent) return;
+    const at = [...this.told.children].indexOf(document.activeElement);
+    this.told.replaceWith(now);
+    now.children[at]?.focus();
+    this.told = now;
   }
 
   editor({ file, line }) {
@@ -188,6 +193,7 @@ class Page extends ViewPage {
   build(main) {
     const { meta } = this.summary;
     this.usual = el("span");
+    this.told = this.sentence();
     this.side = sidePanel(this);
     const sideButton = button("Panel", () => this.toggleSide(), { class: "quiet", "aria-controls": "side", "aria-pressed": "true", title: "Show or hide the panel (s)" });
     this.sideButton = sideButton;
@@ -198,7 +204,7 @@ class Page extends ViewPage {
     const measured = meta.cpu_ns !== undefined && !meta.merged;
     slot().replaceChildren(this.top());
     main.replaceChildren(
-      this.sentence(),
+      this.told,
       el("div", { class: "splitline" }, measured ? [bar("Wall time", split, this.wall), el("ul", { class: "inline", "aria-hidden": "true", title: said(split, this.wall) }, key)] : null, this.search.form),
       el("div", { class: "viewbar" }, this.tabs, this.tools, sideButton),
       el("div", { class: "work" }, this.area, this.side.root));
@@ -230,11 +236,14 @@ export async function show(main, state) {
   if (first.flame) page.models.set(page.modelKey(), first.flame.then((report) => new FlameModel(report)));
   page.build(main);
   if (meta.route && !page.merged) {
-    // Nobody waits for this: how it compares is said when it is known.
+    // Nobody waits for this.
     api.routes({ route: meta.route }).then(({ routes }) => page.compare(routes.find((one) => one.method === meta.method)), () => {});
   }
   await page.showView();
-  if (!summary.findings) profile.summary().then((found) => page.tell(found), () => {});
+  if (!summary.findings) profile.summary().then((found) => page.tell(found), (error) => {
+    page.tell({ headline: summary.headline || "Findings are not known.", findings: [] });
+    answered(page.told, error);
+  });
   return {
     title: `${page.title} ${duration(page.wall)}`,
     update(next) {

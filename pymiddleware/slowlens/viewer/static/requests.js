@@ -1,4 +1,4 @@
-// requests.js - the list of requests.
+// The list of requests.
 import * as api from "./api.js";
 import { bar, kindsKey, rowSplit } from "./colors.js";
 import { button, choice, el, header, tableRow } from "./dom.js";

@@ -1,4 +1,4 @@
-// routes.js - the pages about routes: numbers, slow ones beside usual ones, what each release made worse.
+// The pages about routes: numbers, slow ones beside usual ones, what each release made worse.
 import * as api from "./api.js";
 import { choice, el, header, numbers, plainTable, svg, tableRow } from "./dom.js";
 import { count, duration, label, middle, modeOf, moment, ms, percent, shortPath, tame } from "./format.js";

@@ -1,4 +1,4 @@
-// shell.js - what every page has in common.
+// What every page has in common.
 import * as api from "./api.js";
 import { button, el } from "./dom.js";
 import { format } from "./state.js";

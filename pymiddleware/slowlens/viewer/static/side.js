@@ -1,4 +1,4 @@
-// side.js - the panel beside every view.
+// The panel beside every view.
 import { KINDS, bar, category, timeSplit } from "./colors.js";
 import { button, el, numbers, tableRow } from "./dom.js";
 import { count, duration, label, middle, share, tame } from "./format.js";
@@ -51,8 +51,8 @@ export function sidePanel(page) {
   const findings = section("Findings", list);
   const tell = () => {
     list.replaceChildren(...(summary.findings || []).map((one) => el("li", {},
-    one.node === undefined ? el("strong", {}, tame(one.title)) : button(tame(one.title), () => page.choose({ node: one.node }), { class: "link" }),
-    ` ${tame(one.text, 400)} `, el("span", { class: "hint" }, tame(one.advice || "", 300)))));
+      one.node === undefined ? el("strong", {}, tame(one.title)) : button(tame(one.title), () => page.choose({ node: one.node }), { class: "link" }),
+      ` ${tame(one.text, 400)} `, el("span", { class: "hint" }, tame(one.advice || "", 300)))));
     findings.hidden = !list.firstChild;
   };
   tell();

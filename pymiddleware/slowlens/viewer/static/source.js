@@ -1,4 +1,4 @@
-// source.js - the lines of one function with their times.
+// The lines of one function with their times.
 import { el } from "./dom.js";
 import { count, duration, label, tame } from "./format.js";
 import { where } from "./tables.js";

@@ -1,4 +1,4 @@
-// state.js - all of the page's state is the URL's fragment; what words of a filter mean, the server says (store/filter.py).
+// All of the page's state is the URL's fragment; what words of a filter mean, the server says (store/filter.py).
 
 /** An object from "#a=b&c=d"; unknown names are kept. */
 export function parse(hash) {

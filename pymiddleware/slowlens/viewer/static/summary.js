@@ -1,4 +1,4 @@
-// summary.js - what is said about a profile.
+// What is said about a profile.
 import { bytes, count, duration, label, modeOf, moment, several, share, shortPath, tame } from "./format.js";
 
 export const isSampled = (summary) => summary.meta.mode === "sampling";

@@ -1,4 +1,4 @@
-// tables.js - the views that are lists.
+// The views that are lists.
 import { KINDS, category } from "./colors.js";
 import { button, el, header, numbers, plainTable, tableRow } from "./dom.js";
 import { OWN_COST, count, duration, label, middle, percent, several, shortPath, tame } from "./format.js";
@@ -41,7 +41,7 @@ async function sandwich(page, id, open, actions) {
   return el("div", { class: "chosen" },
     sandwichTable("Called by", report.pairs.filter((pair) => pair.callee === id), functions, "caller", page, open),
     el("p", { class: "middle" }, el("strong", {}, label(chosen)), ` ${where(chosen)} · self ${duration(chosen.self_ns)} (${page.share(chosen.self_ns)}) · `,
-      `total ${duration(chosen.total_ns)} · ${several(chosen.calls, page.counted(chosen).slice(0, -1))} `, actions(chosen)),
+      `total ${duration(chosen.total_ns)} · ${page.counted(chosen, chosen.calls)} `, actions(chosen)),
     sandwichTable("Calls", report.pairs.filter((pair) => pair.caller === id), functions, "callee", page, open));
 }
 
@@ -53,7 +53,7 @@ export async function functionsView(page) {
   let sort = state.fsort || "-self_ns";
   // Samples are no calls: what one took is not known.
   const shown = page.sampled ? COLUMNS.slice(0, -1).map((column) => (column.sort === "calls" ? { ...column, title: "Samples" } : column)) : COLUMNS;
-  const place = el("div", { class: "sandwichbox" });
+  const place = el("div");
   const body = el("tbody");
   const table = el("table", { class: "functions", "aria-label": "Functions" });
   const more = el("p", { class: "hint" });
@@ -143,7 +143,7 @@ const LEAST = 0.005; // share of the request that is worth a line
 export function sentence(row, wall) {
   const line = row.call_line || row.caller.line;
   const place = row.caller.file ? `${tame(shortPath(row.caller.file, 1))}:${line}` : label(row.caller);
-  return `${row.text ? tame(row.text, 90) : label(row.function)} ${count(row.calls)} times from ${place}, ${percent(row.total_ns, wall)} of the request`;
+  return `${row.text ? tame(row.text, 90) : label(row.function)} ${several(row.calls, "time")} from ${place}, ${percent(row.total_ns, wall)} of the request`;
 }
 
 export async function repeatsView(page) {

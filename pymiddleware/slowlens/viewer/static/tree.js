@@ -1,4 +1,4 @@
-// tree.js - a call tree: a virtualised treegrid (WAI-ARIA pattern).
+// A call tree: a virtualised treegrid (WAI-ARIA pattern).
 import { category } from "./colors.js";
 import { el } from "./dom.js";
 import { FIRST } from "./api.js";

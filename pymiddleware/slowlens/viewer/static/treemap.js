@@ -1,4 +1,4 @@
-// treemap.js - nested boxes whose areas are time (../README.md).
+// Nested boxes whose areas are time (../README.md).
 import { el, putCard, surface } from "./dom.js";
 import { fitted } from "./format.js";
 

@@ -1,4 +1,4 @@
-// treemodel.js - the call tree as far as it is known here, in rows of sl_report_tree (slowlens/report.h).
+// The call tree as far as it is known here, in rows of sl_report_tree (slowlens/report.h).
 
 // Frames of libraries that only pass the time on to one callee are one row; what own code called itself always shows.
 export const FOLD_LEAST = 3; // frames; fewer are shown as they are

@@ -1,4 +1,4 @@
-// viewpage.js - views of one thing: one is shown, searched, and found as it was left.
+// Views of one thing: one is shown, searched, and found as it was left.
 import { button, el, tabList } from "./dom.js";
 import { count, matcher, percent } from "./format.js";
 import { go, recall, remember, replace, toList } from "./shell.js";

@@ -1,4 +1,4 @@
-// views.js - the views of a profile: each takes the page and gives a panel (../README.md).
+// The views of a profile: each takes the page and gives a panel (../README.md).
 import { FlameCanvas } from "./canvas.js";
 import { KINDS, kindsKey, paint } from "./colors.js";
 import { button, choice, el, tick } from "./dom.js";
@@ -85,7 +85,7 @@ function treePanel(page) {
 function describe(page, model, node) {
   const callee = model.callee(node);
   return `${label(callee)} · ${where(callee)} · total ${duration(model.total[node])} (${page.share(model.total[node])}) · ` +
-    `self ${duration(model.self[node])} · ${several(model.calls[node], page.counted(callee).slice(0, -1))}${model.strands[node] ? " · beside the request" : ""}`;
+    `self ${duration(model.self[node])} · ${page.counted(callee, model.calls[node])}${model.strands[node] ? " · beside the request" : ""}`;
 }
 
 /** "14 frames of django", where they are folded into one box; else "". */
@@ -277,7 +277,7 @@ async function graphPanel(page) {
 }
 
 /** The report (sl_report_aggregate) as an answer for a tree; `known`: the merged profile's functions. Pure. */
-export function spreadTree(report, known) {
+function spreadTree(report, known) {
   const key = ({ name, file, line }) => JSON.stringify([name, file, line]);
   const ids = new Map(known.map((one) => [key(one), one.id]));
   const rows = report.rows.map((row) => ({ ...row, resumes: 0, strand: false }));
