@@ -866,14 +866,19 @@ def test_a_badge_where_the_clocks_differ(browser: Any, tmp_path: Path, apart: in
         Date.now = () => now() + {apart};
         Object.defineProperty(performance, 'timeOrigin', {{ value: performance.timeOrigin + {apart} }});"""})
     with site(app, tmp_path) as base:
-        fetch(base + "/caf%C3%A9")
-        time.sleep(0.7)  # clocks are known as well as half of an answer's way
-        browser.get(base + "/caf%C3%A9")
-        wait(browser, "slowlens-badge")
-        shown = browser.execute_script(
-            "return document.querySelector('slowlens-badge').shadowRoot.querySelector('a').href")
-        newest = json.loads(fetch(base + VIEWER + "api/requests?limit=1&sort=-started&q=/caf"))["requests"][0]
-        assert shown.endswith(newest["id"])
+        for path in ("/caf%C3%A9",) if apart < 0 else ("/a%2Cb", "/100%"):
+            fetch(base + path)
+
+            def found(path: str = path) -> bool:
+                time.sleep(0.7)  # clocks are known as well as half of an answer's way
+                browser.get(base + path)
+                wait(browser, "slowlens-badge")
+                shown = browser.execute_script(
+                    "return document.querySelector('slowlens-badge').shadowRoot.querySelector('a').href")
+                newest = json.loads(fetch(base + VIEWER + "api/requests?limit=1&sort=-started&q=" + path[:2]))
+                return bool(shown.endswith(newest["requests"][0]["id"]))
+
+            until(browser, found)  # once more where the machine had other things to do
 
 
 def test_the_badge_is_the_developers_own_doing(browser: Any, tmp_path: Path) -> None:

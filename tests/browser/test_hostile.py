@@ -107,10 +107,14 @@ def test_many_functions_and_deep_stacks(browser: Any, tmp_path: Path, many: int)
         browser.get("about:blank")
         browser.get(f"{base}#r={one}&fold=0")
         wait(browser, ".tree .row")
+        top = browser.execute_script("""
+            const tree = document.querySelector('.tree');
+            tree.scrollTop = 2000;
+            return Math.floor(tree.scrollTop / 24) + 1;""")
+        assert many != 5000 or top > 60
+        wait(browser, f".tree .row[aria-rowindex='{top}']")
         seen = browser.execute_script("""
-            document.querySelector('.tree').scrollTop = 2000;
             const box = (one) => one.getBoundingClientRect();
             const named = (row) => box(row.querySelector('.name')).left < box(row.firstChild).right;
-            return new Promise((done) => setTimeout(
-                () => done([...document.querySelectorAll('.tree .row')].map(named)), 200));""")
+            return [...document.querySelectorAll('.tree .row')].map(named);""")
         assert seen and all(seen), "names of deep rows, too"
