@@ -388,6 +388,30 @@ assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     run(script)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux")
+def test_each_thread_of_a_child_forked_without_hooks_reads_its_own_memory() -> None:
+    """Another one may be the first to read there: that says nothing of who forked."""
+    script = """
+import _thread, ctypes, os
+from slowlens import _core, ownership
+assert _core.sampler_test(ownership.OWN) is None
+pid = getattr(ctypes.PyDLL(None), "_Fork", ctypes.PyDLL(None).fork)()
+if pid == 0:
+    done, found = _thread.allocate_lock(), []
+    def other():
+        found.append(_core.sampler_test(ownership.OWN))
+        done.release()
+    done.acquire()
+    _thread.start_new_thread(other, ())
+    done.acquire()
+    found.append(_core.sampler_test(ownership.OWN))
+    print(found, flush=True)
+    os._exit(found != [None, None])
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+"""
+    run(script)
+
+
 # ---- frames that are no functions ----
 
 

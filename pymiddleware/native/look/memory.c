@@ -25,7 +25,8 @@ static bool window_open(bool file);
 
 /* A word that is 0 again in whatever child of whatever fork, also of one that
  * calls no hooks: who asked for a thread's number before that would write into
- * the parent's memory. NULL: the kernel cannot do it (before 4.14). */
+ * the parent's memory. Else a number that no process above this one had. NULL:
+ * the kernel cannot do it (before 4.14). */
 static volatile uint32_t *forget;
 
 static void
@@ -50,11 +51,19 @@ static long
 own_thread(void)
 {
     static __thread long number;
+    static __thread uint32_t asked_in;
+    static volatile uint32_t processes; /* that asked, down to this one */
 
-    if (forget == NULL || number == 0 || *forget == 0)
+    if (forget == NULL)
+        return syscall(SYS_gettid);
+    /* Each thread for itself: that another one has asked in this process says
+     * nothing of the one that forked. */
+    if (*forget == 0)
+        *forget = ++processes;
+    if (asked_in != *forget) {
+        asked_in = *forget;
         number = syscall(SYS_gettid);
-    if (forget != NULL)
-        *forget = 1;
+    }
     return number;
 }
 
@@ -66,8 +75,8 @@ static bool
 write_window(const struct iovec *from, size_t count, size_t size)
 {
     struct iovec to = { window, size };
-    long got = syscall(SYS_process_vm_writev, own_thread(), from, count, &to,
-                       1L, 0L);
+    long got =
+        syscall(SYS_process_vm_writev, own_thread(), from, count, &to, 1L, 0L);
     return got == (long)size;
 }
 
