@@ -105,6 +105,22 @@ sl_py_code_version(const PyCodeObject *code)
 #endif
 }
 
+/* A weak reference to `object`, NEW; NULL: there is no memory. No exception,
+ * and no code of anybody's: up to 3.11 a collection would begin where one is
+ * made, and its finalizers may end whatever the caller has borrowed. */
+static inline PyObject *
+sl_py_weak_new(PyObject *object)
+{
+    int collects = PyGC_Disable();
+    PyObject *weak = PyWeakref_NewRef(object, NULL);
+
+    if (weak == NULL)
+        PyErr_Clear();
+    if (collects)
+        PyGC_Enable();
+    return weak;
+}
+
 /* Whether the weak reference is to `object`, and that lives. A plain load: it
  * takes and drops no reference. */
 static inline bool

@@ -104,10 +104,8 @@ sl_py_watched_add(PyCodeObject *object)
 
     if (watch_of(code) != NULL)
         return true;
-    if (!watched_reserve() || (weak = PyWeakref_NewRef(code, NULL)) == NULL) {
-        PyErr_Clear();
+    if (!watched_reserve() || (weak = sl_py_weak_new(code)) == NULL)
         return false;
-    }
     if (!tell(code, call_events)) {
         Py_DECREF(weak);
         return false;

@@ -57,11 +57,7 @@ sides_reserve(sl_py_recording *recording)
 static sl_strand *
 side_new(sl_py_recording *recording, PyThreadState *ts, uint64_t now)
 {
-    /* A collection may begin here (3.11), and its finalizers end the request:
-     * so first, and then see. */
-    PyObject *weak = PyWeakref_NewRef(ts->context, NULL);
-    if (weak == NULL)
-        PyErr_Clear();
+    PyObject *weak = sl_py_weak_new(ts->context);
     if (weak == NULL || recording->finished || !sides_reserve(recording)) {
         recording->lost_strands++;
         Py_XDECREF(weak);

@@ -83,11 +83,8 @@ adopt(PyObject *coroutine)
     if (recording == NULL)
         return;
     adopted *a = PyMem_Calloc(1, sizeof(*a));
-    PyObject *weak = a == NULL ? NULL : PyWeakref_NewRef(coroutine, NULL);
-    /* A collection may begin there (3.11), and end the request. */
-    if (weak == NULL || recording->finished) {
-        PyErr_Clear();
-        Py_XDECREF(weak);
+    PyObject *weak = a == NULL ? NULL : sl_py_weak_new(coroutine);
+    if (weak == NULL) {
         PyMem_Free(a);
         return;
     }

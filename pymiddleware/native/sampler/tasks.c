@@ -63,11 +63,8 @@ task_child(sl_py_sampled *sampled, PyObject *coroutine, bool add, waiting *w)
         return child;
     sl_py_unlock_drop();
     waiting_tell(w, coroutine);
-    if (child == NULL) {
-        weak = PyWeakref_NewRef(coroutine, NULL);
-        if (weak == NULL)
-            PyErr_Clear();
-    }
+    if (child == NULL)
+        weak = sl_py_weak_new(coroutine);
     sl_py_lock();
     child = sl_py_child_of_task(sampled, coroutine);
     if (child != NULL)
