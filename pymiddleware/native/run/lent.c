@@ -45,11 +45,12 @@ sl_py_lent_begin(const sl_py_recording *recording, uintptr_t frame,
                  const void *node, uint32_t lane)
 {
     sl_py_lent_end(frame);
+    if (node == NULL)
+        return;
     work *free_one = lent_at(0);
-
     if (free_one == NULL && lent_used < LENT_MAX)
         free_one = &lent[lent_used++];
-    if (free_one == NULL || node == NULL)
+    if (free_one == NULL)
         return;
     *free_one = (work){ .frame = frame,
                         .handle = (sl_py_handle *)Py_NewRef(
@@ -85,6 +86,15 @@ sl_py_lent_stands(const sl_py_recording *recording, uintptr_t frame,
         if (code != NULL && sl_py_code_origin(code) == SL_ORIGIN_PROJECT)
             return;
         frame = sl_py_own_back(frame);
+    }
+}
+
+void
+sl_py_lent_over(const sl_py_recording *recording)
+{
+    for (int i = lent_used - 1; i >= 0; i--) {
+        if (lent[i].frame != 0 && lent[i].handle->recording == recording)
+            drop(&lent[i]);
     }
 }
 

@@ -30,6 +30,9 @@ void sl_py_lent_end(uintptr_t frame);
 void sl_py_lent_stands(const sl_py_recording *recording, uintptr_t frame,
                        sl_span_what *what);
 
+/* The recording is over: also what nobody told the end of. */
+void sl_py_lent_over(const sl_py_recording *recording);
+
 /* In a forked child: none runs. */
 void sl_py_lent_after_fork(void);
 

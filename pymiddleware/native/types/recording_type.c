@@ -11,6 +11,7 @@
 #include "run/greenlets.h"
 #include "run/jobs.h"
 #include "run/layers.h"
+#include "run/lent.h"
 #include "run/live.h"
 #include "run/loop.h"
 #include "run/names.h"
@@ -266,6 +267,7 @@ sl_py_recording_finish(sl_py_recording *self)
     sl_py_section_end(self, NULL);
     sl_py_layers_end(self);
     sl_py_jobs_end(self);
+    sl_py_lent_over(self);
     sl_py_greenlets_end(self);
     sl_py_loop_forget(self);
     recording_release(self);
