@@ -167,8 +167,11 @@ static sl_node *
 strand_base(sl_recording *recording, sl_pseudo pseudo, sl_node *begun_at)
 {
     sl_tree *tree = &recording->tree;
-    sl_node *under = begun_at != NULL ? begun_at : recording->main.base;
+    sl_node *under = recording->main.base;
 
+    /* What found no room, and stands flat, began it: nowhere in particular. */
+    if (begun_at != NULL && !sl_tree_is_flat(begun_at))
+        under = begun_at;
     /* The awaiting function is most often the one that started the work; a
      * main strand that runs on says nothing about who did. */
     if (recording->suspended && recording->main.awaiting != NULL &&

@@ -262,6 +262,13 @@ sl_tree_flat(sl_strand *strand, const void *key, sl_kind kind)
     return fold;
 }
 
+bool
+sl_tree_is_flat(const sl_node *node)
+{
+    return ((uintptr_t)node->key & FLAT_BIT) != 0 ||
+           node->key == sl_pseudo_key(SL_PSEUDO_TRUNCATED);
+}
+
 sl_status
 sl_tree_init(sl_tree *tree, sl_arena *arena, uint32_t max_nodes,
              const sl_recording_options *options)

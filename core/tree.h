@@ -125,6 +125,8 @@ sl_node *sl_tree_fold_wait(sl_strand *strand, sl_pseudo pseudo);
 sl_node *sl_tree_fold_base(sl_tree *tree, sl_pseudo pseudo); /* a strand */
 /* the time of function `key`: its flat node, or [truncated] itself */
 sl_node *sl_tree_flat(sl_strand *strand, const void *key, sl_kind kind);
+/* Whether it is one of these two, below which nothing hangs. */
+bool sl_tree_is_flat(const sl_node *node);
 
 /* The child of `parent` for (key, site), made if need be; NULL: no room. */
 sl_node *sl_tree_child(sl_tree *tree, sl_node *parent, const void *key,

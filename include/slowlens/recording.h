@@ -136,10 +136,10 @@ sl_strand *sl_recording_strand(sl_recording *recording, sl_pseudo pseudo,
  * reset. */
 const void *sl_strand_node(const sl_strand *strand);
 
-/* Work that was handed over at `since`, where `under` stands (NULL, or the main
- * strand awaits meanwhile: as sl_recording_strand), begins at `now`: a strand
- * below `pseudo`, whose time up to `now` is [queued]. Borrowed; NULL when out
- * of memory (counted). Give it back by sl_strand_done. */
+/* Work that was handed over at `since`, where `under` stands (NULL, a flat
+ * node, or the main strand awaits meanwhile: as sl_recording_strand), begins at
+ * `now`: a strand below `pseudo`, whose time up to `now` is [queued]. Borrowed;
+ * NULL when out of memory (counted). Give it back by sl_strand_done. */
 sl_strand *sl_recording_job(sl_recording *recording, sl_pseudo pseudo,
                             const void *under, uint64_t since, uint64_t now);
 

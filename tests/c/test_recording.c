@@ -385,6 +385,26 @@ START_TEST(jobs_hang_where_they_were_handed_over)
 }
 END_TEST
 
+/* One does not hang below what found no room itself, though more was given. */
+START_TEST(a_job_of_a_flat_node_is_below_the_root)
+{
+    sl_recording *r = start(3); /* root, [truncated], one */
+    sl_strand *s = sl_recording_main(r);
+    const sl_frame frames[] = { { VIEW, 10 }, { COPY, 20 } };
+    uint64_t t = r->start_ticks;
+
+    const sl_node *flat = sl_strand_place(s, frames, 2);
+    ck_assert_ptr_eq(flat->parent, r->tree.truncated);
+    r->tree.max_nodes += 8;
+    sl_strand *job = sl_recording_job(r, SL_PSEUDO_THREAD, flat, t + 1, t + 2);
+    ck_assert_ptr_eq(job->base->parent, r->tree.root);
+    job = sl_recording_job(r, SL_PSEUDO_THREAD, flat->parent, t + 1, t + 2);
+    ck_assert_ptr_eq(job->base->parent, r->tree.root);
+    ck_assert_uint_eq(job->base->calls, 2);
+    sl_recording_free(r);
+}
+END_TEST
+
 /* Work whose steps are told on the main strand has its waits on its own. */
 START_TEST(a_wait_stands_in_functions_that_count_no_call)
 {
@@ -482,6 +502,7 @@ recording_suite(void)
         deep_recursion_is_fine,
         strands_hang_where_the_main_one_awaits,
         jobs_hang_where_they_were_handed_over,
+        a_job_of_a_flat_node_is_below_the_root,
         a_wait_stands_in_functions_that_count_no_call,
         a_reset_recording_is_as_good_as_new,
         any_allocation_may_fail,
