@@ -8,6 +8,7 @@ import concurrent.futures
 import contextlib
 import contextvars
 import functools
+import itertools
 import json
 import os
 import sqlite3
@@ -280,8 +281,14 @@ def test_sqlite3_is_seen_by_whatever_name_it_is_kept(sampled: bool) -> None:
 @EVENTS
 def test_what_is_called_out_of_c_is_not_seen_and_said(sampled: bool) -> None:
     connection = sqlite3.connect(":memory:")
-    found = spans_of(lambda: list(map(connection.execute, ["SELECT 'secret'"] * 4)), sampled)
-    assert asked(found, "db") == {"map(execute): queries that are not seen": 1}
+
+    def view() -> None:
+        list(map(connection.execute, ["SELECT 'secret'"] * 4))
+        list(filter(connection.execute, ["SELECT 'secret'"]))
+        list(itertools.starmap(connection.execute, [["SELECT 'secret'"]]))
+
+    unseen = {f"{by}(execute): queries that are not seen": 1 for by in ("map", "filter", "starmap")}
+    assert asked(spans_of(view, sampled), "db") == unseen
 
 
 @EVENTS

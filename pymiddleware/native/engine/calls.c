@@ -304,16 +304,21 @@ call_other(PyObject *code, const call *c)
 }
 
 /* The known function that map() or its like will call out of C, untold: that
- * this is so can be said. NULL: it is another call. */
+ * this is so can be said, and *by whom. NULL: it is another call. */
 static const sl_py_target *
-mapped(const call *c)
+mapped(const call *c, const char **by)
 {
-    static const char *const types[] = { "map", "filter", "itertools.starmap" };
+    static const struct {
+        const char *type, *name;
+    } all[] = { { "map", "map" },
+                { "filter", "filter" },
+                { "itertools.starmap", "starmap" } };
 
     if (!PyType_Check(c->callable))
         return NULL;
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-        if (strcmp(((PyTypeObject *)c->callable)->tp_name, types[i]) == 0)
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        *by = all[i].name;
+        if (strcmp(((PyTypeObject *)c->callable)->tp_name, all[i].type) == 0)
             return handed_on(c);
     }
     return NULL;
@@ -373,8 +378,9 @@ on_call(PyObject *module, PyObject *const *args, Py_ssize_t count)
     call made = call_at(frame, offset, args[2], args[3]);
     PyObject *argument = NULL;
     const sl_py_target *target = target_of_call(made, &argument);
-    if (target == NULL && (target = mapped(&made)) != NULL) {
-        target->action->unseen(target, frame);
+    const char *by;
+    if (target == NULL && (target = mapped(&made, &by)) != NULL) {
+        target->action->unseen(target, frame, by);
         Py_RETURN_NONE;
     }
     if (target == NULL)

@@ -39,8 +39,9 @@ typedef struct {
                  PyObject *argument, uint32_t offset);
     void (*returned)(const sl_py_target *target, uintptr_t frame);
 
-    /* Likewise: `frame` gives it to map(), say, whose calls are not told of. */
-    void (*unseen)(const sl_py_target *target, uintptr_t frame);
+    /* Likewise: `frame` gives it to map(), say, whose calls are not told of;
+     * `by`: the name of that. */
+    void (*unseen)(const sl_py_target *target, uintptr_t frame, const char *by);
 
     /* The function, which runs in `frame`, begins a line / is about to call
      * `callable`, BORROWED (3.12+; 3.12 says nothing of Python functions that

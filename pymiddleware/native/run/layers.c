@@ -490,9 +490,9 @@ on_returned(const sl_py_target *target, uintptr_t frame)
 
 /* It is given to what will call it out of C: one span says so, at the place. */
 static void
-on_unseen(const sl_py_target *target, uintptr_t frame)
+on_unseen(const sl_py_target *target, uintptr_t frame, const char *by)
 {
-    static const char text[] = "map(execute): queries that are not seen";
+    char text[64];
     PyThreadState *ts = sl_py_borrow_tstate();
     const row *r = (const row *)target;
     sl_strand *strand;
@@ -505,7 +505,8 @@ on_unseen(const sl_py_target *target, uintptr_t frame)
         return;
     uint64_t now = time_of(recording);
     what.kind = kind_of(r, recording);
-    what.text = sl_span_word(recording->core, text, sizeof(text) - 1);
+    snprintf(text, sizeof(text), "%s(execute): queries that are not seen", by);
+    what.text = sl_span_word(recording->core, text, strlen(text));
     sl_span_add(recording->core, &what, now, now);
 }
 
