@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import ctypes
+import functools
 import gc
 import json
 import mmap
@@ -690,6 +691,21 @@ def _() -> None:
     refused(gather.encode, {7: 7})
     refused(gather.encode, {}, "x")
     refused(_core.Gather, "x")
+
+
+@case("work_of")
+def _() -> None:
+    cell: Any = types.CellType()
+    cell.cell_contents = cell
+
+    def wrapper() -> object:
+        return made
+
+    made = functools.partial(wrapper, wrapper, ((len, int),), cell)
+    _core.work_of(made, (types.MethodType(made, made), functools.lru_cache(wrapper), (wrapper, ((wrapper,),))))
+    _core.work_of(1, ())
+    refused(_core.work_of, wrapper)
+    refused(_core.work_of, wrapper, [])
 
 
 @case("handler_watch", "handler_calls")

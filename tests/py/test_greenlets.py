@@ -631,6 +631,28 @@ def test_the_cpu_of_a_request_is_its_own(tmp_path: Path, sampled: bool) -> None:
     assert 0.5 * used < shown < 1.1 * used
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="without local events nobody tells of greenlets")
+def test_what_is_spawned_is_told_by_the_function_that_it_is_given(tmp_path: Path) -> None:
+    need("gevent")
+    first, second = run(GEVENT + COMMON + """
+        import contextvars, functools
+        from slowlens import engine
+        def first(): spin(0.003)
+        def second(): spin(0.001)
+        call = contextvars.Context().run  # of C
+        engine.prepare()
+        _core.sampler_configure(1.0, 1)  # nobody looks
+        recording = _core.Recording("none", sampled=True)
+        recording.enter()
+        gevent.joinall([gevent.spawn(call, part) for part in (first, second) * 10])
+        recording.leave(); recording.finish()
+        report = json.loads(_core.Profile(recording.encode({})).functions())
+        ms = {row["function"]["name"]: row["total_ns"] / 1e6 for row in report["rows"]}
+        print(json.dumps([ms.get("first", 0), ms.get("second", 0)]))
+    """, tmp_path)
+    assert first >= 25 and second >= 8
+
+
 @both
 @patient
 @pytest.mark.parametrize("library", ("greenlet", "gevent"))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import operator
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures.thread import BrokenThreadPool
@@ -267,6 +269,49 @@ def test_jobs_that_no_look_met_are_told_by_their_function() -> None:
     assert took["Odd.__call__"] >= 1
     assert "third" in names(recording)
     assert sum(row["self_ns"] for row in threads) == 0
+
+
+def work(function: Callable[..., object], *args: object) -> int:
+    return _core.work_of(function, args)[0]
+
+
+def by_rows(function: object, rows: object = None) -> None: ...
+
+
+def test_work_is_alike_that_does_the_same() -> None:
+    class A: ...
+
+    class B(A): ...
+
+    cached = functools.lru_cache(first), functools.lru_cache(second)
+    calls = operator.methodcaller("a"), operator.methodcaller("b")
+    called = (first, second), (timed(first), timed(second)), (Odd().method, Odd())
+    for one, other in ((A, B), cached, calls, *called):
+        assert work(one) == work(one) != work(other)
+        assert work(by_rows, one) == work(by_rows, one) != work(by_rows, other)
+        assert work(by_rows, (one, [1])) != work(by_rows, (other, [1]))  # as a pool's mapstar is called
+        assert work(functools.partial(by_rows, one)) != work(functools.partial(by_rows, other))
+    rows = [(1, None, "a"), (1, 2, "a"), (), (1.5,), ((1, 2), (3,)), ((),)]
+    assert len({work(first, *row) for row in rows} | {work(first, row) for row in rows}) == 1
+    assert _core.work_of(contextvars.copy_context().run, (1, timed(first)))[1] is timed(first).__code__
+
+
+def test_what_holds_itself_is_looked_at_for_a_while() -> None:
+    def wide(depth: int) -> Callable[[], object]:
+        inside = [wide(depth - 1) for _ in range(8)] if depth else [first] * 8
+        a, b, c, d, e, f, g, h = inside
+        return lambda: (a, b, c, d, e, f, g, h)
+
+    itself: Any = types.CellType()
+    itself.cell_contents = itself
+    method: Any = first
+    for _ in range(100_000):
+        method = types.MethodType(method, 0)
+    assert work(first, itself) == work(first)
+    for one in (method, wide(4)):
+        assert work(one) == work(one)
+    while method is not first:  # one by one: their end is as deep
+        method = method.__func__
 
 
 def begins() -> None:

@@ -1,6 +1,7 @@
 /* Switches of greenlets: see greenlets.h. */
 #include "run/greenlets.h"
 #include "compat/cpu_clock.h"
+#include "engine/argument.h"
 #include "engine/current.h"
 #include "engine/probes.h"
 #include "look/own_stack.h"
@@ -21,7 +22,7 @@
 enum { GREENLET_STARTED = 9, GREENLET_ACTIVE = 10, GREENLET_PARENT = 11 };
 static void **api;
 static PyObject *settrace, *gettrace;
-static PyObject *name_frame;
+static PyObject *name_frame, *name_args;
 
 static struct {
     uint64_t switches, away, back, over, spawned;
@@ -341,6 +342,23 @@ side_over(PyObject *origin, PyObject *target, bool fresh)
 
 /* ---- greenlets that gevent or eventlet start ---- */
 
+/* What the greenlet's function is to be called with, NEW; NULL: not known. In
+ * gevent a field of C, which says so without running code of anybody's. */
+static PyObject *
+args_of(PyObject *greenlet)
+{
+    PyTypeObject *type = Py_TYPE(greenlet);
+    PyObject *field = _PyType_Lookup(type, name_args); /* borrowed */
+
+    if (field == NULL || !Py_IS_TYPE(field, &PyGetSetDescr_Type) ||
+        strncmp(PyDescr_TYPE(field)->tp_name, "gevent.", 7) != 0)
+        return sl_py_plain_attribute(greenlet, name_args);
+    PyObject *args =
+        Py_TYPE(field)->tp_descr_get(field, greenlet, (PyObject *)type);
+    PyErr_Clear();
+    return args;
+}
+
 static void
 spawned_begin(PyObject *target)
 {
@@ -352,12 +370,15 @@ spawned_begin(PyObject *target)
         return;
     s->what = sl_py_hub_what(target);
     sl_py_work work = { 0 };
-    if (recording->sampled.by_samples)
-        work = sl_py_handed_work(&(sl_py_handed){ .function = s->what });
-    sl_strand *strand =
-        sl_py_sampler_job_begin(&recording->sampled, SL_PSEUDO_TASK, node,
-                                since, 0, &work, &s->slot);
-    Py_XDECREF((PyObject *)work.code); /* `what` holds it */
+    if (recording->sampled.by_samples) {
+        PyObject *args = args_of(target);
+        work = sl_py_handed_work(
+            &(sl_py_handed){ .function = s->what, .args = args });
+        Py_XDECREF(args); /* the greenlet holds them */
+    }
+    sl_strand *strand = sl_py_sampler_job_begin(
+        &recording->sampled, SL_PSEUDO_TASK, node, since, 0, &work, &s->slot);
+    Py_XDECREF((PyObject *)work.code); /* the greenlet holds it */
     if (strand == NULL) {
         Py_XDECREF(s->what);
         PyMem_Free(s);
@@ -653,7 +674,8 @@ sl_py_greenlets_init(void)
     sl_py_probes_on_import(on_import);
     sl_py_jobs_on_begin(on_job);
     name_frame = PyUnicode_InternFromString("gr_frame");
-    if (name_frame == NULL || sl_py_hub_init() < 0)
+    name_args = PyUnicode_InternFromString("args");
+    if (name_frame == NULL || name_args == NULL || sl_py_hub_init() < 0)
         return -1;
     return PyType_Ready(&tracer_type);
 }

@@ -2,31 +2,27 @@
 #include "run/handed.h"
 #include "engine/argument.h"
 
-/* Wrappers around one another that are looked through, and arguments or
- * variables of a function in which another one is looked for. */
+/* Wrappers around one another that are looked through. */
 #define WRAPPERS_MAX 6
-#define LOOK_MAX     8
+/* Values that are looked at, in all: what functions are called with or hold may
+ * be much, or hold itself, and each job pays for it. */
+#define VALUES_MAX 32
 
-typedef struct {
+static struct {
     PyObject *partial; /* strong: functools.partial */
     PyObject *fn, *args, *task, *target, *thread_args, *func, *call, *run;
-} names;
+    bool ready;
+} known;
 
-static names known;
-
-static bool
-find_names(void)
+void
+sl_py_handed_init(void)
 {
-    static bool tried;
-
-    if (tried)
-        return known.run != NULL;
-    tried = true;
+    if (known.ready)
+        return;
     PyObject *functools = PyImport_ImportModule("functools");
     known.partial =
         functools == NULL ? NULL : PyObject_GetAttrString(functools, "partial");
     Py_XDECREF(functools);
-    PyErr_Clear();
     known.fn = PyUnicode_InternFromString("fn");
     known.args = PyUnicode_InternFromString("args");
     known.task = PyUnicode_InternFromString("task");
@@ -36,70 +32,106 @@ find_names(void)
     known.call = PyUnicode_InternFromString("__call__");
     known.run = PyUnicode_InternFromString("run");
     PyErr_Clear();
-    return known.run != NULL;
+    known.ready = known.fn != NULL && known.args != NULL &&
+                  known.task != NULL && known.target != NULL &&
+                  known.thread_args != NULL && known.func != NULL &&
+                  known.call != NULL && known.run != NULL;
 }
 
+typedef struct {
+    sl_py_work work;
+    int left; /* of VALUES_MAX */
+} look;
+
 static void
-mix(sl_py_work *work, const void *with)
+mix(look *l, const void *with)
 {
-    work->alike = (work->alike ^ (uint64_t)(uintptr_t)with) *
-                  UINT64_C(0x9E3779B97F4A7C15);
+    l->work.alike = (l->work.alike ^ (uint64_t)(uintptr_t)with) *
+                    UINT64_C(0x9E3779B97F4A7C15);
 }
 
-static void look_into(sl_py_work *work, PyObject *value, int deep);
+static void look_into(look *l, PyObject *value, int deep);
 
+/* Of the tuple `values`, of cells too. A tuple among them (the function and its
+ * chunk, which a pool's mapstar is called with) is as if its values stood
+ * there, one among those is not. */
 static void
-look_into_all(sl_py_work *work, PyObject *values, int deep)
+look_into_all(look *l, PyObject *values, int deep, bool tuples)
 {
-    for (Py_ssize_t i = 0; values != NULL && PyTuple_Check(values) &&
-                           i < PyTuple_GET_SIZE(values) && i < LOOK_MAX;
-         i++)
-        look_into(work, PyTuple_GET_ITEM(values, i), deep);
+    Py_ssize_t count = values != NULL && PyTuple_Check(values) && deep > 0
+                           ? PyTuple_GET_SIZE(values)
+                           : 0;
+
+    for (Py_ssize_t i = 0; i < count && l->left > 0; i++) {
+        PyObject *value = PyTuple_GET_ITEM(values, i);
+        if (value != NULL && PyCell_Check(value))
+            value = PyCell_GET(value);
+        if (value != NULL && tuples && PyTuple_CheckExact(value)) {
+            l->left--;
+            look_into_all(l, value, deep, false);
+        } else {
+            look_into(l, value, deep);
+        }
+    }
+}
+
+/* An object that can be called: what that does may depend on its class, or,
+ * where it is not written in Python (a cached function, one that Cython made),
+ * on the object alone. */
+static void
+look_into_callable(look *l, PyObject *object, int deep)
+{
+    PyObject *call = _PyType_Lookup(Py_TYPE(object), known.call);
+
+    if (call != NULL && PyFunction_Check(call)) {
+        mix(l, Py_TYPE(object));
+        look_into(l, call, deep - 1);
+    } else {
+        mix(l, object);
+    }
 }
 
 /* A value that the work is called with: if it is a function, or holds one, then
- * that is what the work is about, whatever stands around it. */
+ * that is what the work is about, whatever stands around it. All others are
+ * what it is done to: it is the same work with each. */
 static void
-look_into(sl_py_work *work, PyObject *value, int deep)
+look_into(look *l, PyObject *value, int deep)
 {
-    if (value == NULL || deep == 0)
+    if (value == NULL || deep <= 0 || l->left <= 0)
         return;
-    if (PyCell_Check(value)) {
-        look_into(work, PyCell_GET(value), deep);
-    } else if (PyMethod_Check(value)) {
+    l->left--;
+    if (PyMethod_Check(value)) {
         /* What a method does may depend on whose it is. */
-        mix(work, Py_TYPE(PyMethod_GET_SELF(value)));
-        look_into(work, PyMethod_GET_FUNCTION(value), deep);
+        mix(l, Py_TYPE(PyMethod_GET_SELF(value)));
+        look_into(l, PyMethod_GET_FUNCTION(value), deep - 1);
     } else if (PyFunction_Check(value)) {
-        mix(work, PyFunction_GET_CODE(value));
-        if (work->code == NULL)
-            work->code = (PyCodeObject *)Py_NewRef(PyFunction_GET_CODE(value));
-        look_into_all(work, PyFunction_GET_CLOSURE(value), deep - 1);
+        mix(l, PyFunction_GET_CODE(value));
+        if (l->work.code == NULL)
+            l->work.code =
+                (PyCodeObject *)Py_NewRef(PyFunction_GET_CODE(value));
+        look_into_all(l, PyFunction_GET_CLOSURE(value), deep - 1, true);
     } else if ((PyObject *)Py_TYPE(value) == known.partial) {
         PyObject *function = sl_py_plain_attribute(value, known.func);
         PyObject *args = sl_py_plain_attribute(value, known.args);
-        look_into(work, function, deep - 1);
-        look_into_all(work, args, deep - 1);
+        look_into(l, function, deep - 1);
+        look_into_all(l, args, deep - 1, true);
         Py_XDECREF(args);
         Py_XDECREF(function);
-    } else if (PyTuple_CheckExact(value)) {
-        look_into_all(work, value, deep - 1);
     } else if (PyCFunction_Check(value)) {
-        mix(work, PyCFunction_GET_FUNCTION(value));
-    } else {
-        mix(work, Py_TYPE(value));
-        PyObject *call = _PyType_Lookup(Py_TYPE(value), known.call);
-        if (call != NULL && PyFunction_Check(call))
-            look_into(work, call, deep - 1);
+        mix(l, PyCFunction_GET_FUNCTION(value));
+    } else if (PyType_Check(value)) {
+        mix(l, value);
+    } else if (Py_TYPE(value)->tp_call != NULL) {
+        look_into_callable(l, value, deep);
     }
 }
 
 /* A call of `function` with `args`. */
 static void
-look_into_call(sl_py_work *work, PyObject *function, PyObject *args)
+look_into_call(look *l, PyObject *function, PyObject *args)
 {
-    look_into(work, function, WRAPPERS_MAX);
-    look_into_all(work, args, WRAPPERS_MAX);
+    look_into(l, function, WRAPPERS_MAX);
+    look_into_all(l, args, WRAPPERS_MAX, true);
 }
 
 /* Whether the thread runs what it was made with, not a run() of its class's. */
@@ -116,7 +148,7 @@ runs_target(PyObject *thread)
 }
 
 static void
-look_into_object(sl_py_work *work, PyObject *object)
+look_into_object(look *l, PyObject *object)
 {
     PyObject *function = sl_py_plain_attribute(object, known.fn);
     PyObject *args = sl_py_plain_attribute(object, known.args);
@@ -125,13 +157,13 @@ look_into_object(sl_py_work *work, PyObject *object)
     PyObject *of_thread = sl_py_plain_attribute(object, known.thread_args);
 
     if (function != NULL)
-        look_into_call(work, function, args);
+        look_into_call(l, function, args);
     else if (task != NULL && PyTuple_Check(task) && PyTuple_GET_SIZE(task) > 1)
-        look_into_all(work, task, WRAPPERS_MAX);
+        look_into_call(l, PyTuple_GET_ITEM(task, 0), PyTuple_GET_ITEM(task, 1));
     else if (target != NULL && runs_target(object))
-        look_into_call(work, target, of_thread);
+        look_into_call(l, target, of_thread);
     else
-        mix(work, Py_TYPE(object));
+        mix(l, Py_TYPE(object));
     Py_XDECREF(function);
     Py_XDECREF(args);
     Py_XDECREF(task);
@@ -142,15 +174,30 @@ look_into_object(sl_py_work *work, PyObject *object)
 sl_py_work
 sl_py_handed_work(const sl_py_handed *handed)
 {
-    sl_py_work work = { .alike = 1 };
+    look l = { .work = { .alike = 1 }, .left = VALUES_MAX };
 
-    if (!find_names())
-        return work;
+    if (!known.ready)
+        return l.work;
     if (handed->function != NULL)
-        look_into_call(&work, handed->function, handed->args);
+        look_into_call(&l, handed->function, handed->args);
     else if (handed->object != NULL)
-        look_into_object(&work, handed->object);
+        look_into_object(&l, handed->object);
     PyErr_Clear();
-    work.alike |= 1; /* not 0 */
-    return work;
+    l.work.alike |= 1; /* not 0 */
+    return l.work;
+}
+
+PyObject *
+sl_py_handed_tell(PyObject *module, PyObject *args)
+{
+    PyObject *function, *with;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO!:work_of", &function, &PyTuple_Type, &with))
+        return NULL;
+    sl_py_work work =
+        sl_py_handed_work(&(sl_py_handed){ NULL, function, with });
+    PyObject *code =
+        work.code != NULL ? (PyObject *)work.code : Py_NewRef(Py_None);
+    return Py_BuildValue("(KN)", (unsigned long long)work.alike, code);
 }

@@ -10,6 +10,9 @@
 
 #include "sampler/jobs.h"
 
+/* Learns the names that are read; once, where Python may run. */
+void sl_py_handed_init(void);
+
 /* BORROWED, or NULL: not known. */
 typedef struct {
     PyObject *object; /* a _WorkItem or a Thread, or another one */
@@ -20,5 +23,8 @@ typedef struct {
 /* Zeros but for `alike`: it calls what is not known, or not written in Python.
  * Its code is a NEW reference. */
 sl_py_work sl_py_handed_work(const sl_py_handed *handed);
+
+/* work_of(function, args) -> (alike, code or None), for tests. */
+PyObject *sl_py_handed_tell(PyObject *module, PyObject *args);
 
 #endif /* SL_PY_HANDED_H */

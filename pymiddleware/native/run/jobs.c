@@ -136,34 +136,35 @@ note_set(const void *object, bool elsewhere, bool parts)
 {
     sl_strand *strand = NULL;
     sl_py_recording *recording = sl_py_active_owner(&strand);
-    note *known = notes == NULL || notes_count == 0 ? NULL : note_slot(object);
 
-    if (known != NULL && known->object == NULL)
-        known = NULL;
     if (recording == NULL) {
-        if (known != NULL)
-            note_remove(known);
-        return;
-    }
-    if (known != NULL) {
-        Py_DECREF((PyObject *)known->handle);
-    } else if (notes_reserve()) {
-        known = note_slot(object);
-        notes_count++;
-    } else {
-        notes_lost++;
+        note_forget(object);
         return;
     }
     if (elsewhere && !recording->sampled.by_samples)
         sl_py_engine_hand_over(&recording->traced);
+    /* Before the entry is touched: a finalizer that runs there may hand work
+     * over itself, or end the request, which then lets go of its recording. */
+    Py_INCREF((PyObject *)recording);
     sl_span_what at = handed_at(recording, strand);
-    *known = (note){ .object = object,
-                     .handle = (sl_py_handle *)Py_NewRef(
-                         (PyObject *)recording->handle),
-                     .since = sl_clock_ticks(recording->sampled.clock),
-                     .node = at.node,
-                     .lane = at.lane,
-                     .parts = parts };
+    note made = { .object = object,
+                  .handle =
+                      (sl_py_handle *)Py_NewRef((PyObject *)recording->handle),
+                  .since = sl_clock_ticks(recording->sampled.clock),
+                  .node = at.node,
+                  .lane = at.lane,
+                  .parts = parts };
+    Py_DECREF((PyObject *)recording);
+    note_forget(object);
+    if (made.handle->recording == NULL) {
+        Py_DECREF((PyObject *)made.handle);
+    } else if (notes_reserve()) {
+        *note_slot(object) = made;
+        notes_count++;
+    } else {
+        notes_lost++;
+        Py_DECREF((PyObject *)made.handle);
+    }
 }
 
 void
@@ -776,6 +777,7 @@ static const sl_py_target loop_targets[] = {
 void
 sl_py_jobs_init(void)
 {
+    sl_py_handed_init();
     sl_py_probes_table(targets, sizeof(targets) / sizeof(targets[0]));
     if (sl_py_engine_hooks_threads())
         sl_py_probes_table(loop_targets,

@@ -12,6 +12,7 @@
 #include "run/adopted.h"
 #include "run/budget.h"
 #include "run/greenlets.h"
+#include "run/handed.h"
 #include "run/handlers.h"
 #include "run/jobs.h"
 #include "run/layers.h"
@@ -336,6 +337,10 @@ static PyMethodDef methods[] = {
     { "sampler_opcodes", sampler_opcodes, METH_O,
       "sampler_opcodes(table, /)\n--\n\nWhat the interpreter's opcodes are, "
       "for naming C functions in samples: see look/depths.h." },
+    { "work_of", sl_py_handed_tell, METH_VARARGS,
+      "work_of(function, args, /)\n--\n\nWhat a job that calls function(*args) "
+      "is: a number that it shares with jobs that do the same, and the code it "
+      "begins with or None. For tests." },
     { "layers_open", sl_py_layers_open, METH_O,
       "layers_open(kind): whether a function of a row of that kind, see "
       "layers_add, runs here" },
