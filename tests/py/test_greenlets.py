@@ -632,7 +632,7 @@ def test_the_cpu_of_a_request_is_its_own(tmp_path: Path, sampled: bool) -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="without local events nobody tells of greenlets")
-def test_what_is_spawned_is_told_by_the_function_that_it_is_given(tmp_path: Path) -> None:
+def test_sampled_what_is_spawned_is_told_by_the_function_that_it_is_given(tmp_path: Path) -> None:
     need("gevent")
     first, second = run(GEVENT + COMMON + """
         import contextvars, functools

@@ -241,7 +241,7 @@ class Odd:
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="without local events nobody tells of jobs")
 @patient
-def test_jobs_that_no_look_met_are_told_by_their_function() -> None:
+def test_sampled_jobs_that_no_look_met_are_told_by_their_function() -> None:
     """As long as nobody looks their time is known all the same, and what they call is not."""
     def view() -> None:
         with ThreadPoolExecutor(1) as pool:
@@ -328,7 +328,7 @@ def ends() -> None:
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="without local events nobody tells of jobs")
 @patient
-def test_what_jobs_begin_with_is_not_met_more_often() -> None:
+def test_sampled_what_jobs_begin_with_is_not_met_more_often() -> None:
     """Looks do not come because a job began."""
     parts = (begins, goes_on, ends)
     took = dict.fromkeys(parts, 0.0)
