@@ -258,6 +258,7 @@ def test_tasks_of_trio() -> None:
 
 
 @both
+@patient
 @pytest.mark.parametrize("deep", (0, 1, 3))
 def test_a_thread_of_trios_that_has_its_request_run_something(deep: int, sampled: bool) -> None:
     """Which the request's own task does, in the thread's context; however deep below its coroutine the request is."""

@@ -20,6 +20,7 @@ uint32_t sl_py_lock_steps, sl_py_lock_learnt;
 static sl_py_lock_facts facts;
 static bool measured;
 static uint64_t since; /* CPU clock of who holds it, if measured */
+static void *to_wake;  /* when it is given back, or NULL */
 
 static void
 hold_begins(void)
@@ -58,8 +59,22 @@ sl_py_lock(void)
 void
 sl_py_unlock(void)
 {
+    void *who = to_wake;
+
+    to_wake = NULL;
     hold_ends();
     pthread_mutex_unlock(&mutex);
+    /* Now, not before: who is woken wants the lock at once, and if that is
+     * still held has had its turn when it is free. */
+    if (who != NULL)
+        pthread_cond_signal(who);
+}
+
+void
+sl_py_lock_wake(void *wanted)
+{
+    SL_PY_NEEDS_LOCK();
+    to_wake = wanted;
 }
 
 void
@@ -131,6 +146,7 @@ sl_py_lock_fork_child(void)
 {
     pthread_mutex_init(&mutex, NULL);
     sl_py_lock_steps = sl_py_lock_learnt = 0;
+    to_wake = NULL;
     HELD(false);
 }
 

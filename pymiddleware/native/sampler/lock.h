@@ -71,6 +71,9 @@ bool sl_py_locked(void);
 /* Around fork(2): held across it by the parent; new in the child. */
 void sl_py_lock_fork_child(void);
 
+/* Who waits for `wanted` (one at most) is woken when the lock is given back. */
+void sl_py_lock_wake(void *wanted);
+
 /* Waits for `wanted` (pthread_cond_t *) without the lock, and no longer than
  * `until` (CLOCK_MONOTONIC), for which _init is to be called first. */
 void sl_py_lock_wait(void *wanted);

@@ -364,7 +364,7 @@ sl_py_thread_needed(void)
         return false;
     woken = true;
     if (parked || dozing)
-        pthread_cond_signal(&wanted); /* it looks when the lock is free */
+        sl_py_lock_wake(&wanted);
     return true;
 }
 
