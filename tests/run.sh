@@ -306,9 +306,9 @@ frameworks() { # VERSION PYTHON
 
 # The site without a warning, tutorials run as written: with a wheel where pip finds it, as a reader has it.
 documentation() { # VERSION PYTHON
-    packages="sphinx furo myst-parser codespell pytest django flask shtab argparse-manpage setuptools"
+    packages="sphinx furo myst-parser codespell pytest django flask shtab setuptools"
     python=$(venv_with docs-venv "$2" "$packages") || return 1
-    install curl groff-base || return 1
+    install curl groff-base fish zsh || return 1
     rm -rf "$build/wheels"
     "$python" -m pip wheel -q --no-deps -w "$build/wheels" "$root" &&
         WHEELS=$build/wheels PYTHONPATH=$build/py$1/python sh "$root/tests/steady.sh" "$python" "$root/tests/docs"
@@ -427,8 +427,8 @@ LIST
     fi
 
     say "viewer, documentation; elsewhere than on Linux"
-    install nodejs chromium chromium-driver fonts-dejavu-core curl groff-base postgresql redis-server mariadb-server \
-        memcached libmariadb-dev pkg-config golang-go graphviz
+    install nodejs chromium chromium-driver fonts-dejavu-core curl groff-base fish zsh postgresql redis-server \
+        mariadb-server memcached libmariadb-dev pkg-config golang-go graphviz
     command -v npm >/dev/null || install npm
     # shellcheck disable=SC2086
     check "packages" more_packages $newest

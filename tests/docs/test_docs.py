@@ -69,29 +69,64 @@ def test_man_and_shells_know_the_command_line() -> None:
         COMP_WORDS=({words}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
         _shtab_slowlens; printf '%s\\n' "${{COMPREPLY[@]}}"
     """
+    fish = share / "fish" / "vendor_completions.d" / "slowlens.fish"
     for words, expected in (("slowlens do", "doctor"), ("slowlens list --rou", "--route"),
-                            ("slowlens export -f pp", "pprof")):
-        answer = subprocess.run(
-            ["bash", "-c", script.format(words=words), share / "bash-completion" / "completions" / "slowlens"],
-            capture_output=True, text=True)
-        assert expected in answer.stdout.split(), (words, answer)
-    page = subprocess.run(["groff", "-man", "-Tutf8", "-ww", share / "man" / "man1" / "slowlens.1"],
-                          capture_output=True, text=True)
-    assert page.returncode == 0 and "slowlens doctor" in re.sub(r"\x1b\[[0-9;]*m", "", page.stdout)
+                            ("slowlens export --format pp", "pprof"), ("slowlens show /et", "/etc")):
+        asked = {"bash": ["bash", "-c", script.format(words=words), share / "bash-completion/completions/slowlens"],
+                 "fish": ["fish", "--no-config", "-c", f"source {fish}; complete -C '{words}'"]}
+        for shell, command in asked.items():
+            answer = subprocess.run(command, capture_output=True, text=True)
+            assert expected in answer.stdout.replace("/\n", "\n").split(), (shell, words, answer)
+            assert answer.stderr == "", (shell, words)
+    loaded = subprocess.run(
+        ["zsh", "-fc", f"fpath=({share}/zsh/site-functions $fpath); autoload -Uz compinit; compinit -u -D; "
+         "print $_comps[slowlens]; autoload +X _slowlens && whence -f _slowlens"], capture_output=True, text=True)
+    assert loaded.stdout.startswith("_slowlens\n") and "doctor:" in loaded.stdout and not loaded.stderr, loaded
+
+
+def test_the_manual_page_says_what_help_says() -> None:
+    """As `man` renders it at 80 columns: without a warning, no line longer, and no word of ``--help`` lost."""
+    from slowlens import cli
+
+    page = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-rLL=80n", "-P-c", "-P-bou",
+                           ROOT / "pymiddleware/share/man/man1/slowlens.1"], capture_output=True, text=True)
+    assert page.returncode == 0 and page.stderr == ""
+    assert [line for line in page.stdout.splitlines() if len(line) > 80] == []
+    text = re.sub(r"[\s\N{HYPHEN}]+", "", page.stdout.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    missing = []
+    for parser in commands_of(cli._parser()):
+        said = [parser.description or "", *(parser.epilog or "").splitlines()[1:]]
+        said += [action.help or "" for action in parser._actions if "--help" not in action.option_strings]
+        missing += [f"{parser.prog}: {words}" for words in said
+                    if re.sub(r"\s+", "", words.replace("%%", "%")) not in text]
+    assert missing == []
+
+
+def test_each_command_has_examples_and_each_is_one() -> None:
+    """What ``--help`` ends with: the parser takes it."""
+    from slowlens import cli
+    from slowlens.cli.examples import EXAMPLES, FIRST
+
+    names = {parser.prog.removeprefix("slowlens ") for parser in commands_of(cli._parser())}
+    assert names == {"slowlens", "functions", *EXAMPLES}
+    for example in "\n".join([FIRST, *EXAMPLES.values()]).splitlines():
+        if found := re.search(r"slowlens ([a-z].*?)(?:\)\"|\s+#|$)", example):
+            cli._parser().parse_args(shlex.split(found[1]))
+
+
+def commands_of(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for sub in action.choices.values():
+                yield from commands_of(sub)
 
 
 def test_help_fits_a_terminal_and_leaves_nothing_unsaid() -> None:
     """``--help`` of each command at 80 columns; each argument has its words."""
     from slowlens import cli
 
-    def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-        yield parser
-        for action in parser._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                for sub in action.choices.values():
-                    yield from commands(sub)
-
-    found = list(commands(cli._parser()))
+    found = list(commands_of(cli._parser()))
     assert len(found) > 20
     for parser in found:
         silent = [action.dest for action in parser._actions

@@ -17,6 +17,7 @@ from .. import __version__, _core
 from ..options import OptionsError
 from ..store import StoreError
 from . import compare, flame, insight, lines, maintain, mcp, read, replay, run
+from .examples import EXAMPLES, FIRST, Help, epilog
 from .source import CliError
 
 __all__ = ["main"]
@@ -67,6 +68,7 @@ def number(least: int, most: int | None = None) -> Callable[[str], int]:
     return read
 
 
+_STORE = "folder of the profiles, or URL of a store (default: SLOWLENS_STORE, or what the app of this folder has)"
 _PROFILE = "id, file, 'last' or 'slowest'"
 _SEVERAL = "id, file, folder of files, 'last', 'slowest', or 'route:/path' (its latest profiles)"
 _TIMES = ("; or all requests of a time, kept or not: 'last:1h', 'last:1h/1d' (the hour that ended "
@@ -74,15 +76,17 @@ _TIMES = ("; or all requests of a time, kept or not: 'last:1h', 'last:1h/1d' (th
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="slowlens", description="Request profiles: list, read, compare, export.")
+    parser = argparse.ArgumentParser(prog="slowlens", description="Request profiles: list, read, compare, export.",
+                                     formatter_class=Help, epilog=epilog(FIRST))
     parser.add_argument("--version", action="version", version=f"slowlens {__version__}")
-    parser.add_argument("--store", help="folder of the profiles, or URL of a store")
+    parser.add_argument("--store", help=_STORE)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
+        sub = commands.add_parser(name, help=text, description=text, formatter_class=Help,
+                                  epilog=epilog(EXAMPLES.get(name, EXAMPLES["top"])))
         sub.set_defaults(run=run)
-        sub.add_argument("--store", help="folder of the profiles, or URL of a store", default=argparse.SUPPRESS)
+        sub.add_argument("--store", help=_STORE, default=argparse.SUPPRESS)
         return sub
 
     def as_json(sub: argparse.ArgumentParser) -> None:
