@@ -62,8 +62,8 @@ def parser_page() -> str:
     lines = [
         "# Command line", "", "`slowlens`, `python -m slowlens`, `manage.py slowlens` and `flask slowlens` are one",
         "program. Where the environment in which it is installed is activated, `man slowlens` shows this page. Shells",
-        "complete commands, options and files once they know where to look (here of an environment `/srv/app/venv`):", "",
-        "```sh",
+        "complete commands, options and files once they know where to look (here of an environment `/srv/app/venv`):",
+        "", "```sh",
         ". /srv/app/venv/share/bash-completion/completions/slowlens           # in ~/.bashrc",
         "fpath=(/srv/app/venv/share/zsh/site-functions $fpath)                # in ~/.zshrc, before compinit",
         "source /srv/app/venv/share/fish/vendor_completions.d/slowlens.fish   # in ~/.config/fish/config.fish",

@@ -92,14 +92,15 @@ def arguments(parser: argparse.ArgumentParser) -> list[str]:
             continue
         if parser.prog != "slowlens" and action.dest == "store":
             continue
-        value = ""
-        if action.nargs != 0:
-            value = action.metavar or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else action.dest)
-            value = value if action.metavar or action.choices else value.upper() if action.option_strings else value
+        if action.choices and not action.metavar:
+            value = "{" + ",".join(map(str, action.choices)) + "}"
+        else:
+            value = str(action.metavar or (action.dest.upper() if action.option_strings else action.dest))
+        value = "" if action.nargs == 0 else value
         head = ", ".join(f"\\fB{roff(option)}\\fR" for option in action.option_strings)
         if value and action.nargs == "?" and head:
             value = f"[{value}]"
-        lines += [".TP", f"{head} \\fI{roff(str(value))}\\fR".strip() if value else head,
+        lines += [".TP", f"{head} \\fI{roff(value)}\\fR".strip() if value else head,
                   roff((action.help or "").replace("%%", "%"))]
     return lines
 
