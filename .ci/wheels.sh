@@ -240,6 +240,9 @@ leave_root() { # SUITE
     umount -l "$work/root-$1/proc" "$work/root-$1/sys" "$work/root-$1/dev/shm" 2>/dev/null || true
 }
 
+# What the tests read of a checkout beside themselves; nothing of it is built or imported.
+TESTED="tests examples docs include core pyproject.toml SECURITY.md README.md"
+
 FRAMEWORKS="pytest django flask starlette uvicorn gunicorn httpx greenlet uvloop sqlalchemy aiosqlite gevent eventlet trio"
 
 test_in() { # ROOT-OR-EMPTY PYTHON WHEEL WHERE
@@ -248,7 +251,8 @@ test_in() { # ROOT-OR-EMPTY PYTHON WHEEL WHERE
     inside=/tmp/slowlens-wheel-test
     place=$1$inside
     rm -rf "$place" && mkdir -p "$place" && cp "$3" "$place/"
-    (cd "$root" && git ls-files -z tests examples pyproject.toml | xargs -0 tar -cf -) | tar -xf - -C "$place"
+    # shellcheck disable=SC2086
+    (cd "$root" && git ls-files -z $TESTED | xargs -0 tar -cf -) | tar -xf - -C "$place"
     $run "$2" -m venv "$inside/venv"
     $run "$inside/venv/bin/python" -m pip install -q --no-index "$inside/$(basename "$3")"
     for package in $FRAMEWORKS; do # a machine without a compiler
@@ -288,7 +292,8 @@ test_arm() { # VERSION SUITE
     [ -n "$wheel" ] || return 0
     arm_python "$1" "$2"
     place=$(mktemp -d)
-    (cd "$root" && git ls-files -z tests examples pyproject.toml | xargs -0 tar -cf -) | tar -xf - -C "$place"
+    # shellcheck disable=SC2086
+    (cd "$root" && git ls-files -z $TESTED | xargs -0 tar -cf -) | tar -xf - -C "$place"
     "$work/venv/bin/python" -m pip install -q --target "$place/site" --platform manylinux_2_28_aarch64 \
         --platform manylinux_2_17_aarch64 --python-version "$1" --only-binary :all: \
         pytest flask django starlette httpx greenlet "$wheel"
