@@ -115,6 +115,9 @@ struct sl_unpacker {
     ZSTD_DCtx *ctx;
 };
 
+/* As `spare`, for the other direction. */
+static ZSTD_DCtx *spare_unpacks;
+
 sl_status
 sl_unpacker_new(sl_unpacker **out, const sl_alloc *alloc)
 {
@@ -122,7 +125,9 @@ sl_unpacker_new(sl_unpacker **out, const sl_alloc *alloc)
     sl_unpacker *unpacker = from->take(from->ctx, sizeof(*unpacker));
     if (unpacker == NULL)
         return SL_ENOMEM;
-    *unpacker = (sl_unpacker){ *from, ZSTD_createDCtx() };
+    ZSTD_DCtx *ctx =
+        __atomic_exchange_n(&spare_unpacks, NULL, __ATOMIC_ACQ_REL);
+    *unpacker = (sl_unpacker){ *from, ctx != NULL ? ctx : ZSTD_createDCtx() };
     if (unpacker->ctx == NULL) {
         sl_unpacker_free(unpacker);
         return SL_ENOMEM;
@@ -137,7 +142,11 @@ sl_unpacker_free(sl_unpacker *unpacker)
 {
     if (unpacker == NULL)
         return;
-    ZSTD_freeDCtx(unpacker->ctx);
+    ZSTD_DCtx *ctx = unpacker->ctx;
+    if (ctx != NULL && ZSTD_sizeof_DCtx(ctx) <= SPARE_BYTES &&
+        !ZSTD_isError(ZSTD_DCtx_reset(ctx, ZSTD_reset_session_and_parameters)))
+        ctx = __atomic_exchange_n(&spare_unpacks, ctx, __ATOMIC_ACQ_REL);
+    ZSTD_freeDCtx(ctx); /* NULL is fine */
     unpacker->alloc.give(unpacker->alloc.ctx, unpacker);
 }
 

@@ -5,7 +5,7 @@ All of it is done by the writer's thread, behind the response.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from . import _core, engine
 from .gathering import waiting_of
 from .store.interface import Finished
 
-__all__ = ["Job", "counted", "profile_of"]
+__all__ = ["Job", "counted", "profiles_of"]
 
 #: Looks that told nothing, in all and by reason: keys of the totals and of the metadata.
 UNSEEN = ("rejected", "unseen_torn", "unseen_greenlet", "unseen_shim", "unseen_deep", "unseen_moved", "unseen_room",
@@ -31,49 +31,69 @@ class Job(NamedTuple):
     weight: int = 0
 
 
-def profile_of(job: Job) -> Finished:
-    """The profile of a job, whose recording is gone afterwards, whatever happens."""
+def profiles_of(jobs: Sequence[Job]) -> list[Finished | BaseException]:
+    """The profiles of jobs, or why there is none. Their recordings are gone afterwards, whatever happens."""
     try:
-        meta = job.meta
-        totals = job.recording.totals()
-        if job.recording.less:
-            meta.update(mode="sampling", c_mode=None)
-        sampled = meta["mode"] == "sampling"
-        for name in ("cpu_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns", "step_ns", "sampled_from_ns"):
-            if name == "cpu_ns" or totals[name]:
-                meta[name] = totals[name]
-        meta["wall_ns"] = totals["wall_ns"]
-        if totals["held_ns"]:
-            meta.update(_holder(totals))
-        if sampled or totals["sampled_from_ns"]:
-            meta["samples"] = totals["samples"]
-            meta.update({name: totals[name] or None for name in UNSEEN})
-            meta["interval_ns"] = totals["interval_ns"]
-        if not sampled:
-            meta["calls"] = totals["events"]
-            meta["resumes"] = totals["resumes"] or None
-            meta["c_calls"] = totals["c_events"]
-            meta.update(engine.cost_meta())
-        meta["nodes"] = totals["nodes"]
-        meta["profile_bytes"] = totals["bytes"]
-        meta.update(counted(totals["spans"]))
-        cost = engine.cost_ns(totals["events"] + totals["resumes"], totals["c_events"])
-        if cost:
-            meta["own_ns"] = cost
-        flags = [name for name in ("truncated", "displaced", "less") if totals[name]]
-        if totals["dropped"] or totals["unwatched"]:
-            flags.append("partial")
-        meta["flags"] = ",".join(flags) or None
-        meta.update(waiting_of(totals))
-        if meta.get("throttled_ns"):
-            meta["throttled_ns"] = min(meta["throttled_ns"], meta.get("run_queue_ns", 0)) or None
-        blob = job.recording.encode(meta)
+        found: list[Finished | BaseException] = []
+        pairs: list[tuple[_core.Recording, dict[str, Any]]] = []
+        for job in jobs:
+            try:
+                _complete(job)
+            except Exception as error:
+                found.append(error)
+                continue
+            known = {key: value for key, value in job.meta.items() if value is not None}
+            pairs.append((job.recording, known))
+            found.append(Finished(known, b"", job.store, job.slow))
+        blobs = iter(_core.encode_many(pairs))
+        for at, one in enumerate(found):
+            if isinstance(one, Finished):
+                blob = next(blobs)
+                if isinstance(blob, bytes):
+                    one.blob = blob
+                else:
+                    found[at] = blob
+        return found
     finally:
-        job.recording.discard()
-    known = {key: value for key, value in meta.items() if value is not None}
-    summary: dict[str, Any] = json.loads(_core.read_meta(blob))["summary"]
-    summary["hot"] = summary.get("hot_text", "")
-    return Finished(known, summary, blob, job.store, job.slow)
+        for job in jobs:
+            job.recording.discard()
+
+
+def _complete(job: Job) -> None:
+    """Puts into its metadata what the recording came to."""
+    meta = job.meta
+    totals = job.recording.totals()
+    if job.recording.less:
+        meta.update(mode="sampling", c_mode=None)
+    sampled = meta["mode"] == "sampling"
+    for name in ("cpu_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns", "step_ns", "sampled_from_ns"):
+        if name == "cpu_ns" or totals[name]:
+            meta[name] = totals[name]
+    meta["wall_ns"] = totals["wall_ns"]
+    if totals["held_ns"]:
+        meta.update(_holder(totals))
+    if sampled or totals["sampled_from_ns"]:
+        meta["samples"] = totals["samples"]
+        meta.update({name: totals[name] or None for name in UNSEEN})
+        meta["interval_ns"] = totals["interval_ns"]
+    if not sampled:
+        meta["calls"] = totals["events"]
+        meta["resumes"] = totals["resumes"] or None
+        meta["c_calls"] = totals["c_events"]
+        meta.update(engine.cost_meta())
+    meta["nodes"] = totals["nodes"]
+    meta["profile_bytes"] = totals["bytes"]
+    meta.update(counted(totals["spans"]))
+    cost = engine.cost_ns(totals["events"] + totals["resumes"], totals["c_events"])
+    if cost:
+        meta["own_ns"] = cost
+    flags = [name for name in ("truncated", "displaced", "less") if totals[name]]
+    if totals["dropped"] or totals["unwatched"]:
+        flags.append("partial")
+    meta["flags"] = ",".join(flags) or None
+    meta.update(waiting_of(totals))
+    if meta.get("throttled_ns"):
+        meta["throttled_ns"] = min(meta["throttled_ns"], meta.get("run_queue_ns", 0)) or None
 
 
 def counted(spans: dict[str, tuple[int, int]]) -> dict[str, int]:

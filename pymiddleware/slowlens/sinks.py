@@ -26,13 +26,16 @@ class _StoreSink:
     def __init__(self, store: Store, ledger: Ledger) -> None:
         self._store, self._ledger = store, ledger
         self._put_many = hasattr(store, "put_many")
+        self._reads_blobs = getattr(store, "reads_blobs", False)
         self._batch: list[tuple[dict[str, Any], bytes]] = []
         self._batch_bytes = 0
 
     def take(self, profile: Finished) -> None:
         if not profile.kept:
             return
-        row = {**profile.meta, **profile.summary, "bytes": len(profile.blob)}
+        row = {**profile.meta, "bytes": len(profile.blob)}
+        if not self._reads_blobs:
+            row |= profile.summary
         if not self._put_many:
             self._store.put(row, profile.blob)
             self._ledger.stored += 1

@@ -2,7 +2,8 @@
 nobody wants them any more.
 
 One for each store and process, however many apps share it, started by the first profile (so never before a fork), never
-more than ``QUEUE_MAX`` profiles or ``max_queued_bytes`` behind: what does not fit is dropped and counted. What a
+more than ``QUEUE_MAX`` profiles or ``max_queued_bytes`` behind: what does not fit is dropped and counted. Profiles wait
+``SOON`` for each other; what ends the process in order stores them first, and a kill loses them as before. What a
 recording comes to is made in ``job``, where it goes stands in ``sinks``, what became of it in ``ledger``.
 
 It is a thread of the system whatever gevent or eventlet made of Python's (``_core.Worker``), its queue bounded, and
@@ -24,7 +25,7 @@ from . import _core, engine, killed
 from .board import Board, board_of
 from .bounded import Bounded
 from .gathering import Gathering
-from .job import Job, profile_of
+from .job import Job, profiles_of
 from .ledger import Ledger
 from .lock import ours
 from .log import Seldom, late
@@ -37,6 +38,10 @@ from .store.numbers import HOUR
 __all__ = ["Job", "Writer", "writer_of"]
 
 QUEUE_MAX = 256
+#: So many are made at once: each time that the thread wakes, and takes the interpreter from requests, costs as much as
+#: a small profile. They wait for so long for each other.
+BATCH, BATCH_BYTES = 16, 1 << 20
+SOON = 0.01
 LINGER = 0.25
 GC_EVERY = 30.0
 #: A request is written while it runs from so many seconds on, and as often; at least every so many.
@@ -107,7 +112,8 @@ class Writer(_core.Pulse):
     def reset(self) -> None:
         """As new, for this process."""
         self._jobs: Bounded[Job] = Bounded()
-        self._working = False
+        self._working = 0  # profiles at work, or 1 for what else there is to do
+        self._stores = False  # the last turn had some
         #: The running thread as the one value; who wants another gets this one (``setdefault`` is atomic).
         self._slot: dict[str, _core.Worker] = {}
         self._ticking = False
@@ -206,7 +212,7 @@ class Writer(_core.Pulse):
         if self._inline:
             self._turn()
             return True
-        if not self.start():
+        if not self.start(SOON if len(self._jobs) < BATCH and size < BATCH_BYTES else 0.0):
             self._ledger.dropped += len(self._jobs)
             while self._jobs:
                 self._jobs.drop().recording.discard()
@@ -227,8 +233,8 @@ class Writer(_core.Pulse):
             self.start()
         return True
 
-    def start(self) -> bool:
-        """Has the thread look. False: there is none to be had."""
+    def start(self, seconds: float = 0.0) -> bool:
+        """Has the thread look, in so many seconds. False: there is none to be had."""
         if self._inline or parked():
             return True
         worker = self._slot.get("worker")
@@ -242,7 +248,10 @@ class Writer(_core.Pulse):
                     self._slot.clear()
                     self._seldom.say(_log, f"slowlens: no thread for storing profiles: {error}")
                     return False
-        worker.wake()
+        if seconds:
+            worker.wake_in(seconds)
+        else:
+            worker.wake()
         return True
 
     def flush(self, timeout: float = 5.0) -> bool:
@@ -314,22 +323,19 @@ class Writer(_core.Pulse):
 
     def _turn(self) -> float | None:
         """Does what there is to do. Seconds until it is to be asked again; None: when it is woken."""
-        self._working = True
+        self._working = 1
+        self._stores = bool(self._jobs)
         try:
             if not self._announced:
                 self._announced = True
                 self._announce()
             while not parked():
-                try:
-                    job, size = self._jobs.take()
-                except IndexError:
+                jobs, size = self._take()
+                if not jobs:
                     break
-                try:
-                    self._work(job)
-                except Exception as error:
-                    self._ledger.failed += 1
-                    self._ledger.complain(f"slowlens: a profile could not be made: {type(error).__name__}: {error}")
-                del job
+                self._work(jobs)
+                del jobs
+                self._working = 1
                 self._trim(size)
             self._sinks.flush()
             asked, self._asked = self._asked, False  # whoever asked waits until this turn is over
@@ -349,8 +355,22 @@ class Writer(_core.Pulse):
         except Exception as error:
             self._ledger.complain(f"slowlens: keeping house failed: {error}")
         finally:
-            self._working = False
+            self._working = 0
         return self._patience()
+
+    def _take(self) -> tuple[list[Job], int]:
+        """What is made at once, and its bytes."""
+        jobs: list[Job] = []
+        total = 0
+        while len(jobs) < BATCH and total < BATCH_BYTES:
+            try:
+                job, size = self._jobs.take()
+            except IndexError:
+                break
+            jobs.append(job)
+            total += size
+            self._working = len(jobs)
+        return jobs, total
 
     def _last_turn(self) -> None:
         """Nobody else may be left in this process (a child that a thread forked): it ends with this thread. What runs
@@ -485,13 +505,23 @@ class Writer(_core.Pulse):
             self._freed, self._trimmed = 0, now
             _core.trim()
 
-    def _work(self, job: Job) -> None:
-        profile = profile_of(job)
-        if profile.meta.get("interval_ns"):
-            self._say_braked(profile.meta["interval_ns"])
-        if job.weight and self.gathering is not None:
-            self.gathering.add(profile.blob, profile.meta, job.weight)
-        self._sinks.hand_out(profile)
+    def _work(self, jobs: list[Job]) -> None:
+        try:
+            profiles = profiles_of(jobs)
+        except Exception as error:  # no memory for any
+            profiles = [error] * len(jobs)
+        for job, profile in zip(jobs, profiles, strict=True):
+            try:
+                if isinstance(profile, BaseException):
+                    raise profile
+                if profile.meta.get("interval_ns"):
+                    self._say_braked(profile.meta["interval_ns"])
+                if job.weight and self.gathering is not None:
+                    self.gathering.add(profile.blob, profile.meta, job.weight)
+                self._sinks.hand_out(profile)
+            except Exception as error:
+                self._ledger.failed += 1
+                self._ledger.complain(f"slowlens: a profile could not be made: {type(error).__name__}: {error}")
 
     def _say_braked(self, interval: int) -> None:
         """Once: the sampler looks less often than it was asked to."""
@@ -547,8 +577,9 @@ def _work_for(worker: _core.Worker, reference: weakref.ref[Writer], sinks: Sinks
         if alone or parked() or writer._closed:
             writer._gone()
             return
+        nap = SOON if writer._stores else 0.0
         del writer
-        worker.wait(seconds)
+        worker.wait(seconds, nap)
 
 
 # ---- all writers of a process ----

@@ -749,7 +749,7 @@ def _() -> None:
     refused(_core.Board, mmap.mmap(-1, 16), bytes(8), 1, 2, bytes(16), 3)
 
 
-@case("Worker.__new__", "Worker.start", "Worker.wake", "Worker.wait", "Worker.join", "Worker.alone")
+@case("Worker.__new__", "Worker.start", "Worker.wake", "Worker.wake_in", "Worker.wait", "Worker.join", "Worker.alone")
 def _() -> None:
     def work(worker: _core.Worker, argument: object) -> None:
         worker.wait(None)
@@ -764,7 +764,10 @@ def _() -> None:
     idle = _core.Worker()
     idle.wake()
     assert idle.wait(0) and not idle.wait(-1.0)
+    idle.wake_in(0.001)
+    assert idle.wait(0) or idle.wait(60, 0.001)
     refused(idle.wait, "x")
+    refused(idle.wake_in, "x")
     refused(idle.join, "x")
     refused(idle.start, work)
     refused(_core.Worker, 1)
@@ -802,7 +805,8 @@ def _() -> None:
     refused(_core.Profile, 7)
 
 
-@case("cohort", "merge", "aggregate", "growth", "with_meta", "unseen", "read_meta", "checkpoint")
+@case("cohort", "merge", "aggregate", "growth", "with_meta", "unseen", "read_meta", "checkpoint",
+      "encode_many")
 def _() -> None:
     both = [PROFILE, OTHER]
     _core.merge(both, META)
@@ -821,6 +825,11 @@ def _() -> None:
     refused(_core.checkpoint, recording, {"id": object()})
     recording.finish()
     refused(_core.checkpoint, recording, META)
+    found = _core.encode_many([(recording, META), (recorded(), META), (recording, META), (recording, {"id": object()})])
+    assert [type(one) for one in found] == [bytes, RuntimeError, RuntimeError, RuntimeError]
+    found = _core.encode_many([(recording, {"id": object()}), 7, (7, META), (recording, None)])  # type: ignore[list-item]
+    assert [type(one) for one in found] == [TypeError] * 4
+    refused(_core.encode_many, 7)
     for wrong in ([7], 7, [], [PROFILE, None]):
         refused(_core.merge, wrong, META)
         refused(_core.aggregate, wrong)

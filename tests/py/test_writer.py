@@ -172,6 +172,53 @@ def test_a_store_that_fails_in_unforeseen_ways(store_path: str, monkeypatch: pyt
     assert middleware.recorder.counters()["stored"] == 1
 
 
+def test_profiles_are_encoded_together_and_one_that_cannot_be_harms_no_other(
+    store_path: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Being woken, and getting the interpreter back, once for each costs as much as a small profile."""
+    given: list[int] = []
+    encode = _core.encode_many
+
+    def counted(pairs: Any) -> Any:
+        given.append(len(pairs))
+        return [ValueError("no") if meta["path"] == "/broken" else blob
+                for (_, meta), blob in zip(pairs, encode(pairs), strict=True)]
+
+    monkeypatch.setattr(_core, "encode_many", counted)
+    middleware = make(store_path)
+    writer = middleware.recorder.writer
+    wsgi_call(middleware)
+    assert writer.flush(10)
+    entered, gate = threading.Event(), threading.Event()
+    collect = writer._collect
+
+    def held() -> None:
+        entered.set()
+        assert gate.wait(20)
+        collect()
+
+    monkeypatch.setattr(writer, "_collect", held)
+    writer.start()
+    assert entered.wait(20)
+    for path in ("/one", "/broken", *["/more"] * 30):
+        wsgi_call(middleware, path)
+    gate.set()
+    assert writer.flush(20)
+    assert given == [1, 16, 16]
+    assert (writer.stored, writer.failed, writer.dropped) == (32, 1, 0)
+
+
+def test_what_is_stored_soon_is_stored_without_being_asked_for(store_path: str) -> None:
+    middleware = make(store_path)
+    writer = middleware.recorder.writer
+    for number in range(1, 4):
+        wsgi_call(middleware)
+        until = time.monotonic() + 20
+        while writer.stored < number and time.monotonic() < until:
+            time.sleep(0.002)
+        assert writer.stored == number
+
+
 def test_a_store_that_takes_many_is_given_many(store_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits goes in batches; what one batch loses is counted, the next is tried again; and it is tended."""
     batches: list[list[str]] = []

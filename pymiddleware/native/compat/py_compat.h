@@ -93,6 +93,23 @@ sl_py_small_int(PyObject *number)
 #endif
 }
 
+/* NEW: the exception that is set, which is so no longer. */
+static inline PyObject *
+sl_py_take_exception(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+#endif
+}
+
 /* A number no other code object of the process has; 0: it has none. */
 static inline uint32_t
 sl_py_code_version(const PyCodeObject *code)

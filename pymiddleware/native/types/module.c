@@ -23,6 +23,7 @@
 #include "sampler/sampler.h"
 #include "sampler/self_test.h"
 #include "types/checkpoint.h"
+#include "types/encoding.h"
 #include "types/entrances.h"
 #include "types/gather_type.h"
 #include "types/killed.h"
@@ -426,6 +427,10 @@ static PyMethodDef methods[] = {
       "bytes of "
       "a blob with `meta` in it, and what it knows itself. RuntimeError: it is "
       "over." },
+    { "encode_many", sl_py_encode_many, METH_O,
+      "encode_many(pairs, /)\n--\n\nFinished recordings, each with its "
+      "metadata, as Recording.encode() makes them: a list of blobs, or of what "
+      "it would have raised. The GIL is released once for all of them." },
     { "current", sl_py_current_transaction, METH_NOARGS,
       "current()\n--\n\nThe transaction that the calling context belongs to, "
       "if it is still running, or None." },

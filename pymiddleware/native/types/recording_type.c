@@ -565,35 +565,56 @@ recording_let_go(PyObject *object, PyObject *ignored)
     return fine ? Py_NewRef(Py_None) : NULL;
 }
 
+void
+sl_py_encoding_end(sl_py_encoding *one)
+{
+    PyMem_Free(one->meta);
+    Py_CLEAR(one->keep);
+    if (one->self != NULL)
+        recording_read(one->self);
+    Py_CLEAR(one->self);
+}
+
+bool
+sl_py_encoding_begin(sl_py_encoding *one, sl_py_recording *self, PyObject *dict)
+{
+    if (!recording_is_readable(self))
+        return false;
+    self->encoding = true; /* what runs meanwhile may want to discard it */
+    one->self = (sl_py_recording *)Py_NewRef(self);
+    one->keep = PyList_New(0);
+    if (one->keep != NULL)
+        one->meta = sl_py_parse_meta(dict, one->keep, &one->count);
+    if (one->meta != NULL && sl_py_names_resolve(self))
+        return true;
+    sl_py_encoding_end(one);
+    return false;
+}
+
+void
+sl_py_encoding_do(sl_py_encoding *one, int level)
+{
+    one->status =
+        sl_recording_encode(one->self->core, one->meta, one->count,
+                            sl_py_names_describe, one->self, level, &one->blob);
+}
+
 static PyObject *
 recording_encode(PyObject *object, PyObject *args)
 {
-    sl_py_recording *self = (sl_py_recording *)object;
-    PyObject *dict, *result = NULL;
+    sl_py_encoding one = { 0 };
+    PyObject *dict;
     int level = 3;
-    size_t count = 0;
-    sl_bytes blob = { 0 };
 
-    if (!PyArg_ParseTuple(args, "O!|i:encode", &PyDict_Type, &dict, &level))
+    if (!PyArg_ParseTuple(args, "O!|i:encode", &PyDict_Type, &dict, &level) ||
+        !sl_py_encoding_begin(&one, (sl_py_recording *)object, dict))
         return NULL;
-    if (!recording_is_readable(self))
-        return NULL;
-    PyObject *keep = PyList_New(0);
-    if (keep == NULL)
-        return NULL;
-    self->encoding = true; /* what runs meanwhile may want to discard it */
-    sl_meta *meta = sl_py_parse_meta(dict, keep, &count);
-    if (meta != NULL && sl_py_names_resolve(self)) {
-        sl_status status;
-        Py_BEGIN_ALLOW_THREADS sl_py_budget_encodes(true);
-        status = sl_recording_encode(self->core, meta, count,
-                                     sl_py_names_describe, self, level, &blob);
-        sl_py_budget_encodes(false);
-        Py_END_ALLOW_THREADS result = sl_py_take_bytes(status, &blob);
-    }
-    PyMem_Free(meta);
-    Py_DECREF(keep);
-    recording_read(self);
+    Py_BEGIN_ALLOW_THREADS sl_py_budget_encodes(true);
+    sl_py_encoding_do(&one, level);
+    sl_py_budget_encodes(false);
+    Py_END_ALLOW_THREADS PyObject *result =
+        sl_py_take_bytes(one.status, &one.blob);
+    sl_py_encoding_end(&one);
     return result;
 }
 

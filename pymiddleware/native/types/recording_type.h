@@ -36,6 +36,27 @@ void sl_py_recording_finish(sl_py_recording *recording);
  * that one will. */
 void sl_py_recording_drop(sl_py_recording *recording);
 
+/* A finished recording on its way to a blob. */
+typedef struct {
+    sl_py_recording *self; /* strong; NULL: it is not encoded... */
+    PyObject *error;       /* ...and this is why (encode_many's) */
+    PyObject *keep;        /* what the texts of `meta` live in */
+    sl_meta *meta;
+    size_t count;
+    sl_status status;
+    sl_bytes blob;
+} sl_py_encoding;
+
+/* Into a zeroed one: all that needs the GIL. false with an exception, and it
+ * is over. */
+bool sl_py_encoding_begin(sl_py_encoding *one, sl_py_recording *recording,
+                          PyObject *meta);
+
+/* Sets `status` and `blob`. Without the GIL. */
+void sl_py_encoding_do(sl_py_encoding *one, int level);
+
+void sl_py_encoding_end(sl_py_encoding *one);
+
 /* 0, or -1 with an exception. */
 int sl_py_recording_init(void);
 

@@ -5,10 +5,10 @@
  * and a queue made before the patching blocks all greenlets of a thread that
  * waits for it. A Worker is a thread of the system, always.
  *
- * `mutex` guards `woken`, `done` and `entered`; nothing of Python happens under
- * it, so waking is allowed anywhere, also from __del__ and in the middle of a
- * collection. Everything else needs the GIL. The running thread owns a
- * reference to its Worker.
+ * `mutex` guards `woken`, `asked`, `naps`, `done` and `entered`; nothing of
+ * Python happens under it, so waking is allowed anywhere, also from __del__ and
+ * in the middle of a collection. Everything else needs the GIL. The running
+ * thread owns a reference to its Worker.
  *
  * A process that C code ends by exit(), with the interpreter alive, runs no
  * hooks of Python's: uWSGI with threads, for a worker that is busy when it is
@@ -29,7 +29,7 @@
 /* An interpreter that ends lets no thread in. */
 #define ENTER_SECONDS 5.0
 /* For how long exit() waits at most for threads of ours that are at work. */
-#define EXIT_MS 1000
+#define EXIT_MS      1000
 #define EXIT_LOOK_MS 2
 /* For how long it does so with nothing but what a signal's handler may do. */
 #define EXIT_ALONE_MS 100
@@ -38,9 +38,12 @@ typedef struct {
     PyObject_HEAD pthread_mutex_t mutex;
     pthread_cond_t changed; /* one of the three became true */
     bool woken;
+    bool asked; /* to wake by itself, at `asked_at`... */
+    bool naps;  /* ...which is when it does so anyway */
+    struct timespec asked_at;
     bool done;
     bool entered; /* the thread has a state of Python's */
-    bool busy; /* it has been woken, or runs: counted in `at_work` */
+    bool busy;    /* it has been woken, or runs: counted in `at_work` */
     bool started;
     bool joined;
     pid_t pid;
@@ -98,7 +101,8 @@ wait_for_them(int ms)
 {
     const struct timespec look = { 0, EXIT_LOOK_MS * 1000000L };
 
-    for (; __atomic_load_n(&at_work, __ATOMIC_RELAXED) > 0; ms -= EXIT_LOOK_MS) {
+    for (; __atomic_load_n(&at_work, __ATOMIC_RELAXED) > 0;
+         ms -= EXIT_LOOK_MS) {
         if (ms <= 0)
             return false;
         nanosleep(&look, NULL);
@@ -107,15 +111,15 @@ wait_for_them(int ms)
 }
 
 /* At exit(), which the handler of a signal may have called: of the interpreter
- * only what is asked here. Whoever held the GIL has it again afterwards: handlers
- * that the program registered before ours may need it.
+ * only what is asked here. Whoever held the GIL has it again afterwards:
+ * handlers that the program registered before ours may need it.
  *
  * The handler may have come in the middle of malloc, whose lock its thread then
  * holds for good. To give the GIL up and to sleep takes no memory. To make a
  * thread does, and may wait for that lock for ever; so it is done last, for the
- * one case that needs it: whoever has not ended until then waits for somebody to
- * take the GIL that was given up for this thread, which was waiting for it and
- * so was in no malloc. */
+ * one case that needs it: whoever has not ended until then waits for somebody
+ * to take the GIL that was given up for this thread, which was waiting for it
+ * and so was in no malloc. */
 static void
 let_them_end(void)
 {
@@ -128,8 +132,7 @@ let_them_end(void)
     if (holds_gil())
         given = PyEval_SaveThread();
     if (!wait_for_them(given != NULL ? EXIT_MS : EXIT_ALONE_MS) &&
-        given == NULL &&
-        pthread_create(&helper, NULL, pass_it_on, NULL) == 0) {
+        given == NULL && pthread_create(&helper, NULL, pass_it_on, NULL) == 0) {
         pthread_detach(helper);
         wait_for_them(EXIT_MS - EXIT_ALONE_MS);
     }
@@ -169,9 +172,8 @@ changed_wait(pthread_cond_t *changed, pthread_mutex_t *mutex,
         left.tv_nsec += 1000000000L;
         left.tv_sec--;
     }
-    return left.tv_sec >= 0 &&
-           pthread_cond_timedwait_relative_np(changed, mutex, &left) !=
-               ETIMEDOUT;
+    return left.tv_sec >= 0 && pthread_cond_timedwait_relative_np(
+                                   changed, mutex, &left) != ETIMEDOUT;
 #else
     return pthread_cond_timedwait(changed, mutex, at) != ETIMEDOUT;
 #endif
@@ -200,10 +202,7 @@ wait_for(worker *self, const bool *flag, double seconds)
 
     if (seconds >= 0)
         deadline_in(seconds, &at);
-    Py_BEGIN_ALLOW_THREADS
-    pthread_mutex_lock(&self->mutex);
-    if (flag == &self->woken && !*flag)
-        note_busy(self, false);
+    Py_BEGIN_ALLOW_THREADS pthread_mutex_lock(&self->mutex);
     while (!*flag) {
         if (seconds < 0)
             pthread_cond_wait(&self->changed, &self->mutex);
@@ -211,13 +210,53 @@ wait_for(worker *self, const bool *flag, double seconds)
             break;
     }
     seen = *flag;
-    if (flag == &self->woken) {
-        self->woken = false;
-        note_busy(self, true);
-    }
     pthread_mutex_unlock(&self->mutex);
-    Py_END_ALLOW_THREADS
-    return seen;
+    Py_END_ALLOW_THREADS return seen;
+}
+
+/* Under the mutex: until it is woken, or the time has come that it was asked to
+ * wake at; false: neither was in time. */
+static bool
+sleep_until_woken(worker *self, const struct timespec *end)
+{
+    for (;;) {
+        if (self->woken)
+            return true;
+        if (self->asked || self->naps) {
+            if (changed_wait(&self->changed, &self->mutex, &self->asked_at))
+                continue;
+            self->naps = false;
+            if (self->asked || self->woken)
+                return true;
+        } else if (end == NULL) {
+            pthread_cond_wait(&self->changed, &self->mutex);
+        } else if (!changed_wait(&self->changed, &self->mutex, end)) {
+            return self->woken || self->asked;
+        }
+    }
+}
+
+/* What the thread waits in, without the GIL. */
+static bool
+wait_for_work(worker *self, double seconds, double nap)
+{
+    struct timespec end;
+    bool seen;
+
+    if (seconds >= 0)
+        deadline_in(seconds, &end);
+    Py_BEGIN_ALLOW_THREADS pthread_mutex_lock(&self->mutex);
+    if (!self->woken && !self->asked)
+        note_busy(self, false);
+    if (nap > 0 && !self->asked && (seconds < 0 || nap < seconds)) {
+        self->naps = true;
+        deadline_in(nap, &self->asked_at);
+    }
+    seen = sleep_until_woken(self, seconds < 0 ? NULL : &end);
+    self->woken = self->asked = self->naps = false;
+    note_busy(self, true);
+    pthread_mutex_unlock(&self->mutex);
+    Py_END_ALLOW_THREADS return seen;
 }
 
 static void *
@@ -321,6 +360,30 @@ worker_wake(PyObject *object, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+worker_wake_in(PyObject *object, PyObject *value)
+{
+    worker *self = (worker *)object;
+    double seconds = PyFloat_AsDouble(value);
+
+    if (seconds == -1 && PyErr_Occurred())
+        return NULL;
+    if (self->started && self->pid != getpid())
+        Py_RETURN_NONE; /* as in wake() */
+    pthread_mutex_lock(&self->mutex);
+    if (!self->asked && !self->woken) {
+        self->asked = true;
+        if (!self->done)
+            note_busy(self, true);
+        if (!self->naps) {
+            deadline_in(seconds > 0 ? seconds : 0, &self->asked_at);
+            pthread_cond_broadcast(&self->changed);
+        }
+    }
+    pthread_mutex_unlock(&self->mutex);
+    Py_RETURN_NONE;
+}
+
 /* None: for ever. */
 static int
 seconds_of(PyObject *value, double *seconds)
@@ -337,16 +400,18 @@ seconds_of(PyObject *value, double *seconds)
 }
 
 static PyObject *
-worker_wait(PyObject *object, PyObject *value)
+worker_wait(PyObject *object, PyObject *args)
 {
     worker *self = (worker *)object;
-    double seconds;
+    PyObject *value;
+    double seconds, nap = 0;
 
-    if (seconds_of(value, &seconds) < 0)
+    if (!PyArg_ParseTuple(args, "O|d:wait", &value, &nap) ||
+        seconds_of(value, &seconds) < 0)
         return NULL;
     if (sl_py_leader_may_end() && !(seconds >= 0 && seconds < LEADER_SECONDS))
         seconds = LEADER_SECONDS;
-    return PyBool_FromLong(wait_for(self, &self->woken, seconds));
+    return PyBool_FromLong(wait_for_work(self, seconds, nap));
 }
 
 static PyObject *
@@ -372,10 +437,8 @@ worker_join(PyObject *object, PyObject *value)
         return PyBool_FromLong(self->joined);
     self->joined = true;
     pthread_t thread = self->thread;
-    Py_BEGIN_ALLOW_THREADS
-    pthread_join(thread, NULL);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_TRUE;
+    Py_BEGIN_ALLOW_THREADS pthread_join(thread, NULL);
+    Py_END_ALLOW_THREADS Py_RETURN_TRUE;
 }
 
 static PyObject *
@@ -417,9 +480,13 @@ static PyMethodDef methods[] = {
     { "wake", worker_wake, METH_NOARGS,
       "wake()\n--\n\nEnds the wait of the thread, the current or the next "
       "one. Allowed anywhere." },
-    { "wait", worker_wait, METH_O,
-      "wait(seconds, /)\n--\n\nFor the thread: waits to be woken, for so long "
-      "at most (None: for ever). Whether it was." },
+    { "wake_in", worker_wake_in, METH_O,
+      "wake_in(seconds, /)\n--\n\nAs wake(), in so many seconds: what comes "
+      "until then is done with it. Whoever asks later makes it no later." },
+    { "wait", worker_wait, METH_VARARGS,
+      "wait(seconds, nap=0, /)\n--\n\nFor the thread: waits to be woken, for "
+      "so long at most (None: for ever). Whether it was. For `nap` seconds it "
+      "need not be told that it is to wake soon: it looks then." },
     { "join", worker_join, METH_O,
       "join(seconds, /)\n--\n\nWaits for the end of the thread, for so long "
       "at most. Whether it is over." },

@@ -48,6 +48,8 @@ ROUTES_APART = 3
 class DirectoryStore(Appending):
     """See the module. ``root`` is made when the first profile is stored."""
 
+    reads_blobs = True
+
     def __init__(
         self, root: str, *, max_bytes: int = 1 << 29, max_age_days: float = 14, worst_per_route: int = 10,
         refused: str | None = None,
@@ -89,7 +91,7 @@ class DirectoryStore(Appending):
     # ---- storing ----
 
     def put(self, row: dict[str, Any], blob: bytes) -> None:
-        # A row with a headline comes out of the blob's own summary, which says the hot path itself.
+        # Where a blob has a summary, that says the hot path: a row has it, and no headline, where it has not.
         hot = b"" if "headline" in row else str(row.get("hot") or "")[:HOT_MAX].encode("utf-8", "replace")
         self.append(segments.PROFILE, row["id"], hot, blob)
 

@@ -10,9 +10,12 @@ another; others come by the entry points ``slowlens.sinks``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict
+
+from .. import _core
 
 __all__ = [
     "COLUMNS", "LAYERS", "SORTS", "TREND", "Counted", "Finished", "Gathered", "Page", "Query", "QueryError",
@@ -157,18 +160,30 @@ class Gathered(NamedTuple):
     data: bytes
 
 
-class Finished(NamedTuple):
+class Finished:
     """A profile on its way out of the writer."""
 
-    #: Metadata as in the blob, without what is not known.
-    meta: dict[str, Any]
-    #: What it says at a glance: ``hot`` (text). More as the blob's SUMMARY has it.
-    summary: dict[str, Any]
-    blob: bytes
-    #: Whether the keep rules want it stored.
-    kept: bool
-    #: Whether it is a slow one.
-    slow: bool
+    __slots__ = ("_summary", "blob", "kept", "meta", "slow")
+
+    def __init__(self, meta: dict[str, Any], blob: bytes, kept: bool, slow: bool) -> None:
+        #: Metadata as in the blob, without what is not known.
+        self.meta = meta
+        self.blob = blob
+        #: Whether the keep rules want it stored.
+        self.kept = kept
+        #: Whether it is a slow one.
+        self.slow = slow
+        self._summary: dict[str, Any] | None = None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What it says at a glance: ``hot`` (text). More as the blob's SUMMARY has it. Read when somebody asks for it:
+        the folder does not."""
+        found = self._summary
+        if found is None:
+            found = self._summary = json.loads(_core.read_meta(self.blob))["summary"]
+            found["hot"] = found.get("hot_text", "")
+        return found
 
 
 class Sink(Protocol):
@@ -214,6 +229,7 @@ class Store(Protocol):
     def problem(self) -> str | None:
         """Why nothing can be stored; None: all is well."""
 
+    # One that makes its rows out of blobs says so by ``reads_blobs = True``: the writer gives it no summary in ``row``.
     # A store that counts all requests has two more: ``put_numbers(first_s, last_s, table, source, again)``, which the
     # writer calls once a minute, and ``numbers(...)``, as DirectoryStore documents them. One that is better given many
     # at once has ``put_many(profiles)``: (row, blob) of each; what it raises says how many were ``lost``; and
