@@ -277,6 +277,14 @@ at_step(const sl_findings_work *w, uint32_t culprit, uint32_t own)
             f.line = sl_findings_line(o, f.own);
     }
     uint64_t starved = 0, other = explained(w, node, &starved);
+    /* Threads side by side wait for each other's lock, too: what all of them
+     * waited is more than any time of the request's. */
+    uint64_t all = o->nodes[node].total_ns;
+    if (all > f.ns) {
+        double part = (double)f.ns / (double)all;
+        other = (uint64_t)((double)other * part);
+        starved = (uint64_t)((double)starved * part);
+    }
     f.score = f.ns > other ? f.ns - other : 0;
     f.work = f.ns > other - starved ? f.ns - (other - starved) : 1;
     if (w->exact && culprit != own && o->nodes[node].calls >= REPEATS_LEAST)

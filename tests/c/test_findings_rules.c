@@ -12,15 +12,11 @@
     (const sl_outline_span[]) __VA_ARGS__,                                     \
         sizeof((const sl_outline_span[])__VA_ARGS__) / sizeof(sl_outline_span)
 #define SPAN(at, on, of, what, times, ns)                                      \
-    { .node = (at),                                                            \
-      .line = (on),                                                            \
-      .kind = (of),                                                            \
-      .text = (what),                                                          \
-      .where = "",                                                             \
-      .count = (times),                                                        \
-      .total_ns = (ns),                                                        \
-      .outer_ns = (ns),                                                        \
-      .longest_ns = (ns) / (times) }
+    {                                                                          \
+        .node = (at), .line = (on), .kind = (of), .text = (what), .where = "", \
+        .count = (times), .total_ns = (ns), .outer_ns = (ns),                  \
+        .longest_ns = (ns) / (times)                                           \
+    }
 #define COUNTED(...)                                                           \
     .counters = (const sl_profile_counter[])__VA_ARGS__,                       \
     .counter_count = sizeof((const sl_profile_counter[])__VA_ARGS__) /         \
@@ -28,8 +24,14 @@
 #define META(...)                                                              \
     .meta = (const sl_meta[])__VA_ARGS__,                                      \
     .meta_count = sizeof((const sl_meta[])__VA_ARGS__) / sizeof(sl_meta)
-#define NUMBER(key, value) { key, sizeof(key) - 1, NULL, 0, value }
-#define TEXT(key, value)   { key, sizeof(key) - 1, value, sizeof(value) - 1, 0 }
+#define NUMBER(key, value)                                                     \
+    {                                                                          \
+        key, sizeof(key) - 1, NULL, 0, value                                   \
+    }
+#define TEXT(key, value)                                                       \
+    {                                                                          \
+        key, sizeof(key) - 1, value, sizeof(value) - 1, 0                      \
+    }
 
 /* A view that calls one other thing for most of its time. */
 #define VIEW(name, calls, ns)                                                  \
@@ -584,6 +586,41 @@ START_TEST(of_what_was_to_do_the_answer_is_told)
 }
 END_TEST
 
+/* Three jobs of its own on one GIL: what they waited for each other, added up,
+ * is more than the request took, and does not explain its time away. */
+START_TEST(jobs_side_by_side_are_the_answer)
+{
+    static const sl_profile_line lines[] = { { 4, 8, 243, 80, 160 } };
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "app.view", 1, 6, 0 },
+                      { 2, "wait", 1, 94, 3 },
+                      { 2, "[thread]", 3, 0, 0 },
+                      { 3, "app.hash", 3, 243, 5 } }),
+               .lines = lines, .line_count = 1,
+               COUNTED({ { 2, SL_METRIC_LOCK, 81 } }),
+               META({ NUMBER("gil_wait_ns", 13) }) };
+
+    says("94 % in hash.app.hash itself at app/hash.py:8.", "gil", m, NO_SPANS);
+}
+END_TEST
+
+/* A view that sleeps for half of its time and waits for a job for the rest. */
+START_TEST(half_of_a_function_is_not_all_of_it)
+{
+    made m = { MADE({ { 0, "[request]", 1, 2, 0 },
+                      { 1, "serve", 1, 7, 0 },
+                      { 2, "app.view", 1, 1, 3 },
+                      { 3, "sleep", 1, 0, 8 },
+                      { 4, "[await]", 1, 52, 0 },
+                      { 3, "to_thread", 1, 0, 9 },
+                      { 4, "[await]", 1, 38, 0 } }) };
+
+    says("91 % in view.app.view and what it calls at app/view.py:7: most "
+         "sleep.sleep (52 %), then to_thread.to_thread (38 %).",
+         "", m, NO_SPANS);
+}
+END_TEST
+
 /* Put off once for long, one sample met it there: that is no work of its. */
 START_TEST(where_it_was_put_off_is_not_what_it_had_to_do)
 {
@@ -664,12 +701,16 @@ END_TEST
 Suite *
 findings_rules_suite(void)
 {
-    const TTest *const tests[] = { each_rule_is_told_and_spared,
-                                   shares_are_of_what_recording_did_not_cost,
-                                   of_few_samples_spans_are_told,
-                                   of_what_was_to_do_the_answer_is_told,
-                                   where_it_was_put_off_is_not_what_it_had_to_do,
-                                   what_spans_took_is_no_rough_share,
-                                   NULL };
+    const TTest *const tests[] = {
+        each_rule_is_told_and_spared,
+        shares_are_of_what_recording_did_not_cost,
+        of_few_samples_spans_are_told,
+        of_what_was_to_do_the_answer_is_told,
+        jobs_side_by_side_are_the_answer,
+        half_of_a_function_is_not_all_of_it,
+        where_it_was_put_off_is_not_what_it_had_to_do,
+        what_spans_took_is_no_rough_share,
+        NULL
+    };
     return suite_of("findings_rules", tests);
 }
