@@ -17,6 +17,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -288,6 +289,25 @@ def test_tree_of_what_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["tree", "last", "--store", str(tmp_path / "store")]) == 0
     text = capsys.readouterr().out
     assert max(float(share) for share in re.findall(r"([\d.]+)%", text)) > 150 and "side by side" in text, text
+
+
+def test_tree_of_a_thread_whose_starter_took_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What hangs below a call of no time of its own is shown, and so is the call."""
+    def job() -> None:
+        time.sleep(0.05)
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(copy_context().run, job).result()
+        start_response("200 OK", [])
+        return [b""]
+
+    middleware = ProfilerMiddleware(app, store=str(tmp_path / "store"), mode="deterministic", keep="all", log=False)
+    wsgi_call(middleware, "/")
+    Stored(middleware.recorder).rows()
+    assert main(["tree", "last", "--store", str(tmp_path / "store"), "--percent", "20"]) == 0
+    text = capsys.readouterr().out
+    assert "[thread]" in text and ".job " in text and "submit" in text, text
 
 
 def test_top_is_pstats(store: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -223,11 +223,17 @@ class _Tree:
         self.hot = set(report["hot"])
         self.children: dict[int, list[dict[str, Any]]] = {}
         least = self.wall * max(0.0, percent) / 100
-        self.root = report["rows"][0]
-        for row in report["rows"][1:]:
-            if row["total_ns"] >= least:
+        rows = report["rows"]
+        self.root = rows[0]
+        # A thread's time is not its starter's: `submit` takes next to nothing, and all of the work may hang below it.
+        needed = {self.root["node"]}
+        for row in reversed(rows):
+            if row["total_ns"] >= least or row["node"] in needed:
+                needed.update((row["node"], row["parent"]))
+        for row in rows[1:]:
+            if row["node"] in needed:
                 self.children.setdefault(row["parent"], []).append(row)
-        self.hidden = sum(row["total_ns"] < least for row in report["rows"])
+        self.hidden = sum(row["node"] not in needed for row in rows)
 
     def below(self, row: dict[str, Any]) -> list[dict[str, Any]]:
         """Shown children, heaviest first."""
