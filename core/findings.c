@@ -120,11 +120,36 @@ held_up_by_itself(const sl_findings_work *w, uint32_t node)
     return false;
 }
 
+/* What the thread that the path leaves for, since the request waited for it,
+ * waited for a CPU and for the GIL: the request could not go on either. */
+static void
+starved_beside(const sl_findings_work *w, uint64_t *run_queue, uint64_t *gil)
+{
+    const sl_hotpath *path = w->path;
+    const sl_outline *o = w->o;
+    uint32_t node, count = o->count, s = path->count;
+
+    *run_queue = *gil = 0;
+    while (s > 0 &&
+           sl_outline_pseudo(o, path->steps[s - 1].node) != SL_PSEUDO_THREAD)
+        s--;
+    if (s == 0)
+        return;
+    uint32_t strand = path->steps[s - 1].node;
+    uint64_t ns = path->steps[s - 1].ns, all = o->nodes[strand].total_ns;
+    *run_queue = sl_findings_part(
+        counter_time(w, SL_METRIC_RUN_QUEUE, 0, count, strand, &node), ns, all);
+    if (!sl_findings_at_once(ns, all))
+        *gil = gil_time(w, 0, count, strand, &node);
+}
+
 static bool
 find_waits(sl_findings_work *w)
 {
     uint32_t node, count = w->o->count;
-    uint64_t ns;
+    uint64_t ns, run_queue, gil;
+
+    starved_beside(w, &run_queue, &gil);
 
     ns = pseudo_time(w, SL_PSEUDO_LOOP, &node);
     bool own_step = held_up_by_itself(w, node);
@@ -141,10 +166,11 @@ find_waits(sl_findings_work *w)
              larger(ns, sl_outline_number(w->o, "idle_ns")), node);
     ns = counter_time(w, SL_METRIC_RUN_QUEUE, 0, count, 0, &node);
     add_wait(w, SL_FINDING_RUN_QUEUE,
-             larger(ns, sl_outline_number(w->o, "run_queue_ns")), node);
+             larger(ns, sl_outline_number(w->o, "run_queue_ns")) + run_queue,
+             node);
     ns = gil_time(w, 0, count, 0, &node);
     add_wait(w, SL_FINDING_GIL,
-             larger(ns, sl_outline_number(w->o, "gil_wait_ns")), node);
+             larger(ns, sl_outline_number(w->o, "gil_wait_ns")) + gil, node);
     return sl_findings_held(w,
                             own_step ? sl_outline_number(w->o, "held_ns") : 0);
 }
@@ -193,17 +219,21 @@ kind_of_wait(const sl_findings_work *w, uint32_t node)
     return awaited > half ? SL_FINDING_AWAIT : SL_FINDING_HOT;
 }
 
-/* Time in the subtree of `node` that other findings explain better; *starved
- * of it: waiting for a CPU or the GIL. */
+/* Time in the subtree of `node`, `ns` of the request's, that other findings
+ * explain better; *starved of it: waiting for a CPU or the GIL. */
 static uint64_t
-explained(const sl_findings_work *w, uint32_t node, uint64_t *starved)
+explained(const sl_findings_work *w, uint32_t node, uint64_t ns,
+          uint64_t *starved)
 {
     const sl_outline *o = w->o;
     uint32_t end = node + o->nodes[node].size, most;
     uint32_t strand = w->places[node].strand;
-    *starved = counter_time(w, SL_METRIC_RUN_QUEUE, node, end, strand, &most) +
-               gil_time(w, node, end, strand, &most);
-    uint64_t sum = *starved + sl_findings_spans_in(w, node, end, strand);
+    *starved = sl_findings_part(
+        counter_time(w, SL_METRIC_RUN_QUEUE, node, end, strand, &most), ns,
+        o->nodes[node].total_ns);
+    if (!sl_findings_at_once(ns, o->nodes[node].total_ns))
+        *starved += gil_time(w, node, end, strand, &most);
+    uint64_t sum = sl_findings_spans_in(w, node, end, strand);
 
     bool better = w->layers != 1u << SL_LAYER_NONE ||
                   sl_findings_has(w, SL_PSEUDO_GC) ||
@@ -215,7 +245,7 @@ explained(const sl_findings_work *w, uint32_t node, uint64_t *starved)
              w->places[i].layer != SL_LAYER_NONE))
             sum += o->nodes[i].self_ns;
     }
-    return sum;
+    return *starved + sl_findings_part(sum, ns, o->nodes[node].total_ns);
 }
 
 /* Where the path goes into an import, below own code if there is any: of a
@@ -276,15 +306,7 @@ at_step(const sl_findings_work *w, uint32_t culprit, uint32_t own)
         if (f.line == 0)
             f.line = sl_findings_line(o, f.own);
     }
-    uint64_t starved = 0, other = explained(w, node, &starved);
-    /* Threads side by side wait for each other's lock, too: what all of them
-     * waited is more than any time of the request's. */
-    uint64_t all = o->nodes[node].total_ns;
-    if (all > f.ns) {
-        double part = (double)f.ns / (double)all;
-        other = (uint64_t)((double)other * part);
-        starved = (uint64_t)((double)starved * part);
-    }
+    uint64_t starved = 0, other = explained(w, node, f.ns, &starved);
     f.score = f.ns > other ? f.ns - other : 0;
     f.work = f.ns > other - starved ? f.ns - (other - starved) : 1;
     if (w->exact && culprit != own && o->nodes[node].calls >= REPEATS_LEAST)

@@ -115,6 +115,23 @@ sl_findings_few_score(const sl_findings_work *w)
     return w->wall / 5 * 2;
 }
 
+/* Of what jobs waited that ran side by side, added up, the part that `ns` of
+ * the request's time is of `all` that they took. */
+static inline uint64_t
+sl_findings_part(uint64_t waited, uint64_t ns, uint64_t all)
+{
+    return all > ns ? (uint64_t)((double)waited * (double)ns / (double)all)
+                    : waited;
+}
+
+/* Whether several ran at once: for each other's GIL they wait because of what
+ * they do, not because of others. */
+static inline bool
+sl_findings_at_once(uint64_t ns, uint64_t all)
+{
+    return all > ns + ns / 10;
+}
+
 /* Puts one where its score says; while there are too few samples, before that
  * this is so. */
 void sl_findings_add(sl_findings_work *w, sl_finding f);

@@ -27,6 +27,7 @@ typedef struct {
     uint64_t work, wait; /* of the subtree, without the strands below it */
     uint32_t strand;     /* it is in; 0: the request */
     bool awaits_strand;  /* a strand hangs at it: there that was waited for */
+    bool own;            /* of a strand: own code is in it */
 } fact;
 
 /* The walk, and what it needs once it leaves for a strand. */
@@ -109,6 +110,8 @@ walk_prepare(walk *w)
         bool begins = sl_outline_is_strand(o, i);
         w->facts[i].strand = begins ? i : w->facts[parent].strand;
         w->facts[parent].awaits_strand |= begins;
+        w->facts[w->facts[i].strand].own |=
+            sl_outline_function(o, i)->origin == SL_ORIGIN_PROJECT;
     }
     for (uint32_t i = o->count; i-- > 0;) {
         fact *mine = &w->facts[i], *above = &w->facts[o->nodes[i].parent];
@@ -128,6 +131,20 @@ walk_free(walk *w)
     free(w->waited);
     free(w->beside);
     free(w->facts);
+}
+
+/* Whether a strand that took `ns` is the answer rather than `best`, so far. Of
+ * waits that are about as long it is the one in own code: a server's task that
+ * waits for the client to go away ends with the answer, too. */
+static bool
+is_rather(const walk *w, measure by, uint32_t strand, uint64_t ns,
+          uint32_t best, uint64_t most)
+{
+    bool own = w->facts[strand].own;
+
+    if (best == 0 || by != BY_WAIT || own == w->facts[best].own)
+        return ns > most;
+    return own ? ns > most / 10 * 9 : ns / 10 * 9 > most;
 }
 
 static bool
@@ -201,8 +218,9 @@ longest_meanwhile(walk *w, measure by, uint32_t wait, uint64_t *longest)
     *longest = 0;
     for (uint32_t i = w->own; i < o->stretch_count; i++) {
         uint32_t strand = w->facts[o->stretches[i].node].strand;
-        if (strand != 0 && w->beside[strand] > *longest &&
-            !has_been(w, strand)) {
+        if (strand != 0 && w->beside[strand] > 0 && strand != best &&
+            !has_been(w, strand) &&
+            is_rather(w, by, strand, w->beside[strand], best, *longest)) {
             best = strand;
             *longest = w->beside[strand];
         }
@@ -219,10 +237,11 @@ longest_below(const walk *w, measure by, uint32_t i, uint64_t *longest)
 
     *longest = 0;
     for (uint32_t c = i + 1; c < end; c++) {
-        if (sl_outline_is_strand(w->o, c) && weigh(w, by, c) > *longest &&
-            !has_been(w, c)) {
+        uint64_t ns = sl_outline_is_strand(w->o, c) ? weigh(w, by, c) : 0;
+        if (ns > 0 && !has_been(w, c) &&
+            is_rather(w, by, c, ns, best, *longest)) {
             best = c;
-            *longest = weigh(w, by, c);
+            *longest = ns;
         }
     }
     return best;

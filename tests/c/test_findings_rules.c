@@ -604,6 +604,24 @@ START_TEST(jobs_side_by_side_are_the_answer)
 }
 END_TEST
 
+/* What the thread that it waits for waited for a CPU, the request waited. */
+START_TEST(a_thread_without_a_cpu_is_a_wait)
+{
+    made m = { MADE({ { 0, "[request]", 1, 0, 0 },
+                      { 1, "app.view", 1, 20, 0 },
+                      { 2, "wait", 1, 80, 3 },
+                      { 2, "[thread]", 1, 0, 0 },
+                      { 3, "app.hash", 1, 80, 5 } }),
+               COUNTED({ { 4, SL_METRIC_RUN_QUEUE, 65 },
+                         { 2, SL_METRIC_LOCK, 80 } }),
+               META({ NUMBER("run_queue_ns", 15) }) };
+
+    says("80 % waiting for a CPU, which others had or a quota withheld; what "
+         "it had to do was mostly in hash.app.hash itself at app/hash.py:7.",
+         "run-queue", m, NO_SPANS);
+}
+END_TEST
+
 /* A view that sleeps for half of its time and waits for a job for the rest. */
 START_TEST(half_of_a_function_is_not_all_of_it)
 {
@@ -707,6 +725,7 @@ findings_rules_suite(void)
         of_few_samples_spans_are_told,
         of_what_was_to_do_the_answer_is_told,
         jobs_side_by_side_are_the_answer,
+        a_thread_without_a_cpu_is_a_wait,
         half_of_a_function_is_not_all_of_it,
         where_it_was_put_off_is_not_what_it_had_to_do,
         what_spans_took_is_no_rough_share,

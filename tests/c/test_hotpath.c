@@ -154,6 +154,26 @@ START_TEST(a_sleep_is_no_work)
 }
 END_TEST
 
+/* A server's task that waits for the client to go away ends with the answer,
+ * too, and a little later: of two waits about as long, own code's. */
+START_TEST(of_waits_as_long_own_code_is_the_answer)
+{
+    made m = { MADE({ { 0, "[request]", 1, 1, 0 },
+                      { 1, "serve", 1, 4, 0 },
+                      { 2, "[await]", 1, 95, 0 },
+                      { 2, "[task]", 1, 0, 0 },
+                      { 3, "app.view", 1, 1, 3 },
+                      { 4, "std.asyncio/tasks:sleep", 1, 1, 8 },
+                      { 5, "[await]", 1, 89, 0 },
+                      { 2, "[task]", 1, 0, 0 },
+                      { 3, "messages", 1, 1, 3 },
+                      { 4, "[await]", 1, 94, 0 } }) };
+    expect(&m, "13456", "view.app.view > tasks.sleep 90%",
+           "90 % sleeping in tasks.sleep, called by view.app.view at "
+           "app/view.py:8.");
+}
+END_TEST
+
 /* It had the lock soon, and then not the GIL, which the job had. */
 START_TEST(it_goes_on_behind_a_lock_and_the_gil)
 {
@@ -245,6 +265,7 @@ hotpath_suite(void)
                                    it_goes_on_behind_a_lock,
                                    own_code_that_waits_stays,
                                    a_sleep_is_no_work,
+                                   of_waits_as_long_own_code_is_the_answer,
                                    it_goes_on_behind_a_lock_and_the_gil,
                                    it_goes_on_in_the_task_that_held_the_loop,
                                    a_file_that_goes_round_ends,
