@@ -8,6 +8,7 @@ import concurrent.futures
 import contextlib
 import contextvars
 import functools
+import importlib
 import itertools
 import json
 import os
@@ -234,6 +235,34 @@ def test_sqlite3_is_seen_by_whomever_it_is_handed_to(sampled: bool) -> None:
 
     found = asked(spans_of(run, sampled, follows=True), "db")
     assert found == {"SELECT ?": 20} and len(statements) == 20, found
+
+
+@EVENTS
+@pytest.mark.parametrize(("module", "qualname"), [
+    ("ddtrace.contrib.dbapi", "TracedCursor._trace_method"),
+    ("elasticapm.instrumentation.packages.dbapi2", "CursorProxy._trace_sql"),
+    ("opentelemetry.instrumentation.dbapi", "CursorTracer.traced_execution"),
+])
+def test_sqlite3_is_seen_behind_the_tracers_of_others(
+    sampled: bool, module: str, qualname: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They put a cursor of their own in its place, which calls the real one's method by a variable."""
+    at = tmp_path / "site-packages"
+    file = at.joinpath(*module.split(".")).with_suffix(".py")
+    file.parent.mkdir(parents=True)
+    of, name = qualname.split(".")
+    file.write_text(f"class {of}:\n    @staticmethod\n    def {name}(method, *rest):\n        return method(*rest)\n")
+    monkeypatch.syspath_prepend(str(at))
+    for known in [known for known in sys.modules if known.split(".")[0] == module.split(".")[0]]:
+        monkeypatch.delitem(sys.modules, known)
+    traced = getattr(getattr(importlib.import_module(module), of), name)
+    connection = sqlite3.connect(":memory:")
+    try:
+        found = asked(spans_of(lambda: traced(connection.execute, "SELECT 'secret'"), sampled), "db")
+    finally:
+        for known in [known for known in sys.modules if known.split(".")[0] == module.split(".")[0]]:
+            del sys.modules[known]
+    assert found == {"SELECT ?": 1}
 
 
 kept_by_a_module: Callable[..., Any] = len

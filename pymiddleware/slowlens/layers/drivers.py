@@ -8,11 +8,15 @@ from . import Row
 _SQLITE = tuple((f"{of}.{name}", "=sqlite") for of in ("Connection", "Cursor")
                 for name in ("execute", "executemany", "executescript"))
 
-#: What runs in other threads what it was given: `executor.submit(connection.execute, sql)`, `asyncio.to_thread`.
+#: What calls what it was given: in another thread (`executor.submit(connection.execute, sql)`, `asyncio.to_thread`), or
+#: as part of what a tracer of others has put in the cursor's place.
 _HANDS = (
     ("concurrent.futures.thread", "_WorkItem.run"), ("concurrent.futures.thread", "WorkerContext.run"),
     ("threading", "Thread.run"), ("asgiref.sync", "SyncToAsync.thread_handler"),
     ("asgiref.sync", "SyncToAsync.__call__.<locals>.func.<locals>.run_child"),
+    ("ddtrace.contrib.dbapi", "TracedCursor._trace_method"),
+    ("elasticapm.instrumentation.packages.dbapi2", "CursorProxy._trace_sql"),
+    ("opentelemetry.instrumentation.dbapi", "CursorTracer.traced_execution"),
 )
 
 ROWS = (
