@@ -58,7 +58,7 @@ static const sl_outline_known known_layers[] = {
 
 /* What is asked of the function of each node, in one byte: the layer that
  * begins there, and these. */
-enum { LAYER = 0x0F, OWN = 0x10, STRAND = 0x20 };
+enum { LAYER = 0x0F, OWN = 0x10, STRAND = 0x20, HANDS_ON = 0x40 };
 
 /* By function; free() it. */
 static uint8_t *
@@ -79,6 +79,8 @@ traits_of(const sl_outline *o)
             layers[i] = SL_LAYER_DATABASE;
         if (o->functions[i].origin == SL_ORIGIN_PROJECT)
             layers[i] |= OWN;
+        else if (sl_hotpath_hands_on(&o->functions[i]))
+            layers[i] |= HANDS_ON;
         if (o->pseudo[i] == SL_PSEUDO_TASK || o->pseudo[i] == SL_PSEUDO_THREAD)
             layers[i] |= STRAND;
     }
@@ -173,6 +175,9 @@ find_places(sl_findings_work *w, const uint8_t *traits)
             at->entry = NONE;
         }
         at->rendering |= layer == SL_LAYER_TEMPLATE;
+        /* What a middleware lets through is not what it asked for. */
+        if ((is & HANDS_ON) != 0)
+            at->own = at->from = at->entry = NONE;
         if ((is & OWN) != 0) {
             at->own = i;
             at->from = at->entry = NONE;

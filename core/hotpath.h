@@ -44,10 +44,14 @@ void sl_hotpath_free(sl_hotpath *path);
  * path from the root, and what they called last. */
 void sl_hotpath_text(const sl_outline *o, const sl_hotpath *path, sl_buf *out);
 
+/* Whether the function is a framework's that hands a request on to whoever is
+ * to answer it: what it does, a middleware above it has not asked for. */
+bool sl_hotpath_hands_on(const sl_function *f);
+
 /* The step that names the culprit: what the project's last frame on the path
  * called (what ran there, if that was a task or thread; what a wrapper or a
  * template engine passed on to), and that frame. *own: UINT32_MAX, none of the
- * path is the project's.
+ * path is the project's, or its middlewares only let the request through.
  * Both are indexes of steps; false: the path is empty. */
 bool sl_hotpath_culprit(const sl_outline *o, const sl_hotpath *path,
                         uint32_t *culprit, uint32_t *own);

@@ -622,6 +622,25 @@ START_TEST(a_thread_without_a_cpu_is_a_wait)
 }
 END_TEST
 
+/* A middleware lets through what a library's view does, and asks for nothing of
+ * it. */
+START_TEST(what_a_middleware_lets_through_is_not_its)
+{
+    made m = { MADE(
+        { { 0, "[request]", 1, 1, 0 },
+          { 1, "app.locale", 1, 1, 0 },
+          { 2, "django/utils/deprecation:MiddlewareMixin.__call__", 1, 1, 9 },
+          { 3, "changelist", 1, 2, 0 },
+          { 4, "render", 1, 95, 0 } }) };
+
+    says("95 % in render.render at lib/render.py:7.", "", m, NO_SPANS);
+    says("60 % in the database: 3 queries "
+         "(SELECT 1).",
+         "database,same-query", m,
+         SPANS({ SPAN(4, 0, "db", "SELECT 1", 3, 60) }));
+}
+END_TEST
+
 /* A view that sleeps for half of its time and waits for a job for the rest. */
 START_TEST(half_of_a_function_is_not_all_of_it)
 {
@@ -726,6 +745,7 @@ findings_rules_suite(void)
         of_what_was_to_do_the_answer_is_told,
         jobs_side_by_side_are_the_answer,
         a_thread_without_a_cpu_is_a_wait,
+        what_a_middleware_lets_through_is_not_its,
         half_of_a_function_is_not_all_of_it,
         where_it_was_put_off_is_not_what_it_had_to_do,
         what_spans_took_is_no_rough_share,

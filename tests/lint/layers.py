@@ -21,7 +21,7 @@ MAY = {
     "words": "",
     "label": "buf utf8",
     "outline": "",
-    "hotpath": "buf label outline",
+    "hotpath": "buf outline", "hotpath_names": "hotpath label",
     "findings_places": "hotpath outline",
     "findings_layers": "findings_places",
     "findings_spread": "findings_places",
