@@ -340,9 +340,12 @@ widen(const sl_findings_work *w, uint32_t culprit, sl_finding *out)
             at = s;
     }
     for (uint32_t s = 0; at != NONE && s <= at; s++) {
-        if (sl_outline_function(w->o, w->path->steps[s].node)->origin ==
-            SL_ORIGIN_PROJECT)
+        const sl_function *f =
+            sl_outline_function(w->o, w->path->steps[s].node);
+        if (f->origin == SL_ORIGIN_PROJECT)
             own = s;
+        else if (sl_hotpath_hands_on(f))
+            own = UINT32_MAX;
     }
     if (at == NONE || own == at)
         return;

@@ -6,7 +6,8 @@ itself (``pip install .`` in its container), and libraries may lie in its own
 folder (``pip install --target vendor``). So, in this order:
 
 1. what the option ``project`` names (folders, files, modules) is the project;
-2. the package or module that the application object comes from is the project;
+2. the package or module that the application object comes from is the project, and what lies beside it in a folder
+   that was installed;
 3. what lies in ``site-packages`` is a library, and in any other folder of ``sys.path`` what pip installed there (a
    ``NAME.dist-info`` lists it) or what is in a folder named ``vendor``;
 4. the standard library, and slowlens itself;
@@ -125,9 +126,16 @@ def claim(application: Any = None, module: str | None = None, paths: Iterable[st
     if name is not None and name.partition(".")[0] not in FRAMEWORKS:
         for prefix in _module_prefixes(name):
             if _is_installed(prefix):
-                _project.setdefault(prefix, f"the application comes from {name}")
+                _project.setdefault(_whole(prefix), f"the application comes from {name}")
     if changed or len(_project) != before:
         _apply()
+
+
+def _whole(prefix: str) -> str:
+    """Of a package in a folder that is itself installed, and a folder of ``sys.path``, all of that folder: a Django
+    project whose ``manage.py`` and apps were installed in one (label_studio/core, label_studio/users...)."""
+    folder = os.path.dirname(prefix.rstrip(os.sep)) + os.sep
+    return folder if any(part in folder and not folder.endswith(part) for part in _INSTALLED) else prefix
 
 
 def _is_installed(prefix: str) -> bool:

@@ -69,6 +69,14 @@ def test_an_application_that_is_installed_itself(tmp_path: Path) -> None:
     assert (found["own_view"], found["of_a_library"]) == ("project", "library")
 
 
+def test_what_lies_beside_an_installed_application(tmp_path: Path) -> None:
+    """A folder that was installed as a whole, and is where the application's modules are found."""
+    whole = put(tmp_path / "lib/site-packages/shop", "application_.py", APP)
+    put(whole, "extra.py", LIBRARY)
+    found = origins(tmp_path, whole)
+    assert (found["own_view"], found["of_a_library"]) == ("project", "project")
+
+
 def test_an_installed_application_in_a_librarys_middleware(tmp_path: Path) -> None:
     installed = put(tmp_path / "lib/site-packages", "application_.py", APP)
     put(installed, "wrapping.py", "class Wrap:\n    def __init__(self, app):\n        self.wsgi_app = app\n"
