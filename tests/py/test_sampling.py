@@ -466,6 +466,43 @@ def test_other_tasks_are_never_charged() -> None:
     assert totals["await_ns"] + totals["loop_ns"] > 0.8 * totals["wall_ns"]
 
 
+def test_what_a_coroutine_of_cython_awaits_is_seen() -> None:
+    """Such a one has no frame, nor `cr_await` as CPython's have it; it is known by its type's name. (This one is not
+    C, but waits as that does.)"""
+    class Awaits:
+        __slots__ = ("of",)
+
+        def __init__(self, of: Any) -> None:
+            self.of = of
+
+        def __await__(self) -> Any:
+            return self
+
+        def __next__(self) -> Any:
+            return next(self.of)
+
+        def send(self, value: Any) -> Any:
+            return self.of.send(value)
+
+    coroutine = type("_cython_3_1_4.coroutine", (Awaits,), {"__slots__": ()})
+    wrapper = type("_cython_3_1_4.coroutine_wrapper", (Awaits,), {"__slots__": ()})
+
+    async def handler() -> None:
+        await asyncio.sleep(0.02)
+
+    async def app() -> None:
+        await wrapper(coroutine(handler().__await__()))
+
+    async def main() -> _core.Recording:
+        profile = _core.Recording(sampled=True, follows=True)
+        await profile.step(app())
+        profile.finish()
+        return profile
+
+    rows = {row["name"].rpartition(".")[2]: row["total_ns"] / 1e9 for row in tree(asyncio.run(main()))["rows"]}
+    assert rows["handler"] > 0.015 and rows["sleep"] > 0.015, rows
+
+
 # ---- a deterministic profile that is full goes on by sampling ----
 
 

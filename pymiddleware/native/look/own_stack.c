@@ -337,20 +337,54 @@ keep_referent(PyObject *object, void *out)
     return 0;
 }
 
-/* What `object`, not a coroutine itself, stands before; BORROWED from it. */
-static PyObject *
-unwrap(PyObject *object)
+/* Whether it stands before a coroutine that CPython made. */
+static bool
+is_wrapper(const PyObject *object)
 {
     static const char *const wrappers[] = {
         "coroutine_wrapper", "async_generator_asend", "async_generator_athrow",
         "anext_awaitable", "slowlens._core.Step"
     };
-    PyObject *inner = NULL;
 
     for (size_t i = 0; i < sizeof(wrappers) / sizeof(wrappers[0]); i++) {
         if (strcmp(Py_TYPE(object)->tp_name, wrappers[i]) == 0)
-            Py_TYPE(object)->tp_traverse(object, keep_referent, &inner);
+            return true;
     }
+    return false;
+}
+
+/* Whether Cython made the coroutine or asynchronous generator, or what stands
+ * before it: "_cython_3_1_2.coroutine", "..._wrapper",
+ * ".async_generator_asend". It has no frame that could be told. */
+static bool
+is_cythons(const PyObject *object)
+{
+    const char *name = Py_TYPE(object)->tp_name;
+    const char *end =
+        strncmp(name, "_cython_", 8) == 0 ? strchr(name, '.') : NULL;
+
+    return end != NULL && (strncmp(end, ".coroutine", 10) == 0 ||
+                           strncmp(end, ".async_generator", 16) == 0);
+}
+
+static int
+keep_awaited(PyObject *object, void *out)
+{
+    if (is_in_chain(object) || is_wrapper(object) || is_cythons(object))
+        *(PyObject **)out = object;
+    return 0;
+}
+
+/* What `object`, not a coroutine itself, stands before; BORROWED from it. */
+static PyObject *
+unwrap(PyObject *object)
+{
+    PyObject *inner = NULL;
+
+    if (is_wrapper(object))
+        Py_TYPE(object)->tp_traverse(object, keep_referent, &inner);
+    else if (is_cythons(object) && Py_TYPE(object)->tp_traverse != NULL)
+        Py_TYPE(object)->tp_traverse(object, keep_awaited, &inner);
     return inner;
 }
 
@@ -406,7 +440,10 @@ sl_py_own_await_chain(const sl_py_layout *layout, PyObject *awaitable,
     PyObject *at = Py_NewRef(awaitable);
     int count = 0;
 
-    while (at != NULL && count < SL_PY_WALK_MAX) {
+    /* A bound for what has no frame, too. */
+    for (int k = 0; at != NULL && k < 2 * SL_PY_WALK_MAX; k++) {
+        if (count == SL_PY_WALK_MAX)
+            break;
         if (!is_in_chain(at)) {
             Py_SETREF(at, Py_XNewRef(unwrap(at)));
             continue;
