@@ -19,7 +19,7 @@ from . import _core, engine
 from .bounded import Bounded
 from .store.windows import SUMMED, Tree, pack
 
-__all__ = ["Gathering", "waiting_of"]
+__all__ = ["Gathering"]
 
 #: Share of one CPU.
 CPU = 0.005
@@ -120,7 +120,9 @@ class Gathering(_core.Draw):
             if one.mode != "sampling":
                 meta.update(engine.cost_meta())
             blob = one.recording.encode(meta, 1)
-            self._add(blob, _sums(one.recording.totals()), one.route, one.method, one.mode, one.weight)
+            sums: dict[str, Any] = {"mode": one.mode}
+            one.recording.complete(sums)
+            self._add(blob, sums, one.route, one.method, one.mode, one.weight)
         finally:
             one.recording.discard()
             self._spent += time.thread_time() - began
@@ -213,32 +215,3 @@ class Gathering(_core.Draw):
             trees.append(Tree(meta, one.gather.encode(meta)))
         last = self._began // 1_000_000
         return min(began // 1_000_000, last), last, pack(trees)
-
-
-def waiting_of(totals: dict[str, Any]) -> dict[str, int]:
-    """What was neither CPU nor await; and of what kind, where samples saw most of the time."""
-    running = totals["wall_ns"] - totals["await_ns"] - totals["loop_ns"] - totals["idle_ns"]
-    waiting = max(0, running - totals["cpu_ns"])
-    if totals["seen_ns"] * 2 < running or not totals["samples"]:
-        return {"waiting_ns": waiting}
-    queue = min(waiting, totals["run_queue_ns"])
-    gil = min(waiting - queue, totals["gil_ns"])
-    split = {"waiting_ns": waiting, "gil_wait_ns": gil, "blocked_ns": waiting - queue - gil}
-    # What is left over is blocked of a kind that nobody saw.
-    left = split["blocked_ns"]
-    for name in ("lock_ns", "socket_ns", "disk_ns", "sleep_ns", "poll_ns", "child_ns"):
-        part = min(left, totals[name])
-        if part:
-            split[name] = part
-            left -= part
-    return {**split, "run_queue_ns": queue} if queue else split
-
-
-def _sums(totals: dict[str, Any]) -> dict[str, int]:
-    found: dict[str, int] = {name: totals[name] for name in
-                             ("wall_ns", "cpu_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns", "samples")}
-    found |= waiting_of(totals)
-    for kind in ("db", "http", "cache", "template"):
-        if kind in totals["spans"]:
-            found[f"{kind}_count"], found[f"{kind}_ns"] = totals["spans"][kind]
-    return found

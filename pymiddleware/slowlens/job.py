@@ -10,14 +10,9 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from . import _core, engine
-from .gathering import waiting_of
 from .store.interface import Finished
 
 __all__ = ["Job", "counted", "profiles_of"]
-
-#: Looks that told nothing, in all and by reason: keys of the totals and of the metadata.
-UNSEEN = ("rejected", "unseen_torn", "unseen_greenlet", "unseen_shim", "unseen_deep", "unseen_moved", "unseen_room",
-          "unseen_memory", "unseen_late")
 
 
 class Job(NamedTuple):
@@ -61,37 +56,17 @@ def profiles_of(jobs: Sequence[Job]) -> list[Finished | BaseException]:
 
 def _complete(job: Job) -> None:
     """Puts into its metadata what the recording came to."""
-    meta = job.meta
-    totals = job.recording.totals()
-    if job.recording.less:
-        meta.update(mode="sampling", c_mode=None)
-    sampled = meta["mode"] == "sampling"
-    for name in ("cpu_ns", "await_ns", "loop_ns", "idle_ns", "gc_ns", "step_ns", "sampled_from_ns"):
-        if name == "cpu_ns" or totals[name]:
-            meta[name] = totals[name]
-    meta["wall_ns"] = totals["wall_ns"]
-    if totals["held_ns"]:
-        meta.update(_holder(totals))
-    if sampled or totals["sampled_from_ns"]:
-        meta["samples"] = totals["samples"]
-        meta.update({name: totals[name] or None for name in UNSEEN})
-        meta["interval_ns"] = totals["interval_ns"]
-    if not sampled:
-        meta["calls"] = totals["events"]
-        meta["resumes"] = totals["resumes"] or None
-        meta["c_calls"] = totals["c_events"]
+    recording, meta = job.recording, job.meta
+    more = recording.complete(meta)
+    if meta["mode"] != "sampling":
         meta.update(engine.cost_meta())
-    meta["nodes"] = totals["nodes"]
-    meta["profile_bytes"] = totals["bytes"]
-    meta.update(counted(totals["spans"]))
-    cost = engine.cost_ns(totals["events"] + totals["resumes"], totals["c_events"])
-    if cost:
-        meta["own_ns"] = cost
-    flags = [name for name in ("truncated", "displaced", "less") if totals[name]]
-    if totals["dropped"] or totals["unwatched"]:
-        flags.append("partial")
-    meta["flags"] = ",".join(flags) or None
-    meta.update(waiting_of(totals))
+    if more is not None:
+        events, c_events, held = more
+        cost = engine.cost_ns(events, c_events)
+        if cost:
+            meta["own_ns"] = cost
+        if held:
+            meta.update(_holder(recording.totals()))
     if meta.get("throttled_ns"):
         meta["throttled_ns"] = min(meta["throttled_ns"], meta.get("run_queue_ns", 0)) or None
 

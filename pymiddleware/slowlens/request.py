@@ -19,6 +19,7 @@ __all__ = [
 #: What a profile id looks like: a lower-case ULID. Checked before it becomes a path.
 ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}\Z")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 #: Methods that are called by their name (RFC 9110, PATCH, QUERY, WebDAV, PURGE): servers pass on any word, and tables
 #: by route and method must not grow with words that strangers make up.
@@ -29,10 +30,15 @@ METHODS = frozenset((
 OTHER_METHOD = "[other]"
 
 
+def _text(number: int) -> str:
+    upper, lower = number >> 70, number & (1 << 70) - 1
+    return "".join([_PAIRS[upper >> shift & 1023] for shift in (50, 40, 30, 20, 10, 0)]
+                   + [_PAIRS[lower >> shift & 1023] for shift in (60, 50, 40, 30, 20, 10, 0)])
+
+
 def new_id(now_ns: int) -> str:
     """A ULID (github.com/ulid/spec): 48 bits of milliseconds, 80 of chance. A clock beyond them is at their end."""
-    number = (max(0, min(now_ns // 1_000_000, (1 << 48) - 1)) << 80) | int.from_bytes(os.urandom(10), "big")
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return _text(max(0, min(now_ns // 1_000_000, (1 << 48) - 1)) << 80 | int.from_bytes(os.urandom(10), "big"))
 
 
 def id_time_ns(profile_id: str) -> int:
@@ -53,8 +59,7 @@ def id_value(profile_id: str) -> bytes:
 
 def id_text(value: bytes) -> str:
     """The id of 16 bytes."""
-    number = int.from_bytes(value, "big")
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return _text(int.from_bytes(value, "big"))
 
 
 class Incoming:
@@ -173,6 +178,11 @@ class _ScopeHeaders(Mapping[str, str]):
         return self._decoded
 
     def __getitem__(self, name: str) -> str:
+        if self._decoded is None:
+            wanted = name.lower().encode("latin-1", "replace")
+            size = len(wanted)
+            if not any([len(key) == size and key.lower() == wanted for key, _ in self.scope.get("headers", ())]):
+                raise KeyError(name)  # most that is asked for is not there: the others need no decoding
         return self._all()[name.lower()]
 
     def __iter__(self) -> Any:

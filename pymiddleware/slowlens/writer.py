@@ -40,7 +40,7 @@ __all__ = ["Job", "Writer", "writer_of"]
 QUEUE_MAX = 256
 #: So many are made at once: each time that the thread wakes, and takes the interpreter from requests, costs as much as
 #: a small profile. They wait for so long for each other.
-BATCH, BATCH_BYTES = 16, 1 << 20
+BATCH, BATCH_BYTES = 16, 4 << 20
 SOON = 0.01
 LINGER = 0.25
 GC_EVERY = 30.0

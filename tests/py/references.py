@@ -224,7 +224,7 @@ def _() -> None:
 @case("Recording.__new__", "Recording.enter", "Recording.enter_block", "Recording.leave", "Recording.finish",
       "Recording.discard", "Recording.wall_ns", "Recording.cpu_ns", "Recording.memory", "Recording.finished",
       "Recording.by", "Recording.less", "Recording.so_far",
-      "Recording.totals", "Recording.spans", "Recording.encode", "Recording.let_go")
+      "Recording.totals", "Recording.spans", "Recording.encode", "Recording.let_go", "Recording.complete")
 def _() -> None:
     for options in ({}, {"follows": True}, {"sampled": True, "anyway": True, "follows": True}, {"max_nodes": 2},
                     {"max_bytes": 1 << 20, "goes_on": True, "label": object()}):
@@ -232,6 +232,7 @@ def _() -> None:
         recording.so_far()
         shown(recording.wall_ns, recording.cpu_ns, recording.memory, recording.finished, recording.by, recording.less)
         refused(recording.totals)
+        refused(recording.complete, {})
         refused(recording.encode, {})
         refused(recording.let_go)
         recording.finish()
@@ -241,6 +242,9 @@ def _() -> None:
         refused(recording.so_far)
         recording.leave()
         recording.totals()
+        recording.complete({"mode": "sampling"})
+        recording.complete({"mode": 7})
+        refused(recording.complete, 7)
         recording.spans()
         recording.encode(META, 1)
         refused(recording.encode, {"id": object()})

@@ -96,3 +96,64 @@ def test_odd_metadata_bricks_nothing(kind: str, tmp_path: Path, capsys: pytest.C
     assert main([*place, "list", *files]) == 0
     said = capsys.readouterr().out
     assert "\x1b" not in said and "\u202e" not in said and "\0" not in said
+
+
+UNSEEN = ("rejected", "unseen_torn", "unseen_greenlet", "unseen_shim", "unseen_deep", "unseen_moved", "unseen_room",
+          "unseen_memory", "unseen_late")
+
+
+def as_told(totals: dict[str, Any], mode: str) -> dict[str, Any]:
+    """What totals come to, said another way."""
+    sampled = mode == "sampling"
+    found = {"mode": mode, "wall_ns": totals["wall_ns"], "cpu_ns": totals["cpu_ns"], "nodes": totals["nodes"],
+             "profile_bytes": totals["bytes"]}
+    some = ["await_ns", "loop_ns", "idle_ns", "gc_ns", "step_ns", "sampled_from_ns"]
+    if sampled or totals["sampled_from_ns"]:
+        found |= {"samples": totals["samples"], "interval_ns": totals["interval_ns"]}
+        some += UNSEEN
+    if not sampled:
+        found |= {"calls": totals["events"], "c_calls": totals["c_events"]}
+        some.append("resumes")
+    found |= {name: totals[name] for name in some if totals[name]}
+    for kind, (count, ns) in totals["spans"].items():
+        if kind in ("db", "http", "cache", "template"):
+            found |= {f"{kind}_count": count, f"{kind}_ns": ns}
+    flags = [name for name in ("truncated", "displaced", "less") if totals[name]]
+    flags += ["partial"] if totals["dropped"] or totals["unwatched"] else []
+    found |= {"flags": ",".join(flags)} if flags else {}
+    running = totals["wall_ns"] - totals["await_ns"] - totals["loop_ns"] - totals["idle_ns"]
+    waiting = max(0, running - totals["cpu_ns"])
+    found["waiting_ns"] = waiting
+    if totals["seen_ns"] * 2 >= running and totals["samples"]:
+        queue = min(waiting, totals["run_queue_ns"])
+        gil = min(waiting - queue, totals["gil_ns"])
+        left = waiting - queue - gil
+        found |= {"gil_wait_ns": gil, "blocked_ns": left} | ({"run_queue_ns": queue} if queue else {})
+        for name in ("lock_ns", "socket_ns", "disk_ns", "sleep_ns", "poll_ns", "child_ns"):
+            part = min(left, totals[name])
+            found |= {name: part} if part else {}
+            left -= part
+    return found
+
+
+@pytest.mark.parametrize("options", [
+    {"sampled": True, "anyway": True}, {"follows": True}, {"max_nodes": 4}, {"max_nodes": 8, "goes_on": True}])
+def test_what_a_recording_came_to_is_its_totals(options: dict[str, Any]) -> None:
+    recording = _core.Recording(**options)
+    recording.enter()
+    for part in range(40):
+        json.loads(json.dumps({"part": [part] * 50}))
+        exec(compile(f"def f{part}():\n    return {part}\nf{part}()", f"part{part}.py", "exec"), {})
+        with _core.Span(f"SELECT {part % 3}", "db"):
+            time.sleep(0.001)
+    recording.leave()
+    recording.finish()
+    mode = "sampling" if "sampled" in options else "deterministic"
+    meta: dict[str, Any] = {"mode": mode}
+    totals = recording.totals()
+    more = recording.complete(meta)
+    assert meta == as_told(totals, mode)
+    events = totals["events"] + totals["resumes"]
+    wanted = (events, totals["c_events"], totals["held_ns"])
+    assert more == (wanted if any(wanted) else None)
+    recording.discard()

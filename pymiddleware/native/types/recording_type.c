@@ -20,6 +20,7 @@
 #include "run/tasks.h"
 #include "sampler/sampler.h"
 #include "sampler/tasks.h"
+#include "types/completed.h"
 #include "types/values.h"
 
 #include "slowlens/span.h"
@@ -744,6 +745,10 @@ static PyMethodDef recording_methods[] = {
       "called." },
     { "totals", recording_totals, METH_NOARGS,
       "totals()\n--\n\nCounts and times of the finished recording, a dict." },
+    { "complete", sl_py_recording_complete, METH_O,
+      "complete(meta, /)\n--\n\nPuts what the finished recording came to into "
+      "its metadata, a dict with its `mode`. (calls and resumes, calls of C, "
+      "ns that it was held up), or None: no such." },
     { "encode", recording_encode, METH_VARARGS,
       "encode(meta, level=3, /)\n--\n\nThe finished recording as a blob with "
       "`meta` (str to int or str; None is left out) in it. The GIL is "
@@ -784,5 +789,6 @@ sl_py_recording_init(void)
         (sl_py_hidden){ recording_methods,
                         recording_methods + sizeof(recording_methods) /
                                                 sizeof(*recording_methods) };
-    return PyType_Ready(&sl_py_recording_type);
+    return sl_py_completed_init() < 0 ? -1
+                                      : PyType_Ready(&sl_py_recording_type);
 }

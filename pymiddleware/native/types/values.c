@@ -56,15 +56,22 @@ sl_py_parse_meta(PyObject *dict, PyObject *keep, size_t *count)
             goto fail;
         }
         for (int i = 0; i < 1 + PyUnicode_Check(value); i++) {
-            PyObject *bytes = PyUnicode_AsEncodedString(texts[i], "utf-8",
-                                                        "backslashreplace");
+            const bool ascii = PyUnicode_IS_COMPACT_ASCII(texts[i]);
+            /* What is UTF-8 already is held, not copied. */
+            PyObject *bytes =
+                ascii ? Py_NewRef(texts[i])
+                      : PyUnicode_AsEncodedString(texts[i], "utf-8",
+                                                  "backslashreplace");
             if (bytes == NULL || PyList_Append(keep, bytes) < 0) {
                 Py_XDECREF(bytes);
                 goto fail;
             }
-            *(i == 0 ? &item->key : &item->text) = PyBytes_AS_STRING(bytes);
+            *(i == 0 ? &item->key : &item->text) =
+                ascii ? (const char *)PyUnicode_1BYTE_DATA(bytes)
+                      : PyBytes_AS_STRING(bytes);
             *(i == 0 ? &item->key_len : &item->text_len) =
-                (size_t)PyBytes_GET_SIZE(bytes);
+                (size_t)(ascii ? PyUnicode_GET_LENGTH(bytes)
+                               : PyBytes_GET_SIZE(bytes));
             Py_DECREF(bytes);
         }
         if (item->text == NULL) {
