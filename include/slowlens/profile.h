@@ -119,11 +119,18 @@ const sl_meta *sl_profile_summary(const sl_profile *profile, size_t i);
 const sl_meta *sl_profile_summary_find(const sl_profile *profile,
                                        const char *key);
 
+/* Here and in all that follow `i` is below the count, which nothing checks, and
+ * what is returned is the profile's.
+ *
+ * Functions, each once, by the numbers that nodes have for them, and what all
+ * nodes of one took. */
 uint32_t sl_profile_function_count(const sl_profile *profile);
 const sl_function *sl_profile_function(const sl_profile *profile, uint32_t i);
 const sl_profile_sum *sl_profile_function_sum(const sl_profile *profile,
                                               uint32_t i);
 
+/* Nodes in preorder: node 0 is the request, and behind each stands its whole
+ * subtree. */
 uint32_t sl_profile_node_count(const sl_profile *profile);
 const sl_profile_node *sl_profile_node_at(const sl_profile *profile,
                                           uint32_t i);

@@ -185,7 +185,8 @@ typedef struct {
     uint32_t limit;
 } sl_rows_query;
 
-void sl_rows_query_init(sl_rows_query *query); /* all rows, newest first */
+/* Asks for all rows, newest first: what a caller narrows. */
+void sl_rows_query_init(sl_rows_query *query);
 
 /* Writes {"rows": [ROW...], "more": BOOL, "count": N} to *out: at most
  * query->limit rows, whether there are others behind them, and how many there

@@ -38,8 +38,10 @@ _LAST_OF_LIFESPAN = frozenset(("lifespan.shutdown.complete", "lifespan.shutdown.
 
 
 class ProfilerMiddleware:
-    """Profiles ``app``. Options: see :mod:`slowlens.options`.
+    """Profiles ``app`` and serves the viewer; to be called as any ASGI app.
 
+    :param options: see the page *Options*.
+    :param recorder: of another middleware of ours, to share its options, queue and store.
     :raises OptionsError: a wrong option.
     """
 

@@ -18,6 +18,8 @@ __all__ = ["Slowlens"]
 class Slowlens:
     """Profiles Flask apps; holds no state of any one of them.
 
+    :param app: the one to profile at once; in a factory leave it out, and call :meth:`init_app`.
+    :param options: see the page *Options*; they win over ``app.config["SLOWLENS_..."]``.
     :raises OptionsError: a wrong option (in ``init_app``).
     """
 
@@ -27,7 +29,11 @@ class Slowlens:
             self.init_app(app)
 
     def init_app(self, app: Any) -> None:
-        """Wraps ``app.wsgi_app``. Doing it twice to one app is an error."""
+        """Wraps ``app.wsgi_app``.
+
+        :raises RuntimeError: slowlens is set up on this app already.
+        :raises OptionsError: a wrong option.
+        """
         if "slowlens" in app.extensions:
             raise RuntimeError("slowlens is already set up on this app")
         settings = {

@@ -41,7 +41,12 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
 
 
 class Run:
-    """One profiled piece of a test: a context manager, and afterwards its numbers."""
+    """One profiled piece of a test: a context manager, and afterwards its numbers.
+
+    The fixture makes it: ``slowlens_profile(name="the test's", c_calls="chosen")``, with ``store`` (where profiles go)
+    and ``root`` (the folder of ``slowlens.toml``) as pytest was told. It has the attributes ``name``, ``id`` (of the
+    stored profile) and ``wall_ms`` (milliseconds).
+    """
 
     def __init__(self, name: str, store: str | None, c_calls: str, root: Any = None) -> None:
         from . import _core, engine
@@ -156,7 +161,7 @@ class Run:
         return python or self._count(name, "c")
 
     def c_calls(self, name: str) -> int:
-        """The same of C functions alone."""
+        """The same of C functions alone: calls of ``name``."""
         return self._count(name, "c")
 
     def _count(self, name: str, kind: str) -> int:

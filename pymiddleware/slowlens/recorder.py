@@ -72,7 +72,10 @@ def _note_limit(transaction: Transaction) -> None:
 
 
 def tag(key: str, value: object) -> None:
-    """Attaches ``key``: ``value`` to the request being profiled; without one, does nothing."""
+    """Attaches ``key``: ``value`` to the request being profiled; without one, does nothing.
+
+    Both are stored as text: 64 tags of a request, 100 characters of a key, 1,000 of a value; what is more is left out.
+    """
     transaction = current()
     if transaction is not None and len(transaction.seen.tags) < 64:
         transaction.seen.tags[str(key)[:100]] = str(value)[:1000]

@@ -259,7 +259,7 @@ class profile:
         self.__exit__(kind, error, traceback)
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Waits until what has finished is stored. False: not in time."""
+        """Waits until what has finished is stored, ``timeout`` seconds at most. False: not in time."""
         return self._recorder.writer.flush(timeout)
 
     @property

@@ -31,8 +31,10 @@ WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 class ProfilerMiddleware:
-    """Profiles ``app``. Options: see :mod:`slowlens.options`.
+    """Profiles ``app`` and serves the viewer; to be called as any WSGI app.
 
+    :param options: see the page *Options*.
+    :param recorder: of another middleware of ours, to share its options, queue and store.
     :raises OptionsError: a wrong option.
     """
 

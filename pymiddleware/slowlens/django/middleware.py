@@ -71,7 +71,11 @@ def to_django(response: Response) -> HttpResponse:
 
 
 class ProfilerMiddleware:
-    """Profiles everything below it. See the package's documentation."""
+    """Profiles everything below it, ``get_response``, and serves the viewer. Django makes it: ``MIDDLEWARE`` names it,
+    the setting ``SLOWLENS`` has its options.
+
+    :raises ImproperlyConfigured: a wrong option.
+    """
 
     sync_capable = True
     async_capable = True

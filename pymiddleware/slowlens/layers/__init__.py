@@ -22,8 +22,8 @@ __all__ = ["LIBRARIES", "Row", "install", "rows"]
 
 
 class Row(NamedTuple):
-    """One function. Where releases differ, ``qualname`` may name several: the first that is there counts
-    (``"f.<locals>.g|f"``).
+    """One function: ``qualname`` in ``module``, whose calls are spans of ``kind`` ("db"...). Where releases differ,
+    ``qualname`` may name several: the first that is there counts (``"f.<locals>.g|f"``).
 
     ``text`` is a way to what is shown: a parameter (``"sql"``), attributes and items of it (``"request.url"``,
     ``"args[0]"``), alternatives (``"url._netloc|url"``; ``"url://|self.host"``: the first only if it is a whole URL),
@@ -31,7 +31,8 @@ class Row(NamedTuple):
     its first argument it is (``"()=COPY"``: this text).
 
     ``what`` says what may be kept of it: ``sql`` (its shape: never a literal), ``url`` (its host), ``host``,
-    ``name`` (as it is: only for names that are written in the program), ``command`` (the program's name).
+    ``name`` (as it is: only for names that are written in the program), ``command`` (the program's name). ``more`` is a
+    way to what belongs to it (the dialect, the port). ``whole``: calls of this kind inside it are a part of it.
     """
 
     module: str

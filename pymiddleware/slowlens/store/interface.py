@@ -161,7 +161,11 @@ class Gathered(NamedTuple):
 
 
 class Finished:
-    """A profile on its way out of the writer."""
+    """A profile on its way out of the writer.
+
+    ``meta``: its metadata as in ``blob`` (bytes of a ``.slowlens`` file), without what is not known. ``kept``: whether
+    the keep rules want it stored. ``slow``: whether it is a slow one.
+    """
 
     __slots__ = ("_summary", "blob", "kept", "meta", "slow")
 
@@ -190,7 +194,7 @@ class Sink(Protocol):
     """Takes finished profiles, in the writer's thread: it may do input and output, and may fail."""
 
     def take(self, profile: Finished) -> None:
-        """Whatever it raises is counted and said once a minute; other sinks go on."""
+        """``profile`` is to be read only. What this raises is counted and said once a minute; other sinks go on."""
 
     def close(self) -> None:
         """The process ends."""
@@ -203,25 +207,25 @@ class Store(Protocol):
     """
 
     def put(self, row: dict[str, Any], blob: bytes) -> None:
-        """Stores one profile: ``row`` is its metadata with ``hot``. :raises StoreError: it is not stored."""
+        """Stores ``blob``, a profile: ``row`` is its metadata with ``hot``. :raises StoreError: it is not stored."""
 
     def get(self, profile_id: str) -> bytes | None:
-        """The blob of a profile; None: there is none of that id."""
+        """The blob of the profile ``profile_id``; None: there is none of that id."""
 
     def list(self, query: Query) -> Page:
-        """A page of rows. :raises StoreError: a sort or cursor that makes no sense."""
+        """The page of rows that ``query`` asks for. :raises QueryError: a sort or cursor that is none."""
 
     def routes(self, route: str | None = None) -> Sequence[RouteStats]:
-        """Numbers of all routes, or of the methods of one, most total time first."""
+        """Numbers of all routes, or of the methods of one (``route``), most total time first."""
 
     def delete(self, profile_id: str) -> bool:
-        """For good: its bytes are overwritten where they can be. False: there was none."""
+        """Deletes ``profile_id`` for good: its bytes are overwritten where they can be. False: there was none."""
 
     def pin(self, profile_id: str, on: bool) -> bool:
-        """Keeps a profile for ever, or no longer. False: there is none of that id."""
+        """Keeps ``profile_id`` for ever (``on``), or no longer. False: there is none of that id."""
 
     def gc(self, budget_seconds: float = 0.05) -> dict[str, int]:
-        """One bounded step of retention: how many profiles were ``deleted``, ``bytes`` that are left."""
+        """A step of retention, ``budget_seconds`` long: how many profiles were ``deleted``, ``bytes`` that are left."""
 
     def contents(self) -> dict[str, int]:
         """``profiles`` that are listed, ``bytes`` that they take, and ``memory`` of this process that lists take."""
