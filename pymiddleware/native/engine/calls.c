@@ -143,9 +143,8 @@ held(PyObject *object, PyObject *name)
     return value;
 }
 
-/* Whether the function that runs `code` calls something by a known name. */
 static bool
-names_one(const PyObject *code)
+looks_for_one(const PyObject *code)
 {
     PyObject *used = ((const PyCodeObject *)code)->co_names;
 
@@ -156,11 +155,73 @@ names_one(const PyObject *code)
     return false;
 }
 
+/* Whether the function that runs `code` calls something by a known name. What
+ * was said last is kept: one function may make many calls in a row. */
+static bool
+names_one(const PyObject *code)
+{
+    static const PyObject *last; /* only compared */
+    static uint32_t last_version;
+    static int last_count;
+    static bool last_said;
+    /* No two code objects have one. */
+    uint32_t version = sl_py_code_version((const PyCodeObject *)code);
+
+    if (code == last && version == last_version && version != 0 &&
+        last_count == name_count)
+        return last_said;
+    last_said = looks_for_one(code);
+    last = code;
+    last_version = version;
+    last_count = name_count;
+    return last_said;
+}
+
 static bool
 is_wrapper(PyObject *callable)
 {
     return (partial != NULL && (PyObject *)Py_TYPE(callable) == partial) ||
            (context_run != NULL && method_of(callable) == context_run);
+}
+
+/* Attribute of a partial() that lies in it, BORROWED: `func` is read by where
+ * its descriptor says that it lies. */
+static PyObject *
+partial_func(PyObject *object)
+{
+    static Py_ssize_t offset; /* 0: not asked yet; -1: it lies nowhere */
+    PyObject *func;
+
+    if (offset == 0) {
+        PyObject *found =
+            s_func == NULL ? NULL : PyObject_GetAttr(partial, s_func);
+        offset = found != NULL && Py_IS_TYPE(found, &PyMemberDescr_Type)
+                     ? ((PyMemberDescrObject *)found)->d_member->offset
+                     : -1;
+        PyErr_Clear();
+        Py_XDECREF(found);
+    }
+    if (offset < 0)
+        return held(object, s_func);
+    memcpy(&func, (const char *)object + offset, sizeof(func));
+    return func;
+}
+
+/* Whether it is a partial() of a C function that nobody wants to hear of: what
+ * it is called with does not matter then. */
+static bool
+is_plain_partial(PyObject *callable)
+{
+    for (int i = 0; i < WRAPPERS_MAX; i++) {
+        if (partial == NULL || (PyObject *)Py_TYPE(callable) != partial)
+            break;
+        callable = partial_func(callable);
+        if (callable == NULL)
+            return false;
+        if (method_of(callable) != NULL)
+            return !is_wrapper(callable) && target_of(callable) == NULL;
+    }
+    return false;
 }
 
 /* What a partial() or a context's run() calls. */
@@ -178,7 +239,7 @@ unwrap(call *c)
     int before = given != NULL && PyTuple_Check(given)
                      ? (int)Py_MIN(PyTuple_GET_SIZE(given), ARGUMENTS_MAX)
                      : 0;
-    c->callable = held(c->callable, s_func);
+    c->callable = partial_func(c->callable);
     c->count = Py_MIN(c->count, ARGUMENTS_MAX - before);
     memmove(c->arguments + before, c->arguments,
             (size_t)c->count * sizeof(*c->arguments));
@@ -375,7 +436,12 @@ on_call(PyObject *module, PyObject *const *args, Py_ssize_t count)
     uintptr_t frame = frame_of(args[0], offset);
     if (frame == 0)
         Py_RETURN_NONE;
-    call made = call_at(frame, offset, args[2], args[3]);
+    call made = { .callable = args[2] };
+    /* A driver's set-up may make thirty such calls, in a function that runs a
+     * query, too. */
+    if (is_plain_partial(args[2]))
+        return Py_NewRef(call_other(args[0], &made) ? Py_None : disable);
+    made = call_at(frame, offset, args[2], args[3]);
     PyObject *argument = NULL;
     const sl_py_target *target = target_of_call(made, &argument);
     const char *by;

@@ -4,6 +4,7 @@
 #include "look/depths.h"
 #include "look/lines.h"
 #include "look/memory.h"
+#include "look/told.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -516,23 +517,26 @@ names_forget(entry *const *found, int count, bool alive)
     return any;
 }
 
-/* The places of `count` frames whose entries are found. false: frame and code
- * were not read in one piece, and do not belong together. */
+/* The places of those `count` frames, whose entries are found. false: frame and
+ * code were not read in one piece, and do not belong together. */
 static bool
 places_fill(const sl_py_layout *layout, const sl_py_raw_frame *frames,
-            entry *const *found, int count, sl_py_place *places)
+            const int *which, entry *const *found, int count,
+            sl_py_place *places)
 {
-    for (int i = 0; i < count; i++) {
-        const entry *e = found[i];
-        int64_t offset = (int64_t)(frames[i].instruction -
-                                   (frames[i].code + layout->code_bytes));
+    for (int n = 0; n < count; n++) {
+        const entry *e = found[n];
+        const sl_py_raw_frame *frame = &frames[which[n]];
+        sl_py_place *place = &places[which[n]];
+        int64_t offset = (int64_t)(frame->instruction -
+                                   (frame->code + layout->code_bytes));
         /* One unit before the first: not begun yet (up to 3.12). */
         if (offset < -(int64_t)sizeof(uint16_t) || (offset & 1) != 0 ||
             offset / 2 >= (int64_t)e->units)
             return false;
-        places[i].code = e->code;
-        places[i].line = e->lines != NULL && offset >= 0 ? e->lines[offset / 2]
-                                                         : e->code->line;
+        place->code = e->code;
+        place->line = e->lines != NULL && offset >= 0 ? e->lines[offset / 2]
+                                                      : e->code->line;
     }
     return true;
 }
@@ -561,13 +565,16 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
 {
     static char heads[SL_PY_WALK_MAX * HEAD_BYTES];
     static entry *found[SL_PY_WALK_MAX];
-    static int unsure[SL_PY_WALK_MAX];
-    int unsure_count = 0;
+    static int which[SL_PY_WALK_MAX]; /* frame they are found for */
+    static int unsure[SL_PY_WALK_MAX], unsure_frames[SL_PY_WALK_MAX];
+    int found_count = 0, unsure_count = 0;
     uint32_t spent = 0;
     bool versions = true;
 
     /* Not while a walk's entries are in use: at the beginning of the next. */
     entries_clear(FREED_MAX);
+    if (freed > 0)
+        sl_py_told_clear();
     learnt = 0;
     if (count <= 0 || count > SL_PY_WALK_MAX)
         return count == 0 ? SL_PY_CODES_FOUND : SL_PY_CODES_TORN;
@@ -576,12 +583,22 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     uintptr_t as_of = __atomic_load_n(&gone, __ATOMIC_ACQUIRE);
     for (int i = 0; i < count; i++) {
-        found[i] = entry_sure(frames[i].code, as_of);
-        if (found[i] == NULL)
-            unsure[unsure_count++] = i;
+        const void *code;
+        if (as_of != 0 &&
+            sl_py_told(&frames[i], as_of, &code, &places[i].line)) {
+            places[i].code = code;
+            continue;
+        }
+        found[found_count] = entry_sure(frames[i].code, as_of);
+        which[found_count] = i;
+        if (found[found_count] == NULL) {
+            unsure_frames[unsure_count] = i;
+            unsure[unsure_count++] = found_count;
+        }
+        found_count++;
     }
     if (unsure_count > 0 && !alive &&
-        !heads_read(frames, unsure, unsure_count, heads))
+        !heads_read(frames, unsure_frames, unsure_count, heads))
         return SL_PY_CODES_TORN;
 
     for (int n = 0; n < unsure_count; n++) {
@@ -589,30 +606,32 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
             char bytes[HEAD_BYTES];
             PyCodeObject head;
         } code;
-        int i = unsure[n];
+        uintptr_t address = frames[unsure_frames[n]].code;
         if (spent >= SL_PY_CODES_NEW)
             return SL_PY_CODES_MORE;
         memcpy(code.bytes,
-               alive ? (const char *)frames[i].code
-                     : heads + (size_t)n * HEAD_BYTES,
+               alive ? (const char *)address : heads + (size_t)n * HEAD_BYTES,
                HEAD_BYTES);
-        entry *e = entry_find(frames[i].code, &code.head, &spent);
+        entry *e = entry_find(address, &code.head, &spent);
         if (e == NULL)
             return SL_PY_CODES_TORN;
         /* Without a number it is not known yet whose name it has. */
         e->as_of = e->version != 0 ? as_of : 0;
-        found[i] = e;
+        found[unsure[n]] = e;
         versions &= e->version != 0;
     }
-    if (!places_fill(layout, frames, found, count, places))
+    if (!places_fill(layout, frames, which, found, found_count, places))
         return SL_PY_CODES_TORN;
     /* From 3.12 on each code object that was ever called has a number of its
      * own; without it another one may have come to lie where this one was,
      * with its strings where the old ones were. */
-    if (!versions && names_forget(found, count, alive))
+    if (!versions && names_forget(found, found_count, alive))
         return SL_PY_CODES_TORN;
     for (int n = 0; n < unsure_count; n++)
         found[unsure[n]]->as_of = as_of;
+    for (int n = 0; as_of != 0 && n < found_count; n++)
+        sl_py_told_keep(&frames[which[n]], as_of, places[which[n]].code,
+                        places[which[n]].line);
     return SL_PY_CODES_FOUND;
 }
 
