@@ -184,6 +184,30 @@ def test_files_that_the_maps_name_are_there() -> None:
     assert seen > 60 and bad == []
 
 
+def test_the_map_of_the_house_names_every_folder() -> None:
+    """CONTRIBUTING names each folder: of the repository, of the package, of the glue, of the tests."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    folders = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    below = ("pymiddleware", "tests", "pymiddleware/slowlens", "pymiddleware/native")
+    found = {str(parent) for file in folders.splitlines() for parent in pathlib.PurePath(file).parents
+             if str(parent) != "." and ("/" not in str(parent) or str(parent.parent) in below)}
+    missing = [folder for folder in sorted(found) if f"`{folder}" not in text
+               and not (folder.startswith("pymiddleware/") and f"`{folder.rpartition('/')[2]}/`" in text)
+               and folder not in ("pymiddleware", "tests")]
+    assert len(found) > 30 and missing == []
+
+
+def test_figures_of_the_readme_are_the_bench_s() -> None:
+    """Each number of the README's table of costs stands in the tables of tests/bench."""
+    text = (ROOT / "README.md").read_text()
+    measured = (ROOT / "tests/bench/README.md").read_text()
+    table = text[text.index("## What it costs"):text.index("## What it does not do")]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| |")]
+    assert len(rows) == 10
+    assert [(number, row) for row in rows for number in re.findall(r"\d[\d,]*(?:\.\d+)?x?", row)
+            if not re.search(rf"(?<![\d.,]){re.escape(number)}(?![\d.])", measured)] == []
+
+
 def blocks(text: str) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.M | re.S)]
 
