@@ -50,8 +50,10 @@ def options_page() -> str:
         "",
     ]
     for option in OPTIONS:
-        default = "–" if option.default in (None, (), "") else option.default
-        lines += [f"## `{option.name}`", "", f"*{option.kind}*, default `{default}`, environment `{option.env}`", "",
+        default = "no default" if option.default in (None, (), "") else f"default `{option.default}`"
+        if option.kind == "bytes" and option.default:
+            default += f" ({option.default >> 20} MiB)"
+        lines += [f"## `{option.name}`", "", f"*{option.kind}*, {default}, environment `{option.env}`", "",
                   option.doc, ""]
     return "\n".join(lines)
 
