@@ -212,7 +212,8 @@ class Writer(_core.Pulse):
         if self._inline:
             self._turn()
             return True
-        if not self.start(SOON if len(self._jobs) < BATCH and size < BATCH_BYTES else 0.0):
+        # Once for each batch: while the thread waits for the interpreter, it will see what comes.
+        if not self.start(SOON if len(self._jobs) % BATCH and size < BATCH_BYTES else 0.0):
             self._ledger.dropped += len(self._jobs)
             while self._jobs:
                 self._jobs.drop().recording.discard()

@@ -352,10 +352,12 @@ worker_wake(PyObject *object, PyObject *ignored)
         Py_RETURN_NONE; /* a forked child: nobody is there, and the mutex may
                            be held for ever */
     pthread_mutex_lock(&self->mutex);
-    self->woken = true;
-    if (!self->done) /* nobody would say that it has nothing to do */
-        note_busy(self, true);
-    pthread_cond_broadcast(&self->changed);
+    if (!self->woken) {
+        self->woken = true;
+        if (!self->done) /* nobody would say that it has nothing to do */
+            note_busy(self, true);
+        pthread_cond_broadcast(&self->changed);
+    }
     pthread_mutex_unlock(&self->mutex);
     Py_RETURN_NONE;
 }
