@@ -311,7 +311,8 @@ def main() -> None:
             print(f"{variant} is not installed: left out")
             variants.remove(variant)
     if chosen.before:
-        variants += [f"{one}{BEFORE}{chosen.before}" for one in variants if one in ("sampling", "deterministic", "all kept")]
+        variants += [f"{one}{BEFORE}{chosen.before}" for one in variants
+                     if one in ("sampling", "deterministic", "all kept")]
     if chosen.json:
         Path(chosen.json).write_text("")
     with tempfile.TemporaryDirectory() as data:
