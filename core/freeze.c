@@ -326,7 +326,7 @@ sl_frozen_thaw(sl_frozen *f, sl_recording **out)
     r->alloc = f->alloc;
     r->hits.alloc = f->alloc;
     r->arena = r->tree.arena = r->tree.functions.arena = arena;
-    r->tree.wide = NULL; /* made anew if it is needed */
+    r->tree.wide = NULL; /* made anew below */
     r->tree.wide_mask = r->tree.wide_count = 0;
     r->tree.on_function = NULL;
     r->tree.on_full = NULL;
@@ -343,6 +343,7 @@ sl_frozen_thaw(sl_frozen *f, sl_recording **out)
     for (sl_strand *s = r->strands; s != NULL; s = s->next)
         move_strand(f, s);
     move_nodes(f, r->tree.root);
+    sl_tree_hash(&r->tree);
     move_seen(f);
     move_spans(f);
     sl_recording_stop(r, f->now);

@@ -173,6 +173,26 @@ tree_add(sl_tree *tree, sl_node *parent, const void *key, uint32_t site,
     return node;
 }
 
+void
+sl_tree_hash(sl_tree *tree)
+{
+    uint32_t depth = 0;
+
+    for (const sl_node *node = tree->root; node != NULL;
+         node = sl_tree_next(node, &depth)) {
+        sl_node *child = node->tail;
+        for (int i = 0; child != NULL && (i == 0 || child != node->tail); i++) {
+            child = child->next;
+            if (i < SCAN_MAX)
+                continue;
+            if (!wide_reserve(tree))
+                return;
+            *wide_slot(tree, node, child->key, child->site) = child;
+            tree->wide_count++;
+        }
+    }
+}
+
 /* `reserve`: past max_nodes, as for the children of [truncated], whose keys are
  * flat ones; their functions are known by the plain ones. */
 static sl_node *

@@ -99,6 +99,7 @@ struct sl_strand {
     sl_place met;   /* by the last sample of this section; no node: none */
     sl_place seen;  /* by the last planned one, unless that is in `owed` */
     bool aside;     /* the next sample speaks for this section alone */
+    bool beside;    /* the last one did */
     uint64_t vouch; /* ticks that a sample speaks for; 0: all */
     uint32_t lane;  /* 0: the main strand */
     sl_strand *next;
@@ -131,6 +132,10 @@ bool sl_tree_is_flat(const sl_node *node);
 /* The child of `parent` for (key, site), made if need be; NULL: no room. */
 sl_node *sl_tree_child(sl_tree *tree, sl_node *parent, const void *key,
                        uint32_t site, sl_kind kind);
+
+/* In a tree whose nodes have moved, and that has no hash any more: makes it
+ * anew. Without memory for it some children are not found, and made again. */
+void sl_tree_hash(sl_tree *tree);
 
 /* The strand stands at `node` from now on. A sampler may look meanwhile
  * (sl_recording_observe): one word, and the same instruction as a plain store.
