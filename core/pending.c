@@ -42,9 +42,7 @@ sl_sampled_charge(sl_strand *strand, sl_node *node, uint32_t line,
 void
 sl_pending_add(sl_strand *strand, const sl_times *passed)
 {
-    strand->pending.wall += passed->wall;
-    strand->pending.cpu += passed->cpu;
-    strand->pending.gil += passed->gil;
+    sl_times_add(&strand->pending, passed);
 }
 
 /* `part` of `whole` of a time. */
@@ -67,9 +65,9 @@ sl_pending_late(sl_strand *strand)
     late.wall = all->wall - strand->vouch;
     late.cpu = part_of(all->cpu, late.wall, all->wall);
     late.gil = part_of(all->gil, late.wall, all->wall);
-    all->wall -= late.wall;
-    all->cpu -= late.cpu < all->cpu ? late.cpu : all->cpu;
-    all->gil -= late.gil < all->gil ? late.gil : all->gil;
+    late.cpu = late.cpu < all->cpu ? late.cpu : all->cpu;
+    late.gil = late.gil < all->gil ? late.gil : all->gil;
+    sl_times_take(all, &late);
     return late;
 }
 
@@ -100,6 +98,18 @@ sl_late_charge(sl_strand *strand, sl_node *under, const sl_times *late,
     strand->last = to;
 }
 
+/* Where work is told that no sample met: its function, below `base`; or that,
+ * if it is not known or there is no room. */
+static sl_node *
+work_node(sl_recording *recording, sl_node *base, const void *work)
+{
+    sl_node *node = work == NULL ? NULL
+                                 : sl_tree_child(&recording->tree, base, work,
+                                                 0, SL_KIND_PYTHON);
+
+    return node != NULL ? node : base;
+}
+
 void
 sl_pending_charge(sl_strand *strand)
 {
@@ -116,7 +126,8 @@ sl_pending_charge(sl_strand *strand)
     if (place.node == NULL && path != NULL && path->depth > 0)
         place = (sl_place){ path->nodes[path->depth - 1], path->line };
     if (place.node == NULL)
-        place.node = strand->base;
+        place.node = work_node(sl_recording_of(strand->tree), strand->base,
+                               strand->work);
     sl_sampled_charge(strand, place.node, place.line, &strand->pending);
     strand->pending = (sl_times){ 0 };
 }
@@ -172,9 +183,7 @@ sl_pending_owe(sl_strand *strand, uint64_t now)
     /* What is too long for a sample is for nobody's. */
     sl_times late = sl_pending_late(strand);
     sl_late_charge(strand, strand->base, &late, now - strand->pending.wall);
-    owed->times.wall += strand->pending.wall;
-    owed->times.cpu += strand->pending.cpu;
-    owed->times.gil += strand->pending.gil;
+    sl_times_add(&owed->times, &strand->pending);
     strand->pending = (sl_times){ 0 };
 }
 
@@ -196,11 +205,8 @@ owed_charge_all(sl_recording *recording)
         if (owed->times.wall == 0)
             continue;
         sl_place at = owed->seen;
-        if (at.node == NULL && owed->work != NULL)
-            at.node = sl_tree_child(&recording->tree, owed->base, owed->work, 0,
-                                    SL_KIND_PYTHON);
-        if (at.node == NULL) /* or no room for it */
-            at.node = owed->base;
+        if (at.node == NULL)
+            at.node = work_node(recording, owed->base, owed->work);
         charge(recording, at, &owed->times, false);
         owed->times = (sl_times){ 0 };
     }

@@ -15,6 +15,8 @@
  *   `--- owed --^ `---- owed -----^
  *
  * or, if none comes, to where one was seen last, at first the function itself.
+ * The next sample is the first one of a section: those that follow speak for
+ * what that section itself did in between.
  * Else a short job would be told as if it had done one thing all the time, and
  * a task to have computed where it waits. Called by what feeds a recording; the
  * rules of slowlens/recording.h about threads hold.
@@ -29,6 +31,23 @@
  * strand is the main one, whose sums are kept. */
 void sl_sampled_mark(sl_recording *recording, const sl_node *node,
                      uint32_t line, const sl_times *times, bool main);
+
+/* Adds `more` to `sum`; takes `part` out of `whole`, which it is of. */
+static inline void
+sl_times_add(sl_times *sum, const sl_times *more)
+{
+    sum->wall += more->wall;
+    sum->cpu += more->cpu;
+    sum->gil += more->gil;
+}
+
+static inline void
+sl_times_take(sl_times *whole, const sl_times *part)
+{
+    whole->wall -= part->wall;
+    whole->cpu -= part->cpu;
+    whole->gil -= part->gil;
+}
 
 /* What of the pending time a sample does not speak for, taken out of it; zeros
  * if there is no such time: see sl_strand_vouch. */

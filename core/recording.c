@@ -231,6 +231,7 @@ strand_restart(sl_strand *strand, sl_pseudo pseudo, sl_node *begun_at,
     strand->awaiting = NULL;
     strand->known = false;
     strand->alike = 0;
+    strand->work = NULL;
     strand->owed = NULL;
     strand->met.node = strand->seen.node = NULL;
     strand->last = now;

@@ -118,9 +118,7 @@ look_stretch(sl_strand *strand, const sl_node *node, uint64_t to)
 static void
 look_begin(sl_strand *strand)
 {
-    strand->pending.wall -= strand->carried.wall;
-    strand->pending.cpu -= strand->carried.cpu;
-    strand->pending.gil -= strand->carried.gil;
+    sl_times_take(&strand->pending, &strand->carried);
 }
 
 /* Charges `times` to where this look is, or half of it to `before` (no node:
@@ -132,21 +130,22 @@ look_share(sl_strand *strand, sl_place before, sl_times *times)
 {
     sl_path *path = strand->path;
 
-    if (before.node != NULL && before.node != path->charged) {
+    if (before.node != NULL &&
+        (before.node != path->charged || before.line != path->charged_line)) {
         sl_times half = { times->wall / 2, times->cpu / 2, times->gil / 2 };
         sl_sampled_charge(strand, before.node, before.line, &half);
-        times->wall -= half.wall;
-        times->cpu -= half.cpu;
-        times->gil -= half.gil;
+        sl_times_take(times, &half);
     }
     sl_sampled_charge(strand, path->charged, path->charged_line, times);
     *times = (sl_times){ 0 };
 }
 
 /* One look more, at where the path says; `vain`: which is nowhere. `before`:
- * where it was before, as far as what passed in this section goes. */
+ * where it was before, as far as what passed in this section goes. `first`: no
+ * planned look was in this section. */
 static void
-look_count(sl_strand *strand, sl_place before, bool vain, uint64_t now)
+look_count(sl_strand *strand, sl_place before, bool vain, bool first,
+           uint64_t now)
 {
     sl_node *node = strand->path->charged;
     sl_place here = { node, strand->path->charged_line };
@@ -161,12 +160,16 @@ look_count(sl_strand *strand, sl_place before, bool vain, uint64_t now)
     if (!vain && !strand->aside) {
         strand->pending = strand->carried;
         strand->carried = (sl_times){ 0 };
-        sl_pending_collect(strand);
+        /* The next ones speak for what passed here since: else long work would
+         * be told what short work beside it owes. */
+        if (first)
+            sl_pending_collect(strand);
         look_share(strand, *seen, &strand->pending);
         *seen = here;
     }
     strand->pending = strand->carried;
     strand->met = vain ? (sl_place){ 0 } : here;
+    strand->beside = strand->aside;
     strand->aside = false;
     look_stretch(strand, node, now);
 }
@@ -188,8 +191,11 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
     look_begin(strand);
     /* Before the descent, which writes the path. */
     const sl_node *stood = strand->known ? path->charged : NULL;
+    bool first = !strand->known || strand->beside;
     sl_place before = { 0 };
-    if (strand->known)
+    /* A look aside says what a section begins with, and nothing of what comes
+     * after it: that would be told as if it all began so. */
+    if (!first)
         before = strand->met;
     else if (!strand->aside)
         before = *sl_pending_seen(strand);
@@ -221,7 +227,7 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
     if (vain || late.wall != 0) /* there is something between the two */
         before.node = NULL;
     recording->samples++;
-    look_count(strand, before, vain, now);
+    look_count(strand, before, vain, first, now);
 }
 
 void
@@ -245,7 +251,17 @@ sl_strand_unseen(sl_strand *strand, sl_pseudo why, const sl_times *passed,
     path->charged = node != NULL ? node : sl_tree_fold_wait(strand, why);
     path->charged_line = 0;
     strand->known = true;
-    look_count(strand, (sl_place){ 0 }, true, now); /* to no neighbour */
+    /* To no neighbour. */
+    look_count(strand, (sl_place){ 0 }, true, false, now);
+}
+
+void
+sl_strand_unlooked(sl_strand *strand, sl_pseudo why, uint64_t now)
+{
+    uint64_t passed = now - strand->last;
+
+    if ((int64_t)passed > 0)
+        sl_strand_unseen(strand, why, &(sl_times){ .wall = passed }, now);
 }
 
 void
@@ -290,7 +306,8 @@ sl_strand_again(sl_strand *strand, const sl_times *passed, uint64_t now)
     sl_pending_add(strand, passed);
     look_begin(strand);
     sl_recording_of(strand->tree)->samples++;
-    look_count(strand, strand->met, strand->met.node == NULL, now);
+    look_count(strand, strand->met, strand->met.node == NULL, strand->beside,
+               now);
     return true;
 }
 

@@ -267,13 +267,17 @@ void sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
 
 /* `aside`: the next sample (or look in vain) comes because the strand goes on,
  * not when one was planned whatever it does: it speaks for the time since then
- * only, and what was pending before waits for another. */
+ * only. What was pending before, and what comes after it, is others'. */
 void sl_strand_aside(sl_strand *strand, bool aside);
 
 /* The strand was looked at in vain, `why` says the reason (SL_UNSEEN_MAP): the
  * time since the last sample goes there and to no neighbour. */
 void sl_strand_unseen(sl_strand *strand, sl_pseudo why, const sl_times *passed,
                       uint64_t now);
+
+/* Likewise, of all its time since it began, went on or was looked at: nobody
+ * could look. */
+void sl_strand_unlooked(sl_strand *strand, sl_pseudo why, uint64_t now);
 
 /* From now on a sample (or the end) of the strand speaks for at most `ticks`
  * of the time before it; 0: for all, which holds at first. Seen at one and the

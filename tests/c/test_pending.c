@@ -217,8 +217,8 @@ START_TEST(a_sample_aside_speaks_for_its_section_alone)
     /* The next one is planned. */
     sl_strand_sample(s, frames, 1, SL_PSEUDO_ROOT, &(sl_times){ 6, 6, 0 },
                      now += 6);
-    ck_assert_uint_eq(seen->self, 4 + 6 / 2);
-    ck_assert_uint_eq(s->path->charged->self, 50 + 6 / 2);
+    ck_assert_uint_eq(seen->self, 4);
+    ck_assert_uint_eq(s->path->charged->self, 50 + 6);
     ck_assert_uint_eq(s->pending.wall, 0);
     sl_recording_free(r);
 }
@@ -275,8 +275,59 @@ START_TEST(more_kinds_of_work_than_are_told_apart)
     for (uint64_t i = 1; i <= KINDS; i++)
         s = run_job(r, i, VIEW, 10, false);
     sl_pending_charge_all(r);
-    ck_assert_uint_eq(s->base->self + below(s->base, VIEW)->self, KINDS * 10);
-    ck_assert_uint_ge(below(s->base, VIEW)->self, KINDS / 2 * 10);
+    ck_assert_uint_eq(below(s->base, VIEW)->self, KINDS * 10);
+    ck_assert_uint_eq(s->base->self, 0);
+    /* Nor is what comes after it in the same strand taken for it. */
+    ck_assert_ptr_eq(run_job(r, 0, NULL, 3, false), s);
+    sl_pending_charge_all(r);
+    ck_assert_uint_eq(s->base->self, 3);
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(long_work_is_not_told_what_short_work_like_it_owes)
+{
+    sl_recording *r = start();
+    const sl_frame frames[] = { { VIEW, 0 }, { DUMPS, 1 } };
+    uint64_t now = r->start_ticks;
+    sl_strand *s =
+        sl_recording_job(r, SL_PSEUDO_THREAD, r->tree.root, now, now);
+
+    sl_strand_works(s, 1, VIEW);
+    run_job(r, 1, VIEW, 5, false);
+    sl_strand_sample(s, frames, 2, SL_PSEUDO_ROOT, &(sl_times){ 10, 10, 0 },
+                     now += 10);
+    const sl_node *dumps = s->path->charged;
+    ck_assert_uint_eq(dumps->self, 15);
+    /* It speaks for itself from here on. */
+    run_job(r, 1, VIEW, 5, false);
+    sl_strand_sample(s, frames, 2, SL_PSEUDO_ROOT, &(sl_times){ 10, 10, 0 },
+                     now += 10);
+    ck_assert_uint_eq(dumps->self, 25);
+    run_job(r, 1, VIEW, 0, true);
+    ck_assert_uint_eq(dumps->self + below(below(s->base, VIEW), COPY)->self,
+                      30);
+    ck_assert_uint_eq(below(below(s->base, VIEW), COPY)->self, 5 - 5 / 2);
+    sl_recording_free(r);
+}
+END_TEST
+
+START_TEST(what_passed_between_two_lines_is_of_both)
+{
+    sl_recording *r = start();
+    sl_strand *s = sl_recording_main(r);
+    const sl_frame first[] = { { VIEW, 3 } }, then[] = { { VIEW, 4 } };
+    uint64_t now = r->start_ticks;
+
+    sl_strand_sample(s, first, 1, SL_PSEUDO_ROOT, &(sl_times){ 4, 4, 0 },
+                     now += 4);
+    sl_strand_sample(s, then, 1, SL_PSEUDO_ROOT, &(sl_times){ 10, 10, 0 },
+                     now += 10);
+    ck_assert_uint_eq(s->path->charged->self, 14);
+    ck_assert_uint_eq(
+        sl_cells_at(&r->marks, s->path->charged, 3)->sums[SL_MARK_WALL], 9);
+    ck_assert_uint_eq(
+        sl_cells_at(&r->marks, s->path->charged, 4)->sums[SL_MARK_WALL], 5);
     sl_recording_free(r);
 }
 END_TEST
@@ -296,6 +347,8 @@ pending_suite(void)
         work_that_is_alike_and_runs_at_once_keeps_its_places,
         what_was_told_at_the_end_is_not_pending_any_more,
         more_kinds_of_work_than_are_told_apart,
+        long_work_is_not_told_what_short_work_like_it_owes,
+        what_passed_between_two_lines_is_of_both,
         NULL,
     };
     return suite_of("pending", tests);
