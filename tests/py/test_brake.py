@@ -32,6 +32,28 @@ def spin(seconds: float) -> None:
         pass
 
 
+def test_other_settings_wake_a_sampler_that_sleeps_by_the_old_ones() -> None:
+    _core.sampler_configure(10, 0)
+    recording = _core.Recording("none", sampled=True)
+    recording.enter()
+    try:
+        spin(0.05)  # it sleeps by now, for ten seconds or so
+        _core.sampler_configure(0.001, 0)
+        until = time.perf_counter() + 5
+        while (before := sampler()["samples"]) == 0 and time.perf_counter() < until:
+            spin(0.01)
+        while sampler()["samples"] == before and time.perf_counter() < until:
+            spin(0.01)  # and one look is not all
+        assert sampler()["samples"] > before
+        _core.sampler_configure(10, 0)
+        spin(0.05)
+        assert _core.sampler_stop()  # which does not wait for that, either
+        _core.sampler_resume()
+    finally:
+        recording.leave()
+        recording.finish()
+
+
 @patient
 def test_long_requests_pay_first() -> None:
     _core.sampler_configure(0.0005, 0.4)  # 4 ms of CPU time in its purse: gone after some dozen looks

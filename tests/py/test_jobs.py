@@ -278,6 +278,37 @@ def work(function: Callable[..., object], *args: object) -> int:
 def by_rows(function: object, rows: object = None) -> None: ...
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 tells of jobs by events only")
+@patient
+def test_sampled_threads_that_nobody_could_look_at_have_their_time() -> None:
+    """There are more of them than the sampler looks at: what they took is told, as not seen."""
+    begun, ended = threading.Event(), threading.Event()
+    took: list[float] = []
+
+    def job() -> None:
+        started = time.perf_counter()
+        if threading.active_count() > COUNT:
+            begun.set()
+        ended.wait()
+        took.append(time.perf_counter() - started)
+
+    def app() -> None:
+        threads = [threading.Thread(target=job) for _ in range(COUNT)]
+        for one in threads:
+            one.start()
+        begun.wait(5)
+        time.sleep(0.05)
+        ended.set()
+        for one in threads:
+            one.join()
+
+    COUNT = 300
+    profile = record(app, sampled=True)
+    told = sum(row["total_ns"] for row in tree(profile)["rows"] if row["name"] == "[thread]") / 1e9
+    assert profile.totals()["unseen_room"] >= COUNT - 256
+    assert told > 0.9 * sum(took)
+
+
 def test_work_is_alike_that_does_the_same() -> None:
     class A: ...
 

@@ -63,6 +63,8 @@ sl_py_sampler_job_end(sl_py_sampled *sampled, sl_strand *strand,
                            s->tid == sl_py_own_tid());
         sl_py_slot_close(s);
         sl_strand_end(strand, &passed, now);
+    } else if (slot->slot < 0 && slot->by_samples && !cut && !sampled->timed) {
+        sl_py_look_without_room(sampled, strand, now);
     }
     /* Began by events and went on by samples: not fed any more. */
     bool fed = slot->by_samples == sampled->by_samples;

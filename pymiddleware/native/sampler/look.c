@@ -223,6 +223,14 @@ sl_py_look_in_vain(sl_py_sampled *sampled, sl_strand *strand, sl_pseudo why,
     sl_strand_unseen(strand, why, passed, now);
 }
 
+void
+sl_py_look_without_room(sl_py_sampled *sampled, sl_strand *strand, uint64_t now)
+{
+    SL_PY_NEEDS_LOCK();
+    sampled->unseen[SL_PSEUDO_UNSEEN_ROOM - SL_PSEUDO_UNSEEN_TORN]++;
+    sl_strand_unlooked(strand, SL_PSEUDO_UNSEEN_ROOM, now);
+}
+
 int
 sl_py_stack_read(const void *ts, uintptr_t anchor, sl_py_parts *parts)
 {

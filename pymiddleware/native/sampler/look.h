@@ -25,6 +25,10 @@ sl_pseudo sl_py_unseen_why(int walk);
 void sl_py_look_in_vain(sl_py_sampled *sampled, sl_strand *strand,
                         sl_pseudo why, const sl_times *passed, uint64_t now);
 
+/* It ran up to `now` without a slot: there are more threads than slots. */
+void sl_py_look_without_room(sl_py_sampled *sampled, sl_strand *strand,
+                             uint64_t now);
+
 /* The stack of a thread above `anchor`, into sl_py_sampler.places; `parts`: see
  * frames.h. Returns how many frames; below 0: as sl_py_frames_walk. */
 int sl_py_stack_read(const void *ts, uintptr_t anchor, sl_py_parts *parts);

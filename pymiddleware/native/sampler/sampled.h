@@ -67,6 +67,8 @@ struct sl_py_sampled {
     uint64_t due_ns;       /* to be looked at next; 0: never was */
     uint64_t planned_ns;   /* from the last look to that */
     uint32_t looked;       /* in this tick */
+    uint32_t slots;        /* its threads that run... */
+    uint64_t idle_ns;      /* ...or when the last of them stopped */
     bool copied;           /* it is not looked at meanwhile, see checkpoint.c */
     sl_py_child **children; /* in blocks, see strands.c */
     uint32_t child_count;

@@ -200,6 +200,7 @@ sl_py_sampler_configure(uint64_t interval_ns, uint32_t limit_ppm)
     sl_py_sampler.interval_ns = interval_ns;
     sl_py_sampler.limit_ppm = limit_ppm;
     sl_py_brake_reset();
+    sl_py_thread_configured();
     sl_py_unlock();
 }
 

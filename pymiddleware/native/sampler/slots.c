@@ -46,6 +46,11 @@ goes_on_late(sl_py_sampled *sampled, uint64_t wall)
     if (due == 0 || every <= sl_py_sampler.interval_ns ||
         wall <= due + sl_py_sampler.interval_ns)
         return false;
+    /* One that ran when it was due is about to be looked at: the tick is late.
+     * If that were planned anew, whoever begins while ticks are late would
+     * always be met at its beginning, and nobody for what is planned. */
+    if (sampled->slots > 0 || sampled->idle_ns > due)
+        return false;
     sampled->due_ns = due + ((wall - due) / every + 1) * every;
     return true;
 }
@@ -82,6 +87,7 @@ sl_py_slot_open(sl_py_sampled *sampled, sl_strand *strand, uint64_t now,
     s->pending_ns = s->pending_gil_ns = 0;
     s->kind = s->pending_kind = SL_METRIC_OFF_CPU;
     s->born_ns = sl_recording_start_ns(sampled->core);
+    sampled->slots++;
     sl_py_slots_active++;
     return s;
 }
@@ -90,6 +96,8 @@ void
 sl_py_slot_close(sl_py_slot *s)
 {
     SL_PY_NEEDS_LOCK();
+    s->sampled->slots--;
+    s->sampled->idle_ns = s->wall_ns;
     s->sampled = NULL;
     sl_py_slots_active--;
     while (sl_py_slots_used > 0 &&

@@ -143,6 +143,8 @@ sl_py_sampler_task_end(sl_py_sampled *sampled, PyObject *coroutine, bool waits,
     if (child != NULL) {
         sl_py_child_waits(child, waits);
         child->since = now;
+        if (child->opened && !step->nested && step->slot.slot < 0)
+            sl_py_look_without_room(sampled, child->strand, now);
         if (child->opened && waits)
             sl_strand_pause(child->strand, sl_py_sampler.stack,
                             sl_py_alive_stack(w.frames, w.count), &passed, now);

@@ -23,12 +23,14 @@
 #define TURN_NS      UINT64_C(100000)
 #define STACK_BYTES  ((size_t)512 << 10)
 #define JOIN_LOOK_US 200
+#define NAP_NS       UINT64_C(5000000) /* from which nobody wakes it */
 
 /* Guarded by the lock. */
 static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
 static bool parked, stopping;
 static bool dozing; /* until the next old request is due... */
 static bool woken;  /* ...but a new one came */
+static bool anew;   /* other settings, or a thread that just began */
 
 /* Guarded by the GIL. */
 static bool running;  /* the thread exists... */
@@ -49,9 +51,9 @@ grace(void)
 
 /* Anything below `limit`. In step with something that the application does in a
  * beat of its own, looks would meet the same part of it each time: so ticks
- * come up to half an interval behind their place on the grid, and old requests
- * are looked at after half to one and a half times what is planned.
- * (Marsaglia's xorshift) */
+ * come a bit sooner or later, each from the one before it, until they were at
+ * any phase of a beat like theirs; and old requests are looked at after half to
+ * one and a half times what is planned. (Marsaglia's xorshift) */
 static uint64_t
 any_below(uint64_t limit)
 {
@@ -63,22 +65,39 @@ any_below(uint64_t limit)
     return limit == 0 ? 0 : random % limit;
 }
 
+/* Whether the request is due in a tick that began at `start`, if `planned` lies
+ * between two looks at it. */
+static bool
+is_due(const sl_py_sampled *sampled, uint64_t start, uint64_t planned)
+{
+    /* The youngest are looked at in each tick; and what was planned by other
+     * settings may be far. */
+    return start >= sampled->due_ns || planned <= sl_py_sampler.interval_ns ||
+           sampled->due_ns - start > 2 * planned;
+}
+
 /* Looks at the slot if it is time to, in the tick of that number, which began
  * at `start`. false: it is to be looked at once more (sl_py_slot_look). */
 static bool
 look_if_due(sl_py_slot *s, uint32_t ticks, uint64_t start)
 {
     sl_py_sampled *sampled = s->sampled;
+    uint64_t planned = sl_py_brake_interval(start - s->born_ns);
+    uint64_t some = planned > sl_py_sampler.interval_ns ? planned : 0;
 
-    if (sampled->looked != ticks && start >= sampled->due_ns) {
+    /* One that was never looked at is, in the first tick that it meets: but
+     * where looks are far apart that says how it begins, and no more. The
+     * first that speaks for the rest comes at any time, as all others do. */
+    if (sampled->due_ns == 0 && some != 0) {
+        sampled->due_ns = s->wall_ns + any_below(planned);
+        sampled->planned_ns = planned;
+        s->aside = true;
+    }
+    if (sampled->looked != ticks && is_due(sampled, start, planned)) {
         sampled->looked = ticks;
-        sampled->planned_ns = sl_py_brake_interval(start - s->born_ns);
-        /* The youngest are looked at in each tick. */
-        uint64_t some = sampled->planned_ns > sl_py_sampler.interval_ns
-                            ? sampled->planned_ns
-                            : 0;
+        sampled->planned_ns = planned;
         sampled->due_ns =
-            start + sampled->planned_ns - grace() - some / 2 + any_below(some);
+            start + planned - grace() - some / 2 + any_below(some);
     }
     bool due = sampled->looked == ticks;
     if (!due && !s->aside)
@@ -92,28 +111,48 @@ look_if_due(sl_py_slot *s, uint32_t ticks, uint64_t start)
     return done;
 }
 
-/* Looks at the slot in a hold of the lock, if it is due, and says in *same_cpu
- * and *next what it is to the tick. false: the slots end before it. *again: it
- * is to be looked at once more. */
-static bool
-slot_visit(int i, uint32_t ticks, uint64_t start, bool *same_cpu,
-           uint64_t *next, bool *again)
-{
-    int cpu = sched_getcpu();
+/* What a tick finds. */
+typedef struct {
+    uint32_t number;
+    uint64_t start;
+    int cpu;       /* that it runs on */
+    bool same_cpu; /* as somebody who is looked at */
+    uint64_t next; /* when the next one is due */
+} visit;
 
+/* Looks at the slot in a hold of the lock, if it is due. false: the slots end
+ * before it. *again: it is to be looked at once more. */
+static bool
+slot_visit(int i, visit *r, bool *again)
+{
     *again = false;
     sl_py_lock();
     sl_py_slot *s = i < sl_py_slots_used ? &sl_py_slots[i] : NULL;
     if (s != NULL && s->sampled != NULL) {
         /* One that is copied is due at the next tick. */
         if (!s->sampled->copied)
-            *again = !look_if_due(s, ticks, start);
-        *same_cpu |= s->cpu == cpu;
-        if (!s->sampled->copied && s->sampled->due_ns + grace() < *next)
-            *next = s->sampled->due_ns + grace();
+            *again = !look_if_due(s, r->number, r->start);
+        r->same_cpu |= s->cpu == r->cpu;
+        if (!s->sampled->copied && s->sampled->due_ns + grace() < r->next)
+            r->next = s->sampled->due_ns + grace();
     }
     sl_py_unlock();
     return s != NULL;
+}
+
+/* Visits slots from `from` on that are before `end`. */
+static void
+slots_visit(int from, int end, visit *r)
+{
+    bool again = false;
+    int looks = 0;
+
+    for (int i = from; i < end; i += !again) {
+        if (!slot_visit(i, r, &again))
+            break;
+        looks = again ? looks + 1 : 0;
+        again = again && looks <= SL_PY_LOOKS_AGAIN;
+    }
 }
 
 /* Looks at whoever is due. Returns when the next one is; UINT64_MAX: nobody is
@@ -121,29 +160,29 @@ slot_visit(int i, uint32_t ticks, uint64_t start, bool *same_cpu,
 static uint64_t
 tick(uint32_t ticks)
 {
-    uint64_t next = UINT64_MAX, start = sl_clock_monotonic_ns();
-    bool same_cpu = false, again = false;
-    int looks = 0;
+    visit r = { .number = ticks,
+                .start = sl_clock_monotonic_ns(),
+                .cpu = sched_getcpu(),
+                .next = UINT64_MAX };
 
     sl_py_lock();
     woken = false; /* who comes from here on may be passed over */
+    /* What work that is alike owes goes to the first that is met: to any. */
+    int from = (int)any_below((uint64_t)sl_py_slots_used);
     sl_py_unlock();
     sl_py_children_look(ticks);
-    for (int i = 0; i < SL_PY_SLOTS_MAX; i += !again) {
-        if (!slot_visit(i, ticks, start, &same_cpu, &next, &again))
-            break;
-        looks = again ? looks + 1 : 0;
-        again = again && looks <= SL_PY_LOOKS_AGAIN;
-    }
+    slots_visit(from, SL_PY_SLOTS_MAX, &r);
+    slots_visit(0, from, &r);
     sl_py_lock();
-    sl_py_brake_ticked(same_cpu);
+    sl_py_brake_ticked(r.same_cpu);
     sl_py_unlock();
-    return next;
+    return r.next;
 }
 
 /* What a tick is to know. */
 typedef struct {
-    bool slept;           /* before it, for want of work */
+    bool anew;            /* it is the first, at all or after a sleep for want
+                             of work, or by other settings */
     bool busy;            /* there is work */
     uint64_t interval_ns; /* to the next one... */
     uint64_t least_ns;    /* ...but for somebody who is due before */
@@ -159,15 +198,18 @@ work_is_there(void)
 static bool
 park(int idle_ticks, turn *t)
 {
+    bool slept = false;
+
     sl_py_lock();
-    t->slept = false;
     while (!stopping && !work_is_there() && idle_ticks >= LINGER_TICKS) {
-        parked = t->slept = true;
+        parked = slept = true;
         sl_py_lock_wait(&wanted);
         parked = false;
     }
-    if (t->slept)
+    if (slept)
         sl_py_brake_count();
+    t->anew = slept || anew;
+    anew = false;
     t->busy = work_is_there();
     t->interval_ns = sl_py_sampler.current_ns;
     t->least_ns = sl_py_sampler.interval_ns;
@@ -187,27 +229,30 @@ count_tick(uint64_t late, uint32_t n)
     sl_py_unlock();
 }
 
-/* Sleeps until `at`; if that is long, not past the moment when somebody else
- * is to be looked at. */
-static void
-sleep_until(uint64_t at, bool long_one)
+/* Sleeps until `at`; if that is for want of somebody who is due, not past the
+ * moment when somebody is to be looked at. false: the thread is to end, or
+ * settings are others. */
+static bool
+sleep_until(uint64_t at, uint64_t now, bool long_one)
 {
     struct timespec until = { (time_t)(at / 1000000000u),
                               (long)(at % 1000000000u) };
 
-    if (!long_one) {
+    if (!long_one && at < now + NAP_NS) {
         while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) ==
                EINTR)
             continue;
-        return;
+        return true;
     }
     sl_py_lock();
-    if (!stopping && !woken) {
-        dozing = true;
+    dozing = long_one;
+    while (!stopping && !anew && !(long_one && woken) &&
+           sl_clock_monotonic_ns() < at)
         sl_py_lock_wait_until(&wanted, &until);
-        dozing = false;
-    }
+    dozing = false;
+    bool go_on = !stopping && !anew;
     sl_py_unlock();
+    return go_on;
 }
 
 /* struct sched_attr of Linux' include/uapi/linux/sched/types.h, as far as its
@@ -234,19 +279,25 @@ ask_for_short_turns(void)
     syscall(SYS_sched_setattr, 0, &now, 0);
 }
 
-/* The place on the clock's grid whose tick, so far behind it, comes next. */
+/* Where ticks begin anew: not in step with who woke us, or what requests begin
+ * with would always be met at the same place. */
 static uint64_t
-place_next(uint64_t now, uint64_t every, uint64_t behind)
+any_time(uint64_t now, uint64_t every)
 {
-    uint64_t place = now - now % every;
+    return now + any_below(every);
+}
 
-    return place + behind > now ? place : place + every;
+/* The next interval: one, but for a quarter of the least that there are. */
+static uint64_t
+about(const turn *t)
+{
+    return t->interval_ns - t->least_ns / 4 + any_below(t->least_ns / 2);
 }
 
 static void *
 sampler_run(void *unused)
 {
-    uint64_t next = sl_clock_monotonic_ns(), due = UINT64_MAX;
+    uint64_t next = 0, due = UINT64_MAX;
     int idle = 0;
     turn t;
 
@@ -259,36 +310,34 @@ sampler_run(void *unused)
     sl_py_brake_begin();
     sl_py_unlock();
     for (uint32_t n = 1; park(idle, &t); n++) {
-        /* Ticks keep to a grid, so that being late once does not shift all
-         * that follow. After a sleep it is the clock's own: if it began with
-         * who woke us, what requests begin with would always be met at the
-         * same place. After a gap of an interval and more the grid begins anew:
-         * looks in quick succession to catch up would count one moment many
-         * times. */
+        /* Ticks keep to their times, so that being late once does not shift all
+         * that follow. Where one is missed they begin anew: looks in quick
+         * succession to catch up would count one moment many times. */
         uint64_t now = sl_clock_monotonic_ns(), late = 0;
-        uint64_t behind = any_below(t.least_ns / 2);
-        if (t.slept) {
-            next = place_next(now, t.least_ns, behind);
+        if (t.anew) {
+            next = any_time(now, t.least_ns);
             due = UINT64_MAX;
             idle = 0;
         } else {
-            next += t.interval_ns;
+            next += about(&t);
         }
         /* Nobody is due for longer than an interval (old requests are looked
          * at less often): then one sleep, from which a new request wakes it. */
         bool long_one = due != UINT64_MAX && due > next + t.interval_ns;
         if (long_one || due < next)
             next = due;
-        if (!long_one && next + behind < now) {
+        if (!long_one && next < now) {
             late = (now - next) / t.interval_ns + 1;
             next = now + t.least_ns;
         }
-        sleep_until(next + behind, long_one);
+        bool go_on = sleep_until(next, now, long_one);
         now = sl_clock_monotonic_ns();
-        if (long_one && now < next) { /* woken: somebody goes on */
-            next = place_next(now, t.least_ns, behind);
-            sleep_until(next + behind, false);
+        if (go_on && long_one && now < next) { /* woken: somebody goes on */
+            next = any_time(now, t.least_ns);
+            go_on = sleep_until(next, now, false);
         }
+        if (!go_on)
+            continue;
         idle = t.busy ? 0 : idle + 1;
         due = tick(n);
         count_tick(late, n);
@@ -343,6 +392,7 @@ thread_start(void)
     sigset_t all, before;
 
     stopping = false;
+    anew = true;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     /* No signal of the application's is handled on a thread that it does not
@@ -366,6 +416,14 @@ sl_py_thread_needed(void)
     if (parked || dozing)
         sl_py_lock_wake(&wanted);
     return true;
+}
+
+void
+sl_py_thread_configured(void)
+{
+    SL_PY_NEEDS_LOCK();
+    anew = true;
+    sl_py_lock_wake(&wanted);
 }
 
 bool

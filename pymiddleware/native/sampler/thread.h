@@ -12,6 +12,10 @@ bool sl_py_thread_set_up(void);
  * none. With the GIL and the lock held. */
 bool sl_py_thread_needed(void);
 
+/* Settings are others from now on, also where it sleeps by the old ones. With
+ * the lock held. */
+void sl_py_thread_configured(void);
+
 /* Whether there is such a thread in this very process. With the GIL. */
 bool sl_py_thread_lives(void);
 
