@@ -314,10 +314,12 @@ at_step(const sl_findings_work *w, uint32_t culprit, uint32_t own)
     /* A wait that is told as a layer is that layer's. */
     if (f.score == 0)
         f.rule = SL_FINDING_HOT;
-    /* A wait below no function says nothing: whatever else is known does. */
-    if (sl_outline_pseudo(o, node) == SL_PSEUDO_AWAIT &&
-        sl_outline_function(o, o->nodes[node].parent)->kind == SL_KIND_PSEUDO &&
-        f.score > 1)
+    /* A wait below no function says nothing, nor does a thread that ran what it
+     * was given: whatever else is known does. */
+    if (f.score > 1 && (sl_hotpath_runs_jobs(sl_outline_function(o, node)) ||
+                        (sl_outline_pseudo(o, node) == SL_PSEUDO_AWAIT &&
+                         sl_outline_function(o, o->nodes[node].parent)->kind ==
+                             SL_KIND_PSEUDO)))
         f.score = 1;
     return f;
 }

@@ -69,6 +69,15 @@ worth(const walk *w, measure by, uint32_t i)
 
 /* ---- what ran meanwhile ---- */
 
+/* Whether a thread is there to wait for what it is given to do, as that of each
+ * connection of aiosqlite is from its request on: nobody waits for that. */
+static bool
+waits_for_jobs(const sl_function *f)
+{
+    return f->kind == SL_KIND_C &&
+           sl_outline_text_is(f->name, f->name_len, "_queue.SimpleQueue.get");
+}
+
 /* What a node's self time counts as: work, a wait, or (false) a wait that a
  * strand explains. */
 static bool
@@ -80,7 +89,7 @@ counts(const walk *w, uint32_t i, measure by)
     if (pseudo == SL_PSEUDO_LOOP || pseudo == SL_PSEUDO_IDLE)
         return false;
     if (pseudo != SL_PSEUDO_AWAIT)
-        return true;
+        return !waits_for_jobs(sl_outline_function(o, i));
     /* Below no function, for want of room, it says nothing either. */
     uint32_t parent = o->nodes[i].parent;
     return by == BY_WAIT && !w->facts[parent].awaits_strand &&

@@ -48,6 +48,10 @@ void sl_hotpath_text(const sl_outline *o, const sl_hotpath *path, sl_buf *out);
  * to answer it: what it does, a middleware above it has not asked for. */
 bool sl_hotpath_hands_on(const sl_function *f);
 
+/* Whether the function runs what its thread is given, of which it says nothing.
+ */
+bool sl_hotpath_runs_jobs(const sl_function *f);
+
 /* The step that names the culprit: what the project's last frame on the path
  * called (what ran there, if that was a task or thread; what a wrapper or a
  * template engine passed on to), and that frame. *own: UINT32_MAX, none of the

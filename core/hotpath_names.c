@@ -7,9 +7,17 @@
 
 #define FRAMES_MAX 4 /* shown, of the project's own */
 
+bool
+sl_hotpath_runs_jobs(const sl_function *f)
+{
+    return sl_outline_function_is(f, "threading.py", "Thread.run") ||
+           sl_outline_function_is(f, "aiosqlite/core.py",
+                                  "_connection_worker_thread");
+}
+
 /* A function of a library that only passes on, of whose callee no name of its
  * own says anything: a closure (a decorator's wrapper), or the step through
- * which a template does whatever it does. */
+ * which a template, or a thread, does whatever it does. */
 static bool
 passes_on(const sl_function *f)
 {
@@ -28,6 +36,8 @@ passes_on(const sl_function *f)
 
     if (f->origin != SL_ORIGIN_LIBRARY && f->origin != SL_ORIGIN_STDLIB)
         return false;
+    if (sl_hotpath_runs_jobs(f))
+        return true;
     for (size_t i = 0; i + sizeof(mark) - 1 <= f->name_len; i++) {
         if (memcmp(f->name + i, mark, sizeof(mark) - 1) == 0)
             return true;

@@ -30,7 +30,7 @@ __all__ = [
 CHOSEN = (
     # databases
     "/django/db/backends/", "/sqlalchemy/engine/", "/sqlite3/", "/psycopg/", "/psycopg2/",
-    "/pymysql/", "/MySQLdb/", "/asyncpg/", "/pymongo/", "/redis/connection.py",
+    "/pymysql/", "/MySQLdb/", "/aiosqlite/core.py", "/asyncpg/", "/pymongo/", "/redis/connection.py",
     # sockets and HTTP
     "/socket.py", "/ssl.py", "/http/client.py", "/urllib3/connection", "/requests/adapters.py",
     "/httpcore/", "/asyncio/selector_events.py",

@@ -641,6 +641,25 @@ START_TEST(what_a_middleware_lets_through_is_not_its)
 }
 END_TEST
 
+/* aiosqlite's thread asked what the task did: it is the task's query. */
+START_TEST(a_thread_that_ran_the_query_is_not_told_instead)
+{
+    made m = { MADE(
+        { { 0, "[request]", 1, 1, 0 },
+          { 1, "app.view", 1, 1, 0 },
+          { 2, "[await]", 1, 98, 0 },
+          { 2, "[thread]", 1, 0, 0 },
+          { 3, "aiosqlite/core:_connection_worker_thread", 1, 97, 4 } }) };
+
+    says("96 % in the database: 1 query, most from view.app.view at "
+         "app/view.py:3 (SELECT 1).",
+         "database", m, SPANS({ SPAN(1, 3, "db", "SELECT 1", 1, 96) }));
+    says("97 % in core._connection_worker_thread, awaited "
+         "by view.app.view at app/view.py:7.",
+         "", m, NO_SPANS);
+}
+END_TEST
+
 /* A view that sleeps for half of its time and waits for a job for the rest. */
 START_TEST(half_of_a_function_is_not_all_of_it)
 {
@@ -746,6 +765,7 @@ findings_rules_suite(void)
         jobs_side_by_side_are_the_answer,
         a_thread_without_a_cpu_is_a_wait,
         what_a_middleware_lets_through_is_not_its,
+        a_thread_that_ran_the_query_is_not_told_instead,
         half_of_a_function_is_not_all_of_it,
         where_it_was_put_off_is_not_what_it_had_to_do,
         what_spans_took_is_no_rough_share,

@@ -174,6 +174,43 @@ START_TEST(of_waits_as_long_own_code_is_the_answer)
 }
 END_TEST
 
+/* A thread that waits for jobs, longer than it has any, is not waited for. */
+START_TEST(a_thread_that_waits_for_jobs_is_not_the_answer)
+{
+    made m = { MADE({ { 0, "[request]", 1, 1, 0 },
+                      { 1, "serve", 1, 1, 0 },
+                      { 2, "[await]", 1, 98, 0 },
+                      { 2, "[task]", 1, 0, 0 },
+                      { 3, "app.view", 1, 1, 3 },
+                      { 4, "execute", 1, 1, 8 },
+                      { 5, "[await]", 1, 95, 0 },
+                      { 4, "[thread]", 1, 0, 0 },
+                      { 5, "worker", 1, 1, 3 },
+                      { 6, "C:_queue.SimpleQueue.get", 3, 92, 4 },
+                      { 6, "C:sqlite3.Cursor.execute", 1, 4, 5 } }) };
+    expect(&m, "13456", "view.app.view > execute.execute 96%",
+           "96 % awaiting in execute.execute, called by view.app.view at "
+           "app/view.py:8.");
+}
+END_TEST
+
+/* What runs in a thread is told, not that a thread runs. */
+START_TEST(a_thread_passes_on)
+{
+    made m = { MADE(
+        { { 0, "[request]", 1, 1, 0 },
+          { 1, "app.view", 1, 1, 0 },
+          { 2, "[await]", 1, 98, 0 },
+          { 2, "[thread]", 1, 0, 0 },
+          { 3, "std.threading:Thread.run", 1, 1, 3 },
+          { 4, "aiosqlite/core:_connection_worker_thread", 1, 1, 4 },
+          { 5, "C:zlib.crc32", 1, 96, 5 } }) };
+    expect(&m, "13456", "view.app.view > zlib.crc32 96%",
+           "96 % in zlib.crc32, awaited by view.app.view at "
+           "app/view.py:7.");
+}
+END_TEST
+
 /* It had the lock soon, and then not the GIL, which the job had. */
 START_TEST(it_goes_on_behind_a_lock_and_the_gil)
 {
@@ -257,18 +294,22 @@ END_TEST
 Suite *
 hotpath_suite(void)
 {
-    const TTest *const tests[] = { it_goes_down_where_most_time_is,
-                                   the_loop_is_to_blame_before_any_function,
-                                   nothing_stands_out,
-                                   it_goes_on_in_what_was_awaited,
-                                   the_order_of_time_says_what_was_awaited,
-                                   it_goes_on_behind_a_lock,
-                                   own_code_that_waits_stays,
-                                   a_sleep_is_no_work,
-                                   of_waits_as_long_own_code_is_the_answer,
-                                   it_goes_on_behind_a_lock_and_the_gil,
-                                   it_goes_on_in_the_task_that_held_the_loop,
-                                   a_file_that_goes_round_ends,
-                                   NULL };
+    const TTest *const tests[] = {
+        it_goes_down_where_most_time_is,
+        the_loop_is_to_blame_before_any_function,
+        nothing_stands_out,
+        it_goes_on_in_what_was_awaited,
+        the_order_of_time_says_what_was_awaited,
+        it_goes_on_behind_a_lock,
+        own_code_that_waits_stays,
+        a_sleep_is_no_work,
+        of_waits_as_long_own_code_is_the_answer,
+        a_thread_that_waits_for_jobs_is_not_the_answer,
+        it_goes_on_behind_a_lock_and_the_gil,
+        it_goes_on_in_the_task_that_held_the_loop,
+        a_thread_passes_on,
+        a_file_that_goes_round_ends,
+        NULL
+    };
     return suite_of("hotpath", tests);
 }
