@@ -47,10 +47,10 @@ COUNTING = ("slowlens-events", "yappi")
 truth: dict[str, float] = {}
 
 
-def measured(call: Callable[[], None]) -> Callable[[], None]:
-    """The function itself, with what it took added up outside of it."""
+def measured(call: Callable[[], None]) -> Callable[..., None]:
+    """The function itself, whatever it is called with, and what it took added up outside of it."""
 
-    def run() -> None:
+    def run(*_: Any) -> None:
         started = time.perf_counter()
         call()
         truth[call.__name__] = truth.get(call.__name__, 0.0) + time.perf_counter() - started

@@ -27,26 +27,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from accuracy import measured, spin, truth
+
 PYTHON = ".".join(map(str, sys.version_info[:3]))
 SECONDS = 2.0
-truth: dict[str, float] = {}
 told: dict[str, float] = {}
 until = time.perf_counter() + SECONDS
-
-
-def spin(seconds: float) -> None:
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        pass
-
-
-def measured(call: Callable[[], None]) -> Callable[..., None]:
-    def run(*_: Any) -> None:
-        started = time.perf_counter()
-        call()
-        truth[call.__name__] = truth.get(call.__name__, 0.0) + time.perf_counter() - started
-
-    return run
 
 
 @measured
@@ -141,6 +127,44 @@ def program_short_requests() -> None:
 
 def program_rare_short_requests() -> None:
     requests(short, 60, 0.05)
+
+
+def program_requests_in_threads() -> None:
+    """More looks than the limit allows for: they are far apart."""
+    def run() -> None:
+        for _ in range(20):
+            recording = _core.Recording("none", sampled=True)
+            recording.enter()
+            for _ in range(3):
+                part_first()
+                time.sleep(0.001)
+                part_tiny()
+            recording.leave()
+            recording.finish()
+            done.append(recording)
+
+    from slowlens import _core
+
+    done: list[Any] = []
+    threads = [threading.Thread(target=run) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for recording in done:
+        note(recording)
+
+
+def program_uneven_jobs() -> None:
+    """Jobs of one function side by side, one long and six short."""
+    def work(number: int) -> None:
+        part_long() if number % 7 == 0 else part_tiny()
+
+    async def app() -> None:
+        while time.perf_counter() < until:
+            await asyncio.gather(*(asyncio.to_thread(work, number) for number in range(14)))
+
+    asyncio.run(asynchronous(app))
 
 
 def program_awaits() -> None:
