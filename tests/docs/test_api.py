@@ -58,3 +58,19 @@ def test_each_public_object_says_what_it_takes() -> None:
         bad += [f"{name}: {one.name}" for one in parameters if one.name != "self" and one.kind not in kinds
                 and not one.name.startswith("_") and not re.search(rf"\b{one.name}\b", said)]
     assert len(objects) > 20 and bad == []
+
+
+def test_each_object_of_the_core_says_what_it_is() -> None:
+    """Of ``slowlens._core``: functions, classes, and what these have."""
+    from slowlens import _core
+
+    seen, silent = 0, []
+    for name, value in vars(_core).items():
+        if name.startswith("_") or not (isinstance(value, type) or inspect.isbuiltin(value)):
+            continue
+        members = vars(value).items() if isinstance(value, type) else ()
+        for told, one in [(name, value), *((f"{name}.{part}", of) for part, of in members if part[0] != "_")]:
+            seen += 1
+            if not getattr(one, "__doc__", None):
+                silent.append(told)
+    assert seen > 150 and silent == []
