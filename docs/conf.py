@@ -96,15 +96,18 @@ def metadata_page() -> str:
 
 
 def exports_page() -> str:
+    """The table of exports, with what its header says that each cannot hold."""
     from slowlens import _core
 
-    rows = "\n".join(f"| `{name}` | `{ending}` | {title} | {counts or '-'} |"
+    head = (ROOT / "include/slowlens/export.h").read_text().split("*/")[0]
+    lacks = dict(re.findall(r"^ \*   (\w+) {2,}(?:-|calls(?:, resumes)?) {2,}(.+)$", head, re.M))
+    rows = "\n".join(f"| `{name}` | `{ending}` | {title} | {counts or '-'} | {lacks[name]} |"
                      for name, ending, _, title, counts in _core.EXPORTS)
+    said = re.sub(r"^ \* ?", "", head, flags=re.M).split("\n\n")
+    more = [text.replace("(core/framed.h)", "").replace(": slowlens/span.h", "") for text in said[-2:]]
     return ("# Exports\n\n`slowlens export ID -f FORMAT`, or *Download* in the viewer.\n\n"
-            f"| format | ending | opens in | counts |\n|---|---|---|---|\n{rows}\n\n"
-            "Of a sampled profile, what would be calls are samples; a function has each of them once.\n\n"
-            "What each holds, and what it cannot, stands at its declaration:\n\n"
-            "```{literalinclude} ../../include/slowlens/export.h\n:language: c\n```\n")
+            f"| format | ending | opens in | counts | cannot hold |\n|---|---|---|---|---|\n{rows}\n\n"
+            + "\n\n".join(text.strip().replace(" .", ".").replace("\n.", ".") for text in more) + "\n")
 
 
 def viewer_page() -> str:
@@ -112,11 +115,17 @@ def viewer_page() -> str:
     from slowlens.viewer.parameters import describe
 
     lines = ["# Viewer URLs", "",
-             "Below the viewer's path (`/__slowlens__/`). JSON unless said otherwise; times in nanoseconds. The same",
+             "Below the viewer's path (`/__slowlens__/`). JSON unless said otherwise; times in what a name ends with",
+             "(`_ns`, `_ms`), without an end as it says. The same",
              "for machines: `GET api/openapi.json` (OpenAPI 3.1), from the table that checks what is asked; the tests",
-             "ask whatever it describes. From the module that serves them:", "",
-             "```text", (app.__doc__ or "").strip(), "```", "", "## Parameters", ""]
-    for path, operations in describe(app.ROUTES, "", version)["paths"].items():
+             "ask whatever it describes, and hold the answers against it.", "", "| | below the viewer's path | what |",
+             "|---|---|---|"]
+    described = describe(app.ROUTES, "", version)["paths"]
+    lines += [f"| {method.upper()} | `{path[1:] or '.'}` | {operation['summary']} |"
+              for path, operations in described.items() for method, operation in operations.items()]
+    lines += ["", "What the answers hold, as the module that gives them says it:", "",
+              "```text", (app.__doc__ or "").strip(), "```", "", "## Parameters", ""]
+    for path, operations in described.items():
         for method, operation in operations.items():
             rows = [row for row in operation["parameters"] if row["in"] == "query"]
             if not rows or not path.startswith("/api/"):

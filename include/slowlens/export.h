@@ -13,12 +13,12 @@
  *
  *   name        counts   what it cannot hold
  *   callgrind   calls    the tree, resumes, kinds of time
- *   chrome      calls    (in the args of an event)
+ *   chrome      calls    - (calls are in the args of an event)
  *   collapsed   -        calls, lines, which strand it was, kinds of time
  *   dot         calls    the tree, what took less than half a percent
  *   gecko       -        calls, lines in a function
  *   html        calls    what took less than a thousandth
- *   json        calls, resumes; all there is
+ *   json        calls, resumes  - (all there is)
  *   pprof       calls    the order of time, lines in a function
  *   pstats      calls    the tree, resumes, kinds of time
  *   speedscope  -        calls
