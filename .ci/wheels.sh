@@ -269,7 +269,7 @@ test_in() { # ROOT-OR-EMPTY PYTHON WHEEL WHERE
 # Debian's arm64 Python under qemu, from unpacked packages: one process, no
 # chroot and no kernel's help needed; tests that start others cannot run so.
 ARM_PACKAGES="libc6 libcrypt1 zlib1g libexpat1 libsqlite3-0 libssl3 libssl3t64 libffi8 libbz2-1.0 liblzma5 libuuid1
-libzstd1"
+libzstd1 libstdc++6 libgcc-s1"
 ARM_TESTS="tests/py/test_profile.py tests/py/test_format.py tests/py/test_exports.py tests/py/test_wsgi.py
 tests/py/test_asgi.py tests/py/test_merge.py tests/py/test_spans.py tests/py/test_filter.py"
 
