@@ -21,9 +21,9 @@ from unittest import mock
 ALLOWED_LIBRARIES = {"libc.so.6", "libpthread.so.0", "libm.so.6", "libdl.so.2", "librt.so.1", "libc.so",
                      "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 #: A measure to hold. The goal was 400,000 for all of it, and is missed: Python, viewer, manual page and completion are
-#: more than that without the extension, which has 411,000 itself (`check` says what a wheel consists of).
-MAX_BYTES = 850_000
-MAX_EXTENSION = 425_000
+#: more than that without the extension, which has 427,000 itself (`check` says what a wheel consists of).
+MAX_BYTES = 860_000
+MAX_EXTENSION = 430_000
 
 #: What a wheel consists of, by the first pattern that a file's name matches.
 PARTS = (("extension", r"\.so$"), ("Python", r"\.pyi?$|py\.typed$"), ("viewer", r"/viewer/static/"),
