@@ -367,3 +367,65 @@ def test_hooks_are_called_by_whoever_was_handed_them(tmp_path: Path) -> None:
     taken for a query."""
     (tmp_path / "probed_here.py").write_text(MODULES["probed_here"])
     assert said(tmp_path, HANDED) == [True, 0, [1, 2], 1]
+
+
+#: Other thread states take the GIL meanwhile: those of other interpreters, of other threads, of a fork.
+STATES = """
+import os, sys, threading
+from slowlens import _core, engine
+from conftest import tree
+engine.prepare()
+try:
+    import _interpreters as interpreters
+    kinds = ["legacy", "isolated"]
+except ImportError:
+    interpreters, kinds = None, []
+
+def small(): pass
+
+def work(count):
+    for _ in range(count): small()
+
+def told(recording):
+    return sum(row["calls"] for row in tree(recording)["rows"] if row["name"] == "small")
+
+def elsewhere(kind):
+    other = interpreters.create(kind)
+    interpreters.run_string(other, "def small(): pass\\nfor _ in range(1000): small()")
+    interpreters.destroy(other)
+
+busy = True
+
+def spin():
+    while busy: small()
+
+others = [threading.Thread(target=spin, daemon=True) for _ in range(2)]
+for one in others: one.start()
+recording = _core.Recording("none")
+recording.enter()
+for kind in kinds:
+    work(100)
+    elsewhere(kind)
+child = os.fork()
+if child == 0:
+    try:
+        again = _core.Recording("none")
+        again.enter(); work(100); again.leave(); again.finish()
+        os._exit(told(again) != 100)
+    finally:
+        os._exit(2)
+assert os.waitpid(child, 0)[1] == 0
+work(1000)
+recording.leave()
+busy = False
+for one in others: one.join()
+recording.finish()
+print(told(recording) == 1000 + 100 * len(kinds))
+"""
+
+
+def test_calls_are_those_of_the_thread_whatever_runs_between() -> None:
+    here = Path(__file__).parent
+    said = subprocess.run([sys.executable, "-W", "ignore", "-c", STATES], text=True, capture_output=True, timeout=60,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), *sys.path])})
+    assert said.stdout == "True\n", said.stderr[-2000:]

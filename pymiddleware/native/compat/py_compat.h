@@ -32,6 +32,14 @@ sl_py_borrow_tstate(void)
 #endif
 }
 
+/* Whether the GIL is taken anew by each thread state that becomes the current
+ * one: up to 3.12 they may be swapped while it is held. */
+static inline bool
+sl_py_gil_knows_holder(void)
+{
+    return PY_VERSION_HEX >= 0x030D0000;
+}
+
 /* The hash that a str keeps of itself; 0: it has made none yet, or it is not
  * exactly a str. */
 static inline uint64_t

@@ -66,11 +66,27 @@ sl_py_event_now(void)
                : sl_py_now();
 }
 
+/* Where the GIL says who took it last; NULL: that is not known. */
+extern PyThreadState *const *sl_py_holder;
+
+/* Finds that out, or that it is not so any more. */
+void sl_py_holder_check(void);
+
+/* sl_py_borrow_tstate for what is called a million times: two calls of the
+ * interpreter and the linker less. */
+static inline PyThreadState *
+sl_py_borrow_tstate_hot(void)
+{
+    if (__builtin_expect(sl_py_holder != NULL, 1))
+        return __atomic_load_n(sl_py_holder, __ATOMIC_RELAXED);
+    return sl_py_borrow_tstate();
+}
+
 /* The strand the calling thread records into now, or NULL. Never raises. */
 static inline sl_strand *
 sl_py_active_strand(void)
 {
-    PyThreadState *ts = sl_py_borrow_tstate();
+    PyThreadState *ts = sl_py_borrow_tstate_hot();
     if (__builtin_expect(sl_py_active.thread == ts->id &&
                              sl_py_active.version == ts->context_ver,
                          1))

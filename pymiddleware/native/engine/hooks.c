@@ -79,7 +79,7 @@ strand_or_done(PyThreadState *ts, const PyObject *code, int event)
 static inline sl_strand *
 undone_strand(const PyObject *code, int event)
 {
-    PyThreadState *ts = sl_py_borrow_tstate();
+    PyThreadState *ts = sl_py_borrow_tstate_hot();
     if (__builtin_expect(sl_py_active.thread == ts->id &&
                              sl_py_active.version == ts->context_ver,
                          1))

@@ -6,6 +6,7 @@
  * So events stay on for a while after the last recording (sl_py_engine_idle),
  * and switching stops altogether long before that. */
 #include "engine/calls.h"
+#include "engine/current.h"
 #include "engine/engine.h"
 #include "engine/hooks.h"
 #include "engine/probe.h"
@@ -302,6 +303,7 @@ static void engine_keep(void);
 int
 sl_py_engine_acquire(sl_py_traced *traced)
 {
+    sl_py_holder_check();
     if (events_on == 0)
         engine_keep(); /* nobody looked while nothing ran */
     if (engine_claim() < 0)
