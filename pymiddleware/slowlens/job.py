@@ -26,16 +26,16 @@ class Job(NamedTuple):
     weight: int = 0
 
 
-def profiles_of(jobs: Sequence[Job]) -> list[Finished | BaseException]:
+def profiles_of(jobs: Sequence[Job]) -> list[Finished | Exception]:
     """The profiles of jobs, or why there is none. Their recordings are gone afterwards, whatever happens."""
     try:
-        found: list[Finished | BaseException] = []
+        found: list[Finished | Exception] = []
         pairs: list[tuple[_core.Recording, dict[str, Any]]] = []
         for job in jobs:
             try:
                 _complete(job)
             except Exception as error:
-                found.append(error)
+                found.append(error.with_traceback(None))  # which would hold all of this
                 continue
             known = {key: value for key, value in job.meta.items() if value is not None}
             pairs.append((job.recording, known))

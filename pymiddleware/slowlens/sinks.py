@@ -26,7 +26,7 @@ class _StoreSink:
     def __init__(self, store: Store, ledger: Ledger) -> None:
         self._store, self._ledger = store, ledger
         self._put_many = hasattr(store, "put_many")
-        self._reads_blobs = getattr(store, "reads_blobs", False)
+        self._reads_blobs = "reads_blobs" in vars(type(store))  # not of a class made of it, whose put() may want them
         self._batch: list[tuple[dict[str, Any], bytes]] = []
         self._batch_bytes = 0
 

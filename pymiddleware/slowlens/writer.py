@@ -3,8 +3,8 @@ nobody wants them any more.
 
 One for each store and process, however many apps share it, started by the first profile (so never before a fork), never
 more than ``QUEUE_MAX`` profiles or ``max_queued_bytes`` behind: what does not fit is dropped and counted. Profiles wait
-``SOON`` for each other; what ends the process in order stores them first, and a kill loses them as before. What a
-recording comes to is made in ``job``, where it goes stands in ``sinks``, what became of it in ``ledger``.
+``SOON`` for each other; what ends the process in order stores them first, a kill loses them. What a recording comes to is
+made in ``job``, where it goes stands in ``sinks``, what became of it in ``ledger``.
 
 It is a thread of the system whatever gevent or eventlet made of Python's (``_core.Worker``), its queue bounded, and
 there is no lock: ``put`` is right in ``__del__`` and between two greenlets too. It ends with the last app that uses it,
@@ -19,6 +19,7 @@ import socket
 import time
 import weakref
 from _thread import get_native_id
+from collections import deque
 from typing import Any
 
 from . import _core, engine, killed
@@ -33,6 +34,7 @@ from .options import Options
 from .process import nobody_else_runs, parked, watch
 from .sinks import Sinks
 from .store import Store, open_store
+from .store.interface import Finished
 from .store.numbers import HOUR
 
 __all__ = ["Job", "Writer", "writer_of"]
@@ -40,7 +42,7 @@ __all__ = ["Job", "Writer", "writer_of"]
 QUEUE_MAX = 256
 #: So many are made at once: each time that the thread wakes, and takes the interpreter from requests, costs as much as
 #: a small profile. They wait for so long for each other.
-BATCH, BATCH_BYTES = 16, 4 << 20
+BATCH, BATCH_BYTES = 16, 2 << 20
 SOON = 0.01
 LINGER = 0.25
 GC_EVERY = 30.0
@@ -65,6 +67,10 @@ LOOK_SECONDS = 0.002
 
 _log = late("slowlens")
 
+#: Those in which something waits, so that none goes with its app before that is stored: a thread holds its writer only
+#: while it works.
+_held: set[Writer] = set()
+
 
 class Writer(_core.Pulse):
     """See the module. ``writer_of`` gives the one of a process for a store."""
@@ -78,6 +84,8 @@ class Writer(_core.Pulse):
         self.store = store
         self.board = board
         self._options = options
+        # However small the limits are, those that wait for each other leave room for more.
+        self._batch_bytes = min(BATCH_BYTES, options.max_queued_bytes // 4, options.max_active_bytes // 16)
         self._ledger = Ledger()
         self._sinks = Sinks(store, options, self._ledger)
         self._seldom = Seldom()
@@ -107,11 +115,19 @@ class Writer(_core.Pulse):
     @property
     def wanted(self) -> bool:
         """Whether the thread has something to do."""
-        return bool(self._jobs) or self._ticking
+        return bool(self._jobs or self._made) or self._ticking
+
+    @property
+    def _left(self) -> int:
+        """Profiles that nobody was given yet."""
+        return len(self._jobs) + len(self._made)
 
     def reset(self) -> None:
         """As new, for this process."""
         self._jobs: Bounded[Job] = Bounded()
+        #: Made of jobs, with the weight of each, and to be handed out; an exception: it could not be made.
+        self._made: deque[tuple[Finished | Exception, int]] = deque()
+        _held.discard(self)
         self._working = 0  # profiles at work, or 1 for what else there is to do
         self._stores = False  # the last turn had some
         #: The running thread as the one value; who wants another gets this one (``setdefault`` is atomic).
@@ -208,15 +224,20 @@ class Writer(_core.Pulse):
                 job, size, QUEUE_MAX - self._working, self._options.max_queued_bytes):
             self._ledger.dropped += 1
             job.recording.discard()
+            if not self._closed:
+                self.start()  # it may be waiting for more
             return False
         if self._inline:
             self._turn()
             return True
+        _held.add(self)
         # Once for each batch: while the thread waits for the interpreter, it will see what comes.
-        if not self.start(SOON if len(self._jobs) % BATCH and size < BATCH_BYTES else 0.0):
-            self._ledger.dropped += len(self._jobs)
+        if not self.start(SOON if len(self._jobs) % BATCH and self._jobs.bytes < self._batch_bytes else 0.0):
+            self._ledger.dropped += self._left
             while self._jobs:
                 self._jobs.drop().recording.discard()
+            self._made.clear()
+            _held.discard(self)
             return False
         return True
 
@@ -261,7 +282,7 @@ class Writer(_core.Pulse):
         gathering = self.gathering
         self._asked = (self.numbers is not None and bool(self.numbers.count or self._unsent)) or (
             gathering is not None and bool(gathering.count or gathering.waiting))
-        while self._jobs or self._working or self._asked:
+        while self._left or self._working or self._asked:
             if self._inline:
                 self._turn()
                 continue
@@ -280,9 +301,10 @@ class Writer(_core.Pulse):
         self.end(1.0)
         if done:
             self._sinks.close()
-        elif self._jobs:
-            self._ledger.dropped += len(self._jobs)
-            _log.warning("slowlens: %d profiles could not be stored before the process ended", len(self._jobs))
+        elif self._left:
+            self._ledger.dropped += self._left
+            _log.warning("slowlens: %d profiles could not be stored before the process ended", self._left)
+        _held.discard(self)
 
     def end(self, seconds: float) -> None:
         """Waits for the thread, which sees that it shall end."""
@@ -325,19 +347,14 @@ class Writer(_core.Pulse):
     def _turn(self) -> float | None:
         """Does what there is to do. Seconds until it is to be asked again; None: when it is woken."""
         self._working = 1
-        self._stores = bool(self._jobs)
+        self._stores = self._left > 0
         try:
             if not self._announced:
                 self._announced = True
                 self._announce()
-            while not parked():
-                jobs, size = self._take()
-                if not jobs:
-                    break
-                self._work(jobs)
-                del jobs
-                self._working = 1
-                self._trim(size)
+            while not parked() and (self._made or self._make()):
+                self._hand_out()
+            self._working = 1
             self._sinks.flush()
             asked, self._asked = self._asked, False  # whoever asked waits until this turn is over
             self._gather(asked)
@@ -357,13 +374,17 @@ class Writer(_core.Pulse):
             self._ledger.complain(f"slowlens: keeping house failed: {error}")
         finally:
             self._working = 0
+            if not self._left:
+                _held.discard(self)
+                if self._jobs:  # put meanwhile
+                    _held.add(self)
         return self._patience()
 
-    def _take(self) -> tuple[list[Job], int]:
-        """What is made at once, and its bytes."""
+    def _make(self) -> bool:
+        """Makes profiles of some of what waits. Whether there was any."""
         jobs: list[Job] = []
         total = 0
-        while len(jobs) < BATCH and total < BATCH_BYTES:
+        while len(jobs) < BATCH and total < self._batch_bytes:
             try:
                 job, size = self._jobs.take()
             except IndexError:
@@ -371,7 +392,37 @@ class Writer(_core.Pulse):
             jobs.append(job)
             total += size
             self._working = len(jobs)
-        return jobs, total
+        if not jobs:
+            return False
+        try:
+            profiles = profiles_of(jobs)
+        except Exception as error:  # no memory for any
+            profiles = [error.with_traceback(None)] * len(jobs)
+        self._made.extend(zip(profiles, [job.weight for job in jobs], strict=True))
+        self._trim(total)
+        return True
+
+    def _hand_out(self) -> None:
+        """What was made first goes where it is to go."""
+        profile, weight = self._made.popleft()
+        self._working = len(self._made) + 1
+        if isinstance(profile, Exception):
+            self._failed(profile)
+            return
+        try:
+            if profile.meta.get("interval_ns"):
+                self._say_braked(profile.meta["interval_ns"])
+            if weight and self.gathering is not None:
+                self.gathering.add(profile.blob, profile.meta, weight)
+            self._sinks.hand_out(profile)
+        except BaseException as error:
+            self._failed(error)
+            if not isinstance(error, Exception):
+                raise  # a time limit of gevent's, say: the thread ends, and the next one goes on
+
+    def _failed(self, error: BaseException) -> None:
+        self._ledger.failed += 1
+        self._ledger.complain(f"slowlens: a profile could not be made: {type(error).__name__}: {error}")
 
     def _last_turn(self) -> None:
         """Nobody else may be left in this process (a child that a thread forked): it ends with this thread. What runs
@@ -506,24 +557,6 @@ class Writer(_core.Pulse):
             self._freed, self._trimmed = 0, now
             _core.trim()
 
-    def _work(self, jobs: list[Job]) -> None:
-        try:
-            profiles = profiles_of(jobs)
-        except Exception as error:  # no memory for any
-            profiles = [error] * len(jobs)
-        for job, profile in zip(jobs, profiles, strict=True):
-            try:
-                if isinstance(profile, BaseException):
-                    raise profile
-                if profile.meta.get("interval_ns"):
-                    self._say_braked(profile.meta["interval_ns"])
-                if job.weight and self.gathering is not None:
-                    self.gathering.add(profile.blob, profile.meta, job.weight)
-                self._sinks.hand_out(profile)
-            except Exception as error:
-                self._ledger.failed += 1
-                self._ledger.complain(f"slowlens: a profile could not be made: {type(error).__name__}: {error}")
-
     def _say_braked(self, interval: int) -> None:
         """Once: the sampler looks less often than it was asked to."""
         asked = engine.interval_ns()
@@ -563,6 +596,9 @@ def _run(worker: _core.Worker, argument: tuple[weakref.ref[Writer], Sinks]) -> N
         _work_for(worker, reference, sinks)
     finally:
         ours.discard(thread)
+        writer = reference()
+        if writer is not None and writer._slot.get("worker") is worker:
+            writer._gone()  # it ended by what no sink may raise
 
 
 def _work_for(worker: _core.Worker, reference: weakref.ref[Writer], sinks: Sinks) -> None:

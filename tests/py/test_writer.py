@@ -204,7 +204,7 @@ def test_profiles_are_encoded_together_and_one_that_cannot_be_harms_no_other(
         wsgi_call(middleware, path)
     gate.set()
     assert writer.flush(20)
-    assert given == [1, 16, 16]
+    assert given == [1, 16, 16], given
     assert (writer.stored, writer.failed, writer.dropped) == (32, 1, 0)
 
 

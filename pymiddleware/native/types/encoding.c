@@ -3,6 +3,9 @@
 #include "types/recording_type.h"
 #include "types/values.h"
 
+/* After so many whose names were looked up others may have the GIL. */
+#define YIELD_EVERY 4
+
 PyObject *
 sl_py_encode_many(PyObject *module, PyObject *arg)
 {
@@ -29,6 +32,9 @@ sl_py_encode_many(PyObject *module, PyObject *arg)
                    !sl_py_encoding_begin(&all[i], (sl_py_recording *)recording,
                                          dict)) {
             all[i].error = sl_py_take_exception();
+        }
+        if (i % YIELD_EVERY == YIELD_EVERY - 1) { /* requests wait for it */
+            Py_BEGIN_ALLOW_THREADS Py_END_ALLOW_THREADS
         }
     }
     if (result != NULL) {
