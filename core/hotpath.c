@@ -34,6 +34,7 @@ typedef struct {
     uint64_t *beside; /* by strand: its time during the wait */
     fact *facts;      /* by node */
     uint32_t hops;
+    uint32_t asked; /* whether to leave, also where it did not */
     uint32_t been[SL_HOTPATH_HOPS];
 } walk;
 
@@ -385,7 +386,7 @@ awaited(walk *w, uint32_t i, uint32_t wait, uint32_t *strand, measure *by)
     uint64_t ns = w->o->nodes[wait].total_ns;
 
     *strand = 0;
-    if (w->hops == SL_HOTPATH_HOPS)
+    if (w->hops == SL_HOTPATH_HOPS || w->asked++ >= SL_HOTPATH_ASKS)
         return true;
     if (!walk_prepare(w))
         return false;

@@ -13,7 +13,8 @@
  * middlewares do, wait themselves, and are passed.
  *
  * Linear in nodes and stretches: it leaves for a strand SL_HOTPATH_HOPS times
- * at most, whatever the file says ran when.
+ * at most, and looks for one SL_HOTPATH_ASKS times, whatever the file says ran
+ * when.
  */
 #ifndef SL_CORE_HOTPATH_H
 #define SL_CORE_HOTPATH_H
@@ -22,6 +23,7 @@
 #include "outline.h"
 
 #define SL_HOTPATH_HOPS 16u
+#define SL_HOTPATH_ASKS 64u
 
 typedef struct {
     uint32_t node;

@@ -67,8 +67,6 @@ sl_hotpath_hands_on(const sl_function *f)
         { "django/core/handlers/base.py", "BaseHandler._get_response_async" },
         { "django/utils/deprecation.py", "MiddlewareMixin.__call__" },
         { "django/utils/deprecation.py", "MiddlewareMixin.__acall__" },
-        { "django/views/generic/base.py", "View.dispatch" },
-        { "rest_framework/views.py", "APIView.dispatch" },
         { "starlette/applications.py", "Starlette.__call__" },
         { "starlette/routing.py", "Router.__call__" },
         { "starlette/routing.py", "Route.handle" },

@@ -135,7 +135,9 @@ def _whole(prefix: str) -> str:
     """Of a package in a folder that is itself installed, and a folder of ``sys.path``, all of that folder: a Django
     project whose ``manage.py`` and apps were installed in one (label_studio/core, label_studio/users...)."""
     folder = os.path.dirname(prefix.rstrip(os.sep)) + os.sep
-    return folder if any(part in folder and not folder.endswith(part) for part in _INSTALLED) else prefix
+    if folder.endswith(_INSTALLED):
+        return prefix
+    return folder if any(part in folder for part in _INSTALLED) else prefix
 
 
 def _is_installed(prefix: str) -> bool:

@@ -1,4 +1,6 @@
 /* The hot path, and the summary that is made from it. */
+#include <stdlib.h>
+
 #include "suites.h"
 
 #include "made.h"
@@ -291,6 +293,30 @@ START_TEST(a_file_that_goes_round_ends)
 }
 END_TEST
 
+/* Waits below waits, none of which leads anywhere: where to leave for is looked
+ * for a few times, not at each. If it were, the time limit of the tests would
+ * pass (150 s; it is 0.1). */
+START_TEST(waits_that_lead_nowhere_cost_no_more)
+{
+    enum { NODES = 500000 };
+    made_node *nodes = calloc(NODES, sizeof(*nodes));
+    for (uint32_t i = 0; i < NODES; i++)
+        nodes[i] = (made_node){ i, i == 0 ? "[request]" : "[await]", 1,
+                                i == NODES - 1 ? 1000000000 : 1, i != 0 };
+    made m = { .nodes = nodes, .count = NODES };
+    sl_profile *p = made_profile(&m);
+    sl_outline outline;
+    sl_hotpath path;
+    ck_assert_int_eq(sl_profile_outline(p, &outline), SL_OK);
+    ck_assert_int_eq(sl_hotpath_find(&outline, 0, &path), SL_OK);
+    ck_assert_uint_gt(path.count, 1);
+    sl_hotpath_free(&path);
+    sl_profile_outline_free(&outline);
+    sl_profile_free(p);
+    free(nodes);
+}
+END_TEST
+
 Suite *
 hotpath_suite(void)
 {
@@ -309,6 +335,7 @@ hotpath_suite(void)
         it_goes_on_in_the_task_that_held_the_loop,
         a_thread_passes_on,
         a_file_that_goes_round_ends,
+        waits_that_lead_nowhere_cost_no_more,
         NULL
     };
     return suite_of("hotpath", tests);

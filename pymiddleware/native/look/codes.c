@@ -559,6 +559,15 @@ heads_read(const sl_py_raw_frame *frames, const int *which, int count,
     return copy != NULL;
 }
 
+/* What `gone` was before the frames were read. */
+static uintptr_t before_walk;
+
+void
+sl_py_codes_before(void)
+{
+    before_walk = __atomic_load_n(&gone, __ATOMIC_ACQUIRE);
+}
+
 sl_py_codes_found
 sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
                     int count, bool alive, sl_py_place *places)
@@ -578,10 +587,11 @@ sl_py_codes_resolve(const sl_py_layout *layout, const sl_py_raw_frame *frames,
     learnt = 0;
     if (count <= 0 || count > SL_PY_WALK_MAX)
         return count == 0 ? SL_PY_CODES_FOUND : SL_PY_CODES_TORN;
-    /* Behind the walk, and in front of what is read of code objects from here
-     * on: one that goes meanwhile is asked for again the next time. */
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    uintptr_t as_of = __atomic_load_n(&gone, __ATOMIC_ACQUIRE);
+    /* One that went since, the walk included, is asked for again the next
+     * time: another may lie there by then. */
+    uintptr_t as_of = before_walk;
+    if (alive)
+        as_of = __atomic_load_n(&gone, __ATOMIC_ACQUIRE);
     for (int i = 0; i < count; i++) {
         const void *code;
         if (as_of != 0 &&

@@ -46,9 +46,14 @@ typedef enum {
  * those is very long. */
 #define SL_PY_CODES_NEW 32
 
+/* Before frames are read that are turned into places: what of them goes from
+ * here on is not taken for known. */
+void sl_py_codes_before(void);
+
 /* Turns frames into places, one for one. `alive`: the caller holds the GIL and
- * what keeps the code objects alive, so that plain loads do. If it is not
- * FOUND, there is nothing in `places`. */
+ * what keeps the code objects alive, so that plain loads do; else it said
+ * sl_py_codes_before() before it read them. If it is not FOUND, there is
+ * nothing in `places`. */
 sl_py_codes_found sl_py_codes_resolve(const sl_py_layout *layout,
                                       const sl_py_raw_frame *frames, int count,
                                       bool alive, sl_py_place *places);

@@ -235,6 +235,7 @@ int
 sl_py_stack_read(const void *ts, uintptr_t anchor, sl_py_parts *parts)
 {
     SL_PY_NEEDS_LOCK();
+    sl_py_codes_before();
     int count = sl_py_frames_walk(&sl_py_sampler.layout, ts, anchor, parts,
                                   sl_py_sampler.raw);
     if (count < 0)
@@ -329,6 +330,7 @@ sl_py_callee_add(int count, uint32_t depth)
 static uint32_t
 callee_alone(const sl_py_slot *s)
 {
+    sl_py_codes_before();
     if (!sl_py_frames_top(&sl_py_sampler.layout, s->ts,
                           &sl_py_sampler.raw[0]) ||
         sl_py_frames_innermost() != s->anchor ||
@@ -408,6 +410,7 @@ slot_top(const sl_py_slot *s, sl_frame *top)
 {
     sl_py_raw_frame raw;
 
+    sl_py_codes_before();
     if (!sl_py_frames_top(&sl_py_sampler.layout, s->ts, &raw) ||
         !place_find(&raw))
         return false;

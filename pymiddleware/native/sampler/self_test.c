@@ -55,6 +55,7 @@ read_stack(sl_py_place places[SL_PY_WALK_MAX], int *count)
          try++) {
         if (try > 0) /* all of its functions are new */
             sl_py_lock_yield();
+        sl_py_codes_before();
         *count = sl_py_frames_walk(&sl_py_sampler.layout, ts, SL_PY_NO_ANCHOR,
                                    NULL, sl_py_sampler.raw);
         if (*count < 0)

@@ -82,7 +82,9 @@ static bool
 look_if_due(sl_py_slot *s, uint32_t ticks, uint64_t start)
 {
     sl_py_sampled *sampled = s->sampled;
-    uint64_t planned = sl_py_brake_interval(start - s->born_ns);
+    /* It may have begun since the tick did. */
+    uint64_t planned =
+        sl_py_brake_interval(start > s->born_ns ? start - s->born_ns : 0);
     uint64_t some = planned > sl_py_sampler.interval_ns ? planned : 0;
 
     /* One that was never looked at is, in the first tick that it meets: but
