@@ -1,12 +1,11 @@
 /* The hot path, and the summary that is made from it. */
-#include <stdlib.h>
-
 #include "suites.h"
 
 #include "made.h"
 #include "profile.h"
 #include "summary.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* The path's nodes, and its text and headline. */
