@@ -3,8 +3,8 @@ nobody wants them any more.
 
 One for each store and process, however many apps share it, started by the first profile (so never before a fork), never
 more than ``QUEUE_MAX`` profiles or ``max_queued_bytes`` behind: what does not fit is dropped and counted. Profiles wait
-``SOON`` for each other; what ends the process in order stores them first, a kill loses them. What a recording comes to is
-made in ``job``, where it goes stands in ``sinks``, what became of it in ``ledger``.
+``SOON`` for each other; what ends the process in order stores them first, a kill loses them. What a recording comes to
+is made in ``job``, where it goes stands in ``sinks``, what became of it in ``ledger``.
 
 It is a thread of the system whatever gevent or eventlet made of Python's (``_core.Worker``), its queue bounded, and
 there is no lock: ``put`` is right in ``__del__`` and between two greenlets too. It ends with the last app that uses it,
