@@ -193,9 +193,7 @@ sl_strand_sample(sl_strand *strand, const sl_frame *frames, uint32_t count,
     const sl_node *stood = strand->known ? path->charged : NULL;
     bool first = !strand->known || strand->beside;
     sl_place before = { 0 };
-    /* A look aside says what a section begins with, and nothing of what comes
-     * after it: that would be told as if it all began so. */
-    if (!first)
+    if (strand->known)
         before = strand->met;
     else if (!strand->aside)
         before = *sl_pending_seen(strand);

@@ -217,8 +217,8 @@ START_TEST(a_sample_aside_speaks_for_its_section_alone)
     /* The next one is planned. */
     sl_strand_sample(s, frames, 1, SL_PSEUDO_ROOT, &(sl_times){ 6, 6, 0 },
                      now += 6);
-    ck_assert_uint_eq(seen->self, 4);
-    ck_assert_uint_eq(s->path->charged->self, 50 + 6);
+    ck_assert_uint_eq(seen->self, 4 + 6 / 2);
+    ck_assert_uint_eq(s->path->charged->self, 50 + 6 / 2);
     ck_assert_uint_eq(s->pending.wall, 0);
     sl_recording_free(r);
 }

@@ -142,14 +142,13 @@ slot_visit(int i, visit *r, bool *again)
     return s != NULL;
 }
 
-/* Visits slots from `from` on that are before `end`. */
 static void
-slots_visit(int from, int end, visit *r)
+slots_visit(visit *r)
 {
     bool again = false;
     int looks = 0;
 
-    for (int i = from; i < end; i += !again) {
+    for (int i = 0; i < SL_PY_SLOTS_MAX; i += !again) {
         if (!slot_visit(i, r, &again))
             break;
         looks = again ? looks + 1 : 0;
@@ -169,12 +168,9 @@ tick(uint32_t ticks)
 
     sl_py_lock();
     woken = false; /* who comes from here on may be passed over */
-    /* What work that is alike owes goes to the first that is met: to any. */
-    int from = (int)any_below((uint64_t)sl_py_slots_used);
     sl_py_unlock();
     sl_py_children_look(ticks);
-    slots_visit(from, SL_PY_SLOTS_MAX, &r);
-    slots_visit(0, from, &r);
+    slots_visit(&r);
     sl_py_lock();
     sl_py_brake_ticked(r.same_cpu);
     sl_py_unlock();
