@@ -346,7 +346,11 @@ def _name_of_owner(target: str) -> tuple[str, str]:
                 continue
             for fd in os.listdir(folder):
                 left -= 1
-                if os.readlink(folder + fd) == target:
+                try:
+                    held = os.readlink(folder + fd)
+                except FileNotFoundError:
+                    continue  # closed since, as each of a busy program's may be: those behind it are not
+                if held == target:
                     _owners[:] = [pid, *(one for one in _owners if one != pid)][:8]
                     return _name_of(pid), ""
         except PermissionError:

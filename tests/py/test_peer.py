@@ -129,6 +129,18 @@ def test_a_program_that_passes_on_what_others_send(name: str) -> None:
         assert is_local(asgi_incoming(scope))
 
 
+def test_a_program_that_closes_files_meanwhile_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    listdir = os.listdir
+
+    def with_one_that_was_closed(path: Any = ".") -> list[str]:
+        found = listdir(path)
+        return ["1000000", *found] if str(path).endswith("/fd/") else found
+
+    monkeypatch.setattr(os, "listdir", with_one_that_was_closed)
+    with called("nginx"), connected("127.0.0.1") as (scope, _):
+        assert "comes from nginx," in stranger(scope)
+
+
 def test_the_developers_own_connection_of_the_same_port_speaks_for_nobody() -> None:
     """127.0.0.1:P to 127.0.0.1:S is not 127.0.0.1:P to 127.0.0.2:S."""
     with socket.create_server(("0.0.0.0", 0)) as listener:
