@@ -241,7 +241,6 @@ def test_sqlite3_is_seen_by_whomever_it_is_handed_to(sampled: bool) -> None:
 @pytest.mark.parametrize(("module", "qualname"), [
     ("ddtrace.contrib.dbapi", "TracedCursor._trace_method"),
     ("elasticapm.instrumentation.packages.dbapi2", "CursorProxy._trace_sql"),
-    ("opentelemetry.instrumentation.dbapi", "CursorTracer.traced_execution"),
 ])
 def test_sqlite3_is_seen_behind_the_tracers_of_others(
     sampled: bool, module: str, qualname: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -16,7 +16,6 @@ _HANDS = (
     ("asgiref.sync", "SyncToAsync.__call__.<locals>.func.<locals>.run_child"),
     ("ddtrace.contrib.dbapi", "TracedCursor._trace_method"),
     ("elasticapm.instrumentation.packages.dbapi2", "CursorProxy._trace_sql"),
-    ("opentelemetry.instrumentation.dbapi", "CursorTracer.traced_execution"),
 )
 
 ROWS = (
