@@ -141,7 +141,8 @@ def test_one_that_cannot_be_made_keeps_nothing(held: Any, monkeypatch: pytest.Mo
         go_on()
         assert writer.flush(20)
         assert writer.failed == 1
-        assert not [one for one in gc.get_objects() if type(one) is Finished]  # a lazy object would be asked for its class
+        # By type alone: a lazy object of Django's would be made to say its class.
+        assert not [one for one in gc.get_objects() if type(one) is Finished]
     finally:
         gc.enable()
 
