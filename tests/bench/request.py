@@ -18,12 +18,13 @@ import gc
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
+
+from turns import by_turns
 
 STEPS = 8
 CHILDREN = 4
@@ -186,24 +187,8 @@ def main() -> None:
         serve(chosen.calls, chosen.parts)
         return
     paths = [os.path.abspath(path) for path in chosen.paths] or [""]
-    asked = []
-    for path in paths:
-        environment = {**os.environ, **({"PYTHONPATH": path} if path else {})}
-        asked.append(subprocess.Popen([sys.executable, __file__, "--serve", "--calls", str(chosen.calls),
-                                       *(["--parts"] if chosen.parts else [])], text=True, env=environment,
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE))
-    rounds: list[list[list[float]]] = [[] for _ in paths]
-    for number in range(chosen.rounds + 1):
-        for process, told in zip(asked, rounds, strict=True):
-            assert process.stdin is not None and process.stdout is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-            if number:  # the first one warms up
-                told.append([float(part) for part in line.split()])
-    for process in asked:
-        process.communicate()
-        assert process.returncode == 0
+    arguments = ["--calls", str(chosen.calls), *(["--parts"] if chosen.parts else [])]
+    rounds = by_turns(__file__, paths, chosen.rounds, arguments)
     print(f"CPython {sys.version.split()[0]}, load {os.getloadavg()[0]:.1f}; us of CPU added, median (least) of "
           f"{chosen.rounds} rounds of {chosen.calls}")
     print("| | " + " | ".join(path or "installed" for path in paths) + " |\n|---|" + "---|" * len(paths))
