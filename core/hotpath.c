@@ -259,9 +259,7 @@ longest_below(const walk *w, measure by, uint32_t i, uint64_t *longest)
 static bool
 waits_for_lock(const sl_outline *o, uint32_t i)
 {
-    static const struct {
-        const char *file, *name;
-    } known[] = {
+    static const sl_outline_named known[] = {
         { "threading.py", "Condition.wait" },
         { "threading.py", "Thread.join" },
         { "threading.py", "Thread._wait_for_tstate_lock" },
@@ -288,9 +286,7 @@ waits_for_lock(const sl_outline *o, uint32_t i)
 static bool
 waits_for_task(const sl_function *f)
 {
-    static const struct {
-        const char *file, *name;
-    } known[] = {
+    static const sl_outline_named known[] = {
         { "asyncio/locks.py", "Event.wait" },
         { "asyncio/locks.py", "Condition.wait" },
         { "asyncio/queues.py", "Queue.get" },
@@ -301,11 +297,8 @@ waits_for_task(const sl_function *f)
         { "asyncio/taskgroups.py", "TaskGroup._aexit" },
     };
 
-    for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
-        if (sl_outline_function_is(f, known[i].file, known[i].name))
-            return true;
-    }
-    return false;
+    return sl_outline_function_is_any(f, known,
+                                      sizeof(known) / sizeof(*known));
 }
 
 /* The task or thread that `i` awaited in its child `wait`, by one measure: it

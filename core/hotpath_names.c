@@ -22,9 +22,7 @@ static bool
 passes_on(const sl_function *f)
 {
     static const char mark[] = "<locals>";
-    static const struct {
-        const char *file, *name;
-    } funnels[] = {
+    static const sl_outline_named funnels[] = {
         { "jinja2/environment.py", "Environment.getattr" },
         { "jinja2/environment.py", "Environment.getitem" },
         { "jinja2/environment.py", "Environment.call_filter" },
@@ -42,11 +40,8 @@ passes_on(const sl_function *f)
         if (memcmp(f->name + i, mark, sizeof(mark) - 1) == 0)
             return true;
     }
-    for (size_t i = 0; i < sizeof(funnels) / sizeof(*funnels); i++) {
-        if (sl_outline_function_is(f, funnels[i].file, funnels[i].name))
-            return true;
-    }
-    return false;
+    return sl_outline_function_is_any(f, funnels,
+                                      sizeof(funnels) / sizeof(*funnels));
 }
 
 static bool
@@ -60,9 +55,7 @@ ends_in(const sl_function *f, const char *end)
 bool
 sl_hotpath_hands_on(const sl_function *f)
 {
-    static const struct {
-        const char *file, *name;
-    } known[] = {
+    static const sl_outline_named known[] = {
         { "django/core/handlers/base.py", "BaseHandler._get_response" },
         { "django/core/handlers/base.py", "BaseHandler._get_response_async" },
         { "django/utils/deprecation.py", "MiddlewareMixin.__call__" },
@@ -77,11 +70,9 @@ sl_hotpath_hands_on(const sl_function *f)
 
     if (f->origin != SL_ORIGIN_LIBRARY)
         return false;
-    for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
-        if (sl_outline_function_is(f, known[i].file, known[i].name))
-            return true;
-    }
-    return ends_in(f, "Middleware.__call__") ||
+    return sl_outline_function_is_any(f, known,
+                                      sizeof(known) / sizeof(*known)) ||
+           ends_in(f, "Middleware.__call__") ||
            ends_in(f, "Middleware.__acall__");
 }
 

@@ -100,6 +100,23 @@ sl_outline_function_is(const sl_function *f, const char *file, const char *name)
            memcmp(f->file + f->file_len - end, file, end) == 0;
 }
 
+/* A function by its name, in a file that ends so. */
+typedef struct {
+    const char *file, *name;
+} sl_outline_named;
+
+/* Whether the function is one of these. */
+static inline bool
+sl_outline_function_is_any(const sl_function *f, const sl_outline_named *named,
+                           size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (sl_outline_function_is(f, named[i].file, named[i].name))
+            return true;
+    }
+    return false;
+}
+
 /* A row of a table of functions that are known, by where they are: what they
  * are there is `what`. No name: all of the file. No file: a C function. "/..."
  * is a file of the standard library. */
