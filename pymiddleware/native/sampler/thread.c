@@ -142,20 +142,6 @@ slot_visit(int i, visit *r, bool *again)
     return s != NULL;
 }
 
-static void
-slots_visit(visit *r)
-{
-    bool again = false;
-    int looks = 0;
-
-    for (int i = 0; i < SL_PY_SLOTS_MAX; i += !again) {
-        if (!slot_visit(i, r, &again))
-            break;
-        looks = again ? looks + 1 : 0;
-        again = again && looks <= SL_PY_LOOKS_AGAIN;
-    }
-}
-
 /* Looks at whoever is due. Returns when the next one is; UINT64_MAX: nobody is
  * looked at. */
 static uint64_t
@@ -165,12 +151,19 @@ tick(uint32_t ticks)
                 .start = sl_clock_monotonic_ns(),
                 .cpu = sched_getcpu(),
                 .next = UINT64_MAX };
+    bool again = false;
+    int looks = 0;
 
     sl_py_lock();
     woken = false; /* who comes from here on may be passed over */
     sl_py_unlock();
     sl_py_children_look(ticks);
-    slots_visit(&r);
+    for (int i = 0; i < SL_PY_SLOTS_MAX; i += !again) {
+        if (!slot_visit(i, &r, &again))
+            break;
+        looks = again ? looks + 1 : 0;
+        again = again && looks <= SL_PY_LOOKS_AGAIN;
+    }
     sl_py_lock();
     sl_py_brake_ticked(r.same_cpu);
     sl_py_unlock();
